@@ -1,0 +1,16 @@
+"""The pure core: the same state, event and time always give the same new state and the same actions.
+
+No module in here does I/O, reads a clock, starts a thread or logs. Time is an argument, in whole
+milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds the millisecond back.
+
+    store       keys, values and transactions, as data
+    records     the JSON that stands in etcd and in the run-time file, read strictly
+    slots       slots, rounds and schedules
+    timing      E, R, P, B, K, G, and the inequality between them
+    leadership  the protocol, rules R1 to R12: who may produce, and when it must have stopped
+    transitions its phases as a table, each row with the reason that people read
+    health      checks with thresholds, rise and fall
+    election    who goes first
+    alerting    what is worth telling somebody
+    node        all of them composed: one step of one agent
+"""

@@ -1,0 +1,273 @@
+"""What the agent needs of the outside world, as Protocols; adapters implement them, tests stand in for them.
+
+Every call takes a total deadline in seconds, which the adapter enforces whatever the other side does, and
+raises an error of `agent.errors` and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping,
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from agent.core.store import KeyValue, Ms, Snapshot, Txn, TxnAnswer
+
+
+class Clock(Protocol):
+    """The two clocks. Decisions use `boot`; `wall` only dates records for people and reads the chain's age."""
+
+    def boot(self) -> Ms:
+        """Milliseconds of CLOCK_BOOTTIME, rounded down: it counts through a suspend and is never set."""
+
+    def wall(self) -> Ms:
+        """Milliseconds since 1970 UTC; may jump."""
+
+    def boot_id(self) -> str:
+        """An id of this boot of the host: CLOCK_BOOTTIME values of another boot mean nothing."""
+
+
+# --- etcd ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease as granted: `ttl` in seconds is what the store gave, which may be more than was asked for."""
+
+    id: int
+    ttl: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """`remaining` and `granted` in seconds; remaining is -1 when the lease does not exist."""
+
+    remaining: int
+    granted: int
+
+
+class Watch(Protocol):
+    """A stream of changes under a prefix. It is a hint: it may be dead and look alive."""
+
+    def next(self, timeout_s: float) -> Snapshot | None:
+        """Return the changes of one revision (`Snapshot.items`; a deletion has an empty value and `mod_revision` 0).
+
+        None after `timeout_s` seconds of silence. StoreCompacted when the revision is gone; StoreUnavailable when
+        the stream broke.
+        """
+
+    def close(self) -> None:
+        """End the stream. Never blocks, never raises."""
+
+
+class Store(Protocol):
+    """A linearizable key-value store with leases: etcd. One instance serves one thread.
+
+    On StoreUnavailable the adapter has already dropped its connection and turned to the next endpoint.
+    """
+
+    def grant(self, ttl_s: int, timeout_s: float) -> Lease:
+        """Grant a lease of at least `ttl_s` seconds."""
+
+    def keepalive(self, lease: int, timeout_s: float) -> int:
+        """Refresh a lease; return its TTL in seconds. LeaseGone when it has expired. Proves nothing (R6)."""
+
+    def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
+        """Read how long a lease has left, without refreshing it."""
+
+    def revoke(self, lease: int, timeout_s: float) -> None:
+        """Revoke a lease and with it its keys; one that is gone already is fine."""
+
+    def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
+        """Run one transaction. StoreUnavailable: unknown outcome (R2). StoreRejected: nothing was changed."""
+
+    def range(self, prefix: str, timeout_s: float) -> Snapshot:
+        """Read all keys under a prefix, linearizably as far as the server keeps that promise."""
+
+    def watch(self, prefix: str, revision: int, timeout_s: float) -> Watch:
+        """Watch a prefix from `revision` on (inclusive)."""
+
+    def endpoint(self) -> str:
+        """Return the endpoint in use, for logs and metrics."""
+
+    def close(self) -> None:
+        """Drop the connection. Never blocks for longer than a second, never raises."""
+
+
+# --- nodeos -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChainInfo:
+    """`/v1/chain/get_info`. Times are milliseconds since 1970 UTC; `lib_time` is None before EOSIO 2.1."""
+
+    chain_id: str
+    server_version: str
+    head_num: int
+    head_id: str
+    head_time: Ms
+    head_producer: str
+    lib_num: int
+    lib_time: Ms | None
+
+
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """`/v1/net/connections`: `configured` connections in all, `connected` of them with a finished handshake."""
+
+    configured: int
+    connected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """One entry of a schedule: the account and the public keys that may sign for it."""
+
+    name: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """`/v1/chain/get_producer_schedule`, the active one, in signing order."""
+
+    version: int
+    producers: tuple[Producer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The header of one block; `time` in milliseconds since 1970 UTC."""
+
+    num: int
+    id: str
+    time: Ms
+    producer: str
+
+
+class Nodeos(Protocol):
+    """The HTTP API of one nodeos (Leap 3.1 to Spring 1.3). Safe to use from several threads: a call shares nothing.
+
+    NodeosUnreachable, NodeosTimeout and NodeosAnswer tell what is known of the outcome.
+    """
+
+    def pause(self, timeout_s: float) -> None:
+        """Pause production; returns once nodeos has answered. The block in flight is still signed (R4)."""
+
+    def resume(self, timeout_s: float) -> None:
+        """Resume production. Acts at once."""
+
+    def paused(self, timeout_s: float) -> bool:
+        """Tell whether production is paused. Goes through the main thread: it is the honest probe of that thread."""
+
+    def info(self, timeout_s: float) -> ChainInfo:
+        """Read head, LIB, chain id and version. May come from a cache (Spring 1.1 on) while the main thread hangs."""
+
+    def peers(self, timeout_s: float) -> Peers:
+        """Count p2p connections. NodeosAnswer with status 404 when net_api_plugin is not loaded."""
+
+    def schedule(self, timeout_s: float) -> Schedule:
+        """Read the active schedule."""
+
+    def block(self, num: int, timeout_s: float) -> Block:
+        """Read one block's header."""
+
+
+# --- the process of nodeos ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessId:
+    """One process for sure: a pid is used again, a pid with its start time (clock ticks since boot) is not."""
+
+    pid: int
+    start_ticks: int
+
+
+class ProcessHandle(Protocol):
+    """A process that was found, held so that it can not be confused with a later one of the same pid (pidfd)."""
+
+    @property
+    def id(self) -> ProcessId:
+        """Return pid and start time."""
+
+    def wait_gone(self, timeout_s: float) -> bool:
+        """Wait until the process is gone (a zombie counts as gone); False when it is still there after `timeout_s`."""
+
+    def close(self) -> None:
+        """Let go of the handle."""
+
+
+class Fence(Protocol):
+    """Finds the nodeos process and, if it must, ends it."""
+
+    def find(self) -> ProcessHandle | None:
+        """Return the process now, None when there is none. FenceError when that can not be told (no permission …)."""
+
+    def stop(self, term_s: float, timeout_s: float) -> str:
+        """End the process and see it gone, within `timeout_s` seconds in all.
+
+        SIGTERM first when `term_s` > 0 (a killed nodeos needs a replay), SIGKILL after `term_s` seconds; a process
+        that is stopped (SIGSTOP) gets SIGKILL at once. Return how it ended, for people: 'was gone already',
+        'ended by SIGTERM', 'ended by SIGKILL'. FenceError when it was not seen gone.
+        """
+
+
+# --- files and alerts -----------------------------------------------------------------------------------------
+
+
+class RuntimeFile(Protocol):
+    """The run-time file on tmpfs: what a restarted agent needs to go on as the same leader."""
+
+    def load(self) -> bytes | None:
+        """Return the content, None when there is none (or it can not be read, which is logged)."""
+
+    def save(self, content: bytes) -> None:
+        """Replace the content atomically. OSError when that fails."""
+
+    def remove(self) -> None:
+        """Remove the file; one that is not there is fine. OSError when that fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One thing to tell people. `key` is the dedup key; `resolved` ends an earlier notice of the same key.
+
+    `severity` is `critical`, `warning` or `info`. `fields` are short name → value pairs (node, epoch, reason …).
+    """
+
+    key: str
+    event: str
+    severity: str
+    summary: str
+    resolved: bool = False
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What became of one try: `ok`; if not, whether it is worth another try, and when (seconds; None: our choice)."""
+
+    ok: bool
+    retry: bool = False
+    retry_after_s: float | None = None
+    detail: str = ""
+
+
+class Sink(Protocol):
+    """One alert channel. `name` is its label in metrics."""
+
+    name: str
+
+    def send(self, notice: Notice, timeout_s: float) -> Delivery:
+        """Try once. Never raises."""
+
+
+Emit = Callable[[object], None]
+"""How a lane hands an event to the loop; never blocks."""
+
+
+__all__ = [
+    "Block", "ChainInfo", "Clock", "Delivery", "Emit", "Fence", "KeyValue", "Lease", "LeaseState", "Nodeos", "Notice",
+    "Peers", "ProcessHandle", "ProcessId", "Producer", "RuntimeFile", "Schedule", "Sink", "Snapshot",
+    "Store", "Txn", "TxnAnswer", "Watch",
+]

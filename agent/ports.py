@@ -6,24 +6,26 @@ raises an error of `agent.errors` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping,
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
-from agent.core.store import KeyValue, Ms, Snapshot, Txn, TxnAnswer
+from agent.core.chain import Block, ChainInfo, Peers, ProcessId, Schedule
+from agent.core.notice import Notice
+from agent.core.store import Ms, Snapshot, Txn, TxnAnswer
 
 
 class Clock(Protocol):
     """The two clocks. Decisions use `boot`; `wall` only dates records for people and reads the chain's age."""
 
     def boot(self) -> Ms:
-        """Milliseconds of CLOCK_BOOTTIME, rounded down: it counts through a suspend and is never set."""
+        """Return milliseconds of CLOCK_BOOTTIME, rounded down: it counts through a suspend and is never set."""
 
     def wall(self) -> Ms:
-        """Milliseconds since 1970 UTC; may jump."""
+        """Return milliseconds since 1970 UTC; may jump."""
 
     def boot_id(self) -> str:
-        """An id of this boot of the host: CLOCK_BOOTTIME values of another boot mean nothing."""
+        """Return an id of this boot of the host: CLOCK_BOOTTIME values of another boot mean nothing."""
 
 
 # --- etcd ---------------------------------------------------------------------------------------------------
@@ -96,54 +98,6 @@ class Store(Protocol):
 # --- nodeos -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ChainInfo:
-    """`/v1/chain/get_info`. Times are milliseconds since 1970 UTC; `lib_time` is None before EOSIO 2.1."""
-
-    chain_id: str
-    server_version: str
-    head_num: int
-    head_id: str
-    head_time: Ms
-    head_producer: str
-    lib_num: int
-    lib_time: Ms | None
-
-
-@dataclass(frozen=True, slots=True)
-class Peers:
-    """`/v1/net/connections`: `configured` connections in all, `connected` of them with a finished handshake."""
-
-    configured: int
-    connected: int
-
-
-@dataclass(frozen=True, slots=True)
-class Producer:
-    """One entry of a schedule: the account and the public keys that may sign for it."""
-
-    name: str
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """`/v1/chain/get_producer_schedule`, the active one, in signing order."""
-
-    version: int
-    producers: tuple[Producer, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The header of one block; `time` in milliseconds since 1970 UTC."""
-
-    num: int
-    id: str
-    time: Ms
-    producer: str
-
-
 class Nodeos(Protocol):
     """The HTTP API of one nodeos (Leap 3.1 to Spring 1.3). Safe to use from several threads: a call shares nothing.
 
@@ -173,14 +127,6 @@ class Nodeos(Protocol):
 
 
 # --- the process of nodeos ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessId:
-    """One process for sure: a pid is used again, a pid with its start time (clock ticks since boot) is not."""
-
-    pid: int
-    start_ticks: int
 
 
 class ProcessHandle(Protocol):
@@ -229,21 +175,6 @@ class RuntimeFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """One thing to tell people. `key` is the dedup key; `resolved` ends an earlier notice of the same key.
-
-    `severity` is `critical`, `warning` or `info`. `fields` are short name → value pairs (node, epoch, reason …).
-    """
-
-    key: str
-    event: str
-    severity: str
-    summary: str
-    resolved: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """What became of one try: `ok`; if not, whether it is worth another try, and when (seconds; None: our choice)."""
 
@@ -264,10 +195,3 @@ class Sink(Protocol):
 
 Emit = Callable[[object], None]
 """How a lane hands an event to the loop; never blocks."""
-
-
-__all__ = [
-    "Block", "ChainInfo", "Clock", "Delivery", "Emit", "Fence", "KeyValue", "Lease", "LeaseState", "Nodeos", "Notice",
-    "Peers", "ProcessHandle", "ProcessId", "Producer", "RuntimeFile", "Schedule", "Sink", "Snapshot",
-    "Store", "Txn", "TxnAnswer", "Watch",
-]

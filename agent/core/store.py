@@ -59,7 +59,7 @@ class TxnAnswer:
     """A definite answer of the store.
 
     `applied` tells whether the comparisons held. `revision` is the store's revision at the answer: when applied,
-    it is the mod revision of every key that was put. `found` has the keys named in `Txn.read` that exist (refused only).
+    it is the mod revision of every key that was put. `found` has the keys of `Txn.read` that exist (refused only).
     """
 
     applied: bool

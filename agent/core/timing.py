@@ -1,0 +1,146 @@
+"""E, R, P, B, K, G, and the inequality between them. Only spans and the arithmetic on them live here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from agent.core.store import Ms
+
+SLOT: Ms = 500
+"""One slot of the chain: no block in flight is promised to be done sooner after a pause."""
+
+
+def standstill(validity_ms: Ms) -> Ms:
+    """Return how long (ms) a heartbeat of that validity must stand still, from first sight, to be free (R8).
+
+    0.1 % more, rounded up, for two clocks whose rates differ; one millisecond more, because readings are rounded down.
+    """
+    return -(-validity_ms * 1001 // 1000) + 1
+
+
+def seconds(span: Ms) -> str:
+    """Write a span for people, in the unit of the configuration."""
+    return f"{span / 1000:g} s"
+
+
+class _Relation(NamedTuple):
+    """One relation between fields: judged only when each field in `of` makes sense by itself."""
+
+    of: frozenset[str]
+    holds: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All spans of the protocol, in whole milliseconds (`lease_ttl`: seconds). The defaults are the first profile.
+
+    validity     E: how long one confirmation allows production, counted from before it was sent (R1)
+    renew        R: the pause between confirmations (R1)
+    pause        P: how long nodeos may take to answer a pause, before it is stopped (R3)
+    block        B: how long after a pause nodeos may still sign the block in flight (R4)
+    kill         K: time to kill nodeos and see it gone (R3)
+    slack        G: what scheduling may cost us between two steps
+    request      total deadline of one etcd request
+    nomination   how long the seat is kept for a node that was named by hand (R10)
+    rank_step    how much longer each rank waits before it campaigns (R11)
+    fair_chance  how long a leader that stopped by request leaves the seat to others (R12)
+    catch_up     how long a new leader waits for the last own block of the old one (R9)
+    election     the election time-out that etcd is configured with
+    lease_ttl    time to live of the leases, in seconds (R6)
+    """
+
+    validity: Ms = 6000
+    renew: Ms = 500
+    pause: Ms = 300
+    block: Ms = 500
+    kill: Ms = 500
+    slack: Ms = 300
+    request: Ms = 1000
+    nomination: Ms = 5000
+    rank_step: Ms = 200
+    fair_chance: Ms = 3000
+    catch_up: Ms = 2000
+    election: Ms = 1000
+    lease_ttl: int = 10
+
+    @property
+    def margin(self) -> Ms:
+        """A = P + max(B, K) + G: a stop begun this long before the end of the validity is over by then (R3)."""
+        return self.pause + max(self.block, self.kill) + self.slack
+
+    @property
+    def validity_needed(self) -> Ms:
+        """The least E: one etcd election, the second try after it, and then still time to stop."""
+        return self.margin + 2 * self.election + 2 * self.renew
+
+    def problems(self) -> list[str]:
+        """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well."""
+        bad = {field.name for field in fields(self) if getattr(self, field.name) <= 0}
+        broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
+        return [
+            *(f"timing.{name} is not above zero: give it a positive span" for name in sorted(bad)),
+            *(relation.problem for relation in broken if not relation.of & bad),
+        ]
+
+    def _margin_text(self) -> str:
+        return (
+            f"margin {seconds(self.margin)} (pause {seconds(self.pause)} + the longer of block {seconds(self.block)} "
+            f"and kill {seconds(self.kill)} + slack {seconds(self.slack)})"
+        )
+
+    def _safety(self) -> list[_Relation]:
+        """Return what must hold so that everything is over by the end of the validity."""
+        stop = {"pause", "block", "kill", "slack"}
+        return [
+            _Relation(
+                frozenset({"block"}),
+                self.block >= SLOT,
+                f"timing.block is {seconds(self.block)}: set at least {seconds(SLOT)}, one slot, because a pause does "
+                "not stop the block in flight",
+            ),
+            _Relation(
+                frozenset({"validity", "election", "renew", *stop}),
+                self.validity >= self.validity_needed,
+                f"timing.validity is {seconds(self.validity)} but must be at least {seconds(self.validity_needed)} = "
+                f"{self._margin_text()} + 2 x election {seconds(self.election)} + 2 x renew {seconds(self.renew)}: "
+                f"set timing.validity = {self.validity_needed / 1000:g} or more, or tune etcd to faster elections and "
+                "lower timing.election with it",
+            ),
+        ]
+
+    def _liveness(self) -> list[_Relation]:
+        """Return what must hold so that a leader keeps its place and a candidate gets its turn."""
+        stop = {"pause", "block", "kill", "slack"}
+        usable = self.validity - self.margin
+        handover = self.margin + self.renew + 2 * self.request
+        return [
+            _Relation(
+                frozenset({"validity", "request", "renew", *stop}),
+                self.renew + self.request < usable,
+                f"timing.request is {seconds(self.request)}: with renew {seconds(self.renew)} it must stay below "
+                f"{seconds(usable)} = validity {seconds(self.validity)} - {self._margin_text()}, or one slow etcd "
+                "request costs the leadership: lower timing.request or raise timing.validity",
+            ),
+            _Relation(
+                frozenset({"lease_ttl", "validity"}),
+                self.lease_ttl * 1000 > self.validity,
+                f"timing.lease_ttl is {self.lease_ttl} s but must be above validity {seconds(self.validity)}, or the "
+                f"seat falls free under a live leader: set timing.lease_ttl = {self.validity // 1000 + 1} or more",
+            ),
+            _Relation(
+                frozenset({"nomination", "renew", "request", *stop}),
+                self.nomination >= handover,
+                f"timing.nomination is {seconds(self.nomination)} but must be at least {seconds(handover)} = "
+                f"{self._margin_text()} + renew {seconds(self.renew)} + 2 x request {seconds(self.request)}, or others "
+                f"take the seat of the node that was named: set timing.nomination = {handover / 1000:g} or more",
+            ),
+            _Relation(
+                frozenset({"fair_chance", "rank_step", "request"}),
+                self.fair_chance > self.rank_step + self.request,
+                f"timing.fair_chance is {seconds(self.fair_chance)} but must be above rank_step "
+                f"{seconds(self.rank_step)} + request {seconds(self.request)}, or the leader that was asked to step "
+                "down takes its seat back: raise timing.fair_chance",
+            ),
+        ]

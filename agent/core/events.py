@@ -1,0 +1,184 @@
+"""What can happen to the leadership core. Only frozen dataclasses live here; every one is a fact, none a wish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from agent.core.chain import ProcessId
+from agent.core.records import GroupView, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.store import Ms
+
+
+class Call(Enum):
+    """What became of a call to nodeos."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"  # certainly not delivered
+    TIMEOUT = "timeout"  # may still be acted upon, at any later time
+    ERROR = "error"  # answered, with an error: nothing was changed
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The agent starts. `record`: the run-time file of this boot, if any; `process`: the nodeos process, if any."""
+
+    record: RuntimeRecord | None
+    process: ProcessId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSeen:
+    """The group's keys were read, or a watch told of them. May be older than what is known already."""
+
+    view: GroupView
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The transaction `request` was applied at `revision`."""
+
+    request: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The comparisons of `request` failed at `revision`; nothing changed. What stood there instead comes with it."""
+
+    request: int
+    revision: int
+    leader: LeaderKey | None
+    heartbeat: HeartbeatKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """`request` got no definite answer: it may have been applied, or may yet be (R2)."""
+
+    request: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """etcd refused `request` for a reason of its own (dead lease, no space, no permission); nothing changed."""
+
+    request: int
+    lease_gone: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseDone:
+    """The pause with this number came back."""
+
+    call: int
+    result: Call
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDone:
+    """The resume with this number came back."""
+
+    call: int
+    result: Call
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceDone:
+    """The fence came back: `gone` says that the process was seen to be gone."""
+
+    call: int
+    gone: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRead:
+    """Our own nodeos's head; None when it gave no answer."""
+
+    call: int
+    num: int | None
+    id: str = ""
+    time: Ms = 0
+    producer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSeen:
+    """The nodeos process as it is now; None: it is gone."""
+
+    process: ProcessId | None
+
+
+@dataclass(frozen=True, slots=True)
+class PausedSeen:
+    """nodeos told whether it is paused, in answer to a question asked at `asked`."""
+
+    asked: Ms
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """The session lease is alive; None: there is none now."""
+
+    lease: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSaved:
+    """The run-time file with this number was written, or could not be."""
+
+    version: int
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What health and election think of this node.
+
+    `fit`: it may campaign. `able`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
+    `handover`: why a better candidate should lead instead, empty if none should.
+    """
+
+    fit: bool = False
+    able: bool = False
+    rank: int = 0
+    why: str = "nothing is known yet"
+    handover: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The agent was asked to end."""
+
+
+Event = (
+    Started
+    | Tick
+    | StoreSeen
+    | Applied
+    | Refused
+    | Unknown
+    | Rejected
+    | PauseDone
+    | ResumeDone
+    | FenceDone
+    | HeadRead
+    | ProcessSeen
+    | PausedSeen
+    | LeaseSeen
+    | RuntimeSaved
+    | Standing
+    | Shutdown
+)

@@ -29,6 +29,11 @@ def state(pid: int) -> str:
         return ""
 
 
+def await_exec(process: Process) -> None:
+    """Wait until the child has become its command: by then the parent-death signal is set."""
+    until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"/bin/sleep"), 5, "exec")
+
+
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[Process]:
     """Start a child that sleeps."""
@@ -95,7 +100,12 @@ def test_starting_twice_is_refused(sleeper: Process) -> None:
 def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
     """The end of the starting thread does not end the child, as a plain parent-death signal would."""
     with closing(Process("sleeper", SLEEP, tmp_path / "log")) as process:
-        thread = threading.Thread(target=process.start)
+
+        def start() -> None:
+            process.start()
+            await_exec(process)
+
+        thread = threading.Thread(target=start)
         thread.start()
         thread.join()
         with pytest.raises(LabTimeout):

@@ -56,10 +56,10 @@ class FenceNodeos:
 
 @dataclass(frozen=True, slots=True)
 class SaveRuntime:
-    """Write the run-time file."""
+    """Write the run-time file; None: remove it, nothing is held any more."""
 
     version: int
-    record: RuntimeRecord
+    record: RuntimeRecord | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,4 @@ class Exit:
     """The agent may end: nothing is held any more."""
 
 
-Action = (
-    Transact | PauseNodeos | ResumeNodeos | ReadHead | FenceNodeos | SaveRuntime | Announce | Warn | Exit
-)
+Action = Transact | PauseNodeos | ResumeNodeos | ReadHead | FenceNodeos | SaveRuntime | Announce | Warn | Exit

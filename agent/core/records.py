@@ -1,7 +1,8 @@
 """The JSON that stands in etcd and in the run-time file: strict readers and writers, and nothing else.
 
 Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault; sizes are bounded.
-Only `leader`, `override` and `maintenance` are meant to be typed by hand, so they are plain text (or, for `override`, JSON).
+Only `leader`, `override` and `maintenance` are meant to be typed by hand, so they are plain text
+(or, for `override`, JSON).
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ class Member:
 class RuntimeRecord:
     """The run-time file of a tenure: what a restarted agent needs, and what the guard acts on.
 
-    Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be under way unanswered.
+    Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
+    under way unanswered.
     """
 
     boot_id: str

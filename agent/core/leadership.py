@@ -1,0 +1,203 @@
+"""The leadership protocol of one agent: `step(state, event, now)` gives the new state and what to do.
+
+An event is first taken in (what is known changes), then every rule looks at the state, again until nothing changes:
+rules are level-triggered, so that no order of events can make one be forgotten. `state.wake` says when to step again
+at the latest, with a Tick, if nothing happens before.
+
+The rules hold whatever is lost, late, repeated or reordered: an answer to an old request is ignored, an older view of
+the store does not replace a newer one, and a tenure that began to stop never produces again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from agent.core import events as ev
+from agent.core.actions import Action, Exit, Warn
+from agent.core.campaign import rule_campaign, rule_late_answer
+from agent.core.production import (
+    begin_stop,
+    fence_done,
+    head_read,
+    pause_done,
+    paused_seen,
+    process_seen,
+    resume_done,
+    rule_resume,
+    rule_stop_nodeos,
+)
+from agent.core.records import RuntimeRecord
+from agent.core.state import Phase, Power, State, Tenure
+from agent.core.store import Ms
+from agent.core.tenure import (
+    applied,
+    learn,
+    refused,
+    rejected,
+    rule_confirm,
+    rule_prove,
+    rule_release,
+    rule_stop,
+    stop,
+    unknown,
+)
+from agent.core.transitions import ACTIVE
+from agent.core.turn import Turn
+
+ROUNDS = 12
+"""More rounds of the rules than any event can need; reaching it is a defect."""
+
+
+def step(state: State, event: ev.Event, now: Ms) -> tuple[State, tuple[Action, ...]]:
+    """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
+    turn = Turn(state, now)
+    _HANDLERS[type(event)](turn, event)
+    if turn.state.started:
+        _settle(turn)
+    wake = turn.wake()
+    return replace(turn.state, wake=wake), tuple(turn.actions)
+
+
+def _settle(turn: Turn) -> None:
+    for _ in range(ROUNDS):
+        before = turn.state
+        for rule in _RULES:
+            rule(turn)
+        if turn.state is before or turn.state == before:
+            return
+    raise AssertionError(f"the rules do not come to rest: {turn.state}")
+
+
+# --- events that belong to no rule ---
+
+
+def _started(turn: Turn, event: ev.Started) -> None:
+    """Begin with a stop, unless the run-time file lets the agent go on as the same leader (start and restart)."""
+    record = event.record
+    power = Power.STOPPED if event.process is None else Power.UNKNOWN
+    turn.set(started=True, process=event.process, phase_since=turn.now, power_since=turn.now, power=power)
+    if record is None or record.boot_id != turn.state.setup.boot_id or not record.heartbeat_revision:
+        return
+    turn.set(
+        resume_open=record.resume_open and record.process == event.process,
+        tenure=_tenure(record),
+        lease=record.lease or None,
+    )
+    fresh = record.state == "held" and not record.resume_open and turn.now < turn.state.stop_by
+    if fresh and event.process is not None and record.process == event.process:
+        turn.power(Power.PRODUCING)
+        turn.go("goes_on")
+        turn.save("held")
+    else:
+        turn.go("restart_stop", f"the run-time file says {record.state}")
+        begin_stop(turn)
+
+
+def _tenure(record: RuntimeRecord) -> Tenure:
+    return Tenure(
+        record.epoch,
+        record.instance,
+        record.seq,
+        record.lease,
+        record.heartbeat_revision,
+        record.leader_revision,
+        record.valid_until,
+        stop_reason="the agent restarted",
+        origin="the agent restarted and went on",
+    )
+
+
+def _store_seen(turn: Turn, event: ev.StoreSeen) -> None:
+    view = event.view
+    learn(turn, view.revision, view.leader, view.heartbeat)
+    if view.revision >= turn.state.seen.words_revision:
+        turn.set_seen(
+            words_revision=view.revision,
+            override=view.override,
+            maintenance=view.maintenance,
+            switchover=view.switchover,
+        )
+
+
+def _lease_seen(turn: Turn, event: ev.LeaseSeen) -> None:
+    turn.set(lease=event.lease)
+
+
+def _standing(turn: Turn, event: ev.Standing) -> None:
+    since = turn.state.standing_since if turn.state.standing.fit else turn.now
+    turn.set(standing=event, standing_since=since)
+
+
+def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
+    if event.version != turn.state.saving:
+        return
+    turn.set(saving=0, saved=turn.state.saving_what if event.ok else "")
+    if event.ok:
+        return
+    turn.do(Warn("file_failed", f"the run-time file can not be written: {event.why}"))
+    turn.set(retry_at=max(turn.state.retry_at, turn.now + 1000))
+    if turn.state.phase in ACTIVE:
+        stop(turn, "file_failed", event.why)
+
+
+def _shutdown(turn: Turn, _event: ev.Shutdown) -> None:
+    if not turn.state.leaving:
+        turn.set(leaving=True, leaving_since=turn.now)
+
+
+def _tick(_turn: Turn, _event: ev.Tick) -> None:
+    pass
+
+
+def _rule_ready(turn: Turn) -> None:
+    """Nothing is decided before nodeos is proven stopped (start and restart, R4)."""
+    if turn.state.phase is Phase.STARTING and turn.state.power is Power.STOPPED:
+        turn.go("ready")
+
+
+def _rule_exit(turn: Turn) -> None:
+    """End when nothing is held and nodeos is stopped; or when no confirmation of ours can be valid any more."""
+    state = turn.state
+    if not state.leaving or state.exited:
+        return
+    timing = state.setup.timing
+    idle = state.phase in (Phase.STARTING, Phase.STANDBY)
+    if (idle and state.power is Power.STOPPED) or turn.at(state.leaving_since + timing.validity + timing.margin):
+        turn.set(exited=True)
+        turn.do(Exit())
+
+
+_HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
+    ev.Started: _started,
+    ev.Tick: _tick,
+    ev.StoreSeen: _store_seen,
+    ev.Applied: applied,
+    ev.Refused: refused,
+    ev.Unknown: unknown,
+    ev.Rejected: rejected,
+    ev.PauseDone: pause_done,
+    ev.ResumeDone: resume_done,
+    ev.FenceDone: fence_done,
+    ev.HeadRead: head_read,
+    ev.ProcessSeen: process_seen,
+    ev.PausedSeen: paused_seen,
+    ev.LeaseSeen: _lease_seen,
+    ev.RuntimeSaved: _runtime_saved,
+    ev.Standing: _standing,
+    ev.Shutdown: _shutdown,
+}  # each handler takes its own event type, which is the key
+
+_RULES: tuple[Callable[[Turn], None], ...] = (
+    rule_stop,
+    rule_stop_nodeos,
+    _rule_ready,
+    rule_prove,
+    rule_release,
+    rule_late_answer,
+    rule_campaign,
+    rule_resume,
+    rule_confirm,
+    _rule_exit,
+)

@@ -1,0 +1,224 @@
+"""Stopping nodeos and proving it (R3, R4), and resuming it (R9): what is known of its production.
+
+A pause that was answered is a proof only after the block in flight, and only if no resume is unanswered. A process that
+was seen to be gone is a proof. Everything else is not.
+"""
+
+from __future__ import annotations
+
+from agent.core.actions import FenceNodeos, PauseNodeos, ReadHead, ResumeNodeos, Warn
+from agent.core.chain import Block
+from agent.core.events import Call, FenceDone, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
+from agent.core.state import Phase, Power
+from agent.core.store import Ms
+from agent.core.turn import Turn
+
+PATIENCE = 3
+"""Pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no reason."""
+RETRY: Ms = 500
+HEAD_POLL: Ms = 50
+
+
+# --- events ---
+
+
+def pause_done(turn: Turn, event: PauseDone) -> None:
+    """Take the answer to a pause."""
+    state = turn.state
+    if state.power is not Power.PAUSING or event.call != state.call:
+        return
+    if event.result is Call.OK:
+        turn.set(hung=0)
+        if not state.resume_open:
+            turn.power(Power.SETTLING, turn.now + state.setup.timing.block)
+        # else: wait for the resume's answer until the pause is due, then fence
+        return
+    _pause_failed(turn, event.result, event.why)
+
+
+def _pause_failed(turn: Turn, result: Call, why: str) -> None:
+    state = turn.state
+    hung = state.hung + 1 if result is Call.TIMEOUT else 0
+    turn.set(hung=hung)
+    if state.phase is Phase.STOPPING or hung >= PATIENCE:
+        turn.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
+        _fence(turn)
+        return
+    turn.power(Power.UNKNOWN)
+    turn.set(power_retry=turn.now + RETRY)
+    if result is Call.ERROR:
+        turn.do(Warn("pause_refused", f"nodeos refuses to pause: {why}"))
+
+
+def resume_done(turn: Turn, event: ResumeDone) -> None:
+    """Take the answer to a resume, however late."""
+    state = turn.state
+    if event.call != state.resume_call:
+        return
+    if event.result is Call.TIMEOUT:
+        if state.power is Power.RESUMING:
+            turn.go("resume_failed", f"{event.why}; it may still act, so only the end of the process is proof")
+            begin_stop(turn)
+        return
+    turn.set(resume_open=False)
+    if state.power is Power.RESUMING:
+        if event.result is Call.OK:
+            turn.power(Power.PRODUCING)
+            turn.go("leads")
+            turn.save("held")
+        else:
+            turn.go("resume_failed", event.why)
+            begin_stop(turn)
+    elif state.power in (Power.PAUSING, Power.SETTLING):
+        turn.power(Power.UNKNOWN)  # it may have acted after the pause: pause again
+
+
+def fence_done(turn: Turn, event: FenceDone) -> None:
+    """Take the outcome of a fence."""
+    if turn.state.power is not Power.FENCING or event.call != turn.state.call:
+        return
+    turn.set(hung=0)
+    if event.gone:
+        turn.set(process=None, resume_open=False)
+        turn.power(Power.STOPPED)
+        return
+    _fence_failed(turn, event.why)
+
+
+def _fence_failed(turn: Turn, why: str) -> None:
+    turn.do(Warn("fence_failed", f"nodeos could not be stopped, it may go on producing: {why}"))
+    turn.power(Power.UNKNOWN)
+    retry = turn.now + RETRY
+    turn.set(power_retry=retry, pause_by=retry + turn.state.setup.timing.pause)
+
+
+def process_seen(turn: Turn, event: ProcessSeen) -> None:
+    """Take that nodeos is gone, or is another process now."""
+    state = turn.state
+    if event.process == state.process and event.process is not None:
+        return
+    was = state.process
+    turn.set(process=event.process, resume_open=False, hung=0, power_retry=turn.now)
+    if event.process is None:
+        turn.power(Power.STOPPED)
+        if state.phase in (Phase.ELECTED, Phase.LEADING):
+            turn.go("nodeos_gone", f"pid {was.pid}" if was else "")
+            begin_stop(turn)
+        return
+    turn.power(Power.UNKNOWN)
+    if state.phase in (Phase.ELECTED, Phase.LEADING):
+        turn.go("nodeos_restarted")
+        begin_stop(turn)
+
+
+def paused_seen(turn: Turn, event: PausedSeen) -> None:
+    """Whoever is not leader and finds nodeos not paused pauses it again, and says so loudly."""
+    state = turn.state
+    if event.paused or state.power is not Power.STOPPED or event.asked < state.power_since or state.process is None:
+        return
+    turn.power(Power.UNKNOWN)
+    turn.do(Warn("unpaused", "nodeos is not paused though this node does not lead: somebody resumed it; pausing it"))
+
+
+def head_read(turn: Turn, event: HeadRead) -> None:
+    """Take our own head: the last own block of a tenure that ends (R5), or how far a new one has come (R9)."""
+    state = turn.state
+    if event.call != state.head_call:
+        return
+    turn.set(head_call=0, head_retry=turn.now + HEAD_POLL)
+    if event.num is None:
+        return
+    turn.set(head=event.num)
+    if state.phase is Phase.STOPPING and event.producer == state.setup.producer:
+        turn.set_tenure(last_block=Block(event.num, event.id, event.time, event.producer))
+
+
+# --- rules ---
+
+
+def begin_stop(turn: Turn) -> None:
+    """Begin to stop at once; from here on the tenure is over whatever answer comes (R3)."""
+    state = turn.state
+    turn.set(pause_by=turn.now + state.setup.timing.pause, power_retry=turn.now, head_call=0, head_until=0)
+    if state.power in (Power.PRODUCING, Power.RESUMING):
+        turn.power(Power.UNKNOWN)
+    turn.save("stopping")
+
+
+def rule_stop_nodeos(turn: Turn) -> None:
+    """Drive nodeos to a proven stop whenever it may produce and is not meant to (R3, R4)."""
+    state = turn.state
+    if state.power is Power.PAUSING and turn.at(state.power_until):
+        _pause_failed(turn, Call.TIMEOUT, "no answer in time, or a resume is still unanswered")
+    elif state.power is Power.FENCING and turn.at(state.power_until):
+        _fence_failed(turn, "the fence gave no answer in time")
+    elif state.power is Power.SETTLING and turn.at(state.power_until):
+        turn.power(Power.STOPPED)
+    if turn.state.power is Power.UNKNOWN and turn.at(turn.state.power_retry):
+        _pause(turn)
+
+
+def _pause(turn: Turn) -> None:
+    state = turn.state
+    timing = state.setup.timing
+    if state.phase is Phase.STOPPING:
+        until = min(turn.now + timing.pause, state.pause_by)
+        if until <= turn.now:
+            _fence(turn)
+            return
+    else:
+        until = turn.now + max(timing.pause, timing.request)
+    call = turn.number()
+    turn.set(call=call)
+    turn.power(Power.PAUSING, until)
+    turn.at(until)
+    turn.do(PauseNodeos(call, until - turn.now))
+
+
+def _fence(turn: Turn) -> None:
+    """End the process. SIGTERM first as far as the confirmation leaves time for it: a killed nodeos needs a replay."""
+    state = turn.state
+    timing = state.setup.timing
+    term = state.setup.term
+    if state.tenure is not None:
+        term = max(0, min(term, state.tenure.valid_until - turn.now - timing.kill - timing.slack))
+    call = turn.number()
+    within = term + timing.kill
+    turn.set(call=call)
+    turn.power(Power.FENCING, turn.now + within + timing.slack)
+    turn.at(turn.state.power_until)
+    turn.do(FenceNodeos(call, term, within))
+
+
+def rule_read_last_block(turn: Turn) -> bool:
+    """When stopped by a pause, read the head once, to name the last own block; True when that is done with."""
+    state = turn.state
+    if state.process is None or (state.head_until and (not state.head_call or turn.at(state.head_until))):
+        return True
+    if not state.head_until:
+        _read_head(turn)
+    return False
+
+
+def _read_head(turn: Turn) -> None:
+    call = turn.number()
+    within = turn.state.setup.timing.pause
+    turn.set(head_call=call, head_until=turn.now + within)
+    turn.at(turn.now + within)
+    turn.do(ReadHead(call, within))
+
+
+def rule_resume(turn: Turn) -> None:
+    """Resume once elected, proven stopped, saved, and level with the last own block of the leader before (R9)."""
+    state = turn.state
+    if state.phase is not Phase.ELECTED or state.power is not Power.STOPPED or state.saved != "held":
+        return
+    wait = turn.tenure.wait_head
+    if wait is not None and state.head < wait and not turn.at(state.phase_since + state.setup.timing.catch_up):
+        if (not state.head_call or turn.at(state.head_until)) and turn.at(state.head_retry):
+            _read_head(turn)
+        return
+    call = turn.number()
+    turn.set(resume_open=True, resume_call=call, head_call=0)
+    turn.power(Power.RESUMING)
+    turn.do(ResumeNodeos(call, state.setup.timing.request))

@@ -1,0 +1,205 @@
+"""What one agent knows and is: the state of the leadership core. Only plain data and questions about it live here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from agent.core.chain import Block, ProcessId
+from agent.core.events import Standing
+from agent.core.records import HeartbeatKey, Keys, LeaderKey, Override, Switchover
+from agent.core.store import Ms
+from agent.core.timing import Timing, standstill
+
+
+class Phase(Enum):
+    """Where the agent stands in the protocol."""
+
+    STARTING = "starting"  # nodeos is not proven stopped yet; nothing is decided before (start and restart)
+    STANDBY = "standby"  # proven stopped; watches the heartbeat (R7)
+    CAMPAIGNING = "campaigning"  # a take-over is on its way, its outcome not known (R8, R2)
+    ELECTED = "elected"  # confirmed, not producing yet (R9)
+    LEADING = "leading"  # confirmed and producing (R1)
+    STOPPING = "stopping"  # the tenure is over, the stop is not proven yet (R3, R4)
+    RELEASING = "releasing"  # proven stopped; the release is on its way (R5)
+
+
+class Power(Enum):
+    """What is known of our nodeos's production. Only STOPPED is a proof (R4)."""
+
+    UNKNOWN = "unknown"  # it may produce, and nothing is under way against it
+    PAUSING = "pausing"
+    SETTLING = "settling"  # the pause was answered; the block in flight may still be signed
+    FENCING = "fencing"
+    STOPPED = "stopped"
+    RESUMING = "resuming"
+    PRODUCING = "producing"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What does not change while the agent runs. `term`: grace for SIGTERM before SIGKILL, where the budget allows."""
+
+    node: str
+    instance: str
+    keys: Keys
+    producer: str = ""
+    timing: Timing = field(default_factory=Timing)
+    boot_id: str = ""
+    agent_pid: int = 0
+    term: Ms = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A write whose outcome is not known yet: the seq it carries, and the time read before it left (R1, R2)."""
+
+    seq: int
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """One stay in the lead, from the take-over to the release. Revisions are 0 until the take-over is known."""
+
+    epoch: int
+    instance: str
+    seq: int
+    lease: int
+    heartbeat_revision: int = 0
+    leader_revision: int = 0
+    valid_until: Ms = 0
+    sent: tuple[Sent, ...] = ()
+    wait_head: int | None = None  # the last own block that the release before named (R9)
+    stop_reason: str = ""
+    last_block: Block | None = None
+    leader_lost: bool = False  # the key `leader` is not ours any more: a release leaves it alone (R5)
+    gap: Ms = 0  # how long nobody was confirmed before this tenure, for the history
+    origin: str = ""
+    expected: tuple[int, int] = (0, 0)  # revisions of leader and heartbeat that the take-over rests on (R8)
+    hand_to: str | None = None  # whom a switchover names
+
+    def sent_at(self, seq: int) -> Ms | None:
+        """Return when the write with `seq` left, None if this process did not send it."""
+        return next((each.at for each in self.sent if each.seq == seq), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The store as far as it is known. Each key's knowledge only ever gets newer."""
+
+    keys_revision: int = 0  # of leader and heartbeat
+    words_revision: int = 0  # of what operators put
+    leader: LeaderKey | None = None
+    heartbeat: HeartbeatKey | None = None
+    leader_since: Ms = 0
+    heartbeat_since: Ms = 0  # o of R7
+    last_holder: str | None = None  # of the last heartbeat that could be read
+    max_epoch: int = 0
+    override: Override | None = None
+    maintenance: str | None = None
+    switchover: Switchover | None = None
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the store was read at all."""
+        return self.words_revision > 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole state of the leadership core of one agent."""
+
+    setup: Setup
+    phase: Phase = Phase.STARTING
+    phase_since: Ms = 0
+    power: Power = Power.UNKNOWN
+    power_since: Ms = 0
+    power_until: Ms = 0  # when the call under way, or the settling, is over
+    power_retry: Ms = 0  # not before this time is another pause tried
+    hung: int = 0  # pauses in a row that were not answered
+    pause_by: Ms = 0  # when stopping: a pause not answered by then is not waited for
+    resume_open: bool = False  # a resume may be under way unanswered: then only the end of the process is proof
+    resume_call: int = 0
+    process: ProcessId | None = None
+    call: int = 0  # of the control call under way
+    head_call: int = 0
+    head_until: Ms = 0
+    head_retry: Ms = 0
+    head: int = 0  # our own head when it was last read
+    tenure: Tenure | None = None
+    ended_epoch: int = 0
+    request: int = 0  # of the transaction under way; 0: none
+    kind: str = ""
+    retry_at: Ms = 0  # not before this time is another transaction sent
+    numbers: int = 0  # the last number given to a request, call or file version
+    seen: Seen = field(default_factory=Seen)
+    lease: int | None = None
+    standing: Standing = field(default_factory=Standing)
+    standing_since: Ms = 0  # since when it is fit
+    holdoff_until: Ms = 0  # R12
+    saving: int = 0  # version of the run-time file under way; 0: none
+    saving_what: str = ""
+    saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing
+    started: bool = False
+    leaving: bool = False
+    leaving_since: Ms = 0
+    exited: bool = False
+    wake: Ms | None = None  # when to step again at the latest
+
+    @property
+    def stop_by(self) -> Ms:
+        """V minus A: when a leader must begin to stop (R3)."""
+        return self.tenure.valid_until - self.setup.timing.margin if self.tenure else 0
+
+    @property
+    def may_produce(self) -> bool:
+        """Whether this node is allowed to produce, or not proven to have stopped: what P1 allows to one node only."""
+        return self.power is not Power.STOPPED
+
+    def mine(self, found: HeartbeatKey | None) -> bool:
+        """Whether a heartbeat is the one of our tenure."""
+        record = found.record if found else None
+        tenure = self.tenure
+        return (
+            tenure is not None
+            and record is not None
+            and (record.epoch, record.instance) == (tenure.epoch, tenure.instance)
+        )
+
+    def free_at(self) -> Ms | None:
+        """Return since when, or from when on, the heartbeat is free to take (R8); None: the store is not known."""
+        seen = self.seen
+        if not seen.known:
+            return None
+        if seen.heartbeat is None:
+            return seen.heartbeat_since
+        record = seen.heartbeat.record
+        if record is not None and record.released:
+            return seen.heartbeat_since
+        validity = self.setup.timing.validity if record is None else record.validity_ms
+        return seen.heartbeat_since + standstill(validity)
+
+    @property
+    def nominated(self) -> bool:
+        """Whether an operator put our name (R10)."""
+        leader = self.seen.leader
+        return leader is not None and leader.name == self.setup.node and leader.lease == 0
+
+    @property
+    def chosen(self) -> bool:
+        """Whether operators want this very node: by override or by nomination."""
+        override = self.seen.override
+        return self.nominated or (override is not None and override.leader == self.setup.node)
+
+    def seat_at(self, free: Ms) -> Ms:
+        """Return from when on the seat may be taken, given when the heartbeat is free (R8, R10)."""
+        seen = self.seen
+        leader = seen.leader
+        if leader is None or leader.name == self.setup.node:
+            return free
+        record = seen.heartbeat.record if seen.heartbeat else None
+        released = record is not None and record.released
+        if not released and leader.name is not None and leader.name == seen.last_holder:
+            return free
+        return max(free, seen.leader_since) + self.setup.timing.nomination

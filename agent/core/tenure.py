@@ -1,0 +1,302 @@
+"""Holding the right to produce: confirm (R1, R2), stop in time (R3), prove, release (R5).
+
+The answers of the store are taken in here. How nodeos is stopped stands in `production`, the take-over in `campaign`.
+"""
+
+from __future__ import annotations
+
+from agent.core.events import Applied, Refused, Rejected, Unknown
+from agent.core.production import begin_stop, rule_read_last_block
+from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, write
+from agent.core.state import Phase, Power, Sent, State
+from agent.core.store import Compare, Delete, Ms, Put, Txn
+from agent.core.transitions import ACTIVE, REQUESTED
+from agent.core.turn import Turn
+
+BACKOFF: Ms = 1000
+"""After etcd said a definite no: the next try."""
+
+
+# --- what the store answered ---
+
+
+def learn(turn: Turn, revision: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
+    """Take what stands in the two keys at `revision`, unless something newer is known. First sight counts as o (R7)."""
+    seen = turn.state.seen
+    if revision < seen.keys_revision:
+        return
+    record = heartbeat.record if heartbeat else None
+    turn.set_seen(
+        keys_revision=revision,
+        leader=leader,
+        heartbeat=heartbeat,
+        leader_since=seen.leader_since if revision_of(leader) == revision_of(seen.leader) else turn.now,
+        heartbeat_since=seen.heartbeat_since if revision_of(heartbeat) == revision_of(seen.heartbeat) else turn.now,
+        last_holder=record.node if record else seen.last_holder,
+        max_epoch=max(seen.max_epoch, record.epoch if record else 0),
+    )
+
+
+def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:
+    """Return the mod revision of a key, 0 when it is absent."""
+    return key.revision if key else 0
+
+
+def applied(turn: Turn, event: Applied) -> None:
+    """Take that a transaction of ours was applied: it, and nothing else, stands in the store now."""
+    kind = _close(turn, event.request)
+    if not kind:
+        return
+    state = turn.state
+    if kind == "vacate":
+        learn(turn, event.revision, None, state.seen.heartbeat)
+        _end(turn, "superseded")
+        return
+    tenure = turn.tenure
+    record = heartbeat_of(state, released=kind == "release")
+    leader = state.seen.leader
+    if kind == "take":
+        leader = LeaderKey(state.setup.node, event.revision, tenure.lease)
+    elif kind == "release" and not tenure.leader_lost:
+        leader = LeaderKey(tenure.hand_to, event.revision) if tenure.hand_to else None
+    learn(turn, event.revision, leader, HeartbeatKey(record, event.revision))
+    if kind == "release":
+        _end(turn, "released")
+        return
+    if kind == "take":
+        turn.set_tenure(leader_revision=event.revision)
+    _confirmed(turn, event.revision, tenure.sent_at(tenure.seq))
+
+
+def refused(turn: Turn, event: Refused) -> None:
+    """Take that a comparison failed: what stands there tells of earlier writes of ours (R2), or who was first."""
+    kind = _close(turn, event.request)
+    if not kind:
+        return
+    learn(turn, event.revision, event.leader, event.heartbeat)
+    state = turn.state
+    record = event.heartbeat.record if event.heartbeat else None
+    if event.heartbeat is None or record is None or not state.mine(event.heartbeat):
+        _not_mine(turn, kind)
+    elif record.released:
+        _end(turn, "released")
+    else:
+        _adopt(turn, event.heartbeat, record)
+
+
+def _adopt(turn: Turn, found: HeartbeatKey, record: Heartbeat) -> None:
+    """Go on from our own heartbeat, with V counted from when that very write was sent (R2)."""
+    leader = turn.state.seen.leader
+    tenure = turn.tenure
+    if not tenure.leader_revision and leader and leader.revision == found.revision:
+        turn.set_tenure(leader_revision=leader.revision)  # a take-over puts both keys at one revision
+    lost = leader is None or leader.revision != turn.tenure.leader_revision
+    turn.set_tenure(leader_lost=lost)
+    _confirmed(turn, found.revision, tenure.sent_at(record.seq))
+    if lost and turn.state.phase in ACTIVE:
+        stop(turn, "leader_changed", _who(leader))
+
+
+def _confirmed(turn: Turn, revision: int, sent_at: Ms | None) -> None:
+    """Note that a write of ours stands. Only one that is known before the stop time prolongs V (R1)."""
+    state = turn.state
+    valid = turn.tenure.valid_until
+    if sent_at is not None:
+        valid = max(valid, sent_at + state.setup.timing.validity)
+    turn.set_tenure(heartbeat_revision=revision, sent=())
+    if state.phase is Phase.CAMPAIGNING:
+        turn.set_tenure(valid_until=valid)
+        if turn.now >= turn.state.stop_by:
+            turn.go("elected_late")
+            begin_stop(turn)
+        else:
+            turn.go("elected")
+            turn.save("held")
+    elif state.phase in ACTIVE and turn.now < state.stop_by:
+        turn.set_tenure(valid_until=valid)
+        turn.save("held")
+
+
+def _not_mine(turn: Turn, kind: str) -> None:
+    state = turn.state
+    turn.set_tenure(leader_lost=revision_of(state.seen.leader) != turn.tenure.leader_revision)
+    if kind == "take":
+        turn.go("not_first")
+        turn.set(tenure=None, retry_at=turn.now)
+    elif kind == "vacate":
+        _end(turn, "superseded")
+    elif state.phase in ACTIVE:
+        stop(turn, "heartbeat_changed")
+    # when releasing: rule_release sees to `leader`
+
+
+def unknown(turn: Turn, event: Unknown) -> None:
+    """Take that there is no definite answer: what was sent stays noted, and the next try tells (R2)."""
+    _close(turn, event.request)
+
+
+def rejected(turn: Turn, event: Rejected) -> None:
+    """Take a definite no of etcd: nothing was changed by this request."""
+    kind = _close(turn, event.request)
+    if event.lease_gone:
+        turn.set(lease=None)
+    turn.set(retry_at=turn.now + BACKOFF)
+    if kind == "take":
+        turn.go("not_taken", event.why)
+        turn.set(tenure=None)
+
+
+def _close(turn: Turn, request: int) -> str:
+    """End the request under way; return its kind, nothing when the answer is to an older one."""
+    if request != turn.state.request:
+        return ""
+    kind = turn.state.kind
+    turn.set(request=0, kind="")
+    return kind
+
+
+def _end(turn: Turn, key: str) -> None:
+    tenure = turn.tenure
+    turn.go(key, tenure.stop_reason)
+    turn.set(tenure=None, ended_epoch=max(turn.state.ended_epoch, tenure.epoch), retry_at=turn.now)
+    turn.save("")
+
+
+# --- stopping ---
+
+
+def stop(turn: Turn, key: str, detail: str = "") -> None:
+    """End the tenure, from now on (R3); leave the seat to others if somebody asked for it (R12)."""
+    turn.go(key, detail)
+    turn.set_tenure(stop_reason=f"{key}: {detail}" if detail else key)
+    if key in REQUESTED:
+        turn.set(holdoff_until=turn.now + turn.state.setup.timing.fair_chance)
+    begin_stop(turn)
+
+
+def rule_stop(turn: Turn) -> None:
+    """Stop in time, or because health or an operator says so (R3)."""
+    state = turn.state
+    if state.phase not in ACTIVE:
+        return
+    seen, standing, me = state.seen, state.standing, state.setup.node
+    if turn.at(state.stop_by):
+        stop(turn, "expiring")
+    elif _lost_leader(state):
+        turn.set_tenure(leader_lost=True)
+        stop(turn, "leader_changed", _who(seen.leader))
+    elif _lostheartbeat_of(state):
+        stop(turn, "heartbeat_changed")
+    elif state.leaving:
+        stop(turn, "shutdown")
+    elif seen.maintenance is not None:
+        return
+    elif seen.override is not None and seen.override.leader != me:
+        stop(turn, "override", seen.override.leader or "nobody may lead")
+    elif seen.override is None and seen.switchover is not None and seen.switchover.to != me:
+        turn.set_tenure(hand_to=seen.switchover.to)
+        stop(turn, "switchover", seen.switchover.to)
+    elif seen.override is None and standing.handover:
+        stop(turn, "unhealthy", standing.handover)
+
+
+def _lost_leader(state: State) -> bool:
+    tenure, seen = state.tenure, state.seen
+    assert tenure is not None
+    return seen.keys_revision > tenure.heartbeat_revision and revision_of(seen.leader) != tenure.leader_revision
+
+
+def _lostheartbeat_of(state: State) -> bool:
+    tenure, seen = state.tenure, state.seen
+    assert tenure is not None
+    return seen.keys_revision > tenure.heartbeat_revision and not state.mine(seen.heartbeat)
+
+
+def _who(leader: LeaderKey | None) -> str:
+    if leader is None:
+        return "it was deleted, or its lease ended"
+    return f"it names {leader.name or 'no node'} now"
+
+
+# --- writing ---
+
+
+def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
+    """Return the heartbeat of the tenure as it is written next."""
+    tenure = state.tenure
+    assert tenure is not None
+    return Heartbeat(
+        tenure.epoch,
+        state.setup.node,
+        tenure.instance,
+        tenure.seq,
+        state.setup.timing.validity,
+        released,
+        tenure.last_block if released else None,
+        tenure.stop_reason if released else tenure.origin,
+    )
+
+
+def rule_confirm(turn: Turn) -> None:
+    """Confirm by writing, every R; at once when the last try had no answer (R1, R2)."""
+    state = turn.state
+    if state.phase not in ACTIVE or state.request:
+        return
+    tenure = turn.tenure
+    confirmed_at = tenure.valid_until - state.setup.timing.validity
+    due = turn.now if tenure.sent else confirmed_at + state.setup.timing.renew
+    if not turn.at(max(due, state.retry_at)):
+        return
+    names = state.setup.keys
+    turn.set_tenure(seq=tenure.seq + 1, sent=(*tenure.sent, Sent(tenure.seq + 1, turn.now)))
+    compare = (Compare(names.leader, tenure.leader_revision), Compare(names.heartbeat, tenure.heartbeat_revision))
+    value = write(heartbeat_of(turn.state))
+    turn.transact("confirm", Txn(compare, (Put(names.heartbeat, value),), (names.leader, names.heartbeat)))
+
+
+def rule_prove(turn: Turn) -> None:
+    """When nodeos is proven stopped, name the last own block, and go on to release (R4, R5)."""
+    state = turn.state
+    if state.phase is not Phase.STOPPING or state.power is not Power.STOPPED or not rule_read_last_block(turn):
+        return
+    turn.set(head_call=0)
+    turn.go("proven")
+    turn.save("stopped")
+
+
+def rule_release(turn: Turn) -> None:
+    """Release what has stopped, and nothing else, once the run-time file says that this tenure is over (R3, R5)."""
+    state = turn.state
+    if state.phase is not Phase.RELEASING or state.request or state.power is not Power.STOPPED:
+        return
+    if state.saved not in ("stopping", "stopped"):
+        if not state.saving and turn.at(state.retry_at):
+            turn.save("stopped")
+        return
+    if not turn.at(state.retry_at):
+        return
+    tenure, names, seen = turn.tenure, state.setup.keys, state.seen
+    if seen.keys_revision > tenure.heartbeat_revision and not state.mine(seen.heartbeat):
+        _vacate(turn)
+        return
+    lost = tenure.leader_lost or _lost_leader(state)
+    turn.set_tenure(leader_lost=lost)
+    compare = [Compare(names.heartbeat, tenure.heartbeat_revision)]
+    then: list[Put | Delete] = [Put(names.heartbeat, write(heartbeat_of(turn.state, released=True)))]
+    if not lost:
+        compare.append(Compare(names.leader, tenure.leader_revision))
+        hand_to = turn.tenure.hand_to
+        then.append(Put(names.leader, hand_to.encode()) if hand_to else Delete(names.leader))
+    if state.seen.switchover is not None:
+        then.append(Delete(names.switchover))
+    turn.transact("release", Txn(tuple(compare), tuple(then), (names.leader, names.heartbeat)))
+
+
+def _vacate(turn: Turn) -> None:
+    """Release nothing, for the heartbeat is not ours; take `leader` away if that is still ours (R5)."""
+    tenure, names, leader = turn.tenure, turn.state.setup.keys, turn.state.seen.leader
+    if leader is None or not tenure.leader_revision or leader.revision != tenure.leader_revision:
+        _end(turn, "superseded")
+        return
+    compare = (Compare(names.leader, leader.revision),)
+    turn.transact("vacate", Txn(compare, (Delete(names.leader),), (names.leader, names.heartbeat)))

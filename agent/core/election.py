@@ -1,0 +1,44 @@
+"""Who goes first, and whether somebody else should lead instead (R11). Pure questions about the members, no state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agent.core.events import Standing
+from agent.core.health import Health, Others
+from agent.core.records import Member
+
+NEAR = 4
+"""Heads this many blocks apart count as level: members report every two seconds."""
+
+
+def others(me: str, members: Iterable[Member]) -> Others:
+    """Return the furthest that any other healthy member reports to be.
+
+    An unhealthy one is no measure: a producer cut off from its peers goes on alone, ahead of the chain.
+    """
+    rest = [member for member in members if member.node != me and member.healthy]
+    if not rest:
+        return Others()
+    first = max(rest, key=lambda member: member.head)
+    return Others(first.head, max(member.lib for member in rest), first.node)
+
+
+def standing(me: Member, health: Health, members: Iterable[Member]) -> Standing:
+    """Return what health and the other members make of this node.
+
+    The best candidate has the lowest priority number, then the furthest head, then the first name. A leader that is
+    unhealthy or drained hands over only if somebody is there who may lead: else it stays.
+    """
+    rest = [member for member in members if member.node != me.node]
+    ready = [member for member in rest if member.healthy and not member.drained]
+    fit = health.ok and not me.drained
+    ahead = max((member.head for member in (*ready, me)), default=0)
+    rank = sum(_order(member, ahead) < _order(me, ahead) for member in ready)
+    why = "drained" if me.drained else "; ".join(health.reasons)
+    handover = "" if fit or not ready else why
+    return Standing(fit, health.able, rank, why, handover)
+
+
+def _order(member: Member, ahead: int) -> tuple[int, int, str]:
+    return (member.priority, max(0, ahead - member.head - NEAR), member.node)

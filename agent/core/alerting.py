@@ -40,9 +40,7 @@ class Facts:
     etcd_down_since: Ms | None
     unhealthy: tuple[str, ...]
     override: str
-    override_since: Ms
     maintenance: str
-    maintenance_since: Ms
     problems: tuple[str, ...]
     standby_ready: bool
 
@@ -124,11 +122,11 @@ def _conditions(facts: Facts) -> Iterable[tuple[Ms, Ms | None, Notice]]:
     if alone and facts.override:
         text = f"the override in {group} is on for an hour: {facts.override}"
         do = "etcdctl del the key override when it is not needed any more."
-        yield WORDS_AFTER, facts.override_since, notice("override_long", group, "warning", text, do)
+        yield WORDS_AFTER, None, notice("override_long", group, "warning", text, do)
     if alone and facts.maintenance:
         text = f"the maintenance of {group} is on for an hour: {facts.maintenance}"
         do = "etcdctl del the key maintenance when it is over."
-        yield WORDS_AFTER, facts.maintenance_since, notice("maintenance_long", group, "warning", text, do)
+        yield WORDS_AFTER, None, notice("maintenance_long", group, "warning", text, do)
     for problem in facts.problems[:5]:
         key = problem.partition(":")[0]
         yield (

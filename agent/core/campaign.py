@@ -59,6 +59,7 @@ def rule_campaign(turn: Turn) -> None:
             wait_head=block.num if block else None,
             gap=turn.now - stood,
             origin=_why_free(state),
+            before=state.seen.last_holder or "",
             expected=(revision_of(state.seen.leader), revision_of(state.seen.heartbeat)),
         )
     )

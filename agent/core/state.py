@@ -76,6 +76,7 @@ class Tenure:
     leader_lost: bool = False  # the key `leader` is not ours any more: a release leaves it alone (R5)
     gap: Ms = 0  # how long nobody was confirmed before this tenure, for the history
     origin: str = ""
+    before: str = ""  # who led before, for the history
     expected: tuple[int, int] = (0, 0)  # revisions of leader and heartbeat that the take-over rests on (R8)
     hand_to: str | None = None  # whom a switchover names
 

@@ -165,7 +165,7 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
 
 
 def _prove(node: Node, info: ChainInfo, actions: list[NodeAction]) -> Node:
-    """The first own block of a tenure tells how many slots the change cost."""
+    """Read from the first own block of a tenure how many slots the change cost."""
     assert node.proof is not None
     epoch, before = node.proof
     if info.head_num <= before.head_num or info.head_producer != node.leadership.setup.producer:

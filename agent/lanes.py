@@ -1,0 +1,111 @@
+"""Lanes: one thread for each thing that may hang, so that nothing waits behind something else. No decision lives here.
+
+A lane runs jobs one after another; each job has a total deadline of its own, enforced by the adapter it calls. Should
+that fail, a lane whose job is overdue is left behind for a new thread: the pause and the kill never queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.ports import Clock, Emit
+
+log = logging.getLogger(__name__)
+
+OVERDUE_MS = 1000
+"""How much longer than its own deadline a job may take before its thread is left behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call to the outside. `run` returns the event that tells how it went, `failed` the one for a defect in it."""
+
+    run: Callable[[], object | None]
+    failed: Callable[[str], object | None]
+    within_ms: int
+
+
+class Lane:
+    """A worker thread with its queue. `submit` never blocks."""
+
+    def __init__(self, name: str, emit: Emit, clock: Clock) -> None:
+        self.name = name
+        self._emit = emit
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._due: int | None = None
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._start()
+
+    def _start(self) -> None:
+        self._jobs = queue.SimpleQueue()
+        thread = threading.Thread(target=self._work, args=(self._jobs,), name=self.name, daemon=True)
+        thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Run `job` after those before it; on a new thread if the present one hangs."""
+        with self._lock:
+            if self._due is not None and self._clock.boot() > self._due + OVERDUE_MS:
+                log.error("lane %s hangs in a call that should have ended; using a new thread", self.name)
+                self._due = None
+                self._start()
+            self._jobs.put(job)
+
+    def close(self) -> None:
+        """End the thread after the jobs at hand. Never blocks."""
+        self._jobs.put(None)
+
+    def _work(self, jobs: queue.SimpleQueue[Job | None]) -> None:
+        while (job := jobs.get()) is not None:
+            with self._lock:
+                if jobs is self._jobs:
+                    self._due = self._clock.boot() + job.within_ms
+            event = self._run(job)
+            with self._lock:
+                if jobs is self._jobs:
+                    self._due = None
+                # a thread that was left behind still tells how its call went: a late resume must be known
+            if event is not None:
+                self._emit(event)
+
+    def _run(self, job: Job) -> object | None:
+        try:
+            return job.run()
+        except Exception as error:
+            log.exception("a defect in lane %s", self.name)
+            return job.failed(f"{type(error).__name__}: {error}")
+
+
+class Repeater:
+    """A thread that calls `work` again and again, with `period_s` seconds between the starts of two calls."""
+
+    def __init__(self, name: str, period_s: float, work: Callable[[], object | None], emit: Emit) -> None:
+        self.name = name
+        self._period = period_s
+        self._work = work
+        self._emit = emit
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End after the call at hand. Never blocks."""
+        self._over.set()
+
+    def _loop(self) -> None:
+        while not self._over.is_set():
+            try:
+                event = self._work()
+            except Exception:
+                log.exception("a defect in %s", self.name)
+                event = None
+            if event is not None:
+                self._emit(event)
+            self._over.wait(self._period)

@@ -1,0 +1,101 @@
+"""The core's actions as calls to the adapters, and their outcomes as events: translation, one function a call.
+
+What an error means for the protocol stands here and nowhere else: what was certainly not delivered, what may still
+act later, what was a definite no.
+"""
+
+from __future__ import annotations
+
+from agent.core import actions as do
+from agent.core import events as ev
+from agent.core import records
+from agent.errors import (
+    FailoverError,
+    FenceError,
+    LeaseGone,
+    NodeosAnswer,
+    NodeosError,
+    NodeosUnreachable,
+    StoreError,
+    StoreRejected,
+)
+from agent.ports import Fence, Nodeos, RuntimeFile, Store
+
+
+def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event:
+    """Run one transaction (R1, R2, R5, R8)."""
+    try:
+        answer = store.txn(action.txn, action.within / 1000)
+    except StoreRejected as error:
+        return ev.Rejected(action.request, isinstance(error, LeaseGone), str(error))
+    except StoreError as error:
+        return ev.Unknown(action.request, str(error))
+    if answer.applied:
+        return ev.Applied(action.request, answer.revision)
+    found = {item.key: item for item in answer.found}
+    leader, heartbeat = found.get(names.leader), found.get(names.heartbeat)
+    return ev.Refused(
+        action.request,
+        answer.revision,
+        records.leader_key(leader) if leader else None,
+        records.heartbeat_key(heartbeat) if heartbeat else None,
+    )
+
+
+def outcome(error: NodeosError | None) -> ev.Call:
+    """Return what an error of nodeos means for the protocol."""
+    if error is None:
+        return ev.Call.OK
+    if isinstance(error, NodeosUnreachable):
+        return ev.Call.UNREACHABLE
+    if isinstance(error, NodeosAnswer):
+        return ev.Call.ERROR
+    return ev.Call.TIMEOUT
+
+
+def pause(nodeos: Nodeos, action: do.PauseNodeos) -> ev.PauseDone:
+    """Pause nodeos."""
+    try:
+        nodeos.pause(action.within / 1000)
+    except NodeosError as error:
+        return ev.PauseDone(action.call, outcome(error), str(error))
+    return ev.PauseDone(action.call, ev.Call.OK)
+
+
+def resume(nodeos: Nodeos, action: do.ResumeNodeos) -> ev.ResumeDone:
+    """Resume nodeos. An unanswered resume may act at any later time."""
+    try:
+        nodeos.resume(action.within / 1000)
+    except NodeosError as error:
+        return ev.ResumeDone(action.call, outcome(error), str(error))
+    return ev.ResumeDone(action.call, ev.Call.OK)
+
+
+def read_head(nodeos: Nodeos, action: do.ReadHead) -> ev.HeadRead:
+    """Read nodeos's head."""
+    try:
+        info = nodeos.info(action.within / 1000)
+    except NodeosError:
+        return ev.HeadRead(action.call, None)  # the core goes on without: the block is not named then
+    return ev.HeadRead(action.call, info.head_num, info.head_id, info.head_time, info.head_producer)
+
+
+def fence(fencing: Fence, action: do.FenceNodeos) -> ev.FenceDone:
+    """End the nodeos process and see it gone."""
+    try:
+        how = fencing.stop(action.term / 1000, action.within / 1000)
+    except FenceError as error:
+        return ev.FenceDone(action.call, gone=False, why=str(error))
+    return ev.FenceDone(action.call, gone=True, why=how)
+
+
+def save(file: RuntimeFile, action: do.SaveRuntime, more: dict[str, object]) -> ev.RuntimeSaved:
+    """Write or remove the run-time file; `more` is what the guard needs beside the record."""
+    try:
+        if action.record is None:
+            file.remove()
+        else:
+            file.save(records.write(action.record, **more))
+    except (OSError, FailoverError) as error:
+        return ev.RuntimeSaved(action.version, ok=False, why=str(error))
+    return ev.RuntimeSaved(action.version, ok=True)

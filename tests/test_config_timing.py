@@ -22,7 +22,7 @@ def test_the_defaults_are_sound() -> None:
 
 
 def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:
-    """E 3 s with elections of 500 ms leaves 2.9 s needed, request included."""
+    """An etcd with elections of 500 ms needs 3.1 s, and not a millisecond less."""
     fast = Timing(validity=3100, election=500, lease_ttl=4)
     assert fast.problems() == []
     assert replace(fast, validity=3099).problems()

@@ -1,0 +1,130 @@
+"""The section that all others build on, and the types of single values: units, bounds, files that must be readable."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+LONGEST_S = 600.0
+"""No span of the configuration is longer: a larger number is milliseconds by mistake."""
+
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """A table of the file. Frozen; a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problems(ValueError):
+    """Several problems found at once; each line is complete, with its field."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        super().__init__("\n".join(lines))
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading and return its descriptor; never waits for a writer of a pipe.
+
+    ValueError with the remedy when there is no such file, or it can not be read.
+    """
+    if not path.is_absolute():
+        raise ValueError(f"{path} is a relative path: give the whole one, starting with /")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        who = f"user {os.geteuid()}"
+        raise ValueError(f"can not read {path} as {who} ({error.strerror}): correct the path or the rights") from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError(f"{path} is not a regular file: name the file itself")
+    return fd
+
+
+def refuse_public(fd: int, path: Path) -> None:
+    """Raise ValueError when others than owner and group may touch the file behind `fd`: it holds a secret."""
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    if mode & 0o007:
+        raise ValueError(f"{path} holds a secret but everybody may use it (mode {mode:04o}): run chmod 0640 {path}")
+
+
+def _readable(path: Path) -> Path:
+    os.close(open_regular(path))
+    return path
+
+
+def _readable_secret(path: Path) -> Path:
+    fd = open_regular(path)
+    try:
+        refuse_public(fd, path)
+    finally:
+        os.close(fd)
+    return path
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{path} is a relative path: give the whole one, starting with /")
+    return path
+
+
+def _directory(path: Path) -> Path:
+    _absolute(path)
+    try:
+        os.statvfs(path)
+    except OSError as error:
+        raise ValueError(f"can not look at {path} ({error.strerror}): correct the path or the rights") from error
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a directory: name the directory itself")
+    return path
+
+
+def _not_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"should be a number, it is {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _none_if_empty(value: Any) -> Any:
+    """TOML and the environment know no null: an empty text takes a value back."""
+    return None if value == "" else value
+
+
+def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> SplitResult:
+    """Take a URL apart; ValueError when it is none of `schemes`, lacks a host, or (unless `secret`) carries a password.
+
+    The text of the error never repeats a URL that may hold a secret.
+    """
+    shown = "the URL" if secret or "@" in text else repr(text)
+    wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{shown} is no URL with a port between 1 and 65535: write {wanted}HOST:PORT") from None
+    if parts.scheme not in schemes or not parts.hostname or port == 0 or re.search(r"[\s\x00-\x1f\x7f]", text):
+        raise ValueError(f"{shown} is no usable URL: write {wanted}HOST:PORT")
+    if not secret and parts.username is not None:
+        raise ValueError("a URL with a user or password is not taken here: leave them out of it")
+    return parts
+
+
+Count = Annotated[int, BeforeValidator(_not_bool)]
+"""A whole number; true is not 1."""
+Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
+"""A span in seconds, with a fraction if need be."""
+Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Optional = Annotated[T | None, BeforeValidator(_none_if_empty)]
+"""A value that may be left out; an empty text means the same."""
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
+SecretFile = Annotated[Path, AfterValidator(_readable_secret)]
+Directory = Annotated[Path, AfterValidator(_directory)]

@@ -1,0 +1,122 @@
+"""pydantic's validation errors in words: which setting, what is wrong, what to do, and what was probably meant.
+
+The value at fault is repeated only where it can not be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from agent.config.base import Problems
+from agent.config.model import ENV_DELIMITER, ENV_PREFIX, Config, section_of, settings
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Loc = tuple[int | str, ...]
+
+
+def explain(error: ValidationError, environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each problem, in the order of the file; those set by the environment say so."""
+    return [line for detail in error.errors() for line in _lines(detail, environ)]
+
+
+def _lines(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
+    loc = detail["loc"]
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, Problems):
+        return cause.lines
+    name = path_of(loc)
+    source = variable_of(loc)
+    by = f" (set by {source})" if any(key.upper() == source for key in environ) else ""
+    field, _ = _field_at(loc)
+    match detail["type"]:
+        case "missing":
+            return [f"{name} is missing: {_remedy(loc, field)}"]
+        case "extra_forbidden":
+            return [f"{name} is not a setting{by}: {_meant(loc, from_environment=bool(by))}"]
+        case "value_error":
+            return [f"{name}{by}: {cause}"]
+    wrong = re.sub(r"^(Input|String|Value|Tuple) ", "", detail["msg"]).replace("tuple", "list")
+    wrong = wrong.replace("dictionary", "table")
+    about = f": {field.description}" if field and field.description else ""
+    return [f"{name}{by} {wrong}{_shown(detail, field)}{about}"]
+
+
+def path_of(loc: Loc) -> str:
+    """Write a location the way that the documentation names settings: `alerts[0].url`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+
+
+def variable_of(loc: Loc) -> str:
+    """Return the environment variable that sets what stands at `loc`."""
+    return ENV_PREFIX + ENV_DELIMITER.join(str(part) for part in loc if isinstance(part, str)).upper()
+
+
+def _field_at(loc: Loc) -> tuple[FieldInfo | None, type[BaseModel]]:
+    """Return the field at `loc`, None if there is none, and the section that it is in (or would be)."""
+    model: type[BaseModel] = Config
+    field: FieldInfo | None = None
+    names = [part for part in loc if isinstance(part, str)]
+    for position, name in enumerate(names):
+        field = model.model_fields.get(name)
+        inner = section_of(field)
+        if inner is None or position == len(names) - 1:
+            break
+        model = inner
+    return field, model
+
+
+def _remedy(loc: Loc, field: FieldInfo | None) -> str:
+    """Tell what to write for a setting that is missing; for a whole section, its settings that are required."""
+    if field is None:
+        return "set it"
+    section = section_of(field)
+    if section:
+        needed = {name: inner for name, inner in section.model_fields.items() if inner.is_required()}
+        lines = ", ".join(f"{path_of(loc)}.{name} = {_example(inner)}" for name, inner in needed.items())
+        return f"write {lines}"
+    return f"write {loc[-1]} = {_example(field)} ({field.description})"
+
+
+def _example(field: FieldInfo) -> str:
+    example: Any = field.examples[0] if field.examples else "…"
+    return str(example).replace("'", '"') if isinstance(example, list) else f'"{example}"'
+
+
+def _shown(detail: ErrorDetails, field: FieldInfo | None) -> str:
+    """Repeat the value if it is short, plain and no secret."""
+    value = detail["input"]
+    secret = field is None or "Secret" in str(field.annotation) or "url" in str(detail["loc"][-1])
+    if (
+        secret
+        or not isinstance(value, (str, int, float))
+        or (isinstance(value, str) and ("@" in value or len(value) > 70))
+    ):
+        return ""
+    return f" (it is {value!r})"
+
+
+def _meant(loc: Loc, *, from_environment: bool) -> str:
+    """Suggest the setting that was probably meant: the same path written otherwise, a neighbour, or one elsewhere."""
+    _, section = _field_at(loc)
+    siblings = list(section.model_fields)
+    last = str(loc[-1])
+    flat = {path.replace(".", "_"): path for path, _ in settings()}
+    elsewhere = [path for path in flat.values() if path.rsplit(".", 1)[-1] == last]
+    guesses = [
+        *(flat[name] for name in get_close_matches("_".join(map(str, loc)), flat, n=1, cutoff=0.95)),
+        *(path_of((*loc[:-1], name)) for name in get_close_matches(last, siblings, n=1)),
+        *(elsewhere if len(elsewhere) == 1 else []),
+        *(flat[name] for name in get_close_matches("_".join(map(str, loc)), flat, n=1, cutoff=0.9)),
+    ]
+    if not guesses:
+        return f"here there are {', '.join(siblings)}"
+    variable = f" ({variable_of(tuple(guesses[0].split('.')))})" if from_environment else ""
+    return f"did you mean {guesses[0]}{variable}?"

@@ -1,0 +1,110 @@
+"""Read file and environment, and give back a Config or every problem at once."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, EnvSettingsSource
+
+from agent.config.base import open_regular
+from agent.config.explain import explain
+from agent.config.model import ENV_DELIMITER, ENV_PREFIX, Config
+from agent.config.secrets import fill_secrets, inline_secrets
+from agent.errors import ConfigError
+
+MAX_BYTES = 1024 * 1024
+NOT_SETTINGS = ("CONFIG", "LAB_")
+"""What may follow the prefix in a variable that is no setting: the command line's, and the lab's."""
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Return the configuration of the TOML file at `path`, with `environ` over it.
+
+    ConfigError has a line for each problem. The order, strongest first: NODEOS_FAILOVER_ variables, RUNTIME_DIRECTORY
+    (for runtime.dir), the file, the defaults. Secrets come from exactly one place.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is replaced on each change
+    text, public = _read(path)
+    try:
+        file_data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path} is not valid TOML: {error}: correct that line"]) from None
+    problems = [
+        f"{name} stands in {path}, which everybody may read: run chmod 0640 {path}, or put it into a file of its own"
+        for name in inline_secrets(file_data)
+        if public
+    ]
+    data = _merge(file_data, _from_environment(environ))
+    problems += fill_secrets(data, environ)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += explain(error, environ)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _read(path: Path) -> tuple[str, bool]:
+    """Return the text of the file and whether everybody may read it."""
+    try:
+        fd = open_regular(path)
+    except ValueError as error:
+        raise ConfigError([f"configuration: {error}"]) from None
+    with os.fdopen(fd, "rb") as file:
+        public = bool(stat.S_IMODE(os.fstat(fd).st_mode) & stat.S_IROTH)
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ConfigError([f"{path} has more than {MAX_BYTES} bytes: this can not be the configuration"])
+    try:
+        return content.decode(), public
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8"]) from None
+
+
+class _Environment(EnvSettingsSource):
+    """pydantic's reading of nested variables, from a mapping that is passed in instead of os.environ."""
+
+    def __init__(self, model: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        super().__init__(model)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {key.lower(): value for key, value in self._environ.items()}
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Read a list as JSON or as words with commas between; what is neither goes on to fail by its name."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            text = str(value)
+            return value if text.lstrip().startswith(("[", "{")) else [word.strip() for word in text.split(",")]
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    data: dict[str, Any] = _Environment(Config, environ)()
+    for key, value in environ.items():
+        rest = key.upper().removeprefix(ENV_PREFIX)
+        known = rest.split(ENV_DELIMITER)[0].lower() in Config.model_fields
+        if rest != key.upper() and not known and not rest.startswith(NOT_SETTINGS):
+            data[rest.lower()] = value  # to be refused as unknown, with what was probably meant
+    runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if runtime and isinstance(table := data.setdefault("runtime", {}), dict):
+        table.setdefault("dir", runtime)
+    return data
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one tree of tables over another; changes neither."""
+    merged = {key: _merge(value, {}) if isinstance(value, dict) else value for key, value in below.items()}
+    for key, value in above.items():
+        lower = merged.get(key)
+        merged[key] = _merge(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return merged

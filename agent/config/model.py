@@ -1,0 +1,112 @@
+"""The whole configuration, composed of its sections, and the list of all settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agent.config.health import HealthSection
+from agent.config.sections import (
+    AlertChannel,
+    ElectionSection,
+    EtcdSection,
+    FenceSection,
+    HttpSection,
+    LogSection,
+    NodeosSection,
+    RuntimeSection,
+)
+from agent.config.timing import TimingSection
+from agent.core.records import NAME, NOBODY
+
+ENV_PREFIX = "NODEOS_FAILOVER_"
+ENV_DELIMITER = "__"
+
+
+class Config(BaseSettings):
+    """Everything that can be set. Built by `agent.config.load`; building it directly reads no environment."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        title="nodeos-failover",
+    )
+
+    group: str = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
+    node: str = Field(description="name of this node, unique in its group", examples=["bp-a"])
+    producer: str = Field(
+        pattern=r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$",
+        description="the producer account",
+        examples=["myproducer11"],
+    )
+    nodeos: NodeosSection = Field(description="the node beside this agent")
+    etcd: EtcdSection = Field(description="where the group meets")
+    timing: TimingSection = Field(default=TimingSection(), description="the spans of the protocol")
+    health: HealthSection = Field(default=HealthSection(), description="what makes a node fit to lead")
+    fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
+    election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
+    http: HttpSection = Field(default=HttpSection(), description="metrics, probes and status")
+    log: LogSection = Field(default=LogSection(), description="what goes to stderr")
+    runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")
+    alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
+
+    @field_validator("group", "node")
+    @classmethod
+    def _is_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is no name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first")
+        return value
+
+    @field_validator("node")
+    @classmethod
+    def _is_somebody(cls, value: str) -> str:
+        if value == NOBODY:
+            raise ValueError(f"{NOBODY!r} means nobody in an override: choose another name")
+        return value
+
+    @field_validator("alerts")
+    @classmethod
+    def _are_different(cls, value: tuple[AlertChannel, ...]) -> tuple[AlertChannel, ...]:
+        names = [channel.name for channel in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several channels are named {', '.join(twice)}: give each its own name")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what is passed in: `load` merges file and environment itself, in sight."""
+        return (init_settings,)
+
+
+def section_of(field: FieldInfo | None) -> type[BaseModel] | None:
+    """Return the model of the table (or of the tables in a list) that `field` holds; None for a single value."""
+
+    def look(annotation: Any) -> type[BaseModel] | None:
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+        return next((found for arg in get_args(annotation) if (found := look(arg))), None)
+
+    return look(field.annotation) if field else None
+
+
+def settings(model: type[BaseModel] = Config, above: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield path and description of every single setting, in the order of the file."""
+    for name, field in model.model_fields.items():
+        if section := section_of(field):
+            yield from settings(section, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", field

@@ -1,0 +1,73 @@
+"""Secrets from files and systemd credentials. A secret comes from one place, and not from where everybody can read.
+
+A credential bears the path of its setting: `etcd.password`, and `alerts.NAME.url` for the channel NAME.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.config.base import open_regular, refuse_public
+
+MAX_BYTES = 64 * 1024
+
+
+def read_secret(path: Path) -> str:
+    """Return the text of a secret file without the white space around it; ValueError with the remedy if it can not."""
+    fd = open_regular(path)
+    with os.fdopen(fd, "rb") as file:
+        refuse_public(fd, path)
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} has more than {MAX_BYTES} bytes: name the file that holds only the secret")
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text: name the file that holds only the secret") from None
+    if not text:
+        raise ValueError(f"{path} is empty: write the secret into it")
+    return text
+
+
+def fill_secrets(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """Put secrets that stand in files into `data`, in place; return what was wrong, naming the settings."""
+    directory = environ.get("CREDENTIALS_DIRECTORY")
+    problems = []
+    for table, field, path, credential in _places(data):
+        named = table.get(f"{field}_file")
+        system = Path(directory, credential) if directory and credential else None
+        given = {
+            path: bool(table.get(field)),
+            f"{path}_file": bool(named),
+            f"the credential {credential}": bool(system and system.exists()),
+        }
+        if sum(given.values()) > 1:
+            problems.append(f"{path} is given twice ({' and '.join(n for n in given if given[n])}): keep one of them")
+        elif (isinstance(named, str) and named) or given[f"the credential {credential}"]:
+            try:
+                table[field] = read_secret(Path(named) if isinstance(named, str) and named else Path(str(system)))
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+    return problems
+
+
+def inline_secrets(data: dict[str, Any]) -> list[str]:
+    """Return the paths of all secrets that stand in `data` itself."""
+    return [path for table, field, path, _ in _places(data) if table.get(field)]
+
+
+def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | None]]:
+    """Return each place for a secret: table, field, path for people, name of its credential."""
+    places: list[tuple[dict[str, Any], str, str, str | None]] = []
+    if isinstance(etcd := data.get("etcd"), dict):
+        places.append((etcd, "password", "etcd.password", "etcd.password"))
+    channels = data.get("alerts")
+    for number, channel in enumerate(channels if isinstance(channels, list) else []):
+        if isinstance(channel, dict):
+            name = channel.get("name")
+            known = isinstance(name, str) and name and "/" not in name
+            places.append((channel, "url", f"alerts[{number}].url", f"alerts.{name}.url" if known else None))
+    return places

@@ -1,0 +1,241 @@
+"""The tables of the file, except health and timing: what each setting means, its unit and default, what can not be."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from agent.config.base import (
+    AbsolutePath,
+    Count,
+    Directory,
+    Optional,
+    Problems,
+    ReadableFile,
+    Seconds,
+    SecretFile,
+    Section,
+    split_url,
+)
+
+_PUBLIC_KEY = re.compile(r"(EOS|PUB_(K1|R1|WA)_)[1-9A-HJ-NP-Za-km-z]{45,200}")
+_PRIVATE_KEY = re.compile(r"PVT_|5[HJK][1-9A-HJ-NP-Za-km-z]{49}")
+
+
+def _nodeos_url(text: str) -> None:
+    if text.startswith("unix:"):
+        if not re.fullmatch(r"unix:///[^/\s?#][^\s?#]*", text):
+            raise ValueError(f"{text!r} names no socket: write unix:///path/to/socket")
+        return
+    parts = split_url(text, ("http", "https"))
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} has a path: write only http://HOST:PORT")
+
+
+class NodeosSection(Section):
+    """[nodeos]: the node beside this agent."""
+
+    url: str = Field(
+        description="where nodeos answers: http://, https:// or unix:///path", examples=["http://127.0.0.1:8888"]
+    )
+    producer_url: Optional[str] = Field(
+        default=None, description="where the producer API answers, if it has a listener of its own; default: url"
+    )
+    chain_id: Optional[str] = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="the chain that nodeos must be on, 64 hex digits"
+    )
+    producer_key: Optional[str] = Field(default=None, description="the public key that this node signs blocks with")
+    version: Optional[str] = Field(
+        default=None,
+        pattern=r"^\d+\.\d+",
+        description="take nodeos for this version, e.g. 5.0.2, instead of the one that it reports",
+    )
+    data_dir: Optional[Directory] = Field(default=None, description="nodeos's data directory, for the disk check")
+    config_file: Optional[ReadableFile] = Field(
+        default=None, description="nodeos's config.ini, to see whether pause-on-startup is set"
+    )
+
+    @field_validator("url", "producer_url")
+    @classmethod
+    def _is_url(cls, value: str | None) -> str | None:
+        if value is not None:
+            _nodeos_url(value)
+        return value
+
+    @field_validator("producer_key")
+    @classmethod
+    def _is_public_key(cls, value: str | None) -> str | None:
+        if value is not None and _PRIVATE_KEY.match(value):
+            raise ValueError("this is a PRIVATE key: take it out of here, replace it on chain, give the public key")
+        if value is not None and not _PUBLIC_KEY.fullmatch(value):
+            raise ValueError("this is no public key: give the one that starts with EOS or PUB_K1_")
+        return value
+
+
+class EtcdSection(Section):
+    """[etcd]: where the group meets."""
+
+    endpoints: tuple[str, ...] = Field(
+        min_length=1, description="the members of the etcd cluster", examples=[["http://127.0.0.1:2379"]]
+    )
+    ca_file: Optional[ReadableFile] = Field(default=None, description="certificates that sign those of etcd (PEM)")
+    cert_file: Optional[ReadableFile] = Field(default=None, description="our client certificate (PEM)")
+    key_file: Optional[SecretFile] = Field(default=None, description="the key of our client certificate (PEM)")
+    user: Optional[str] = Field(default=None, description="user name, if etcd asks for one")
+    password: Optional[SecretStr] = Field(default=None, description="its password; better in password_file")
+    password_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the password")
+    prefix: str = Field(default="/nodeos-failover", description="the key under which all groups live")
+
+    @property
+    def targets(self) -> tuple[tuple[str, int], ...]:
+        """Host and port of each endpoint."""
+        parts = [urlsplit(text if "://" in text else f"//{text}") for text in self.endpoints]
+        return tuple((part.hostname or "", part.port or 2379) for part in parts)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the connections are encrypted."""
+        return self.ca_file is not None
+
+    @field_validator("endpoints")
+    @classmethod
+    def _are_endpoints(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            parts = split_url(text if "://" in text else f"http://{text}", ("http", "https"))
+            if parts.path not in {"", "/"} or parts.query or parts.fragment:
+                raise ValueError(f"{text!r} has a path: write only http://HOST:PORT")
+        if len({text.split("://")[0] if "://" in text else "" for text in value}) > 1:
+            raise ValueError("http, https and no scheme are mixed: write all endpoints the same way")
+        if len(set(value)) < len(value):
+            raise ValueError("an endpoint stands here twice: name each member once")
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        if not re.fullmatch(r"(/[A-Za-z0-9._-]+)+", value):
+            raise ValueError(f"{value!r} is no key prefix: write it like /nodeos-failover, without a slash at its end")
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        faults = []
+        scheme = self.endpoints[0].split("://")[0] if "://" in self.endpoints[0] else ""
+        if scheme == "https" and not self.ca_file:
+            faults.append("etcd.ca_file is missing: https endpoints need the certificates that sign those of etcd")
+        if scheme == "http" and self.ca_file:
+            faults.append("etcd.ca_file is set but the endpoints say http://: write https:// in etcd.endpoints")
+        if bool(self.cert_file) != bool(self.key_file):
+            faults.append("etcd.cert_file and etcd.key_file belong together: set both or neither")
+        if self.cert_file and not self.ca_file:
+            faults.append("etcd.cert_file needs TLS: set etcd.ca_file too")
+        if self.user and not (self.password or self.password_file):
+            faults.append("etcd.user is set without a password: set etcd.password_file")
+        if not self.user and (self.password or self.password_file):
+            faults.append("etcd.user is missing: a password is set, name the user that it belongs to")
+        if faults:
+            raise Problems(faults)
+        return self
+
+
+class FenceSection(Section):
+    """[fence]: how the nodeos process is found, should it have to be killed."""
+
+    method: Literal["auto", "pid_file", "unit", "command", "none"] = Field(
+        default="auto", description="auto looks at what is set here, then at who listens on nodeos.url"
+    )
+    pid_file: Optional[AbsolutePath] = Field(default=None, description="file with the process id of nodeos")
+    unit: Optional[str] = Field(
+        default=None, pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$", description="systemd unit of nodeos"
+    )
+    command: tuple[str, ...] = Field(
+        default=(), description="program and arguments that print the process id of nodeos"
+    )
+    term_grace: Seconds = Field(
+        default=1.0,
+        description="seconds between SIGTERM and SIGKILL, as far as a confirmation leaves them; a killed nodeos replays",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.method in {"pid_file", "unit", "command"} and not getattr(self, self.method):
+            raise Problems([f"fence.{self.method} is missing: fence.method asks for it"])
+        if self.command and not os.access(self.command[0], os.X_OK):
+            raise Problems(
+                [f"fence.command: {self.command[0]!r} can not be executed: give the whole path of a program"]
+            )
+        if self.command and not Path(self.command[0]).is_absolute():
+            raise Problems([f"fence.command: {self.command[0]!r} is a relative path: give the whole one"])
+        return self
+
+
+class ElectionSection(Section):
+    """[election]: who goes first."""
+
+    priority: Count = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
+    nofailover: bool = Field(default=False, description="true: this node never takes over")
+
+
+class HttpSection(Section):
+    """[http]: metrics, probes and status; nothing there changes state."""
+
+    listen: str = Field(default="127.0.0.1:9877", description="HOST:PORT to listen on, an empty text to listen nowhere")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, None for off."""
+        parts = urlsplit(f"//{self.listen}")
+        return (parts.hostname, parts.port) if parts.hostname and parts.port is not None else None
+
+    @field_validator("listen")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}", value):
+            raise ValueError(f"{value!r} is no address: write HOST:PORT, e.g. 127.0.0.1:9877, or an empty text")
+        if value and int(value.rsplit(":", 1)[1]) > 65535:
+            raise ValueError(f"{value!r} has no such port: the highest is 65535")
+        return value
+
+
+class LogSection(Section):
+    """[log]: what goes to stderr."""
+
+    format: Literal["text", "json"] = Field(default="text", description="text for people, json for machines")
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="the least that is logged")
+
+
+class RuntimeSection(Section):
+    """[runtime]: what must survive a restart of the agent, and not one of the host."""
+
+    dir: AbsolutePath = Field(
+        default=Path("/run/nodeos-failover"), description="directory on tmpfs; RUNTIME_DIRECTORY of systemd wins"
+    )
+
+
+class AlertChannel(Section):
+    """[[alerts]]: one channel. Its URL is a secret."""
+
+    name: str = Field(
+        pattern="^[a-z0-9][a-z0-9_-]{0,31}$", description="name of the channel, for metrics and logs", examples=["ops"]
+    )
+    type: Literal["webhook", "slack"] = Field(description="what stands at the other end", examples=["slack"])
+    url: SecretStr = Field(default=SecretStr(""), description="where to post; better in url_file")
+    url_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the URL")
+    min_severity: Literal["info", "warning", "critical"] = Field(
+        default="warning", description="the least that is sent"
+    )
+    timeout: Seconds = Field(default=5.0, ge=0.1, le=60, description="seconds for one try")
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        text = self.url.get_secret_value()
+        if not text and self.url_file is None:
+            raise ValueError("has no URL: set url_file (or url)")
+        if text:
+            split_url(text, ("http", "https"), secret=True)
+        return self

@@ -1,0 +1,58 @@
+"""The spans of the protocol as an operator sets them: in seconds, and refused when they could not work together."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from agent.config.base import Count, Problems, Seconds, Section
+from agent.core.timing import Timing
+
+_T = Timing()
+
+
+class TimingSection(Section):
+    """[timing], all in seconds. The texts name the symbol of each span in the protocol's inequality."""
+
+    validity: Seconds = Field(
+        default=_T.validity / 1000, description="E: seconds for which one confirmation allows production"
+    )
+    renew: Seconds = Field(default=_T.renew / 1000, description="R: seconds between confirmations")
+    pause: Seconds = Field(
+        default=_T.pause / 1000, description="P: seconds for nodeos to answer a pause before it is killed"
+    )
+    block: Seconds = Field(
+        default=_T.block / 1000, description="B: seconds for the block in flight; from Leap 5 on it needs more"
+    )
+    kill: Seconds = Field(default=_T.kill / 1000, description="K: seconds to kill nodeos and see it gone")
+    slack: Seconds = Field(default=_T.slack / 1000, description="G: seconds that scheduling may cost")
+    request: Seconds = Field(default=_T.request / 1000, description="seconds for one etcd request")
+    nomination: Seconds = Field(
+        default=_T.nomination / 1000, description="seconds for a node that was named by hand to take over"
+    )
+    rank_step: Seconds = Field(
+        default=_T.rank_step / 1000, description="seconds that each rank waits longer before it campaigns"
+    )
+    fair_chance: Seconds = Field(
+        default=_T.fair_chance / 1000, description="seconds that a leader which was asked to stop leaves to the others"
+    )
+    catch_up: Seconds = Field(
+        default=_T.catch_up / 1000, description="seconds to wait for the last block of the leader before"
+    )
+    election: Seconds = Field(
+        default=_T.election / 1000, description="the election time-out in seconds that etcd is configured with"
+    )
+    lease_ttl: Count = Field(default=_T.lease_ttl, le=600, description="seconds that an etcd lease lives")
+
+    @property
+    def spans(self) -> Timing:
+        """The same, in whole milliseconds, as the core wants it."""
+        values = {name: getattr(self, name) for name in TimingSection.model_fields if name != "lease_ttl"}
+        return Timing(lease_ttl=self.lease_ttl, **{name: round(value * 1000) for name, value in values.items()})
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if problems := self.spans.problems():
+            raise Problems(problems)
+        return self

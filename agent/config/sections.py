@@ -158,7 +158,7 @@ class FenceSection(Section):
     )
     term_grace: Seconds = Field(
         default=1.0,
-        description="seconds between SIGTERM and SIGKILL, as far as a confirmation leaves them; a killed nodeos replays",
+        description="seconds between SIGTERM and SIGKILL, if the confirmation leaves them; a killed nodeos replays",
     )
 
     @model_validator(mode="after")

@@ -1,0 +1,107 @@
+"""The one loop that decides: takes events, steps the core, hands its actions to the lanes, and waits for nothing else.
+
+Its thread owns the state, so the core needs no lock. What others may look at is an immutable snapshot.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core import node as core
+from agent.core.actions import Announce, Exit, Warn
+from agent.core.events import Shutdown, Tick
+from agent.core.node import Node, NodeAction, NodeEvent
+from agent.core.store import Ms
+from agent.errors import FailoverError
+from agent.ports import Clock
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """The agent can not go on: it stops nodeos if it leads, and ends with this error."""
+
+    error: FailoverError
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the loop knew at `at` (ms of CLOCK_BOOTTIME)."""
+
+    node: Node
+    at: Ms
+
+
+class Hands(Protocol):
+    """What carries the actions out; `do` never blocks. `seen` is told of every event, for metrics."""
+
+    def do(self, action: NodeAction) -> None:
+        """Carry out one action."""
+
+    def seen(self, event: object, snapshot: Snapshot) -> None:
+        """Note one event."""
+
+
+class Loop:
+    """One consumer of events. `emit` may be called from any thread and never blocks."""
+
+    def __init__(self, node: Node, clock: Clock, hands: Callable[[Loop], Hands]) -> None:
+        self._clock = clock
+        self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._error: FailoverError | None = None
+        self._over = False
+        self.snapshot = Snapshot(node, clock.boot())
+        self._hands = hands(self)
+
+    def emit(self, event: object) -> None:
+        """Hand an event to the loop."""
+        self._events.put(event)
+
+    def run(self) -> None:
+        """Go on until the core says that nothing is held any more. Raises what was fatal."""
+        while not self._over:
+            event = self._next()
+            if isinstance(event, Fatal):
+                log.critical("%s", event.error)
+                self._error = self._error or event.error
+                event = Shutdown()
+            self._step(event)
+        if self._error is not None:
+            raise self._error
+
+    def _next(self) -> object:
+        wait_ms = self.snapshot.node.wake - self._clock.boot()
+        try:
+            # a reading is rounded down: one more millisecond, or the loop would wake too early and again
+            return self._events.get(timeout=(wait_ms + 1) / 1000) if wait_ms > 0 else self._events.get_nowait()
+        except queue.Empty:
+            return Tick()
+
+    def _step(self, event: object) -> None:
+        now = self._clock.boot()
+        node, actions = core.step(self.snapshot.node, event, now)  # type: ignore[arg-type] # emit takes any event
+        self.snapshot = Snapshot(node, now)
+        for action in actions:
+            self._note(action)
+            self._hands.do(action)
+        self._hands.seen(event, self.snapshot)
+
+    def _note(self, action: NodeAction) -> None:
+        if isinstance(action, Announce):
+            log.info(
+                "%s",
+                action.reason,
+                extra={"transition": action.key, "from": action.source, "to": action.target, "epoch": action.epoch},
+            )
+        elif isinstance(action, Warn):
+            log.warning("%s", action.text, extra={"warning": action.key})
+        elif isinstance(action, Exit):
+            self._over = True
+
+
+__all__ = ["Fatal", "Hands", "Loop", "NodeEvent", "Snapshot"]

@@ -33,7 +33,7 @@ _PROBES = {
 }
 _CALLS = {ev.PauseDone: "pause", ev.ResumeDone: "resume"}
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
 
 
 class Metrics:
@@ -115,7 +115,7 @@ class _Gauges(Collector):
         yield build
         yield self._one("loop_step_age_seconds", "Seconds since the loop's last step.", (now - snapshot.at) / 1000)
         yield from self._leadership(snapshot, now)
-        yield from self._nodeos(snapshot, now, wall)
+        yield from self._nodeos(snapshot, wall)
         yield from self._checks(snapshot)
 
     def _one(self, name: str, text: str, value: float) -> Metric:
@@ -151,7 +151,7 @@ class _Gauges(Collector):
         yield self._by("override_active", "1 while an override is on, by its mode.", "mode", modes)
         yield self._one("maintenance_active", "1 while maintenance is on.", state.seen.maintenance is not None)
 
-    def _nodeos(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+    def _nodeos(self, snapshot: Snapshot, wall: Ms) -> Iterator[Metric]:
         found = snapshot.node.health
         yield self._one(
             "nodeos_up", "1 while the nodeos process is there.", snapshot.node.leadership.process is not None

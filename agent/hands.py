@@ -1,0 +1,113 @@
+"""What carries the core's actions out: each kind of action has its lane. Nothing is decided here, nothing blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agent import outside
+from agent.core import actions as do
+from agent.core import events as ev
+from agent.core.node import NodeAction, Publish, RecordChange, Tell
+from agent.core.notice import Notice
+from agent.core.records import Keys, RuntimeRecord
+from agent.lanes import Job, Lane
+from agent.loop import Snapshot
+from agent.metrics import Metrics
+from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, Store
+from agent.session import Session
+
+SAVE_MS = 1000
+_CONTROL = {do.PauseNodeos: "pause", do.ResumeNodeos: "resume", do.ReadHead: "head", do.FenceNodeos: "fence"}
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file."""
+
+    store: Store
+    nodeos: Nodeos
+    fence: Fence
+    file: RuntimeFile
+    clock: Clock
+    names: Keys
+    tell: Callable[[Notice], None]
+    guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
+
+
+class LaneHands:
+    """Hands each action to its lane. A pause and a resume have lanes of their own, and so has the kill."""
+
+    def __init__(self, outside_: Outside, session: Session, metrics: Metrics, emit: Emit) -> None:
+        self._out = outside_
+        self._session = session
+        self._metrics = metrics
+        names = ("transactions", "pause", "resume", "head", "fence", "file")
+        self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
+
+    def do(self, action: NodeAction) -> None:
+        """Carry out one action; never blocks."""
+        match action:
+            case do.Announce():
+                self._metrics.announced(action)
+            case Publish():
+                self._session.publish(action.member)
+            case RecordChange():
+                self._session.record(action.epoch, action.fields)
+            case Tell():
+                self._out.tell(action.notice)
+            case do.Transact():
+                self._metrics.sent(action, self._out.clock.boot())
+                self._lanes["transactions"].submit(self._job(action))
+            case do.SaveRuntime():
+                self._lanes["file"].submit(self._job(action))
+            case do.PauseNodeos() | do.ResumeNodeos() | do.ReadHead() | do.FenceNodeos():
+                self._lanes[_CONTROL[type(action)]].submit(self._job(action))
+
+    def _job(self, action: NodeAction) -> Job:
+        """Return the call that an action asks for, and the event that stands for a defect in it."""
+        out = self._out
+        match action:
+            case do.Transact(request, within=within):
+                return Job(
+                    lambda: outside.transact(out.store, action, out.names),
+                    lambda why: ev.Unknown(request, why),
+                    within,
+                )
+            case do.PauseNodeos(call, within):
+                return Job(
+                    lambda: outside.pause(out.nodeos, action),
+                    lambda why: ev.PauseDone(call, ev.Call.TIMEOUT, why),
+                    within,
+                )
+            case do.ResumeNodeos(call, within):
+                return Job(
+                    lambda: outside.resume(out.nodeos, action),
+                    lambda why: ev.ResumeDone(call, ev.Call.TIMEOUT, why),
+                    within,
+                )
+            case do.ReadHead(call, within):
+                return Job(lambda: outside.read_head(out.nodeos, action), lambda _why: ev.HeadRead(call, None), within)
+            case do.FenceNodeos(call, within=within):
+                return Job(
+                    lambda: outside.fence(out.fence, action),
+                    lambda why: ev.FenceDone(call, gone=False, why=why),
+                    within,
+                )
+            case do.SaveRuntime(version, record):
+                more = out.guard_fields(record)
+                return Job(
+                    lambda: outside.save(out.file, action, more),
+                    lambda why: ev.RuntimeSaved(version, ok=False, why=why),
+                    SAVE_MS,
+                )
+        raise AssertionError(f"no call for {action}")
+
+    def seen(self, event: object, snapshot: Snapshot) -> None:
+        """Count one event."""
+        self._metrics.seen(event, snapshot.at)
+
+    def close(self) -> None:
+        """End all lanes. Never blocks."""
+        for lane in self._lanes.values():
+            lane.close()

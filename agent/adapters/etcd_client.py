@@ -1,0 +1,196 @@
+"""One connection to one etcd member: addresses, TLS, login, the first look. No rotation and no key lives here.
+
+A connection is used until its first failure and then thrown away: a gRPC channel that went bad once may stay silent
+for a quarter of an hour, while a new one tells within a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+
+from agent.adapters.deadline import Deadline
+from agent.adapters.etcd_errors import not_enabled, translate
+from agent.adapters.etcd_rpc import etcd3, rpc
+from agent.errors import ConfigError, StoreRejected
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_PORT = 2379
+_CHANNEL_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),  # else a new client gets the dead connection of the old one
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.keepalive_time_ms", 6000),  # etcd hangs up on pings more often than every 5 s
+    ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.ping_timeout_ms", 2000),  # without it a frozen peer took 64 s to be noticed
+    ("grpc.http2.max_pings_without_data", 0),  # a silent watch needs its pings
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),  # a write is sent once
+)
+# A member that sees no leader says so at once, and ends its watches, instead of letting us wait (as Go's client can).
+_REQUIRE_LEADER = (("hasleader", "true"),)
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdOptions:
+    """How to reach etcd. `endpoints` are 'http://host:port', 'https://host:port' or 'host:port' (TLS if `ca` is set).
+
+    `ca` (needed for TLS), `cert` and `key` (ours, both or neither) are PEM files, read anew for each connection.
+    `user` and `password` go together. `probe` is the key read to see that a member is fit; it need not exist.
+    ConfigError when these do not fit.
+    """
+
+    endpoints: tuple[str, ...]
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    probe: str = "/nodeos-failover/"
+
+    def __post_init__(self) -> None:
+        problems = [] if self.endpoints else ["etcd.endpoints: name at least one, e.g. http://127.0.0.1:2379"]
+        for text in self.endpoints:
+            try:
+                if Endpoint.parse(text, tls=self.ca is not None).tls and self.ca is None:
+                    problems.append("etcd.ca_file: https needs the certificates that sign those of etcd")
+            except ConfigError as error:
+                problems += error.problems
+        if (self.cert is None) != (self.key is None):
+            problems.append("etcd.cert_file and etcd.key_file: set both or neither")
+        if (self.user is None) != (self.password is None):
+            problems.append("etcd.user and its password: set both or neither")
+        if problems:
+            raise ConfigError(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One member's client address. `host` has brackets when it is an IPv6 address."""
+
+    tls: bool
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str, *, tls: bool) -> Endpoint:
+        """Read an address; `tls` tells what one without a scheme means. ConfigError when it is none."""
+        try:
+            parts = urlsplit(text if "://" in text else f"{'https' if tls else 'http'}://{text}")
+            port = parts.port or _DEFAULT_PORT
+        except ValueError:
+            parts, port = urlsplit(""), 0
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError(["etcd.endpoints: no user or password in an address: use etcd.user and its password"])
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+            raise ConfigError([f"etcd.endpoints: '{text}' is not an address like https://10.0.0.1:2379"])
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return cls(parts.scheme == "https", host, port)
+
+
+class Connection:
+    """An etcd3 client on one endpoint, with our own deadline on every request. Opened by `open_connection` only."""
+
+    def __init__(self, options: EtcdOptions, endpoint: Endpoint) -> None:
+        """Make the client; nothing is sent yet. StoreRejected when a PEM file can not be used."""
+        self.endpoint = endpoint
+        self.metadata: tuple[tuple[str, str], ...] = _REQUIRE_LEADER
+        tls = _checked_files(options) if endpoint.tls else (None, None, None)
+        self.client: Any = etcd3.Etcd3Client(
+            endpoint.host, endpoint.port, *tls, grpc_options=_CHANNEL_OPTIONS
+        )  # given no password: it would keep the token as call credentials, which gRPC refuses over plain text
+        self.channel: Any = self.client.channel
+
+    def login(self, user: str, password: str, deadline: Deadline) -> None:
+        """Get a token and show it from now on. An etcd without authentication is used without one."""
+        request = rpc.AuthenticateRequest(name=user, password=password)
+        try:
+            token = rpc.AuthStub(self.channel).Authenticate(request, deadline.remaining()).token
+        except grpc.RpcError as error:
+            if not not_enabled(error):
+                raise
+            _log.warning("etcd at %s has authentication disabled: anybody may write there", self.endpoint)
+        else:
+            self.metadata = (*_REQUIRE_LEADER, ("token", token))
+
+    def call(self, method: Any, request: Any, deadline: Deadline) -> Any:
+        """Send one request. Raises grpc.RpcError, also when the deadline is over."""
+        return method(request, deadline.remaining(), metadata=self.metadata)
+
+    def keepalive(self, request: Any, deadline: Deadline) -> Any:
+        """Send one LeaseKeepAlive and take its one answer.
+
+        The method is a stream. A stream with one message each way is on the wire the same as a plain call, which
+        needs no threads and no iterator.
+        """
+        method = self.channel.unary_unary(
+            "/etcdserverpb.Lease/LeaseKeepAlive",
+            request_serializer=rpc.LeaseKeepAliveRequest.SerializeToString,
+            response_deserializer=rpc.LeaseKeepAliveResponse.FromString,
+        )
+        return self.call(method, request, deadline)
+
+    def close(self, wait_s: float = 0.0) -> None:
+        """Drop the connection with its streams, on a thread of its own: nothing says how long gRPC takes."""
+        thread = threading.Thread(target=self.client.close, name="etcd-close", daemon=True)
+        thread.start()
+        if wait_s > 0:
+            thread.join(wait_s)
+
+
+def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline) -> Connection:
+    """Connect, log in, and read once, linearizably: only a member in touch with a leader and a quorum answers that.
+
+    So a write is not handed to a member that would lose it, and learners are passed over. Nothing of the caller's was
+    sent when this fails: StoreUnavailable, or StoreRejected for bad files or credentials.
+    """
+    connection = Connection(options, endpoint)
+    try:
+        if options.user is not None and options.password is not None:
+            connection.login(options.user, options.password, deadline)
+        _probe(connection, options.probe, deadline)
+    except grpc.RpcError as error:
+        connection.close()
+        raise translate(error, "connecting", str(endpoint)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _probe(connection: Connection, key: str, deadline: Deadline) -> None:
+    """Read. A refusal proves as much as an answer: etcd checks permissions after it has found its leader."""
+    request = rpc.RangeRequest(key=key.encode(), count_only=True)
+    try:
+        connection.call(connection.client.kvstub.Range, request, deadline)
+    except grpc.RpcError as error:
+        if not isinstance(translate(error, "probe", ""), StoreRejected):
+            raise
+
+
+def _checked_files(options: EtcdOptions) -> tuple[str, str | None, str | None]:
+    """Return CA, key and certificate as etcd3 wants them, once Python's ssl could read them: gRPC would not say why."""
+    ca = str(options.ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(ca)
+    except (OSError, ssl.SSLError) as error:
+        raise StoreRejected("tls_files", f"etcd.ca_file: {ca} can not be used: {error}") from error
+    if options.cert is None or options.key is None:
+        return ca, None, None
+    try:
+        context.load_cert_chain(options.cert, options.key, password=lambda: "")  # "": never ask on a terminal
+    except (OSError, ssl.SSLError) as error:
+        pair = f"etcd.cert_file {options.cert}, etcd.key_file {options.key}"
+        raise StoreRejected("tls_files", f"{pair}: can not be used: {error}") from error
+    return ca, str(options.key), str(options.cert)

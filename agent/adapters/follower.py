@@ -1,0 +1,122 @@
+"""A prefix of the store, kept up to date over any port `Store`: read, watch, and read again when the watch is silent.
+
+A watch is only a hint: it may be dead and look alive. So silence is never believed for long, and what a reader gets
+is always a full picture at one revision, never a change.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from agent.core.store import KeyValue, Snapshot
+from agent.errors import StoreCompacted, StoreError, StoreUnavailable
+from agent.ports import Store, Watch
+
+SILENCE_S = 2.0
+"""A watch that was silent for so long is checked by a read: it bounds how long a dead one can deceive."""
+PAUSE_S = 0.2
+"""Between two tries after a failure; each try is bounded by its own deadline as well."""
+
+
+class PrefixFollower:
+    """Follows one prefix on the thread that iterates over `snapshots`; it has the store for itself.
+
+    `on_error` hears each failure, on that thread, and must not block. After a failure the next snapshot means that
+    the store answers again. `restarts` counts the watches that were opened after the first.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefix: str,
+        on_error: Callable[[StoreError], None],
+        timeout_s: float = 1.0,
+        silence_s: float = SILENCE_S,
+    ) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._on_error = on_error
+        self._timeout_s = timeout_s
+        self._silence_s = silence_s
+        self._stop = threading.Event()
+        self._watch: Watch | None = None
+        self._watches = 0
+        self._revision = 0
+        self._items: dict[str, KeyValue] = {}
+
+    @property
+    def restarts(self) -> int:
+        """How many watches had to be replaced."""
+        return max(0, self._watches - 1)
+
+    def stop(self) -> None:
+        """Ask for the end, from any thread; never blocks. `snapshots` ends within the time-out of one request."""
+        self._stop.set()
+        watch = self._watch
+        if watch is not None:
+            watch.close()
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Yield all keys of the prefix: at once, after every change, and after every failure. Ends after `stop`.
+
+        Revisions never fall from one snapshot to the next. A change that was undone before it was seen may be missed.
+        """
+        while not self._stop.is_set():
+            try:
+                yield self._read()
+                yield from self._follow()
+            except StoreCompacted:  # we were too slow, nothing is wrong: read again
+                continue
+            except StoreError as error:
+                if not self._stop.is_set():
+                    self._on_error(error)
+                    self._stop.wait(PAUSE_S)
+            finally:
+                self._end_watch()
+
+    def _follow(self) -> Iterator[Snapshot]:
+        """Yield the state after each change that the watch brings; return when a silent watch has missed one."""
+        watch = self._watch = self._store.watch(self._prefix, self._revision + 1, self._timeout_s)
+        self._watches += 1
+        while not self._stop.is_set():
+            change = watch.next(self._silence_s)
+            if change is not None:
+                if change.revision > self._revision:
+                    yield self._apply(change)
+                continue
+            known = self._items
+            now = self._read()
+            if self._items != known:
+                yield now
+                return
+
+    def _read(self) -> Snapshot:
+        """Read everything. StoreUnavailable when the store has gone back, as after a restored backup."""
+        now = self._store.range(self._prefix, self._timeout_s)
+        if now.revision < self._revision:
+            raise StoreUnavailable(
+                f"etcd at {self._store.endpoint()} is at revision {now.revision}, but {self._revision} was seen before: "
+                "a member that lags, or etcd was restored from a backup; in that case restart the agents, one by one"
+            )
+        self._revision = now.revision
+        self._items = {item.key: item for item in now.items}
+        return self._snapshot()
+
+    def _apply(self, change: Snapshot) -> Snapshot:
+        items = dict(self._items)
+        for item in change.items:
+            if item.mod_revision:
+                items[item.key] = item
+            else:
+                items.pop(item.key, None)
+        self._revision, self._items = change.revision, items
+        return self._snapshot()
+
+    def _snapshot(self) -> Snapshot:
+        return Snapshot(self._revision, tuple(self._items[key] for key in sorted(self._items)))
+
+    def _end_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()

@@ -57,7 +57,7 @@ def _read(path: Path) -> tuple[str, bool]:
     try:
         fd = open_regular(path)
     except ValueError as error:
-        raise ConfigError([f"configuration: {error}"]) from None
+        raise ConfigError([f"{error}, or name another file with --config"]) from None
     with os.fdopen(fd, "rb") as file:
         public = bool(stat.S_IMODE(os.fstat(fd).st_mode) & stat.S_IROTH)
         content = file.read(MAX_BYTES + 1)

@@ -1,0 +1,45 @@
+"""`config validate`, `config show`, `config schema`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.options import config_option, read_config
+from agent.config.show import as_json, as_toml, schema
+from agent.core.timing import seconds
+
+
+@click.group()
+def config() -> None:
+    """Check or show the configuration."""
+
+
+@config.command()
+@config_option
+def validate(path: Path) -> None:
+    """Tell every problem in the configuration at once; exit code 3 if there is one."""
+    loaded = read_config(path)
+    spans = loaded.timing.spans
+    click.echo(
+        f"{path} is fine: node {loaded.node} of group {loaded.group}, producer {loaded.producer}; a confirmation "
+        f"lasts {seconds(spans.validity)}, production stops {seconds(spans.margin)} before it runs out"
+    )
+
+
+@config.command()
+@config_option
+@click.option(
+    "--format", "-f", "form", type=click.Choice(["toml", "json"]), default="toml", show_default=True, help="The form."
+)
+def show(path: Path, form: str) -> None:
+    """Print the values in effect: file, environment and defaults. Secrets are masked."""
+    loaded = read_config(path)
+    click.echo(as_json(loaded) if form == "json" else as_toml(loaded), nl=False)
+
+
+@config.command("schema")
+def print_schema() -> None:
+    """Print the JSON schema of the configuration file."""
+    click.echo(schema(), nl=False)

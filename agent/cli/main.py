@@ -1,0 +1,71 @@
+"""The group of commands, and the commands with one line of work. What is heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import click
+
+from agent import __version__
+from agent.cli.config import config
+from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
+from agent.cli.status import status
+
+
+@click.group(
+    name="nodeos-failover",
+    cls=Commands,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="nodeos-failover")
+def main() -> None:
+    """High availability for EOS/Antelope block producers: exactly one nodeos signs, a healthy one takes over."""
+
+
+@main.command()
+@config_option
+def run(path: Path) -> None:
+    """Run the agent beside a nodeos, until it is told to end."""
+    loaded = read_config(path)
+    from agent import app
+
+    app.run(loaded)
+
+
+@main.command("show-states")
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["table", "mermaid", "dot"]),
+    default="table",
+    show_default=True,
+    help="A table, a Mermaid diagram, or a Graphviz one.",
+)
+def show_states(form: str) -> None:
+    """Print the phases of leadership and every way between them."""
+    from agent.core import transitions
+
+    click.echo({"table": transitions.table, "mermaid": transitions.mermaid, "dot": transitions.dot}[form]())
+
+
+@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def demo(arguments: tuple[str, ...]) -> None:
+    """Run a real group here and kill its leader."""
+    from agent.lab.demo import main as lab_demo
+
+    sys.exit(lab_demo(list(arguments)))
+
+
+@main.command()
+def version() -> None:
+    """Print the version, and what it runs on."""
+    click.echo(f"nodeos-failover {__version__} (Python {platform.python_version()}, {platform.platform()})")
+
+
+main.add_command(config)
+main.add_command(status)

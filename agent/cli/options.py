@@ -1,0 +1,55 @@
+"""Options that several commands share, and the group that turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.config import Config, load
+from agent.errors import ConfigError, FailoverError
+
+DEFAULT_CONFIG = "/etc/nodeos-failover/config.toml"
+EXIT_CODES = """\b
+Exit codes:
+  0 ok              3 configuration   6 refused
+  1 failure         4 etcd            7 time-out
+  2 usage           5 nodeos          8 group unhealthy
+"""
+UNHEALTHY = 8
+"""What `status` exits with when the group is not well."""
+
+config_option = click.option(
+    "--config",
+    "-c",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    envvar="NODEOS_FAILOVER_CONFIG",
+    show_envvar=True,
+    help="The configuration file (TOML).",
+)
+
+
+def read_config(path: Path) -> Config:
+    """Load a configuration with the environment of this process over it."""
+    return load(path, os.environ)
+
+
+class Commands(click.Group):
+    """A group whose commands may raise FailoverError: the one place where errors become messages and exit codes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what the product raises on purpose ends it without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            count = f"{len(error.problems)} problem{'s' if len(error.problems) != 1 else ''} in the configuration"
+            click.echo("\n".join([f"{ctx.info_name}: {count}", *(f"  {text}" for text in error.problems)]), err=True)
+            ctx.exit(error.exit_code)
+        except FailoverError as error:
+            click.echo(f"{ctx.info_name}: {error}", err=True)
+            ctx.exit(error.exit_code)

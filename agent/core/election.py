@@ -24,17 +24,18 @@ def others(me: str, members: Iterable[Member]) -> Others:
     return Others(first.head, max(member.lib for member in rest), first.node)
 
 
-def standing(me: Member, health: Health, members: Iterable[Member]) -> Standing:
+def standing(me: Member, health: Health, members: Iterable[Member], holder: str | None) -> Standing:
     """Return what health and the other members make of this node.
 
     The best candidate has the lowest priority number, then the furthest head, then the first name. A leader that is
-    unhealthy or drained hands over only if somebody is there who may lead: else it stays.
+    unhealthy or drained hands over only if somebody is there who may lead: else it stays. `holder`, who held the
+    heartbeat last, is not waited for: when the seat is free, it has failed or been asked to step down.
     """
     rest = [member for member in members if member.node != me.node]
     ready = [member for member in rest if member.healthy and not member.drained]
     fit = health.ok and not me.drained
     ahead = max((member.head for member in (*ready, me)), default=0)
-    rank = sum(_order(member, ahead) < _order(me, ahead) for member in ready)
+    rank = sum(_order(member, ahead) < _order(me, ahead) for member in ready if member.node != holder)
     why = "drained" if me.drained else "; ".join(health.reasons)
     handover = "" if fit or not ready else why
     return Standing(fit, health.able, rank, why, handover)

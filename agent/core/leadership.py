@@ -27,6 +27,7 @@ from agent.core.production import (
     resume_done,
     rule_resume,
     rule_stop_nodeos,
+    stop,
 )
 from agent.core.records import RuntimeRecord
 from agent.core.state import Phase, Power, State, Tenure
@@ -40,7 +41,6 @@ from agent.core.tenure import (
     rule_prove,
     rule_release,
     rule_stop,
-    stop,
     unknown,
 )
 from agent.core.transitions import ACTIVE
@@ -137,7 +137,7 @@ def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
     if event.ok:
         return
     turn.do(Warn("file_failed", f"the run-time file can not be written: {event.why}"))
-    turn.set(retry_at=max(turn.state.retry_at, turn.now + 1000))
+    turn.set(retry_at=max(turn.state.retry_at, turn.now + turn.state.setup.backoff))
     if turn.state.phase in ACTIVE:
         stop(turn, "file_failed", event.why)
 

@@ -104,7 +104,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         if isinstance(event, events.StoreSeen):
             node = replace(node, view=event.view)
         node = _lead(node, event, now, actions)
-    standing = election.standing(member_of(node), node.health, _members(node))
+    standing = election.standing(member_of(node), node.health, _members(node), node.leadership.seen.last_holder)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
     node = _tell(node, now, actions)

@@ -10,14 +10,8 @@ from agent.core.actions import FenceNodeos, PauseNodeos, ReadHead, ResumeNodeos,
 from agent.core.chain import Block
 from agent.core.events import Call, FenceDone, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
 from agent.core.state import Phase, Power
-from agent.core.store import Ms
+from agent.core.transitions import REQUESTED
 from agent.core.turn import Turn
-
-PATIENCE = 3
-"""Pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no reason."""
-RETRY: Ms = 500
-HEAD_POLL: Ms = 50
-
 
 # --- events ---
 
@@ -40,12 +34,12 @@ def _pause_failed(turn: Turn, result: Call, why: str) -> None:
     state = turn.state
     hung = state.hung + 1 if result is Call.TIMEOUT else 0
     turn.set(hung=hung)
-    if state.phase is Phase.STOPPING or hung >= PATIENCE:
+    if state.phase is Phase.STOPPING or hung >= state.setup.patience:
         turn.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
         _fence(turn)
         return
     turn.power(Power.UNKNOWN)
-    turn.set(power_retry=turn.now + RETRY)
+    turn.set(power_retry=turn.now + state.setup.retry)
     if result is Call.ERROR:
         turn.do(Warn("pause_refused", f"nodeos refuses to pause: {why}"))
 
@@ -57,8 +51,7 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
         return
     if event.result is Call.TIMEOUT:
         if state.power is Power.RESUMING:
-            turn.go("resume_failed", f"{event.why}; it may still act, so only the end of the process is proof")
-            begin_stop(turn)
+            stop(turn, "resume_failed", f"{event.why}; it may still act, so only the end of the process is proof")
         return
     turn.set(resume_open=False)
     if state.power is Power.RESUMING:
@@ -67,8 +60,7 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
             turn.go("leads")
             turn.save("held")
         else:
-            turn.go("resume_failed", event.why)
-            begin_stop(turn)
+            stop(turn, "resume_failed", event.why)
     elif state.power in (Power.PAUSING, Power.SETTLING):
         turn.power(Power.UNKNOWN)  # it may have acted after the pause: pause again
 
@@ -88,7 +80,7 @@ def fence_done(turn: Turn, event: FenceDone) -> None:
 def _fence_failed(turn: Turn, why: str) -> None:
     turn.do(Warn("fence_failed", f"nodeos could not be stopped, it may go on producing: {why}"))
     turn.power(Power.UNKNOWN)
-    retry = turn.now + RETRY
+    retry = turn.now + turn.state.setup.retry
     turn.set(power_retry=retry, pause_by=retry + turn.state.setup.timing.pause)
 
 
@@ -102,13 +94,11 @@ def process_seen(turn: Turn, event: ProcessSeen) -> None:
     if event.process is None:
         turn.power(Power.STOPPED)
         if state.phase in (Phase.ELECTED, Phase.LEADING):
-            turn.go("nodeos_gone", f"pid {was.pid}" if was else "")
-            begin_stop(turn)
+            stop(turn, "nodeos_gone", f"pid {was.pid}" if was else "")
         return
     turn.power(Power.UNKNOWN)
     if state.phase in (Phase.ELECTED, Phase.LEADING):
-        turn.go("nodeos_restarted")
-        begin_stop(turn)
+        stop(turn, "nodeos_restarted")
 
 
 def paused_seen(turn: Turn, event: PausedSeen) -> None:
@@ -125,7 +115,7 @@ def head_read(turn: Turn, event: HeadRead) -> None:
     state = turn.state
     if event.call != state.head_call:
         return
-    turn.set(head_call=0, head_retry=turn.now + HEAD_POLL)
+    turn.set(head_call=0, head_retry=turn.now + state.setup.head_poll)
     if event.num is None:
         return
     turn.set(head=event.num)
@@ -134,6 +124,15 @@ def head_read(turn: Turn, event: HeadRead) -> None:
 
 
 # --- rules ---
+
+
+def stop(turn: Turn, key: str, detail: str = "") -> None:
+    """End the tenure, from now on (R3); leave the seat to others if somebody asked for it (R12)."""
+    turn.go(key, detail)
+    turn.set_tenure(stop_reason=turn.reason)
+    if key in REQUESTED:
+        turn.set(holdoff_until=turn.now + turn.state.setup.timing.fair_chance)
+    begin_stop(turn)
 
 
 def begin_stop(turn: Turn) -> None:

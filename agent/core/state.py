@@ -38,7 +38,15 @@ class Power(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What does not change while the agent runs. `term`: grace for SIGTERM before SIGKILL, where the budget allows."""
+    """What does not change while the agent runs.
+
+    term       grace for SIGTERM before SIGKILL, where the budget allows
+    retry      pause before another try at nodeos
+    head_poll  pause between two readings of our own head while waiting for it (R9)
+    backoff    pause after a definite no of etcd or of the disk
+    patience   pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no
+               reason
+    """
 
     node: str
     instance: str
@@ -48,6 +56,10 @@ class Setup:
     boot_id: str = ""
     agent_pid: int = 0
     term: Ms = 1000
+    retry: Ms = 500
+    head_poll: Ms = 50
+    backoff: Ms = 1000
+    patience: int = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,12 @@ The answers of the store are taken in here. How nodeos is stopped stands in `pro
 from __future__ import annotations
 
 from agent.core.events import Applied, Refused, Rejected, Unknown
-from agent.core.production import begin_stop, rule_read_last_block
+from agent.core.production import begin_stop, rule_read_last_block, stop
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, write
 from agent.core.state import Phase, Power, Sent, State
 from agent.core.store import Compare, Delete, Ms, Put, Txn
-from agent.core.transitions import ACTIVE, REQUESTED
+from agent.core.transitions import ACTIVE
 from agent.core.turn import Turn
-
-BACKOFF: Ms = 1000
-"""After etcd said a definite no: the next try."""
-
 
 # --- what the store answered ---
 
@@ -140,7 +136,7 @@ def rejected(turn: Turn, event: Rejected) -> None:
     kind = _close(turn, event.request)
     if event.lease_gone:
         turn.set(lease=None)
-    turn.set(retry_at=turn.now + BACKOFF)
+    turn.set(retry_at=turn.now + turn.state.setup.backoff)
     if kind == "take":
         turn.go("not_taken", event.why)
         turn.set(tenure=None)
@@ -163,15 +159,6 @@ def _end(turn: Turn, key: str) -> None:
 
 
 # --- stopping ---
-
-
-def stop(turn: Turn, key: str, detail: str = "") -> None:
-    """End the tenure, from now on (R3); leave the seat to others if somebody asked for it (R12)."""
-    turn.go(key, detail)
-    turn.set_tenure(stop_reason=f"{key}: {detail}" if detail else key)
-    if key in REQUESTED:
-        turn.set(holdoff_until=turn.now + turn.state.setup.timing.fair_chance)
-    begin_stop(turn)
 
 
 def rule_stop(turn: Turn) -> None:

@@ -19,6 +19,7 @@ class Turn:
         self.state = state
         self.now = now
         self.actions: list[Action] = []
+        self.reason = ""  # of the last transition
         self._wake: list[Ms] = []
 
     def set(self, **changes: Any) -> None:
@@ -62,6 +63,7 @@ class Turn:
         if source not in row.sources:
             raise AssertionError(f"transition {key} does not start at {source.value}")
         reason = f"{row.reason}: {detail}" if detail else row.reason
+        self.reason = reason
         epoch = self.state.tenure.epoch if self.state.tenure else self.state.ended_epoch
         self.set(phase=row.target, phase_since=self.now)
         self.do(Announce(key, source.value, row.target.value, reason, epoch))

@@ -104,7 +104,7 @@ def changes(response: Any) -> list[Snapshot]:
 
 
 def later_fields(message: Any) -> dict[int, list[Any]]:
-    """Return the fields that a newer etcd sent and etcd3's messages of 2020 do not name: numbers, and bytes for text."""
+    """Return the fields of a newer etcd, unknown to etcd3's messages of 2020: by number; integers, or bytes for text."""
     from google.protobuf.unknown_fields import UnknownFieldSet  # only now: protobuf must not be loaded before etcd3
 
     unknown: Any = UnknownFieldSet(message)

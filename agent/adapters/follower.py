@@ -96,8 +96,8 @@ class PrefixFollower:
         now = self._store.range(self._prefix, self._timeout_s)
         if now.revision < self._revision:
             raise StoreUnavailable(
-                f"etcd at {self._store.endpoint()} is at revision {now.revision}, but {self._revision} was seen before: "
-                "a member that lags, or etcd was restored from a backup; in that case restart the agents, one by one"
+                f"etcd at {self._store.endpoint()} is at revision {now.revision}, after {self._revision} was seen: "
+                "a member that lags; or etcd was restored from a backup, then restart the agents"
             )
         self._revision = now.revision
         self._items = {item.key: item for item in now.items}

@@ -1,0 +1,1 @@
+"""The tests; see pyproject.toml for what is run by default."""

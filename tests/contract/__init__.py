@@ -1,0 +1,1 @@
+"""Promises of a port, checked on every implementation of it."""

@@ -1,0 +1,61 @@
+"""The run-time file on tmpfs, and the lock that lets one agent only have it (port `RuntimeFile`)."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+from agent.errors import RefusedError
+
+log = logging.getLogger(__name__)
+
+
+class LockedFile:
+    """A small file that is replaced as a whole. `lock` first: two agents may not share it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def lock(self) -> None:
+        """Take the lock until the process ends. RefusedError when another agent has it, or it can not be made."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RefusedError(
+                f"the run-time directory {self.path.parent} can not be used: {error.strerror}; "
+                "make it writable for the agent, or set runtime.dir"
+            ) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise RefusedError(
+                f"another agent runs with {self.path}: end it first, or give each its own `node` name"
+            ) from error
+        self._lock = descriptor
+
+    def load(self) -> bytes | None:
+        """Return the content, None when there is none."""
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("the run-time file %s can not be read, starting without: %s", self.path, error.strerror)
+            return None
+
+    def save(self, content: bytes) -> None:
+        """Replace the content atomically. OSError when that fails."""
+        new = self.path.with_suffix(".new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        new.replace(self.path)
+
+    def remove(self) -> None:
+        """Remove the file; one that is not there is fine."""
+        self.path.unlink(missing_ok=True)

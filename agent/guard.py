@@ -105,7 +105,7 @@ def _paused(guard: dict[str, Any]) -> bool:
         status, body = call(endpoint, "/v1/producer/paused", within)
     except (FailoverError, OSError):
         return False
-    return 200 <= status < 300 and body.strip() == b"true"
+    return bool(200 <= status < 300 and body.strip() == b"true")
 
 
 def say(text: str) -> None:

@@ -1,6 +1,7 @@
 """Finding the nodeos process, and holding it so that no other can be taken for it.
 
-Standard library only: the guard uses it, and must start fast. A process is held by a pidfd and known by pid and start time: a pid alone may belong to somebody else a moment later.
+Standard library only: the guard uses it, and must start fast. A process is held by a pidfd and known by pid and start
+time: a pid alone may belong to somebody else a moment later.
 """
 
 from __future__ import annotations

@@ -142,14 +142,17 @@ class LogWriter(logging.Handler):
         return True
 
 
-def setup(form: str, level: str, fields: Mapping[str, str], secrets: Iterable[str] = (), fd: int = 2) -> LogWriter:
-    """Send all logs of this process to `fd` and return the writer; close it at the end.
+def open_logs(
+    form: str, level: str, fields: Mapping[str, str] | None = None, secrets: Iterable[str] = (), fd: int = 2
+) -> LogWriter:
+    """Send all logs of this process to `fd` and return the writer; `close_logs` ends it.
 
     `level` goes for our own modules, others only warn: at debug level urllib3 would log the secret URLs of alert
     channels. A defect in a thread, or one that ends the process, becomes a line too instead of text on stderr.
     """
     writer = LogWriter(fd)
-    writer.setFormatter(LineFormatter(form, fields, secrets))
+    writer.setFormatter(LineFormatter(form, fields or {}, secrets))
+    close_logs()
     root = logging.getLogger()
     for old in list(root.handlers):
         root.removeHandler(old)
@@ -160,6 +163,15 @@ def setup(form: str, level: str, fields: Mapping[str, str], secrets: Iterable[st
     threading.excepthook = _thread_died
     sys.excepthook = _process_dies
     return writer
+
+
+def close_logs() -> None:
+    """Write what is queued, for a second at the most, and log no more. Without open logs it does nothing."""
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler, LogWriter):
+            root.removeHandler(handler)
+            handler.close()
 
 
 def _thread_died(args: threading.ExceptHookArgs) -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.logs import LineFormatter, LogWriter, setup
+from agent.logs import LineFormatter, LogWriter, close_logs, open_logs
 
 FIELDS = {"group": "eos", "node": "bp-a"}
 
@@ -183,19 +183,19 @@ def test_a_record_that_can_not_be_rendered_is_counted(pipe: tuple[int, int]) -> 
 
 
 def run(program: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run a program in an interpreter of its own, because `setup` is for a whole process."""
+    """Run a program in an interpreter of its own, because `open_logs` is for a whole process."""
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, timeout=20, check=False, **settings
     )
 
 
-def test_setup_takes_over_the_whole_process() -> None:
+def test_open_logs_takes_over_the_whole_process() -> None:
     """Our debug lines, others' warnings, warnings of Python, defects in threads and at the end: all are JSON lines."""
     result = run(
         """
         import logging, threading, warnings
-        from agent.logs import setup
-        writer = setup("json", "debug", {"node": "bp-a"})
+        from agent.logs import open_logs
+        open_logs("json", "debug", {"node": "bp-a"})
         logging.getLogger("agent.x").debug("ours")
         logging.getLogger("urllib3").debug("POST /secret")
         logging.getLogger("urllib3").warning("theirs")
@@ -222,8 +222,8 @@ def test_a_process_with_a_stuck_stderr_can_end(pipe: tuple[int, int]) -> None:
     full(pipe[1])
     program = """
     import logging
-    from agent.logs import setup
-    setup("text", "info", {})
+    from agent.logs import open_logs
+    open_logs("text", "info")
     for _ in range(3000):
         logging.getLogger("agent").info("x" * 1000)
     print("done")
@@ -240,16 +240,20 @@ def test_a_process_with_a_stuck_stderr_can_end(pipe: tuple[int, int]) -> None:
     assert time.monotonic() - begin < 10
 
 
-def test_setup_leaves_one_handler(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
-    """Setting up twice does not log twice."""
+def test_opening_twice_leaves_one_handler_and_closing_none(
+    monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+) -> None:
+    """Opening twice does not log twice, and after closing nothing is written."""
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     root, agent = logging.getLogger(), logging.getLogger("agent")
     before = (list(root.handlers), root.level, agent.level)
     try:
         for _ in range(2):
-            writer = setup("text", "info", FIELDS, fd=pipe[1])
+            writer = open_logs("text", "info", FIELDS, fd=pipe[1])
         assert root.handlers == [writer]
+        close_logs()
+        assert root.handlers == []
     finally:
         logging.captureWarnings(False)
         for handler in root.handlers:

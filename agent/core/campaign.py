@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.production import begin_stop
 from agent.core.records import write
-from agent.core.state import Phase, Power, Sent, State, Tenure
+from agent.core.state import Phase, Sent, State, Tenure
 from agent.core.store import Compare, Delete, Ms, Put, Txn
 from agent.core.tenure import heartbeat_of, revision_of
 from agent.core.turn import Turn
@@ -73,7 +73,7 @@ def _campaign_at(state: State) -> Ms | None:
     free = state.free_at()
     if free is None or state.lease is None or state.leaving or seen.maintenance is not None:
         return None
-    if state.power is not Power.STOPPED or state.process is None:
+    if not state.proven or state.process is None:
         return None
     if seen.override is not None and seen.override.leader != state.setup.node:
         return None

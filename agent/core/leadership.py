@@ -153,7 +153,7 @@ def _tick(_turn: Turn, _event: ev.Tick) -> None:
 
 def _rule_ready(turn: Turn) -> None:
     """Nothing is decided before nodeos is proven stopped (start and restart, R4)."""
-    if turn.state.phase is Phase.STARTING and turn.state.power is Power.STOPPED:
+    if turn.state.phase is Phase.STARTING and turn.state.proven:
         turn.go("ready")
 
 
@@ -164,7 +164,7 @@ def _rule_exit(turn: Turn) -> None:
         return
     timing = state.setup.timing
     idle = state.phase in (Phase.STARTING, Phase.STANDBY)
-    if (idle and state.power is Power.STOPPED) or turn.at(state.leaving_since + timing.validity + timing.margin):
+    if (idle and state.proven) or turn.at(state.leaving_since + timing.validity + timing.margin):
         turn.set(exited=True)
         turn.do(Exit())
 

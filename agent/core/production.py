@@ -49,9 +49,12 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
     state = turn.state
     if event.call != state.resume_call:
         return
+    turn.set(resume_call=0)
     if event.result is Call.TIMEOUT:
         if state.power is Power.RESUMING:
             stop(turn, "resume_failed", f"{event.why}; it may still act, so only the end of the process is proof")
+        elif state.power is Power.STOPPED:
+            turn.power(Power.UNKNOWN)  # its process was gone, but it may have reached the next one
         return
     turn.set(resume_open=False)
     if state.power is Power.RESUMING:
@@ -61,17 +64,18 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
             turn.save("held")
         else:
             stop(turn, "resume_failed", event.why)
-    elif state.power in (Power.PAUSING, Power.SETTLING):
+    elif state.power in (Power.PAUSING, Power.SETTLING, Power.STOPPED):
         turn.power(Power.UNKNOWN)  # it may have acted after the pause: pause again
 
 
 def fence_done(turn: Turn, event: FenceDone) -> None:
     """Take the outcome of a fence."""
-    if turn.state.power is not Power.FENCING or event.call != turn.state.call:
+    state = turn.state
+    if state.power is not Power.FENCING or event.call != state.call:
         return
     turn.set(hung=0)
     if event.gone:
-        turn.set(process=None, resume_open=False)
+        turn.set(process=None, resume_open=bool(state.resume_call))
         turn.power(Power.STOPPED)
         return
     _fence_failed(turn, event.why)
@@ -90,7 +94,7 @@ def process_seen(turn: Turn, event: ProcessSeen) -> None:
     if event.process == state.process and event.process is not None:
         return
     was = state.process
-    turn.set(process=event.process, resume_open=False, hung=0, power_retry=turn.now)
+    turn.set(process=event.process, resume_open=bool(state.resume_call), hung=0, power_retry=turn.now)
     if event.process is None:
         turn.power(Power.STOPPED)
         if state.phase in (Phase.ELECTED, Phase.LEADING):
@@ -210,7 +214,7 @@ def _read_head(turn: Turn) -> None:
 def rule_resume(turn: Turn) -> None:
     """Resume once elected, proven stopped, saved, and level with the last own block of the leader before (R9)."""
     state = turn.state
-    if state.phase is not Phase.ELECTED or state.power is not Power.STOPPED or state.saved != "held":
+    if state.phase is not Phase.ELECTED or not state.proven or state.saved != "held":
         return
     wait = turn.tenure.wait_head
     if wait is not None and state.head < wait and not turn.at(state.phase_since + state.setup.timing.catch_up):

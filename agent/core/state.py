@@ -133,7 +133,7 @@ class State:
     hung: int = 0  # pauses in a row that were not answered
     pause_by: Ms = 0  # when stopping: a pause not answered by then is not waited for
     resume_open: bool = False  # a resume may be under way unanswered: then only the end of the process is proof
-    resume_call: int = 0
+    resume_call: int = 0  # of the resume that has not come back; 0: none
     process: ProcessId | None = None
     call: int = 0  # of the control call under way
     head_call: int = 0
@@ -166,9 +166,14 @@ class State:
         return self.tenure.valid_until - self.setup.timing.margin if self.tenure else 0
 
     @property
+    def proven(self) -> bool:
+        """Whether nodeos is proven stopped (R4): a resume under way might still reach the process that comes next."""
+        return self.power is Power.STOPPED and not self.resume_call
+
+    @property
     def may_produce(self) -> bool:
         """Whether this node is allowed to produce, or not proven to have stopped: what P1 allows to one node only."""
-        return self.power is not Power.STOPPED
+        return not self.proven
 
     def mine(self, found: HeartbeatKey | None) -> bool:
         """Whether a heartbeat is the one of our tenure."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from agent.core.events import Applied, Refused, Rejected, Unknown
 from agent.core.production import begin_stop, rule_read_last_block, stop
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, write
-from agent.core.state import Phase, Power, Sent, State
+from agent.core.state import Phase, Sent, State
 from agent.core.store import Compare, Delete, Ms, Put, Txn
 from agent.core.transitions import ACTIVE
 from agent.core.turn import Turn
@@ -244,7 +244,7 @@ def rule_confirm(turn: Turn) -> None:
 def rule_prove(turn: Turn) -> None:
     """When nodeos is proven stopped, name the last own block, and go on to release (R4, R5)."""
     state = turn.state
-    if state.phase is not Phase.STOPPING or state.power is not Power.STOPPED or not rule_read_last_block(turn):
+    if state.phase is not Phase.STOPPING or not state.proven or not rule_read_last_block(turn):
         return
     turn.set(head_call=0)
     turn.go("proven")
@@ -254,7 +254,7 @@ def rule_prove(turn: Turn) -> None:
 def rule_release(turn: Turn) -> None:
     """Release what has stopped, and nothing else, once the run-time file says that this tenure is over (R3, R5)."""
     state = turn.state
-    if state.phase is not Phase.RELEASING or state.request or state.power is not Power.STOPPED:
+    if state.phase is not Phase.RELEASING or state.request or not state.proven:
         return
     if state.saved not in ("stopping", "stopped"):
         if not state.saving and turn.at(state.retry_at):

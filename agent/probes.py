@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.core.health import DiskProbed, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
 from agent.errors import FenceError, NodeosAnswer, NodeosError
-from agent.ports import Clock, Emit, Fence, Nodeos, ProcessHandle
+from agent.ports import Clock, Fence, Nodeos, ProcessHandle
 
 FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
@@ -64,9 +64,8 @@ def disk(path: Path) -> DiskProbed:
 class ProcessWatch:
     """Finds the nodeos process and waits for its end: a crash is known at once, not at the next poll."""
 
-    def __init__(self, fence: Fence, emit: Emit, wait: Callable[[float], object]) -> None:
+    def __init__(self, fence: Fence, wait: Callable[[float], object]) -> None:
         self._fence = fence
-        self._emit = emit
         self._wait = wait
         self._handle: ProcessHandle | None = None
 

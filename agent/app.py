@@ -1,0 +1,280 @@
+"""The one place that builds adapters: a configuration in, a running agent out. No decision lives here."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+from agent import __version__, logs, probes
+from agent.adapters.clock import SystemClock
+from agent.adapters.etcd import EtcdStore
+from agent.adapters.etcd_client import EtcdOptions
+from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.follower import PrefixFollower
+from agent.adapters.guard_process import GuardProcess
+from agent.adapters.http_server import HttpServer
+from agent.adapters.nodeos import HttpNodeos
+from agent.adapters.runtime_file import LockedFile
+from agent.adapters.sinks import make_sink
+from agent.alerts import AlertDesk
+from agent.config import Config
+from agent.core import health, node, records
+from agent.core.chain import ProcessId
+from agent.core.events import Shutdown, Started, StoreSeen
+from agent.core.node import EtcdSeen, Profile
+from agent.core.records import RuntimeRecord
+from agent.core.state import Setup, State
+from agent.errors import FenceError, StoreError
+from agent.hands import LaneHands, Outside
+from agent.lanes import Repeater
+from agent.loop import Fatal, Loop
+from agent.metrics import Metrics
+from agent.pages import AgentPages
+from agent.session import Session
+
+log = logging.getLogger(__name__)
+
+SLOW_S = 5.0
+"""How often schedule and disk are looked at."""
+PEERS_S = 2.0
+INFO_S = 0.5
+GUARD_S = 1.0
+"""How often the guard is seen to be alive."""
+CLOSE_S = 2.0
+NOBODY_KNOWS = ProcessId(0, 0)
+"""Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
+
+
+def run(config: Config) -> None:
+    """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on."""
+    writer = logs.setup(config.log.format, config.log.level, {"group": config.group, "node": config.node})
+    try:
+        Agent(config).run()
+    finally:
+        writer.close()
+
+
+def fence_plan(config: Config) -> FencePlan:
+    """Return how nodeos is found and ended."""
+    fence, url = config.fence, config.nodeos.url
+    return FencePlan(
+        url,
+        str(fence.pid_file) if fence.pid_file and fence.method in ("auto", "pid_file", "command") else "",
+        fence.unit or "" if fence.method in ("auto", "unit", "command") else "",
+        fence.command if fence.method in ("auto", "command") else (),
+        fence.method != "none",
+    )
+
+
+def etcd_options(config: Config) -> EtcdOptions:
+    """Return how to reach etcd."""
+    etcd = config.etcd
+    return EtcdOptions(
+        etcd.endpoints,
+        etcd.ca_file,
+        etcd.cert_file,
+        etcd.key_file,
+        etcd.user,
+        etcd.password.get_secret_value() if etcd.password else None,
+        records.keys(etcd.prefix, config.group).root,
+    )
+
+
+def limits(config: Config) -> health.Limits:
+    """Return the thresholds of the checks; only those that are enabled and can be made have a gate."""
+    checks, nodeos = config.health, config.nodeos
+    made = {name: getattr(checks, name) for name in type(checks).model_fields}
+    gates = {
+        name: health.Gate(check.rise, check.fall)
+        for name, check in made.items()
+        if check.enabled and (name != "disk_space" or nodeos.data_dir)
+    }
+    return health.Limits(
+        gates,
+        config.producer,
+        nodeos.producer_key or "",
+        nodeos.chain_id or "",
+        round(checks.head_age.max * 1000),
+        round(checks.lib_progress.max * 1000),
+        checks.peers.min,
+        checks.disk_space.min_free_bytes,
+        checks.disk_space.min_free_percent,
+        round(checks.clock_offset.max * 1000),
+    )
+
+
+class Agent:
+    """One agent with all its adapters. `run` blocks until it ends."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.timing = config.timing.spans
+        self.clock = SystemClock()
+        self.names = records.keys(config.etcd.prefix, config.group)
+        self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
+        self.file.lock()
+        self.record = self._load()
+        self.nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
+        self.plan = fence_plan(config)
+        self.fence = ProcessFence(self.plan)
+        self.guard = GuardProcess(self.file.path)
+        self.alerts = AlertDesk([make_sink(channel) for channel in config.alerts])
+        self.over = threading.Event()
+        state = State(self._setup())
+        profile = Profile(
+            config.group,
+            limits(config),
+            config.election.priority,
+            config.election.nofailover,
+            __version__,
+            config.http.listen,
+        )
+        self.loop = Loop(node.begin(profile, state), self.clock, self._hands)
+        self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
+        pages = AgentPages(lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid)
+        self.http = HttpServer(config.http.address, pages) if config.http.address else None
+
+    def _setup(self) -> Setup:
+        return Setup(
+            node=self.config.node,
+            instance=secrets.token_hex(8),
+            keys=self.names,
+            producer=self.config.producer,
+            timing=self.timing,
+            boot_id=self.clock.boot_id(),
+            agent_pid=os.getpid(),
+            term=round(self.config.fence.term_grace * 1000),
+        )
+
+    def _store(self) -> EtcdStore:
+        """Return a connection of its own for one thread."""
+        return EtcdStore(etcd_options(self.config))
+
+    def _load(self) -> RuntimeRecord | None:
+        raw = self.file.load()
+        try:
+            return records.read_runtime(raw) if raw else None
+        except records.RecordError as error:
+            log.warning("the run-time file can not be read, starting without: %s", error)
+            return None
+
+    def _hands(self, loop: Loop) -> LaneHands:
+        config = self.config
+        self.metrics = Metrics(config.group, config.node, self.clock, lambda: loop.snapshot)
+        instances = {loop.snapshot.node.leadership.setup.instance}
+        if self.record is not None:
+            instances.add(self.record.instance)
+        self.session = Session(
+            self._store(),
+            self.names,
+            config.node,
+            frozenset(instances),
+            self.timing.lease_ttl,
+            self.timing.request / 1000,
+            loop.emit,
+            lambda error: loop.emit(Fatal(error)),
+            self.clock.wall,
+        )
+        out = Outside(
+            self._store(),
+            self.nodeos,
+            self.fence,
+            self.file,
+            self.clock,
+            self.names,
+            self.alerts.tell,
+            self._guard_fields,
+        )
+        return LaneHands(out, self.session, self.metrics, loop.emit)
+
+    def _guard_fields(self, _record: RuntimeRecord | None) -> dict[str, object]:
+        """Return what the guard needs to stop nodeos without us."""
+        timing, nodeos = self.timing, self.config.nodeos
+        guard = {
+            "plan": asdict(self.plan),
+            "producer_url": nodeos.producer_url or nodeos.url,
+            "pause_ms": timing.pause,
+            "block_ms": timing.block,
+            "kill_ms": timing.kill,
+        }
+        return {"guard": guard}
+
+    # --- running ---
+
+    def run(self) -> None:
+        """Run until the core says that nothing is held any more."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
+        log.info("starting", extra={"version": __version__, "producer": self.config.producer})
+        self.guard.ensure()
+        self.loop.emit(Started(self.record, self._process()))
+        self.session.start(self.record.lease or None if self.record else None)
+        repeaters = self._repeaters()
+        for repeater in repeaters:
+            repeater.start()
+        threading.Thread(target=self._follow, name="follower", daemon=True).start()
+        if self.http is not None:
+            self.http.start()
+        try:
+            self.loop.run()
+        finally:
+            self._close(repeaters)
+
+    def _process(self) -> ProcessId | None:
+        try:
+            held = self.fence.find()
+        except FenceError as error:
+            log.warning("the nodeos process can not be found: %s", error)
+            return NOBODY_KNOWS
+        if held is None:
+            return None
+        held.close()
+        return held.id
+
+    def _close(self, repeaters: list[Repeater]) -> None:
+        self.over.set()
+        self.follower.stop()
+        for repeater in repeaters:
+            repeater.close()
+        if self.http is not None:
+            self.http.close()
+        self.session.close(CLOSE_S)
+        self.alerts.close(CLOSE_S)
+        self.guard.close()
+        log.info("ended")
+
+    def _follow(self) -> None:
+        for snapshot in self.follower.snapshots():
+            self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
+            self.loop.emit(EtcdSeen())
+
+    def _etcd_failed(self, error: StoreError) -> None:
+        self.loop.emit(EtcdSeen(str(error)))
+
+    def _repeaters(self) -> list[Repeater]:
+        config, nodeos, clock = self.config, self.nodeos, self.clock
+        main = config.health.main_thread
+        watch = probes.ProcessWatch(self.fence, self.over.wait)
+        looks: list[tuple[str, float, Callable[[], object | None]]] = [
+            ("process", 0.0, watch.look),
+            ("main-thread", main.interval, partial(probes.paused, nodeos, clock, main.timeout)),
+            ("info", INFO_S, partial(probes.info, nodeos, clock, INFO_S)),
+            ("peers", PEERS_S, partial(probes.peers, nodeos, PEERS_S)),
+            ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
+            ("guard", GUARD_S, self._see_guard),
+        ]
+        if config.nodeos.data_dir is not None:
+            looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))
+        return [Repeater(name, period, work, self.loop.emit) for name, period, work in looks]
+
+    def _see_guard(self) -> None:
+        try:
+            self.guard.ensure()
+        except OSError:
+            log.exception("the guard can not be started: nothing stops nodeos should this agent die")

@@ -144,17 +144,17 @@ class EtcdSection(Section):
 
 
 class FenceSection(Section):
-    """[fence]: how the nodeos process is found, should it have to be killed."""
+    """[fence]: how the nodeos process is found, and ended if it must be."""
 
     method: Literal["auto", "pid_file", "unit", "command", "none"] = Field(
-        default="auto", description="auto looks at what is set here, then at who listens on nodeos.url"
+        default="auto", description="auto takes what is set here, else who listens on nodeos.url; none: never end it"
     )
     pid_file: Optional[AbsolutePath] = Field(default=None, description="file with the process id of nodeos")
     unit: Optional[str] = Field(
         default=None, pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$", description="systemd unit of nodeos"
     )
     command: tuple[str, ...] = Field(
-        default=(), description="program and arguments that print the process id of nodeos"
+        default=(), description="program and arguments that end nodeos; it counts only once nodeos is seen to be gone"
     )
     term_grace: Seconds = Field(
         default=1.0,

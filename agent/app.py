@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
-from agent import __version__, logs, probes
+from agent import __version__, probes
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
@@ -33,6 +33,7 @@ from agent.core.state import Setup, State
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
 from agent.lanes import Repeater
+from agent.logs import close_logs, open_logs
 from agent.loop import Fatal, Loop
 from agent.metrics import Metrics
 from agent.pages import AgentPages
@@ -53,11 +54,11 @@ NOBODY_KNOWS = ProcessId(0, 0)
 
 def run(config: Config) -> None:
     """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on."""
-    writer = logs.setup(config.log.format, config.log.level, {"group": config.group, "node": config.node})
+    open_logs(config.log.format, config.log.level, {"group": config.group, "node": config.node})
     try:
         Agent(config).run()
     finally:
-        writer.close()
+        close_logs()
 
 
 def fence_plan(config: Config) -> FencePlan:

@@ -1,0 +1,51 @@
+# What there is to make. Everything runs in .venv, which is made on demand: Python 3.11 or later, pip and venv suffice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help venv demo test test-slow bench proof lint clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+demo: $(STAMP) ## run a real group on this machine, kill its leader, show what happens
+	$(BIN)/nodeos-failover demo
+
+test: $(STAMP) lint ## everything that must hold before a change goes in
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## the tests that take longer
+	$(BIN)/python -m pytest -m slow
+
+bench: $(STAMP) ## measure failovers with real etcd and real nodeos
+	$(BIN)/python -m agent.lab.bench
+
+proof: $(STAMP) ## search the protocol for two producers at once, in full
+	$(BIN)/python -m pytest tests/proof -m "slow or not slow" -p no:randomly -v
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+venv: $(STAMP) ## make .venv with all that is needed
+
+# pip reads dependency groups only from 25.1 on, so the group is read here: pyproject.toml stays the one place.
+define READ_GROUP
+import tomllib
+with open("pyproject.toml", "rb") as file:
+    print("\n".join(tomllib.load(file)["dependency-groups"]["dev"]))
+endef
+export READ_GROUP
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "$$READ_GROUP" > $(VENV)/dev.txt
+	$(BIN)/python -m pip install --quiet --editable ".[lab]" --requirement $(VENV)/dev.txt
+	touch $@
+
+clean: ## remove what was made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

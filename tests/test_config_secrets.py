@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, load
+from agent.config import Config, load, secret_texts
 from agent.config.show import as_json, as_toml, schema
 from agent.errors import ConfigError
 
@@ -143,6 +143,15 @@ def test_nothing_that_shows_a_configuration_shows_a_secret(tmp_path: Path) -> No
     for shown in (as_toml(config), as_json(config), repr(config), str(config)):
         assert "ops" in shown
         assert SECRET not in shown
+
+
+def test_what_logs_must_mask_is_known(tmp_path: Path) -> None:
+    """The password, the URL of a webhook, and the part of it that an HTTP library may log; not a short path."""
+    text = f'{BASE}{ETCD}password = "{SECRET}"\n{SLACK}url = "{HOOK}"\n'
+    texts = secret_texts(load(write(tmp_path / "c.toml", text), {}))
+    assert texts == [SECRET, HOOK, f"/services/{SECRET}"]
+    plain = text.replace(HOOK, "http://u:pass-word@127.0.0.1:9/x")
+    assert secret_texts(load(write(tmp_path / "c.toml", plain), {}))[2:] == ["pass-word"]
 
 
 def test_the_shown_values_are_toml_and_json_and_the_same(tmp_path: Path) -> None:

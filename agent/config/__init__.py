@@ -19,6 +19,7 @@ Everything is checked when it is loaded, files included; a Config that exists is
 from agent.config.health import HealthSection
 from agent.config.load import load
 from agent.config.model import Config
+from agent.config.secrets import secret_texts
 from agent.config.sections import (
     AlertChannel,
     ElectionSection,
@@ -44,4 +45,5 @@ __all__ = [
     "RuntimeSection",
     "TimingSection",
     "load",
+    "secret_texts",
 ]

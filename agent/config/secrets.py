@@ -9,10 +9,14 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.config.base import open_regular, refuse_public
+from agent.config.model import Config
 
 MAX_BYTES = 64 * 1024
+SHORTEST = 8
+"""A shorter path of a webhook is no secret, and masking it would hit every other line."""
 
 
 def read_secret(path: Path) -> str:
@@ -57,6 +61,17 @@ def fill_secrets(data: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
 def inline_secrets(data: dict[str, Any]) -> list[str]:
     """Return the paths of all secrets that stand in `data` itself."""
     return [path for table, field, path, _ in _places(data) if table.get(field)]
+
+
+def secret_texts(config: Config) -> list[str]:
+    """Return each text that no log line may contain: the password, and webhook URLs with and without their host."""
+    texts = [config.etcd.password.get_secret_value()] if config.etcd.password else []
+    for channel in config.alerts:
+        url = channel.url.get_secret_value()
+        parts = urlsplit(url)
+        rest = url.split(parts.netloc, 1)[1]
+        texts += [url, *([rest] if len(rest) >= SHORTEST else []), *([parts.password] if parts.password else [])]
+    return texts
 
 
 def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | None]]:

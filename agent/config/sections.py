@@ -50,11 +50,6 @@ class NodeosSection(Section):
         default=None, pattern="^[0-9a-f]{64}$", description="the chain that nodeos must be on, 64 hex digits"
     )
     producer_key: Optional[str] = Field(default=None, description="the public key that this node signs blocks with")
-    version: Optional[str] = Field(
-        default=None,
-        pattern=r"^\d+\.\d+",
-        description="take nodeos for this version, e.g. 5.0.2, instead of the one that it reports",
-    )
     data_dir: Optional[Directory] = Field(default=None, description="nodeos's data directory, for the disk check")
     config_file: Optional[ReadableFile] = Field(
         default=None, description="nodeos's config.ini, to see whether pause-on-startup is set"
@@ -154,7 +149,7 @@ class FenceSection(Section):
         default=None, pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$", description="systemd unit of nodeos"
     )
     command: tuple[str, ...] = Field(
-        default=(), description="program and arguments that end nodeos; it counts only once nodeos is seen to be gone"
+        default=(), description="program and arguments that end nodeos, instead of signals; it must be seen gone after"
     )
     term_grace: Seconds = Field(
         default=1.0,

@@ -1,0 +1,52 @@
+"""Where a nodeos listens, read from a URL. Only that lives here; the standard library suffices for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from agent.errors import ConfigError
+
+FORMS = "http://HOST:PORT, https://HOST:PORT or unix:///path/to/socket"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One listener: a TCP address (`host`, `port`, perhaps TLS), or a Unix socket (`path`)."""
+
+    url: str
+    host: str = ""
+    port: int = 0
+    tls: bool = False
+    path: str = ""
+
+    @property
+    def host_header(self) -> str:
+        """What goes into the Host header. nodeos compares it with its own address (http-validate-host)."""
+        if self.path:
+            return "localhost"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.url
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """Read a URL; ConfigError with the form that is expected when it is none of those."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ConfigError([f"nodeos URL: {error}; write {FORMS}"]) from error
+    if parts.username is not None or parts.password is not None:
+        raise ConfigError([f"nodeos URL: nodeos knows no passwords, leave them out; write {FORMS}"])
+    if parts.query or parts.fragment:
+        raise ConfigError([f"nodeos URL {url!r}: no query and no fragment here; write {FORMS}"])
+    if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/") and parts.path != "/":
+        return Endpoint(url, path=parts.path)
+    if parts.scheme in DEFAULT_PORTS and parts.hostname and parts.path in ("", "/") and port != 0:
+        number = DEFAULT_PORTS[parts.scheme] if port is None else port
+        return Endpoint(url, host=parts.hostname, port=number, tls=parts.scheme == "https")
+    raise ConfigError([f"nodeos URL {url!r} is not understood: write {FORMS}"])

@@ -1,0 +1,65 @@
+"""The HTTP API of nodeos, Leap 3.1 to Spring 1.3 (port `Nodeos`). How answers are read stands in `nodeos_answers`."""
+
+from __future__ import annotations
+
+from agent.adapters import deadline_http
+from agent.adapters.deadline_http import CallFailed, TooMuch
+from agent.adapters.endpoint import Endpoint, parse_endpoint
+from agent.adapters.names import Names
+from agent.adapters.nodeos_answers import error_of, read_block, read_flag, read_info, read_peers, read_schedule
+from agent.core.chain import Block, ChainInfo, Peers, Schedule
+from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
+
+
+class HttpNodeos:
+    """One nodeos. `producer_url`: where the producer API answers, if it has a listener of its own (Leap 5 on)."""
+
+    def __init__(self, url: str, producer_url: str | None = None) -> None:
+        self._chain = parse_endpoint(url)
+        self._producer = parse_endpoint(producer_url) if producer_url else self._chain
+        self._names = Names()
+        self._context = None
+        if self._chain.tls or self._producer.tls:
+            from agent.adapters.deadline_tls import tls_context
+
+            self._context = tls_context()
+
+    def pause(self, timeout_s: float) -> None:
+        """Pause production."""
+        self._call(self._producer, "/v1/producer/pause", timeout_s)
+
+    def resume(self, timeout_s: float) -> None:
+        """Resume production."""
+        self._call(self._producer, "/v1/producer/resume", timeout_s)
+
+    def paused(self, timeout_s: float) -> bool:
+        """Tell whether production is paused; goes through the main thread."""
+        return read_flag(self._call(self._producer, "/v1/producer/paused", timeout_s))
+
+    def info(self, timeout_s: float) -> ChainInfo:
+        """Read head and LIB."""
+        return read_info(self._call(self._chain, "/v1/chain/get_info", timeout_s))
+
+    def peers(self, timeout_s: float) -> Peers:
+        """Count connections."""
+        return read_peers(self._call(self._chain, "/v1/net/connections", timeout_s))
+
+    def schedule(self, timeout_s: float) -> Schedule:
+        """Read the active schedule."""
+        return read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
+
+    def block(self, num: int, timeout_s: float) -> Block:
+        """Read one block's header."""
+        body = b'{"block_num_or_id":"%d"}' % num
+        return read_block(self._call(self._chain, "/v1/chain/get_block", timeout_s, body))
+
+    def _call(self, endpoint: Endpoint, path: str, timeout_s: float, body: bytes = b"") -> bytes:
+        try:
+            answer = deadline_http.call(endpoint, path, timeout_s, names=self._names, context=self._context, body=body)
+        except CallFailed as error:
+            raise (NodeosTimeout if error.sent else NodeosUnreachable)(f"nodeos: {error}") from error
+        except TooMuch as error:
+            raise NodeosAnswer(200, 0, f"nodeos: {error}") from error
+        if answer.status not in (200, 201, 202):
+            raise error_of(answer.status, path, answer.body)
+        return answer.body

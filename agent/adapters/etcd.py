@@ -11,12 +11,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import grpc
-
 from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions, open_connection
 from agent.adapters.etcd_errors import TokenStale, translate
-from agent.adapters.etcd_rpc import range_request, rpc, snapshot, txn_answer, txn_request
+from agent.adapters.etcd_rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.adapters.etcd_watch import EtcdWatch
 from agent.core.store import Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
@@ -164,21 +162,21 @@ class EtcdStore:
     def _connect(self, doing: str, deadline: Deadline) -> Connection:
         """Go round the endpoints until one is fit, or the deadline is over."""
         pause = _FIRST_PAUSE_S
+        said: dict[str, str] = {}  # the first reason of each: the last may only be that time ran out
         while True:
-            said: list[str] = []
             for _ in self._endpoints:
                 endpoint = self._endpoints[self._index]
                 share = Deadline(max(min(_CONNECT_S, deadline.remaining()), deadline.remaining() / 2))
                 try:
                     self._connection = open_connection(self._options, endpoint, share)
                 except StoreUnavailable as error:
-                    said.append(str(error))
+                    said.setdefault(str(endpoint), str(error))
                     self._index = (self._index + 1) % len(self._endpoints)
                 else:
                     return self._connection
                 if deadline.remaining() <= 0:
                     break
             if deadline.remaining() <= pause:
-                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said)}")
+                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said.values())}")
             time.sleep(pause)
             pause = min(2 * pause, _LAST_PAUSE_S)

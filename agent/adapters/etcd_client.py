@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import grpc
-
 from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_errors import not_enabled, translate
-from agent.adapters.etcd_rpc import etcd3, rpc
+from agent.adapters.etcd_rpc import etcd3, grpc, rpc
 from agent.errors import ConfigError, StoreRejected
 
 _log = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ gRPC's own limits and from half-read answers, after which a write may well have 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-import grpc
-
+from agent.adapters.etcd_rpc import grpc
 from agent.errors import LeaseGone, StoreCompacted, StoreError, StoreRejected, StoreUnavailable
 
 _CODE = grpc.StatusCode
@@ -33,8 +33,10 @@ _REFUSING_CODES = (_CODE.INVALID_ARGUMENT, _CODE.NOT_FOUND, _CODE.PERMISSION_DEN
 _HINTS = (
     ("CERTIFICATE_VERIFY_FAILED", "its certificate is not signed by etcd.ca_file, or does not name this host"),
     ("WRONG_VERSION_NUMBER", "it does not speak TLS: use http:// or mend the server"),
+    ("Handshake read failed", "it hung up on TLS: does it speak plain text?"),
+    ("failed to connect.*Socket closed", "it hung up: does it want TLS, https:// and etcd.ca_file?"),
     ("CERTIFICATE_REQUIRED", "it asks for a client certificate: set etcd.cert_file and etcd.key_file"),
-    ("BAD_CERTIFICATE", "it refuses our client certificate: check etcd.cert_file"),
+    ("BAD_CERTIFICATE", "it refuses our client certificate, or wants one: check etcd.cert_file and etcd.key_file"),
     ("UNKNOWN_CA", "it does not know the CA of our client certificate: check etcd.cert_file"),
     ("Connection refused", "nothing listens there"),
     ("no leader", "this member sees no leader: no quorum, or an election"),
@@ -76,5 +78,5 @@ def _no_answer(code: Any, words: str) -> str:
         return "no answer in time: frozen, overloaded or cut off"
     if code == _CODE.CANCELLED:
         return "the connection was dropped"
-    hint = next((f" ({meaning})" for text, meaning in _HINTS if text in words), "")
+    hint = next((f" ({meaning})" for text, meaning in _HINTS if re.search(text, words)), "")
     return f"{code.name}: {words}{hint}"

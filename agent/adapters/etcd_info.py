@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import grpc
-
 from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions
 from agent.adapters.etcd_errors import translate
-from agent.adapters.etcd_rpc import later_fields, rpc
+from agent.adapters.etcd_rpc import grpc, later_fields, rpc
 from agent.errors import StoreRejected
 
 # Fields of StatusResponse from etcd 3.4 on.

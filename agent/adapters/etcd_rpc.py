@@ -1,4 +1,4 @@
-"""The module etcd3, imported the one way that works, and its messages to and from the core's data. No I/O here.
+"""The modules etcd3 and grpc, imported the one way that works, and messages to and from the core's data. No I/O here.
 
 etcd3 0.12.0 carries code generated for protobuf 3. A current protobuf accepts that only in its pure Python
 implementation, which must be chosen before anything imports `google.protobuf`. It costs about a millisecond a call.
@@ -40,8 +40,16 @@ def _import_etcd3() -> ModuleType:
             os.environ[_SWITCH] = before
 
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failure reaches the log as our own error, once
-etcd3 = _import_etcd3()
+def _import_grpc() -> ModuleType:
+    """Import grpc, which reads its verbosity then. Each failure reaches the log as our own error, once."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    import grpc
+
+    return grpc  # type: ignore[no-any-return]  # grpc ships no types
+
+
+grpc: Any = _import_grpc()
+etcd3: Any = _import_etcd3()
 rpc: Any = etcd3.etcdrpc
 
 
@@ -104,7 +112,7 @@ def changes(response: Any) -> list[Snapshot]:
 
 
 def later_fields(message: Any) -> dict[int, list[Any]]:
-    """Return the fields of a newer etcd, unknown to etcd3's messages of 2020: by number; integers, or bytes for text."""
+    """Return the fields that etcd3's messages of 2020 do not know, by number: integers, or bytes for text."""
     from google.protobuf.unknown_fields import UnknownFieldSet  # only now: protobuf must not be loaded before etcd3
 
     unknown: Any = UnknownFieldSet(message)

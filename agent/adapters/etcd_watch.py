@@ -7,12 +7,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
-
 from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_client import Connection
 from agent.adapters.etcd_errors import translate
-from agent.adapters.etcd_rpc import changes, rpc, watch_request
+from agent.adapters.etcd_rpc import changes, grpc, rpc, watch_request
 from agent.core.store import Snapshot
 from agent.errors import StoreCompacted, StoreError, StoreRejected, StoreUnavailable
 

@@ -33,7 +33,10 @@ _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 
 
 class Process:
-    """A child process with a log file; may be started again after it ended. Safe to use from several threads."""
+    """A child process with a log file; may be started again after it ended. Safe to use from several threads.
+
+    `env` is the child's whole environment; None hands ours down.
+    """
 
     def __init__(
         self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
@@ -41,7 +44,7 @@ class Process:
         self.name = name
         self.command = [str(part) for part in command]
         self.log = log
-        self._env = {**os.environ, **(env or {})}
+        self._env = dict(os.environ if env is None else env)
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -98,6 +101,15 @@ class Process:
     def running(self) -> bool:
         """Whether the child exists (a frozen one does)."""
         return not self._ended.is_set()
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the child is stopped by a signal, ours or another's."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return self.running and stat.rpartition(")")[2].split()[0] == "T"
 
     @property
     def exit_code(self) -> int | None:

@@ -1,0 +1,94 @@
+"""A whole laboratory: etcd, a chain, agents; all of it ends with the laboratory. Only the composition lives here."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from agent.lab.agents import Agent
+from agent.lab.chain import Chain
+from agent.lab.etcd import EtcdCluster, EtcdOptions
+from agent.lab.nodeos import Node
+from agent.lab.ports import Ports
+from agent.lab.proxy import Proxy
+
+GROUP = "lab"
+
+
+class Lab:
+    """Starts real parts on loopback, below one directory. Use it in a `with`: whatever happens, all of it ends."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._closing = ExitStack()
+        if root is None:
+            root = Path(self._closing.enter_context(tempfile.TemporaryDirectory(prefix="nodeos-failover-lab-")))
+        self.root = root
+        self.ports = Ports()
+        self._closing.callback(self.ports.close)
+        self.agents: dict[str, Agent] = {}
+        self.etcd_links: dict[str, list[Proxy]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, in the reverse order."""
+        self._closing.close()
+
+    def etcd(self, size: int = 3, **options: Any) -> EtcdCluster:
+        """Start an etcd of one or three members."""
+        cluster = EtcdCluster(self.root / "etcd", self.ports, EtcdOptions(size=size, **options))
+        self._closing.callback(cluster.close)
+        cluster.start()
+        return cluster
+
+    def chain(self, count: int = 2, *, load: bool = True, cuttable: bool = False) -> Chain:
+        """Start a one-producer chain with `count` producing nodes and an observer."""
+        chain = Chain(self.root / "chain", self.ports, count, cuttable=cuttable)
+        self._closing.callback(chain.close)
+        chain.start(load=load)
+        return chain
+
+    def agent(
+        self, node: Node, etcd: EtcdCluster, producer: str = "eosio", *, cuttable: bool = False, **settings: Any
+    ) -> Agent:
+        """Make the agent beside `node` (not started). `settings` are further tables of its configuration."""
+        urls = etcd.urls
+        if cuttable:
+            links = [Proxy(self.ports.take(), int(member.endpoint.rpartition(":")[2])) for member in etcd.members]
+            for link in links:
+                self._closing.callback(link.close)
+            self.etcd_links[node.name] = links
+            urls = [f"http://127.0.0.1:{link.port}" for link in links]
+        whole = {
+            "group": GROUP,
+            "node": node.name,
+            "producer": producer,
+            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "etcd": {"endpoints": urls},
+            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
+        }
+        for key, value in settings.items():
+            whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value  # type: ignore[dict-item] # JSON
+        agent = Agent(whole, self.root / f"agent-{node.name}", self.ports.take())
+        self.agents[node.name] = agent
+        self._closing.callback(agent.close)
+        return agent
+
+    def cut_from_etcd(self, name: str) -> None:
+        """Cut one host's agent off from every etcd member; nobody is told."""
+        for link in self.etcd_links[name]:
+            link.cut()
+
+    def heal_etcd(self, name: str) -> None:
+        """End that."""
+        for link in self.etcd_links[name]:
+            link.heal()

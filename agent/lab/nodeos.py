@@ -1,0 +1,149 @@
+"""A real nodeos that can be killed, frozen and restarted, and asked over its own API. Only one node lives here."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.lab.binaries import NodeosBinaries
+from agent.lab.errors import LabError
+from agent.lab.process import Process
+from agent.lab.wait import until
+
+HOST = "127.0.0.1"
+READY_LIMIT = 30.0  # seconds; 0.6 on an idle machine, more with a replay
+API_LIMIT = 5.0
+PUBLIC_KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
+PRIVATE_KEY = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3"  # the well-known development pair: public knowledge
+PLUGINS = ("producer_plugin", "chain_api_plugin", "producer_api_plugin", "net_api_plugin", "db_size_api_plugin")
+
+
+class ApiError(LabError):
+    """nodeos did not answer, or answered with an error."""
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """What a node is. `producers` and `keys` (public, private) are empty for an observer; `peers` are p2p ports."""
+
+    name: str
+    http: int
+    p2p: int
+    producers: Sequence[str] = ()
+    keys: Sequence[tuple[str, str]] = ((PUBLIC_KEY, PRIVATE_KEY),)
+    peers: Sequence[int] = ()
+    plugins: Sequence[str] = PLUGINS
+    more: Sequence[str] = field(default=())
+
+
+class Node(Process):
+    """One nodeos; start, kill, freeze, thaw, stop as any process. Its data survive, `restart` goes on from them."""
+
+    def __init__(self, spec: NodeSpec, root: Path, binaries: NodeosBinaries) -> None:
+        self.spec = spec
+        self.root = root
+        self.http_url = f"http://{HOST}:{spec.http}"
+        self.socket = root / "nodeos.sock"
+        super().__init__(spec.name, self._command(binaries), root / "nodeos.log")
+
+    def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
+        spec = self.spec
+        command: list[str | Path] = [binaries.nodeos, "--data-dir", self.root / "data", "--config-dir", self.root]
+        command += ["--http-server-address", f"{HOST}:{spec.http}", "--p2p-listen-endpoint", f"{HOST}:{spec.p2p}"]
+        command += ["--unix-socket-path", self.socket, "--agent-name", spec.name]
+        command += ["--p2p-max-nodes-per-host", "20", "--resource-monitor-not-shutdown-on-threshold-exceeded"]
+        command += ["--chain-state-db-size-mb", "256", "--chain-state-db-guard-size-mb", "16"]
+        command += [part for plugin in spec.plugins for part in ("--plugin", f"eosio::{plugin}")]
+        command += [part for name in spec.producers for part in ("--producer-name", name)]
+        if spec.producers:
+            command += [part for pub, key in spec.keys for part in ("--signature-provider", f"{pub}=KEY:{key}")]
+        command += [part for port in spec.peers for part in ("--p2p-peer-address", f"{HOST}:{port}")]
+        return [*command, *spec.more]
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory of blocks and state."""
+        return self.root / "data"
+
+    def launch(self, *more: str, limit: float = READY_LIMIT) -> None:
+        """Start, and return once the API answers."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.start(*more)
+        self.wait_ready(limit)
+
+    def restart(self, *more: str, limit: float = READY_LIMIT) -> None:
+        """Start again as an operator would: paused if it produces, with a replay if it was killed."""
+        self.stop()
+        pause = ["--pause-on-startup"] if self.spec.producers else []
+        replay = ["--replay-blockchain"] if self.exit_code != 0 else []
+        self.launch(*pause, *replay, *more, limit=limit)
+
+    def wait_ready(self, limit: float = READY_LIMIT) -> None:
+        """Return once the API answers. LabError when the process ended instead."""
+
+        def answers() -> bool:
+            if not self.running:
+                raise LabError(f"{self.name} ended with {self.exit_code}:\n{self.log_tail(8)}")
+            return bool(self.info(limit=1.0))
+
+        until(answers, limit, f"{self.name} to answer", retry_on=(ApiError,))
+
+    def call(self, path: str, body: dict[str, Any] | None = None, limit: float = API_LIMIT) -> Any:
+        """POST to the API and return the JSON answer. ApiError for anything else than success."""
+        connection = http.client.HTTPConnection(HOST, self.spec.http, timeout=limit)
+        try:
+            connection.request("POST", path, body=json.dumps(body) if body else None)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ApiError(f"{self.name} {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status not in (200, 201, 202):
+            raise ApiError(f"{self.name} {path}: {answer.status} {text[:500]!r}")
+        return json.loads(text)
+
+    def info(self, limit: float = API_LIMIT) -> dict[str, Any]:
+        """get_info."""
+        found: dict[str, Any] = self.call("/v1/chain/get_info", limit=limit)
+        return found
+
+    @property
+    def head(self) -> int:
+        """The number of the head block."""
+        return int(self.info()["head_block_num"])
+
+    @property
+    def paused(self) -> bool:
+        """Whether production is paused."""
+        return bool(self.call("/v1/producer/paused"))
+
+    def pause(self) -> None:
+        """Pause production, as somebody by hand."""
+        self.call("/v1/producer/pause")
+
+    def resume(self) -> None:
+        """Resume production, as somebody by hand."""
+        self.call("/v1/producer/resume")
+
+    def wait_head(self, num: int, limit: float = READY_LIMIT) -> None:
+        """Return once the head is at `num` or beyond."""
+        until(lambda: self.head >= num, limit, f"{self.name} at block {num}", retry_on=(ApiError,))
+
+    def wait_blocks(self, count: int = 1, limit: float = READY_LIMIT) -> None:
+        """Return once the head has moved on by `count`."""
+        self.wait_head(self.head + count, limit)
+
+    def wait_level(self, other: Node, limit: float = READY_LIMIT) -> None:
+        """Return once this node is within one block of `other`."""
+        until(lambda: abs(self.head - other.head) <= 1, limit, f"{self.name} level with {other.name}")
+
+
+def wall() -> float:
+    """Return the time of day in seconds, as nodeos stamps its log."""
+    return time.time()

@@ -21,8 +21,7 @@ from agent.adapters.guard_process import GuardProcess
 from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
-from agent.adapters.sinks import make_sink
-from agent.alerts import AlertDesk
+from agent.alerts import AlertDesk, Channel
 from agent.config import Config
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
@@ -110,6 +109,15 @@ def limits(config: Config) -> health.Limits:
     )
 
 
+def channels(config: Config) -> list[Channel]:
+    """Return the alert channels."""
+    if not config.alerts:
+        return []
+    from agent.adapters.sinks import make_sink
+
+    return [Channel(make_sink(each), each.min_severity, each.timeout) for each in config.alerts]
+
+
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
@@ -125,7 +133,7 @@ class Agent:
         self.plan = fence_plan(config)
         self.fence = ProcessFence(self.plan)
         self.guard = GuardProcess(self.file.path)
-        self.alerts = AlertDesk([make_sink(channel) for channel in config.alerts])
+        self.alerts = AlertDesk(channels(config))
         self.over = threading.Event()
         state = State(self._setup())
         profile = Profile(

@@ -221,6 +221,9 @@ class AlertChannel(Section):
     type: Literal["webhook", "slack"] = Field(description="what stands at the other end", examples=["slack"])
     url: SecretStr = Field(default=SecretStr(""), description="where to post; better in url_file")
     url_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the URL")
+    ca_file: Optional[ReadableFile] = Field(
+        default=None, description="certificates that sign the channel's own (PEM); default: the host's"
+    )
     min_severity: Literal["info", "warning", "critical"] = Field(
         default="warning", description="the least that is sent"
     )

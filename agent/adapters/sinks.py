@@ -1,0 +1,156 @@
+"""Alert channels over HTTP (port `Sink`): one POST within a total deadline, and what became of it.
+
+The URL of a channel is a secret. So no text of a foreign error is passed on: what went wrong is told in our own words.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
+
+from agent import __version__
+from agent.adapters import deadline_http, notice_text
+from agent.adapters.deadline_http import Answer, CallFailed, TooMuch
+from agent.adapters.endpoint import DEFAULT_PORTS, Endpoint
+from agent.adapters.names import Names
+from agent.config import AlertChannel
+from agent.core.notice import Notice
+from agent.errors import ConfigError
+from agent.ports import Delivery, Sink
+
+MOST = 1 << 20
+"""Bytes of an answer; no channel has more to say."""
+AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)})
+"""Statuses that may pass; every other one is the channel's last word."""
+_RENDER: dict[str, Callable[[Notice], dict[str, object]]] = {
+    "webhook": notice_text.webhook,
+    "slack": notice_text.slack,
+}
+
+
+def make_sink(channel: AlertChannel) -> Sink:
+    """Return the sink of a configured channel. ConfigError when its CA file can not be used."""
+    return HttpSink(channel.name, channel.url.get_secret_value(), _RENDER[channel.type], _context(channel))
+
+
+def _context(channel: AlertChannel) -> ssl.SSLContext | None:
+    if not channel.url.get_secret_value().startswith("https:"):
+        return None
+    from agent.adapters.deadline_tls import tls_context
+
+    try:
+        return tls_context(channel.ca_file)
+    except ConfigError:
+        raise ConfigError(
+            [f"alerts {channel.name}: ca_file {channel.ca_file} can not be used: give a readable PEM file"]
+        ) from None
+
+
+class HttpSink:
+    """Posts each notice as JSON to one URL. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        render: Callable[[Notice], dict[str, object]],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+        self.name = name
+        self._endpoint = Endpoint(f"{parts.scheme}://{host}", host, port, tls=parts.scheme == "https")
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+            "User-Agent": f"nodeos-failover/{__version__}",
+        }
+        if parts.username is not None:
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        self._render = render
+        self._context = context
+        self._names = Names()
+
+    def send(self, notice: Notice, timeout_s: float) -> Delivery:
+        """Try once, within `timeout_s` seconds in all. Never raises."""
+        body = json.dumps(self._render(notice), ensure_ascii=False).encode(errors="backslashreplace")
+        try:
+            answer = deadline_http.call(
+                self._endpoint,
+                self._path,
+                timeout_s,
+                names=self._names,
+                context=self._context,
+                body=body,
+                headers=self._headers,
+                most=MOST,
+            )
+        except CallFailed as error:
+            return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
+        except TooMuch:
+            return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
+        return _outcome(answer)
+
+
+def _outcome(answer: Answer) -> Delivery:
+    """Judge a complete answer."""
+    if 200 <= answer.status < 300:
+        return Delivery(ok=True)
+    detail = f"HTTP {answer.status}"
+    if 300 <= answer.status < 400:
+        return Delivery(ok=False, detail=f"{detail}: redirects are not followed, set the URL that it leads to")
+    if answer.status in AGAIN:
+        return Delivery(ok=False, retry=True, retry_after_s=_retry_after(answer.headers), detail=detail)
+    word = answer.body[:60].decode(errors="replace").strip()  # Slack says why in a word such as invalid_payload
+    return Delivery(ok=False, detail=f"{detail}: {word}" if re.fullmatch(r"[a-z_]{3,40}", word) else detail)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After: seconds, or a date. None when it is missing or makes no sense."""
+    text = headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _cause(error: BaseException, timeout_s: float) -> str:
+    """Say why there is no answer, from the kinds of the errors that led to it; their texts may hold the URL."""
+    chain: list[BaseException] = []
+    todo: list[object] = [error]
+    while todo and len(chain) < 30:
+        each = todo.pop()
+        if isinstance(each, BaseException) and each not in chain:
+            chain.append(each)
+            todo += [each.__context__, each.__cause__, *each.args]
+    found = {kind: each for kind in _CAUSES for each in chain if isinstance(each, kind)}
+    for kind, words in _CAUSES.items():
+        if kind in found:
+            return words.format(seconds=f"{timeout_s:g} s")
+    return "the connection failed"
+
+
+_CAUSES: dict[type[BaseException], str] = {
+    ssl.SSLCertVerificationError: "its certificate is not trusted; set ca_file, or renew the certificate",
+    TimeoutError: "no complete answer within {seconds}",
+    ssl.SSLError: "TLS failed; does the URL say https where there is only http?",
+    socket.gaierror: "its name is not known; correct the host in the URL",
+    ConnectionRefusedError: "refused the connection",
+    ConnectionResetError: "reset the connection",
+    BrokenPipeError: "reset the connection",
+}

@@ -25,6 +25,7 @@ _DEFAULT_PORT = 2379
 _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # else a new client gets the dead connection of the old one
     ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.min_reconnect_backoff_ms", 2000),  # how long a hung connect keeps its socket after we gave it up
     ("grpc.keepalive_time_ms", 6000),  # etcd hangs up on pings more often than every 5 s
     ("grpc.keepalive_timeout_ms", 2000),
     ("grpc.http2.ping_timeout_ms", 2000),  # without it a frozen peer took 64 s to be noticed

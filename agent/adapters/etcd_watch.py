@@ -63,8 +63,10 @@ class EtcdWatch:
         raise end
 
     def close(self) -> None:
-        """End the stream; a thread waiting in `next` gets StoreUnavailable at once."""
+        """End the stream; what waits is dropped, and a thread in `next` gets StoreUnavailable at once."""
         self._closed = True
+        with self._changed:
+            self._waiting.clear()
         self._finish(StoreUnavailable(f"{self._what}: closed"))
 
     def _requests(self, first: Any) -> Iterator[Any]:
@@ -96,6 +98,8 @@ class EtcdWatch:
             raise StoreUnavailable(said)
         fresh = changes(response)
         with self._changed:
+            if self._closed:
+                return
             if len(self._waiting) + len(fresh) > _BOUND and self._waiting:
                 raise StoreUnavailable(f"{self._what}: more than {_BOUND} changes wait")
             self._waiting.extend(fresh)

@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 from agent.ports import Store
 
 LOOK_FOR_S = 2.0
-"""How long a heartbeat is given to move on before it counts as not confirmed; agents renew every 0.5 s."""
+"""How long a heartbeat is given to move on before it counts as not confirmed, or three renewals if those take longer."""
 LOOK_EVERY_S = 0.1
 
 
@@ -42,8 +42,10 @@ def status(
     """
     from agent.status import group_view, table
 
+    look_for = LOOK_FOR_S
     if endpoints is None:
         loaded = read_config(path)
+        look_for = max(LOOK_FOR_S, 3 * loaded.timing.renew)
         section, names = loaded.etcd, keys(loaded.etcd.prefix, group or loaded.group)
     elif group is None:
         raise click.UsageError("--etcd needs --group: name the group to look at")
@@ -51,7 +53,7 @@ def status(
         section, names = _section(endpoints, prefix), keys(prefix, group)
     store = _store(section)
     try:
-        data = group_view(names, *_looks(store, names, timeout))
+        data = group_view(names, *_looks(store, names, timeout, look_for))
     finally:
         store.close()
     if form == "json":
@@ -88,10 +90,10 @@ def _store(section: EtcdSection) -> Store:
     return EtcdStore(options)
 
 
-def _looks(store: Store, names: Keys, timeout: float) -> tuple[Snapshot, Snapshot]:
+def _looks(store: Store, names: Keys, timeout: float, look_for: float) -> tuple[Snapshot, Snapshot]:
     """Look twice: until the heartbeat has moved on, or long enough to say that it stands still."""
     first = store.range(names.root, timeout)
-    deadline = time.monotonic() + LOOK_FOR_S
+    deadline = time.monotonic() + look_for
     while True:
         time.sleep(LOOK_EVERY_S)
         second = store.range(names.root, timeout)

@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 from agent.ports import Store
 
 LOOK_FOR_S = 2.0
-"""How long a heartbeat is given to move on before it counts as not confirmed, or three renewals if those take longer."""
+"""Seconds that a heartbeat is given to move on before it counts as not confirmed; at least three renewals."""
 LOOK_EVERY_S = 0.1
 
 

@@ -37,7 +37,8 @@ def standing(me: Member, health: Health, members: Iterable[Member], holder: str 
     ahead = max((member.head for member in (*ready, me)), default=0)
     rank = sum(_order(member, ahead) < _order(me, ahead) for member in ready if member.node != holder)
     why = "drained" if me.drained else "; ".join(health.reasons)
-    handover = "" if fit or not ready else why
+    handover = why if me.drained else "; ".join(health.failing)
+    handover = handover if ready else ""
     return Standing(fit, health.able, rank, why, handover)
 
 

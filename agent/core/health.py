@@ -152,6 +152,11 @@ class Health:
         return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if not check.ok)
 
     @property
+    def failing(self) -> tuple[str, ...]:
+        """Return what was seen to be wrong: a check that was not made yet is no reason to change leaders."""
+        return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if check.known and not check.ok)
+
+    @property
     def scheduled(self) -> bool | None:
         """Tell whether the producer is in the active schedule; None: not known (see `Limits.producer`)."""
         check = self.checks.get("schedule")

@@ -1,0 +1,1 @@
+"""Whole groups of real parts: etcd, nodeos, agents, as operators run them."""

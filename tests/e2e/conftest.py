@@ -1,0 +1,46 @@
+"""Groups for the tests of one file, or for one test that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.group import Group
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Group]:
+    """A fresh group with one etcd, for one test; at its end no slot may have been signed twice (P1)."""
+    group = Group(tmp_path)
+    try:
+        group.start()
+        yield group
+        group.never_twice()
+    finally:
+        group.close()
+
+
+@pytest.fixture
+def cuttable(tmp_path: Path) -> Iterator[Group]:
+    """The same, with hosts that can be cut off from etcd."""
+    group = Group(tmp_path, cuttable=True)
+    try:
+        group.start()
+        yield group
+        group.never_twice()
+    finally:
+        group.close()
+
+
+@pytest.fixture
+def quorum(tmp_path: Path) -> Iterator[Group]:
+    """The same, with an etcd of three members."""
+    group = Group(tmp_path, etcd=3)
+    try:
+        group.start()
+        yield group
+        group.never_twice()
+    finally:
+        group.close()

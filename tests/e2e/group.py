@@ -1,0 +1,117 @@
+"""A group under test: real etcd, a real chain under load, an agent beside each producing node."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agent.lab import evidence
+from agent.lab.agents import Agent
+from agent.lab.errors import LabError
+from agent.lab.lab import GROUP, Lab
+from agent.lab.nodeos import Node
+from agent.lab.wait import until
+
+T = TypeVar("T")
+ROOT = f"/nodeos-failover/{GROUP}/"
+VALIDITY = 6.0
+LIMIT = 25.0
+
+
+class Group:
+    """A running group. `start` returns once somebody leads and the chain moves."""
+
+    def __init__(
+        self, root: Path, etcd: int = 1, *, cuttable: bool = False, p2p: bool = False, **settings: Any
+    ) -> None:
+        self.lab = Lab(root)
+        try:
+            self.etcd = self.lab.etcd(etcd)
+            self.chain = self.lab.chain(2, cuttable=p2p)
+            self.agents = {
+                name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
+                for name, node in self.chain.nodes.items()
+            }
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def start(self) -> None:
+        """Start the agents, the one that is to lead first."""
+        for agent in self.agents.values():
+            agent.start()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until one leads, the other is a healthy standby, and blocks come."""
+        until(self._settled, LIMIT, f"a settled group\n{self.story()}")
+        self.chain.observer.wait_blocks(2)
+
+    def _settled(self) -> bool:
+        found = [agent.status() for agent in self.agents.values()]
+        phases = sorted(str(each.get("phase")) for each in found)
+        members = [member for each in found for member in each.get("members", ())]
+        return phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+
+    @property
+    def leader(self) -> Agent:
+        """The agent that leads."""
+        found: Agent = until(
+            lambda: next((agent for agent in self.agents.values() if agent.running and agent.leads), None),
+            LIMIT,
+            f"a leader\n{self.story()}",
+        )
+        return found
+
+    @property
+    def standby(self) -> Agent:
+        """The agent that does not."""
+        leader = self.leader
+        return next(agent for agent in self.agents.values() if agent is not leader)
+
+    def nodeos(self, agent: Agent) -> Node:
+        """The nodeos beside an agent."""
+        return self.chain.nodes[agent.node]
+
+    def etcdctl(self, *arguments: str) -> str:
+        """Run the real etcdctl as an operator does; `@` at the start of an argument stands for the group's prefix."""
+        return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+
+    def heartbeat(self) -> dict[str, Any]:
+        """What stands in the key heartbeat."""
+        text = self.etcdctl("get", "@heartbeat", "--print-value-only")
+        found: dict[str, Any] = json.loads(text) if text.strip() else {}
+        return found
+
+    def wait(self, what: str, check: Callable[[], T | None], limit: float = LIMIT) -> T:
+        """Wait for a condition; the error tells the agents' stories."""
+        try:
+            return until(check, limit, what)
+        except LabError as error:
+            raise AssertionError(f"{error}\n{self.story()}") from None
+
+    def wait_leads(self, agent: Agent, limit: float = LIMIT) -> None:
+        """Wait until `agent` is the confirmed leader and its node's blocks reach the observer."""
+        self.wait(f"{agent.node} to lead", lambda: agent.leads, limit)
+        since = time.time()
+        self.wait(f"{agent.node} to sign", lambda: evidence.first_after(self.chain.signed(), agent.node, since))
+
+    def never_twice(self) -> None:
+        """Assert what all this is for (P1): no slot was signed twice."""
+        doubles = self.chain.doubles()
+        assert not doubles, f"slots signed twice: {doubles}\n{self.story()}"
+
+    def story(self) -> str:
+        """The ends of the agents' logs, for a failure's message."""
+        return "\n".join(f"--- {agent.name}\n{_log(agent)}" for agent in self.agents.values())
+
+    def close(self) -> None:
+        """End everything."""
+        self.lab.close()
+
+
+def _log(agent: Agent) -> str:
+    return "\n".join(line for line in agent.log_tail(60).splitlines() if "http_server" not in line)

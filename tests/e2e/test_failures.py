@@ -1,0 +1,157 @@
+"""Every row of the README's table of failures, on real parts. Each test ends with: no slot signed twice (P1)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from agent.lab import evidence
+from tests.e2e.group import VALIDITY, Group
+
+pytestmark = pytest.mark.real
+
+
+def test_killed_nodeos_is_replaced(group: Group) -> None:
+    """A nodeos that dies is replaced at once, without waiting for E (R4, R5, R8)."""
+    leader, standby = group.leader, group.standby
+    started = time.time()
+    group.nodeos(leader).kill()
+    group.wait_leads(standby)
+    first = evidence.first_after(group.chain.signed(), standby.node, started)
+    assert first is not None
+    assert first.wall - started < VALIDITY / 2
+    released = group.heartbeat()
+    assert released["node"] == standby.node
+    group.nodeos(leader).restart()
+    group.settle()
+    assert group.leader is standby, "no failback by itself (P3)"
+    assert group.nodeos(leader).paused
+
+
+def test_frozen_nodeos_is_killed_and_replaced(group: Group) -> None:
+    """A nodeos whose main thread does not answer is ended by SIGKILL, for when it thaws it would sign (R3)."""
+    leader, standby = group.leader, group.standby
+    node = group.nodeos(leader)
+    node.freeze()
+    group.wait_leads(standby)
+    assert not node.running
+    assert node.exit_code == -9
+
+
+def test_restarted_agent_goes_on(group: Group) -> None:
+    """An agent that is killed and back within E goes on in the same epoch, without a lost slot (start and restart)."""
+    leader = group.leader
+    epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+    leader.kill()
+    leader.start()
+    group.wait("the agent to lead again", lambda: leader.leads)
+    before = group.heartbeat()["seq"]
+    group.wait("new confirmations", lambda: group.heartbeat()["seq"] > before + 2)
+    group.chain.observer.wait_blocks(4)
+    assert group.heartbeat()["epoch"] == epoch
+    assert evidence.slots_missed(group.chain.observer, head) == 0
+
+
+def test_agent_killed_for_good(group: Group) -> None:
+    """When the leader's agent dies for good its guard stops nodeos before E is over; a candidate leads (R3, R8)."""
+    leader, standby = group.leader, group.standby
+    leader.kill()
+    node = group.nodeos(leader)
+    group.wait("the guard to pause nodeos", lambda: not node.running or node.paused, VALIDITY + 1)
+    assert not standby.leads
+    group.wait_leads(standby)
+
+
+def test_frozen_agent_is_guarded(group: Group) -> None:
+    """A frozen agent is guarded too, and when it thaws it does not produce again in its old epoch (R3)."""
+    leader, standby = group.leader, group.standby
+    leader.freeze()
+    group.wait_leads(standby)
+    leader.thaw()
+    leader.wait_phase("standby")
+    assert group.nodeos(leader).paused
+    assert group.leader is standby
+
+
+def test_lost_host_is_replaced(group: Group) -> None:
+    """A host that is gone at once, nodeos, agent and guard, is replaced after E (R8)."""
+    leader, standby = group.leader, group.standby
+    started = time.time()
+    leader.lose_host()
+    group.nodeos(leader).kill()
+    group.wait_leads(standby)
+    first = evidence.first_after(group.chain.signed(), standby.node, started)
+    assert first is not None
+    assert first.wall - started < VALIDITY + 2
+
+
+def test_host_cut_off_from_etcd(cuttable: Group) -> None:
+    """A leader that can not confirm stops before its confirmation runs out, and comes back as standby (R1, R3)."""
+    leader, standby = cuttable.leader, cuttable.standby
+    cuttable.lab.cut_from_etcd(leader.node)
+    cuttable.wait_leads(standby)
+    assert cuttable.nodeos(leader).paused
+    cuttable.lab.heal_etcd(leader.node)
+    leader.wait_phase("standby")
+    cuttable.settle()
+    assert cuttable.leader is standby
+
+
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+def test_etcd_leader_lost(quorum: Group, fault: str) -> None:
+    """The loss of etcd's leader, dead or frozen, costs neither the leadership nor a slot (P3)."""
+    epoch, head = quorum.heartbeat()["epoch"], quorum.chain.observer.head
+    member = quorum.etcd.leader()
+    getattr(member, fault)()
+    quorum.chain.observer.wait_blocks(20)
+    assert quorum.leader.status()["epoch"] == epoch
+    assert evidence.slots_missed(quorum.chain.observer, head) == 0
+
+
+def test_etcd_without_quorum(quorum: Group) -> None:
+    """Without a quorum the leader stops in time, nobody leads, and somebody does when the quorum is back (R3, P2)."""
+    leader = quorum.leader
+    lost = quorum.etcd.members[:2]
+    for member in lost:
+        member.kill()
+    quorum.wait("the leader to stop", lambda: quorum.nodeos(leader).paused)
+    assert not any(agent.leads for agent in quorum.agents.values())
+    for member in lost:
+        member.start()
+    quorum.settle()
+
+
+def test_nodeos_restarted_under_standby(group: Group) -> None:
+    """A standby's nodeos that comes back unpaused is paused again, and said loudly (nodeos restarting)."""
+    leader, standby = group.leader, group.standby
+    node = group.nodeos(standby)
+    node.stop()
+    node.launch()  # without --pause-on-startup: the fault in the configuration that this is about
+    group.wait("the agent to pause it", lambda: node.paused)
+    group.settle()
+    assert group.leader is leader
+
+
+def test_standby_resumed_by_hand(group: Group) -> None:
+    """A standby that somebody resumes by hand is paused again, and said loudly (nodeos restarting)."""
+    group.etcdctl("put", "@override", "none")  # nobody produces meanwhile: a hand that resumes a second node forks
+    idle = next(iter(group.agents.values()))
+    node = group.nodeos(idle)
+    group.wait("everybody to stop", lambda: all(agent.phase == "standby" for agent in group.agents.values()))
+    node.resume()
+    group.wait("the warning", lambda: "somebody resumed it" in idle.log.read_text())
+    group.wait("the pause", lambda: node.paused)
+
+
+def test_sigterm_stops_proves_and_releases(group: Group) -> None:
+    """SIGTERM ends an agent with a proven pause and a release: the other leads without waiting for E (R4, R5)."""
+    leader, standby = group.leader, group.standby
+    started = time.time()
+    leader.terminate()
+    assert leader.wait(10.0) == 0
+    group.wait_leads(standby)
+    assert group.nodeos(leader).paused
+    first = evidence.first_after(group.chain.signed(), standby.node, started)
+    assert first is not None
+    assert first.wall - started < VALIDITY / 2

@@ -16,6 +16,7 @@ from agent import __version__, errors
 from agent.cli import main
 from agent.cli.options import Commands
 from agent.config import Config
+from agent.config.model import settings
 
 MINIMAL = """
 group = "eos-mainnet"
@@ -116,6 +117,18 @@ def test_show_prints_effective_values_without_secrets(file: Path) -> None:
 def test_schema_is_a_json_schema() -> None:
     """The schema needs no configuration."""
     assert "etcd" in json.loads(invoke("config", "schema").stdout)["properties"]
+
+
+def test_the_reference_has_a_row_for_every_setting() -> None:
+    """The table for people is made from the same models: path, default, meaning."""
+    rows = invoke("config", "schema", "-f", "markdown").stdout.splitlines()
+    assert rows[0] == "| setting | default | meaning |"
+    assert "| `group` | required | name of the group: the nodes that share one producer |" in rows
+    assert '| `http.listen` | `"127.0.0.1:9877"` | HOST:PORT to listen on, an empty text to listen nowhere |' in rows
+    assert any(row.startswith("| `timing.validity` | `6.0` | E: seconds") for row in rows)
+    assert any(row.startswith("| `alerts[].url` |  |") for row in rows)
+    assert any(row.startswith('| `runtime.dir` | `"/run/nodeos-failover"` |') for row in rows)
+    assert len(rows) == 2 + len(list(settings()))
 
 
 @pytest.mark.parametrize(("form", "start"), [("mermaid", "stateDiagram"), ("dot", "digraph"), ("table", "key ")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.options import config_option, read_config
-from agent.config.show import as_json, as_toml, schema
+from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.timing import seconds
 
 
@@ -40,6 +40,15 @@ def show(path: Path, form: str) -> None:
 
 
 @config.command("schema")
-def print_schema() -> None:
-    """Print the JSON schema of the configuration file."""
-    click.echo(schema(), nl=False)
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["json", "markdown"]),
+    default="json",
+    show_default=True,
+    help="A JSON schema, or a table for people.",
+)
+def print_schema(form: str) -> None:
+    """Print the schema of the configuration file: every setting, its default and its meaning."""
+    click.echo(schema() if form == "json" else reference(), nl=False)

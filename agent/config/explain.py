@@ -108,7 +108,7 @@ def _meant(loc: Loc, *, from_environment: bool) -> str:
     _, section = _field_at(loc)
     siblings = list(section.model_fields)
     last = str(loc[-1])
-    flat = {path.replace(".", "_"): path for path, _ in settings()}
+    flat = {path.replace(".", "_"): path for path, _ in settings() if "[]" not in path}
     elsewhere = [path for path in flat.values() if path.rsplit(".", 1)[-1] == last]
     guesses = [
         *(flat[name] for name in get_close_matches("_".join(map(str, loc)), flat, n=1, cutoff=0.95)),

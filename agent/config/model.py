@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
@@ -104,9 +104,10 @@ def section_of(field: FieldInfo | None) -> type[BaseModel] | None:
 
 
 def settings(model: type[BaseModel] = Config, above: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield path and description of every single setting, in the order of the file."""
+    """Yield path and field of every single setting, in the order of the file; `alerts[]` stands for each channel."""
     for name, field in model.model_fields.items():
         if section := section_of(field):
-            yield from settings(section, f"{above}{name}.")
+            several = "[]" if get_origin(field.annotation) is tuple else ""
+            yield from settings(section, f"{above}{name}{several}.")
         else:
             yield f"{above}{name}", field

@@ -1,11 +1,13 @@
-"""A configuration for people and machines: effective values with secrets masked, as TOML or JSON; and the schema."""
+"""A configuration for people and machines: effective values with secrets masked, the schema, the reference."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from agent.config.model import Config
+from pydantic import SecretStr
+
+from agent.config.model import Config, settings
 
 
 def as_data(config: Config) -> dict[str, Any]:
@@ -29,6 +31,20 @@ def as_toml(config: Config) -> str:
 def schema() -> str:
     """Return the JSON schema of the configuration file."""
     return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """Return a Markdown table of all settings: path, default, meaning."""
+    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+    for path, field in settings():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        shown = "required" if field.is_required() else f"`{_plain(default)}`" if default not in (None, "", ()) else ""
+        rows.append(f"| `{path}` | {shown} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _plain(value: Any) -> str:
+    return _value(value) if isinstance(value, (bool, int, float, str)) else f'"{value}"'
 
 
 def _table(data: dict[str, Any], path: str) -> list[str]:

@@ -68,10 +68,10 @@ class Bounded(_Base):
         self.sent = True
         return super().send(data, flags)
 
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Receive before the deadline."""
         self.settimeout(self.deadline.left())
-        return super().recv(bufsize, flags)
+        return super().recv(buflen, flags)
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
         """Receive before the deadline; what `makefile` reads through."""

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 
-from agent.adapters.deadline import Bounded, Deadline
+from agent.adapters.deadline import Bounded, Deadline, NoAnswer, NotSent
 from agent.adapters.dial import dial
 from agent.adapters.endpoint import Endpoint
 from agent.adapters.names import Names
 
 CHUNK = 64 * 1024
+MOST = 8 << 20
+"""Bytes of an answer that are taken: nodeos's largest here, a full block, has less."""
 
 
 class TooMuch(Exception):
@@ -34,13 +36,30 @@ class CallFailed(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A complete answer."""
+class Answer(NamedTuple):
+    """A complete answer. `headers` are found whatever their case; `body` as it was sent, never unpacked."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _Session(requests.Session):
+    """A session that takes nothing from the environment, and does not even look at where a redirect leads.
+
+    requests reads the whole body of a redirect, unbounded, also when it is told not to follow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers = requests.structures.CaseInsensitiveDict(
+            {"User-Agent": "nodeos-failover", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+        )
+
+    def get_redirect_target(self, _resp: requests.Response) -> str | None:
+        """Return that there is none."""
+        return None
 
 
 class _Wire(HTTPAdapter):
@@ -54,7 +73,7 @@ class _Wire(HTTPAdapter):
         class Connection(HTTPConnection):
             """A connection over a socket with a deadline; TLS is done below."""
 
-            def _new_conn(self) -> Bounded:  # type: ignore[override] # Bounded is a socket, said so below type checking
+            def _new_conn(self) -> Bounded:
                 wire.socket = dial(endpoint, deadline, names, context)
                 return wire.socket
 
@@ -82,51 +101,54 @@ def call(
     context: ssl.SSLContext | None = None,
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
-    most: int = 8 << 20,
+    most: int = MOST,
 ) -> Answer:
-    """POST `body` and return the answer within `timeout_s` seconds in all.
+    """POST `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
 
-    CallFailed when there is none; TooMuch when it is larger than `most` bytes. Safe to call from several threads.
+    CallFailed when there is none; TooMuch when it has more than `most` bytes. Safe to call from several threads. The
+    texts of the errors do not name `path`, which may be a secret; what they are chained to may.
     """
     deadline = Deadline(timeout_s)
     wire = _Wire(endpoint, deadline, names, context)
-    session = requests.Session()
-    session.trust_env = False
-    session.mount("http://", wire)
-    try:
-        answer = session.post(
-            f"http://{endpoint.host_header}{path}",
-            data=body,
-            headers={"Connection": "close", **(headers or {})},
-            allow_redirects=False,
-            stream=True,
-            timeout=None,
-        )
-        parts: list[bytes] = []
-        size = 0
-        for part in answer.iter_content(CHUNK):
-            size += len(part)
-            if size > most:
-                raise TooMuch(f"{endpoint}{path} answered with more than {most} bytes")
-            parts.append(part)
-        return Answer(answer.status_code, answer.headers, b"".join(parts))
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-        sent = wire.socket is not None and wire.socket.sent
-        raise CallFailed(_why(error, endpoint, path, timeout_s, deadline), sent=sent) from error
-    finally:
-        session.close()
+    with _Session() as session:
+        session.mount("http://", wire)
+        try:
+            with session.post(
+                f"http://{endpoint.host_header}{path}",
+                data=body,
+                headers={"Host": endpoint.host_header, **(headers or {})},
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return Answer(response.status_code, response.headers, _body(response, most))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            sent = wire.socket is not None and wire.socket.sent
+            raise CallFailed(_why(error, endpoint, deadline), sent=sent) from error
 
 
-def _why(error: BaseException, endpoint: Endpoint, path: str, timeout_s: float, deadline: Deadline) -> str:
-    """Return the cause in words: the innermost error says most."""
-    if deadline.remaining() <= 0:
-        return f"{endpoint}{path} gave no complete answer within {timeout_s:g} s"
-    seen: BaseException = error
-    while True:
+def _body(response: requests.Response, most: int) -> bytes:
+    """Read a body, not unpacking it: a small one may unpack to any size."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.raw.stream(CHUNK, decode_content=False):
+        size += len(part)
+        if size > most:
+            raise TooMuch(f"more than {most} bytes came in answer")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _why(error: BaseException, endpoint: Endpoint, deadline: Deadline) -> str:
+    """Return the cause in words: what the socket said is the innermost error, what requests says repeats the URL."""
+    seen: BaseException | None = error
+    words = type(error).__name__
+    while seen is not None:
+        if isinstance(seen, (NotSent, NoAnswer)):
+            return str(seen)  # dial says where, what and what to do
+        if not isinstance(seen, (requests.RequestException, urllib3.exceptions.HTTPError)):
+            words = str(seen) or type(seen).__name__
         inner = seen.__cause__ or seen.__context__
-        arguments = [each for each in seen.args if isinstance(each, BaseException)]
-        if inner is None and arguments:
-            inner = arguments[-1]
-        if inner is None or (isinstance(seen, OSError) and not isinstance(seen, requests.RequestException)):
-            return f"{endpoint}{path}: {seen}"
-        seen = inner
+        seen = inner or next((each for each in seen.args if isinstance(each, BaseException)), None)
+    if deadline.remaining() <= 0:
+        words = f"no complete answer within {deadline.span:g} s"
+    return f"{endpoint}: {words}"

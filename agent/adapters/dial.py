@@ -75,20 +75,19 @@ def _unix(path: str, deadline: Deadline) -> DeadlineSocket:
 
 
 def _tcp(endpoint: Endpoint, deadline: Deadline, names: Names) -> DeadlineSocket:
-    """Try each address in turn, all before the one deadline."""
+    """Try each address in turn, all before the one deadline: one that swallows packets leaves the next its share."""
     failure: OSError | None = None
-    for family, address in names.find(endpoint.host, endpoint.port, deadline):
-        sock = DeadlineSocket(family, deadline)
+    found = names.find(endpoint.host, endpoint.port, deadline)
+    for index, (family, address) in enumerate(found):
+        sock = DeadlineSocket(family, Deadline(deadline.left() / (len(found) - index)))
         with _closing_on_error(sock):
             try:
                 sock.connect(address)
-            except TimeoutError:
-                names.forget(endpoint.host, endpoint.port)
-                raise
             except OSError as error:
                 failure = error
                 sock.close()
             else:
+                sock.deadline = deadline
                 # the request goes out in two writes at times: without this the second waits for an ACK, up to 40 ms
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 return sock

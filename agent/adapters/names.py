@@ -53,7 +53,7 @@ class Names:
             if key in self._known:
                 return self._known[key]
             lookup = self._running.get(key)
-            if lookup is None:
+            if lookup is None or lookup.error is not None:  # a failure that nobody waited for is old news
                 lookup = self._running[key] = _Lookup(host, port)
         if not lookup.done.wait(deadline.left()):
             raise TimeoutError(f"the name {host} was not resolved in time")

@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from agent.adapters import deadline_http
-from agent.adapters.deadline_http import CallFailed, TooMuch
+from agent.adapters.deadline_http import Answer, CallFailed, TooMuch, call
+from agent.adapters.deadline_tls import tls_context
 from agent.adapters.endpoint import Endpoint, parse_endpoint
 from agent.adapters.names import Names
-from agent.adapters.nodeos_answers import error_of, read_block, read_flag, read_info, read_peers, read_schedule
+from agent.adapters.nodeos_answers import (
+    error_of,
+    read_block,
+    read_done,
+    read_flag,
+    read_info,
+    read_peers,
+    read_schedule,
+)
 from agent.core.chain import Block, ChainInfo, Peers, Schedule
-from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
+from agent.errors import NodeosTimeout, NodeosUnreachable
+
+GAVE_UP = (408, 502, 504)
+"""nodeos never answers these: a proxy before it gave up waiting, and nodeos may still get to the request."""
 
 
 class HttpNodeos:
-    """One nodeos. `producer_url`: where the producer API answers, if it has a listener of its own (Leap 5 on)."""
+    """One nodeos. `producer_url`: where the producer API answers, if it has a listener of its own (Leap 5 on).
+
+    The body of a request stays empty where nothing is asked: `{}` is as good, anything else is refused with 400.
+    """
 
     def __init__(self, url: str, producer_url: str | None = None) -> None:
         self._chain = parse_endpoint(url)
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
         self._names = Names()
-        self._context = None
-        if self._chain.tls or self._producer.tls:
-            from agent.adapters.deadline_tls import tls_context
-
-            self._context = tls_context()
+        self._context = tls_context() if self._chain.tls or self._producer.tls else None
 
     def pause(self, timeout_s: float) -> None:
         """Pause production."""
-        self._call(self._producer, "/v1/producer/pause", timeout_s)
+        read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
 
     def resume(self, timeout_s: float) -> None:
         """Resume production."""
-        self._call(self._producer, "/v1/producer/resume", timeout_s)
+        read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
 
     def paused(self, timeout_s: float) -> bool:
         """Tell whether production is paused; goes through the main thread."""
@@ -53,13 +63,17 @@ class HttpNodeos:
         body = b'{"block_num_or_id":"%d"}' % num
         return read_block(self._call(self._chain, "/v1/chain/get_block", timeout_s, body))
 
-    def _call(self, endpoint: Endpoint, path: str, timeout_s: float, body: bytes = b"") -> bytes:
+    def _call(self, endpoint: Endpoint, path: str, timeout_s: float, body: bytes = b"") -> Answer:
+        """Return a complete answer that is no error, whatever it says."""
         try:
-            answer = deadline_http.call(endpoint, path, timeout_s, names=self._names, context=self._context, body=body)
+            answer = call(endpoint, path, timeout_s, names=self._names, context=self._context, body=body)
         except CallFailed as error:
-            raise (NodeosTimeout if error.sent else NodeosUnreachable)(f"nodeos: {error}") from error
+            kind = NodeosTimeout if error.sent else NodeosUnreachable
+            raise kind(f"nodeos, {path} at {error}") from error
         except TooMuch as error:
-            raise NodeosAnswer(200, 0, f"nodeos: {error}") from error
+            raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {error}; is it nodeos?") from error
+        if answer.status in GAVE_UP:
+            raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {answer.status}, a proxy before it gave up waiting")
         if answer.status not in (200, 201, 202):
-            raise error_of(answer.status, path, answer.body)
-        return answer.body
+            raise error_of(answer, path)
+        return answer

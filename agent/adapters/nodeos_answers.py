@@ -3,51 +3,73 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.adapters.deadline_http import Answer
 from agent.core.chain import Block, ChainInfo, Peers, Producer, Schedule
 from agent.core.store import Ms
 from agent.errors import NodeosAnswer
 
+PLUGINS = {"producer": "producer_api_plugin", "net": "net_api_plugin"}
+"""The plugin that serves each kind of path; all else is chain_api_plugin's."""
 REMEDIES = {
-    404: "not there: add plugin = eosio::{plugin} to config.ini (and its category to http-category-address)",
-    400: "not accepted: if it says 'host', set http-validate-host = false or name our URL in http-alias",
     401: "not allowed: let the agent reach it without a password",
-    429: "busy: raise http-max-bytes-in-flight-mb, or ask it less",
-    503: "busy: raise http-max-bytes-in-flight-mb, or ask it less",
+    403: "not allowed: let the agent reach it without a password",
+    404: "add plugin = eosio::{plugin} to config.ini; from Leap 5 on, see that this listener serves it, too",
+    429: "it is busy: ask it less, or raise http-max-bytes-in-flight-mb",
+    503: "it is busy: ask it less, or raise http-max-bytes-in-flight-mb",
 }
+HOST_REMEDY = "it does not take our Host header: set http-validate-host = false, or name our URL's host in http-alias"
+SHOWN = 300
+"""Characters of somebody else's text that an error repeats."""
 
 
-def error_of(status: int, path: str, body: bytes) -> NodeosAnswer:
+def error_of(answer: Answer, path: str) -> NodeosAnswer:
     """Return an error answer as an exception: nodeos's own words, and the remedy."""
-    code, words = 0, body[:200].decode(errors="replace")
+    code, words = _words(answer.body)
+    remedy = REMEDIES.get(answer.status, "see its log").format(
+        plugin=PLUGINS.get(path.split("/")[2], "chain_api_plugin")
+    )
+    if answer.status == 400 and (not answer.body or "host" in words.lower()):
+        remedy = HOST_REMEDY
+    said = f" ({words})" if words else ""
+    return NodeosAnswer(answer.status, code, f"nodeos answers {path} with {answer.status}{said}: {remedy}")
+
+
+def _words(body: bytes) -> tuple[int, str]:
+    """Return nodeos's error code and text; what is not in its form is shown as it is."""
     try:
-        error = json.loads(body)["error"]
-        code = int(error["code"])
-        details = [str(each["message"]) for each in error.get("details", [])[:2]]
-        words = "; ".join([str(error.get("what", "")), *details])
-    except (ValueError, KeyError, TypeError):
-        pass  # not nodeos's form: what was sent is shown as it is
-    plugin = {"producer": "producer_api_plugin", "net": "net_api_plugin"}.get(path.split("/")[2], "chain_api_plugin")
-    remedy = REMEDIES.get(status, "see its log").format(plugin=plugin)
-    return NodeosAnswer(status, code, f"nodeos answers {path} with {status} ({words[:300]}): {remedy}")
+        value = json.loads(body)
+        error = value["error"]
+        code = error["code"] if isinstance(error["code"], int) else 0
+        details = [str(each["message"]) for each in list(error.get("details", ()))[:2]]
+        texts = [str(error.get("what", "")) or str(value.get("message", "")), *details]
+        return code, _shown("; ".join(text for text in texts if text))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return 0, _shown(body[: 4 * SHOWN].decode(errors="replace"))
+
+
+def _shown(text: str) -> str:
+    """Return a foreign text as one short line."""
+    return re.sub(r"[^\x20-\x7e]+", " ", text)[:SHOWN].strip()
 
 
 def _bad(what: str) -> NodeosAnswer:
-    return NodeosAnswer(200, 0, f"nodeos answers with something else than expected: {what}")
+    return NodeosAnswer(200, 0, f"nodeos answers something else than expected, is it nodeos? {what}")
 
 
-def _json(body: bytes) -> Any:
+def _json(answer: Answer) -> Any:
     try:
-        return json.loads(body)
+        return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
-        raise _bad("not JSON") from error
+        raise _bad("not JSON: " + _shown(answer.body[:60].decode(errors="replace"))) from error
 
 
 def _field(value: Any, name: str, kind: type) -> Any:
     found = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(found, kind) or isinstance(found, bool):
+    if not isinstance(found, kind) or isinstance(found, bool) or (isinstance(found, int) and not 0 <= found < 1 << 63):
         raise _bad(f"{name} is missing or no {kind.__name__}")
     return found
 
@@ -56,21 +78,28 @@ def _time(text: str) -> Ms:
     """Read nodeos's time, which is UTC and says no zone, as milliseconds since 1970."""
     try:
         return round(datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC).timestamp() * 1000)
-    except ValueError as error:
-        raise _bad(f"{text[:40]!r} is no time") from error
+    except (ValueError, OverflowError) as error:
+        raise _bad(f"{_shown(text[:40])!r} is no time") from error
 
 
-def read_flag(body: bytes) -> bool:
+def read_done(answer: Answer) -> None:
+    """See that a command was done: whatever else answers 200 to everything must not count as a pause."""
+    value = _json(answer)
+    if not isinstance(value, dict) or value.get("result") != "ok":
+        raise _bad('no {"result":"ok"}')
+
+
+def read_flag(answer: Answer) -> bool:
     """Read a bare true or false."""
-    value = _json(body)
+    value = _json(answer)
     if not isinstance(value, bool):
         raise _bad("neither true nor false")
     return value
 
 
-def read_info(body: bytes) -> ChainInfo:
+def read_info(answer: Answer) -> ChainInfo:
     """Read get_info. The time of LIB is told from EOSIO 2.1 on, the long version string from Leap on."""
-    value = _json(body)
+    value = _json(answer)
     lib_time = value.get("last_irreversible_block_time") if isinstance(value, dict) else None
     return ChainInfo(
         chain_id=_field(value, "chain_id", str),
@@ -84,26 +113,25 @@ def read_info(body: bytes) -> ChainInfo:
     )
 
 
-def read_peers(body: bytes) -> Peers:
+def read_peers(answer: Answer) -> Peers:
     """Read connections. One counts as connected once a handshake came: a dead peer stays listed for a while."""
-    value = _json(body)
+    value = _json(answer)
     if not isinstance(value, list):
         raise _bad("connections are no list")
-    connected = sum(
-        1
-        for each in value
-        if isinstance(each, dict)
-        and isinstance(each.get("last_handshake"), dict)
-        and each["last_handshake"].get("network_version", 0)
-        and each.get("is_socket_open", True)
-        and not each.get("connecting", False)
-    )
+    connected = sum(isinstance(each, dict) and _shook_hands(each) for each in value)
     return Peers(len(value), connected)
 
 
-def read_schedule(body: bytes) -> Schedule:
+def _shook_hands(connection: dict[str, Any]) -> bool:
+    handshake = connection.get("last_handshake")
+    version = handshake.get("network_version") if isinstance(handshake, dict) else None
+    open_ = connection.get("is_socket_open", True) is not False and connection.get("connecting") is not True
+    return isinstance(version, int) and version > 0 and open_
+
+
+def read_schedule(answer: Answer) -> Schedule:
     """Read the active schedule; a producer has one key (`block_signing_key`) or an authority of several."""
-    active = _field(_json(body), "active", dict)
+    active = _field(_json(answer), "active", dict)
     producers = tuple(
         Producer(_field(each, "producer_name", str), _keys(each)) for each in _field(active, "producers", list)
     )
@@ -119,9 +147,9 @@ def _keys(entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(_field(each, "key", str)) for each in _field(authority[1], "keys", list))
 
 
-def read_block(body: bytes) -> Block:
+def read_block(answer: Answer) -> Block:
     """Read a block's header."""
-    value = _json(body)
+    value = _json(answer)
     return Block(
         _field(value, "block_num", int),
         _field(value, "id", str),

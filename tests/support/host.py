@@ -1,0 +1,385 @@
+"""What may happen inside one host next: the agent's own steps, its lanes, nodeos, the guard, and their faults.
+
+Only what concerns one host lives here; `moves` adds the store and the world around. A move without a fault may
+happen at any time; one that is `urgent` must happen before time goes on, unless a fault is spent on letting it wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from agent.core import actions as do
+from agent.core import events as ev
+from agent.core.chain import ProcessId
+from agent.core.leadership import step
+from agent.core.records import RuntimeRecord
+from agent.core.state import Power, Setup, State
+from agent.core.store import Ms
+from agent.core.timing import Timing
+from tests.support.world import KEYS, PRODUCER, Ask, Host, Nodeos, Request, Save, Wish, wish
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is assumed of the world. `guard`: a guard fences nodeos when its agent is dead or frozen.
+
+    `stall`: how long an agent may be frozen when no guard stands by. `ranks`: by name, 0 campaigns first.
+    `eager`: what an agent asks of its own host is answered before anything else happens in the world, but for faults.
+    """
+
+    timing: Timing
+    ranks: dict[str, int]
+    guard: bool = True
+    stall: Ms = 1
+    term: Ms = 0
+    retry: Ms = 1
+    backoff: Ms = 2
+    eager: bool = False
+
+    def setup(self, name: str, life: int) -> Setup:
+        """Return the setup of an agent's start number `life`."""
+        return Setup(
+            node=name,
+            instance=f"{name}{life}",
+            keys=KEYS,
+            producer=PRODUCER,
+            timing=self.timing,
+            boot_id="boot",
+            agent_pid=0,
+            term=self.term,
+            retry=self.retry,
+            head_poll=1,
+            backoff=self.backoff,
+            patience=2,
+        )
+
+
+class Move(NamedTuple):
+    """One thing that may happen inside a host. `fault`: the class that it is paid from, nothing if it is no fault."""
+
+    label: str
+    fault: str
+    host: Host
+    ghosts: tuple[Wish, ...] = ()
+
+
+class Fed(NamedTuple):
+    """A host after its agent took an event, and what the agent said."""
+
+    host: Host
+    said: tuple[str, ...]
+
+
+def process(nodeos: Nodeos) -> ProcessId | None:
+    """Return the nodeos process as an agent sees it."""
+    return ProcessId(nodeos.pid, 0) if nodeos.pid else None
+
+
+def feed(host: Host, event: ev.Event) -> Fed:
+    """Let the agent take an event, and start what it asks for."""
+    assert host.core is not None
+    core, actions = step(host.core, event, host.clock)
+    host = replace(host, core=core)
+    said: list[str] = []
+    for action in actions:
+        match action:
+            case do.Announce(key, source, target, reason):
+                said.append(f"{source} -> {target} ({key}: {reason})")
+            case do.Warn(key, text):
+                said.append(f"warns {key}: {text}")
+            case do.Exit():
+                host = dead(host)
+                said.append("exits")
+            case do.Transact(number, kind, txn, within):
+                assert host.request is None
+                host = replace(host, request=Request(number, wish(host.name, kind, txn), host.clock + within))
+                said.append(f"sends {kind}")
+            case do.SaveRuntime(version, record):
+                host = replace(host, saves=(*host.saves, Save(version, record, host.clock + rules_save(core.setup))))
+            case _:
+                host, word = _ask(host, action)
+                said.append(word)
+    return Fed(host, tuple(said))
+
+
+def rules_save(setup: Setup) -> Ms:
+    """Return how long a slow disk may take: as long as a request to etcd."""
+    return setup.timing.request
+
+
+def _ask(host: Host, action: do.Action) -> tuple[Host, str]:
+    match action:
+        case do.PauseNodeos(call, within):
+            kind = "pause"
+        case do.ResumeNodeos(call, within):
+            kind = "resume"
+        case do.ReadHead(call, within):
+            kind = "head"
+        case do.FenceNodeos(call, _term, within):
+            kind = "fence"
+        case _:
+            raise AssertionError(action)
+    return replace(host, asks=(*host.asks, Ask(kind, call, host.clock + within))), f"asks for {kind}"
+
+
+def dead(host: Host) -> Host:
+    """End the agent's process: what it asked of others may still happen."""
+    queued = [each.kind for each in host.asks if each.kind in ("pause", "resume") and not each.acted]
+    nodeos = host.nodeos
+    if nodeos.pid:
+        nodeos = replace(nodeos, queued=tuple(sorted({*nodeos.queued, *queued})))
+    return replace(
+        host, core=None, nodeos=nodeos, saves=(), asks=(), request=None, news="", stalled=False, stalled_for=0
+    )
+
+
+def told(label: str, fed: Fed, fault: str = "", ghosts: tuple[Wish, ...] = ()) -> Move:
+    """Return a move with what the agent said in its label."""
+    return Move(f"{label}; " + "; ".join(fed.said) if fed.said else label, fault, fed.host, ghosts)
+
+
+# --- urgency ---------------------------------------------------------------------------------------------------------
+
+
+def urgent(host: Host, rules: Rules) -> str:
+    """Return what must happen before time may go on, nothing if it may."""
+    if rules.guard and _guard_due(host) and host.file is not None and host.clock >= host.file.stop_by + rules.stall:
+        return "guard"
+    if host.core is None:
+        return ""
+    if host.stalled:
+        return "stalled" if not rules.guard and host.stalled_for >= rules.stall else ""
+    if host.core.wake is not None and host.core.wake <= host.clock:
+        return "wake"
+    if any(not save.slow or host.clock >= save.due for save in host.saves[:1]):
+        return "save"
+    if any(_ask_urgent(host, ask) for ask in host.asks):
+        return "ask"
+    request = host.request
+    if request is not None and (host.clock >= request.due or not (request.slow or host.cut)):
+        return "request"
+    return "news" if host.news == "new" and not host.cut else ""
+
+
+def _ask_urgent(host: Host, ask: Ask) -> bool:
+    if host.clock >= ask.due or (host.nodeos.pid == 0 and not ask.slow):
+        return True
+    return not ask.slow and not host.nodeos.frozen
+
+
+def _guard_due(host: Host) -> bool:
+    file = host.file
+    return (
+        file is not None
+        and file.state in ("held", "stopping")
+        and host.clock >= file.stop_by
+        and file.process == process(host.nodeos)
+        and host.nodeos.signs(host.clock)
+    )
+
+
+def elapse(host: Host, span: Ms = 1) -> Host:
+    """Let time pass on this host."""
+    longer = host.stalled_for + span if host.stalled else 0
+    return replace(host, clock=host.clock + span, stalled_for=longer)
+
+
+# --- moves -----------------------------------------------------------------------------------------------------------
+
+
+def moves(host: Host, rules: Rules) -> Iterator[Move]:
+    """Yield everything that may happen inside this host now, but for time and the store."""
+    yield from _nodeos_moves(host, rules)
+    if rules.guard and _guard_due(host):
+        yield from _guard_moves(host, rules)
+    if host.core is None:
+        yield restarted(host, rules)
+        return
+    yield from _process_faults(host, rules)
+    if host.stalled:
+        return
+    core = host.core
+    if core.wake is not None and core.wake <= host.clock:
+        yield told("wakes", feed(host, ev.Tick()))
+    yield from _save_moves(host)
+    for ask in host.asks:
+        yield from _ask_moves(host, ask, rules)
+    yield from _request_moves(host)
+    yield from _probe_moves(host)
+
+
+def _nodeos_moves(host: Host, rules: Rules) -> Iterator[Move]:
+    nodeos = host.nodeos
+    if nodeos.pid == 0:
+        pid = 1 + max([0, *_pids(host)])
+        yield Move("nodeos starts, paused", "", replace(host, nodeos=Nodeos(pid=pid)))
+        yield Move("nodeos starts UNPAUSED", "config", replace(host, nodeos=Nodeos(pid=pid, paused=False, rogue=True)))
+        return
+    if nodeos.frozen:
+        yield Move("nodeos thaws", "", replace(host, nodeos=replace(nodeos, frozen=False)))
+    else:
+        yield Move("nodeos freezes", "control", replace(host, nodeos=replace(nodeos, frozen=True)))
+        for kind in nodeos.queued:
+            left = replace(nodeos, queued=tuple(each for each in nodeos.queued if each != kind))
+            left = left.resume() if kind == "resume" else left.pause(host.clock, rules.timing.block)
+            yield Move(f"a late {kind} acts", "", replace(host, nodeos=left))
+    yield Move("nodeos dies", "process", replace(host, nodeos=nodeos.gone()))
+
+
+def _pids(host: Host) -> Iterator[int]:
+    for each in (
+        host.core.process if host.core else None,
+        host.file.process if host.file else None,
+        *(save.record.process for save in host.saves if save.record),
+    ):
+        if each is not None:
+            yield each.pid
+
+
+def _guard_moves(host: Host, rules: Rules) -> Iterator[Move]:
+    assert host.file is not None
+    nodeos = host.nodeos
+    if host.file.resume_open or nodeos.frozen:
+        yield Move("the guard ends nodeos", "", replace(host, nodeos=nodeos.gone()))
+    else:
+        yield Move("the guard pauses nodeos", "", replace(host, nodeos=nodeos.pause(host.clock, rules.timing.block)))
+
+
+def restarted(host: Host, rules: Rules) -> Move:
+    """Return the start of the agent, with the run-time file that is there."""
+    core = State(rules.setup(host.name, host.life + 1))
+    fresh = replace(host, core=core, life=host.life + 1, news="new")
+    begun = feed(fresh, ev.Started(host.file, process(host.nodeos)))
+    fed = feed(begun.host, standing(host.name, rules))
+    return told("the agent starts", Fed(fed.host, begun.said + fed.said))
+
+
+def standing(name: str, rules: Rules, handover: str = "") -> ev.Standing:
+    """Return a node's standing."""
+    return ev.Standing(fit=not handover, able=True, rank=rules.ranks[name], why="", handover=handover)
+
+
+def _process_faults(host: Host, rules: Rules) -> Iterator[Move]:
+    core = host.core
+    assert core is not None
+    if host.stalled:
+        yield Move("the agent thaws", "", replace(host, stalled=False, stalled_for=0))
+    else:
+        yield Move("the agent freezes", "process", replace(host, stalled=True))
+    if rules.guard:
+        ghosts = (host.request.wish,) if host.request and host.request.answer is None else ()
+        yield Move("the agent dies", "process", dead(host), ghosts)
+    if not core.leaving and not host.stalled:
+        yield told("the agent is asked to end", feed(host, ev.Shutdown()), "word")
+    if not host.stalled:
+        if core.standing.handover:
+            yield told("it is healthy again", feed(host, standing(host.name, rules)))
+        else:
+            yield told("it is unhealthy and another is better", feed(host, standing(host.name, rules, "sick")), "word")
+
+
+def _save_moves(host: Host) -> Iterator[Move]:
+    if not host.saves:
+        return
+    first, rest = host.saves[0], host.saves[1:]
+    what = first.record.state if first.record else "nothing"
+    done = replace(host, saves=rest, file=first.record)
+    yield told(f"the run-time file says {what}", feed(done, ev.RuntimeSaved(first.version, ok=True)))
+    if not first.slow:
+        yield Move("the disk is slow", "disk", replace(host, saves=(replace(first, slow=True), *rest)))
+        failed = feed(replace(host, saves=rest), ev.RuntimeSaved(first.version, ok=False, why="disk full"))
+        yield told("the run-time file can not be written", failed, "disk")
+
+
+def _ask_moves(host: Host, ask: Ask, rules: Rules) -> Iterator[Move]:
+    rest = replace(host, asks=tuple(each for each in host.asks if each is not ask))
+    if ask.kind == "fence":
+        yield from _fence_moves(host, rest, ask)
+        return
+    if host.nodeos.pid == 0:
+        yield told(f"{ask.kind} finds nobody", feed(rest, _answer(ask, ev.Call.UNREACHABLE)))
+        return
+    free = not host.nodeos.frozen
+    late = host.clock >= ask.due
+    if late:
+        yield _timed_out(rest, ask)
+        return
+    if free and not ask.acted:
+        acted = replace(rest, nodeos=_act(rest, ask, rules))
+        yield told(f"{ask.kind} is answered", feed(acted, _answer(ask, ev.Call.OK)))
+        if ask.slow and ask.kind != "head":
+            yield Move(f"{ask.kind} acts, unanswered", "", _mark(acted, replace(ask, acted=True)))
+    if not ask.slow:
+        fault = "" if host.nodeos.frozen else "control"
+        yield Move(f"{ask.kind} hangs", fault, _mark(rest, replace(ask, slow=True)))
+        if free and ask.kind != "head":
+            yield told(f"{ask.kind} is refused", feed(rest, _answer(ask, ev.Call.ERROR)), "control")
+
+
+def _mark(host: Host, ask: Ask) -> Host:
+    return replace(host, asks=(*host.asks, ask))
+
+
+def _act(host: Host, ask: Ask, rules: Rules) -> Nodeos:
+    if ask.kind == "pause":
+        return host.nodeos.pause(host.clock, rules.timing.block)
+    return host.nodeos.resume() if ask.kind == "resume" else host.nodeos
+
+
+def _answer(ask: Ask, result: ev.Call) -> ev.Event:
+    if ask.kind == "pause":
+        return ev.PauseDone(ask.number, result)
+    if ask.kind == "resume":
+        return ev.ResumeDone(ask.number, result)
+    return ev.HeadRead(ask.number, 1 if result is ev.Call.OK else None, "id", 0, PRODUCER)
+
+
+def _timed_out(rest: Host, ask: Ask) -> Move:
+    if ask.kind != "head" and not ask.acted:
+        queued = tuple(sorted({*rest.nodeos.queued, ask.kind}))
+        rest = replace(rest, nodeos=replace(rest.nodeos, queued=queued))
+    return told(f"{ask.kind} had no answer", feed(rest, _answer(ask, ev.Call.TIMEOUT)))
+
+
+def _fence_moves(host: Host, rest: Host, ask: Ask) -> Iterator[Move]:
+    killed = replace(rest, nodeos=host.nodeos.gone())
+    yield told("the fence ends nodeos", feed(killed, ev.FenceDone(ask.number, gone=True)))
+    if not ask.slow and host.clock < ask.due and host.nodeos.pid:
+        fault = "" if host.nodeos.frozen else "control"
+        yield Move("the fence takes its time", fault, _mark(rest, replace(ask, slow=True)))
+
+
+def _request_moves(host: Host) -> Iterator[Move]:
+    """Yield what may happen to a request without the store: its answer arrives, or its time is over."""
+    request = host.request
+    if request is None:
+        return
+    rest = replace(host, request=None)
+    kind = request.wish.kind
+    if host.clock >= request.due:
+        ghosts = () if request.answer else (request.wish,)
+        yield told(f"{kind} had no answer", feed(rest, ev.Unknown(request.number, "no answer in time")), "", ghosts)
+    elif request.answer is not None and not host.cut:
+        yield told(f"{kind} is answered late", feed(rest, request.answer))
+    elif request.answer is None and not request.slow and not host.cut:
+        yield Move(f"{kind} is slow", "net", replace(host, request=replace(request, slow=True)))
+        refused = feed(rest, ev.Rejected(request.number, lease_gone=False, why="no space"))
+        yield told(f"etcd rejects {kind}", refused, "net")
+
+
+def _probe_moves(host: Host) -> Iterator[Move]:
+    core, nodeos = host.core, host.nodeos
+    assert core is not None
+    if core.process != process(nodeos):
+        yield told("the agent sees the process", feed(host, ev.ProcessSeen(process(nodeos))))
+    elif nodeos.pid and not nodeos.frozen:
+        wrong = Power.PRODUCING if nodeos.paused else Power.STOPPED
+        if core.power is wrong:
+            yield told("the agent sees `paused`", feed(host, ev.PausedSeen(host.clock, nodeos.paused)))
+
+
+def record_says(record: RuntimeRecord | None) -> str:
+    """Return what a run-time file says, for people."""
+    return record.state if record else "nothing"

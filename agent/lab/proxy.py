@@ -91,13 +91,15 @@ class Proxy:
         if not self._closing:
             self._do(lambda: setattr(self, "_closing", True))
             self._thread.join(COMMAND_LIMIT)
+            self._wake_in.close()
 
     def _do(self, command: Callable[[], None]) -> None:
         if self._closing:
             raise LabError(f"the proxy on port {self.port} is closed")
         done = threading.Event()
         self._commands.put((command, done))
-        self._wake_in.send(b".")
+        with contextlib.suppress(OSError):  # the loop was awake, and the order was to end
+            self._wake_in.send(b".")
         if not done.wait(COMMAND_LIMIT):
             raise LabError(f"the proxy on port {self.port} does not obey: its thread hangs or has died")
 
@@ -113,8 +115,7 @@ class Proxy:
         self._reset_all()
         self._unlisten()
         self._selector.close()
-        self._wake_in.close()
-        self._wake_out.close()
+        self._wake_out.close()  # its other end is closed by `close`: the loop may end before the order's wake-up was sent
 
     def _obey(self) -> None:
         with contextlib.suppress(queue.Empty):

@@ -84,6 +84,16 @@ class Agent(Process):
         found = self.status().get("guard_pid")
         return found if isinstance(found, int) else None
 
+    def close(self) -> None:
+        """End the agent and its guard in any case; asked kindly first, so that both end by themselves."""
+        if not self.running:
+            return
+        guard = self.guard_pid()
+        self.stop(grace=3.0)
+        if guard and self.exit_code:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(guard, signal.SIGKILL)
+
     def lose_host(self) -> None:
         """SIGKILL agent and guard at once, as a power cut does; nodeos is the caller's."""
         guard = self.guard_pid()

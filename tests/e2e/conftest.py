@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.group import Group
+from agent.lab.group import Group
 
 
 @pytest.fixture

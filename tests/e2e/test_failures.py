@@ -7,7 +7,7 @@ import time
 import pytest
 
 from agent.lab import evidence
-from tests.e2e.group import VALIDITY, Group
+from agent.lab.group import VALIDITY, Group
 
 pytestmark = pytest.mark.real
 
@@ -102,7 +102,7 @@ def test_host_cut_off_from_etcd(cuttable: Group) -> None:
 def test_etcd_leader_lost(quorum: Group, fault: str) -> None:
     """The loss of etcd's leader, dead or frozen, costs neither the leadership nor a slot (P3)."""
     epoch, head = quorum.heartbeat()["epoch"], quorum.chain.observer.head
-    member = quorum.etcd.leader()
+    member = quorum.wait("etcd's leader", quorum.etcd.leader)
     getattr(member, fault)()
     quorum.chain.observer.wait_blocks(20)
     assert quorum.leader.status()["epoch"] == epoch

@@ -11,7 +11,7 @@ import pytest
 
 from agent.lab import evidence
 from agent.lab.agents import Agent
-from tests.e2e.group import ROOT, Group
+from agent.lab.group import ROOT, Group
 
 pytestmark = pytest.mark.real
 

@@ -1,4 +1,4 @@
-"""A group under test: real etcd, a real chain under load, an agent beside each producing node."""
+"""A group as operators run it: real etcd, a real chain under load, an agent beside each producing node."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIMIT = 25.0
 
 
 class Group:
-    """A running group. `start` returns once somebody leads and the chain moves."""
+    """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves."""
 
     def __init__(
         self, root: Path, etcd: int = 1, *, cuttable: bool = False, p2p: bool = False, **settings: Any
@@ -58,7 +58,7 @@ class Group:
 
     @property
     def leader(self) -> Agent:
-        """The agent that leads."""
+        """The agent that leads, once there is one."""
         found: Agent = until(
             lambda: next((agent for agent in self.agents.values() if agent.running and agent.leads), None),
             LIMIT,
@@ -73,7 +73,7 @@ class Group:
         return next(agent for agent in self.agents.values() if agent is not leader)
 
     def nodeos(self, agent: Agent) -> Node:
-        """The nodeos beside an agent."""
+        """Return the nodeos beside an agent."""
         return self.chain.nodes[agent.node]
 
     def etcdctl(self, *arguments: str) -> str:
@@ -81,7 +81,7 @@ class Group:
         return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
 
     def heartbeat(self) -> dict[str, Any]:
-        """What stands in the key heartbeat."""
+        """Return what stands in the key heartbeat."""
         text = self.etcdctl("get", "@heartbeat", "--print-value-only")
         found: dict[str, Any] = json.loads(text) if text.strip() else {}
         return found
@@ -91,7 +91,7 @@ class Group:
         try:
             return until(check, limit, what)
         except LabError as error:
-            raise AssertionError(f"{error}\n{self.story()}") from None
+            raise LabError(f"{error}\n{self.story()}") from None
 
     def wait_leads(self, agent: Agent, limit: float = LIMIT) -> None:
         """Wait until `agent` is the confirmed leader and its node's blocks reach the observer."""
@@ -100,12 +100,13 @@ class Group:
         self.wait(f"{agent.node} to sign", lambda: evidence.first_after(self.chain.signed(), agent.node, since))
 
     def never_twice(self) -> None:
-        """Assert what all this is for (P1): no slot was signed twice."""
+        """Raise LabError when a slot was signed twice (P1): what all this is for."""
         doubles = self.chain.doubles()
-        assert not doubles, f"slots signed twice: {doubles}\n{self.story()}"
+        if doubles:
+            raise LabError(f"slots signed twice: {doubles}\n{self.story()}")
 
     def story(self) -> str:
-        """The ends of the agents' logs, for a failure's message."""
+        """Return the ends of the agents' logs, for the message of a failure."""
         return "\n".join(f"--- {agent.name}\n{_log(agent)}" for agent in self.agents.values())
 
     def close(self) -> None:

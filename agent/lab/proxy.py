@@ -115,7 +115,7 @@ class Proxy:
         self._reset_all()
         self._unlisten()
         self._selector.close()
-        self._wake_out.close()  # its other end is closed by `close`: the loop may end before the order's wake-up was sent
+        self._wake_out.close()  # `close` closes its other end, whose wake-up may come after the loop has ended
 
     def _obey(self) -> None:
         with contextlib.suppress(queue.Empty):

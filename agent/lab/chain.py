@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from agent.lab import evidence
-from agent.lab.binaries import NodeosBinaries, find_nodeos
+from agent.lab.binaries import find_nodeos
 from agent.lab.load import Load, Wallet
 from agent.lab.nodeos import Node, NodeSpec
 from agent.lab.ports import Ports
@@ -24,7 +24,8 @@ OBSERVER = "observer"
 class Chain:
     """A one-producer chain (account `eosio`): `nodes` share it, `observer` only follows. Every node dials every other.
 
-    `links[name]` are the p2p proxies that lead to the node `name`, if the chain was made with `cuttable`.
+    `links[name]` are the p2p proxies that `name` dials its peers through, if the chain was made with `cuttable`.
+    With `simulated` the nodes are SIMULATED ones, and there are no transactions.
     """
 
     producer = "eosio"
@@ -36,9 +37,9 @@ class Chain:
         count: int = 2,
         *,
         cuttable: bool = False,
-        binaries: NodeosBinaries | None = None,
+        simulated: bool = False,
     ) -> None:
-        binaries = binaries or find_nodeos()
+        binaries = None if simulated else find_nodeos()
         names = (*NAMES[:count], OBSERVER)
         self._closing = ExitStack()
         listen = {name: ports.take() for name in names}
@@ -61,8 +62,7 @@ class Chain:
         everybody = {name: Node(spec, root / name, binaries) for name, spec in specs.items()}
         self.observer = everybody.pop(OBSERVER)
         self.nodes = everybody
-        self.wallet = Wallet(root / "wallet", binaries)
-        self.load = Load(self.wallet, self.observer)
+        self.load = Load(Wallet(root / "wallet", binaries), self.observer) if binaries else None
 
     @property
     def all(self) -> list[Node]:
@@ -80,8 +80,7 @@ class Chain:
         for node in (*rest, self.observer):
             node.wait_head(4)
             node.wait_level(first)
-        self.wallet.start()
-        if load:
+        if self.load is not None and load:
             self.load.start()
 
     def cut(self, name: str) -> None:
@@ -107,8 +106,8 @@ class Chain:
         return evidence.doubles(self.signed())
 
     def _end(self) -> None:
-        self.load.close()
-        self.wallet.close()
+        if self.load is not None:
+            self.load.close()
         for node in self.all:
             node.close()
 

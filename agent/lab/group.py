@@ -25,12 +25,19 @@ class Group:
     """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves."""
 
     def __init__(
-        self, root: Path, etcd: int = 1, *, cuttable: bool = False, p2p: bool = False, **settings: Any
+        self,
+        root: Path,
+        etcd: int = 1,
+        *,
+        cuttable: bool = False,
+        p2p: bool = False,
+        simulated: bool = False,
+        **settings: Any,
     ) -> None:
         self.lab = Lab(root)
         try:
             self.etcd = self.lab.etcd(etcd)
-            self.chain = self.lab.chain(2, cuttable=p2p)
+            self.chain = self.lab.chain(2, cuttable=p2p, simulated=simulated)
             self.agents = {
                 name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
                 for name, node in self.chain.nodes.items()
@@ -47,7 +54,7 @@ class Group:
 
     def settle(self) -> None:
         """Wait until one leads, the other is a healthy standby, and blocks come."""
-        until(self._settled, LIMIT, f"a settled group\n{self.story()}")
+        self.wait("a settled group", self._settled)
         self.chain.observer.wait_blocks(2)
 
     def _settled(self) -> bool:
@@ -59,12 +66,7 @@ class Group:
     @property
     def leader(self) -> Agent:
         """The agent that leads, once there is one."""
-        found: Agent = until(
-            lambda: next((agent for agent in self.agents.values() if agent.running and agent.leads), None),
-            LIMIT,
-            f"a leader\n{self.story()}",
-        )
-        return found
+        return self.wait("a leader", lambda: next((a for a in self.agents.values() if a.running and a.leads), None))
 
     @property
     def standby(self) -> Agent:

@@ -50,9 +50,9 @@ class Lab:
         cluster.start()
         return cluster
 
-    def chain(self, count: int = 2, *, load: bool = True, cuttable: bool = False) -> Chain:
+    def chain(self, count: int = 2, *, load: bool = True, cuttable: bool = False, simulated: bool = False) -> Chain:
         """Start a one-producer chain with `count` producing nodes and an observer."""
-        chain = Chain(self.root / "chain", self.ports, count, cuttable=cuttable)
+        chain = Chain(self.root / "chain", self.ports, count, cuttable=cuttable, simulated=simulated)
         self._closing.callback(chain.close)
         chain.start(load=load)
         return chain

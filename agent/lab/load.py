@@ -89,7 +89,8 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="lab-load", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Start the wallet, and begin."""
+        self._wallet.start()
         self._thread.start()
 
     def close(self) -> None:
@@ -97,6 +98,7 @@ class Load:
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(CLEOS_LIMIT + 1)
+        self._wallet.close()
 
     def _run(self) -> None:
         for count in itertools.count(int.from_bytes(os.urandom(6), "big")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,14 +43,25 @@ class NodeSpec:
 
 
 class Node(Process):
-    """One nodeos; start, kill, freeze, thaw, stop as any process. Its data survive, `restart` goes on from them."""
+    """One nodeos, without `binaries` a SIMULATED one; start, kill, freeze, thaw, stop as any process.
 
-    def __init__(self, spec: NodeSpec, root: Path, binaries: NodeosBinaries) -> None:
+    Its data survive, `restart` goes on from them.
+    """
+
+    def __init__(self, spec: NodeSpec, root: Path, binaries: NodeosBinaries | None) -> None:
         self.spec = spec
         self.root = root
         self.http_url = f"http://{HOST}:{spec.http}"
         self.socket = root / "nodeos.sock"
-        super().__init__(spec.name, self._command(binaries), root / "nodeos.log")
+        command = self._command(binaries) if binaries else self._simulated()
+        super().__init__(spec.name, command, root / "nodeos.log")
+
+    def _simulated(self) -> list[str | Path]:
+        """Return the command of a SIMULATED nodeos on the chain that all nodes beside this one share."""
+        spec = self.spec
+        command: list[str | Path] = [sys.executable, "-m", "agent.lab.simulated", "--listen", f"{HOST}:{spec.http}"]
+        command += ["--chain", self.root.parent / "simulated-chain", "--name", spec.name]
+        return [*command, *(part for name in spec.producers for part in ("--producer", name))]
 
     def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
         spec = self.spec
@@ -72,7 +84,7 @@ class Node(Process):
 
     def launch(self, *more: str, limit: float = READY_LIMIT) -> None:
         """Start, and return once the API answers."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.start(*more)
         self.wait_ready(limit)
 

@@ -1,0 +1,68 @@
+"""A SIMULATED nodeos as a child process, in the place of a real one: `Node` with another command, and faults."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent.lab.binaries import NodeosBinaries
+from agent.lab.errors import LabError
+from agent.lab.nodeos import API_LIMIT, HOST, Node, NodeSpec
+from agent.lab.simulated_answers import PLUGINS
+
+NONE = Path("/nonexistent")
+
+
+class SimulatedNode(Node):
+    """A SIMULATED node; start, kill, freeze, thaw, stop, restart as a real one.
+
+    `chain` is the file that all nodes share. `control` is the port that takes faults; without it there are none.
+    """
+
+    def __init__(
+        self, spec: NodeSpec, root: Path, chain: Path, *, control: int | None = None, shape: str = "leap-5"
+    ) -> None:
+        self._chain, self._control, self._shape = chain, control, shape
+        super().__init__(spec, root, NodeosBinaries(NONE, NONE, NONE))
+
+    def _command(self, _binaries: NodeosBinaries) -> list[str | Path]:
+        spec = self.spec
+        command: list[str | Path] = [sys.executable, "-m", "agent.lab.simulated", "--listen", f"{HOST}:{spec.http}"]
+        command += ["--unix-socket-path", self.socket, "--chain", self._chain, "--name", spec.name]
+        command += ["--shape", self._shape]
+        command += [part for name in spec.producers[:1] for part in ("--producer", name)]
+        command += [part for name in PLUGINS.values() if name not in spec.plugins for part in ("--without", name)]
+        if self._control is not None:
+            command += ["--control", str(self._control)]
+        return [*command, *spec.more]
+
+    def fault(self, prefix: str, answer: str = "normal", act: float | None = 0.0, status: int = 503) -> None:
+        """Have requests whose path begins with `prefix` suffer a fault (see agent.lab.simulated_http.Fault)."""
+        self._ask("/fault", {"path": prefix, "answer": answer, "act": act, "status": status})
+
+    def clear(self) -> None:
+        """End all faults."""
+        self._ask("/clear")
+
+    def state(self) -> dict[str, Any]:
+        """Return what really is: paused, head, how many blocks it signed."""
+        return self._ask("/state")
+
+    def _ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        if self._control is None:
+            raise LabError(f"{self.name} has no control port: make it with control=PORT")
+        connection = http.client.HTTPConnection(HOST, self._control, timeout=API_LIMIT)
+        try:
+            connection.request("POST", path, body=json.dumps(body or {}))
+            answer = connection.getresponse()
+            found: dict[str, Any] = json.loads(answer.read())
+        except (OSError, http.client.HTTPException) as error:
+            raise LabError(f"{self.name}, control port, {path}: {error}") from error
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise LabError(f"{self.name}, control port, {path}: {found}")
+        return found

@@ -1,0 +1,375 @@
+"""One contract for a real nodeos and the simulated one; then the shapes of its versions and faults, simulated only.
+
+Whatever is proved with the simulated nodeos rests on this file.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.nodeos import HttpNodeos
+from agent.core.chain import ChainInfo, Peers, Producer
+from agent.core.slots import slot_of
+from agent.errors import NodeosAnswer, NodeosError, NodeosTimeout, NodeosUnreachable
+from agent.lab.binaries import NodeosBinaries, find_nodeos
+from agent.lab.errors import LabUnavailable
+from agent.lab.nodeos import PUBLIC_KEY, Node, NodeSpec
+from agent.lab.ports import Ports
+from agent.lab.simulated import SHAPES, SimulatedChain, SimulatedNodeos
+from agent.lab.simulated_http import ALL, ANSWERS
+from agent.lab.simulated_node import SimulatedNode
+from agent.lab.wait import until
+
+LIMIT_S = 2.0
+SHORT_S = 0.3
+SLACK_S = 0.3
+CALLS: dict[str, Callable[[HttpNodeos, float], object]] = {
+    "pause": HttpNodeos.pause,
+    "resume": HttpNodeos.resume,
+    "paused": HttpNodeos.paused,
+    "info": HttpNodeos.info,
+    "peers": HttpNodeos.peers,
+    "schedule": HttpNodeos.schedule,
+    "block": lambda nodeos, timeout_s: nodeos.block(1, timeout_s),
+}
+
+
+@dataclass
+class Pair:
+    """A producing node and an observer that are peers, as child processes of one kind."""
+
+    kind: str
+    root: Path
+    ports: Ports = field(default_factory=Ports)
+    nodes: list[Node] = field(default_factory=list)
+
+    def node(self, name: str, **more: object) -> Node:
+        """Return a node that is not started yet."""
+        spec = NodeSpec(name, self.ports.take(), self.ports.take(), **more)  # type: ignore[arg-type] # NodeSpec's own
+        if self.kind == "real":
+            node = Node(spec, self.root / name, _binaries())
+        else:
+            whose = self.root if spec.producers or spec.peers else self.root / name  # without peers: a chain of its own
+            node = SimulatedNode(spec, self.root / name, whose / "chain.sqlite")
+        self.nodes.append(node)
+        return node
+
+    def close(self) -> None:
+        """End all nodes."""
+        for node in self.nodes:
+            node.close()
+        self.ports.close()
+
+
+def _binaries() -> NodeosBinaries:
+    try:
+        return find_nodeos()
+    except LabUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module", params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Run a producing node and an observer of one kind for this module; each test leaves the first one producing."""
+    pair = Pair(request.param, tmp_path_factory.mktemp(request.param))
+    try:
+        first = pair.node("bp-a", producers=("eosio",))
+        first.launch("--enable-stale-production")
+        first.wait_head(3)
+        observer = pair.node("observer", peers=(first.spec.p2p,))
+        observer.launch()
+        yield pair
+    finally:
+        pair.close()
+
+
+@pytest.fixture
+def nodeos(pair: Pair) -> HttpNodeos:
+    """Return a client of the producing node, which produces."""
+    nodeos = HttpNodeos(pair.nodes[0].http_url)
+    nodeos.resume(LIMIT_S)
+    return nodeos
+
+
+@pytest.fixture
+def lonely(pair: Pair) -> Iterator[Callable[..., Node]]:
+    """Yield a maker of observers that a test may do anything to; they end with it."""
+    with ExitStack() as closing:
+
+        def make(**more: object) -> Node:
+            node = pair.node(f"lonely-{time.monotonic_ns()}", **more)
+            closing.callback(node.close)
+            return node
+
+        yield make
+
+
+def test_pause_resume_paused(nodeos: HttpNodeos) -> None:
+    """Pause and resume are told apart by paused, at once, and may be repeated."""
+    assert nodeos.paused(LIMIT_S) is False
+    for _ in range(2):
+        nodeos.pause(LIMIT_S)
+        assert nodeos.paused(LIMIT_S) is True
+    for _ in range(2):
+        nodeos.resume(LIMIT_S)
+        assert nodeos.paused(LIMIT_S) is False
+
+
+def test_pause_stops_and_resume_starts_blocks(nodeos: HttpNodeos) -> None:
+    """After a pause at most one more block comes, within a slot; after a resume the head moves again (R4, R9)."""
+    nodeos.pause(LIMIT_S)
+    before = nodeos.info(LIMIT_S).head_num
+    time.sleep(0.6)  # the block in flight; nothing to poll for, since it may never come
+    quiet = nodeos.info(LIMIT_S).head_num
+    assert quiet - before <= 1
+    time.sleep(0.6)
+    assert nodeos.info(LIMIT_S).head_num == quiet
+    nodeos.resume(LIMIT_S)
+    until(lambda: nodeos.info(LIMIT_S).head_num > quiet, 3.0, "a block after the resume")
+
+
+def test_info(nodeos: HttpNodeos, pair: Pair) -> None:
+    """The head is of now and by our producer; LIB lies below; chain id and version are there."""
+    info = until(lambda: _timely(nodeos), 3.0, "a timely head")
+    assert (len(info.chain_id), len(info.head_id)) == (64, 64)
+    assert info.head_producer == "eosio"
+    assert int(info.head_id[:8], 16) == info.head_num > info.lib_num > 0
+    assert info.server_version
+    assert ("SIMULATED" in info.server_version) == (pair.kind == "simulated")
+    assert info.lib_time is not None
+    assert info.lib_time <= info.head_time
+
+
+def _timely(nodeos: HttpNodeos) -> ChainInfo | None:
+    info = nodeos.info(LIMIT_S)
+    return info if abs(slot_of(time.time_ns() // 1_000_000) - slot_of(info.head_time)) <= 2 else None
+
+
+def test_block_is_the_head_that_was_told(nodeos: HttpNodeos) -> None:
+    """The header of the head has the number, id, time and producer that get_info told."""
+    info = nodeos.info(LIMIT_S)
+    block = nodeos.block(info.head_num, LIMIT_S)
+    assert (block.num, block.id, block.time, block.producer) == (
+        info.head_num,
+        info.head_id,
+        info.head_time,
+        info.head_producer,
+    )
+
+
+def test_block_that_is_not_there(nodeos: HttpNodeos) -> None:
+    """A block of the future is a definite no, with nodeos's own code."""
+    with pytest.raises(NodeosAnswer, match="Could not find block") as caught:
+        nodeos.block(2_000_000_000, LIMIT_S)
+    assert (caught.value.status, caught.value.code) == (400, 3100002)
+
+
+def test_schedule(nodeos: HttpNodeos) -> None:
+    """The active schedule names the producer and the key that signs for it."""
+    (producer,) = nodeos.schedule(LIMIT_S).producers
+    assert (producer.name, producer.keys) == ("eosio", (PUBLIC_KEY,))
+
+
+def test_peers_shake_hands(nodeos: HttpNodeos, pair: Pair) -> None:
+    """Two nodes that are peers each count one connection with a finished handshake."""
+    observer = HttpNodeos(pair.nodes[1].http_url)
+    until(lambda: nodeos.peers(LIMIT_S).connected == 1, 10.0, "a peer of the producing node")
+    until(lambda: observer.peers(LIMIT_S).connected == 1, 10.0, "a peer of the observer")
+
+
+def test_unix_socket(pair: Pair) -> None:
+    """Everything works over the Unix socket as it does over TCP."""
+    nodeos = HttpNodeos("http://127.0.0.1:1", producer_url=f"unix://{pair.nodes[0].socket}")
+    nodeos.pause(LIMIT_S)
+    assert nodeos.paused(LIMIT_S)
+    nodeos.resume(LIMIT_S)
+    assert HttpNodeos(f"unix://{pair.nodes[0].socket}").info(LIMIT_S).head_num > 1
+    with pytest.raises(NodeosUnreachable):
+        nodeos.info(LIMIT_S)  # the producer's listener is another one than the chain's
+
+
+def test_host_header_that_is_not_accepted(pair: Pair) -> None:
+    """A name that nodeos does not take for itself is refused, and the remedy is named."""
+    with pytest.raises(NodeosAnswer, match="http-validate-host") as caught:
+        HttpNodeos(f"http://localhost:{pair.nodes[0].spec.http}").info(LIMIT_S)
+    assert caught.value.status == 400
+
+
+def test_without_producer_api(lonely: Callable[..., Node]) -> None:
+    """Without producer_api_plugin its calls are a definite no, and the remedy names the plugin; the rest works."""
+    node = lonely(plugins=("producer_plugin", "chain_api_plugin"))
+    node.launch()
+    nodeos = HttpNodeos(node.http_url)
+    assert nodeos.info(LIMIT_S).head_num >= 1
+    for name in ("pause", "resume", "paused"):
+        with pytest.raises(NodeosAnswer, match="plugin = eosio::producer_api_plugin") as caught:
+            CALLS[name](nodeos, LIMIT_S)
+        assert caught.value.status == 404
+    with pytest.raises(NodeosAnswer, match="eosio::net_api_plugin"):
+        nodeos.peers(LIMIT_S)
+
+
+def test_frozen_then_killed(lonely: Callable[..., Node]) -> None:
+    """A frozen nodeos takes the connection and gives no answer: unknown, in time. A dead one was never reached."""
+    node = lonely()
+    node.launch()
+    nodeos = HttpNodeos(node.http_url, producer_url=f"unix://{node.socket}")
+    node.freeze()
+    for name, call in CALLS.items():
+        _in_time(call, nodeos, NodeosTimeout, name)
+    node.kill()
+    for name, call in CALLS.items():
+        _in_time(call, nodeos, NodeosUnreachable, name)
+
+
+def test_frozen_with_a_full_backlog(lonely: Callable[..., Node]) -> None:
+    """A frozen nodeos whose Unix socket takes no further connection was certainly not reached, and is so in time."""
+    node = lonely()
+    node.launch()
+    node.freeze()
+    nodeos = HttpNodeos(f"unix://{node.socket}")
+    with ExitStack() as closing:
+        _fill(node.socket, closing)
+        _in_time(HttpNodeos.pause, nodeos, NodeosUnreachable, "pause")
+
+
+def _fill(path: Path, closing: ExitStack) -> None:
+    """Connect until the queue of a Unix socket is full."""
+    while True:
+        sock = closing.enter_context(socket.socket(socket.AF_UNIX))
+        sock.setblocking(False)
+        try:
+            sock.connect(str(path))
+        except BlockingIOError:
+            return
+
+
+def _in_time(
+    call: Callable[[HttpNodeos, float], object], nodeos: HttpNodeos, expected: type[NodeosError], what: str
+) -> None:
+    begin = time.monotonic()
+    with pytest.raises(expected):
+        call(nodeos, SHORT_S)
+    assert time.monotonic() - begin < SHORT_S + SLACK_S, what
+
+
+# --- the simulated nodeos alone -------------------------------------------------------------------------------
+
+
+@dataclass
+class Simulated:
+    """A simulated nodeos in this process, paused, with a client."""
+
+    node: SimulatedNodeos
+    nodeos: HttpNodeos
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def simulated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Simulated]:
+    """Yield a simulated nodeos, spoken to over TCP and over its Unix socket."""
+    with running(tmp_path) as node:
+        yield Simulated(node, HttpNodeos(node.url if request.param == "tcp" else node.unix_url))
+
+
+@contextmanager
+def running(root: Path, shape: str = "leap-5") -> Iterator[SimulatedNodeos]:
+    """Run one on a chain of its own."""
+    chain = SimulatedChain(root / "chain.sqlite")
+    node = SimulatedNodeos(chain, unix=root / "sock", shape=shape)
+    node.start()
+    try:
+        yield node
+    finally:
+        node.close()
+        chain.close()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_is_read(shape: str, tmp_path: Path) -> None:
+    """Answers are read in the forms of every version, those that lack a field included."""
+    with running(tmp_path, shape) as node:
+        node.chain.greet("there", "127.0.0.1:1", time.time_ns() // 1_000_000)
+        node.chain.greet("gone", "127.0.0.1:2", 0)
+        nodeos = HttpNodeos(node.url)
+        info = nodeos.info(LIMIT_S)
+        assert (info.lib_time is None) == (shape == "eosio-2.0")
+        assert info.server_version
+        assert nodeos.peers(LIMIT_S) == Peers(configured=2, connected=1)
+        assert nodeos.schedule(LIMIT_S).producers == (Producer("eosio", (PUBLIC_KEY,)),)
+        assert nodeos.block(1, LIMIT_S).num == 1
+        node.fault("/v1/producer", "error", None, node.shape.busy)
+        with pytest.raises(NodeosAnswer, match="busy") as caught:
+            nodeos.paused(LIMIT_S)
+        assert caught.value.status == node.shape.busy
+
+
+EXPECTED: dict[str, type[NodeosError]] = {
+    "hang": NodeosTimeout,
+    "drip": NodeosTimeout,
+    "drip_body": NodeosTimeout,
+    "endless": NodeosTimeout,
+    "cut": NodeosTimeout,
+    "empty": NodeosTimeout,
+    "reset": NodeosTimeout,
+    "not_http": NodeosTimeout,
+    "error": NodeosAnswer,
+    "garbage": NodeosAnswer,
+    "refuse": NodeosUnreachable,
+}
+
+
+@pytest.mark.parametrize("answer", EXPECTED)
+def test_fault_ends_in_time(answer: str, simulated: Simulated) -> None:
+    """Under every fault every call ends within its deadline, with the error that tells what is known of its outcome."""
+    simulated.node.fault(ALL, answer)
+    with ThreadPoolExecutor(len(CALLS)) as pool:
+        for done in [
+            pool.submit(_in_time, call, simulated.nodeos, EXPECTED[answer], name) for name, call in CALLS.items()
+        ]:
+            done.result()
+    simulated.node.clear()
+    assert simulated.nodeos.info(LIMIT_S).head_num >= 1
+
+
+def test_no_fault_was_forgotten() -> None:
+    """Every fault that the simulated nodeos knows is tried above."""
+    assert {"normal", *EXPECTED} == set(ANSWERS)
+
+
+def test_one_fault_leaves_other_paths_alone(simulated: Simulated) -> None:
+    """While the producer API hangs, get_info still answers, as a cached one does from Spring 1.1 on."""
+    simulated.node.fault("/v1/producer", "hang")
+    _in_time(HttpNodeos.paused, simulated.nodeos, NodeosTimeout, "paused")
+    assert simulated.nodeos.info(LIMIT_S).head_num >= 1
+
+
+def test_resume_that_acts_late(simulated: Simulated) -> None:
+    """A resume that was never answered may act later: it is told as unknown, and a pause before it does not help."""
+    simulated.node.fault("/v1/producer/resume", "hang", act=0.8)
+    with pytest.raises(NodeosTimeout):
+        simulated.nodeos.resume(SHORT_S)
+    simulated.nodeos.pause(LIMIT_S)
+    assert simulated.nodeos.paused(LIMIT_S) is True
+    until(lambda: not simulated.nodeos.paused(LIMIT_S), 3.0, "the late resume")
+
+
+def test_pause_that_acts_late_or_never(simulated: Simulated) -> None:
+    """A pause may be answered and act later, or never: only `paused` and the chain tell."""
+    simulated.nodeos.resume(LIMIT_S)
+    simulated.node.fault("/v1/producer/pause", act=None)
+    simulated.nodeos.pause(LIMIT_S)
+    assert simulated.nodeos.paused(LIMIT_S) is False
+    head = simulated.nodeos.info(LIMIT_S).head_num
+    until(lambda: simulated.nodeos.info(LIMIT_S).head_num > head, 3.0, "a block after the pause")
+    simulated.node.fault("/v1/producer/pause", act=0.3)
+    simulated.nodeos.pause(LIMIT_S)
+    assert simulated.nodeos.paused(LIMIT_S) is False
+    until(lambda: simulated.nodeos.paused(LIMIT_S), 3.0, "the late pause")

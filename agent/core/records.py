@@ -1,6 +1,7 @@
 """The JSON that stands in etcd and in the run-time file: strict readers and writers, and nothing else.
 
-Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault; sizes are bounded.
+Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault. Texts are cut and
+cleaned and lists are cut, in writing as in reading, so that what one agent writes every other can read.
 Only `leader`, `override` and `maintenance` are meant to be typed by hand, so they are plain text
 (or, for `override`, JSON).
 """
@@ -8,23 +9,26 @@ Only `leader`, `override` and `maintenance` are meant to be typed by hand, so th
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent.core.chain import Block, ProcessId
+from agent.core.fields import MAX_BYTES as MAX_BYTES
+from agent.core.fields import MAX_NUMBER, TEXT, a_name, an_object, flag, number, shown, text, texts
+from agent.core.fields import NAME as NAME
+from agent.core.fields import RecordError as RecordError
+from agent.core.keys import Keys as Keys
+from agent.core.keys import keys as keys
 from agent.core.store import KeyValue, Ms, Snapshot
 
-MAX_BYTES = 64 * 1024
-MAX_NUMBER = 2**53
-"""The largest whole number that every JSON reader keeps exactly."""
-NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 NOBODY = "none"
 """The word of an operator for: nobody may lead."""
-
-
-class RecordError(ValueError):
-    """A value that can not be read; the text names the field and what was expected."""
+LONGEST_VALIDITY: Ms = 600_000
+"""No agent can be configured with more: a heartbeat that claims it is garbage, and nobody waits for it that long."""
+REASONS = 16
+REASON = 250
+"""Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
+_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,101 +106,32 @@ class RuntimeRecord:
     process: ProcessId | None
 
 
-def keys(prefix: str, group: str) -> Keys:
-    """Return the names of all keys of `group`."""
-    return Keys(f"{prefix.rstrip('/')}/{group}/")
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys of one group, all below `root`."""
-
-    root: str
-
-    @property
-    def leader(self) -> str:
-        """The name of the elected node, plain text; operators may put or delete it."""
-        return self.root + "leader"
-
-    @property
-    def heartbeat(self) -> str:
-        """The confirmation of the leader (R1); it stays when everything else goes."""
-        return self.root + "heartbeat"
-
-    @property
-    def override(self) -> str:
-        """The operators' override."""
-        return self.root + "override"
-
-    @property
-    def maintenance(self) -> str:
-        """The operators' reason why agents shall change nothing."""
-        return self.root + "maintenance"
-
-    @property
-    def switchover(self) -> str:
-        """A wish to hand over, consumed once."""
-        return self.root + "switchover"
-
-    def member(self, node: str) -> str:
-        """How `node` is, on its session lease."""
-        return f"{self.root}members/{node}"
-
-    def history(self, epoch: int) -> str:
-        """Return the key of the record of one change of leader."""
-        return f"{self.root}history/{epoch}"
-
-
-def _object(raw: bytes, what: str) -> dict[str, Any]:
-    if len(raw) > MAX_BYTES:
-        raise RecordError(f"{what}: {len(raw)} bytes, at most {MAX_BYTES} are read")
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{what}: not JSON") from error
-    if not isinstance(value, dict):
-        raise RecordError(f"{what}: expected a JSON object")
-    return value
-
-
-def _number(value: dict[str, Any], name: str, default: int | None = None) -> int:
-    found = value.get(name, default)
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < MAX_NUMBER:
-        raise RecordError(f"{name}: expected a whole number from 0")
-    return found
-
-
-def _text(value: dict[str, Any], name: str, default: str | None = None, limit: int = 1000) -> str:
-    found = value.get(name, default)
-    if not isinstance(found, str):
-        raise RecordError(f"{name}: expected text")
-    return found[:limit]
-
-
-def _flag(value: dict[str, Any], name: str, default: bool | None = None) -> bool:
-    found = value.get(name, default)
-    if not isinstance(found, bool):
-        raise RecordError(f"{name}: expected true or false")
-    return found
-
-
-def _name(text: str, what: str) -> str:
-    if not NAME.fullmatch(text):
-        raise RecordError(f"{what}: expected a node's name (a-z, 0-9, dot, hyphen; at most 63)")
-    return text
-
-
 def write(record: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
     """Return a record as JSON, with `more` fields beside it. A heartbeat says `state`: `held` or `released`."""
-    fields: dict[str, object] = asdict(record)
+    fields: dict[str, object] = {name: _bounded(name, value) for name, value in asdict(record).items()}
     if isinstance(record, Heartbeat):
         fields["state"] = "released" if fields.pop("released") else "held"
     return json.dumps(fields | more, separators=(",", ":")).encode()
 
 
+def _bounded(name: str, value: object) -> object:
+    """Return what a reader would keep of a field."""
+    if isinstance(value, str):
+        return shown(value, _LIMITS.get(name, TEXT))
+    if isinstance(value, dict):
+        return {inner: _bounded(inner, each) for inner, each in value.items()}
+    if isinstance(value, tuple):
+        return [shown(each, REASON) for each in value[:REASONS]]
+    return value
+
+
+def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
+    return text(value, name, default, _LIMITS.get(name, TEXT))
+
+
 def read_heartbeat(raw: bytes) -> Heartbeat:
     """Read a heartbeat."""
-    value = _object(raw, "heartbeat")
+    value = an_object(raw, "heartbeat")
     state = _text(value, "state")
     if state not in ("held", "released"):
         raise RecordError("state: expected held or released")
@@ -204,13 +139,13 @@ def read_heartbeat(raw: bytes) -> Heartbeat:
     if block is not None:
         if not isinstance(block, dict):
             raise RecordError("last_block: expected an object")
-        block = Block(_number(block, "num"), _text(block, "id"), _number(block, "time"), _text(block, "producer"))
+        block = Block(number(block, "num"), _text(block, "id"), number(block, "time"), _text(block, "producer"))
     return Heartbeat(
-        _number(value, "epoch"),
-        _name(_text(value, "node"), "node"),
+        number(value, "epoch"),
+        a_name(_text(value, "node"), "node"),
         _text(value, "instance"),
-        _number(value, "seq"),
-        _number(value, "validity_ms"),
+        number(value, "seq"),
+        number(value, "validity_ms", least=1, below=LONGEST_VALIDITY + 1),
         state == "released",
         block,
         _text(value, "reason", ""),
@@ -219,51 +154,45 @@ def read_heartbeat(raw: bytes) -> Heartbeat:
 
 def read_override(raw: bytes) -> Override:
     """Read an override: a node's name, `none`, or JSON {leader, reason, by}."""
-    text = raw.decode(errors="replace").strip()
-    if not text.startswith("{"):
-        return Override(None if text == NOBODY else _name(text, "override"))
-    value = _object(raw, "override")
+    typed = raw.decode(errors="replace").strip()
+    if not typed.startswith("{"):
+        return Override(None if typed == NOBODY else a_name(typed, "override"))
+    value = an_object(raw, "override")
     leader = _text(value, "leader")
-    who = None if leader == NOBODY else _name(leader, "leader")
+    who = None if leader == NOBODY else a_name(leader, "leader")
     return Override(who, _text(value, "reason", ""), _text(value, "by", ""))
 
 
 def read_switchover(raw: bytes) -> Switchover:
     """Read a switchover wish."""
-    value = _object(raw, "switchover")
-    return Switchover(_name(_text(value, "to"), "to"), _text(value, "when", "now"), _text(value, "by", ""))
+    value = an_object(raw, "switchover")
+    return Switchover(a_name(_text(value, "to"), "to"), _text(value, "when", "now"), _text(value, "by", ""))
 
 
 def read_member(raw: bytes) -> Member:
     """Read how one agent is."""
-    value = _object(raw, "member")
-    reasons = value.get("reasons", [])
-    if not isinstance(reasons, list) or not all(isinstance(each, str) for each in reasons):
-        raise RecordError("reasons: expected a list of texts")
-    age = value.get("head_age_ms", 0)
-    if isinstance(age, bool) or not isinstance(age, int) or abs(age) >= MAX_NUMBER:
-        raise RecordError("head_age_ms: expected a whole number")
+    value = an_object(raw, "member")
     return Member(
-        _name(_text(value, "node"), "node"),
+        a_name(_text(value, "node"), "node"),
         _text(value, "instance"),
-        _text(value, "role", "", 40),
-        _flag(value, "healthy"),
-        _flag(value, "able", False),
-        tuple(each[:300] for each in reasons[:30]),
-        _number(value, "head", 0),
-        _number(value, "lib", 0),
-        age,
-        _number(value, "priority", 100),
-        _flag(value, "drained", False),
-        _text(value, "version", "", 100),
-        _text(value, "nodeos", "", 100),
-        _text(value, "url", "", 300),
+        _text(value, "role", ""),
+        flag(value, "healthy"),
+        flag(value, "able", False),
+        texts(value, "reasons", REASONS, REASON),
+        number(value, "head", 0),
+        number(value, "lib", 0),
+        number(value, "head_age_ms", 0, least=1 - MAX_NUMBER),
+        number(value, "priority", 100),
+        flag(value, "drained", False),
+        _text(value, "version", ""),
+        _text(value, "nodeos", ""),
+        _text(value, "url", ""),
     )
 
 
 def read_runtime(raw: bytes) -> RuntimeRecord:
     """Read the run-time file."""
-    value = _object(raw, "run-time file")
+    value = an_object(raw, "run-time file")
     state = _text(value, "state")
     if state not in ("held", "stopping", "stopped"):
         raise RecordError("state: expected held, stopping or stopped")
@@ -271,29 +200,22 @@ def read_runtime(raw: bytes) -> RuntimeRecord:
     if process is not None:
         if not isinstance(process, dict):
             raise RecordError("process: expected an object")
-        process = ProcessId(_number(process, "pid"), _number(process, "start_ticks"))
+        process = ProcessId(number(process, "pid"), number(process, "start_ticks"))
     return RuntimeRecord(
         boot_id=_text(value, "boot_id"),
-        agent_pid=_number(value, "agent_pid"),
+        agent_pid=number(value, "agent_pid"),
         state=state,
-        epoch=_number(value, "epoch"),
+        epoch=number(value, "epoch"),
         instance=_text(value, "instance"),
-        seq=_number(value, "seq"),
-        heartbeat_revision=_number(value, "heartbeat_revision"),
-        leader_revision=_number(value, "leader_revision"),
-        lease=_lease(value),
-        valid_until=_number(value, "valid_until"),
-        stop_by=_number(value, "stop_by"),
-        resume_open=_flag(value, "resume_open"),
+        seq=number(value, "seq"),
+        heartbeat_revision=number(value, "heartbeat_revision"),
+        leader_revision=number(value, "leader_revision"),
+        lease=number(value, "lease", below=2**63),
+        valid_until=number(value, "valid_until"),
+        stop_by=number(value, "stop_by"),
+        resume_open=flag(value, "resume_open"),
         process=process,
     )
-
-
-def _lease(value: dict[str, Any]) -> int:
-    found = value.get("lease")
-    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found < 2**63:
-        raise RecordError("lease: expected a lease id")
-    return found
 
 
 # --- the keys of a group, read together -------------------------------------------------------------------------
@@ -332,8 +254,8 @@ class GroupView:
 
 def leader_key(item: KeyValue) -> LeaderKey:
     """Read the key `leader`, whatever stands there."""
-    text = item.value.decode(errors="replace").strip()
-    return LeaderKey(text if NAME.fullmatch(text) else None, item.mod_revision, item.lease)
+    typed = item.value.decode(errors="replace").strip()
+    return LeaderKey(typed if NAME.fullmatch(typed) else None, item.mod_revision, item.lease)
 
 
 def heartbeat_key(item: KeyValue) -> HeartbeatKey:
@@ -361,7 +283,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
             elif item.key == names.override:
                 found["override"] = read_override(item.value)
             elif item.key == names.maintenance:
-                found["maintenance"] = item.value.decode(errors="replace")[:1000]
+                found["maintenance"] = shown(item.value.decode(errors="replace"))
             elif item.key == names.switchover:
                 found["switchover"] = read_switchover(item.value)
             elif item.key.startswith(names.root + "members/"):
@@ -370,5 +292,5 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                     raise RecordError("node: differs from the key's name")  # noqa: TRY301 - one place reports
                 members.append(member)
         except RecordError as error:
-            problems.append(f"{item.key}: {error}")
+            problems.append(f"{shown(item.key)}: {error}")
     return GroupView(snapshot.revision, members=tuple(members), problems=tuple(problems), **found)

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 SLOW_S = 5.0
 """How often schedule and disk are looked at."""
 PEERS_S = 2.0
-INFO_S = 0.5
+INFO_S = 1.0
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
 CLOSE_S = 2.0
@@ -261,7 +261,6 @@ class Agent:
     def _follow(self) -> None:
         for snapshot in self.follower.snapshots():
             self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
-            self.loop.emit(EtcdSeen())
 
     def _etcd_failed(self, error: StoreError) -> None:
         self.loop.emit(EtcdSeen(str(error)))

@@ -26,7 +26,7 @@ WATCH_EVERY: Ms = 1000
 
 @dataclass(frozen=True, slots=True)
 class EtcdSeen:
-    """etcd answered, or did not: `error` says why."""
+    """etcd did not answer, or did to something else than a read of the group: `error` says why not."""
 
     error: str = ""
 
@@ -102,7 +102,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _probe(node, event, now, actions)
     else:
         if isinstance(event, events.StoreSeen):
-            node = replace(node, view=event.view)
+            node = replace(node, view=event.view, etcd_down_since=None)
         node = _lead(node, event, now, actions)
     standing = election.standing(member_of(node), node.health, _members(node), node.leadership.seen.last_holder)
     if standing != node.leadership.standing:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core import node as core
-from agent.core.actions import Announce, Exit, Warn
+from agent.core.actions import Announce, Exit, Transact, Warn
 from agent.core.events import Shutdown, Tick
 from agent.core.node import Node, NodeAction, NodeEvent
 from agent.core.store import Ms
@@ -100,6 +100,8 @@ class Loop:
             )
         elif isinstance(action, Warn):
             log.warning("%s", action.text, extra={"warning": action.key})
+        elif isinstance(action, Transact):
+            log.debug("etcd: %s", action.kind, extra={"request": action.request})
         elif isinstance(action, Exit):
             self._over = True
 

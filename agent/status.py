@@ -121,7 +121,7 @@ def table(data: dict[str, Any]) -> Group:
     """Return the same for a terminal: words of operators first, then the members, then what is wrong."""
     lines: list[Text | Table] = [_headline(data)]
     if data["override"]:
-        who = data["override"]["leader"] or "nobody"
+        who = f"only {data['override']['leader']}" if data["override"]["leader"] else "nobody"
         reason = f" ({data['override']['reason']})" if data["override"]["reason"] else ""
         lines.append(Text(f"override: {who} may lead{reason}", style="bold yellow"))
     if data["maintenance"] is not None:
@@ -129,6 +129,7 @@ def table(data: dict[str, Any]) -> Group:
     if data["switchover"]:
         lines.append(Text(f"switchover to {data['switchover']['to']} is asked for", style="yellow"))
     lines.append(_members(data))
+    lines += [Text(f"{member['node']}: {why}") for member in data["members"] for why in member["reasons"]]
     lines += [Text(f"! {reason}", style="bold red") for reason in data["why"]]
     return Group(*lines)
 
@@ -145,7 +146,7 @@ def _headline(data: dict[str, Any]) -> Text:
 
 def _members(data: dict[str, Any]) -> Table:
     grid = Table(box=None, pad_edge=False)
-    for name in ("node", "role", "health", "head", "lag", "age", "priority", "agent", "nodeos", "reasons"):
+    for name in ("node", "role", "health", "head", "lag", "age", "priority", "agent", "nodeos"):
         grid.add_column(
             name, justify="right" if name in {"head", "lag", "age", "priority"} else "left", overflow="fold"
         )
@@ -161,7 +162,6 @@ def _members(data: dict[str, Any]) -> Table:
             str(member["priority"]),
             Text(member["agent"]),
             Text(member["nodeos"]),
-            Text("; ".join(member["reasons"])),
         )
     if not data["members"]:
         grid.add_row(Text("no agent is there"))

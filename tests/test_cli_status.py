@@ -128,7 +128,7 @@ def test_the_table_shows_leader_words_of_operators_and_faults() -> None:
             members__bp_b=member("bp-b", healthy=False, reasons=("no peers [/red]",), drained=True),
         )
     )
-    for part in ("epoch 7: bp-a leads, since 2023-11-14", "override: bp-a may lead (upgrade [bold])", "disk swap"):
+    for part in ("epoch 7: bp-a leads, since 2023-11-14", "override: only bp-a may lead (upgrade [bold])", "disk swap"):
         assert part in text
     assert "no peers [/red]" in text
     assert "standby, drained" in text

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import sys
 import tempfile
 import time
@@ -25,6 +26,8 @@ from agent.lab.group import Group
 
 AFTER = 6
 """Blocks to wait for after a fault before slots are counted: what comes late has come by then."""
+PHASE_S = 1.0
+"""A fault comes at a random moment within two slots: right after a block, where settling ends, is no fair moment."""
 QUIET_S = 8.0
 """How long a fault that must change nothing is watched: longer than E."""
 
@@ -121,6 +124,7 @@ def measure(group: Group, act: Callable[[Group], None], *, changes: bool) -> Run
     observer = group.chain.observer
     leader, standby = group.leader, group.standby
     twice = len(group.chain.doubles())
+    time.sleep(random.uniform(0, PHASE_S))  # noqa: S311 - spreads the moments, guards nothing
     head, started = observer.head, time.time()
     act(group)
     seconds = None

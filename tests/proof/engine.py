@@ -23,10 +23,11 @@ Compact = tuple[int, tuple[int, ...], tuple[int, ...], int]
 
 @dataclass(frozen=True)
 class Budget:
-    """How many faults a run may have: of each class, and in all."""
+    """How many faults a run may have: of each class, and in all; `only`: how the labels of allowed faults begin."""
 
     total: int
     each: dict[str, int] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
 
 
 class Next(NamedTuple):
@@ -112,10 +113,12 @@ class Engine:
 
     # --- budgets ---
 
-    def spend(self, spent: int, fault: str) -> int | None:
+    def spend(self, spent: int, fault: str, label: str) -> int | None:
         """Return what is spent after one more fault, None if the budget does not allow it."""
         if not fault:
             return spent
+        if self._budget.only and not label.startswith(self._budget.only):
+            return None
         key = (spent, fault)
         if key not in self._spend:
             counts = list(self._spent[spent])
@@ -220,7 +223,7 @@ class Engine:
             if busy >= 0 and place != busy:
                 continue
             for label, fault, new, more in self._local(host):
-                now = self.spend(spent, fault)
+                now = self.spend(spent, fault, f"{who}: {label}")
                 if now is None:
                     continue
                 if new < 0:
@@ -230,7 +233,7 @@ class Engine:
             if busy >= 0:
                 return
             for label, fault, new, changed in self._deals(host, store):
-                now = self.spend(spent, fault)
+                now = self.spend(spent, fault, f"{who}: {label}")
                 if now is None:
                     continue
                 if new < 0:
@@ -245,7 +248,7 @@ class Engine:
                 left = tuple(each for each in ghosts if each != ghost)
                 yield self._moved(label, world, changed, hosts, left, spent)
         for label, fault, changed in self._words(store, self._holder_dead(store, hosts)):
-            now = self.spend(spent, fault)
+            now = self.spend(spent, fault, label)
             if now is not None:
                 yield self._moved(label, world, changed, hosts, ghosts, now)
         yield from self._time(world)
@@ -285,7 +288,7 @@ class Engine:
         if any(why for why, _ in later):
             return
         yield self._moved("time passes", world, store, tuple(host for _, host in later), ghosts, spent, took=1)
-        now = self.spend(spent, "clock")
+        now = self.spend(spent, "clock", "time")
         if now is None:
             return
         for place, host in enumerate(hosts):

@@ -176,7 +176,7 @@ def _guard_due(host: Host) -> bool:
         and file.state in ("held", "stopping")
         and host.clock >= file.stop_by
         and file.process == process(host.nodeos)
-        and host.nodeos.signs(host.clock)
+        and (host.nodeos.signs(host.clock) or file.resume_open)
     )
 
 
@@ -198,6 +198,10 @@ def moves(host: Host, rules: Rules) -> Iterator[Move]:
         yield restarted(host, rules)
         return
     yield from _process_faults(host, rules)
+    if host.cut:
+        yield Move("reaches etcd again", "", replace(host, cut=False))
+    else:
+        yield Move("is cut off from etcd", "net", replace(host, cut=True))
     if host.stalled:
         return
     core = host.core

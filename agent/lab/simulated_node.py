@@ -1,19 +1,19 @@
-"""A SIMULATED nodeos as a child process, in the place of a real one: `Node` with another command, and faults."""
+"""A SIMULATED nodeos as a child process, in the place of a real one, with everything that it can be asked for."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from agent.lab.binaries import NodeosBinaries
 from agent.lab.errors import LabError
 from agent.lab.nodeos import API_LIMIT, HOST, Node, NodeSpec
 from agent.lab.simulated_answers import PLUGINS
 
-NONE = Path("/nonexistent")
+SOCKET_PATH = 107  # bytes, the most that Linux takes for a Unix socket
 
 
 class SimulatedNode(Node):
@@ -25,18 +25,19 @@ class SimulatedNode(Node):
     def __init__(
         self, spec: NodeSpec, root: Path, chain: Path, *, control: int | None = None, shape: str = "leap-5"
     ) -> None:
-        self._chain, self._control, self._shape = chain, control, shape
-        super().__init__(spec, root, NodeosBinaries(NONE, NONE, NONE))
+        self._chain, self.control, self._shape = chain, control, shape
+        super().__init__(spec, root, None)
 
-    def _command(self, _binaries: NodeosBinaries) -> list[str | Path]:
+    def _simulated(self) -> list[str | Path]:
         spec = self.spec
         command: list[str | Path] = [sys.executable, "-m", "agent.lab.simulated", "--listen", f"{HOST}:{spec.http}"]
-        command += ["--unix-socket-path", self.socket, "--chain", self._chain, "--name", spec.name]
-        command += ["--shape", self._shape]
+        command += ["--chain", self._chain, "--name", spec.name, "--shape", self._shape]
+        if len(os.fsencode(self.socket)) <= SOCKET_PATH:
+            command += ["--unix-socket-path", self.socket]
         command += [part for name in spec.producers[:1] for part in ("--producer", name)]
         command += [part for name in PLUGINS.values() if name not in spec.plugins for part in ("--without", name)]
-        if self._control is not None:
-            command += ["--control", str(self._control)]
+        if self.control is not None:
+            command += ["--control", str(self.control)]
         return [*command, *spec.more]
 
     def fault(self, prefix: str, answer: str = "normal", act: float | None = 0.0, status: int = 503) -> None:
@@ -52,9 +53,9 @@ class SimulatedNode(Node):
         return self._ask("/state")
 
     def _ask(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        if self._control is None:
+        if self.control is None:
             raise LabError(f"{self.name} has no control port: make it with control=PORT")
-        connection = http.client.HTTPConnection(HOST, self._control, timeout=API_LIMIT)
+        connection = http.client.HTTPConnection(HOST, self.control, timeout=API_LIMIT)
         try:
             connection.request("POST", path, body=json.dumps(body or {}))
             answer = connection.getresponse()

@@ -50,15 +50,26 @@ class Lab:
         cluster.start()
         return cluster
 
-    def chain(self, count: int = 2, *, load: bool = True, cuttable: bool = False, simulated: bool = False) -> Chain:
-        """Start a one-producer chain with `count` producing nodes and an observer."""
-        chain = Chain(self.root / "chain", self.ports, count, cuttable=cuttable, simulated=simulated)
+    def chain(
+        self,
+        count: int = 2,
+        *,
+        producers: int = 1,
+        load: bool = True,
+        active: bool = True,
+        cuttable: bool = False,
+        simulated: bool = False,
+    ) -> Chain:
+        """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`."""
+        chain = Chain(
+            self.root / "chain", self.ports, count, producers=producers, cuttable=cuttable, simulated=simulated
+        )
         self._closing.callback(chain.close)
-        chain.start(load=load)
+        chain.start(load=load, active=active)
         return chain
 
     def agent(
-        self, node: Node, etcd: EtcdCluster, producer: str = "eosio", *, cuttable: bool = False, **settings: Any
+        self, node: Node, etcd: EtcdCluster, producer: str | None = None, *, cuttable: bool = False, **settings: Any
     ) -> Agent:
         """Make the agent beside `node` (not started). `settings` are further tables of its configuration."""
         urls = etcd.urls
@@ -71,7 +82,7 @@ class Lab:
         whole = {
             "group": GROUP,
             "node": node.name,
-            "producer": producer,
+            "producer": producer or node.spec.producers[0],
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
             "etcd": {"endpoints": urls},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},

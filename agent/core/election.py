@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from agent.core.events import Standing
-from agent.core.health import Health, Others
+from agent.core.health import NEAR, Health, Others
 from agent.core.records import Member
 
-NEAR = 4
-"""Heads this many blocks apart count as level: members report every two seconds."""
+NO_MEASURE = ("peers", "chain_id", "lib_progress")
+"""A member that fails one of these is perhaps on a chain of its own."""
 
 
 def others(me: str, members: Iterable[Member]) -> Others:
-    """Return the furthest that any other healthy member reports to be.
+    """Return the furthest that any other member reports to be.
 
-    An unhealthy one is no measure: a producer cut off from its peers goes on alone, ahead of the chain.
+    A producer that is cut off from its peers goes on alone, ahead of the chain, and is no measure. Any other fault says
+    nothing against a head: a leader with a full disk is still what a node that lags is behind.
     """
-    rest = [member for member in members if member.node != me and member.healthy]
+    rest = [member for member in members if member.node != me and not any(map(member.fails, NO_MEASURE))]
     if not rest:
         return Others()
     first = max(rest, key=lambda member: member.head)

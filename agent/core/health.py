@@ -1,8 +1,8 @@
 """Health: what the probes found, judged by checks with thresholds, rise and fall. Pure, like all of the core.
 
-A check passes or fails with a reason for people. It changes its mind only after `rise` good or `fall` bad results in
-a row; its first result counts at once. A node that lags behind its own chain is unhealthy; a chain that stands still
-everywhere is not, so ages are compared with what the other members report.
+A check passes or fails with a reason for people. A node that lags behind its own chain is unhealthy; a chain that
+stands still everywhere is not, so ages are compared with what the other members report. An answer that did not come
+fails `main_thread`, `head_age` and `peers`, and leaves the others as they were.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
+from agent.core.judging import Check as Check
+from agent.core.judging import Gate as Gate
+from agent.core.judging import Verdict as Verdict
+from agent.core.judging import judge as judge
+from agent.core.slots import REPETITIONS
 from agent.core.store import Ms
+
+NEAR = 4
+"""Heads this many blocks apart count as level: members report every two seconds, and a last block may not reach all."""
+LIB_STEP = REPETITIONS
+"""LIB moves by whole turns of a producer, so members may be one turn apart."""
 
 # What the probes report. `error` says why there is no answer; then the answer is None.
 
@@ -72,14 +82,6 @@ Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """How often in a row a check must pass (`rise`) or fail (`fall`) to change its mind."""
-
-    rise: int = 2
-    fall: int = 3
-
-
-@dataclass(frozen=True, slots=True)
 class Limits:
     """The thresholds; `gates` has the enabled checks only."""
 
@@ -97,30 +99,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The furthest that any other member reports to be."""
+    """The furthest that other members report to be whose word counts (see `election.others`)."""
 
     head: int = 0
     lib: int = 0
     head_node: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One result of one check."""
-
-    ok: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What a check stands at: `streak` counts results in a row against it; `failures` all bad results."""
-
-    ok: bool = False
-    reason: str = "not checked yet"
-    known: bool = False
-    streak: int = 0
-    failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +114,13 @@ class Health:
     info: ChainInfo | None = None
     info_at: Ms = 0
     info_wall: Ms = 0
+    lib: int | None = None
     lib_at: Ms = 0  # when LIB last moved
+    process: ProcessId | None = None  # the last that was seen
     paused: bool | None = None
     peers: Peers | None = None
     schedule: Schedule | None = None
+    scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
     @property
     def ok(self) -> bool:
@@ -156,21 +142,16 @@ class Health:
         """Return what was seen to be wrong: a check that was not made yet is no reason to change leaders."""
         return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if check.known and not check.ok)
 
-    @property
-    def scheduled(self) -> bool | None:
-        """Tell whether the producer is in the active schedule; None: not known (see `Limits.producer`)."""
-        check = self.checks.get("schedule")
-        return None if check is None or not check.known else "not in the schedule" not in check.reason
-
 
 def begin(limits: Limits) -> Health:
     """Return the health of a node of which nothing is known."""
     return Health({name: Check() for name in limits.gates})
 
 
-SLOW_BLOCK: Ms = 700
 AHEAD: Ms = 1000
-"""The age of a healthy head lies between these: a block may come late, and is signed up to 0.9 s early (Leap 5 on)."""
+"""A head this far in the future is normal: from Leap 5 on a block is signed up to 0.9 s early."""
+OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
+"""The checks that rest on answers of one nodeos process, and prove nothing of the next."""
 
 
 def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_since: Ms | None, now: Ms) -> Health:
@@ -178,6 +159,7 @@ def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_s
     verdicts: dict[str, Verdict] = {}
     match probe:
         case ProcessProbed():
+            health = _process(health, probe)
             gone = "no nodeos process" if not probe.error else f"can not look for it: {probe.error}"
             verdicts["process"] = Verdict(probe.process is not None, "" if probe.process else gone)
         case PausedProbed():
@@ -191,8 +173,7 @@ def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_s
             health = replace(health, peers=probe.peers)
             verdicts["peers"] = _peers(probe, limits)
         case ScheduleProbed():
-            health = replace(health, schedule=probe.schedule or health.schedule)
-            verdicts["schedule"] = _schedule(probe, limits)
+            health, verdicts["schedule"] = _schedule(health, probe, limits)
         case DiskProbed():
             verdicts["disk_space"] = _disk(probe, limits)
     checks = dict(health.checks)
@@ -202,22 +183,22 @@ def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_s
     return replace(health, checks=checks)
 
 
-def judge(check: Check, gate: Gate, verdict: Verdict) -> Check:
-    """Count one result: the first decides at once, later ones only `rise` or `fall` times in a row."""
-    failures = check.failures + (not verdict.ok)
-    if not check.known:
-        return Check(verdict.ok, verdict.reason, True, 0, failures)
-    if verdict.ok == check.ok:
-        return Check(check.ok, verdict.reason, True, 0, failures)
-    streak = check.streak + 1
-    if streak >= (gate.rise if verdict.ok else gate.fall):
-        return Check(verdict.ok, verdict.reason, True, 0, failures)
-    return replace(check, streak=streak, failures=failures)
+def _process(health: Health, probe: ProcessProbed) -> Health:
+    """Forget what another process answered."""
+    if probe.process is None or probe.process == health.process:
+        return health
+    if health.process is None:
+        return replace(health, process=probe.process)
+    anew = {name: Check(failures=health.checks[name].failures) for name in OF_THE_PROCESS if name in health.checks}
+    checks = {**health.checks, **anew}
+    return replace(health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None)
 
 
 def _producing(probe: PausedProbed, leading_since: Ms | None) -> Verdict:
+    if probe.paused is None:
+        return Verdict(None, probe.error)
     if leading_since is None or probe.asked < leading_since or not probe.paused:
-        return Verdict(True, "")
+        return Verdict(True)
     return Verdict(False, "nodeos is paused though this node leads: somebody paused it, or its votes timed out")
 
 
@@ -226,26 +207,30 @@ def _info(
 ) -> tuple[Health, dict[str, Verdict]]:
     info = probe.info
     if info is None:
-        bad = Verdict(False, probe.error)
-        return replace(health, info=None), dict.fromkeys(("head_age", "chain_id"), bad)
-    moved = health.info is None or info.lib_num != health.info.lib_num
-    advanced = health.info is not None and info.head_num > health.info.head_num
-    lib_at = now if moved else health.lib_at
-    health = replace(health, info=info, info_at=now, info_wall=probe.wall, lib_at=lib_at)
+        silent = {"head_age": Verdict(False, probe.error), "chain_id": Verdict(None, probe.error)}
+        return replace(health, info=None), silent
+    lib_at = health.lib_at if info.lib_num == health.lib else now
     wanted = limits.chain_id
     right = not wanted or info.chain_id == wanted
     verdicts = {
         "head_age": _head_age(info, probe.wall, limits, others),
         "lib_progress": _lib(info, now - lib_at, limits, others),
         "chain_id": Verdict(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
+        "clock_offset": _clock(health, info, probe.wall, limits),
     }
-    if advanced:
-        off = clock_offset(info, probe.wall)
-        fine = abs(off) <= limits.clock_offset
-        verdicts["clock_offset"] = Verdict(fine, "" if fine else f"our clock is {off / 1000:+.1f} s off the chain")
-    elif "clock_offset" in health.checks and not health.checks["clock_offset"].known:
-        verdicts["clock_offset"] = Verdict(True, "the chain stands still, not measured")
-    return health, verdicts
+    return replace(health, info=info, info_at=now, info_wall=probe.wall, lib=info.lib_num, lib_at=lib_at), verdicts
+
+
+def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> Verdict:
+    """Judge by a block that came since the last answer; before there are two answers nothing is known."""
+    if health.info is None:
+        return Verdict(None, "no new block was seen yet")
+    if info.head_num <= health.info.head_num:
+        known = health.checks["clock_offset"].known if "clock_offset" in health.checks else False
+        return Verdict(None if known else True, "not measured: no new block")
+    off = clock_offset(info, wall)
+    fine = abs(off) <= limits.clock_offset
+    return Verdict(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
 
 
 def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
@@ -259,17 +244,17 @@ def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
 def _head_age(info: ChainInfo, wall: Ms, limits: Limits, others: Others) -> Verdict:
     age = wall - info.head_time
     if age <= limits.head_age:
-        return Verdict(True, "")
+        return Verdict(True)
     behind = others.head - info.head_num
-    if behind > 0:
+    if behind > NEAR:
         return Verdict(False, f"head is {age / 1000:.1f} s old, {others.head_node} is {behind} blocks ahead")
     return Verdict(True, f"head is {age / 1000:.1f} s old, and nobody in the group is further: the chain stands still")
 
 
 def _lib(info: ChainInfo, still: Ms, limits: Limits, others: Others) -> Verdict:
     if still <= limits.lib_progress:
-        return Verdict(True, "")
-    if others.lib > info.lib_num:
+        return Verdict(True)
+    if others.lib > info.lib_num + LIB_STEP:
         return Verdict(False, f"LIB stands still for {still / 1000:.0f} s, another member is further")
     return Verdict(True, f"LIB stands still for {still / 1000:.0f} s, for the whole group")
 
@@ -283,16 +268,17 @@ def _peers(probe: PeersProbed, limits: Limits) -> Verdict:
     return Verdict(enough, "" if enough else f"{probe.peers.connected} peers connected, at least {limits.peers} wanted")
 
 
-def _schedule(probe: ScheduleProbed, limits: Limits) -> Verdict:
+def _schedule(health: Health, probe: ScheduleProbed, limits: Limits) -> tuple[Health, Verdict]:
     if probe.schedule is None:
-        return Verdict(False, probe.error)
+        return health, Verdict(None, probe.error)
     ours = next((each for each in probe.schedule.producers if each.name == limits.producer), None)
+    health = replace(health, schedule=probe.schedule, scheduled=ours is not None)
     if ours is None:
-        return Verdict(True, f"producer {limits.producer} is not in the schedule now")
+        return health, Verdict(True, f"producer {limits.producer} is not in the schedule now")
     if limits.producer_key and limits.producer_key not in ours.keys:
         keys = ", ".join(ours.keys)
-        return Verdict(False, f"the schedule has key {keys} for {limits.producer}, not {limits.producer_key}")
-    return Verdict(True, "")
+        return health, Verdict(False, f"the schedule has key {keys} for {limits.producer}, not {limits.producer_key}")
+    return health, Verdict(True)
 
 
 def _disk(probe: DiskProbed, limits: Limits) -> Verdict:
@@ -300,5 +286,5 @@ def _disk(probe: DiskProbed, limits: Limits) -> Verdict:
         return Verdict(False, probe.error)
     percent = 100 * probe.free / probe.total if probe.total else 0.0
     if probe.free >= limits.disk_bytes and percent >= limits.disk_percent:
-        return Verdict(True, "")
+        return Verdict(True)
     return Verdict(False, f"{probe.free / 2**30:.1f} GiB ({percent:.1f} %) free for the data directory")

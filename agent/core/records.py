@@ -65,7 +65,10 @@ class Switchover:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """How one agent is. `head_age_ms` is the age of its head at the time of writing; `drained`: it must not lead."""
+    """How one agent is. `head_age_ms` is the age of its head at the time of writing; `drained`: it must not lead.
+
+    Each of `reasons` is `CHECK: why`, one for each check that does not pass.
+    """
 
     node: str
     instance: str
@@ -81,6 +84,10 @@ class Member:
     version: str
     nodeos: str
     url: str = ""
+
+    def fails(self, check: str) -> bool:
+        """Tell whether a check does not pass."""
+        return any(reason.startswith(f"{check}:") for reason in self.reasons)
 
 
 @dataclass(frozen=True, slots=True)

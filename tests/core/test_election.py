@@ -1,0 +1,166 @@
+"""Election: who goes first, who may go at all, and when a leader should hand over (R11)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core import health
+from agent.core.election import standing
+from agent.core.events import Standing
+from agent.core.health import NEAR, Check, Health
+from agent.core.records import Member
+from tests.core.parts import CHECKS, member
+
+WELL = Health(dict.fromkeys(CHECKS, Check(ok=True, reason="", known=True)))
+SICK = Health({**WELL.checks, "peers": Check(ok=False, reason="0 peers connected", known=True)})
+YOUNG = Health({**WELL.checks, "peers": Check()})
+ME = member("bp-a")
+
+
+def look(*others: Member, me: Member = ME, found: Health = WELL, holder: str | None = None) -> Standing:
+    """Return the standing of bp-a among others."""
+    return standing(me, found, (me, *others), holder)
+
+
+nodes = st.lists(st.from_regex("[a-z]{1,3}", fullmatch=True), min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def groups(draw: st.DrawFn) -> list[Member]:
+    """Return members with any names, priorities and heads, some drained, some unhealthy."""
+    return [
+        member(
+            name,
+            priority=draw(st.sampled_from([1, 100])),
+            head=draw(st.integers(990, 1010)),
+            drained=draw(st.booleans()),
+            healthy=draw(st.booleans()),
+        )
+        for name in draw(nodes)
+    ]
+
+
+# --- the order (R11) ---
+
+
+def test_alone_a_healthy_node_goes_first() -> None:
+    """Alone, a healthy node is fit, of rank 0, and has nobody to hand over to."""
+    assert look() == Standing(fit=True, able=True, rank=0, why="", handover="")
+
+
+@pytest.mark.parametrize(
+    ("other", "rank"),
+    [
+        ({"priority": 99}, 1),
+        ({"priority": 101}, 0),
+        ({"priority": 99, "head": 1}, 1),
+        ({"head": 1000 + NEAR + 1}, 1),
+        ({"head": 1000 + NEAR}, 0),
+        ({"head": 1000 - NEAR - 1}, 0),
+        ({"node": "bp-0"}, 1),
+        ({"node": "bp-0", "head": 1000 - NEAR}, 1),
+        ({"node": "bp-0", "head": 1000 - NEAR - 1}, 0),
+        ({"node": "bp-0", "drained": True}, 0),
+        ({"node": "bp-0", "healthy": False}, 0),
+    ],
+)
+def test_the_order_is_priority_then_head_then_name(other: dict[str, object], rank: int) -> None:
+    """The lower priority goes first, then the head that is clearly further, then the name (R11)."""
+    assert look(replace(member("bp-b"), **other)).rank == rank  # type: ignore[arg-type] # fields of the table above
+
+
+@given(groups())
+def test_everybody_agrees_on_the_order(group: list[Member]) -> None:
+    """All members that may lead, reading the same reports, have ranks 0, 1, 2 …: a race is the exception (R11)."""
+    ready = [each for each in group if each.healthy and not each.drained]
+    ranks = sorted(standing(each, WELL, group, None).rank for each in ready)
+    assert ranks == list(range(len(ready)))
+
+
+@given(groups())
+def test_a_lower_priority_always_goes_first(group: list[Member]) -> None:
+    """No member that may lead goes before one that may lead with a lower priority number (R11)."""
+    ready = [each for each in group if each.healthy and not each.drained]
+    ranks = {each.node: standing(each, WELL, group, None).rank for each in ready}
+    for one in ready:
+        for two in ready:
+            assert one.priority >= two.priority or ranks[one.node] < ranks[two.node]
+
+
+def test_the_last_holder_is_not_waited_for() -> None:
+    """Who held the heartbeat last has failed or been asked to step down: nobody waits for it (R11, R12)."""
+    first = member("bp-0", priority=1)
+    assert look(first).rank == 1
+    assert look(first, holder="bp-0").rank == 0
+    assert look(first, member("bp-1", priority=1), holder="bp-0").rank == 1
+
+
+def test_an_isolated_head_does_not_upset_the_order() -> None:
+    """The head of a member that may not lead is no measure for those who may (R11)."""
+    alone = member("bp-z", head=9000, healthy=False)
+    assert look(member("bp-0", head=1000 + NEAR), alone, me=member("bp-a", head=1000)).rank == 1
+    assert look(member("bp-0", head=1000), alone, me=member("bp-a", head=1000 + NEAR + 1)).rank == 0
+
+
+# --- who may ---
+
+
+def test_an_unhealthy_node_is_not_fit_and_says_why() -> None:
+    """A failing check makes a node unfit; why_not names it."""
+    found = look(member("bp-b"), found=SICK)
+    assert (found.fit, found.able) == (False, True)
+    assert found.why == "peers: 0 peers connected"
+
+
+def test_a_check_that_was_not_made_yet_keeps_a_node_out() -> None:
+    """What was not checked yet is no reason to change leaders, but a reason not to become one."""
+    found = look(member("bp-b"), found=YOUNG)
+    assert (found.fit, found.handover) == (False, "")
+    assert found.why == "peers: not checked yet"
+
+
+def test_a_drained_node_is_not_fit_however_healthy() -> None:
+    """A drained node does not lead by itself; an operator may still insist (it is able)."""
+    assert look(me=replace(ME, drained=True)) == Standing(False, True, 0, "drained", "")
+
+
+# --- handing over ---
+
+
+def test_an_unhealthy_leader_hands_over_to_somebody_who_may_lead() -> None:
+    """With a healthy other, a failing check is a reason to hand over, and is named (R3)."""
+    assert look(member("bp-b"), found=SICK).handover == "peers: 0 peers connected"
+
+
+@pytest.mark.parametrize(
+    "other", [(), (member(healthy=False),), (member(drained=True),), (member("bp-a", instance="other"),)]
+)
+def test_an_unhealthy_leader_stays_while_nobody_is_better(other: tuple[Member, ...]) -> None:
+    """Alone, or among others that may not lead, an unhealthy leader stays."""
+    assert look(*other, found=SICK).handover == ""
+    assert look(*other, me=replace(ME, drained=True)).handover == ""
+
+
+def test_a_healthy_leader_stays_whoever_has_the_better_priority() -> None:
+    """There is no failback: a better priority is no reason to change a leader that is well (P3)."""
+    assert look(member("bp-0", priority=1, head=1100)).handover == ""
+
+
+def test_a_drained_leader_hands_over_once_somebody_may_lead() -> None:
+    """Draining the leader moves the lead when there is somebody to move it to."""
+    assert look(member("bp-b"), me=replace(ME, drained=True)).handover == "drained"
+
+
+@given(groups(), st.sampled_from([WELL, SICK, YOUNG, health.begin(health.Limits({}))]))
+def test_a_handover_has_a_reason_and_somebody_to_take_it(group: list[Member], found: Health) -> None:
+    """Whatever the group is like: a handover names what was seen to be wrong, and somebody else may lead."""
+    result = standing(group[0], found, group, None)
+    others = [each for each in group[1:] if each.healthy and not each.drained]
+    wrong = group[0].drained or bool(found.failing)
+    assert bool(result.handover) == (wrong and bool(others))
+    assert result.fit == (found.ok and not group[0].drained)
+    assert result.rank <= len(others)

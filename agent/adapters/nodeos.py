@@ -39,7 +39,10 @@ class HttpNodeos:
         read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
 
     def resume(self, timeout_s: float) -> None:
-        """Resume production."""
+        """Resume production. NodeosAnswer: it will not act later, but a busy nodeos (429, 503) may have acted before.
+
+        nodeos checks its limits again when it sends an answer, after the call was carried out (http_plugin, Leap 3 on).
+        """
         read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
 
     def paused(self, timeout_s: float) -> bool:

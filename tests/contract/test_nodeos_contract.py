@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters import tiny_http
+from agent.adapters.deadline import NoAnswer, NotSent
+from agent.adapters.endpoint import parse_endpoint
 from agent.adapters.nodeos import HttpNodeos
 from agent.core.chain import ChainInfo, Peers, Producer
 from agent.core.slots import slot_of
@@ -196,6 +199,18 @@ def test_unix_socket(pair: Pair) -> None:
         nodeos.info(LIMIT_S)  # the producer's listener is another one than the chain's
 
 
+def test_tiny_client(nodeos: HttpNodeos, pair: Pair) -> None:
+    """The guard's own client gets the same answers, over TCP and over the Unix socket."""
+    node = pair.nodes[0]
+    for url in (node.http_url, f"unix://{node.socket}"):
+        endpoint = parse_endpoint(url)
+        assert tiny_http.call(endpoint, "/v1/producer/pause", LIMIT_S) == (201, b'{"result":"ok"}')
+        assert tiny_http.call(endpoint, "/v1/producer/paused", LIMIT_S) == (201, b"true")
+        nodeos.resume(LIMIT_S)
+        assert tiny_http.call(endpoint, "/v1/producer/paused", LIMIT_S) == (201, b"false")
+        assert tiny_http.call(endpoint, "/v1/producer/nothing", LIMIT_S)[0] == 404
+
+
 def test_host_header_that_is_not_accepted(pair: Pair) -> None:
     """A name that nodeos does not take for itself is refused, and the remedy is named."""
     with pytest.raises(NodeosAnswer, match="http-validate-host") as caught:
@@ -223,11 +238,16 @@ def test_frozen_then_killed(lonely: Callable[..., Node]) -> None:
     node.launch()
     nodeos = HttpNodeos(node.http_url, producer_url=f"unix://{node.socket}")
     node.freeze()
+    endpoint = parse_endpoint(node.http_url)
     for name, call in CALLS.items():
         _in_time(call, nodeos, NodeosTimeout, name)
+    with pytest.raises(NoAnswer):
+        tiny_http.call(endpoint, "/v1/producer/pause", SHORT_S)
     node.kill()
     for name, call in CALLS.items():
         _in_time(call, nodeos, NodeosUnreachable, name)
+    with pytest.raises(NotSent):
+        tiny_http.call(endpoint, "/v1/producer/pause", SHORT_S)
 
 
 def test_frozen_with_a_full_backlog(lonely: Callable[..., Node]) -> None:

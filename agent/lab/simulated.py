@@ -90,10 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         without=found.without,
         log=True,
     )
-    node.start()
     control = Control(node, found.control) if found.control is not None else None
     if control is not None:
-        control.listener.start()
+        control.listener.start()  # before the node: whoever sees that answer may ask for faults at once
+    node.start()
     over.wait()
     if control is not None:
         control.listener.close()

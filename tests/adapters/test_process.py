@@ -1,0 +1,375 @@
+"""Finding the nodeos process, on real processes: by pid file, by systemd unit, by who listens. None is a proof (R4)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.adapters import process
+from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.process import Held, hold
+from agent.core.chain import ProcessId
+from agent.errors import FenceError
+from tests.support.children import IDLE, NAMED, SHARED, TCP, UNIX, WRAPPER, child, ident, listener, state_of, wait_until
+
+pytestmark = pytest.mark.real
+NOWHERE = "http://127.0.0.1:1"
+Spawn = Callable[..., object]
+
+
+def find(url: str = NOWHERE, **plan: str) -> ProcessId | None:
+    """Find nodeos as the agent does."""
+    return ident(ProcessFence(FencePlan(url, **plan)).find())  # type: ignore[arg-type] # only texts are passed
+
+
+# --- holding ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_held_process_is_known_by_pid_and_start_time() -> None:
+    """A process that is held is the one that was wanted, and no other of the same pid."""
+    with child(IDLE) as found:
+        assert ident(hold(found.id)) == found.id
+        assert hold(ProcessId(found.id.pid, found.id.start_ticks + 1)) is None
+        held = Held(found.id.pid)
+        assert not held.wait_gone(0.0)
+        found.popen.kill()
+        assert held.wait_gone(5.0)
+        held.signal(signal.SIGKILL)  # to one that is gone: nothing
+        held.close()
+        held.close()
+    assert hold(found.id) is None
+
+
+def test_a_zombie_is_gone() -> None:
+    """A zombie runs no code: nobody finds it, so that a parent which does not reap makes no process flicker."""
+    with child(IDLE) as found:
+        os.kill(found.id.pid, signal.SIGKILL)
+        wait_until(lambda: state_of(found.id.pid) == "Z")
+        assert hold(found.id) is None
+        with pytest.raises(ProcessLookupError):
+            Held(found.id.pid)
+
+
+def test_a_process_that_may_not_be_looked_at_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc hides a live process (hidepid) nobody may take it for gone (R4)."""
+
+    def hidden(_pid: int) -> int:
+        raise FileNotFoundError
+
+    with child(IDLE) as found:
+        monkeypatch.setattr(process, "start_ticks", hidden)
+        with pytest.raises(FenceError, match="hidepid"):
+            hold(found.id)
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), OSError(38, "Function not implemented")])
+def test_a_handle_that_can_not_be_had_is_a_fence_error(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """No descriptor left, or a kernel without pidfd, is told as what it is, and not as a process that is gone."""
+
+    def refuse(_pid: int, _flags: int = 0) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with pytest.raises(FenceError, match=str(error.strerror)):
+        hold(ProcessId(1, 1))
+
+
+# --- by pid file -----------------------------------------------------------------------------------------------------
+
+
+def test_a_pid_file_names_the_process(tmp_path: Path) -> None:
+    """A pid file is taken at its word when nothing speaks against it."""
+    file = tmp_path / "nodeos.pid"
+    with child(IDLE) as found:
+        file.write_text(f"{found.id.pid}\n")
+        assert find(pid_file=str(file)) == found.id
+        found.popen.kill()
+        found.popen.wait()
+        assert find(pid_file=str(file)) is None
+
+
+def test_no_pid_file_is_no_process(tmp_path: Path) -> None:
+    """A pid file that is not there means that nodeos does not run, if nobody listens at its address either."""
+    assert find(pid_file=str(tmp_path / "none")) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", b"-1", b"0", b"12 34", "²".encode(), b"\xff\xfe", b"9" * 30])
+def test_a_pid_file_that_names_no_pid_is_an_error(tmp_path: Path, content: bytes) -> None:
+    """Whatever stands in the file, it is an answer or a FenceError that names the setting."""
+    file = tmp_path / "nodeos.pid"
+    file.write_bytes(content)
+    with pytest.raises(FenceError, match=r"fence\.pid_file"):
+        find(pid_file=str(file))
+
+
+def test_a_stale_pid_file_takes_nobody(tmp_path: Path) -> None:
+    """A pid that was used again after the file was written is somebody else's: that process is left alone."""
+    file = tmp_path / "nodeos.pid"
+    with child(IDLE) as found:
+        file.write_text(str(found.id.pid))
+        os.utime(file, (time.time() - 60, time.time() - 60))
+        assert find(pid_file=str(file)) is None
+        assert ProcessFence(FencePlan(NOWHERE, pid_file=str(file))).stop(0.0, 1.0) == "was gone already"
+        assert found.alive
+
+
+def test_a_pid_file_that_only_looks_stale_is_believed(tmp_path: Path) -> None:
+    """A clock that was set after nodeos started makes its pid file look old; who listens there is nodeos yet."""
+    file = tmp_path / "nodeos.pid"
+    with listener() as found:
+        file.write_text(str(found.id.pid))
+        os.utime(file, (time.time() - 3600, time.time() - 3600))
+        assert find(f"http://127.0.0.1:{found.said}", pid_file=str(file)) == found.id
+
+
+def test_a_pid_file_of_nobody_does_not_hide_a_listener(tmp_path: Path) -> None:
+    """Without a process by the pid file, yet with a listener at nodeos's address, nobody may say that it is gone."""
+    with listener() as found, pytest.raises(FenceError, match=f"pid {found.id.pid} listens"):
+        find(f"http://127.0.0.1:{found.said}", pid_file=str(tmp_path / "none"))
+
+
+def test_a_pid_file_of_another_process_is_refused(tmp_path: Path) -> None:
+    """A pid file that names one process while another answers as nodeos: ending the wrong one would prove nothing."""
+    file = tmp_path / "nodeos.pid"
+    with listener() as found, child(IDLE) as other:
+        file.write_text(str(other.id.pid))
+        with pytest.raises(FenceError, match=f"pid {found.id.pid} listens"):
+            find(f"http://127.0.0.1:{found.said}", pid_file=str(file))
+
+
+def test_behind_a_wrapper_nodeos_itself_is_found(tmp_path: Path) -> None:
+    """A pid file of a start script: who listens is its child, and only that child's end is a proof."""
+    file = tmp_path / "nodeos.pid"
+    code = f"import socket, sys\n{TCP}"
+    with child(WRAPPER, code, "127.0.0.1", "0", "") as wrapper:
+        file.write_text(str(wrapper.id.pid))
+        found = find(f"http://127.0.0.1:{wrapper.said}", pid_file=str(file))
+        assert found is not None
+        assert found.pid != wrapper.id.pid
+        assert ProcessFence(FencePlan(NOWHERE), found).stop(0.0, 2.0) == "ended by SIGKILL"
+
+
+def test_a_wrapper_whose_child_is_silent_is_refused(tmp_path: Path) -> None:
+    """While nobody listens yet a wrapper can not be told from nodeos but by its children: refuse to take it."""
+    file = tmp_path / "nodeos.pid"
+    with child(WRAPPER, f"import sys; {IDLE}") as wrapper:
+        file.write_text(str(wrapper.id.pid))
+        with pytest.raises(FenceError, match="exec"):
+            find(pid_file=str(file))
+
+
+# --- by listener -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listens", "host"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "127.0.0.1"),
+        ("::ffff:127.0.0.1", "127.0.0.1"),
+        ("::1", "[::1]"),
+        ("::", "[::1]"),
+        ("127.0.0.1", "localhost"),
+        ("0.0.0.0", "localhost"),
+    ],
+)
+def test_who_listens_on_tcp_is_found(listens: str, host: str) -> None:
+    """A listener is found at its address and at any, in both families, without asking what it is."""
+    with listener(listens) as found:
+        assert find(f"http://{host}:{found.said}") == found.id
+    assert find(f"http://{host}:{found.said}") is None
+
+
+@pytest.mark.parametrize(("listens", "host"), [("::1", "127.0.0.1"), ("0.0.0.0", "[::1]"), ("127.0.0.2", "127.0.0.1")])
+def test_who_listens_elsewhere_is_not_taken(listens: str, host: str) -> None:
+    """Another address of this host, with the same port, is another program."""
+    with listener(listens) as found:
+        assert find(f"http://{host}:{found.said}") is None
+
+
+def test_the_nearest_listener_wins() -> None:
+    """Beside a listener at the very address, one at any address of the other family is another program."""
+    with listener("127.0.0.1") as nodeos, listener("::", nodeos.said, "only"):
+        assert find(f"http://127.0.0.1:{nodeos.said}") == nodeos.id
+
+
+def test_two_listeners_are_not_guessed_between() -> None:
+    """Two programs at one address (SO_REUSEPORT): the agent says so instead of ending one of them."""
+    with (
+        child(SHARED, "0") as first,
+        child(SHARED, first.said),
+        pytest.raises(FenceError, match="several processes"),
+    ):
+        find(f"http://127.0.0.1:{first.said}")
+
+
+def test_a_connection_is_no_listener() -> None:
+    """Whoever is only connected with the port does not listen."""
+    with listener() as found, socket.create_connection(("127.0.0.1", int(found.said))):
+        found.popen.kill()
+        found.popen.wait()
+        assert find(f"http://127.0.0.1:{found.said}") is None
+
+
+@pytest.mark.parametrize("way", ["direct", "symlink"])
+def test_who_listens_on_a_unix_socket_is_found(tmp_path: Path, way: str) -> None:
+    """A Unix socket is found by its path, also when our path leads there by a link (/var/run and /run)."""
+    (tmp_path / "symlink").symlink_to(tmp_path)
+    path = tmp_path / "s"
+    url = f"unix://{tmp_path}/s" if way == "direct" else f"unix://{tmp_path}/symlink/s"
+    with child(UNIX, str(path)) as found:
+        assert find(url) == found.id
+    assert find(url) is None  # the file stays behind, and refuses
+    path.unlink()
+    assert find(url) is None
+
+
+def test_a_frozen_listener_is_found(tmp_path: Path) -> None:
+    """A nodeos that is frozen, its queue of connections full, is there."""
+    path = tmp_path / "s"
+    with child(UNIX, str(path)) as found, ExitStack() as clients:
+        for _ in range(4):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect_ex(str(path))
+        os.kill(found.id.pid, signal.SIGSTOP)
+        assert find(f"unix://{path}") == found.id
+        os.kill(found.id.pid, signal.SIGCONT)
+
+
+@pytest.fixture
+def ownerless() -> Iterator[int]:
+    """Listen on a port with a socket that no process has open: it is on its way between two."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        left, right = socket.socketpair()
+        socket.send_fds(left, [b"x"], [server.fileno()])
+    yield port
+    left.close()
+    right.close()
+
+
+def test_a_listener_without_a_process_is_not_gone(ownerless: int) -> None:
+    """Somebody listens whose process can not be seen, as in another container: that is no proof of anything (R4)."""
+    with pytest.raises(FenceError, match="can not be seen"):
+        find(f"http://127.0.0.1:{ownerless}")
+
+
+def test_a_url_of_another_host_is_not_gone() -> None:
+    """Nobody listens here at an address that is not ours: that says nothing about nodeos."""
+    with pytest.raises(FenceError, match="no address of this host"):
+        find("http://192.0.2.1:8888")
+
+
+def test_a_name_that_can_not_be_resolved_is_an_error() -> None:
+    """A host name without an address is told, within the deadline."""
+    begin = time.monotonic()
+    with pytest.raises(FenceError, match=r"nodeos\.url"):
+        find("http://no-such-host.invalid:8888")
+    assert time.monotonic() - begin < 3.0
+
+
+def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path) -> None:
+    """Whoever answers on a shared Unix socket lives, even if this network namespace knows nothing of the listener."""
+    code = (
+        "import sys; from agent.adapters.fence import *\n"
+        "try: print(ProcessFence(FencePlan(sys.argv[1])).find())\nexcept Exception as e: print(type(e).__name__, e)"
+    )
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code, f"unix://{tmp_path}/s"]
+    with child(UNIX, str(tmp_path / "s")):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    if done.returncode:
+        pytest.skip(f"no namespaces here: {done.stderr.strip()}")
+    assert done.stdout.startswith("FenceError"), done.stdout
+    assert "answers" in done.stdout
+
+
+def test_a_proxy_is_not_nodeos(tmp_path: Path) -> None:
+    """Who forwards to nodeos is not nodeos: to end it proves nothing. By its pid file nodeos is found behind it."""
+    file = tmp_path / "nodeos.pid"
+    with child(NAMED, "127.0.0.1", "0", "", "nginx") as proxy, child(IDLE) as nodeos:
+        url = f"http://127.0.0.1:{proxy.said}"
+        with pytest.raises(FenceError, match="nginx"):
+            find(url)
+        file.write_text(str(nodeos.id.pid))
+        assert find(url, pid_file=str(file)) == nodeos.id
+        file.unlink()
+        assert find(url, pid_file=str(file)) is None
+
+
+# --- by systemd unit -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Put a systemctl of our own first on PATH."""
+
+    def install(script: str) -> None:
+        file = tmp_path / "bin" / "systemctl"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{file.parent}:{os.environ['PATH']}")
+
+    return install
+
+
+def shows(pid: int, load: str = "loaded", active: str = "active") -> str:
+    """Return a script that shows a unit; only the right question is answered."""
+    return f"""[ "$1 $3 $4" = "show -- nodeos.service" ] || exit 9
+echo MainPID={pid}
+echo LoadState={load}
+echo ActiveState={active}"""
+
+
+def test_the_main_process_of_a_unit_is_found(systemctl: Callable[[str], None]) -> None:
+    """A unit is asked for its main process."""
+    with child(IDLE) as found:
+        systemctl(shows(found.id.pid))
+        assert find(unit="nodeos.service") == found.id
+        found.popen.kill()
+        found.popen.wait()
+        assert find(unit="nodeos.service") is None
+
+
+@pytest.mark.parametrize("active", ["inactive", "failed", "activating"])
+def test_a_unit_without_a_process_has_none(systemctl: Callable[[str], None], active: str) -> None:
+    """A unit that is down, or waits to be started again, has no process."""
+    systemctl(shows(0, active=active))
+    assert find(unit="nodeos.service") is None
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        (shows(0, load="not-found", active="inactive"), "no such unit"),
+        (shows(0, active="active"), "no main process"),
+        ("exit 1", "did not tell"),
+        ("echo nonsense", "did not tell"),
+        ("exec sleep 60", "did not tell"),
+    ],
+)
+def test_a_unit_that_can_not_be_told_is_an_error(systemctl: Callable[[str], None], script: str, says: str) -> None:
+    """A unit that is not there, one whose process systemd does not know, a systemctl that fails or hangs: no answer."""
+    systemctl(script)
+    begin = time.monotonic()
+    with pytest.raises(FenceError, match=says):
+        find(unit="nodeos.service")
+    assert time.monotonic() - begin < 3.0
+
+
+def test_without_systemctl_a_unit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without systemd can not have a unit."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FenceError, match="systemctl"):
+        find(unit="nodeos.service")

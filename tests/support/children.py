@@ -1,0 +1,105 @@
+"""Real child processes that stand where nodeos would: they listen, ignore signals, have children of their own.
+
+Each ends with the test, and when the test process dies: they read a pipe whose other end we hold.
+"""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.adapters.process import Held, start_ticks
+from agent.core.chain import ProcessId
+
+LIMIT_S = 10.0
+IDLE = "print('ready', flush=True); sys.stdin.read()"
+STUBBORN = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"
+TCP = """
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+listener = socket.socket(family)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+if family == socket.AF_INET6:
+    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, sys.argv[3] == "only")
+listener.bind((sys.argv[1], int(sys.argv[2])))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+SHARED = """
+listener = socket.socket()
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+listener.bind(("127.0.0.1", int(sys.argv[1])))
+listener.listen()
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+UNIX = "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(1);" + IDLE
+WRAPPER = """
+inner = subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1], *sys.argv[2:]])
+sys.exit(inner.wait())
+"""
+NAMED = "open('/proc/self/comm', 'w').write(sys.argv.pop());" + TCP
+
+
+class Child:
+    """A running child; `said` is the first line that it wrote."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], said: str) -> None:
+        self.popen = popen
+        self.said = said
+        self.id = ProcessId(popen.pid, start_ticks(popen.pid))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.popen.poll() is None
+
+
+@contextmanager
+def child(code: str, *arguments: str) -> Iterator[Child]:
+    """Run Python code, from its first line of output to the end of the block."""
+    whole = f"import os, signal, socket, subprocess, sys, time\n{code}"
+    command = [sys.executable, "-I", "-S", "-c", whole, *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
+        try:
+            assert popen.stdout is not None
+            assert select.select([popen.stdout], [], [], LIMIT_S)[0], "the child says nothing"
+            yield Child(popen, popen.stdout.readline().decode().strip())
+        finally:
+            popen.kill()
+
+
+@contextmanager
+def listener(host: str = "127.0.0.1", port: int | str = 0, only: str = "") -> Iterator[Child]:
+    """Run a child that listens on TCP; it says its port. `only`: IPv6 without IPv4."""
+    with child(TCP, host, str(port), only) as found:
+        yield found
+
+
+def ident(held: Held | None) -> ProcessId | None:
+    """Return who is held, and let go."""
+    if held is None:
+        return None
+    held.close()
+    return held.id
+
+
+def state_of(pid: int) -> str:
+    """Return the state letter of a process, nothing when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+    """Wait for a condition."""
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {limit_s:g} s"
+        time.sleep(0.005)

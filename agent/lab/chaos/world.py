@@ -1,0 +1,187 @@
+"""The group under chaos: three etcd, hosts of agent, guard and nodeos, an observer; every link through a proxy."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from agent.lab.agents import Agent
+from agent.lab.chain import NAMES, PAUSED, START
+from agent.lab.chaos.history import Change, Note, Span
+from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime, signal_guards
+from agent.lab.errors import LabError
+from agent.lab.group import ROOT
+from agent.lab.lab import GROUP
+from agent.lab.nodeos import Node
+from agent.lab.ports import Ports
+from agent.lab.process import Process
+from agent.lab.proxy import Proxies, Proxy
+from agent.lab.wait import until
+
+T = TypeVar("T")
+SETTLE = 40.0
+LAUNCH = 20.0
+
+
+@dataclass
+class Host:
+    """An agent with its guard, and a nodeos, reached through proxies only."""
+
+    name: str
+    node: Node
+    agent: Agent
+    etcd_links: list[Proxy]
+    clock: FakeClock | None
+    launching: threading.Lock = field(default_factory=threading.Lock)
+
+    def signal_guards(self, number: signal.Signals) -> int:
+        """Send a signal to the agent's guard; return to how many, there may be an old one."""
+        return signal_guards(self.agent.runtime_dir, number)
+
+
+class World:
+    """Starts all parts; `close` ends them. What it notes (changes, notes, spans) is for the history."""
+
+    def __init__(self, root: Path, hosts: int = 2) -> None:
+        self.root = root
+        self.changes: list[Change] = []
+        self.notes: list[Note] = []
+        self.ungoverned: list[Span] = []
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._closing = ExitStack()
+        try:
+            ports = Ports()
+            self._closing.callback(ports.close)
+            self.etcd = CutEtcd(root / "etcd", ports, self._closing)
+            self._closing.callback(self.etcd.close)
+            self.etcd.start()
+            self.chain = CutChain(root / "chain", ports, hosts, cuttable=True)
+            self._closing.callback(self.chain.close)
+            self.chain.start()
+            library = find_faketime()
+            self.hosts = {name: self._host(name, ports, library) for name in NAMES[:hosts]}
+        except BaseException:
+            self._closing.close()
+            raise
+
+    def _host(self, name: str, ports: Ports, library: Path | None) -> Host:
+        links = [Proxy(ports.take(), int(member.endpoint.rpartition(":")[2])) for member in self.etcd.members]
+        self._closing.callback(Proxies(links).close)
+        node = self.chain.nodes[name]
+        clock = FakeClock(library, self.root / f"agent-{name}" / "faketime") if library else None
+        if clock is not None and not clock.works():
+            clock = None
+        settings = {
+            "group": GROUP,
+            "node": name,
+            "producer": self.chain.producer,
+            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "etcd": {"endpoints": [f"http://127.0.0.1:{link.port}" for link in links]},
+            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
+            "log": {"level": "info", "format": "json"},
+        }
+        agent = Agent(settings, self.root / f"agent-{name}", ports.take(), clock.env if clock else None)
+        host = Host(name, node, agent, links, clock)
+        self._closing.callback(host.signal_guards, signal.SIGKILL)
+        self._closing.callback(agent.close)
+        return host
+
+    def start(self) -> None:
+        """Start the agents, and return when one leads, the others stand by, and blocks come."""
+        for host in self.hosts.values():
+            host.agent.start()
+        until(self.settled, SETTLE, "a settled group")
+        self.chain.observer.wait_blocks(2)
+
+    def settled(self) -> bool:
+        """Whether one leads and the others are standbys."""
+        phases = sorted(host.agent.phase for host in self.hosts.values())
+        return phases == ["leading", *["standby"] * (len(phases) - 1)]
+
+    def close(self) -> None:
+        """End everything."""
+        self._closing.close()
+
+    # --- what is meant to be down, and what the lab notes ---
+
+    @contextmanager
+    def held(self, *processes: Process) -> Iterator[None]:
+        """Keep the caretaker from starting these again."""
+        names = [process.name for process in processes]
+        with self._lock:
+            self._held.update(names)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.subtract(names)
+
+    def is_held(self, process: Process) -> bool:
+        """Whether a fault keeps this process down."""
+        with self._lock:
+            return self._held[process.name] > 0
+
+    def note(self, who: str, text: str) -> None:
+        """Note a line for the story."""
+        self.notes.append(Note(time.time(), who, text))
+
+    def gone(self, host: Host, why: str) -> None:
+        """Note that an agent is gone: its own log can not tell."""
+        self.changes.append(Change(host.name, time.time(), "gone", "", 0, why))
+
+    # --- acts that several faults and the caretaker share ---
+
+    def launch(self, host: Host, *, paused: bool = True) -> None:
+        """Start a nodeos that does not run. Without `paused` it is not governed until it was seen to be paused.
+
+        It is told that a standing chain may go on (START): on a chain of one producer nobody else would revive it.
+        """
+        with host.launching:
+            node = host.node
+            if node.running:
+                return
+            replay = ["--replay-blockchain"] if node.exit_code != 0 else []
+            pause = [PAUSED] if paused else []
+            self.note(host.name, f"nodeos starts {'paused' if paused else 'UNPAUSED'}{', with a replay' * len(replay)}")
+            node.launch(START, *pause, *replay, limit=LAUNCH)
+
+    def rebuild(self, node: Node, host: Host | None) -> None:
+        """Throw a node's chain away and let it copy its peers': what an operator does after a fork."""
+        self.note(node.name, "nodeos is on a fork of its own: it copies the chain anew")
+        lock = host.launching if host is not None else threading.Lock()
+        with lock:
+            node.stop(grace=3.0)
+            shutil.rmtree(node.data_dir, ignore_errors=True)
+            node.launch(*([START, PAUSED] if host is not None else []), limit=LAUNCH)
+
+    def etcdctl(self, *arguments: str) -> str:
+        """Run the real etcdctl; `@` at the start of an argument stands for the group's prefix."""
+        return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+
+    def insist(self, what: str, act: Callable[[], T], limit: float = 30.0) -> T:
+        """Do what has to be undone, again and again until it works."""
+        result: list[T] = []
+
+        def once() -> bool:
+            result[:] = [act()]
+            return True
+
+        until(once, limit, what, retry_on=(LabError,), interval=0.3)
+        return result[0]
+
+    def signed_after(self, wall: float) -> float | None:
+        """Return when the first block after a moment was signed, by anybody."""
+        return next((each.wall for each in self.chain.signed() if each.wall > wall), None)
+
+    def leaders(self) -> Sequence[Host]:
+        """Return the hosts whose agents say that they lead."""
+        return [host for host in self.hosts.values() if host.agent.running and host.agent.leads]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
+import threading
 from pathlib import Path
 
 from agent.errors import RefusedError
@@ -13,17 +15,23 @@ log = logging.getLogger(__name__)
 
 
 class LockedFile:
-    """A small file that is replaced as a whole. `lock` first: two agents may not share it."""
+    """A small file that is replaced as a whole. `lock` first: two agents may not share it.
+
+    Of two threads that save or remove, the one that began last wins, even if the other hung meanwhile.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
+        self._turn = threading.Lock()
+        self._version = 0
 
     def lock(self) -> None:
         """Take the lock until the process ends. RefusedError when another agent has it, or it can not be made."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(self.path.with_suffix(".lock"), flags, 0o600)
         except OSError as error:
             raise RefusedError(
                 f"the run-time directory {self.path.parent} can not be used: {error.strerror}; "
@@ -49,13 +57,24 @@ class LockedFile:
             return None
 
     def save(self, content: bytes) -> None:
-        """Replace the content atomically. OSError when that fails."""
+        """Replace the content atomically. OSError when that fails, or when a later save or remove came before."""
+        version = self._begin()
         new = self.path.with_suffix(".new")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        new.unlink(missing_ok=True)  # of a crash, or of a writer that hangs: never written into by two
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        new.replace(self.path)
+        with self._turn:
+            if version != self._version:
+                raise OSError(errno.ESTALE, "a later content was written meanwhile")
+            new.replace(self.path)
 
     def remove(self) -> None:
         """Remove the file; one that is not there is fine."""
+        self._begin()
         self.path.unlink(missing_ok=True)
+
+    def _begin(self) -> int:
+        with self._turn:
+            self._version += 1
+            return self._version

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.core.slots import missed, slot_of
+from agent.lab.errors import LabError
 from agent.lab.nodeos import Node
 
 PRODUCED = re.compile(
@@ -25,7 +26,7 @@ PRODUCED = re.compile(
 
 @dataclass(frozen=True)
 class Signature:
-    """A node signed a block. `wall` in seconds since 1970, `id` the first half of the block id."""
+    """A node signed a block. `wall` in seconds since 1970, `id` the part of the block id that nodeos logs."""
 
     node: str
     producer: str
@@ -50,17 +51,22 @@ def _ms(text: str) -> int:
 
 
 def read_log(node: str, log: Path) -> list[Signature]:
-    """Return what `node` signed according to its log, in order."""
+    """Return what `node` signed according to its log, in order.
+
+    LabError when a line about a block is not understood: evidence that can not be read is not evidence of nothing.
+    """
     found = []
     for path in (log.with_name(log.name + ".1"), log):
         if not path.exists():
             continue
         with path.open(errors="replace") as file:
             for line in file:
-                if "Produced block" in line and (match := PRODUCED.match(line)):
-                    slot = slot_of(_ms(match["slot"]))
-                    wall = _ms(match["wall"]) / 1000
-                    found.append(Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall))
+                if "Produced block" not in line or not line.endswith("\n"):  # the last line may be half written
+                    continue
+                if (match := PRODUCED.match(line)) is None:
+                    raise LabError(f"{path} tells of a block in a form that is not known: {line.strip()}")
+                slot, wall = slot_of(_ms(match["slot"])), _ms(match["wall"]) / 1000
+                found.append(Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall))
     return found
 
 

@@ -13,7 +13,7 @@ from agent.lab.chain import Chain
 from agent.lab.etcd import EtcdCluster, EtcdOptions
 from agent.lab.nodeos import Node
 from agent.lab.ports import Ports
-from agent.lab.proxy import Proxy
+from agent.lab.proxy import Proxies
 
 GROUP = "lab"
 
@@ -29,7 +29,7 @@ class Lab:
         self.ports = Ports()
         self._closing.callback(self.ports.close)
         self.agents: dict[str, Agent] = {}
-        self.etcd_links: dict[str, list[Proxy]] = {}
+        self.etcd_links: dict[str, Proxies] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -71,24 +71,23 @@ class Lab:
     def agent(
         self, node: Node, etcd: EtcdCluster, producer: str | None = None, *, cuttable: bool = False, **settings: Any
     ) -> Agent:
-        """Make the agent beside `node` (not started). `settings` are further tables of its configuration."""
+        """Make the agent beside `node` (not started). `settings` are further tables of its configuration.
+
+        With `cuttable` it reaches etcd by ways of its own, which `cut_from_etcd` cuts and `etcd_links` has.
+        """
         urls = etcd.urls
         if cuttable:
-            links = [Proxy(self.ports.take(), int(member.endpoint.rpartition(":")[2])) for member in etcd.members]
-            for link in links:
-                self._closing.callback(link.close)
-            self.etcd_links[node.name] = links
-            urls = [f"http://127.0.0.1:{link.port}" for link in links]
-        whole = {
+            urls, self.etcd_links[node.name] = etcd.ways()
+        whole: dict[str, Any] = {
             "group": GROUP,
             "node": node.name,
             "producer": producer or node.spec.producers[0],
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
-            "etcd": {"endpoints": urls},
+            "etcd": {"endpoints": urls, **_credentials(etcd)},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
         }
         for key, value in settings.items():
-            whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value  # type: ignore[dict-item] # JSON
+            whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value
         agent = Agent(whole, self.root / f"agent-{node.name}", self.ports.take())
         self.agents[node.name] = agent
         self._closing.callback(agent.close)
@@ -96,10 +95,19 @@ class Lab:
 
     def cut_from_etcd(self, name: str) -> None:
         """Cut one host's agent off from every etcd member; nobody is told."""
-        for link in self.etcd_links[name]:
-            link.cut()
+        self.etcd_links[name].cut()
 
     def heal_etcd(self, name: str) -> None:
         """End that."""
-        for link in self.etcd_links[name]:
-            link.heal()
+        self.etcd_links[name].heal()
+
+
+def _credentials(etcd: EtcdCluster) -> dict[str, str]:
+    """Return what an agent needs to be let in by `etcd`: nothing, unless it asks for certificates or a password."""
+    found: dict[str, str] = {}
+    if etcd.certificates is not None:
+        files = etcd.certificates
+        found |= {"ca_file": str(files.ca), "cert_file": str(files.client), "key_file": str(files.client_key)}
+    if etcd.user is not None and etcd.password is not None:
+        found |= {"user": etcd.user, "password": etcd.password}
+    return found

@@ -6,7 +6,9 @@ Python program that then becomes the child by exec: `preexec_fn` would run Pytho
 not safe beside threads (grpc's least of all).
 """
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -28,6 +30,8 @@ signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 os.execv(sys.argv[2], sys.argv[2:])
 """
 KEEP_LOG = 8 << 20  # bytes: a log above this is set aside (one generation) at the next start
+MOST_LOG = 64 << 20  # bytes: a child whose log is larger is killed, for the disk is everybody's
+LOOK_AT_LOG = 2.0  # seconds between two looks at its size
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 
@@ -57,18 +61,17 @@ class Process:
             if not self._ended.is_set():
                 raise LabError(f"{self.name} runs already as pid {self.pid}: stop it first")
             self._set_log_aside()
-            arguments = [sys.executable, "-I", "-S", "-c", BECOME, str(os.getpid()), *self.command, *more]
-            self._popen = _spawner.submit(self._spawn, arguments).result()
+            command = [sys.executable, "-I", "-S", "-c", BECOME, str(os.getpid()), *self.command, *more]
+            self._popen = _spawner.submit(self._spawn, command).result()
             self._pidfd = os.pidfd_open(self._popen.pid)
             self._ended = threading.Event()
-        threading.Thread(
-            target=self._reap, args=(self._popen, self._ended), name=f"reap-{self.name}", daemon=True
-        ).start()
+            child = (self._popen, self._pidfd, self._ended)
+        threading.Thread(target=self._reap, args=child, name=f"reap-{self.name}", daemon=True).start()
 
-    def _spawn(self, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:  # appending: the log may be read, or emptied, while it grows
             return subprocess.Popen(
-                arguments,
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -82,8 +85,16 @@ class Process:
         if self.log.exists() and self.log.stat().st_size > KEEP_LOG:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
 
-    def _reap(self, popen: subprocess.Popen[bytes], ended: threading.Event) -> None:
+    def _reap(self, popen: subprocess.Popen[bytes], pidfd: int, ended: threading.Event) -> None:
         """Wait for the child, whoever ends it, so that no zombie stays behind for others to puzzle over."""
+        end = select.poll()
+        end.register(pidfd, select.POLLIN)
+        while not end.poll(LOOK_AT_LOG * 1000):
+            with contextlib.suppress(OSError):  # no log any more, or a full disk: the kill is what counts
+                if self.log.stat().st_size > MOST_LOG:
+                    self.signal(signal.SIGKILL)
+                    with self.log.open("a") as log:
+                        log.write(f"\nthe lab has killed {self.name}: its log has more than {MOST_LOG} bytes\n")
         popen.wait()
         with self._lock:
             os.close(self._pidfd)

@@ -136,6 +136,17 @@ def test_log_is_kept_and_shown(tmp_path: Path) -> None:
         assert process.log_tail() == "once more\nonce more"
 
 
+def test_child_that_floods_its_log_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child whose log grows beyond the limit is killed, and its log says so."""
+    monkeypatch.setattr("agent.lab.process.MOST_LOG", 1000)
+    monkeypatch.setattr("agent.lab.process.LOOK_AT_LOG", 0.05)
+    code = "import time\nwhile True: print('x' * 99, flush=True); time.sleep(0.01)"
+    with closing(Process("talker", [sys.executable, "-c", code], tmp_path / "log")) as process:
+        process.start()
+        assert process.wait(5) == -signal.SIGKILL
+        assert process.log_tail(1) == "the lab has killed talker: its log has more than 1000 bytes"
+
+
 def test_ports_are_given_once() -> None:
     """Two owners of ports never hold the same one, although nothing listens on them yet."""
     with closing(Ports()) as one, closing(Ports()) as two:

@@ -19,6 +19,7 @@ from agent.lab.ports import Ports
 from agent.lab.simulated import SimulatedChain, SimulatedNodeos
 from agent.lab.simulated_chain import time_of
 from agent.lab.simulated_node import SimulatedNode
+from agent.lab.simulated_producer import wall_ms
 from agent.lab.wait import until
 
 FLIGHT_S = 0.5  # how long the block in flight may take after a pause (R4)
@@ -157,6 +158,7 @@ def test_frozen_child_signs_its_open_block_when_it_thaws(bench: Bench) -> None:
     frozen, other = bench.child("a"), bench.here("b")
     frozen.launch("--enable-stale-production")
     bench.wait_blocks(1)
+    until(lambda: 150 < wall_ms() % 500 < 300, 3.0, "the middle of a slot, where a block is open", interval=0.005)
     frozen.freeze()
     count = len(bench.chain.signatures())
     other.resume()

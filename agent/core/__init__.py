@@ -4,13 +4,20 @@ No module in here does I/O, reads a clock, starts a thread or logs. Time is an a
 milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds the millisecond back.
 
     store       keys, values and transactions, as data
+    chain       what nodeos and its host report, as data
+    fields      single JSON fields, strict and bounded
+    keys        the names of a group's keys
     records     the JSON that stands in etcd and in the run-time file, read strictly
     slots       slots, rounds and schedules
     timing      E, R, P, B, K, G, and the inequality between them
     leadership  the protocol, rules R1 to R12: who may produce, and when it must have stopped
     transitions its phases as a table, each row with the reason that people read
-    health      checks with thresholds, rise and fall
+    judging     how one check makes up its mind: rise and fall
+    health      the checks, with thresholds
     election    who goes first
+    history     what a change of leader goes down with
     alerting    what is worth telling somebody
+    whole       what one agent knows and is
+    telling     what that means for people
     node        all of them composed: one step of one agent
 """

@@ -6,85 +6,30 @@ is `leadership`; this module hands on what health and the other members mean for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from agent.core import alerting, election, events, health, leadership
-from agent.core.actions import Action, Announce, Warn
+from agent.core import election, events, health, history, leadership
+from agent.core.actions import Announce
 from agent.core.chain import ChainInfo
-from agent.core.notice import Notice
-from agent.core.records import GroupView, Member
-from agent.core.slots import missed
+from agent.core.records import Member
 from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
+from agent.core.telling import facts as facts
+from agent.core.telling import tell
+from agent.core.whole import EtcdSeen as EtcdSeen
+from agent.core.whole import Node as Node
+from agent.core.whole import NodeAction as NodeAction
+from agent.core.whole import NodeEvent as NodeEvent
+from agent.core.whole import Profile as Profile
+from agent.core.whole import Publish as Publish
+from agent.core.whole import RecordChange as RecordChange
+from agent.core.whole import Tell as Tell
+from agent.core.whole import member_of as member_of
 
 PUBLISH_EVERY: Ms = 2000
 """How often a member reports how it is when nothing changes."""
 WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdSeen:
-    """etcd did not answer, or did to something else than a read of the group: `error` says why not."""
-
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Publish:
-    """Write how this member is, on its session lease."""
-
-    member: Member
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    """Send a notice to the alert channels."""
-
-    notice: Notice
-
-
-@dataclass(frozen=True, slots=True)
-class RecordChange:
-    """Write `history/<epoch>`: who leads since then, and why. Fields that are not known yet are left out."""
-
-    epoch: int
-    fields: Mapping[str, str | int]
-
-
-NodeEvent = events.Event | health.Probe | EtcdSeen
-NodeAction = Action | Publish | Tell | RecordChange
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """What does not change about this agent, beside the setup of its leadership."""
-
-    group: str
-    limits: health.Limits
-    priority: int = 100
-    drained: bool = False
-    version: str = ""
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """The state of one agent. `proof`: a new tenure's epoch and the head it began at, until its first block is seen."""
-
-    profile: Profile
-    leadership: State
-    health: health.Health
-    view: GroupView | None = None
-    published: Member | None = None
-    published_at: Ms = 0
-    alerts: alerting.Open = field(default_factory=alerting.Open)
-    etcd_down_since: Ms | None = None
-    leading_since: Ms | None = None
-    proof: tuple[int, ChainInfo] | None = None
-    history: Mapping[str, str | int] = field(default_factory=dict)
-    wake: Ms = 0
 
 
 def begin(profile: Profile, setup_state: State) -> Node:
@@ -102,12 +47,13 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _probe(node, event, now, actions)
     else:
         if isinstance(event, events.StoreSeen):
-            node = replace(node, view=event.view, etcd_down_since=None)
+            since = node.store_since if node.store_since is not None else now
+            node = replace(node, view=event.view, view_at=now, store_since=since, etcd_down_since=None)
         node = _lead(node, event, now, actions)
-    standing = election.standing(member_of(node), node.health, _members(node), node.leadership.seen.last_holder)
+    standing = election.standing(member_of(node), node.health, node.members, node.leadership.seen.last_holder)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
-    node = _tell(node, now, actions)
+    node = tell(node, now, actions)
     node = _publish(node, now, actions)
     times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY]
     if node.leadership.wake is not None:
@@ -115,43 +61,25 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     return replace(node, wake=min(times)), tuple(actions)
 
 
-def _members(node: Node) -> tuple[Member, ...]:
-    return node.view.members if node.view else ()
-
-
 def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -> Node:
     state, new = leadership.step(node.leadership, event, now)
     actions.extend(new)
     producing = state.phase is Phase.LEADING and state.power is Power.PRODUCING
     since = (node.leading_since if node.leading_since is not None else now) if producing else None
-    node = replace(node, leadership=state, leading_since=since)
+    waiting = node.proof if state.phase is Phase.LEADING else None
+    node = replace(node, leadership=state, leading_since=since, proof=waiting)
     for action in new:
-        if isinstance(action, Announce) and action.target == Phase.LEADING.value and state.tenure:
-            node = _begin_history(node, action, actions)
+        if isinstance(action, Announce) and action.key == "leads" and state.tenure is not None:
+            fields = history.record(state)
+            actions.append(RecordChange(action.epoch, fields))
+            node = replace(node, proof=history.proof(action.epoch, fields, node.health, now))
     return node
 
 
-def _begin_history(node: Node, action: Announce, actions: list[NodeAction]) -> Node:
-    tenure = node.leadership.tenure
-    assert tenure is not None
-    if action.key == "goes_on":
-        return node
-    fields: dict[str, str | int] = {
-        "epoch": tenure.epoch,
-        "node": node.leadership.setup.node,
-        "from": tenure.before,
-        "reason": tenure.origin,
-        "leaderless_ms": tenure.gap,
-    }
-    actions.append(RecordChange(tenure.epoch, fields))
-    info = node.health.info
-    return replace(node, history=fields, proof=(tenure.epoch, info) if info else None)
-
-
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:
-    me = node.leadership.setup.node
+    me, before = node.leadership.setup.node, node.health.info
     found = health.take(
-        node.health, probe, node.profile.limits, election.others(me, _members(node)), node.leading_since, now
+        node.health, probe, node.profile.limits, election.others(me, node.members), node.leading_since, now
     )
     node = replace(node, health=found)
     match probe:
@@ -159,43 +87,23 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
             node = _lead(node, events.ProcessSeen(probe.process), now, actions)
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
-        case health.InfoProbed() if probe.info is not None and node.proof is not None:
-            node = _prove(node, probe.info, actions)
+        case health.InfoProbed() if probe.info is not None:
+            node = _own_block(node, before, probe.info, now, actions)
     return node
 
 
-def _prove(node: Node, info: ChainInfo, actions: list[NodeAction]) -> Node:
-    """Read from the first own block of a tenure how many slots the change cost."""
-    assert node.proof is not None
-    epoch, before = node.proof
-    if info.head_num <= before.head_num or info.head_producer != node.leadership.setup.producer:
+def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms, actions: list[NodeAction]) -> Node:
+    """When the head is of our producer, take that somebody produces, and perhaps what the last change cost."""
+    producer = node.leadership.setup.producer
+    if info.head_producer != producer:
         return node
-    count = missed(before.head_num, before.head_time, info.head_num, info.head_time)
-    fields = dict(node.history) | {"first_block": info.head_num, "slots_missed": count}
-    actions.append(RecordChange(epoch, fields))
-    return replace(node, history=fields, proof=None)
-
-
-def member_of(node: Node) -> Member:
-    """Return how this member is, as it is published."""
-    state, info, profile = node.leadership, node.health.info, node.profile
-    ready = state.phase is not Phase.STARTING and state.lease is not None
-    return Member(
-        node=state.setup.node,
-        instance=state.setup.instance,
-        role=state.phase.value,
-        healthy=ready and node.health.ok,
-        able=node.health.able,
-        reasons=node.health.reasons,
-        head=info.head_num if info else 0,
-        lib=info.lib_num if info else 0,
-        head_age_ms=node.health.info_wall - info.head_time if info else 0,
-        priority=profile.priority,
-        drained=profile.drained,
-        version=profile.version,
-        nodeos=info.server_version if info else "",
-        url=profile.url,
-    )
+    if before is not None and info.head_num > before.head_num:
+        node = replace(node, own_block_at=now)
+    fields = history.proven(node.proof, info, producer) if node.proof else None
+    if node.proof is None or fields is None:
+        return node
+    actions.append(RecordChange(node.proof.epoch, fields))
+    return replace(node, proof=None)
 
 
 def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
@@ -204,49 +112,12 @@ def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     member, last = member_of(node), node.published
     if last is not None and now < node.published_at + PUBLISH_EVERY:
         level = replace(last, head=member.head, lib=member.lib, head_age_ms=member.head_age_ms, reasons=member.reasons)
-        if level == member and len(last.reasons) == len(member.reasons):
+        if level == member and _checks(last) == _checks(member):
             return node
     actions.append(Publish(member))
     return replace(node, published=member, published_at=now)
 
 
-# --- telling people ---
-
-
-def facts(node: Node, now: Ms) -> alerting.Facts:
-    """Return what alerts rest on."""
-    state, view = node.leadership, node.view
-    free = state.free_at()
-    leads = state.phase is Phase.LEADING
-    leaderless = free if free is not None and now >= free and not leads else None
-    holder = state.seen.last_holder or ""
-    override = state.seen.override
-    mine = state.setup.node
-    ready = any(member.healthy and not member.drained and member.node != mine for member in _members(node))
-    return alerting.Facts(
-        group=node.profile.group,
-        node=mine,
-        producer=state.setup.producer,
-        leads=leads,
-        leader=mine if leads else "" if leaderless is not None else holder,
-        leaderless_since=leaderless,
-        etcd_down_since=node.etcd_down_since,
-        unhealthy=node.health.reasons if all(check.known for check in node.health.checks.values()) else (),
-        override="" if override is None else override.leader or "nobody may lead",
-        maintenance=state.seen.maintenance or "",
-        problems=view.problems if view else (),
-        standby_ready=ready,
-    )
-
-
-def _tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
-    known = facts(node, now)
-    notices: list[Notice] = []
-    for action in actions:
-        if isinstance(action, Announce):
-            notices.extend(alerting.announced(action, known))
-        elif isinstance(action, Warn):
-            notices.append(alerting.warned(action, known))
-    alerts, lasting = alerting.lasting(node.alerts, known, now)
-    actions.extend(Tell(notice) for notice in (*notices, *lasting))
-    return replace(node, alerts=alerts)
+def _checks(member: Member) -> set[str]:
+    """Return which checks fail; how badly changes all the time."""
+    return {reason.partition(":")[0] for reason in member.reasons}

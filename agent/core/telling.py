@@ -1,0 +1,103 @@
+"""What the state of one agent means for people: the facts that alerts rest on, and warnings said no more than needed.
+
+What is worth telling stands in `alerting`; here it is fed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.core import alerting
+from agent.core.actions import Announce, Warn
+from agent.core.notice import Notice
+from agent.core.slots import REPETITIONS, SLOT
+from agent.core.state import Phase
+from agent.core.store import Ms
+from agent.core.whole import Node, NodeAction, Tell
+
+FRESH: Ms = 5_000
+"""While etcd works, a view of the group is not older: some member reports every 2 s."""
+SAY_AGAIN: Ms = 10_000
+"""A warning in the same words is not repeated sooner: some are found twice a second."""
+TELL_AGAIN: Ms = 300_000
+"""A warning of the same kind is not sent to people sooner."""
+
+
+def facts(node: Node, now: Ms) -> alerting.Facts:
+    """Return what alerts rest on."""
+    state, tenure = node.leadership, node.leadership.tenure
+    leads = state.phase is Phase.LEADING
+    leaderless = None if leads else _leaderless(node, now)
+    override = state.seen.override
+    mine = state.setup.node
+    ready = any(member.healthy and not member.drained and member.node != mine for member in node.members)
+    return alerting.Facts(
+        group=node.profile.group,
+        node=mine,
+        producer=state.setup.producer,
+        leads=leads,
+        stopped=state.proven,
+        leader=mine if leads else "" if leaderless is not None else state.seen.last_holder or "",
+        before=tenure.before if tenure else "",
+        origin=tenure.origin if tenure else "",
+        leaderless_since=leaderless,
+        etcd_down_since=node.etcd_down_since,
+        unhealthy=node.health.failing,
+        override="" if override is None else override.leader or "nobody may lead",
+        silenced=override is not None and override.leader is None,
+        maintenance=state.seen.maintenance,
+        problems=node.view.problems if node.view else (),
+        standby_ready=ready,
+    )
+
+
+def _leaderless(node: Node, now: Ms) -> Ms | None:
+    """Return since when nobody leads, None if somebody does or nothing is known.
+
+    In a view that is old a heartbeat stands still whoever leads: then blocks of our producer tell that somebody does,
+    for one round of the schedule after each.
+    """
+    free = node.leadership.free_at()
+    if free is None or node.store_since is None:
+        return None
+    since = max(free, node.store_since)
+    if now - node.view_at > FRESH and node.own_block_at:
+        schedule = node.health.schedule
+        turns = len(schedule.producers) if schedule else 1
+        since = max(since, node.own_block_at + turns * REPETITIONS * SLOT)
+    return since if now >= since else None
+
+
+def tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Add to `actions` what is to be told, and take away the warnings that were given just before."""
+    known = facts(node, now)
+    notices: list[Notice] = []
+    for action in tuple(actions):
+        if isinstance(action, Announce):
+            notices.extend(alerting.announced(action, known))
+        elif isinstance(action, Warn):
+            node = _warn(node, action, known, now, actions, notices)
+    alerts, lasting = alerting.lasting(node.alerts, known, now)
+    actions.extend(Tell(notice) for notice in (*notices, *lasting))
+    return replace(node, alerts=alerts)
+
+
+def _warn(
+    node: Node, warn: Warn, known: alerting.Facts, now: Ms, actions: list[NodeAction], notices: list[Notice]
+) -> Node:
+    """Give a warning out, unless it was given just before."""
+    if now < node.said.get(warn.text, -SAY_AGAIN) + SAY_AGAIN:
+        actions.remove(warn)
+    else:
+        node = replace(node, said={**_recent(node.said, now - SAY_AGAIN), warn.text: now})
+    if now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
+        notice = alerting.warned(warn, known)
+        notices.append(notice)
+        alerts = alerting.opened(node.alerts, notice)
+        node = replace(node, told={**_recent(node.told, now - TELL_AGAIN), warn.key: now}, alerts=alerts)
+    return node
+
+
+def _recent(times: Mapping[str, Ms], after: Ms) -> dict[str, Ms]:
+    return {key: at for key, at in times.items() if at > after}

@@ -1,0 +1,117 @@
+"""What one agent knows and is as a whole, and what the composed step may ask for beside the core's actions.
+
+Only plain data and questions about it live here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core import alerting, events, health, history
+from agent.core.actions import Action
+from agent.core.notice import Notice
+from agent.core.records import GroupView, Member
+from agent.core.state import Phase, State
+from agent.core.store import Ms
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSeen:
+    """etcd did not answer, or did to something else than a read of the group: `error` says why not."""
+
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write how this member is, on its session lease."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send a notice to the alert channels."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """Write `history/<epoch>`: who leads since then, and why. Fields that are not known yet are left out."""
+
+    epoch: int
+    fields: Mapping[str, str | int]
+
+
+NodeEvent = events.Event | health.Probe | EtcdSeen
+NodeAction = Action | Publish | Tell | RecordChange
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What does not change about this agent, beside the setup of its leadership."""
+
+    group: str
+    limits: health.Limits
+    priority: int = 100
+    drained: bool = False
+    version: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The state of one agent.
+
+    view_at       when the view was read
+    store_since   since when the store is known
+    own_block_at  when a block of our producer, whoever signed it, last came
+    proof         a new tenure, until its own blocks are seen
+    said, told    when each warning was last given out, and sent to people
+    """
+
+    profile: Profile
+    leadership: State
+    health: health.Health
+    view: GroupView | None = None
+    view_at: Ms = 0
+    published: Member | None = None
+    published_at: Ms = 0
+    alerts: alerting.Open = field(default_factory=alerting.Open)
+    etcd_down_since: Ms | None = None
+    leading_since: Ms | None = None
+    store_since: Ms | None = None
+    own_block_at: Ms = 0
+    proof: history.Proof | None = None
+    said: Mapping[str, Ms] = field(default_factory=dict)
+    told: Mapping[str, Ms] = field(default_factory=dict)
+    wake: Ms = 0
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """How every agent of the group reports to be, ourselves among them."""
+        return self.view.members if self.view else ()
+
+
+def member_of(node: Node) -> Member:
+    """Return how this member is, as it is published."""
+    state, info, profile = node.leadership, node.health.info, node.profile
+    ready = state.phase is not Phase.STARTING and state.lease is not None
+    return Member(
+        node=state.setup.node,
+        instance=state.setup.instance,
+        role=state.phase.value,
+        healthy=ready and node.health.ok,
+        able=node.health.able,
+        reasons=node.health.reasons,
+        head=info.head_num if info else 0,
+        lib=info.lib_num if info else 0,
+        head_age_ms=node.health.info_wall - info.head_time if info else 0,
+        priority=profile.priority,
+        drained=profile.drained,
+        version=profile.version,
+        nodeos=info.server_version if info else "",
+        url=profile.url,
+    )

@@ -1,0 +1,301 @@
+"""A group of cores in simulated time: each `Host` steps a real `Node`; etcd, nodeos and the chain are played here.
+
+It is for stories about the composed step. What can happen to the protocol itself is searched elsewhere.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+
+from agent import outside
+from agent.core import actions as do
+from agent.core import events as ev
+from agent.core import node as core
+from agent.core.chain import ChainInfo, Peers, ProcessId
+from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
+from agent.core.node import EtcdSeen, Node, NodeAction, Profile, Publish, RecordChange, Tell
+from agent.core.notice import Notice
+from agent.core.records import Member, read_group, write
+from agent.core.slots import EPOCH, SLOT
+from agent.core.state import Phase, Setup, State
+from agent.core.store import Delete, Put, Txn
+from agent.errors import StoreError
+from tests.core.parts import CHAIN, CHECKS, LIMITS, PRODUCER, SCHEDULE, SETUP
+from tests.support.memory_store import MemoryEtcd, MemoryStore
+
+GATES = {name: Gate(1, 1) if name in ("process", "chain_id") else Gate(2, 3) for name in CHECKS}
+"""Those of the configuration's defaults."""
+NAMES = SETUP.keys
+LATER = 5  # ms from anything to its answer
+BOOT = 100_000  # the hosts have been up for a while when a story begins
+SINCE = 1_000_000 * SLOT + EPOCH - BOOT  # wall clock at boot time 0
+
+
+class Nodeos:
+    """A nodeos: paused at its start, silent when frozen or dead."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.pids = itertools.count(70)
+        self.isolated = False
+        self.head = story.head
+        self.start()
+
+    def start(self) -> None:
+        """Start a new process."""
+        self.process: ProcessId | None = ProcessId(next(self.pids), self.story.now)
+        self.paused, self.frozen, self.missing = True, False, False
+
+    def kill(self) -> None:
+        """End the process."""
+        self.process = None
+
+    @property
+    def signs(self) -> bool:
+        """Whether it signs the next slot."""
+        return self.process is not None and not self.paused and not self.frozen and not self.story.stalled
+
+    @property
+    def silent(self) -> str:
+        """Why it gives no answer."""
+        return "connection refused" if self.process is None else "no answer in time" if self.frozen else ""
+
+
+class Host:
+    """One agent and its nodeos. `said` are all actions with their time, `told` the notices among them."""
+
+    def __init__(self, story: Story, name: str, **profile: object) -> None:
+        self.story = story
+        self.name = name
+        self.store = MemoryStore(story.etcd)
+        self.nodeos = Nodeos(story)
+        self.disk_free = 500
+        self.key_ok = True
+        self.said: list[tuple[int, NodeAction]] = []
+        self.lease: int | None = None
+        setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
+        begun = Profile("lab", replace(LIMITS, gates=GATES), version="0.1.0", **profile)  # type: ignore[arg-type] # the caller's
+        self.node: Node = core.begin(begun, State(setup))
+
+    # --- what it is and says ---
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its leadership."""
+        return self.node.leadership.phase
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads."""
+        return self.phase is Phase.LEADING
+
+    @property
+    def told(self) -> list[Notice]:
+        """What it told people."""
+        return [action.notice for _, action in self.said if isinstance(action, Tell)]
+
+    def events_told(self) -> list[str]:
+        """The same in short: `event` for one that begins, `-event` for one that is resolved."""
+        return [("-" if notice.resolved else "") + notice.event for notice in self.told]
+
+    def changes(self) -> list[tuple[int, dict[str, object]]]:
+        """What it wrote into the history: (epoch, fields)."""
+        return [(each.epoch, dict(each.fields)) for _, each in self.said if isinstance(each, RecordChange)]
+
+    def published(self) -> list[tuple[int, Member]]:
+        """What it published of itself, with the time."""
+        return [(at, action.member) for at, action in self.said if isinstance(action, Publish)]
+
+    # --- living ---
+
+    def start(self) -> None:
+        """Start the agent and everything that probes."""
+        self.step(ev.Started(None, self.nodeos.process))
+        self.story.every(500, self._paused)
+        self.story.every(500, self._info)
+        self.story.every(1000, lambda: self.step(ProcessProbed(self.nodeos.process)))
+        self.story.every(2000, self._slow)
+        self.story.every(5000, self._schedule)
+        self.story.every(200, self._session)
+
+    def step(self, event: core.NodeEvent) -> None:
+        """Take one event, and carry out what follows."""
+        self.node, found = core.step(self.node, event, self.story.now)
+        for action in found:
+            self.said.append((self.story.now, action))
+            self._do(action)
+        self.story.at(max(self.story.now + 1, self.node.wake), self._tick)
+
+    def _tick(self) -> None:
+        if self.story.now >= self.node.wake:
+            self.step(ev.Tick())
+
+    def _paused(self) -> None:
+        at, nodeos = self.story.now, self.nodeos
+        self.step(PausedProbed(at, None if nodeos.silent else nodeos.paused, nodeos.silent))
+
+    def _info(self) -> None:
+        nodeos = self.nodeos
+        self.step(InfoProbed(None if nodeos.silent else nodeos.head, self.story.wall, nodeos.silent))
+
+    def _slow(self) -> None:
+        connected = 0 if self.nodeos.isolated else 2
+        self.step(PeersProbed(None if self.nodeos.silent else Peers(2, connected), self.nodeos.silent))
+        self.step(DiskProbed(self.disk_free, 1000))
+
+    def _schedule(self) -> None:
+        schedule = SCHEDULE if self.key_ok else replace(SCHEDULE, producers=())
+        self.step(ScheduleProbed(None if self.nodeos.silent else schedule, self.nodeos.silent))
+
+    def _session(self) -> None:
+        """Keep the lease, as the session's thread does."""
+        try:
+            if self.lease is None:
+                self.lease = self.store.grant(10, 1.0).id
+                self.step(ev.LeaseSeen(self.lease))
+            self.store.keepalive(self.lease, 1.0)
+        except StoreError as error:
+            self.lease = None if "expired" in str(error) else self.lease
+            self.step(EtcdSeen(str(error)))
+        else:
+            self.step(EtcdSeen())
+
+    def see_store(self) -> None:
+        """Hear of a change in etcd."""
+        if not self.store.cut:
+            self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
+
+    def _do(self, action: NodeAction) -> None:
+        nodeos, story = self.nodeos, self.story
+        answer: ev.Event | None = None
+        wait = LATER
+        match action:
+            case do.Transact(within=within):
+                wait = within if self.store.cut else LATER
+                answer = outside.transact(self.store, action, NAMES)
+            case Publish(member) if self.lease is not None and not self.store.cut:
+                self.store.txn(Txn((), (Put(NAMES.member(self.name), write(member), self.lease),)), 1.0)
+            case do.SaveRuntime(version):
+                answer = ev.RuntimeSaved(version, ok=True)
+            case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
+                kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
+                if nodeos.missing:
+                    answer = kind(call, ev.Call.ERROR, "404: load eosio::producer_api_plugin")
+                elif nodeos.silent:
+                    result = ev.Call.TIMEOUT if nodeos.frozen else ev.Call.UNREACHABLE
+                    story.at(story.now + within, lambda: self.step(kind(call, result, nodeos.silent)))
+                else:
+                    nodeos.paused = kind is ev.PauseDone
+                    answer = kind(call, ev.Call.OK)
+            case do.ReadHead(call):
+                head = nodeos.head
+                answer = ev.HeadRead(call, None)
+                if not nodeos.silent:
+                    answer = ev.HeadRead(call, head.head_num, head.head_id, head.head_time, head.head_producer)
+            case do.FenceNodeos(call):
+                nodeos.kill()
+                answer = ev.FenceDone(call, gone=True)
+        if answer is not None:
+            later: ev.Event = answer
+            story.at(story.now + wait, lambda: self.step(later))
+
+
+class Story:
+    """The world: time, etcd, one chain with one producer. Slots signed twice end the story."""
+
+    def __init__(self, *names: str, **profiles: dict[str, object]) -> None:
+        self.now = BOOT
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+        self.etcd = MemoryEtcd(lambda: self.now)
+        self.etcdctl = MemoryStore(self.etcd)
+        self.stalled = False  # nobody can sign
+        self.foreign = False  # somebody else signs every slot
+        self.head = self._block(1000, PRODUCER)
+        self.hosts = [Host(self, name, **profiles.get(name.replace("-", "_"), {})) for name in names]
+        self._known = 0
+        self.every(SLOT, self._slot)
+        self.every(4 * LATER, self._watch)
+
+    @property
+    def wall(self) -> int:
+        """The time of day on every host."""
+        return SINCE + self.now
+
+    def _block(self, num: int, producer: str) -> ChainInfo:
+        time = SINCE + self.now // SLOT * SLOT
+        return ChainInfo(CHAIN, "v4.1.0", num, f"{num:08x}", time, producer, num - 2, None)
+
+    def _slot(self) -> None:
+        together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
+        assert len([host for host in self.hosts if host.nodeos.signs]) < 2, "a slot is signed twice (P1)"
+        if together or self.foreign:
+            self.head = self._block(self.head.head_num + 1, PRODUCER if together else "someoneelse1")
+        for host in self.hosts:
+            nodeos = host.nodeos
+            if nodeos.isolated and nodeos.signs:
+                nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
+            elif not nodeos.isolated and not nodeos.silent:
+                nodeos.head = self.head
+
+    def _watch(self) -> None:
+        self.etcdctl.range(NAMES.root, 1.0)  # lets leases expire
+        if self.etcd.revision != self._known:
+            self._known = self.etcd.revision
+            for host in self.hosts:
+                host.see_store()
+
+    def at(self, when: int, what: Callable[[], None]) -> None:
+        """Let something happen at a time."""
+        heapq.heappush(self._queue, (when, next(self._count), what))
+
+    def every(self, period: int, what: Callable[[], None]) -> None:
+        """Let something happen again and again, for the first time one `LATER` from now."""
+
+        def again() -> None:
+            what()
+            self.at(self.now + period, again)
+
+        self.at(self.now + LATER, again)
+
+    def go(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + round(seconds * 1000)
+        while self._queue and self._queue[0][0] <= end:
+            self.now, _, what = heapq.heappop(self._queue)
+            what()
+        self.now = end
+
+    def until(self, what: Callable[[], bool], limit: float = 60.0) -> float:
+        """Let time pass until something is so; return the seconds it took. AssertionError after `limit` seconds."""
+        start = self.now
+        while not what():
+            assert self.now - start < limit * 1000, "it does not happen"
+            self.go(0.05)
+        return (self.now - start) / 1000
+
+    def put(self, key: str, value: bytes) -> None:
+        """Put a key, as an operator."""
+        self.etcdctl.txn(Txn((), (Put(NAMES.root + key, value),)), 1.0)
+
+    def delete(self, key: str) -> None:
+        """Delete a key, as an operator."""
+        self.etcdctl.txn(Txn((), (Delete(NAMES.root + key),)), 1.0)
+
+    @property
+    def leader(self) -> Host | None:
+        """Who leads."""
+        return next((host for host in self.hosts if host.leads), None)
+
+
+def settled(*names: str, **profiles: dict[str, object]) -> Story:
+    """Return a group (bp-a, bp-b if none are named) whose first node leads, with everybody healthy."""
+    story = Story(*(names or ("bp-a", "bp-b")), **profiles)
+    for host in story.hosts:
+        host.start()
+        story.until(lambda: story.leader is not None)
+    story.go(12)
+    return story

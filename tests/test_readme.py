@@ -1,0 +1,226 @@
+"""README.md: every fact in it that can drift is compared with the program."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from agent.adapters import http_server
+from agent.cli import main
+from agent.cli.options import DEFAULT_CONFIG
+from agent.config import load
+from agent.config.explain import variable_of
+from agent.config.model import Config, settings
+from agent.core import alerting
+from agent.core.keys import keys
+from agent.core.timing import Timing
+from agent.lab import docs
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+CODE = re.findall(r"(?m)^ {4}(\S.*)$", TEXT) + re.findall(r"`([^`\n]+)`", TEXT)
+"""Lines of code, and code within lines."""
+T = Timing()
+
+
+def between(name: str) -> str:
+    """Return what stands between the marks NAME:begin and NAME:end."""
+    return TEXT.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0]
+
+
+def rows(name: str) -> list[list[str]]:
+    """Return the cells of a table between marks, without its head."""
+    lines = [line for line in between(name).splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+# --- tables that are made from the program ---
+
+
+def test_the_tables_of_settings_and_metrics_are_up_to_date() -> None:
+    """The tables in README.md are what `make docs` would write."""
+    assert docs.up_to_date(TEXT) == TEXT, "run make docs"
+
+
+def test_the_table_of_settings_is_what_the_command_prints() -> None:
+    """The config reference is the output of `nodeos-failover config schema -f markdown`, with every setting."""
+    done = subprocess.run(
+        [sys.executable, "-m", "agent", "config", "schema", "-f", "markdown"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert between("config").strip() == done.stdout.strip()
+    assert [row[0].strip("`") for row in rows("config")] == [path for path, _ in settings()]
+
+
+def test_each_metric_is_named_and_explained() -> None:
+    """Every metric has the product's prefix, a type and a meaning."""
+    assert len(rows("metrics")) > 20
+    for name, kind, _, meaning in rows("metrics"):
+        assert re.fullmatch(r"`nodeos_failover_[a-z_]+`", name)
+        assert kind in ("gauge", "counter", "histogram")
+        assert meaning.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["config", "metrics"])
+def test_marks_that_are_missing_are_told(name: str) -> None:
+    """A README without the marks is refused with the remedy, not written at random."""
+    with pytest.raises(ValueError, match=f"{name}:begin"):
+        docs.with_table("no marks here", name, "| table |")
+
+
+# --- configuration ---
+
+
+def test_the_five_lines_load(tmp_path: Path) -> None:
+    """The example of five lines is a whole configuration."""
+    example = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[0]
+    assert len(example.splitlines()) == 5
+    path = tmp_path / "config.toml"
+    path.write_text(example)
+    config = load(path, {})
+    assert config.group == "eos-mainnet"
+    assert len(config.etcd.endpoints) == 3
+
+
+def test_the_variables_named_exist() -> None:
+    """Each environment variable in README.md sets something."""
+    known = {variable_of(tuple(path.split("."))) for path, _ in settings()}
+    named = set(re.findall(r"NODEOS_FAILOVER_[A-Z_]*[A-Z]", TEXT))
+    assert named
+    assert named <= known
+
+
+def test_the_settings_named_exist() -> None:
+    """Each setting named in the text is one."""
+    known = {path for path, _ in settings()} | set(Config.model_fields)
+    named = {
+        name for name in re.findall(r"`([a-z_]+\.[a-z_.]+[a-z])(?: = [^`]+)?`", TEXT) if name.split(".")[0] in known
+    }
+    assert {"timing.block", "fence.method", "http.listen"} <= named
+    assert named <= known
+
+
+def test_the_default_path_of_the_configuration_is_the_commands() -> None:
+    """README.md names the file that the commands read by default, and no other below /etc."""
+    assert set(re.findall(r"/etc/[\w./-]+\w", TEXT)) == {DEFAULT_CONFIG}
+
+
+# --- numbers ---
+
+
+def seconds(span: int) -> str:
+    """Return a span as the text writes it."""
+    return f"{span / 1000:g}"
+
+
+def test_the_numbers_of_the_inequality_are_those_of_the_defaults() -> None:
+    """A, E, the inequality and what a restart may take are those of the default profile (R3)."""
+    text = " ".join(TEXT.split()).replace("\u2212", "-")
+    needed = f"{seconds(T.margin)} + 2 · {seconds(T.election)} + 2 · {seconds(T.renew)}"
+    for said in (
+        f"(P = {seconds(T.pause)} s)",
+        f"(B = {seconds(T.block)} s)",
+        f"(K = {seconds(T.kill)} s)",
+        f"(G = {seconds(T.slack)} s): {seconds(T.margin)} s",
+        f"{seconds(T.validity)} ≥ {needed} = {seconds(T.validity_needed)}",
+        f"every R = {seconds(T.renew)} s",
+        f"for E = {seconds(T.validity)} s",
+        f"within E - A ({seconds(T.validity - T.margin)} s)",
+    ):
+        assert said in text, said
+    assert T.problems() == []
+    assert T.margin == T.pause + max(T.block, T.kill) + T.slack
+
+
+# --- tests, targets, commands, keys, files ---
+
+
+def test_every_test_named_exists() -> None:
+    """Each row of the table of failures names a test that there is."""
+    known = {
+        node.name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    named = [row[-1].strip("`") for row in rows("failures")]
+    assert len(named) >= 12
+    assert [name for name in named if name not in known] == []
+
+
+def test_every_alert_named_exists() -> None:
+    """Each alert in the table of failures is one that the agent can send."""
+    known = {
+        node.value
+        for node in ast.walk(ast.parse(Path(alerting.__file__).read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    named = {name for row in rows("failures") for name in re.findall(r"`(\w+)`", row[4])}
+    assert {"failover", "leader_stops"} <= named
+    assert named <= known
+
+
+def test_every_make_target_named_exists() -> None:
+    """Each `make TARGET` in README.md is a target of the Makefile, and so is every phony one."""
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"(?m)^([a-z-]+):", makefile))
+    named = {name for code in CODE for name in re.findall(r"\bmake ([a-z-]+)", code)}
+    assert {"demo", "test", "docs"} <= named
+    assert named <= targets
+    phony = re.findall(r"(?m)^\.PHONY: (.*)$", makefile)[0].split()
+    assert set(phony) == targets
+
+
+def test_every_command_named_exists() -> None:
+    """Each `nodeos-failover COMMAND` in README.md is a command, with the options that it is shown with."""
+    named = [code.split("#")[0].split() for code in CODE if re.match(r"nodeos-failover [a-z]", code)]
+    assert ["nodeos-failover", "run"] in named
+    assert ["nodeos-failover", "show-states"] in named
+    named += [["nodeos-failover", *code.split()] for code in CODE if re.match(r"config (validate|show|schema)$", code)]
+    for words in named:
+        command: click.Command = main
+        for word in words[1:]:
+            if isinstance(command, click.Group) and not word.startswith("-"):
+                assert word in command.commands, words
+                command = command.commands[word]
+        options = {name for parameter in command.params for name in parameter.opts}
+        assert {word for word in words if word.startswith("-")} <= options, words
+
+
+def test_every_word_of_the_operators_is_a_key() -> None:
+    """The keys in the table of operators' words are those that the agents read."""
+    names = keys("/nodeos-failover", "g")
+    assert "`K=/nodeos-failover/<group>`" in TEXT
+    named = set(re.findall(r"\$K/(\w+)", TEXT))
+    assert {"leader", "override", "maintenance", "heartbeat"} <= named
+    assert {names.root + name for name in named} <= {
+        names.leader,
+        names.heartbeat,
+        names.override,
+        names.maintenance,
+        names.switchover,
+    }
+
+
+def test_every_page_named_exists() -> None:
+    """The pages in README.md are those that the agent serves."""
+    served = set(re.findall(r'"(/[a-z]+)"', Path(http_server.__file__).read_text()))
+    named = set(re.findall(r"`(/(?:metrics|livez|readyz|leader|status))`", TEXT))
+    assert len(named) == 5
+    assert named <= served
+
+
+def test_every_file_named_exists() -> None:
+    """Each file of the repository that README.md names is there."""
+    named = {code for code in CODE if re.fullmatch(r"(agent|tests|deploy|grafana)/[\w./-]*", code)}
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -223,6 +223,7 @@ def test_frozen_then_killed(lonely: Callable[..., Node]) -> None:
     node.launch()
     nodeos = HttpNodeos(node.http_url, producer_url=f"unix://{node.socket}")
     node.freeze()
+    until(lambda: node.frozen, 3.0, "the freeze")
     endpoint = parse_endpoint(node.http_url)
     for name, call in CALLS.items():
         in_time(call, nodeos, NodeosTimeout, name)

@@ -25,7 +25,7 @@ def state(pid: int) -> str:
     """Return the kernel's one-letter state of a process, '' when there is none."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone before the file was opened, or after
         return ""
 
 

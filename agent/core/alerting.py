@@ -31,6 +31,8 @@ _WARNINGS = {
     "pause_refused": ("critical", "Load eosio::producer_api_plugin and let the agent reach it."),
     "file_failed": ("critical", "Make the run-time directory writable; this node does not lead without it."),
 }
+FOR_THE_LOG = ("etcd_down", "etcd_up")
+"""Warnings that are no alerts: when etcd stays away, `etcd_down` tells."""
 _UNTIL_STOPPED = ("fence_failed", "pause_refused")
 """Warnings that hold until nodeos is proven stopped."""
 _QUIET = ("goes_on", "late_answer", "elected_late")
@@ -56,6 +58,7 @@ class Facts:
     origin: str
     leaderless_since: Ms | None
     etcd_down_since: Ms | None
+    etcd_error: str
     unhealthy: tuple[str, ...]
     override: str
     silenced: bool
@@ -154,7 +157,7 @@ def _conditions(facts: Facts) -> Iterator[_Condition]:
         return Notice(f"{event}/{where}", event, severity, summary, fields=_fields(facts) | {"do": remedy})
 
     if facts.etcd_down_since is not None:
-        text = f"{facts.node} can not reach etcd; it can not lead without"
+        text = f"{facts.node} has no answer from etcd, and can not lead without: {facts.etcd_error}"
         yield _Condition(ETCD_AFTER, facts.etcd_down_since, notice("etcd_down", here, "warning", text, "Look at etcd."))
     if facts.unhealthy:
         text = f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy)

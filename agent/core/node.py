@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core import election, events, health, history, leadership
-from agent.core.actions import Announce
+from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.records import Member
 from agent.core.state import Phase, Power, State
@@ -41,14 +41,14 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
     actions: list[NodeAction] = []
     if isinstance(event, EtcdSeen):
-        since = None if not event.error else node.etcd_down_since if node.etcd_down_since is not None else now
-        node = replace(node, etcd_down_since=since)
+        node = _etcd(node, event.error, now, actions)
     elif isinstance(event, health.Probe):
         node = _probe(node, event, now, actions)
     else:
         if isinstance(event, events.StoreSeen):
             since = node.store_since if node.store_since is not None else now
-            node = replace(node, view=event.view, view_at=now, store_since=since, etcd_down_since=None)
+            node = replace(node, view=event.view, view_at=now, store_since=since)
+            node = _etcd(node, "", now, actions)
         node = _lead(node, event, now, actions)
     standing = election.standing(member_of(node), node.health, node.members, node.leadership.seen.last_holder)
     if standing != node.leadership.standing:
@@ -59,6 +59,17 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     if node.leadership.wake is not None:
         times.append(node.leadership.wake)
     return replace(node, wake=min(times)), tuple(actions)
+
+
+def _etcd(node: Node, error: str, now: Ms, actions: list[NodeAction]) -> Node:
+    """Take whether etcd answers; for the log at once, for people when it lasts."""
+    down = node.etcd_down_since
+    if error:
+        actions.append(Warn("etcd_down", f"etcd does not answer as it should: {error}"))
+        return replace(node, etcd_down_since=now if down is None else down, etcd_error=error)
+    if down is not None:
+        actions.append(Warn("etcd_up", "etcd answers again"))
+    return replace(node, etcd_down_since=None, etcd_error="")
 
 
 def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -> Node:

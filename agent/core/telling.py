@@ -20,6 +20,8 @@ FRESH: Ms = 5_000
 """While etcd works, a view of the group is not older: some member reports every 2 s."""
 SAY_AGAIN: Ms = 10_000
 """A warning in the same words is not repeated sooner: some are found twice a second."""
+ETCD_AGAIN: Ms = 60_000
+"""Nor are those about etcd: each thread and each endpoint has its own words."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""
 
@@ -43,6 +45,7 @@ def facts(node: Node, now: Ms) -> alerting.Facts:
         origin=tenure.origin if tenure else "",
         leaderless_since=leaderless,
         etcd_down_since=node.etcd_down_since,
+        etcd_error=node.etcd_error,
         unhealthy=node.health.failing,
         override="" if override is None else override.leader or "nobody may lead",
         silenced=override is not None and override.leader is None,
@@ -87,11 +90,12 @@ def _warn(
     node: Node, warn: Warn, known: alerting.Facts, now: Ms, actions: list[NodeAction], notices: list[Notice]
 ) -> Node:
     """Give a warning out, unless it was given just before."""
-    if now < node.said.get(warn.text, -SAY_AGAIN) + SAY_AGAIN:
+    again = ETCD_AGAIN if warn.key in alerting.FOR_THE_LOG else SAY_AGAIN
+    if now < node.said.get(warn.text, -again) + again:
         actions.remove(warn)
     else:
-        node = replace(node, said={**_recent(node.said, now - SAY_AGAIN), warn.text: now})
-    if now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
+        node = replace(node, said={**_recent(node.said, now - ETCD_AGAIN), warn.text: now})
+    if warn.key not in alerting.FOR_THE_LOG and now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
         notice = alerting.warned(warn, known)
         notices.append(notice)
         alerts = alerting.opened(node.alerts, notice)

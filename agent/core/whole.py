@@ -81,6 +81,7 @@ class Node:
     published_at: Ms = 0
     alerts: alerting.Open = field(default_factory=alerting.Open)
     etcd_down_since: Ms | None = None
+    etcd_error: str = ""
     leading_since: Ms | None = None
     store_since: Ms | None = None
     own_block_at: Ms = 0

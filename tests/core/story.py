@@ -22,7 +22,7 @@ from agent.core.records import Member, read_group, write
 from agent.core.slots import EPOCH, SLOT
 from agent.core.state import Phase, Setup, State
 from agent.core.store import Delete, Put, Txn
-from agent.errors import StoreError
+from agent.errors import LeaseGone, StoreError
 from tests.core.parts import CHAIN, CHECKS, LIMITS, PRODUCER, SCHEDULE, SETUP
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
@@ -157,8 +157,10 @@ class Host:
                 self.lease = self.store.grant(10, 1.0).id
                 self.step(ev.LeaseSeen(self.lease))
             self.store.keepalive(self.lease, 1.0)
+        except LeaseGone:
+            self.lease = None
+            self.step(ev.LeaseSeen(None))
         except StoreError as error:
-            self.lease = None if "expired" in str(error) else self.lease
             self.step(EtcdSeen(str(error)))
         else:
             self.step(EtcdSeen())

@@ -313,6 +313,20 @@ def test_a_standby_cut_off_from_etcd_raises_no_alarm_while_blocks_come() -> None
     assert standby.events_told() == ["etcd_down", "-etcd_down"]
 
 
+def test_an_etcd_that_does_not_answer_is_logged_with_its_words_and_told_when_it_lasts() -> None:
+    """Why etcd does not answer is in the log at once and in the alert; that it answers again is logged too."""
+    story = settled()
+    _, standby = two(story)
+    standby.store.cut = True
+    story.go(10)
+    said = [action.text for _, action in standby.said if isinstance(action, Warn)]
+    assert said == ["etcd does not answer as it should: the test cut this store off"]
+    assert standby.told[0].summary.endswith("the test cut this store off")
+    standby.store.cut = False
+    story.go(1)
+    assert [action.text for _, action in standby.said if isinstance(action, Warn)][1:] == ["etcd answers again"]
+
+
 def test_without_etcd_and_without_blocks_everybody_tells() -> None:
     """When etcd is gone for all, the leader stops, no block comes, and that nobody leads is told (R3)."""
     story = settled()

@@ -49,7 +49,7 @@ class LockedFile:
     def load(self) -> bytes | None:
         """Return the content, None when there is none."""
         try:
-            return self.path.read_bytes()
+            return self.path.read_bytes() or None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -70,9 +70,11 @@ class LockedFile:
             new.replace(self.path)
 
     def remove(self) -> None:
-        """Remove the file; one that is not there is fine."""
-        self._begin()
-        self.path.unlink(missing_ok=True)
+        """Leave an empty file: one that is gone would look to the guard as if somebody else had taken it away."""
+        if self.path.exists():
+            self.save(b"")
+        else:
+            self._begin()
 
     def _begin(self) -> int:
         with self._turn:

@@ -45,6 +45,32 @@ sys.exit(inner.wait())
 """
 NAMED = "open('/proc/self/comm', 'w').write(sys.argv.pop());" + TCP
 
+NODEOS = """
+how, log, paused = sys.argv[1], open(sys.argv[2], "a", buffering=1), False
+listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+print(listener.getsockname()[1], flush=True)
+keep = []
+while True:
+    client, data = listener.accept()[0], b""
+    while b"\\r\\n\\r\\n" not in data:
+        data += client.recv(4096)
+    what = data.split()[1].decode().rpartition("/")[2]
+    print(what, time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000000, file=log)
+    if what == "pause" and how == "hangs":
+        keep.append(client)
+        continue
+    if what == "pause" and how == "hangs a second":
+        time.sleep(1)
+    status = "500 No" if how == "refuses" else "201 Created"
+    paused = paused or (what == "pause" and how != "lies")
+    body = b'{"result":"ok"}' if what == "pause" else str(paused).lower().encode()
+    head = f"HTTP/1.0 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+    client.sendall(b"what?" if how == "babbles" else head.encode() + body)
+    client.close()
+"""
+"""A nodeos as far as the guard sees it. Arguments: how it takes a pause, and where it notes each request and its time
+(ms of CLOCK_BOOTTIME). It ends by signals only."""
+
 
 class Child:
     """A running child; `said` is the first line that it wrote."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.adapters.deadline import Deadline, NoAnswer
 from agent.adapters.dial import dial
 from agent.adapters.endpoint import Endpoint
 from agent.adapters.names import Names
 
 MOST = 64 * 1024
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?= |\r\n)")
+_LENGTH = re.compile(rb"[ \t]*([0-9]{1,9})[ \t]*")
 
 
 def call(endpoint: Endpoint, path: str, timeout_s: float) -> tuple[int, bytes]:
@@ -28,26 +32,29 @@ def call(endpoint: Endpoint, path: str, timeout_s: float) -> tuple[int, bytes]:
         data = b""
         try:
             sock.sendall(request.encode())
-            while not _complete(data) and (part := sock.recv(16 * 1024)):
+            while _body(data) is None and (part := sock.recv(16 * 1024)):
                 data += part
                 if len(data) > MOST:
                     raise NoAnswer(f"{endpoint}{path} answers without end")
         except OSError as error:
             raise NoAnswer(f"{endpoint}{path} gave no complete answer: {error}") from error
-    head, _, body = data.partition(b"\r\n\r\n")
-    words = head.split(None, 2)
-    if not _complete(data) or len(words) < 2 or not words[0].startswith(b"HTTP/1") or not words[1].isdigit():
+    body = _body(data, ended=True)
+    status = _STATUS.match(data)
+    if body is None or status is None:
         raise NoAnswer(f"{endpoint}{path} did not answer in HTTP")
-    return int(words[1]), body
+    return int(status[1]), body
 
 
-def _complete(data: bytes) -> bool:
-    """Tell whether the answer is whole, by its Content-Length; nodeos always gives one."""
+def _body(data: bytes, *, ended: bool = False) -> bytes | None:
+    """Return the body of an answer, None while it is not whole: by its Content-Length, or else when it has `ended`."""
     head, end, body = data.partition(b"\r\n\r\n")
     if not end:
-        return False
+        return None
     for line in head.split(b"\r\n")[1:]:
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            return len(body) >= int(value)
-    return False
+        if name.strip().lower() == b"content-length":
+            length = _LENGTH.fullmatch(value)
+            return body[: int(length[1])] if length and len(body) >= int(length[1]) else None
+        if name.strip().lower() == b"transfer-encoding":
+            return None
+    return body if ended else None

@@ -31,8 +31,8 @@ _WARNINGS = {
     "pause_refused": ("critical", "Load eosio::producer_api_plugin and let the agent reach it."),
     "file_failed": ("critical", "Make the run-time directory writable; this node does not lead without it."),
 }
-FOR_THE_LOG = ("etcd_down", "etcd_up")
-"""Warnings that are no alerts: when etcd stays away, `etcd_down` tells."""
+FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes")
+"""Warnings that are no alerts: what lasts is told as `etcd_down` or `unhealthy`."""
 _UNTIL_STOPPED = ("fence_failed", "pause_refused")
 """Warnings that hold until nodeos is proven stopped."""
 _QUIET = ("goes_on", "late_answer", "elected_late")

@@ -6,6 +6,7 @@ is `leadership`; this module hands on what health and the other members mean for
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from agent.core import election, events, health, history, leadership
@@ -88,10 +89,9 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
 
 
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:
-    me, before = node.leadership.setup.node, node.health.info
-    found = health.take(
-        node.health, probe, node.profile.limits, election.others(me, node.members), node.leading_since, now
-    )
+    me, old = node.leadership.setup.node, node.health
+    found = health.take(old, probe, node.profile.limits, election.others(me, node.members), node.leading_since, now)
+    actions.extend(_turned(old, found))
     node = replace(node, health=found)
     match probe:
         case health.ProcessProbed() if not probe.error and probe.process != node.leadership.process:
@@ -99,8 +99,19 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
         case health.InfoProbed() if probe.info is not None:
-            node = _own_block(node, before, probe.info, now, actions)
+            node = _own_block(node, old.info, probe.info, now, actions)
     return node
+
+
+def _turned(old: health.Health, new: health.Health) -> Iterator[Warn]:
+    """Yield a line for the log for each check that changed its mind."""
+    for name, check in new.checks.items():
+        if not check.known or (check.ok == old.checks[name].ok and old.checks[name].known):
+            continue
+        if not check.ok:
+            yield Warn("check_fails", f"check {name} fails: {check.reason}")
+        elif old.checks[name].known:
+            yield Warn("check_passes", f"check {name} passes again")
 
 
 def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms, actions: list[NodeAction]) -> Node:

@@ -20,8 +20,8 @@ FRESH: Ms = 5_000
 """While etcd works, a view of the group is not older: some member reports every 2 s."""
 SAY_AGAIN: Ms = 10_000
 """A warning in the same words is not repeated sooner: some are found twice a second."""
-ETCD_AGAIN: Ms = 60_000
-"""Nor are those about etcd: each thread and each endpoint has its own words."""
+LOG_AGAIN: Ms = 60_000
+"""Nor are those for the log alone: about etcd, each thread and each endpoint has its own words."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""
 
@@ -90,11 +90,11 @@ def _warn(
     node: Node, warn: Warn, known: alerting.Facts, now: Ms, actions: list[NodeAction], notices: list[Notice]
 ) -> Node:
     """Give a warning out, unless it was given just before."""
-    again = ETCD_AGAIN if warn.key in alerting.FOR_THE_LOG else SAY_AGAIN
+    again = LOG_AGAIN if warn.key in alerting.FOR_THE_LOG else SAY_AGAIN
     if now < node.said.get(warn.text, -again) + again:
         actions.remove(warn)
     else:
-        node = replace(node, said={**_recent(node.said, now - ETCD_AGAIN), warn.text: now})
+        node = replace(node, said={**_recent(node.said, now - LOG_AGAIN), warn.text: now})
     if warn.key not in alerting.FOR_THE_LOG and now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
         notice = alerting.warned(warn, known)
         notices.append(notice)

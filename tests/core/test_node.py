@@ -156,6 +156,25 @@ def test_a_lagging_standby_does_not_get_the_lead_of_an_unhealthy_leader() -> Non
     assert story.head.head_num > standby.nodeos.head.head_num + 100
 
 
+def test_the_log_says_which_check_fails_and_that_it_passes_again() -> None:
+    """A check that turns is a line in the log, with its reason; one that passes from the start is none."""
+    story = settled()
+    _, standby = two(story)
+    assert said(standby) == []
+    standby.disk_free = 1
+    story.until(lambda: not standby.node.health.ok, 10)
+    assert said(standby) == ["check disk_space fails: 0.0 GiB (0.1 %) free for the data directory"]
+    standby.disk_free = 500
+    story.until(lambda: standby.node.health.ok, 10)
+    assert said(standby)[1:] == ["check disk_space passes again"]
+    assert standby.told == []
+
+
+def said(host: Host) -> list[str]:
+    """Return the warnings that a host gave out."""
+    return [action.text for _, action in host.said if isinstance(action, Warn)]
+
+
 # --- leaders that fail ---
 
 
@@ -319,12 +338,11 @@ def test_an_etcd_that_does_not_answer_is_logged_with_its_words_and_told_when_it_
     _, standby = two(story)
     standby.store.cut = True
     story.go(10)
-    said = [action.text for _, action in standby.said if isinstance(action, Warn)]
-    assert said == ["etcd does not answer as it should: the test cut this store off"]
+    assert said(standby) == ["etcd does not answer as it should: the test cut this store off"]
     assert standby.told[0].summary.endswith("the test cut this store off")
     standby.store.cut = False
     story.go(1)
-    assert [action.text for _, action in standby.said if isinstance(action, Warn)][1:] == ["etcd answers again"]
+    assert said(standby)[1:] == ["etcd answers again"]
 
 
 def test_without_etcd_and_without_blocks_everybody_tells() -> None:
@@ -371,7 +389,7 @@ def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> N
     standby.nodeos.process = ProcessId(99, 1)
     story.go(35)
     assert not standby.node.leadership.proven
-    assert len([at for at, action in standby.said if isinstance(action, Warn)]) == 4
+    assert len([text for text in said(standby) if "refuses to pause" in text]) == 4
     assert standby.events_told() == ["pause_refused"]
     assert "producer_api_plugin" in standby.told[0].summary
     standby.nodeos.missing = False
@@ -382,13 +400,13 @@ def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> N
 def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
     """People are reminded of a warning that goes on, whatever its words; the log has new words at once."""
     node = core.begin(Profile("lab", LIMITS), State(SETUP))
-    said, sent = [], []
+    logged, sent = [], []
     for now in range(0, telling.TELL_AGAIN + 1000, 500):
         actions: list[core.NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
         node = telling.tell(node, now, actions)
-        said += [now] if any(isinstance(each, Warn) for each in actions) else []
+        logged += [now] if any(isinstance(each, Warn) for each in actions) else []
         sent += [now] if any(isinstance(each, Tell) for each in actions) else []
-    assert said == sorted([1000, *range(0, telling.TELL_AGAIN + 1000, telling.SAY_AGAIN)])
+    assert logged == sorted([1000, *range(0, telling.TELL_AGAIN + 1000, telling.SAY_AGAIN)])
     assert sent == [0, telling.TELL_AGAIN]
 
 

@@ -182,7 +182,9 @@ def test_a_nodeos_of_another_chain(make: Make, etcd: EtcdCluster, node: Node) ->
     status = agent.status()
     assert (status["phase"], status["fit"], status["me"]["able"]) == ("standby", False, False)
     assert status["why_not"].startswith("chain_id: ")
-    assert "the seat is free" not in agent.log.read_text()
+    log = agent.log.read_text()
+    assert "the seat is free" not in log
+    assert f"check chain_id fails: nodeos is on chain {node.info()['chain_id']}, not {OTHER_CHAIN}" in log
     end(agent)
 
 

@@ -22,7 +22,7 @@ from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
 from agent.alerts import AlertDesk, Channel
-from agent.config import Config
+from agent.config import Config, secret_texts
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
 from agent.core.events import Shutdown, Started, StoreSeen
@@ -53,7 +53,8 @@ NOBODY_KNOWS = ProcessId(0, 0)
 
 def run(config: Config) -> None:
     """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on."""
-    open_logs(config.log.format, config.log.level, {"group": config.group, "node": config.node})
+    fields = {"group": config.group, "node": config.node}
+    open_logs(config.log.format, config.log.level, fields, secret_texts(config))
     try:
         Agent(config).run()
     finally:
@@ -200,7 +201,8 @@ class Agent:
             self.alerts.tell,
             self._guard_fields,
         )
-        return LaneHands(out, self.session, self.metrics, loop.emit)
+        self.hands = LaneHands(out, self.session, self.metrics, loop.emit)
+        return self.hands
 
     def _guard_fields(self, _record: RuntimeRecord | None) -> dict[str, object]:
         """Return what the guard needs to stop nodeos without us."""
@@ -253,6 +255,7 @@ class Agent:
             repeater.close()
         if self.http is not None:
             self.http.close()
+        self.hands.close(CLOSE_S)
         self.session.close(CLOSE_S)
         self.alerts.close(CLOSE_S)
         self.guard.close()

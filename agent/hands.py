@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent import outside
+from agent.adapters.deadline import Deadline
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core.node import NodeAction, Publish, RecordChange, Tell
@@ -17,7 +19,10 @@ from agent.metrics import Metrics
 from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, Store
 from agent.session import Session
 
+log = logging.getLogger(__name__)
+
 SAVE_MS = 1000
+"""Total deadline of writing the run-time file: it lies on tmpfs."""
 _CONTROL = {do.PauseNodeos: "pause", do.ResumeNodeos: "resume", do.ReadHead: "head", do.FenceNodeos: "fence"}
 
 
@@ -104,10 +109,18 @@ class LaneHands:
         raise AssertionError(f"no call for {action}")
 
     def seen(self, event: object, snapshot: Snapshot) -> None:
-        """Count one event."""
+        """Count one event, and see that no lane hangs."""
         self._metrics.seen(event, snapshot.at)
+        for lane in self._lanes.values():
+            lane.look()
 
-    def close(self) -> None:
-        """End all lanes. Never blocks."""
+    def close(self, wait_s: float) -> None:
+        """Finish what was asked for, the last word in the run-time file above all; end within `wait_s` seconds."""
+        deadline = Deadline(wait_s)
         for lane in self._lanes.values():
             lane.close()
+        late = [name for name, lane in self._lanes.items() if not lane.join(deadline.remaining())]
+        if late:
+            log.warning("at the end these calls were still under way: %s", ", ".join(late))
+        if "transactions" not in late:
+            self._out.store.close()

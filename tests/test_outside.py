@@ -1,0 +1,320 @@
+"""Calls to the outside and what their outcomes mean: nothing that may have been delivered is told as not delivered."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from agent import outside
+from agent.adapters.clock import SystemClock
+from agent.core import actions as do
+from agent.core import events as ev
+from agent.core import records
+from agent.core.chain import ChainInfo, ProcessId
+from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.store import Compare, Delete, Put, Txn
+from agent.errors import (
+    FailoverError,
+    FenceError,
+    LeaseGone,
+    NodeosAnswer,
+    NodeosError,
+    NodeosTimeout,
+    NodeosUnreachable,
+    StoreCompacted,
+    StoreError,
+    StoreRejected,
+    StoreUnavailable,
+)
+from agent.hands import LaneHands, Outside
+from tests.support.memory_store import Loss, MemoryEtcd, MemoryStore
+
+NAMES = records.keys("/nodeos-failover", "g")
+INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
+RECORD = RuntimeRecord("boot", 1, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, ProcessId(5, 77))
+
+
+@dataclass
+class Scripted:
+    """Stands for any adapter: each call is noted with its arguments, and answers or raises what the test says."""
+
+    says: Any = None
+    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            self.calls.append((name, arguments))
+            if isinstance(self.says, Exception):
+                raise self.says
+            return self.says
+
+        return call
+
+
+def subclasses(base: type[Exception]) -> Iterator[type[Exception]]:
+    """Yield a class and all below it."""
+    yield base
+    for each in base.__subclasses__():
+        yield from subclasses(each)
+
+
+def make(kind: type[Exception]) -> Exception:
+    """Make an error of a class."""
+    arguments: dict[type[Exception], tuple[Any, ...]] = {
+        NodeosAnswer: (500, 3_200_006, "why"),
+        StoreRejected: ("slug", "why"),
+    }
+    return kind(*arguments.get(kind, ("why",)))
+
+
+# --- etcd ------------------------------------------------------------------------------------------------------------
+
+
+def transaction(*then: Put | Delete, compare: tuple[Compare, ...] = ()) -> do.Transact:
+    """Return an action as the core makes it."""
+    return do.Transact(4, "confirm", Txn(compare, then, (NAMES.leader, NAMES.heartbeat)), 250)
+
+
+@pytest.mark.parametrize("kind", list(subclasses(StoreError)))
+def test_only_a_definite_no_is_told_as_one(kind: type[Exception]) -> None:
+    """A rejection changed nothing; whatever else goes wrong at the store, the write may have been applied (R2)."""
+    store = Scripted(make(kind))
+    told = outside.transact(store, transaction(Delete("x")), NAMES)
+    if issubclass(kind, StoreRejected):
+        assert told == ev.Rejected(4, kind is LeaseGone, "why")
+    else:
+        assert told == ev.Unknown(4, "why")
+    assert store.calls == [("txn", (transaction(Delete("x")).txn, 0.25))]
+
+
+def test_an_applied_transaction_tells_its_revision() -> None:
+    """The revision is the mod revision of what was put."""
+    etcd = MemoryEtcd(lambda: 0)
+    told = outside.transact(MemoryStore(etcd), transaction(Put(NAMES.leader, b"a")), NAMES)
+    assert told == ev.Applied(4, etcd.keys[NAMES.leader].mod_revision)
+
+
+def test_a_refusal_brings_what_stands_there() -> None:
+    """Both keys come with a refusal as far as they exist, so that the core learns who was first (R8)."""
+    etcd = MemoryEtcd(lambda: 0)
+    store = MemoryStore(etcd)
+    refused = transaction(Delete("x"), compare=(Compare("x", 99),))
+    assert outside.transact(store, refused, NAMES) == ev.Refused(4, etcd.revision, None, None)
+    heartbeat = Heartbeat(7, "b", "f00d", 3, 6000)
+    store.txn(Txn((), (Put(NAMES.leader, b"b"), Put(NAMES.heartbeat, records.write(heartbeat)))), 1.0)
+    revision = etcd.revision
+    assert outside.transact(store, refused, NAMES) == ev.Refused(
+        4, revision, LeaderKey("b", revision), HeartbeatKey(heartbeat, revision)
+    )
+    store.txn(Txn((), (Put(NAMES.leader, b"\xff"), Put(NAMES.heartbeat, b"{"))), 1.0)
+    revision = etcd.revision
+    assert outside.transact(store, refused, NAMES) == ev.Refused(
+        4, revision, LeaderKey(None, revision), HeartbeatKey(None, revision)
+    )
+
+
+@pytest.mark.parametrize("loss", list(Loss))
+def test_a_lost_transaction_is_unknown(loss: Loss) -> None:
+    """Never arrived, applied, or applied later: the caller can not tell, so it is not told (R2)."""
+    store = MemoryStore(MemoryEtcd(lambda: 0))
+    store.lose_next(loss)
+    assert isinstance(outside.transact(store, transaction(Put("x", b"")), NAMES), ev.Unknown)
+
+
+# --- nodeos ----------------------------------------------------------------------------------------------------------
+
+MEANING = {NodeosUnreachable: ev.Call.UNREACHABLE, NodeosAnswer: ev.Call.ERROR, NodeosTimeout: ev.Call.TIMEOUT}
+
+
+@pytest.mark.parametrize("kind", list(subclasses(NodeosError)))
+def test_what_may_have_been_delivered_is_told_so(kind: type[Exception]) -> None:
+    """Refused connections were not delivered, answers are definite; all else may be acted upon at any later time."""
+    means = MEANING.get(kind, ev.Call.TIMEOUT)
+    nodeos: Any = Scripted(make(kind))
+    assert outside.pause(nodeos, do.PauseNodeos(5, 300)) == ev.PauseDone(5, means, "why")
+    assert outside.resume(nodeos, do.ResumeNodeos(6, 1000)) == ev.ResumeDone(6, means, "why")
+    assert outside.read_head(nodeos, do.ReadHead(7, 300)) == ev.HeadRead(7, None)
+    assert nodeos.calls == [("pause", (0.3,)), ("resume", (1.0,)), ("info", (0.3,))]
+
+
+def test_what_was_answered_is_told() -> None:
+    """A pause and a resume that were answered, and a head that was read."""
+    assert outside.pause(Scripted(), do.PauseNodeos(5, 300)) == ev.PauseDone(5, ev.Call.OK)
+    assert outside.resume(Scripted(), do.ResumeNodeos(6, 300)) == ev.ResumeDone(6, ev.Call.OK)
+    told = outside.read_head(Scripted(INFO), do.ReadHead(7, 300))
+    assert told == ev.HeadRead(7, 100, "id100", 1_000, "producer")
+
+
+def test_no_error_is_success() -> None:
+    """Without an error a call went well."""
+    assert outside.outcome(None) is ev.Call.OK
+
+
+# --- fence and file --------------------------------------------------------------------------------------------------
+
+
+def test_only_a_process_seen_gone_is_told_gone() -> None:
+    """The fence tells how it went; an error of it is no proof (R4)."""
+    action = do.FenceNodeos(8, 1000, 1500)
+    ended: Any = Scripted("ended by SIGTERM")
+    assert outside.fence(ended, action) == ev.FenceDone(8, gone=True, why="ended by SIGTERM")
+    assert ended.calls == [("stop", (1.0, 1.5))]
+    failed: Any = Scripted(FenceError("still there"))
+    assert outside.fence(failed, action) == ev.FenceDone(8, gone=False, why="still there")
+
+
+def test_the_file_is_saved_with_what_the_guard_needs() -> None:
+    """A record is written with the guard's fields beside it; no record removes the file."""
+    file: Any = Scripted()
+    assert outside.save(file, do.SaveRuntime(9, RECORD), {"guard": 1}) == ev.RuntimeSaved(9, ok=True)
+    assert outside.save(file, do.SaveRuntime(10, None), {}) == ev.RuntimeSaved(10, ok=True)
+    (_, (content,)), (removed, _) = file.calls
+    assert records.read_runtime(content) == RECORD
+    assert b'"guard":1' in content
+    assert removed == "remove"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FailoverError("why")])
+def test_a_file_that_can_not_be_saved_is_told(error: Exception) -> None:
+    """What was not written must not be taken for written (R3)."""
+    for record in (RECORD, None):
+        told = outside.save(Scripted(error), do.SaveRuntime(9, record), {})
+        assert told == ev.RuntimeSaved(9, ok=False, why=str(error))
+
+
+def test_every_store_error_is_known_here() -> None:
+    """A new class of error has to be judged: these are all that there are."""
+    assert set(subclasses(StoreError)) == {StoreError, StoreUnavailable, StoreRejected, StoreCompacted, LeaseGone} | {
+        each for each in subclasses(StoreRejected) if each.__module__ == "agent.adapters.etcd_errors"
+    }
+    assert set(subclasses(NodeosError)) == {NodeosError, *MEANING}
+
+
+# --- hands -----------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """Hands with adapters that answer as the test says."""
+
+    def __init__(self) -> None:
+        self.store, self.nodeos, self.fence, self.file = Scripted(), Scripted(INFO), Scripted("ended"), Scripted()
+        self.session, self.metrics = Scripted(), Scripted()
+        self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.told: list[object] = []
+
+        def guard_fields(record: RuntimeRecord | None) -> dict[str, object]:
+            return {"for": record is not None}
+
+        out = Outside(
+            self.store, self.nodeos, self.fence, self.file, SystemClock(), NAMES, self.told.append, guard_fields
+        )
+        session: Any = self.session
+        metrics: Any = self.metrics
+        self.hands = LaneHands(out, session, metrics, self.events.put)
+
+    def event(self) -> object:
+        """Return the next event."""
+        return self.events.get(timeout=5)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    """Yield hands that end."""
+    bench = Bench()
+    yield bench
+    bench.store.says = None
+    bench.hands.close(2.0)
+
+
+def test_each_action_reaches_its_adapter(bench: Bench) -> None:
+    """What the core asks for is done by the adapter it is meant for, and answered by its event."""
+    bench.hands.do(do.PauseNodeos(1, 300))
+    assert bench.event() == ev.PauseDone(1, ev.Call.OK)
+    bench.hands.do(do.ResumeNodeos(2, 300))
+    assert bench.event() == ev.ResumeDone(2, ev.Call.OK)
+    bench.hands.do(do.ReadHead(3, 300))
+    assert bench.event() == ev.HeadRead(3, 100, "id100", 1_000, "producer")
+    bench.hands.do(do.FenceNodeos(4, 0, 500))
+    assert bench.event() == ev.FenceDone(4, gone=True, why="ended")
+    bench.hands.do(do.SaveRuntime(5, RECORD))
+    assert bench.event() == ev.RuntimeSaved(5, ok=True)
+    assert b'"for":true' in bench.file.calls[0][1][0]
+    bench.store.says = StoreUnavailable("cut")
+    bench.hands.do(transaction(Delete("x")))
+    assert bench.event() == ev.Unknown(4, "cut")
+    assert [name for name, _ in bench.metrics.calls] == ["sent"]
+
+
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (do.PauseNodeos(1, 300), ev.PauseDone(1, ev.Call.TIMEOUT, "KeyError: 'x'")),
+        (do.ResumeNodeos(1, 300), ev.ResumeDone(1, ev.Call.TIMEOUT, "KeyError: 'x'")),
+        (do.ReadHead(1, 300), ev.HeadRead(1, None)),
+        (do.FenceNodeos(1, 0, 300), ev.FenceDone(1, gone=False, why="KeyError: 'x'")),
+        (do.SaveRuntime(1, RECORD), ev.RuntimeSaved(1, ok=False, why="KeyError: 'x'")),
+        (replace(transaction(Delete("x")), request=1), ev.Unknown(1, "KeyError: 'x'")),
+    ],
+)
+def test_a_defect_in_an_adapter_proves_nothing(bench: Bench, action: Any, told: object) -> None:
+    """An exception that no adapter may raise is told as the worst that it can mean."""
+    for adapter in (bench.store, bench.nodeos, bench.fence, bench.file):
+        adapter.says = KeyError("x")
+    bench.hands.do(action)
+    assert bench.event() == told
+
+
+def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:
+    """While a pause hangs, a resume, a fence and the run-time file have their turn."""
+    go_on = threading.Event()
+
+    class Hanging(Scripted):
+        def pause(self, _timeout_s: float) -> None:
+            go_on.wait(10)
+
+    bench.nodeos.__class__ = Hanging
+    bench.hands.do(do.PauseNodeos(1, 300))
+    bench.hands.do(do.FenceNodeos(2, 0, 500))
+    bench.hands.do(do.SaveRuntime(3, None))
+    assert {type(bench.event()), type(bench.event())} == {ev.FenceDone, ev.RuntimeSaved}
+    go_on.set()
+    assert bench.event() == ev.PauseDone(1, ev.Call.OK)
+
+
+def test_the_end_waits_for_what_was_asked_for(bench: Bench) -> None:
+    """The last word in the run-time file is written before the agent ends, and the store is closed."""
+
+    class Slow(Scripted):
+        def remove(self) -> None:
+            time.sleep(0.2)
+            self.calls.append(("remove", ()))
+
+    bench.file.__class__ = Slow
+    bench.hands.do(do.SaveRuntime(1, None))
+    bench.hands.close(5.0)
+    assert ("remove", ()) in bench.file.calls
+    assert ("close", ()) in bench.store.calls
+
+
+def test_the_end_does_not_wait_for_ever(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """A call that hangs is named, and does not hold up the end."""
+    go_on = threading.Event()
+
+    class Hanging(Scripted):
+        def txn(self, *_: Any) -> None:
+            go_on.wait(10)
+
+    bench.store.__class__ = Hanging
+    bench.hands.do(transaction(Delete("x")))
+    begin = time.monotonic()
+    bench.hands.close(0.3)
+    assert time.monotonic() - begin < 0.6
+    assert "transactions" in caplog.text
+    assert ("close", ()) not in bench.store.calls, "a store is for one thread"
+    go_on.set()

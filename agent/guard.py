@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters.clock import SystemClock
+from agent.adapters.deadline import Deadline
 from agent.adapters.endpoint import Endpoint, parse_endpoint
 from agent.adapters.fence import FencePlan, ProcessFence
 from agent.adapters.tiny_http import call
@@ -165,10 +166,19 @@ def _is_paused(armed: Armed) -> bool:
         status, _ = call(armed.producer, "/v1/producer/pause", armed.pause_s)
         if not 200 <= status < 300:
             return False
-        status, body = call(armed.producer, "/v1/producer/paused", armed.pause_s)
+        status, body = _ask_paused(armed)
     except (FailoverError, OSError):
         return False
     return 200 <= status < 300 and body.strip() == b"true"
+
+
+def _ask_paused(armed: Armed) -> tuple[int, bytes]:
+    """Ask where a pause is taken, and where that is unknown (a listener for producer_rw alone), where the rest is."""
+    deadline = Deadline(armed.pause_s)
+    status, body = call(armed.producer, "/v1/producer/paused", armed.pause_s)
+    if status == 404 and (other := parse_endpoint(armed.plan.url)) != armed.producer:
+        return call(other, "/v1/producer/paused", deadline.remaining())
+    return status, body
 
 
 class Voice:

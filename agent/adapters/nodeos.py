@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.adapters.deadline import Deadline
 from agent.adapters.deadline_http import Answer, CallFailed, TooMuch, call
 from agent.adapters.deadline_tls import tls_context
 from agent.adapters.endpoint import Endpoint, parse_endpoint
@@ -16,8 +17,10 @@ from agent.adapters.nodeos_answers import (
     read_schedule,
 )
 from agent.core.chain import Block, ChainInfo, Peers, Schedule
-from agent.errors import NodeosTimeout, NodeosUnreachable
+from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
 
+PAUSED = "/v1/producer/paused"
+NOT_FOUND = 404
 GAVE_UP = (408, 502, 504)
 """nodeos never answers these: a proxy before it gave up waiting, and nodeos may still get to the request."""
 
@@ -46,8 +49,18 @@ class HttpNodeos:
         read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
 
     def paused(self, timeout_s: float) -> bool:
-        """Tell whether production is paused; goes through the main thread."""
-        return read_flag(self._call(self._producer, "/v1/producer/paused", timeout_s))
+        """Tell whether production is paused; goes through the main thread.
+
+        nodeos counts the question as producer_ro, pause and resume as producer_rw (http-category-address, Leap 5 on):
+        a listener for these alone does not know it, and then the other one is asked.
+        """
+        deadline = Deadline(timeout_s)
+        try:
+            return read_flag(self._call(self._producer, PAUSED, timeout_s))
+        except NodeosAnswer as error:
+            if error.status != NOT_FOUND or self._producer == self._chain:
+                raise
+        return read_flag(self._call(self._chain, PAUSED, deadline.remaining()))
 
     def info(self, timeout_s: float) -> ChainInfo:
         """Read head and LIB."""

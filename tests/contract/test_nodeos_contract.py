@@ -17,10 +17,12 @@ import pytest
 from agent.adapters import tiny_http
 from agent.adapters.deadline import NoAnswer, NotSent
 from agent.adapters.endpoint import parse_endpoint
+from agent.adapters.fence import FencePlan
 from agent.adapters.nodeos import HttpNodeos
 from agent.core.chain import ChainInfo
 from agent.core.slots import slot_of
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
+from agent.guard import Armed, _is_paused
 from agent.lab.binaries import NodeosBinaries, find_nodeos
 from agent.lab.errors import LabUnavailable
 from agent.lab.nodeos import PUBLIC_KEY, Node, NodeSpec
@@ -215,6 +217,43 @@ def test_without_producer_api(lonely: Callable[..., Node]) -> None:
         assert caught.value.status == 404
     with pytest.raises(NodeosAnswer, match="eosio::net_api_plugin"):
         nodeos.peers(LIMIT_S)
+
+
+def test_listeners_by_category(lonely: Callable[..., Node], pair: Pair) -> None:
+    """From Leap 5 on pause and resume may have a listener of their own, which does not know `paused`: all works."""
+    if pair.kind != "real":
+        pytest.skip("the simulated nodeos has no categories")
+    node = lonely()
+    producer = f"http://127.0.0.1:{pair.ports.take()}"
+    _by_category(node, producer)
+    node.launch()
+    nodeos = HttpNodeos(node.http_url, producer_url=producer)
+    for call in CALLS.values():
+        call(nodeos, LIMIT_S)
+    nodeos.pause(LIMIT_S)
+    assert nodeos.paused(LIMIT_S) is True
+    assert tiny_http.call(parse_endpoint(producer), "/v1/producer/paused", LIMIT_S)[0] == 404
+    with pytest.raises(NodeosAnswer, match="producer_api_plugin"):
+        HttpNodeos(node.http_url).pause(LIMIT_S)
+    nodeos.resume(LIMIT_S)
+    assert _is_paused(_armed(node.http_url, producer)), "the guard would kill a nodeos that it has paused"
+    assert not _is_paused(_armed(producer, producer))
+
+
+def _armed(url: str, producer: str) -> Armed:
+    """Return what a guard would have to stop."""
+    return Armed(1, 0, False, None, parse_endpoint(producer), FencePlan(url), LIMIT_S, LIMIT_S)
+
+
+def _by_category(node: Node, producer: str) -> None:
+    """Give producer_rw a listener of its own, and let everything else stay where it is."""
+    for option in ("--unix-socket-path", "--http-server-address"):
+        at = node.command.index(option)
+        del node.command[at : at + 2]
+    node.command += ["--http-server-address", "http-category-address"]
+    for category in ("chain_ro", "net_ro", "producer_ro"):
+        node.command += ["--http-category-address", f"{category},127.0.0.1:{node.spec.http}"]
+    node.command += ["--http-category-address", f"producer_rw,{producer.removeprefix('http://')}"]
 
 
 def test_frozen_then_killed(lonely: Callable[..., Node]) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable, Mapping
 
+from agent.adapters.clock import boot_s
 from agent.core import records
 from agent.core.events import LeaseSeen
 from agent.core.node import PUBLISH_EVERY, EtcdSeen
 from agent.core.records import Keys, Member
-from agent.core.store import Delete, Put, Txn
+from agent.core.store import Compare, Delete, Put, Txn
 from agent.errors import LeaseGone, RefusedError, StoreError
 from agent.ports import Emit, Store
 
@@ -23,7 +23,13 @@ log = logging.getLogger(__name__)
 
 KEEP = 100
 """Changes that stay in the history."""
+AT_ONCE = 100
+"""Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
 RETRY_S = 0.5
+ALIVE_MS = PUBLISH_EVERY * 3 // 2
+"""A report that stands still for so long is nobody's any more."""
+LOOK_S = 0.25
+"""Between two looks at it."""
 
 
 class Session:
@@ -43,6 +49,7 @@ class Session:
     ) -> None:
         self._store = store
         self._names = names
+        self._key = names.member(node)
         self._node = node
         self._instances = instances
         self._ttl = ttl_s
@@ -52,12 +59,18 @@ class Session:
         self._wall = wall
         self._lease: int | None = None
         self._renew_s = ttl_s / 3
+        self._expected: int | None = None  # the revision that our first report may replace; None: any
         self._changed = threading.Condition()
         self._member: Member | None = None
         self._history: dict[int, Mapping[str, str | int]] = {}
         self._dated = (0, 0)  # the newest change, and when it was first told of
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
 
     def start(self, lease: int | None) -> None:
         """Begin; with the lease of the process before, if the run-time file had one."""
@@ -86,6 +99,8 @@ class Session:
         if self._thread.is_alive():
             self._thread.join(wait_s)
 
+    # --- the thread ---
+
     def _run(self) -> None:
         while not self._over:
             try:
@@ -93,7 +108,7 @@ class Session:
                 self._keep()
             except RefusedError as error:
                 self._refuse(error)
-                return
+                break
             except LeaseGone:
                 log.warning("the session lease is gone; asking for a new one")
                 self._lease = None
@@ -101,77 +116,99 @@ class Session:
             except StoreError as error:
                 self._emit(EtcdSeen(str(error)))
                 self._pause(RETRY_S)
+            except Exception:
+                log.exception("a defect in the session")
+                self._pause(RETRY_S)
         self._end()
 
     def _pause(self, seconds: float) -> None:
         with self._changed:
             if not self._over:
-                self._changed.wait(seconds)
+                self._changed.wait_for(lambda: self._over, seconds)
 
     def _claim(self) -> None:
         """See that this node name is not alive elsewhere, then have a lease."""
         if self._lease is not None:
             self._renew_s = self._store.keepalive(self._lease, self._timeout) / 3
         else:
-            self._see_that_nobody_else_is(self._node)
+            self._expected = self._see_that_nobody_else_is()
             lease = self._store.grant(self._ttl, self._timeout)
             self._lease, self._renew_s = lease.id, lease.ttl / 3
         self._emit(LeaseSeen(self._lease))
 
-    def _see_that_nobody_else_is(self, node: str) -> None:
-        """Raise RefusedError when another agent under this name goes on reporting: a live one does every 2 s."""
-        key = self._names.member(node)
+    def _see_that_nobody_else_is(self) -> int | None:
+        """Return the revision of the report that our first one may replace (0: there is none; None: any).
+
+        RefusedError when another agent under this name goes on reporting.
+        """
         first: int | None = None
-        for _ in range(PUBLISH_EVERY * 3 // 2 // 250):
-            items = [item for item in self._store.range(key, self._timeout).items if item.key == key]
-            if not items or self._over:
-                return
-            try:
-                if records.read_member(items[0].value).instance in self._instances:
-                    return
-            except records.RecordError:
-                return  # nobody's report: it may be overwritten
-            revision = items[0].mod_revision
-            if first is not None and revision != first:
-                raise RefusedError(
-                    f"node {node} is alive elsewhere (the key {key} goes on changing): "
-                    "give each agent of the group its own `node` name, or end the other one"
-                )
-            first = revision
-            self._pause(0.25)
+        for _ in range(ALIVE_MS // round(LOOK_S * 1000)):
+            items = [item for item in self._store.range(self._key, self._timeout).items if item.key == self._key]
+            if not items:
+                return 0
+            if self._over or not self._is_other(items[0].value):
+                return None
+            if first is not None and items[0].mod_revision != first:
+                raise self._alive_elsewhere()
+            first = items[0].mod_revision
+            self._pause(LOOK_S)
+        return first
+
+    def _is_other(self, value: bytes) -> bool:
+        """Tell whether a report is another agent's. What can not be read is nobody's and may be overwritten."""
+        try:
+            return records.read_member(value).instance not in self._instances
+        except records.RecordError:
+            return False
+
+    def _alive_elsewhere(self) -> RefusedError:
+        return RefusedError(
+            f"node {self._node} is alive elsewhere (another agent writes the key {self._key}): "
+            "give each agent of the group its own `node` name, or end the other one"
+        )
 
     def _keep(self) -> None:
         """Keep the lease and write, until something fails."""
-        due = time.monotonic() + self._renew_s
+        due = boot_s() + self._renew_s
         while not self._over:
             with self._changed:
-                if not (self._member or self._history or self._over):
-                    self._changed.wait(max(0.0, due - time.monotonic()))
-                member, self._member = self._member, None
-                history = dict(self._history)
-            if self._lease is not None and time.monotonic() >= due:
-                due = time.monotonic() + self._store.keepalive(self._lease, self._timeout) / 3
-            self._write(member, history)
+                self._changed.wait_for(lambda: self._member or self._history or self._over, max(0.0, due - boot_s()))
+                member, history = self._member, dict(self._history)
+            if self._lease is not None and boot_s() >= due:
+                due = boot_s() + self._store.keepalive(self._lease, self._timeout) / 3
+            if member is not None:
+                self._report(member)
+            for epoch, fields in history.items():
+                self._write_change(epoch, fields)
             self._emit(EtcdSeen())
 
-    def _write(self, member: Member | None, history: dict[int, Mapping[str, str | int]]) -> None:
+    def _report(self, member: Member) -> None:
+        """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
         assert self._lease is not None
-        if member is not None:
-            put = Put(self._names.member(self._node), records.write(member), self._lease)
-            try:
-                self._store.txn(Txn((), (put,)), self._timeout)
-            except StoreError:
-                with self._changed:
-                    self._member = self._member or member
-                raise
-        for epoch, fields in history.items():
-            then: list[Put | Delete] = [Put(self._names.history(epoch), json.dumps(fields).encode())]
-            if epoch > KEEP:
-                then.append(Delete(self._names.history(epoch - KEEP)))
-            self._store.txn(Txn((), tuple(then)), self._timeout)
-            with self._changed:
-                if self._history.get(epoch) == fields:
-                    del self._history[epoch]
+        put = Put(self._key, records.write(member), self._lease)
+        compare = () if self._expected is None else (Compare(self._key, self._expected),)
+        answer = self._store.txn(Txn(compare, (put,), (self._key,)), self._timeout)
+        if not answer.applied:
+            if answer.found and self._is_other(answer.found[0].value):
+                raise self._alive_elsewhere()
+            self._expected = None if answer.found else 0  # ours, after all; or it has expired: try again
+            return
+        self._expected = None
+        with self._changed:
+            if self._member is member:
+                self._member = None
+
+    def _write_change(self, epoch: int, fields: Mapping[str, str | int]) -> None:
+        """Write one change, and delete those that are too old; dead leaders left gaps, so each is looked at."""
+        self._store.txn(Txn((), (Put(self._names.history(epoch), json.dumps(fields).encode()),)), self._timeout)
+        with self._changed:
+            if self._history.get(epoch) == fields:
+                del self._history[epoch]
+        root = self._names.history(0)[:-1]
+        words = [item.key.removeprefix(root) for item in self._store.range(root, self._timeout).items]
+        old = [each for each in words if each.isdecimal() and int(each) <= epoch - KEEP]
+        if old:
+            self._store.txn(Txn((), tuple(Delete(root + each) for each in old[:AT_ONCE])), self._timeout)
 
     def _end(self) -> None:
         try:

@@ -47,8 +47,6 @@ INFO_S = 1.0
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
 CLOSE_S = 2.0
-NOBODY_KNOWS = ProcessId(0, 0)
-"""Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 
 
 def run(config: Config) -> None:
@@ -242,7 +240,7 @@ class Agent:
             held = self.fence.find()
         except FenceError as error:
             log.warning("the nodeos process can not be found: %s", error)
-            return NOBODY_KNOWS
+            return probes.NOBODY_KNOWS
         if held is None:
             return None
         held.close()

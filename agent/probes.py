@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.core.chain import ProcessId
 from agent.core.health import DiskProbed, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.ports import Clock, Fence, Nodeos, ProcessHandle
@@ -14,6 +15,8 @@ FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
 ALIVE_S = 1.0
 """How often a live one is reported again."""
+NOBODY_KNOWS = ProcessId(0, 0)
+"""Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 
 
 def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> PausedProbed:
@@ -68,21 +71,36 @@ class ProcessWatch:
         self._fence = fence
         self._wait = wait
         self._handle: ProcessHandle | None = None
+        self._gone = False  # nobody was there when we could tell last
+        self._error = ""
 
     def look(self) -> ProcessProbed | None:
         """Look once; blocks for a second at most while the process lives."""
         if self._handle is None:
-            try:
-                self._handle = self._fence.find()
-            except FenceError as error:
-                self._wait(FIND_S)
-                return ProcessProbed(None, str(error))
-            if self._handle is None:
-                self._wait(FIND_S)
-                return ProcessProbed(None)
-            return ProcessProbed(self._handle.id)
+            return self._find()
         if not self._handle.wait_gone(ALIVE_S):
             return ProcessProbed(self._handle.id)
         self._handle.close()
         self._handle = None
+        self._gone = True
         return ProcessProbed(None)
+
+    def _find(self) -> ProcessProbed:
+        """Look for a process. One that may have come since nobody was there is reported, though nobody knows it."""
+        if self._error:
+            error, self._error = self._error, ""
+            return ProcessProbed(None, error)
+        try:
+            self._handle = self._fence.find()
+        except FenceError as error:
+            self._wait(FIND_S)
+            if not self._gone:
+                return ProcessProbed(None, str(error))
+            self._gone, self._error = False, str(error)
+            return ProcessProbed(NOBODY_KNOWS)
+        if self._handle is None:
+            self._gone = True
+            self._wait(FIND_S)
+            return ProcessProbed(None)
+        self._gone = False
+        return ProcessProbed(self._handle.id)

@@ -1,0 +1,218 @@
+"""Probes: every answer and every error becomes an event; the end of nodeos is known at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import probes
+from agent.adapters.clock import SystemClock
+from agent.adapters.fence import FencePlan, ProcessFence
+from agent.core.chain import ChainInfo, Peers, Schedule
+from agent.core.health import DiskProbed, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
+from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
+from agent.probes import NOBODY_KNOWS, ProcessWatch
+from tests.support.children import IDLE, child, state_of, wait_until
+
+INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
+SOON_S = 0.2
+
+
+class Nodeos:
+    """Answers, or raises, the same to everything; `after_ms` on its clock have passed by then."""
+
+    def __init__(self, says: Any) -> None:
+        self.says = says
+        self.now = 1_000
+        self.asked: list[float] = []
+
+    def __getattr__(self, _name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            self.asked.append(arguments[-1])
+            self.now += 70
+            if isinstance(self.says, Exception):
+                raise self.says
+            return self.says
+
+        return call
+
+    def boot(self) -> int:
+        """Be the clock, too."""
+        return self.now
+
+    wall = boot
+
+    def boot_id(self) -> str:
+        """Be the clock, too."""
+        return "boot"
+
+
+ERRORS = [NodeosTimeout("slow"), NodeosUnreachable("nobody"), NodeosAnswer(500, 1, "no")]
+
+
+def test_answers_become_events() -> None:
+    """What nodeos says stands in the event; a question is dated before it left, an answer after it came (R4)."""
+    nodeos = Nodeos(True)
+    assert probes.paused(nodeos, nodeos, 0.4) == PausedProbed(1_000, True)
+    assert nodeos.asked == [0.4]
+    nodeos = Nodeos(INFO)
+    assert probes.info(nodeos, nodeos, 0.5) == InfoProbed(INFO, 1_070)
+    assert probes.peers(Nodeos(Peers(3, 2)), 1.0) == PeersProbed(Peers(3, 2))
+    assert probes.schedule(Nodeos(Schedule(1, ())), 1.0) == ScheduleProbed(Schedule(1, ()))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_errors_become_events(error: Exception) -> None:
+    """No error of nodeos gets past a probe; each says why there is no answer."""
+    nodeos = Nodeos(error)
+    assert probes.paused(nodeos, nodeos, 0.4) == PausedProbed(1_000, None, str(error))
+    assert probes.info(nodeos, nodeos, 0.4) == InfoProbed(None, 1_140, str(error))
+    assert probes.peers(nodeos, 0.4) == PeersProbed(None, str(error))
+    assert probes.schedule(nodeos, 0.4) == ScheduleProbed(None, str(error))
+
+
+def test_a_plugin_that_is_not_loaded_is_no_fault() -> None:
+    """404 for the peers means that net_api_plugin is not there, which is told apart."""
+    error = NodeosAnswer(404, 0, "unknown")
+    assert probes.peers(Nodeos(error), 0.4) == PeersProbed(None, "unknown", missing=True)
+
+
+def test_the_disk_is_looked_at(tmp_path: Path) -> None:
+    """Bytes free to nodeos and in all; a directory that is gone is told."""
+    found = probes.disk(tmp_path)
+    assert 0 < found.free <= found.total
+    real = os.statvfs(tmp_path)
+    assert found.total == real.f_blocks * real.f_frsize
+    assert probes.disk(tmp_path / "none") == DiskProbed(0, 0, f"{tmp_path}/none: No such file or directory")
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """A watch over a pid file, with a note of how long it waited."""
+
+    def __init__(self, root: Path) -> None:
+        self.file = root / "nodeos.pid"
+        self.waited: list[float] = []
+        fence = ProcessFence(FencePlan("http://127.0.0.1:1", pid_file=str(self.file)))
+        self.watch = ProcessWatch(fence, self.waited.append)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """Return a watch without a process."""
+    return Bench(tmp_path)
+
+
+@pytest.mark.real
+def test_the_end_of_nodeos_is_known_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is found at the first look; its end is an event within milliseconds, not at the next poll."""
+    monkeypatch.setattr(probes, "ALIVE_S", 5.0)
+    with child(IDLE) as nodeos:
+        bench.file.write_text(str(nodeos.id.pid))
+        assert bench.watch.look() == ProcessProbed(nodeos.id)
+        assert not bench.waited
+        killed: list[float] = []
+
+        def kill() -> None:
+            time.sleep(0.2)
+            killed.append(time.monotonic())
+            os.kill(nodeos.id.pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        assert bench.watch.look() == ProcessProbed(None)
+        assert time.monotonic() - killed[0] < SOON_S
+        thread.join()
+
+
+@pytest.mark.real
+def test_a_live_process_is_reported_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it lives it is reported now and then, so that silence means a defect."""
+    monkeypatch.setattr(probes, "ALIVE_S", 0.1)
+    with child(IDLE) as nodeos:
+        bench.file.write_text(str(nodeos.id.pid))
+        for _ in range(3):
+            begin = time.monotonic()
+            assert bench.watch.look() == ProcessProbed(nodeos.id)
+        assert 0.1 <= time.monotonic() - begin < 0.1 + SOON_S
+
+
+@pytest.mark.real
+def test_a_zombie_does_not_flicker(bench: Bench) -> None:
+    """A nodeos whose parent does not reap it is gone, again and again, and looking for it does not spin."""
+    with child(IDLE) as nodeos:
+        bench.file.write_text(str(nodeos.id.pid))
+        bench.watch.look()
+        os.kill(nodeos.id.pid, signal.SIGKILL)
+        wait_until(lambda: state_of(nodeos.id.pid) == "Z")
+        assert [bench.watch.look() for _ in range(4)] == [ProcessProbed(None)] * 4
+        assert bench.waited == [probes.FIND_S] * 3
+
+
+@pytest.mark.real
+def test_the_next_process_is_found(bench: Bench) -> None:
+    """After the end of one the next is found, as another."""
+    with child(IDLE) as first:
+        bench.file.write_text(str(first.id.pid))
+        bench.watch.look()
+    assert bench.watch.look() == ProcessProbed(None)
+    assert bench.watch.look() == ProcessProbed(None)
+    with child(IDLE) as second:
+        bench.file.write_text(str(second.id.pid))
+        assert bench.watch.look() == ProcessProbed(second.id)
+
+
+class Failing:
+    """A fence that can not tell, until it can."""
+
+    def __init__(self, *says: Any) -> None:
+        self.says = list(says)
+
+    def find(self) -> Any:
+        """Say the next thing."""
+        said = self.says.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def stop(self, _term_s: float, _timeout_s: float) -> str:
+        """Never asked here."""
+        raise AssertionError
+
+
+def test_what_can_not_be_told_is_an_error_and_no_end() -> None:
+    """A process that can not be found is neither there nor gone; looking goes on, without spinning."""
+    waited: list[float] = []
+    watch = ProcessWatch(Failing(FenceError("hidden"), FenceError("hidden")), waited.append)
+    assert [watch.look(), watch.look()] == [ProcessProbed(None, "hidden")] * 2
+    assert waited == [probes.FIND_S] * 2
+
+
+def test_after_an_end_what_can_not_be_told_may_be_a_new_process() -> None:
+    """Nobody was there, and now somebody may be whom nobody can name: nothing is taken for stopped any more (R4)."""
+    fence = Failing(None, FenceError("hidden"), FenceError("hidden"), None, FenceError("hidden"))
+    watch = ProcessWatch(fence, lambda _s: None)
+    told = [watch.look() for _ in range(6)]
+    assert told == [
+        ProcessProbed(None),
+        ProcessProbed(NOBODY_KNOWS),
+        ProcessProbed(None, "hidden"),
+        ProcessProbed(None, "hidden"),
+        ProcessProbed(None),
+        ProcessProbed(NOBODY_KNOWS),
+    ]
+
+
+def test_the_clock_of_the_host_serves() -> None:
+    """The real clock is what the probes are given."""
+    before = SystemClock().boot()
+    assert probes.paused(Nodeos(False), SystemClock(), 0.1).asked - before < 1000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from agent.core.production import begin_stop
 from agent.core.records import write
-from agent.core.state import Phase, Sent, State, Tenure
+from agent.core.state import Phase, State, Tenure
 from agent.core.store import Compare, Delete, Ms, Put, Txn
-from agent.core.tenure import heartbeat_of, revision_of
+from agent.core.tenure import heartbeat_of, note_write, revision_of
 from agent.core.turn import Turn
 
 
@@ -109,7 +109,7 @@ def _why_free(state: State) -> str:
 
 def _take(turn: Turn) -> None:
     state, names, tenure = turn.state, turn.state.setup.keys, turn.tenure
-    turn.set_tenure(seq=tenure.seq + 1, sent=(*tenure.sent, Sent(tenure.seq + 1, turn.now)))
+    note_write(turn)
     # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn
     compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))
     then: tuple[Put | Delete, ...] = (

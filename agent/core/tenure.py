@@ -224,6 +224,13 @@ def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
     )
 
 
+def note_write(turn: Turn) -> None:
+    """Give the next write its seq, and note when it leaves; forget those too old to prolong V (R1, R2)."""
+    tenure, oldest = turn.tenure, turn.now - turn.state.setup.timing.validity
+    young = tuple(each for each in tenure.sent if each.at > oldest)
+    turn.set_tenure(seq=tenure.seq + 1, sent=(*young, Sent(tenure.seq + 1, turn.now)))
+
+
 def rule_confirm(turn: Turn) -> None:
     """Confirm by writing, every R; at once when the last try had no answer (R1, R2)."""
     state = turn.state
@@ -235,7 +242,7 @@ def rule_confirm(turn: Turn) -> None:
     if not turn.at(max(due, state.retry_at)):
         return
     names = state.setup.keys
-    turn.set_tenure(seq=tenure.seq + 1, sent=(*tenure.sent, Sent(tenure.seq + 1, turn.now)))
+    note_write(turn)
     compare = (Compare(names.leader, tenure.leader_revision), Compare(names.heartbeat, tenure.heartbeat_revision))
     value = write(heartbeat_of(turn.state))
     turn.transact("confirm", Txn(compare, (Put(names.heartbeat, value),), (names.leader, names.heartbeat)))

@@ -47,6 +47,8 @@ INFO_S = 1.0
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
 CLOSE_S = 2.0
+FOLLOW_AGAIN_S = 1.0
+"""Pause after a defect in the follower: it may come again at once."""
 
 
 def run(config: Config) -> None:
@@ -260,8 +262,15 @@ class Agent:
         log.info("ended")
 
     def _follow(self) -> None:
-        for snapshot in self.follower.snapshots():
-            self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
+        while not self.over.is_set():
+            try:
+                for snapshot in self.follower.snapshots():
+                    self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
+            except Exception:
+                log.exception("a defect in the follower; going on")  # a node that sees nothing could never lead again
+                self.over.wait(FOLLOW_AGAIN_S)
+            else:
+                return
 
     def _etcd_failed(self, error: StoreError) -> None:
         self.loop.emit(EtcdSeen(str(error)))

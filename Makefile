@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test test-slow bench proof lint clean
+.PHONY: help venv demo test test-slow bench chaos proof docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -22,8 +22,14 @@ test-slow: $(STAMP) ## the tests that take longer
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos
 	$(BIN)/python -m agent.lab.bench
 
+chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
+	$(BIN)/python -m agent.lab.chaos $(ARGS)
+
 proof: $(STAMP) ## search the protocol for two producers at once, in full
 	$(BIN)/python -m pytest tests/proof -m "slow or not slow" -p no:randomly -v
+
+docs: $(STAMP) ## write the tables of settings and metrics into README.md
+	$(BIN)/python -m agent.lab.docs --update
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hosts", type=int, choices=(2, 3), default=3, help="agents with a nodeos each (default 3)")
     parser.add_argument("--seed", "--replay", type=int, help="play the plan of this seed (default: a new one)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"where report and picture go (default {OUT})")
+    parser.add_argument("--keep", type=Path, help="a directory in which all parts run, and leave their logs")
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
     chosen = parser.parse_args(arguments)
     seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"round {number}  {fault.at:6.2f} s  {fault}")
         return 0
     try:
-        return play(plan, chosen.out)
+        return play(plan, chosen.out, chosen.keep)
     except LabError as error:
         say(f"the lab could not go on: {error}")
         return 2
@@ -54,11 +55,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def play(plan: Plan, out: Path) -> int:
+def play(plan: Plan, out: Path, keep: Path | None = None) -> int:
     """Play a plan, and write report, picture and history; 1 when P1 or P2 was broken."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="nodeos-failover-chaos-") as root:
-        run = Run(plan, Path(root), say)
+        run = Run(plan, keep.resolve() if keep else Path(root), say)
         try:
             history = run.play()
         finally:

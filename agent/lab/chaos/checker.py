@@ -2,6 +2,7 @@
 
 P1: no slot was signed by two nodes while both were governed, nor twice by one; no epoch was led by two nodes.
 P2: after all was healed, somebody produced within a bound.
+No agent and no guard met a defect of its own.
 P3, as far as chance allows: a gap of more than SHORT slots has a cause among the faults, or is flagged.
 """
 
@@ -22,6 +23,8 @@ REACTION = VALIDITY + 2
 """Seconds after its end in which a fault may still begin to cost slots: what was confirmed before it runs out."""
 RECOVERY = 20.0
 """Seconds in which slots come again after the last fault that can have cost them."""
+DEFECT = "a defect"
+"""The words of every agent that met an error which nobody foresaw; the watch uses them for a guard's traceback too."""
 STALL = 0.25
 """Seconds around a stall of the whole machine in which slots may be missing."""
 
@@ -31,7 +34,7 @@ def check(history: History) -> Verdict:
     doubles = tuple(find_doubles(history))
     tenures = tuple(find_tenures(history))
     gaps = tuple(find_gaps(history))
-    violations = [*_p1(doubles), *_epochs(tenures), *_p2(history)]
+    violations = [*_p1(doubles), *_epochs(tenures), *_p2(history), *_defects(history)]
     flags = [
         f"{gap.count} slots without a block after {gap.after or 'nobody'} at {gap.started:.1f}: no fault explains it"
         for gap in gaps
@@ -77,6 +80,12 @@ def _p2(history: History) -> Iterator[str]:
     for rest in history.rests:
         if rest.produced is None:
             yield f"P2: all was healed at {rest.at:.1f}, and nobody produced in time"
+
+
+def _defects(history: History) -> Iterator[str]:
+    for note in history.notes:
+        if DEFECT in note.text:
+            yield f"{note.who} at {note.at - history.began:.1f} s: {note.text}"
 
 
 def find_tenures(history: History) -> Iterator[Tenure]:
@@ -162,7 +171,7 @@ def story(history: History, started: float, ended: float) -> str:
 
 def _signed(history: History, started: float, ended: float) -> Iterator[tuple[float, str]]:
     """Yield the blocks of a span as runs: where a node begins to sign, and its last block before another one does."""
-    inside = [each for each in history.signatures if started <= each.wall <= ended]
+    inside = sorted((each for each in history.signatures if started <= each.wall <= ended), key=lambda each: each.wall)
     for _, run in itertools.groupby(inside, key=lambda each: each.node):
         blocks = list(run)
         text = f"{blocks[0].node:8} signs block {blocks[0].num} {blocks[0].id} for slot {blocks[0].slot}"

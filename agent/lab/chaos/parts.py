@@ -23,7 +23,20 @@ QUOTA = 32 << 20
 """Bytes: small, so that a NOSPACE alarm is quickly raised; 20 minutes of a group's own writes need a tenth of it."""
 PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt")
 FAKETIME = "libfaketimeMT.so.1"
-PROBE = "import time; print(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())"
+SHIM = """
+import os, select, time
+os.environ.pop("LD_PRELOAD")  # the guard, which reads no wall clock, runs without
+def sleep(seconds):
+    if seconds < 0:
+        raise ValueError("sleep length must be non-negative")
+    select.select([], [], [], seconds)
+time.sleep = sleep
+"""
+"""Runs in the agent before all else: under libfaketime 0.9.10 every time.sleep of Python 3.11 fails with EINVAL.
+
+Without it the chaos would be one of threads that die of that, which is nobody's wall clock.
+"""
+PROBE = "import time; time.sleep(0.2); print(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())"
 PROBE_LIMIT = 20.0
 CLOSE_TO = 60.0
 """Seconds between two readings of one clock that are taken for the same clock, not for a faked one."""
@@ -104,7 +117,11 @@ class FakeClock:
 
     def __init__(self, library: Path, file: Path) -> None:
         self._file = file
+        shim = file.parent / "shim"
+        shim.mkdir(parents=True, exist_ok=True)
+        (shim / "sitecustomize.py").write_text(SHIM)
         self.env = {
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(shim), os.environ.get("PYTHONPATH")))),
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_CACHE_DURATION": "1",
@@ -114,17 +131,16 @@ class FakeClock:
 
     def jump(self, offset: str) -> None:
         """Let the wall clock be off by `offset` seconds from within a second on."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         new = self._file.with_suffix(".new")
         new.write_text(offset + "\n")
         new.replace(self._file)
 
     def works(self) -> bool:
-        """Whether the library moves the wall clock, and no other."""
+        """Whether the library moves the wall clock, and no other, and lets a process sleep."""
         self.jump("+100000")
         try:
             said = subprocess.run(
-                [sys.executable, "-I", "-S", "-c", PROBE],
+                [sys.executable, "-c", PROBE],
                 env={**os.environ, **self.env},
                 capture_output=True,
                 text=True,

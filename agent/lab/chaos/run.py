@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.lab.chaos.caretaker import Caretaker
+from agent.lab.chaos.checker import find_doubles
 from agent.lab.chaos.faults import FAULTS, Skipped, make_space
 from agent.lab.chaos.history import Done, History, Rest
 from agent.lab.chaos.plan import Fault, Plan
@@ -52,10 +53,8 @@ class Run:
             if not self._rest():
                 self._say(f"round {number}: nobody produces; stopping")
                 break
-            twice = len(self.world.chain.doubles())
-            self._say(
-                f"round {number} of {len(self._plan.rounds)}: {len(self._done)} faults, {twice} slots signed twice"
-            )
+            self._say(f"round {number} of {len(self._plan.rounds)}: {len(self._done)} faults, {self._twice()}")
+        self._watch.settle()
         return self._history()
 
     def close(self) -> None:
@@ -63,6 +62,11 @@ class Run:
         self._caretaker.close()
         self.world.close()
         self._watch.close()
+
+    def _twice(self) -> str:
+        doubles = list(find_doubles(self._history()))
+        stray = sum(not double.governed for double in doubles)
+        return f"{len(doubles) - stray} slots signed twice" + (f" ({stray} more while not governed)" if stray else "")
 
     def _round(self, faults: tuple[Fault, ...]) -> None:
         started = time.monotonic()
@@ -87,7 +91,7 @@ class Run:
         except Skipped as error:
             failed = f"skipped: {error}"
         except LabError as error:
-            failed = str(error).splitlines()[0]
+            failed = str(error).splitlines()[0].rpartition("desc = ")[2]  # etcdctl's own words stand behind that
         if failed:
             self._say(f"{time.time() - self._began:8.1f} s  {fault} was not done: {failed}")
         self._done.append(Done(fault, started, time.time(), failed))
@@ -123,7 +127,6 @@ class Run:
 
     def _history(self) -> History:
         ended = time.time()
-        time.sleep(0.5)  # two periods of what reads the logs
         world = self.world
         return History(
             nodes=list(world.hosts),

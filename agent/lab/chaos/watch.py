@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from agent.lab.chaos.checker import DEFECT
 from agent.lab.chaos.history import Change, Note, Span
 from agent.lab.chaos.world import World
 
 PERIOD = 0.1
+LOOK_LIMIT = 5.0
 TRUSTED = 1.5
 """Seconds that an agent's own time may differ from when the lab read the line; else the agent's clock had jumped."""
 STALL = 0.3
@@ -49,6 +51,7 @@ class Watch:
         self._world = world
         self._tails = {host.name: Tail(host.agent.log) for host in world.hosts.values()}
         self._over = threading.Event()
+        self._read = threading.Event()  # set after each look at all logs
         self.stalls: list[Span] = []
         self._threads = [
             threading.Thread(target=work, name=f"watch-{name}", daemon=True)
@@ -59,6 +62,13 @@ class Watch:
         """Begin."""
         for thread in self._threads:
             thread.start()
+
+    def settle(self) -> None:
+        """Return once all that was logged before this call was read."""
+        self._read.clear()
+        self._read.wait(LOOK_LIMIT)
+        self._read.clear()
+        self._read.wait(LOOK_LIMIT)
 
     def close(self) -> None:
         """Read what is left, and end."""
@@ -73,6 +83,7 @@ class Watch:
             for name, tail in self._tails.items():
                 for line in tail.lines():
                     self._take(name, line, time.time())
+            self._read.set()
 
     def _take(self, name: str, line: str, now: float) -> None:
         found = parse(name, line, now)
@@ -97,7 +108,9 @@ def parse(name: str, line: str, now: float) -> Change | Note | None:
     try:
         fields = json.loads(line)
     except ValueError:
-        return Note(now, name, line) if "guard" in line else None
+        if line.startswith("Traceback"):  # an agent logs even that as JSON: this is its guard
+            return Note(now, name, f"{DEFECT} in the guard, see its lines in the log")
+        return Note(now, name, line) if line.startswith("nodeos-failover guard") else None
     if not isinstance(fields, dict):
         return None
     own = datetime.fromisoformat(fields["time"]).timestamp() if "time" in fields else now
@@ -108,5 +121,6 @@ def parse(name: str, line: str, now: float) -> Change | Note | None:
     if fields.get("logger") == "agent.app" and fields.get("message") == "starting":
         return Change(name, at, "starting", "starting", 0, "the agent starts")
     if fields.get("level") in ("warning", "error", "critical"):
-        return Note(at, name, f"{fields['level']}: {fields['message']}")
+        why = str(fields.get("traceback", "")).rstrip().rpartition("\n")[2]
+        return Note(at, name, f"{fields['level']}: {fields['message']}{why and ': ' + why}")
     return None

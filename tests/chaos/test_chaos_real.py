@@ -1,0 +1,37 @@
+"""One short run on real parts; `make chaos` is the long one."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from agent.lab.chaos.__main__ import say
+from agent.lab.chaos.checker import check
+from agent.lab.chaos.plan import make_plan
+from agent.lab.chaos.report import findings
+from agent.lab.chaos.run import Run
+
+FAULTS = 24
+SEED = 716
+KINDS = 20
+"""Kinds of fault in the plan of this seed: it was chosen for having many."""
+
+
+@pytest.mark.real
+@pytest.mark.timeout(180)
+def test_short_run_breaks_no_promise(tmp_path: Path) -> None:
+    """Two dozen faults, alone and in pairs: no slot is signed twice (P1), somebody produces after each rest (P2)."""
+    plan = make_plan(SEED, FAULTS, ("bp-a", "bp-b"))
+    assert len({fault.kind for fault in itertools.chain(*plan.rounds)}) >= KINDS
+    run = Run(plan, tmp_path, say)
+    try:
+        history = run.play()
+    finally:
+        run.close()
+    verdict = check(history)
+    assert verdict.violations == (), findings(history, verdict)
+    assert sum(not done.failed or "skipped" in done.failed for done in history.done) >= 20
+    assert len(history.signatures) > 40
+    assert len(history.rests) == len(plan.rounds)

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from agent.lab.chaos.checker import RECOVERY, SHORT, check, story
-from agent.lab.chaos.history import Rest, Span
+from agent.lab.chaos.history import Note, Rest, Span
 from tests.chaos.histories import FIRST, at, change, done, history, signature, without
 
 
@@ -105,6 +105,16 @@ def test_nobody_producing_after_a_rest_is_caught() -> None:
     found = history()
     found.rests += [Rest(at(10), at(11)), Rest(at(30), None)]
     assert len(check(found).violations) == 1
+
+
+def test_defect_of_an_agent_is_caught() -> None:
+    """An error that nobody foresaw is a finding by itself, also when it cost nothing this time."""
+    found = history()
+    found.notes += [
+        Note(at(3), "bp-b", "warning: nodeos is slow"),
+        Note(at(4), "bp-b", "error: a defect in lane x: Oh"),
+    ]
+    assert [violation.startswith("bp-b at 2.0 s: ") for violation in check(found).violations] == [True]
 
 
 def test_gap_without_a_fault_is_flagged() -> None:

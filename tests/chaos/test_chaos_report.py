@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from agent.lab.chaos.__main__ import judge, main
-from agent.lab.chaos.checker import check
+from agent.lab.chaos.checker import DEFECT, check
 from agent.lab.chaos.history import Change, Note, Rest
 from agent.lab.chaos.plan import make_plan
 from agent.lab.chaos.timeline import DOUBLE, GAP, draw
@@ -99,6 +99,9 @@ def test_log_lines_are_read_at_the_labs_own_time() -> None:
         5.0, "bp-a", "nodeos-failover guard: stopped it"
     )
     assert parse("bp-a", "not JSON", 5.0) is None
+    guard = parse("bp-a", "Traceback (most recent call last):", 5.0)
+    assert isinstance(guard, Note)
+    assert DEFECT in guard.text
 
 
 def test_tail_yields_whole_lines_once(tmp_path: Path) -> None:

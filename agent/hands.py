@@ -109,10 +109,10 @@ class LaneHands:
         raise AssertionError(f"no call for {action}")
 
     def seen(self, event: object, snapshot: Snapshot) -> None:
-        """Count one event, and see that no lane hangs."""
-        self._metrics.seen(event, snapshot.at)
+        """See that no lane hangs, and count one event."""
         for lane in self._lanes.values():
             lane.look()
+        self._metrics.seen(event, snapshot.at)
 
     def close(self, wait_s: float) -> None:
         """Finish what was asked for, the last word in the run-time file above all; end within `wait_s` seconds."""

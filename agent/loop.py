@@ -71,6 +71,8 @@ class Loop:
                 self._error = self._error or event.error
                 event = Shutdown()
             self._step(event)
+            if not self._over and self._clock.boot() >= self.snapshot.node.wake:
+                self._step(Tick())  # what is due does not wait behind a burst of events that have no say in it
         if self._error is not None:
             raise self._error
 
@@ -89,7 +91,10 @@ class Loop:
         for action in actions:
             self._note(action)
             self._hands.do(action)
-        self._hands.seen(event, self.snapshot)
+        try:
+            self._hands.seen(event, self.snapshot)
+        except Exception:
+            log.exception("a defect in counting what happens")  # no reason to stop production
 
     def _note(self, action: NodeAction) -> None:
         if isinstance(action, Announce):

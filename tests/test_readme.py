@@ -77,6 +77,18 @@ def test_marks_that_are_missing_are_told(name: str) -> None:
         docs.with_table("no marks here", name, "| table |")
 
 
+def test_the_command_tells_and_mends_what_is_out_of_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without --update the command only tells (code 1); with it, it writes, and has nothing more to say."""
+    file = tmp_path / "README.md"
+    file.write_text(docs.with_table(TEXT, "metrics", "| old |\n"))
+    monkeypatch.setattr(docs, "README", file)
+    assert docs.main([]) == 1
+    assert "| old |" in file.read_text()
+    assert docs.main(["--update"]) == 0
+    assert docs.main([]) == 0
+    assert file.read_text() == TEXT
+
+
 # --- configuration ---
 
 

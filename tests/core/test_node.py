@@ -14,9 +14,9 @@ from agent.core import history, telling
 from agent.core import node as core
 from agent.core.actions import Warn
 from agent.core.chain import ProcessId
-from agent.core.health import Health, Limits, Probe
+from agent.core.health import Health, Limits, Probe, ProcessProbed
 from agent.core.node import EtcdSeen, Node, Profile, Publish, Tell
-from agent.core.records import GroupView
+from agent.core.records import GroupView, Override
 from agent.core.slots import SLOT
 from agent.core.state import Phase, State
 from tests.core.parts import GOOD, LIMITS, NODEOS, PRODUCER, SETUP, info, member
@@ -433,6 +433,29 @@ def test_a_restarted_nodeos_is_judged_anew() -> None:
     standby.nodeos.start()
     story.until(lambda: standby.node.leadership.standing.fit, 5)
     assert standby.events_told() == [], "a restart of a few seconds is not worth a call"
+
+
+def test_a_nodeos_that_can_not_be_looked_for_is_not_taken_for_gone() -> None:
+    """No right to look is no proof: a leader whose process can not be found goes on, unhealthy (R4)."""
+    story = settled("bp-a")
+    (leader,) = story.hosts
+    before = leader.node.leadership
+    leader.step(ProcessProbed(None, "permission denied"))
+    assert leader.leads
+    assert leader.node.leadership.process == before.process
+    assert leader.node.health.failing == ("process: can not look for it: permission denied",)
+    assert leader.told[-1].event == "unhealthy"
+
+
+def test_the_words_of_operators_are_told_as_they_stand() -> None:
+    """Alerts name whom an override names, or that nobody may lead; a maintenance without a reason is one too."""
+    node = settled("bp-a").hosts[0].node
+    seen = replace(node.leadership.seen, override=Override("bp-a"), maintenance="")
+    named = telling.facts(replace(node, leadership=replace(node.leadership, seen=seen)), 200_000)
+    assert (named.override, named.silenced, named.maintenance) == ("bp-a", False, "")
+    seen = replace(seen, override=Override(None))
+    silent = telling.facts(replace(node, leadership=replace(node.leadership, seen=seen)), 200_000)
+    assert (silent.override, silent.silenced) == ("nobody may lead", True)
 
 
 # --- the history's arithmetic ---

@@ -72,7 +72,11 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Tenure:
-    """One stay in the lead, from the take-over to the release. Revisions are 0 until the take-over is known."""
+    """One stay in the lead, from the take-over to the release. Revisions are 0 until the take-over is known.
+
+    `instance` is that of the last write which is known to stand: after a restart, of the process before, whose seqs
+    say nothing about the writes of this one.
+    """
 
     epoch: int
     instance: str
@@ -182,7 +186,8 @@ class State:
         return (
             tenure is not None
             and record is not None
-            and (record.epoch, record.instance) == (tenure.epoch, tenure.instance)
+            and record.epoch == tenure.epoch
+            and record.instance in (tenure.instance, self.setup.instance)
         )
 
     def free_at(self) -> Ms | None:

@@ -88,7 +88,8 @@ def _adopt(turn: Turn, found: HeartbeatKey, record: Heartbeat) -> None:
         turn.set_tenure(leader_revision=leader.revision)  # a take-over puts both keys at one revision
     lost = leader is None or leader.revision != turn.tenure.leader_revision
     turn.set_tenure(leader_lost=lost)
-    _confirmed(turn, found.revision, tenure.sent_at(record.seq))
+    ours = record.instance == turn.state.setup.instance  # else of the process before, which counted seqs of its own
+    _confirmed(turn, found.revision, tenure.sent_at(record.seq) if ours else None)
     if lost and turn.state.phase in ACTIVE:
         stop(turn, "leader_changed", _who(leader))
 
@@ -99,6 +100,7 @@ def _confirmed(turn: Turn, revision: int, sent_at: Ms | None) -> None:
     valid = turn.tenure.valid_until
     if sent_at is not None:
         valid = max(valid, sent_at + state.setup.timing.validity)
+        turn.set_tenure(instance=state.setup.instance)
     turn.set_tenure(heartbeat_revision=revision, sent=())
     if state.phase is Phase.CAMPAIGNING:
         turn.set_tenure(valid_until=valid)
@@ -215,7 +217,7 @@ def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
     return Heartbeat(
         tenure.epoch,
         state.setup.node,
-        tenure.instance,
+        state.setup.instance,
         tenure.seq,
         state.setup.timing.validity,
         released,

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from agent.core import actions as do
 from agent.core import events as ev
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.state import Phase
@@ -22,3 +19,19 @@ def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
         one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
     assert one.state.tenure is not None
     assert len(one.state.tenure.sent) <= T.validity // T.request + 1
+
+
+def test_restarted_agent_takes_no_write_of_its_forerunner_for_its_own() -> None:
+    """R2, restart: a seq that the process before had sent does not prolong V by the time of a later try."""
+    one = One()
+    until = one.now + T.validity - 3000
+    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
+    one.tell(ev.Started(file, NODEOS))
+    one.save()
+    request = one.request("confirm")
+    # the process before sent seq 8 too, and died before its run-time file said so
+    before = Heartbeat(4, "bp-a", "old", 8, T.validity)
+    one.tell(ev.Refused(request.request, 32, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(before, 31)), 2)
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until == until
+    assert one.state.phase is Phase.LEADING

@@ -6,7 +6,6 @@ What is dropped here must not matter to the core. `test_proof_canon.py` holds th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agent.core import events as ev
 from agent.core.chain import ProcessId
@@ -14,6 +13,7 @@ from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.state import Phase, Power, Seen, State, Tenure
 from agent.core.store import Ms
 from agent.core.timing import Timing, standstill
+from tests.proof.copying import replace
 from tests.support.world import Ask, Host, Save, Store, Wish
 
 BASE: Ms = 100

@@ -136,13 +136,24 @@ class Engine:
 
     # --- what parts may do, computed once ---
 
-    def _local(self, host: int) -> list[tuple[str, str, int, tuple[int, ...]]]:
-        key = ("local", host)
+    def _may(self, host: Host, left: bool) -> local.May:
+        """Return which faults of a host are worth computing: those that this budget ever allows, while any is left."""
+        only, each, total = self._budget.only, self._budget.each, self._budget.total
+
+        def may(fault: str, label: str) -> bool:
+            if not left or not each.get(fault, total):
+                return False
+            return not only or f"{host.name}: {label}".startswith(only)
+
+        return may
+
+    def _local(self, host: int, left: bool) -> list[tuple[str, str, int, tuple[int, ...]]]:
+        key = ("local", host, left)
         found = self._memo.get(key)
         if found is None:
             found = []
             try:
-                for move in local.moves(self.parts[host], self.rules):
+                for move in local.moves(self.parts[host], self.rules, self._may(self.parts[host], left)):
                     ghosts = tuple(self.intern(each) for each in move.ghosts)
                     found.append((move.label, move.fault, self.host(move.host), ghosts))
             except AssertionError as error:
@@ -218,11 +229,12 @@ class Engine:
         """Yield every world that may come next."""
         store, hosts, ghosts, spent = world
         busy = self._busy(hosts)
+        left = sum(self._spent[spent]) < self._budget.total
         for place, host in enumerate(hosts):
             who = self.names[place]
             if busy >= 0 and place != busy:
                 continue
-            for label, fault, new, more in self._local(host):
+            for label, fault, new, more in self._local(host, left):
                 now = self.spend(spent, fault, f"{who}: {label}")
                 if now is None:
                     continue
@@ -257,7 +269,7 @@ class Engine:
         """Return the host that goes first because something of its own is about to be answered, -1 if there is none."""
         if self.rules.eager:
             for place, host in enumerate(hosts):
-                if self._later(host)[0] in ("wake", "save", "ask", "guard"):
+                if self._later(host)[0] in ("wake", "save", "ask", "guard", "probe"):
                     return place
         return -1
 
@@ -329,7 +341,8 @@ class Engine:
         if record.released and self.signs(before[1][self.names.index(record.node)]):
             return f"R5: {record.node} released, but its nodeos may still sign"
         last = old.heartbeat.record if old.heartbeat else None
-        if last and (last.epoch, last.instance) != (record.epoch, record.instance) and record.epoch <= last.epoch:
+        took = new.leader is not None and new.leader.lease and new.leader.revision == new.revision
+        if took and last and record.epoch <= last.epoch:
             return f"R8: epoch {record.epoch} of {record.node} comes after epoch {last.epoch}"
         return ""
 

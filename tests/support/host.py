@@ -6,7 +6,7 @@ happen at any time; one that is `urgent` must happen before time goes on, unless
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -54,6 +54,10 @@ class Rules:
             backoff=self.backoff,
             patience=2,
         )
+
+
+May = Callable[[str, str], bool]
+"""Whether a fault of this class with this label may happen: what may not is not even computed."""
 
 
 class Move(NamedTuple):
@@ -157,6 +161,8 @@ def urgent(host: Host, rules: Rules) -> str:
         return "save"
     if any(_ask_urgent(host, ask) for ask in host.asks):
         return "ask"
+    if rules.eager and host.core.process != process(host.nodeos):
+        return "probe"
     request = host.request
     if request is not None and (host.clock >= request.due or not (request.slow or host.cut)):
         return "request"
@@ -189,47 +195,51 @@ def elapse(host: Host, span: Ms = 1) -> Host:
 # --- moves -----------------------------------------------------------------------------------------------------------
 
 
-def moves(host: Host, rules: Rules) -> Iterator[Move]:
+def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     """Yield everything that may happen inside this host now, but for time and the store."""
-    yield from _nodeos_moves(host, rules)
+    yield from _nodeos_moves(host, rules, may)
     if rules.guard and _guard_due(host):
         yield from _guard_moves(host, rules)
     if host.core is None:
         yield restarted(host, rules)
         return
-    yield from _process_faults(host, rules)
+    yield from _process_faults(host, rules, may)
     if host.cut:
         yield Move("reaches etcd again", "", replace(host, cut=False))
-    else:
+    elif may("net", "is cut off from etcd"):
         yield Move("is cut off from etcd", "net", replace(host, cut=True))
     if host.stalled:
         return
     core = host.core
     if core.wake is not None and core.wake <= host.clock:
         yield told("wakes", feed(host, ev.Tick()))
-    yield from _save_moves(host)
+    yield from _save_moves(host, may)
     for ask in host.asks:
-        yield from _ask_moves(host, ask, rules)
-    yield from _request_moves(host)
+        yield from _ask_moves(host, ask, rules, may)
+    yield from _request_moves(host, may)
     yield from _probe_moves(host)
 
 
-def _nodeos_moves(host: Host, rules: Rules) -> Iterator[Move]:
+def _nodeos_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     nodeos = host.nodeos
     if nodeos.pid == 0:
         pid = 1 + max([0, *_pids(host)])
         yield Move("nodeos starts, paused", "", replace(host, nodeos=Nodeos(pid=pid)))
-        yield Move("nodeos starts UNPAUSED", "config", replace(host, nodeos=Nodeos(pid=pid, paused=False, rogue=True)))
+        if may("config", "nodeos starts UNPAUSED"):
+            rogue = Nodeos(pid=pid, paused=False, rogue=True)
+            yield Move("nodeos starts UNPAUSED", "config", replace(host, nodeos=rogue))
         return
     if nodeos.frozen:
         yield Move("nodeos thaws", "", replace(host, nodeos=replace(nodeos, frozen=False)))
     else:
-        yield Move("nodeos freezes", "control", replace(host, nodeos=replace(nodeos, frozen=True)))
+        if may("control", "nodeos freezes"):
+            yield Move("nodeos freezes", "control", replace(host, nodeos=replace(nodeos, frozen=True)))
         for kind in nodeos.queued:
             left = replace(nodeos, queued=tuple(each for each in nodeos.queued if each != kind))
             left = left.resume() if kind == "resume" else left.pause(host.clock, rules.timing.block)
             yield Move(f"a late {kind} acts", "", replace(host, nodeos=left))
-    yield Move("nodeos dies", "process", replace(host, nodeos=nodeos.gone()))
+    if may("process", "nodeos dies"):
+        yield Move("nodeos dies", "process", replace(host, nodeos=nodeos.gone()))
 
 
 def _pids(host: Host) -> Iterator[int]:
@@ -265,42 +275,45 @@ def standing(name: str, rules: Rules, handover: str = "") -> ev.Standing:
     return ev.Standing(fit=not handover, able=True, rank=rules.ranks[name], why="", handover=handover)
 
 
-def _process_faults(host: Host, rules: Rules) -> Iterator[Move]:
+def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     core = host.core
     assert core is not None
     if host.stalled:
         yield Move("the agent thaws", "", replace(host, stalled=False, stalled_for=0))
-    else:
+    elif may("process", "the agent freezes"):
         yield Move("the agent freezes", "process", replace(host, stalled=True))
-    if rules.guard:
+    if rules.guard and may("process", "the agent dies"):
         ghosts = (host.request.wish,) if host.request and host.request.answer is None else ()
         yield Move("the agent dies", "process", dead(host), ghosts)
-    if not core.leaving and not host.stalled:
+    if not core.leaving and not host.stalled and may("word", "the agent is asked to end"):
         yield told("the agent is asked to end", feed(host, ev.Shutdown()), "word")
     if not host.stalled:
         if core.standing.handover:
             yield told("it is healthy again", feed(host, standing(host.name, rules)))
-        else:
+        elif may("word", "it is unhealthy"):
             yield told("it is unhealthy and another is better", feed(host, standing(host.name, rules, "sick")), "word")
 
 
-def _save_moves(host: Host) -> Iterator[Move]:
+def _save_moves(host: Host, may: May) -> Iterator[Move]:
     if not host.saves:
         return
     first, rest = host.saves[0], host.saves[1:]
     what = first.record.state if first.record else "nothing"
     done = replace(host, saves=rest, file=first.record)
     yield told(f"the run-time file says {what}", feed(done, ev.RuntimeSaved(first.version, ok=True)))
-    if not first.slow:
+    if first.slow:
+        return
+    if may("disk", "the disk is slow"):
         yield Move("the disk is slow", "disk", replace(host, saves=(replace(first, slow=True), *rest)))
+    if may("disk", "the run-time file can not be written"):
         failed = feed(replace(host, saves=rest), ev.RuntimeSaved(first.version, ok=False, why="disk full"))
         yield told("the run-time file can not be written", failed, "disk")
 
 
-def _ask_moves(host: Host, ask: Ask, rules: Rules) -> Iterator[Move]:
+def _ask_moves(host: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:
     rest = replace(host, asks=tuple(each for each in host.asks if each is not ask))
     if ask.kind == "fence":
-        yield from _fence_moves(host, rest, ask)
+        yield from _fence_moves(host, rest, ask, may)
         return
     if host.nodeos.pid == 0:
         yield told(f"{ask.kind} finds nobody", feed(rest, _answer(ask, ev.Call.UNREACHABLE)))
@@ -317,8 +330,9 @@ def _ask_moves(host: Host, ask: Ask, rules: Rules) -> Iterator[Move]:
             yield Move(f"{ask.kind} acts, unanswered", "", _mark(acted, replace(ask, acted=True)))
     if not ask.slow:
         fault = "" if host.nodeos.frozen else "control"
-        yield Move(f"{ask.kind} hangs", fault, _mark(rest, replace(ask, slow=True)))
-        if free and ask.kind != "head":
+        if not fault or may(fault, f"{ask.kind} hangs"):
+            yield Move(f"{ask.kind} hangs", fault, _mark(rest, replace(ask, slow=True)))
+        if free and ask.kind != "head" and may("control", f"{ask.kind} is refused"):
             yield told(f"{ask.kind} is refused", feed(rest, _answer(ask, ev.Call.ERROR)), "control")
 
 
@@ -347,15 +361,16 @@ def _timed_out(rest: Host, ask: Ask) -> Move:
     return told(f"{ask.kind} had no answer", feed(rest, _answer(ask, ev.Call.TIMEOUT)))
 
 
-def _fence_moves(host: Host, rest: Host, ask: Ask) -> Iterator[Move]:
+def _fence_moves(host: Host, rest: Host, ask: Ask, may: May) -> Iterator[Move]:
     killed = replace(rest, nodeos=host.nodeos.gone())
     yield told("the fence ends nodeos", feed(killed, ev.FenceDone(ask.number, gone=True)))
     if not ask.slow and host.clock < ask.due and host.nodeos.pid:
         fault = "" if host.nodeos.frozen else "control"
-        yield Move("the fence takes its time", fault, _mark(rest, replace(ask, slow=True)))
+        if not fault or may(fault, "the fence takes its time"):
+            yield Move("the fence takes its time", fault, _mark(rest, replace(ask, slow=True)))
 
 
-def _request_moves(host: Host) -> Iterator[Move]:
+def _request_moves(host: Host, may: May) -> Iterator[Move]:
     """Yield what may happen to a request without the store: its answer arrives, or its time is over."""
     request = host.request
     if request is None:
@@ -368,7 +383,10 @@ def _request_moves(host: Host) -> Iterator[Move]:
     elif request.answer is not None and not host.cut:
         yield told(f"{kind} is answered late", feed(rest, request.answer))
     elif request.answer is None and not request.slow and not host.cut:
-        yield Move(f"{kind} is slow", "net", replace(host, request=replace(request, slow=True)))
+        if may("net", f"{kind} is slow"):
+            yield Move(f"{kind} is slow", "net", replace(host, request=replace(request, slow=True)))
+        if not may("net", f"etcd rejects {kind}"):
+            return
         refused = feed(rest, ev.Rejected(request.number, lease_gone=False, why="no space"))
         yield told(f"etcd rejects {kind}", refused, "net")
 

@@ -176,7 +176,14 @@ class Agent:
 
     def _hands(self, loop: Loop) -> LaneHands:
         config = self.config
-        self.metrics = Metrics(config.group, config.node, self.clock, lambda: loop.snapshot)
+        self.metrics = Metrics(
+            config.group,
+            config.node,
+            self.clock,
+            lambda: loop.snapshot,
+            self.alerts.stats,
+            lambda: self.follower.restarts,
+        )
         instances = {loop.snapshot.node.leadership.setup.instance}
         if self.record is not None:
             instances.add(self.record.instance)

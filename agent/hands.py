@@ -58,6 +58,7 @@ class LaneHands:
             case Publish():
                 self._session.publish(action.member)
             case RecordChange():
+                self._metrics.changed(action.fields)
                 self._session.record(action.epoch, action.fields)
             case Tell():
                 self._out.tell(action.notice)

@@ -15,6 +15,7 @@ from agent.core import node as core
 from agent.core.actions import Announce, Exit, Transact, Warn
 from agent.core.events import Shutdown, Tick
 from agent.core.node import Node, NodeAction, NodeEvent
+from agent.core.state import Phase, Power
 from agent.core.store import Ms
 from agent.errors import FailoverError
 from agent.ports import Clock
@@ -35,6 +36,11 @@ class Snapshot:
 
     node: Node
     at: Ms
+
+    def leads(self, now: Ms) -> bool:
+        """Tell whether this node leads at `now`: nodeos has resumed, and the time to stop has not come (R1, R3)."""
+        state = self.node.leadership
+        return state.phase is Phase.LEADING and state.power is Power.PRODUCING and now < state.stop_by
 
 
 class Hands(Protocol):

@@ -9,7 +9,6 @@ from typing import Any
 from agent import __version__
 from agent.core.node import Node, member_of
 from agent.core.state import Phase, Power
-from agent.core.store import Ms
 from agent.loop import Snapshot
 from agent.metrics import Metrics
 from agent.ports import Clock
@@ -40,18 +39,19 @@ class AgentPages:
 
     def ready(self) -> tuple[bool, str]:
         """Tell whether this node may become leader, or is."""
-        state = self._snapshot().node.leadership
+        node = self._snapshot().node
+        state = node.leadership
         if state.phase is Phase.LEADING:
             return True, "leading"
-        if state.phase is not Phase.STANDBY or state.power is not Power.STOPPED:
-            return False, f"{state.phase.value}, nodeos {state.power.value}"
-        if state.lease is None:
-            return False, "no session in etcd"
-        return state.standing.fit, state.standing.why or "standby"
+        if why := _hindrance(node):
+            return False, why
+        if state.standing.able if state.chosen else state.standing.fit:
+            return True, "standby"
+        return False, state.standing.why
 
     def leader(self) -> tuple[bool, str]:
         """Tell whether this node is the confirmed leader."""
-        leads = confirmed(self._snapshot().node, self._clock.boot())
+        leads = self._snapshot().leads(self._clock.boot())
         return leads, "leader" if leads else "not the confirmed leader"
 
     def status(self) -> dict[str, Any]:
@@ -68,9 +68,9 @@ class AgentPages:
             "phase": state.phase.value,
             "phase_since_s": (now - state.phase_since) / 1000,
             "nodeos_production": state.power.value,
-            "nodeos_pid": state.process.pid if state.process else None,
+            "nodeos_pid": state.process.pid or None if state.process else None,
             "guard_pid": self._guard_pid(),
-            "leads": confirmed(node, now),
+            "leads": snapshot.leads(now),
             "epoch": tenure.epoch if tenure else None,
             "validity_left_s": max(0, tenure.valid_until - now) / 1000 if tenure else None,
             "leader": seen.leader.name if seen.leader else None,
@@ -90,7 +90,24 @@ class AgentPages:
         }
 
 
-def confirmed(node: Node, now: Ms) -> bool:
-    """Tell whether this node leads, nodeos has resumed, and the confirmation holds."""
+def _hindrance(node: Node) -> str:
+    """Return what keeps a node from taking over, beside its health (R8); nothing if nothing does."""
     state = node.leadership
-    return state.phase is Phase.LEADING and state.power is Power.PRODUCING and now < state.stop_by
+    seen = state.seen
+    if state.leaving:
+        return "the agent ends"
+    if state.phase is not Phase.STANDBY or state.power is not Power.STOPPED:
+        return f"{state.phase.value}, nodeos {state.power.value}"
+    if state.process is None:
+        return "no nodeos process"
+    if not seen.known:
+        return "etcd was not read yet"
+    if node.etcd_down_since is not None:
+        return "etcd does not answer"
+    if state.lease is None:
+        return "no session in etcd"
+    if seen.maintenance is not None:
+        return f"maintenance: {seen.maintenance}"
+    if seen.override is not None and seen.override.leader != state.setup.node:
+        return f"an override names {seen.override.leader or 'nobody'}"
+    return ""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from agent.alerts import ChannelStats
 from agent.config.show import reference
 from agent.core import events as ev
 from agent.core import health, node
@@ -49,12 +50,13 @@ def _snapshot() -> Snapshot:
     info = ChainInfo("", "", 1, "", 0, "", 1, None)
     seen = replace(begun.health, info=info, peers=Peers(1, 1), scheduled=True)
     leadership = replace(begun.leadership, seen=replace(begun.leadership.seen, last_holder="node"))
-    return Snapshot(replace(begun, health=seen, leadership=leadership), 0)
+    return Snapshot(replace(begun, health=seen, leadership=leadership, own_block_at=0), 0)
 
 
 def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has done everything once."""
-    metrics = Metrics("group", "node", _NoTime(), _snapshot)
+    channel = ChannelStats("ops", {"ok": 1}, {"full": 1}, 0)
+    metrics = Metrics("group", "node", _NoTime(), _snapshot, lambda: (channel,))
     metrics.announced(Announce("key", "one", "other", "why", 1))
     metrics.sent(Transact(1, "confirm", Txn((), ()), 1), 0)
     calls = (ev.PauseDone(1, ev.Call.OK), ev.FenceDone(1, gone=True))

@@ -1,0 +1,155 @@
+"""Gauges computed at scrape time, from the loop's snapshot and the counters of others. Nothing is decided here.
+
+Values that age (validity left, head age, the loop's last step) are computed when they are asked for, so that a frozen
+loop shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from agent import __version__
+from agent.alerts import ChannelStats
+from agent.core import health
+from agent.core.state import Phase, Power
+from agent.core.store import Ms
+from agent.loop import Snapshot
+from agent.ports import Clock
+
+PREFIX = "nodeos_failover_"
+LABELS = ("group", "node")
+
+
+class Gauges(Collector):
+    """What an agent is, as metrics. `alerts` and `watch_restarts` are asked at scrape time, too."""
+
+    def __init__(
+        self,
+        base: tuple[str, str],
+        clock: Clock,
+        snapshot: Callable[[], Snapshot],
+        alerts: Callable[[], Iterable[ChannelStats]],
+        watch_restarts: Callable[[], int],
+    ) -> None:
+        self._base = base
+        self._clock = clock
+        self._snapshot = snapshot
+        self._alerts = alerts
+        self._watch_restarts = watch_restarts
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand: the loop may not run yet when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Compute all of them now."""
+        snapshot = self._snapshot()
+        now, wall = self._clock.boot(), self._clock.wall()
+        build = InfoMetricFamily(PREFIX + "build", "Version of the agent.", labels=LABELS)
+        build.add_metric(self._base, {"version": __version__})
+        yield build
+        yield self._one("loop_step_age_seconds", "Seconds since the loop's last step.", (now - snapshot.at) / 1000)
+        yield from self._leadership(snapshot, now, wall)
+        yield from self._words(snapshot)
+        yield from self._nodeos(snapshot, now, wall)
+        yield from self._checks(snapshot)
+        yield from self._channels()
+        restarts = CounterMetricFamily(PREFIX + "etcd_watch_restarts", "Watches that were replaced.", labels=LABELS)
+        restarts.add_metric(self._base, self._watch_restarts())
+        yield restarts
+
+    def _one(self, name: str, text: str, value: float) -> Metric:
+        metric = GaugeMetricFamily(PREFIX + name, text, labels=LABELS)
+        metric.add_metric(self._base, float(value))
+        return metric
+
+    def _by(self, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+        metric = GaugeMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
+        for key, value in values.items():
+            metric.add_metric((*self._base, key), float(value))
+        return metric
+
+    def _leadership(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+        node = snapshot.node
+        state = node.leadership
+        leads = snapshot.leads(now)
+        yield self._one("is_leader", "1 while this node is the confirmed leader and nodeos produces.", leads)
+        since = (wall - (now - node.leading_since)) / 1000 if leads and node.leading_since is not None else 0.0
+        yield self._one(
+            "leadership_acquired_timestamp_seconds",
+            "When this leader began to produce, in seconds since 1970; 0 without the lead.",
+            since,
+        )
+        states = {phase.value: float(phase is state.phase) for phase in Phase}
+        yield self._by("state", "1 for the phase that this agent is in.", "state", states)
+        holder = state.seen.last_holder
+        holders = {holder: 1.0} if holder else {}
+        yield self._by("leader_info", "The node that wrote the heartbeat last, as seen here.", "leader", holders)
+        yield self._one("leader_epoch", "Highest epoch that was seen.", state.seen.max_epoch)
+        left = (state.tenure.valid_until - now) / 1000 if state.tenure else 0.0
+        yield self._one("validity_remaining_seconds", "Seconds for which this node is confirmed.", max(0.0, left))
+        yield self._one("production_paused", "1 while nodeos is proven not to produce.", state.power is Power.STOPPED)
+        yield self._one("etcd_up", "1 while etcd answers this agent.", node.etcd_down_since is None)
+
+    def _words(self, snapshot: Snapshot) -> Iterator[Metric]:
+        seen = snapshot.node.leadership.seen
+        mode = "" if seen.override is None else "leader" if seen.override.leader else "none"
+        modes = {each: float(mode == each) for each in ("leader", "none")}
+        yield self._by("override_active", "1 while an override is on, by its mode.", "mode", modes)
+        yield self._one("maintenance_active", "1 while maintenance is on.", seen.maintenance is not None)
+
+    def _nodeos(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+        found, process = snapshot.node.health, snapshot.node.leadership.process
+        there = process is not None and process.pid > 0
+        yield self._one("nodeos_up", "1 while the nodeos process is there.", there)
+        if found.info is not None:
+            age = (wall - found.info.head_time) / 1000
+            yield self._one("head_block_number", "Number of nodeos's head block.", found.info.head_num)
+            yield self._one("head_block_age_seconds", "Age of the head block; below 0 when it came early.", age)
+            yield self._one("irreversible_block_number", "Number of the last irreversible block.", found.info.lib_num)
+            offset = health.clock_offset(found.info, found.info_wall) / 1000
+            yield self._one("clock_offset_seconds", "How far our clock is behind the chain, in seconds.", offset)
+        if found.peers is not None:
+            yield self._one("peers_connected", "Peers with a finished handshake.", found.peers.connected)
+        if found.scheduled is not None:
+            yield self._one("producer_scheduled", "1 while the producer is in the active schedule.", found.scheduled)
+        own = snapshot.node.own_block_at
+        if own is not None:
+            yield self._one(
+                "last_produced_block_timestamp_seconds",
+                "When a new head of our producer was seen last, whoever signed it, in seconds since 1970.",
+                (wall - (now - own)) / 1000,
+            )
+
+    def _checks(self, snapshot: Snapshot) -> Iterator[Metric]:
+        found = snapshot.node.health
+        yield self._one("healthy", "1 while every check passes.", found.ok)
+        passing = {name: float(check.ok) for name, check in found.checks.items()}
+        yield self._by("health_check_ok", "1 while the check passes.", "check", passing)
+        failures = CounterMetricFamily(
+            PREFIX + "health_check_failures", "Bad results since the start.", labels=(*LABELS, "check")
+        )
+        for name, check in found.checks.items():
+            failures.add_metric((*self._base, name), float(check.failures))
+        yield failures
+
+    def _channels(self) -> Iterator[Metric]:
+        labels = (*LABELS, "channel")
+        sent = CounterMetricFamily(
+            PREFIX + "alerts_sent", "Tries to deliver an alert, by their result.", labels=(*labels, "result")
+        )
+        dropped = CounterMetricFamily(
+            PREFIX + "alerts_dropped", "Alerts that were given up, by the reason.", labels=(*labels, "reason")
+        )
+        queued = GaugeMetricFamily(PREFIX + "alert_queue_length", "Alerts that wait for the channel.", labels=labels)
+        for stats in self._alerts():
+            for result, count in stats.sent.items():
+                sent.add_metric((*self._base, stats.channel, result), count)
+            for reason, count in stats.dropped.items():
+                dropped.add_metric((*self._base, stats.channel, reason), count)
+            queued.add_metric((*self._base, stats.channel), stats.queued)
+        yield from (sent, dropped, queued)

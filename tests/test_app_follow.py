@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from agent import app
+from agent.core import records
 from agent.core.store import Snapshot
 
 
@@ -42,7 +43,7 @@ def test_follower_goes_on_after_a_defect(monkeypatch: pytest.MonkeyPatch, caplog
     agent = object.__new__(app.Agent)
     broken, events = Breaking(), Events()
     agent.over = threading.Event()
-    agent.names = app.records.keys("/nodeos-failover", "g")
+    agent.names = records.keys("/nodeos-failover", "g")
     agent.follower = broken  # type: ignore[assignment] # stands in for the follower
     agent.loop = events  # type: ignore[assignment] # stands in for the loop
     agent._follow()

@@ -117,6 +117,13 @@ def test_defect_of_an_agent_is_caught() -> None:
     assert [violation.startswith("bp-b at 2.0 s: ") for violation in check(found).violations] == [True]
 
 
+def test_lost_evidence_is_caught() -> None:
+    """A block that nobody seems to have signed means that signatures are missing: then nothing is proven (P1)."""
+    found = history()
+    found.unsigned.append(117)
+    assert [violation.partition(":")[0] for violation in check(found).violations] == ["EVIDENCE"]
+
+
 def test_gap_without_a_fault_is_flagged() -> None:
     """More than a few slots without a block and without a cause are flagged."""
     verdict = check(without(history(), 10, 10 + SHORT))

@@ -1,6 +1,6 @@
 """Chaos: a real group under random faults, and a checker that reads what was really signed. Run it as `make chaos`.
 
-`plan` draws faults as data from a seed; `world` is the group; `faults` does and ends each; `caretaker` stands in for
+`plan` draws faults as data from a seed; `world` is the group; `breaking_*` do and end each; `caretaker` stands in for
 systemd and for the operator who copies a chain anew; `run` puts them together; `checker` judges the history, pure.
 
 What no plan contains, because the product does not cover it (nobody is then left to stop nodeos in time):

@@ -2,8 +2,9 @@
 
 P1: no slot was signed by two nodes while both were governed, nor twice by one; no epoch was led by two nodes.
 P2: after all was healed, somebody produced within a bound.
-No agent and no guard met a defect of its own.
 P3, as far as chance allows: a gap of more than SHORT slots has a cause among the faults, or is flagged.
+And every block of the observer's chain is among those that were signed, else evidence was lost; and no agent and no
+guard met a defect of its own.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def check(history: History) -> Verdict:
     tenures = tuple(find_tenures(history))
     gaps = tuple(find_gaps(history))
     violations = [*_p1(doubles), *_epochs(tenures), *_p2(history), *_defects(history)]
+    if history.unsigned:
+        violations.append(f"EVIDENCE: nobody's log has the signature of the blocks {history.unsigned[:10]} and so on")
     flags = [
         f"{gap.count} slots without a block after {gap.after or 'nobody'} at {gap.started:.1f}: no fault explains it"
         for gap in gaps

@@ -76,6 +76,8 @@ class History:
     ungoverned: list[Span] = field(default_factory=list)
     stalls: list[Span] = field(default_factory=list)
     rests: list[Rest] = field(default_factory=list)
+    unsigned: list[int] = field(default_factory=list)
+    """Blocks of the observer's chain whose signature is in no log: with any, the evidence is not whole."""
 
 
 @dataclass(frozen=True)

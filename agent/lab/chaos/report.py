@@ -47,6 +47,7 @@ def summary(plan: Plan, history: History, verdict: Verdict) -> str:
         f"slots signed twice, both governed (P1): {len(twice)}",
         f"slots signed twice while a node was not governed: {stray}",
         f"blocks signed: {len(history.signatures)}; slots missed: {missed} of {slots}",
+        f"blocks of the observer's chain whose signature is in no log: {len(history.unsigned)}",
         f"times somebody led: {len(verdict.tenures)}",
         f"rests: {len(history.rests)}; the longest wait for a block after one (P2): {max(rests, default=0.0):.1f} s",
         f"gaps of more than {SHORT} slots without a cause: {len(verdict.flags)}",

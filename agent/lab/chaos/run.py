@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.lab.chaos import breaking_links, breaking_processes, breaking_rest, faults
+from agent.lab.chaos.breaking_rest import make_space
 from agent.lab.chaos.caretaker import Caretaker
 from agent.lab.chaos.checker import find_doubles
-from agent.lab.chaos.faults import FAULTS, Skipped, make_space
+from agent.lab.chaos.faults import Skipped
 from agent.lab.chaos.history import Done, History, Rest
 from agent.lab.chaos.plan import Fault, Plan
 from agent.lab.chaos.watch import Watch
@@ -27,6 +29,8 @@ E, the time a seat is kept for who was named, an election of etcd, a start of no
 SETTLED = 40.0
 DONE_LIMIT = 90.0
 Say = Callable[[str], None]
+BREAKING = (breaking_links, breaking_processes, breaking_rest)
+"""Imported for the faults that they register."""
 
 
 class Run:
@@ -48,14 +52,16 @@ class Run:
         self.world.start()
         self._caretaker.start()
         self._began = time.time()
-        for number, faults in enumerate(self._plan.rounds, 1):
-            self._round(faults)
+        for number, each in enumerate(self._plan.rounds, 1):
+            self._round(each)
             if not self._rest():
                 self._say(f"round {number}: nobody produces; stopping")
                 break
             self._say(f"round {number} of {len(self._plan.rounds)}: {len(self._done)} faults, {self._twice()}")
         self._watch.settle()
-        return self._history()
+        history = self._history()
+        history.unsigned = self.world.unsigned()
+        return history
 
     def close(self) -> None:
         """End everything."""
@@ -68,10 +74,10 @@ class Run:
         stray = sum(not double.governed for double in doubles)
         return f"{len(doubles) - stray} slots signed twice" + (f" ({stray} more while not governed)" if stray else "")
 
-    def _round(self, faults: tuple[Fault, ...]) -> None:
+    def _round(self, planned: tuple[Fault, ...]) -> None:
         started = time.monotonic()
         threads = []
-        for fault in faults:
+        for fault in planned:
             time.sleep(max(0.0, started + fault.at - time.monotonic()))
             thread = threading.Thread(target=self._do, args=(fault,), name=f"fault-{fault.number}", daemon=True)
             thread.start()
@@ -86,7 +92,7 @@ class Run:
         begun = time.time()
         started, failed = begun, ""
         try:
-            with FAULTS[fault.kind](self.world, fault):
+            with faults.FAULTS[fault.kind](self.world, fault):
                 time.sleep(fault.length)
         except Skipped as error:
             failed = f"skipped: {error}"
@@ -132,7 +138,7 @@ class Run:
             nodes=list(world.hosts),
             began=self._began,
             ended=ended,
-            signatures=[each for each in world.chain.signed() if self._began <= each.wall <= ended],
+            signatures=[each for each in world.signed() if self._began <= each.wall <= ended],
             done=sorted(self._done, key=lambda each: each.started),
             changes=sorted(world.changes, key=lambda each: each.at),
             notes=sorted(world.notes, key=lambda each: each.at),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from agent.lab import evidence
 from agent.lab.agents import Agent
 from agent.lab.chain import NAMES, PAUSED, START
 from agent.lab.chaos.history import Change, Note, Span
@@ -29,6 +31,8 @@ from agent.lab.wait import until
 T = TypeVar("T")
 SETTLE = 40.0
 LAUNCH = 20.0
+ID = slice(8, 24)
+"""What a node's log tells of a block's id: 16 characters behind the 8 of the block's number."""
 
 
 @dataclass
@@ -55,6 +59,7 @@ class World:
         self.changes: list[Change] = []
         self.notes: list[Note] = []
         self.ungoverned: list[Span] = []
+        self._signed: set[evidence.Signature] = set()
         self._held: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._closing = ExitStack()
@@ -150,6 +155,8 @@ class World:
             if node.running:
                 return
             replay = ["--replay-blockchain"] if node.exit_code != 0 else []
+            _cut_torn_line(node.log)
+            self._collect(node)
             pause = [PAUSED] if paused else []
             self.note(host.name, f"nodeos starts {'paused' if paused else 'UNPAUSED'}{', with a replay' * len(replay)}")
             node.launch(START, *pause, *replay, limit=LAUNCH)
@@ -160,6 +167,7 @@ class World:
         lock = host.launching if host is not None else threading.Lock()
         with lock:
             node.stop(grace=3.0)
+            self._collect(node)
             shutil.rmtree(node.data_dir, ignore_errors=True)
             node.launch(*([START, PAUSED] if host is not None else []), limit=LAUNCH)
 
@@ -178,10 +186,42 @@ class World:
         until(once, limit, what, retry_on=(LabError,), interval=0.3)
         return result[0]
 
+    def _collect(self, node: Node) -> None:
+        """Take down what a node signed: at every second start of a node with long logs the oldest one is lost."""
+        found = evidence.read_log(node.name, node.log)
+        with self._lock:
+            self._signed.update(found)
+
+    def signed(self) -> list[evidence.Signature]:
+        """Return what all nodes signed, in the order of time."""
+        for node in self.chain.all:
+            self._collect(node)
+        with self._lock:
+            return sorted(self._signed, key=lambda each: each.wall)
+
     def signed_after(self, wall: float) -> float | None:
         """Return when the first block after a moment was signed, by anybody."""
-        return next((each.wall for each in self.chain.signed() if each.wall > wall), None)
+        return next((each.wall for each in self.signed() if each.wall > wall), None)
+
+    def unsigned(self) -> list[int]:
+        """Return the blocks of the observer's chain whose signature is not known: evidence that was lost.
+
+        Blocks of the boot are among those that are known; the first one of all nobody signs.
+        """
+        observer = self.chain.observer
+        headers = evidence.headers(observer, 2, observer.head)
+        known = {each.id for each in self.signed()}
+        return [header.num for header in headers if header.id[ID] not in known]
 
     def leaders(self) -> Sequence[Host]:
         """Return the hosts whose agents say that they lead."""
         return [host for host in self.hosts.values() if host.agent.running and host.agent.leads]
+
+
+def _cut_torn_line(log: Path) -> None:
+    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
+    if not log.exists():
+        return
+    whole = log.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        os.truncate(log, whole.rfind(b"\n") + 1)

@@ -1,0 +1,139 @@
+"""Faults of what is neither a process nor a link: clocks, disks, etcd's space; and the operators' words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from agent.lab.chaos.faults import Skipped, fault
+from agent.lab.chaos.plan import Fault
+from agent.lab.chaos.world import World
+from agent.lab.errors import LabError
+from agent.lab.etcd import EtcdctlError
+from agent.lab.wait import until
+
+FILL = "x" * 1_000_000
+"""A value: etcd takes up to 1.5 MB."""
+
+
+@fault("clock-jumped")
+def _clock_jumped(world: World, doing: Fault) -> Iterator[None]:
+    clock = world.hosts[doing.target].clock
+    if clock is None:
+        raise Skipped("no libfaketime here that leaves CLOCK_BOOTTIME alone")
+    clock.jump(doing.choice)
+    try:
+        yield
+    finally:
+        clock.jump("+0")
+
+
+@fault("file-failed")
+def _file_failed(world: World, doing: Fault) -> Iterator[None]:
+    """Put a directory where the run-time file is written first: every write fails, as on a full disk."""
+    agent = world.hosts[doing.target].agent
+    places = [path.with_suffix(".new") for path in agent.runtime_dir.glob("*.lock")]
+    for place in places:
+        until(partial(_block, place), 2.0, f"{place} to be blocked", retry_on=(FileExistsError,))
+    try:
+        yield
+    finally:
+        for place in places:
+            place.rmdir()
+
+
+def _block(place: Path) -> bool:
+    """Make the directory; FileExistsError in the moment between a write of the file and its rename."""
+    place.mkdir()
+    return True
+
+
+@fault("etcd-nospace")
+def _etcd_nospace(world: World, _doing: Fault) -> Iterator[None]:
+    """Fill etcd to its quota; to end it takes what an operator does: delete, compact, defragment, disarm."""
+    try:
+        _fill(world)
+        yield
+    finally:
+        world.insist("etcd to have space again", lambda: make_space(world))
+
+
+def _fill(world: World) -> None:
+    for number in range(200):
+        try:
+            world.etcd.etcdctl("put", f"/lab/fill/{number}", stdin=FILL)
+        except EtcdctlError as error:
+            if "database space exceeded" in str(error):
+                return
+            raise
+    raise LabError("etcd did not fill up: its quota is larger than 200 MB")
+
+
+def make_space(world: World) -> None:
+    """Give etcd its space back. LabError when a step failed: all of it may be done again."""
+    world.etcd.etcdctl("del", "--prefix", "/lab/fill/")
+    _compact(world)
+    for member in world.etcd.members:
+        world.etcd.etcdctl("defrag", "--endpoints", member.url)
+    world.etcd.etcdctl("alarm", "disarm")
+
+
+@fault("etcd-compacted")
+def _etcd_compacted(world: World, _doing: Fault) -> Iterator[None]:
+    _compact(world)
+    yield
+
+
+def _compact(world: World) -> None:
+    found = json.loads(world.etcd.etcdctl("get", "/lab/none", "-w", "json"))
+    try:
+        world.etcd.etcdctl("compact", str(found["header"]["revision"]))
+    except EtcdctlError as error:
+        if "has been compacted" not in str(error):
+            raise
+
+
+@fault("leader-put")
+def _leader_put(world: World, doing: Fault) -> Iterator[None]:
+    world.etcdctl("put", "@leader", doing.target)
+    yield
+
+
+@fault("leader-put-nobody")
+def _leader_put_nobody(world: World, _doing: Fault) -> Iterator[None]:
+    world.etcdctl("put", "@leader", "bp-nobody")
+    yield
+
+
+@fault("leader-deleted")
+def _leader_deleted(world: World, _doing: Fault) -> Iterator[None]:
+    world.etcdctl("del", "@leader")
+    yield
+
+
+@fault("override-named")
+def _override_named(world: World, doing: Fault) -> Iterator[None]:
+    """Let a lease end it: nobody comes back to take the key away."""
+    lease = world.etcdctl("lease", "grant", str(max(1, round(doing.length)))).split()[1]
+    world.etcdctl("put", "@override", doing.target, f"--lease={lease}")
+    yield
+
+
+@fault("override-none")
+def _override_none(world: World, _doing: Fault) -> Iterator[None]:
+    yield from _until_deleted(world, "@override", "none")
+
+
+@fault("maintenance")
+def _maintenance(world: World, _doing: Fault) -> Iterator[None]:
+    yield from _until_deleted(world, "@maintenance", "chaos")
+
+
+def _until_deleted(world: World, key: str, value: str) -> Iterator[None]:
+    try:
+        world.etcdctl("put", key, value)
+        yield
+    finally:
+        world.insist(f"to delete {key}", lambda: world.etcdctl("del", key))

@@ -119,8 +119,8 @@ def _not_mine(turn: Turn, kind: str) -> None:
     state = turn.state
     turn.set_tenure(leader_lost=revision_of(state.seen.leader) != turn.tenure.leader_revision)
     if kind == "take":
-        turn.go("not_first")
-        turn.set(tenure=None, retry_at=turn.now)
+        _give_up(turn, "not_first")
+        turn.set(retry_at=turn.now)
     elif kind == "vacate":
         _end(turn, "superseded")
     elif state.phase in ACTIVE:
@@ -140,8 +140,14 @@ def rejected(turn: Turn, event: Rejected) -> None:
         turn.set(lease=None)
     turn.set(retry_at=turn.now + turn.state.setup.backoff)
     if kind == "take":
-        turn.go("not_taken", event.why)
-        turn.set(tenure=None)
+        _give_up(turn, "not_taken", event.why)
+
+
+def _give_up(turn: Turn, key: str, detail: str = "") -> None:
+    """Give a take-over up. An earlier try may yet be applied (R2), so its epoch is used: no later one is taken for it."""
+    turn.go(key, detail)
+    turn.set_seen(max_epoch=max(turn.state.seen.max_epoch, turn.tenure.epoch))
+    turn.set(tenure=None)
 
 
 def _close(turn: Turn, request: int) -> str:

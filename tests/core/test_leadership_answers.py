@@ -5,9 +5,7 @@ from __future__ import annotations
 from agent.core import events as ev
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.state import Phase
-from tests.core.test_rules import KEYS, LEASE, NODEOS, One, T
-
-assert KEYS
+from tests.core.test_rules import LEASE, NODEOS, One, T
 
 
 def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
@@ -35,3 +33,22 @@ def test_restarted_agent_takes_no_write_of_its_forerunner_for_its_own() -> None:
     assert one.state.tenure is not None
     assert one.state.tenure.valid_until == until
     assert one.state.phase is Phase.LEADING
+
+
+def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
+    """R2, R8: a try without an answer, applied after the next was rejected, does not count as a later try."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    lost = one.request("take")
+    assert one.state.tenure is not None
+    epoch, seq = one.state.tenure.epoch, one.state.tenure.seq
+    one.tell(ev.Unknown(lost.request, "no answer"), T.request)
+    one.tell(ev.Rejected(one.request("take").request, lease_gone=False, why="no space"), 5)
+    assert one.phase() is Phase.STANDBY
+    one.tick(one.state.setup.backoff)
+    again = one.request("take")
+    # the first try was applied meanwhile: others count from then on, so this node may not count from now
+    early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
+    one.tell(ev.Refused(again.request, 21, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(early, 20)), 5)
+    assert one.phase() is Phase.STOPPING, "what was taken is released"

@@ -67,6 +67,18 @@ def test_a_member_reports_every_two_seconds_and_at_once_on_change() -> None:
     assert found.fails("process")
 
 
+def test_a_change_of_role_is_published_at_once() -> None:
+    """Who stops or begins to lead says so at once, though every check is as it was."""
+    story = settled()
+    leader, standby = two(story)
+    story.put("leader", standby.name.encode())
+    story.until(lambda: standby.leads, 5)
+    for host, role in ((leader, "standby"), (standby, "leading")):
+        at, found = host.published()[-1]
+        assert found.role == role
+        assert at == host.node.leadership.phase_since
+
+
 def test_a_moving_head_is_no_change_worth_a_write() -> None:
     """Head, LIB and ages move all the time and are published with the next report: etcd is not written for them."""
     story = settled()

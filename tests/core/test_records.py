@@ -221,6 +221,8 @@ def test_a_heartbeat_has_a_validity_that_an_agent_can_have(validity: object) -> 
 def test_the_longest_validity_is_that_of_the_configuration() -> None:
     """No agent can be configured with a longer validity than readers accept."""
     assert records.LONGEST_VALIDITY == LONGEST_S * 1000
+    longest = replace(HEARTBEAT, validity_ms=records.LONGEST_VALIDITY)
+    assert read_heartbeat(write(longest)) == longest
 
 
 @pytest.mark.parametrize(

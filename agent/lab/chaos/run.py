@@ -97,7 +97,7 @@ class Run:
         except Skipped as error:
             failed = f"skipped: {error}"
         except LabError as error:
-            failed = str(error).splitlines()[0].rpartition("desc = ")[2]  # etcdctl's own words stand behind that
+            failed = str(error).splitlines()[0].rpartition("desc = ")[2].rstrip('"}')  # etcdctl's own words
         if failed:
             self._say(f"{time.time() - self._began:8.1f} s  {fault} was not done: {failed}")
         self._done.append(Done(fault, started, time.time(), failed))

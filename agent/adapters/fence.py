@@ -99,7 +99,7 @@ class ProcessFence:
         stale = held is not None and bool(plan.pid_file) and process.is_stale(plan.pid_file, held.id)
         try:
             found = listener.listeners(self._endpoint, self._names, deadline)
-        except listener.Hidden:
+        except listener.Untold:
             if held is None or stale:
                 raise
             return held  # the setting is all that there is

@@ -30,8 +30,8 @@ _LISTEN = "0A"  # the state in /proc/net/tcp (linux: include/net/tcp_states.h)
 _ACCEPTS = 0x10000  # the flag in /proc/net/unix (linux: include/uapi/linux/net.h, __SO_ACCEPTCON)
 
 
-class Hidden(FenceError):
-    """Somebody listens whose process may not be looked at."""
+class Untold(FenceError):
+    """Whether somebody listens, or whose process it is, may not be seen. It speaks neither for nor against anything."""
 
 
 def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held]:
@@ -41,7 +41,7 @@ def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held
         return []
     found, hidden = _owners(inodes)
     if not found and hidden:
-        raise Hidden(
+        raise Untold(
             f"somebody listens on {endpoint} whose process may not be looked at: run the agent as nodeos's user, or "
             f"{REMEDY}"
         )
@@ -60,14 +60,14 @@ def _sockets_at(endpoint: Endpoint, names: Names, deadline: Deadline) -> set[str
             return _unix(endpoint.path)
         return {inode for address in _resolve(endpoint, names, deadline) for inode in _tcp(*address)}
     except OSError as error:
-        raise FenceError(f"who listens on {endpoint} can not be read: {error}; {REMEDY}") from error
+        raise Untold(f"who listens on {endpoint} can not be read: {error}; {REMEDY}") from error
 
 
 def _resolve(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Address]:
     try:
         return names.find(endpoint.host, endpoint.port, deadline)
     except OSError as error:
-        raise FenceError(f"nodeos.url {endpoint}: {error}; write its address, or {REMEDY}") from error
+        raise Untold(f"nodeos.url {endpoint}: {error}; write its address, or {REMEDY}") from error
 
 
 def _tcp(family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> set[str]:

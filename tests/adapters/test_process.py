@@ -146,6 +146,17 @@ def test_a_pid_file_of_another_process_is_refused(tmp_path: Path) -> None:
             find(f"http://127.0.0.1:{found.said}", pid_file=str(file))
 
 
+def test_a_pid_file_counts_where_nobody_can_tell_who_listens(tmp_path: Path) -> None:
+    """When the name of nodeos's host can not be resolved its pid file is all there is; without it nothing is told."""
+    file = tmp_path / "nodeos.pid"
+    with child(IDLE) as found:
+        file.write_text(str(found.id.pid))
+        assert find("http://no-such-host.invalid:8888", pid_file=str(file)) == found.id
+        file.unlink()
+        with pytest.raises(FenceError, match="no-such-host"):
+            find("http://no-such-host.invalid:8888", pid_file=str(file))
+
+
 def test_behind_a_wrapper_nodeos_itself_is_found(tmp_path: Path) -> None:
     """A pid file of a start script: who listens is its child, and only that child's end is a proof."""
     file = tmp_path / "nodeos.pid"

@@ -273,6 +273,13 @@ class Engine:
                     return place
         return -1
 
+    def ready(self) -> Compact:
+        """Return the world in which every agent has just started."""
+        hosts = tuple(
+            self.host(local.restarted(Host(name, clock=canon.BASE), self.rules).host) for name in self.names
+        )
+        return self.canonical((self.intern(Store()), hosts, (), 0))
+
     def calm(self) -> Compact:
         """Return the world in which the first host leads and all is quiet: reached without any fault."""
         world = self.start()

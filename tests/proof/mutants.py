@@ -1,0 +1,333 @@
+"""Seeded mistakes: each is a small change of the core's source, which the search must find out, and by which promise.
+
+The source is changed while it is imported under its own name, so that all of the core, the world around it and the
+search use the mistaken one; afterwards everything is as before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+SHARED = ("agent.core", "tests.support.world", "tests.support.host", "tests.support.moves", "tests.proof")
+OWN = ("tests.proof.mutants",)
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One replacement in a module of the core; the old text must stand there exactly once."""
+
+    module: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake, the faults that bring it to light, and the promise it breaks.
+
+    `only`: how the labels of the faults begin; `total`: how many of them may happen in one run. `calm`: begin with a
+    leader. `timing`: what differs from the search's own.
+    """
+
+    name: str
+    edits: tuple[Edit, ...]
+    only: tuple[str, ...]
+    total: int
+    breaks: str
+    calm: bool = True
+    guard: bool = True
+    eager: bool = True
+    timing: dict[str, int] = field(default_factory=dict)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Loads a module with its edits made."""
+
+    def __init__(self, name: str, path: str, edits: Sequence[Edit]) -> None:
+        super().__init__(name, path)
+        self._edits = edits
+
+    def get_code(self, fullname: str) -> object:
+        text = Path(self.path).read_text()
+        for edit in self._edits:
+            found = text.count(edit.old)
+            if found != 1:
+                raise AssertionError(f"{fullname}: the text to change stands there {found} times: {edit.old!r}")
+            text = text.replace(edit.old, edit.new)
+        return compile(text, self.path, "exec")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds the modules that are to be changed."""
+
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        self._edits = edits
+        self.applied: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        edits = [each for each in self._edits if each.module == fullname]
+        if not edits:
+            return None
+        found = importlib.machinery.PathFinder.find_spec(fullname, path)
+        assert found is not None
+        assert found.origin is not None
+        self.applied.add(fullname)
+        loader = _Loader(fullname, found.origin, edits)
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+
+
+def _ours(name: str) -> bool:
+    return name not in OWN and any(name == each or name.startswith(f"{each}.") for each in SHARED)
+
+
+def _forget() -> None:
+    for name in [name for name in sys.modules if _ours(name)]:
+        del sys.modules[name]
+        package, _, last = name.rpartition(".")
+        if hasattr(sys.modules.get(package), last):  # else `from package import name` would find the old one
+            delattr(sys.modules[package], last)
+
+
+@contextmanager
+def mutated(edits: Sequence[Edit]) -> Iterator[ModuleType]:
+    """Import core, world and search anew with the edits made; yield the module with the searches."""
+    before = {name: module for name, module in sys.modules.items() if _ours(name)}
+    finder = _Finder(edits)
+    _forget()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield importlib.import_module("tests.proof.runs")
+        missing = {each.module for each in edits} - finder.applied
+        assert not missing, f"never imported, so never changed: {missing}"
+    finally:
+        sys.meta_path.remove(finder)
+        _forget()
+        for name, module in before.items():
+            sys.modules[name] = module
+            package, _, last = name.rpartition(".")
+            setattr(sys.modules[package], last, module)
+
+
+CORE = "agent.core."
+TENURE, CAMPAIGN, STATE, PRODUCTION = CORE + "tenure", CORE + "campaign", CORE + "state", CORE + "production"
+LEADERSHIP = CORE + "leadership"
+
+MUTANTS = (
+    Mutant(
+        "deadline counted from receipt",
+        (Edit(TENURE, "_confirmed(turn, event.revision, tenure.sent_at(tenure.seq))", "_confirmed(turn, event.revision, turn.now)"),),
+        ("a: confirm: applied, the answer is late", "a: is cut off"),
+        2,
+        "P1",
+        timing={"request": 6},
+    ),
+    Mutant(
+        "heartbeat compare dropped from the take-over",
+        (
+            Edit(
+                CAMPAIGN,
+                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
+                "compare = (Compare(names.leader, tenure.expected[0]),)",
+            ),
+        ),
+        ("b: hears late",),
+        1,
+        "P1",
+    ),
+    Mutant(
+        "release before proof",
+        (
+            Edit(TENURE, "or not state.proven or not rule_read_last_block(turn)", ""),
+            Edit(TENURE, "or state.request or not state.proven:", "or state.request:"),
+        ),
+        ("del leader",),
+        1,
+        "R5",
+    ),
+    Mutant(
+        "no kill",
+        (Edit(PRODUCTION, "state.phase is Phase.STOPPING or hung >= state.setup.patience", "hung > 1000"),),
+        ("a: nodeos freezes", "a: is cut off"),
+        2,
+        "P1",
+        guard=False,
+        timing={"validity": 6},
+    ),
+    Mutant(
+        "no margin",
+        (Edit(STATE, "self.tenure.valid_until - self.setup.timing.margin if", "self.tenure.valid_until if"),),
+        ("a: nodeos freezes", "a: is cut off"),
+        2,
+        "P1",
+        guard=False,
+        timing={"kill": 2, "validity": 7},
+    ),
+    Mutant(
+        "E ignored after an unclean end",
+        (Edit(STATE, "return seen.heartbeat_since + standstill(validity)", "return seen.heartbeat_since"),),
+        ("lease",),
+        1,
+        "P1",
+    ),
+    Mutant(
+        "first sight not counted as o",
+        (
+            Edit(
+                TENURE,
+                "seen.heartbeat_since if revision_of(heartbeat) == revision_of(seen.heartbeat) else turn.now",
+                "seen.heartbeat_since or turn.now",
+            ),
+        ),
+        (),
+        0,
+        "P1",
+    ),
+    Mutant(
+        "epoch reused",
+        (Edit(CAMPAIGN, "max(state.seen.max_epoch, state.ended_epoch, floor) + 1", "max(state.seen.max_epoch, state.ended_epoch, floor, 1)"),),
+        ("del leader",),
+        1,
+        "R8",
+    ),
+    Mutant(
+        "unknown outcome taken as success",
+        (
+            Edit(
+                TENURE,
+                "    _close(turn, event.request)\n\n\ndef rejected",
+                '    if _close(turn, event.request) == "confirm":\n'
+                "        _confirmed(turn, turn.tenure.heartbeat_revision, turn.tenure.sent_at(turn.tenure.seq))"
+                "\n\n\ndef rejected",
+            ),
+        ),
+        ("a: is cut off",),
+        1,
+        "P1",
+    ),
+    Mutant(
+        "unknown outcome taken as failure",
+        (
+            Edit(
+                TENURE,
+                "    _close(turn, event.request)\n\n\ndef rejected",
+                '    if _close(turn, event.request) == "confirm":\n'
+                "        turn.set_tenure(seq=turn.tenure.seq - 1, sent=turn.tenure.sent[:-1])"
+                "\n\n\ndef rejected",
+            ),
+        ),
+        ("a: confirm: applied, the answer is late", "a: is cut off"),
+        2,
+        "P1",
+        timing={"request": 5},
+    ),
+    Mutant(
+        "late resume ignored",
+        (
+            Edit(PRODUCTION, "        if not state.resume_open:\n", "        if state.power:\n"),
+            Edit(STATE, "return self.power is Power.STOPPED and not self.resume_call", "return self.power is Power.STOPPED"),
+        ),
+        ("a: resume hangs",),
+        1,
+        "R5",
+        calm=False,
+    ),
+    Mutant(
+        "nominated node takes over without the old heartbeat's end",
+        (Edit(CAMPAIGN, "    free = state.free_at()\n", "    free = 0 if state.nominated else state.free_at()\n"),),
+        ("put leader b",),
+        1,
+        "P1",
+    ),
+    Mutant(
+        "restart keeps leading without R1",
+        (
+            Edit(
+                LEADERSHIP,
+                "tenure=_tenure(record),",
+                "tenure=replace(_tenure(record), valid_until=turn.now + turn.state.setup.timing.validity),",
+            ),
+        ),
+        ("a: the agent dies", "a: is cut off"),
+        2,
+        "P1",
+    ),
+    Mutant(
+        "tenure that began to stop adopted again",
+        (
+            Edit(
+                TENURE,
+                "    _close(turn, event.request)\n\n\ndef rejected",
+                '    if _close(turn, event.request) == "release":\n'
+                "        turn.set(phase=Phase.ELECTED, phase_since=turn.now)\n"
+                '        turn.save("held")'
+                "\n\n\ndef rejected",
+            ),
+        ),
+        ("a: it is unhealthy", "a: release is slow"),
+        2,
+        "R5",
+    ),
+    Mutant(
+        "a resume under way is forgotten when its process is gone",
+        (Edit(STATE, "return self.power is Power.STOPPED and not self.resume_call", "return self.power is Power.STOPPED"),),
+        ("a: nodeos dies",),
+        1,
+        "R5",
+        calm=False,
+        eager=False,
+    ),
+    Mutant(
+        "seqs of the process before taken for own",
+        (
+            Edit(TENURE, "tenure.sent_at(record.seq) if ours else None", "tenure.sent_at(record.seq)"),
+        ),
+        ("a: the agent dies", "a: is cut off"),
+        2,
+        "P1",
+        timing={"slack": 0, "validity": 8},
+    ),
+    Mutant(
+        "release sent before the run-time file says stopping",
+        (Edit(TENURE, 'if state.saved not in ("stopping", "stopped"):', "if False:"),),
+        ("del leader", "a: the disk is slow", "a: the agent dies"),
+        3,
+        "DEFECT",
+    ),
+    Mutant(
+        "retried take-over rests on what came since",
+        (
+            Edit(
+                CAMPAIGN,
+                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
+                "compare = (\n"
+                "        Compare(names.leader, revision_of(state.seen.leader)),\n"
+                "        Compare(names.heartbeat, revision_of(state.seen.heartbeat)),\n"
+                "    )",
+            ),
+        ),
+        ("a: take is slow",),
+        1,
+        "R8",
+        calm=False,
+    ),
+    Mutant(
+        "resume before the run-time file says so",
+        (Edit(PRODUCTION, ' or state.saved != "held"', ""),),
+        ("a: the agent dies",),
+        1,
+        "P1",
+        calm=False,
+        timing={"validity": 6},
+    ),
+)

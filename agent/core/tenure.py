@@ -144,7 +144,7 @@ def rejected(turn: Turn, event: Rejected) -> None:
 
 
 def _give_up(turn: Turn, key: str, detail: str = "") -> None:
-    """Give a take-over up. An earlier try may yet be applied (R2), so its epoch is used: no later one is taken for it."""
+    """Give a take-over up. An earlier try may yet be applied (R2): its epoch is used up, so none is taken for it."""
     turn.go(key, detail)
     turn.set_seen(max_epoch=max(turn.state.seen.max_epoch, turn.tenure.epoch))
     turn.set(tenure=None)

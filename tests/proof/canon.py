@@ -49,7 +49,8 @@ def host(found: Host) -> Host:
         ),
         file=_file(found.file, past, pids),
         saves=tuple(
-            Save(numbers.get(each.version, 0), _file(each.record, past, pids), kept(each.due), each.slow) for each in found.saves
+            Save(numbers.get(each.version, 0), _file(each.record, past, pids), kept(each.due), each.slow)
+            for each in found.saves
         ),
         asks=tuple(
             sorted(
@@ -263,7 +264,7 @@ class Names(dict[int, int]):
 
 
 def names(live: frozenset[int]) -> Names:
-    """Name numbers by their order. Between epochs a gap stays, as one, so that an epoch + 1 meets no other by chance."""
+    """Name numbers by their order. Between epochs a gap stays, as one: an epoch + 1 meets no other by chance."""
     out = Names({0: 0, EPOCH: EPOCH})
     last_old = last_new = place = 0
     for number in sorted(live):

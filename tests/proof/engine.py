@@ -14,7 +14,7 @@ from tests.proof import canon
 from tests.support import host as local
 from tests.support import moves as around
 from tests.support.host import Rules
-from tests.support.world import Host, Store, Wish, hopeless, holds, transact
+from tests.support.world import Host, Store, Wish, holds, hopeless, transact
 
 FAULTS = ("net", "control", "process", "word", "lease", "clock", "disk", "config")
 
@@ -159,9 +159,9 @@ class Engine:
             except AssertionError as error:
                 found.append((f"DEFECT: {error}", "", -1, ()))
             self._memo[key] = found
-        return found  # type: ignore[no-any-return] # one memo for all kinds
+        return found
 
-    def _deals(self, host: int, store: int) -> list[tuple[str, str, int, int, str]]:
+    def _deals(self, host: int, store: int) -> list[tuple[str, str, int, int]]:
         key = ("deals", host, store)
         found = self._memo.get(key)
         if found is None:
@@ -173,7 +173,7 @@ class Engine:
             except AssertionError as error:
                 found.append((f"DEFECT: {error}", "", -1, store))
             self._memo[key] = found
-        return found  # type: ignore[no-any-return] # one memo for all kinds
+        return found
 
     def _words(self, store: int, dead: bool) -> list[tuple[str, str, int]]:
         key = ("words", store, dead)
@@ -181,7 +181,7 @@ class Engine:
         if found is None:
             said = around.words(self.parts[store], self.names, dead)
             found = self._memo[key] = [(label, fault, self.intern(after)) for label, fault, after in said]
-        return found  # type: ignore[no-any-return] # one memo for all kinds
+        return found
 
     def _haunt(self, ghost: int, store: int) -> int:
         key = ("haunt", ghost, store)
@@ -213,7 +213,7 @@ class Engine:
         if found is None:
             old = self.parts[host]
             found = self._memo[key] = (local.urgent(old, self.rules), self.host(local.elapse(old)))
-        return found  # type: ignore[no-any-return] # one memo for all kinds
+        return found
 
     def signs(self, host: int) -> bool:
         """Whether this host's nodeos may sign."""
@@ -244,21 +244,21 @@ class Engine:
                 yield self._moved(f"{who}: {label}", world, store, _put(hosts, place, new), ghosts + more, now)
             if busy >= 0:
                 return
-            for label, fault, new, changed in self._deals(host, store):
+            for label, fault, new, dealt in self._deals(host, store):
                 now = self.spend(spent, fault, f"{who}: {label}")
                 if now is None:
                     continue
                 if new < 0:
                     yield Next(world, f"{who}: {label}", label)
                     continue
-                yield self._moved(f"{who}: {label}", world, changed, _put(hosts, place, new), ghosts, now, place)
+                yield self._moved(f"{who}: {label}", world, dealt, _put(hosts, place, new), ghosts, now, place)
         for ghost in ghosts:
             changed = self._haunt(ghost, store)
             if changed != store:
                 wish: Wish = self.parts[ghost]
                 label = f"a {wish.kind} of {wish.owner}, given up before, is applied now"
-                left = tuple(each for each in ghosts if each != ghost)
-                yield self._moved(label, world, changed, hosts, left, spent)
+                rest = tuple(each for each in ghosts if each != ghost)
+                yield self._moved(label, world, changed, hosts, rest, spent)
         for label, fault, changed in self._words(store, self._holder_dead(store, hosts)):
             now = self.spend(spent, fault, label)
             if now is not None:
@@ -275,9 +275,7 @@ class Engine:
 
     def ready(self) -> Compact:
         """Return the world in which every agent has just started."""
-        hosts = tuple(
-            self.host(local.restarted(Host(name, clock=canon.BASE), self.rules).host) for name in self.names
-        )
+        hosts = tuple(self.host(local.restarted(Host(name, clock=canon.BASE), self.rules).host) for name in self.names)
         return self.canonical((self.intern(Store()), hosts, (), 0))
 
     def calm(self) -> Compact:

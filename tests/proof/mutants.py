@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 SHARED = ("agent.core", "tests.support.world", "tests.support.host", "tests.support.moves", "tests.proof")
 OWN = ("tests.proof.mutants",)
@@ -56,7 +56,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
         super().__init__(name, path)
         self._edits = edits
 
-    def get_code(self, fullname: str) -> object:
+    def get_code(self, fullname: str) -> CodeType | None:
         text = Path(self.path).read_text()
         for edit in self._edits:
             found = text.count(edit.old)
@@ -126,7 +126,13 @@ LEADERSHIP = CORE + "leadership"
 MUTANTS = (
     Mutant(
         "deadline counted from receipt",
-        (Edit(TENURE, "_confirmed(turn, event.revision, tenure.sent_at(tenure.seq))", "_confirmed(turn, event.revision, turn.now)"),),
+        (
+            Edit(
+                TENURE,
+                "_confirmed(turn, event.revision, tenure.sent_at(tenure.seq))",
+                "_confirmed(turn, event.revision, turn.now)",
+            ),
+        ),
         ("a: confirm: applied, the answer is late", "a: is cut off"),
         2,
         "P1",
@@ -157,7 +163,7 @@ MUTANTS = (
     ),
     Mutant(
         "no kill",
-        (Edit(PRODUCTION, "state.phase is Phase.STOPPING or hung >= state.setup.patience", "hung > 1000"),),
+        (Edit(PRODUCTION, "    turn.do(FenceNodeos(call, term, within))\n", ""),),
         ("a: nodeos freezes", "a: is cut off"),
         2,
         "P1",
@@ -195,7 +201,13 @@ MUTANTS = (
     ),
     Mutant(
         "epoch reused",
-        (Edit(CAMPAIGN, "max(state.seen.max_epoch, state.ended_epoch, floor) + 1", "max(state.seen.max_epoch, state.ended_epoch, floor, 1)"),),
+        (
+            Edit(
+                CAMPAIGN,
+                "max(state.seen.max_epoch, state.ended_epoch, floor) + 1",
+                "max(state.seen.max_epoch, state.ended_epoch, floor, 1)",
+            ),
+        ),
         ("del leader",),
         1,
         "R8",
@@ -235,7 +247,11 @@ MUTANTS = (
         "late resume ignored",
         (
             Edit(PRODUCTION, "        if not state.resume_open:\n", "        if state.power:\n"),
-            Edit(STATE, "return self.power is Power.STOPPED and not self.resume_call", "return self.power is Power.STOPPED"),
+            Edit(
+                STATE,
+                "return self.power is Power.STOPPED and not self.resume_call",
+                "return self.power is Power.STOPPED",
+            ),
         ),
         ("a: resume hangs",),
         1,
@@ -280,7 +296,13 @@ MUTANTS = (
     ),
     Mutant(
         "a resume under way is forgotten when its process is gone",
-        (Edit(STATE, "return self.power is Power.STOPPED and not self.resume_call", "return self.power is Power.STOPPED"),),
+        (
+            Edit(
+                STATE,
+                "return self.power is Power.STOPPED and not self.resume_call",
+                "return self.power is Power.STOPPED",
+            ),
+        ),
         ("a: nodeos dies",),
         1,
         "R5",
@@ -289,9 +311,7 @@ MUTANTS = (
     ),
     Mutant(
         "seqs of the process before taken for own",
-        (
-            Edit(TENURE, "tenure.sent_at(record.seq) if ours else None", "tenure.sent_at(record.seq)"),
-        ),
+        (Edit(TENURE, "tenure.sent_at(record.seq) if ours else None", "tenure.sent_at(record.seq)"),),
         ("a: the agent dies", "a: is cut off"),
         2,
         "P1",

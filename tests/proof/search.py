@@ -59,7 +59,7 @@ def _story(
 
 def numbered(steps: list[tuple[str, int]]) -> tuple[str, ...]:
     """Return moves as lines with their number and time; time that just passes is folded into the next move's."""
-    lines = []
+    lines: list[str] = []
     now = 0
     for label, took in steps:
         now += took

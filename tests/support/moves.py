@@ -9,7 +9,7 @@ from typing import NamedTuple
 from agent.core import events as ev
 from agent.core.records import Override, Switchover
 from tests.support import host as local
-from tests.support.host import Fed, Rules, feed, told
+from tests.support.host import Fed, feed, told
 from tests.support.world import Host, Store, World, end_lease, hopeless, put, transact
 
 

@@ -1,4 +1,4 @@
-"""A simulated world as plain data: one linearizable store, and hosts with nodeos, agent (the real core), file and guard.
+"""A simulated world as plain data: a linearizable store, and hosts with nodeos, agent (the real core), file and guard.
 
 Everything is immutable, and nothing here decides which fault happens: `moves` says what may happen next. Time is
 `Host.clock`, in the unit of the core's Timing: small integers in the search, milliseconds in stories.
@@ -7,7 +7,7 @@ Everything is immutable, and nothing here decides which fault happens: `moves` s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 
 from agent.core import events as ev
 from agent.core.records import (
@@ -63,7 +63,7 @@ class Store:
         return GroupView(self.revision, self.leader, self.heartbeat, self.override, self.maintenance, self.switchover)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _heartbeat(raw: bytes) -> Heartbeat:
     return read_heartbeat(raw)
 

@@ -226,7 +226,7 @@ def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> Verdict
     if health.info is None:
         return Verdict(None, "no new block was seen yet")
     if info.head_num <= health.info.head_num:
-        known = health.checks["clock_offset"].known if "clock_offset" in health.checks else False
+        known = health.checks.get("clock_offset", Check()).known
         return Verdict(None if known else True, "not measured: no new block")
     off = clock_offset(info, wall)
     fine = abs(off) <= limits.clock_offset

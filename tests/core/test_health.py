@@ -328,7 +328,9 @@ def test_the_clock_is_judged_by_blocks_that_just_came() -> None:
     assert after([on_time(1000, age=-9000)]).checks["clock_offset"].known is False, "how old that head is is not known"
     again = after([on_time(1000, age=-9000), on_time(1000, age=-9000)])
     assert again.checks["clock_offset"] == Check(True, "not measured: no new block", True)
-    assert not after([on_time(1000), on_time(1001, age=-9000)]).checks["clock_offset"].ok
+    wrong: list[Probe] = [on_time(1000), on_time(1001, age=-9000)]
+    assert not after(wrong).checks["clock_offset"].ok
+    assert not after([*wrong, on_time(1001, age=-9000)]).checks["clock_offset"].ok, "no new block is no good news"
 
 
 # --- whose head counts ---

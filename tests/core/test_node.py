@@ -259,6 +259,13 @@ def test_an_unhealthy_leader_without_a_better_candidate_stays_and_tells() -> Non
     assert leader.events_told()[3:] == ["-unhealthy", "-no_standby"]
 
 
+def test_a_leader_that_is_alone_tells_that_nobody_stands_by() -> None:
+    """A healthy leader is no standby of its own: that nobody could take over is told after ten seconds."""
+    story = settled("bp-a")
+    story.go(5)
+    assert story.hosts[0].events_told() == ["failover", "no_standby"]
+
+
 def test_a_drained_leader_moves_the_lead_once() -> None:
     """A drained node hands over as soon as another may lead, and does not come back."""
     story = settled()

@@ -22,7 +22,7 @@ def test_no_single_fault_lets_two_produce() -> None:
 
 @pytest.mark.timeout(900)
 def test_no_two_faults_let_two_produce_within_the_quick_bound() -> None:
-    """P1: two agents, any two faults at any moments: half a million worlds, nearest first, and none breaks a promise."""
+    """P1: two agents, any two faults: half a million worlds, nearest first, and none breaks a promise."""
     search = engine(Budget(2))
     found = breadth_first(search, ENOUGH, start=search.calm())
     assert not found.broken, found.text()

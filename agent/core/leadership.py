@@ -88,6 +88,7 @@ def _started(turn: Turn, event: ev.Started) -> None:
     fresh = record.state == "held" and not record.resume_open and turn.now < turn.state.stop_by
     if fresh and event.process is not None and record.process == event.process:
         turn.power(Power.PRODUCING)
+        turn.set(guard_by=record.stop_by)
         turn.go("goes_on")
         turn.save("held")
     else:
@@ -106,6 +107,7 @@ def _tenure(record: RuntimeRecord) -> Tenure:
         record.valid_until,
         stop_reason="the agent restarted",
         origin="the agent restarted and went on",
+        inherited=True,
     )
 
 
@@ -131,6 +133,10 @@ def _standing(turn: Turn, event: ev.Standing) -> None:
 
 
 def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
+    waiting = dict(turn.state.guard_next)
+    if event.ok and event.version in waiting:
+        later = tuple(each for each in turn.state.guard_next if each[0] > event.version)
+        turn.set(guard_by=waiting[event.version], guard_next=later)
     if event.version != turn.state.saving:
         return
     turn.set(saving=0, saved=turn.state.saving_what if event.ok else "")

@@ -108,10 +108,21 @@ def process_seen(turn: Turn, event: ProcessSeen) -> None:
 def paused_seen(turn: Turn, event: PausedSeen) -> None:
     """Whoever is not leader and finds nodeos not paused pauses it again, and says so loudly."""
     state = turn.state
+    if state.tenure is not None and state.tenure.inherited and event.asked >= state.power_since:
+        _inherited_seen(turn, event)
+        return
     if event.paused or state.power is not Power.STOPPED or event.asked < state.power_since or state.process is None:
         return
     turn.power(Power.UNKNOWN)
     turn.do(Warn("unpaused", "nodeos is not paused though this node does not lead: somebody resumed it; pausing it"))
+
+
+def _inherited_seen(turn: Turn, event: PausedSeen) -> None:
+    """End a tenure that goes on after a restart, when nodeos was paused before: it had begun to stop (R3)."""
+    if event.paused and turn.state.power is Power.PRODUCING:
+        stop(turn, "stopped_before")
+    else:
+        turn.set_tenure(inherited=False)
 
 
 def head_read(turn: Turn, event: HeadRead) -> None:

@@ -95,6 +95,7 @@ class Tenure:
     before: str = ""  # who led before, for the history
     expected: tuple[int, int] = (0, 0)  # revisions of leader and heartbeat that the take-over rests on (R8)
     hand_to: str | None = None  # whom a switchover names
+    inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
 
     def sent_at(self, seq: int) -> Ms | None:
         """Return when the write with `seq` left, None if this process did not send it."""
@@ -158,6 +159,8 @@ class State:
     saving: int = 0  # version of the run-time file under way; 0: none
     saving_what: str = ""
     saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing
+    guard_by: Ms = 0  # when a guard acts, by the run-time file as last acknowledged; 0: it says nothing of this tenure
+    guard_next: tuple[tuple[int, Ms], ...] = ()  # the same for writes under way, each with its version
     started: bool = False
     leaving: bool = False
     leaving_since: Ms = 0
@@ -168,6 +171,11 @@ class State:
     def stop_by(self) -> Ms:
         """V minus A: when a leader must begin to stop (R3)."""
         return self.tenure.valid_until - self.setup.timing.margin if self.tenure else 0
+
+    @property
+    def over_by(self) -> Ms:
+        """When a leader must begin to stop: at V - A, or as soon as a guard may have acted on an older file (R3)."""
+        return min(self.stop_by, self.guard_by or self.stop_by)
 
     @property
     def proven(self) -> bool:

@@ -119,7 +119,8 @@ def _not_mine(turn: Turn, kind: str) -> None:
     state = turn.state
     turn.set_tenure(leader_lost=revision_of(state.seen.leader) != turn.tenure.leader_revision)
     if kind == "take":
-        _give_up(turn, "not_first")
+        turn.go("not_first")
+        _give_up(turn)
         turn.set(retry_at=turn.now)
     elif kind == "vacate":
         _end(turn, "superseded")
@@ -140,12 +141,12 @@ def rejected(turn: Turn, event: Rejected) -> None:
         turn.set(lease=None)
     turn.set(retry_at=turn.now + turn.state.setup.backoff)
     if kind == "take":
-        _give_up(turn, "not_taken", event.why)
+        turn.go("not_taken", event.why)
+        _give_up(turn)
 
 
-def _give_up(turn: Turn, key: str, detail: str = "") -> None:
+def _give_up(turn: Turn) -> None:
     """Give a take-over up. An earlier try may yet be applied (R2): its epoch is used up, so none is taken for it."""
-    turn.go(key, detail)
     turn.set_seen(max_epoch=max(turn.state.seen.max_epoch, turn.tenure.epoch))
     turn.set(tenure=None)
 
@@ -162,7 +163,8 @@ def _close(turn: Turn, request: int) -> str:
 def _end(turn: Turn, key: str) -> None:
     tenure = turn.tenure
     turn.go(key, tenure.stop_reason)
-    turn.set(tenure=None, ended_epoch=max(turn.state.ended_epoch, tenure.epoch), retry_at=turn.now)
+    ended = max(turn.state.ended_epoch, tenure.epoch)
+    turn.set(tenure=None, ended_epoch=ended, retry_at=turn.now, guard_by=0, guard_next=())
     turn.save("")
 
 
@@ -175,8 +177,9 @@ def rule_stop(turn: Turn) -> None:
     if state.phase not in ACTIVE:
         return
     seen, standing, me = state.seen, state.standing, state.setup.node
-    if turn.at(state.stop_by):
-        stop(turn, "expiring")
+    if turn.at(state.over_by):
+        behind = "the run-time file is behind, and a guard acts on it" if turn.now < state.stop_by else ""
+        stop(turn, "expiring", behind)
     elif _lost_leader(state):
         turn.set_tenure(leader_lost=True)
         stop(turn, "leader_changed", _who(seen.leader))

@@ -83,6 +83,8 @@ class Turn:
         """Write the run-time file: `held`, `stopping`, `stopped`; nothing: remove it."""
         version = self.number()
         self.set(saving=version, saving_what=what, saved=what if self.state.saved == what else "")
+        guards = (*self.state.guard_next, (version, self.state.stop_by)) if what == "held" else ()
+        self.set(guard_next=guards)
         state, tenure = self.state, self.state.tenure
         if not what or tenure is None:
             self.do(SaveRuntime(version, None))

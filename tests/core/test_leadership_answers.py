@@ -52,3 +52,57 @@ def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
     early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
     one.tell(ev.Refused(again.request, 21, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(early, 20)), 5)
     assert one.phase() is Phase.STOPPING, "what was taken is released"
+
+
+def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:
+    """R3: a guard fences by the run-time file; a leader that believes longer than that would lead a paused nodeos."""
+    one = One()
+    one.lead()
+    assert one.state.tenure is not None
+    written = one.state.tenure.valid_until - T.margin
+    one.tick(T.renew)
+    request = one.request("confirm")
+    one.tell(ev.Applied(request.request, one.revision + 1), 2)  # and the run-time file is not written
+    one.tick(written - one.now)
+    assert one.state.stop_by > one.now
+    assert one.phase() is Phase.STOPPING
+
+
+def test_late_acknowledgement_of_an_older_file_counts_for_what_it_says() -> None:
+    """R3: on a slow disk each write is acknowledged after the next was asked for, and the leader stays."""
+    one = One()
+    one.lead()
+    for _ in range(30):
+        one.tick(T.renew)
+        before = one.state.saving
+        request = one.request("confirm")
+        one.revision += 1
+        one.tell(ev.Applied(request.request, one.revision), 2)
+        if before:
+            one.tell(ev.RuntimeSaved(before, ok=True), 1)
+    assert one.phase() is Phase.LEADING
+
+
+def inherited() -> One:
+    """An agent that restarted within its confirmation and goes on."""
+    one = One()
+    until = one.now + T.validity - 1000
+    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
+    one.tell(ev.Started(file, NODEOS))
+    assert one.phase() is Phase.LEADING
+    return one
+
+
+def test_restarted_agent_that_finds_nodeos_paused_does_not_lead_it() -> None:
+    """R3, restart: the process before had begun to stop, and its file did not say so yet: that tenure is over."""
+    one = inherited()
+    one.tell(ev.PausedSeen(one.now, paused=True), 3)
+    assert one.phase() is Phase.STOPPING
+
+
+def test_restarted_agent_that_finds_nodeos_producing_goes_on() -> None:
+    """Restart: once nodeos was seen to produce, a pause by others is no word of the process before."""
+    one = inherited()
+    one.tell(ev.PausedSeen(one.now, paused=False), 3)
+    one.tell(ev.PausedSeen(one.now, paused=True), 500)
+    assert one.phase() is Phase.LEADING

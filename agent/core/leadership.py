@@ -133,8 +133,8 @@ def _standing(turn: Turn, event: ev.Standing) -> None:
 
 
 def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
-    waiting = dict(turn.state.guard_next)
-    if event.ok and event.version in waiting:
+    waiting, by = dict(turn.state.guard_next), turn.state.guard_by
+    if event.ok and event.version in waiting and (not by or turn.now < by):  # later, and a guard has acted already
         later = tuple(each for each in turn.state.guard_next if each[0] > event.version)
         turn.set(guard_by=waiting[event.version], guard_next=later)
     if event.version != turn.state.saving:

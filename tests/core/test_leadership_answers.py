@@ -83,6 +83,17 @@ def test_late_acknowledgement_of_an_older_file_counts_for_what_it_says() -> None
     assert one.phase() is Phase.LEADING
 
 
+def test_acknowledgement_after_the_guard_acted_comes_too_late() -> None:
+    """R3: an agent that was frozen hears first that its file was written; the guard has paused nodeos before that."""
+    one = One()
+    one.lead()
+    by = one.state.guard_by
+    one.tick(T.renew)
+    one.tell(ev.Applied(one.request("confirm").request, one.revision + 1), 2)
+    one.tell(ev.RuntimeSaved(one.state.saving, ok=True), by - one.now)
+    assert one.phase() is Phase.STOPPING
+
+
 def inherited() -> One:
     """An agent that restarted within its confirmation and goes on."""
     one = One()

@@ -93,6 +93,7 @@ def _numbers(found: Host) -> dict[int, int]:
         live.add(core.resume_call)
     if core.power in (Power.PAUSING, Power.FENCING):
         live.add(core.call)
+    live.update(version for version, _ in core.guard_next)
     if found.request:
         live.add(found.request.number)
     return {number: place for place, number in enumerate(sorted(live))}
@@ -147,6 +148,8 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         holdoff_until=due(core.holdoff_until),
         saving=numbers[core.saving],
         saving_what=core.saving_what if core.saving else "",
+        guard_by=kept(core.guard_by),
+        guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),
     )

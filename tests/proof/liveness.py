@@ -64,5 +64,6 @@ def nobody_after(engine: Engine, world: Compact, ticks: int, late: bool = False)
         world = found.world
         if found.broken:
             return (found.broken, *numbered(steps))
-        assert len(steps) < 200 * (ticks + 1), "time stands still"
+        if len(steps) > 40 * (ticks + 1):
+            return ("time stands still", *(label for label, _ in steps[-12:]))
     return numbered(steps)

@@ -182,7 +182,7 @@ def _guard_due(host: Host) -> bool:
         and file.state in ("held", "stopping")
         and host.clock >= file.stop_by
         and file.process == process(host.nodeos)
-        and (host.nodeos.signs(host.clock) or file.resume_open)
+        and (not host.nodeos.paused or file.resume_open)
     )
 
 

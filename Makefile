@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test test-slow bench chaos proof docs lint clean
+.PHONY: help venv demo test retest test-slow bench chaos proof docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: $(STAMP) ## run a real group on this machine, kill its leader, show what h
 
 test: $(STAMP) lint ## everything that must hold before a change goes in
 	$(BIN)/python -m pytest
+
+retest: $(STAMP) lint ## the tests that failed last time
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -81,7 +81,7 @@ def _started(turn: Turn, event: ev.Started) -> None:
     if record is None or record.boot_id != turn.state.setup.boot_id or not record.heartbeat_revision:
         return
     turn.set(
-        resume_open=record.resume_open and record.process == event.process,
+        resume_open=record.resume_open and event.process is not None,
         tenure=_tenure(record),
         lease=record.lease or None,
     )

@@ -64,7 +64,7 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
             turn.save("held")
         else:
             stop(turn, "resume_failed", event.why)
-    elif state.power in (Power.PAUSING, Power.SETTLING, Power.STOPPED):
+    elif state.power is Power.PAUSING or (state.power is Power.STOPPED and event.result is Call.OK):
         turn.power(Power.UNKNOWN)  # it may have acted after the pause: pause again
 
 
@@ -94,8 +94,9 @@ def process_seen(turn: Turn, event: ProcessSeen) -> None:
     if event.process == state.process and event.process is not None:
         return
     was = state.process
-    turn.set(process=event.process, resume_open=bool(state.resume_call), hung=0, power_retry=turn.now)
+    turn.set(process=event.process, hung=0, power_retry=turn.now)
     if event.process is None:
+        turn.set(resume_open=bool(state.resume_call))  # another process proves nothing: the resume may have reached it
         turn.power(Power.STOPPED)
         if state.phase in (Phase.ELECTED, Phase.LEADING):
             stop(turn, "nodeos_gone", f"pid {was.pid}" if was else "")

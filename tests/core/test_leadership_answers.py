@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from agent.core import actions as do
 from agent.core import events as ev
+from agent.core.chain import ProcessId
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from agent.core.state import Phase
+from agent.core.state import Phase, Power
 from tests.core.test_rules import LEASE, NODEOS, One, T
 
 
@@ -117,3 +119,39 @@ def test_restarted_agent_that_finds_nodeos_producing_goes_on() -> None:
     one.tell(ev.PausedSeen(one.now, paused=False), 3)
     one.tell(ev.PausedSeen(one.now, paused=True), 500)
     assert one.phase() is Phase.LEADING
+
+
+def resuming() -> One:
+    """An agent that was elected and has asked nodeos to resume."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    one.apply("take")
+    assert one.power() is Power.RESUMING
+    return one
+
+
+def test_process_that_came_while_a_resume_was_out_is_not_proven_by_a_pause() -> None:
+    """R4: the resume may have reached the new process, and act after the pause; only that one's end is proof."""
+    one = resuming()
+    one.tell(ev.ProcessSeen(None), 10)
+    one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.TIMEOUT), T.request)
+    one.tell(ev.ProcessSeen(ProcessId(101, 5)), 1)
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
+    one.tick(T.pause)
+    assert one.power() is Power.FENCING
+    one.tell(ev.FenceDone(one.state.call, gone=True), 20)
+    assert one.state.proven
+
+
+def test_gone_process_is_no_proof_while_a_resume_is_out() -> None:
+    """R4: a resume that has not come back may reach the process that is started next, so nothing is released."""
+    one = resuming()
+    one.tell(ev.ProcessSeen(None), 10)
+    one.save()
+    assert one.power() is Power.STOPPED
+    assert one.phase() is Phase.STOPPING
+    one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.UNREACHABLE), 5)
+    assert one.phase() is Phase.RELEASING

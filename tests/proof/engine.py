@@ -48,6 +48,7 @@ class Engine:
         self._budget = budget
         self._ids: dict[object, int] = {}
         self.parts: list[Any] = []
+        self._hashes: list[int] = []
         self._memo: dict[tuple[Any, ...], Any] = {}
         self._shared: dict[int, frozenset[int]] = {}
         self._order: dict[frozenset[int], canon.Names] = {}
@@ -63,7 +64,33 @@ class Engine:
         if found is None:
             found = self._ids[part] = len(self.parts)
             self.parts.append(part)
+            self._hashes.append(hash(part))
         return found
+
+    def fingerprint(self, world: Compact) -> int:
+        """Return 64 bits that stand for a world; they do not depend on what was interned when."""
+        store, hosts, ghosts, spent = world
+        hashes = self._hashes
+        return hash(
+            (hashes[store], *(hashes[each] for each in hosts), -1, *sorted(hashes[each] for each in ghosts), spent)
+        )
+
+    def forget(self, worlds: list[Compact]) -> list[Compact]:
+        """Forget every part that these worlds do not need; return them by their new numbers."""
+        old = self.parts
+        self.parts, self._hashes, self._ids = [], [], {}
+        self._memo.clear()
+        self._shared.clear()
+        self._order.clear()
+        return [
+            (
+                self.intern(old[store]),
+                tuple(self.intern(old[each]) for each in hosts),
+                tuple(sorted(self.intern(old[each]) for each in ghosts)),
+                spent,
+            )
+            for store, hosts, ghosts, spent in worlds
+        ]
 
     def host(self, host: Host) -> int:
         """Return the number of a host, in its canonical form."""

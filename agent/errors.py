@@ -9,7 +9,7 @@
     ├── NodeosError            nodeos (5)
     │   ├── NodeosUnreachable  refused: nothing was delivered
     │   ├── NodeosTimeout      no complete answer within the deadline: a request may still be acted upon later
-    │   └── NodeosAnswer       nodeos answered, with an error: nothing was changed
+    │   └── NodeosAnswer       nodeos answered, with an error: it will not act later
     └── FenceError             the process could not be stopped, or not be seen to stop
 
 Adapters translate every foreign exception into one of these. Each message names the thing that failed and

@@ -45,7 +45,7 @@ def told(path: Path | None) -> tuple[str, ...]:
 
 def numbered(steps: list[tuple[str, int]]) -> tuple[str, ...]:
     """Return moves as lines with their number and time; time that just passes is folded into the next move's."""
-    lines = []
+    lines: list[str] = []
     now = 0
     for label, took in steps:
         now += took
@@ -105,7 +105,7 @@ class Seen:
 
     def _place(self, fingerprint: int) -> int:
         place = (fingerprint ^ fingerprint >> 29) & self._mask
-        while (found := self._table[place]) not in (0, fingerprint):
+        while self._table[place] not in (0, fingerprint):
             place = place + 1 & self._mask
         return place
 

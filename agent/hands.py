@@ -88,7 +88,7 @@ class LaneHands:
                 )
             case do.ResumeNodeos(call, within):
                 return Job(
-                    lambda: outside.resume(out.nodeos, action),
+                    lambda: outside.resume(out.nodeos, action, out.clock),
                     lambda why: ev.ResumeDone(call, ev.Call.TIMEOUT, why),
                     within,
                 )

@@ -19,7 +19,7 @@ from agent.errors import (
     StoreError,
     StoreRejected,
 )
-from agent.ports import Fence, Nodeos, RuntimeFile, Store
+from agent.ports import Clock, Fence, Nodeos, RuntimeFile, Store
 
 
 def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event:
@@ -62,10 +62,13 @@ def pause(nodeos: Nodeos, action: do.PauseNodeos) -> ev.PauseDone:
     return ev.PauseDone(action.call, ev.Call.OK)
 
 
-def resume(nodeos: Nodeos, action: do.ResumeNodeos) -> ev.ResumeDone:
-    """Resume nodeos. An unanswered resume may act at any later time."""
+def resume(nodeos: Nodeos, action: do.ResumeNodeos, clock: Clock) -> ev.ResumeDone:
+    """Resume nodeos. An unanswered resume may act at any later time; one that comes too late is not sent (R3)."""
+    left = min(action.within, action.by - clock.boot())
+    if left <= 0:
+        return ev.ResumeDone(action.call, ev.Call.UNREACHABLE, "not sent: this process was held up for too long")
     try:
-        nodeos.resume(action.within / 1000)
+        nodeos.resume(left / 1000)
     except NodeosError as error:
         return ev.ResumeDone(action.call, outcome(error), str(error))
     return ev.ResumeDone(action.call, ev.Call.OK)

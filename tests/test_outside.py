@@ -40,6 +40,21 @@ INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
 RECORD = RuntimeRecord("boot", 1, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, ProcessId(5, 77))
 
 
+FAR = 2**52
+"""A moment that does not come."""
+
+
+class Boot(SystemClock):
+    """A clock that stands still."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def boot(self) -> int:
+        """Return the moment that the test says."""
+        return self.now
+
+
 @dataclass
 class Scripted:
     """Stands for any adapter: each call is noted with its arguments, and answers or raises what the test says."""
@@ -138,15 +153,24 @@ def test_what_may_have_been_delivered_is_told_so(kind: type[Exception]) -> None:
     means = MEANING.get(kind, ev.Call.TIMEOUT)
     nodeos: Any = Scripted(make(kind))
     assert outside.pause(nodeos, do.PauseNodeos(5, 300)) == ev.PauseDone(5, means, "why")
-    assert outside.resume(nodeos, do.ResumeNodeos(6, 1000)) == ev.ResumeDone(6, means, "why")
+    assert outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), Boot(4000)) == ev.ResumeDone(6, means, "why")
     assert outside.read_head(nodeos, do.ReadHead(7, 300)) == ev.HeadRead(7, None)
     assert nodeos.calls == [("pause", (0.3,)), ("resume", (1.0,)), ("info", (0.3,))]
+
+
+def test_resume_of_a_process_that_was_held_up_is_not_sent() -> None:
+    """R3: an agent frozen with a resume in its lane drops it after the thaw; one just in time has what is left."""
+    nodeos: Any = Scripted()
+    late = outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), Boot(5000))
+    assert (late.call, late.result, nodeos.calls) == (6, ev.Call.UNREACHABLE, [])
+    assert outside.resume(nodeos, do.ResumeNodeos(7, 1000, 5000), Boot(4900)).result is ev.Call.OK
+    assert nodeos.calls == [("resume", (0.1,))]
 
 
 def test_what_was_answered_is_told() -> None:
     """A pause and a resume that were answered, and a head that was read."""
     assert outside.pause(Scripted(), do.PauseNodeos(5, 300)) == ev.PauseDone(5, ev.Call.OK)
-    assert outside.resume(Scripted(), do.ResumeNodeos(6, 300)) == ev.ResumeDone(6, ev.Call.OK)
+    assert outside.resume(Scripted(), do.ResumeNodeos(6, 300, 5000), Boot(4000)) == ev.ResumeDone(6, ev.Call.OK)
     told = outside.read_head(Scripted(INFO), do.ReadHead(7, 300))
     assert told == ev.HeadRead(7, 100, "id100", 1_000, "producer")
 
@@ -236,7 +260,7 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     """What the core asks for is done by the adapter it is meant for, and answered by its event."""
     bench.hands.do(do.PauseNodeos(1, 300))
     assert bench.event() == ev.PauseDone(1, ev.Call.OK)
-    bench.hands.do(do.ResumeNodeos(2, 300))
+    bench.hands.do(do.ResumeNodeos(2, 300, FAR))
     assert bench.event() == ev.ResumeDone(2, ev.Call.OK)
     bench.hands.do(do.ReadHead(3, 300))
     assert bench.event() == ev.HeadRead(3, 100, "id100", 1_000, "producer")
@@ -255,7 +279,7 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     ("action", "told"),
     [
         (do.PauseNodeos(1, 300), ev.PauseDone(1, ev.Call.TIMEOUT, "KeyError: 'x'")),
-        (do.ResumeNodeos(1, 300), ev.ResumeDone(1, ev.Call.TIMEOUT, "KeyError: 'x'")),
+        (do.ResumeNodeos(1, 300, FAR), ev.ResumeDone(1, ev.Call.TIMEOUT, "KeyError: 'x'")),
         (do.ReadHead(1, 300), ev.HeadRead(1, None)),
         (do.FenceNodeos(1, 0, 300), ev.FenceDone(1, gone=False, why="KeyError: 'x'")),
         (do.SaveRuntime(1, RECORD), ev.RuntimeSaved(1, ok=False, why="KeyError: 'x'")),

@@ -31,10 +31,11 @@ class PauseNodeos:
 
 @dataclass(frozen=True, slots=True)
 class ResumeNodeos:
-    """Resume production."""
+    """Resume production. It must not be sent after `by` (CLOCK_BOOTTIME): an agent that was frozen would be too late."""
 
     call: int
     within: Ms
+    by: Ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,4 +236,5 @@ def rule_resume(turn: Turn) -> None:
     call = turn.number()
     turn.set(resume_open=True, resume_call=call, head_call=0)
     turn.power(Power.RESUMING)
-    turn.do(ResumeNodeos(call, state.setup.timing.request))
+    within = min(state.setup.timing.request, state.over_by - turn.now)
+    turn.do(ResumeNodeos(call, within, turn.now + within))

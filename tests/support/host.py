@@ -139,6 +139,12 @@ def dead(host: Host) -> Host:
     )
 
 
+def ended(host: Host) -> Host:
+    """End the nodeos process: with it goes what it was asked; what has not been sent yet may reach the next one."""
+    asks = tuple(replace(each, acted=True) if each.slow else each for each in host.asks)
+    return replace(host, nodeos=host.nodeos.gone(), asks=asks)
+
+
 def told(label: str, fed: Fed, fault: str = "", ghosts: tuple[Wish, ...] = ()) -> Move:
     """Return a move with what the agent said in its label."""
     return Move(f"{label}; " + "; ".join(fed.said) if fed.said else label, fault, fed.host, ghosts)
@@ -239,7 +245,7 @@ def _nodeos_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
             left = left.resume() if kind == "resume" else left.pause(host.clock, rules.timing.block)
             yield Move(f"a late {kind} acts", "", replace(host, nodeos=left))
     if may("process", "nodeos dies"):
-        yield Move("nodeos dies", "process", replace(host, nodeos=nodeos.gone()))
+        yield Move("nodeos dies", "process", ended(host))
 
 
 def _pids(host: Host) -> Iterator[int]:
@@ -256,7 +262,7 @@ def _guard_moves(host: Host, rules: Rules) -> Iterator[Move]:
     assert host.file is not None
     nodeos = host.nodeos
     if host.file.resume_open or nodeos.frozen:
-        yield Move("the guard ends nodeos", "", replace(host, nodeos=nodeos.gone()))
+        yield Move("the guard ends nodeos", "", ended(host))
     else:
         yield Move("the guard pauses nodeos", "", replace(host, nodeos=nodeos.pause(host.clock, rules.timing.block)))
 
@@ -316,7 +322,11 @@ def _ask_moves(host: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:
         yield from _fence_moves(host, rest, ask, may)
         return
     if host.nodeos.pid == 0:
-        yield told(f"{ask.kind} finds nobody", feed(rest, _answer(ask, ev.Call.UNREACHABLE)))
+        lost = ev.Call.TIMEOUT if ask.slow else ev.Call.UNREACHABLE
+        yield told(f"{ask.kind} finds nobody", feed(rest, _answer(ask, lost)))
+        return
+    if ask.kind == "resume" and not ask.slow and host.clock >= ask.due:
+        yield told("resume comes too late to be sent", feed(rest, _answer(ask, ev.Call.UNREACHABLE)))
         return
     free = not host.nodeos.frozen
     late = host.clock >= ask.due
@@ -362,7 +372,7 @@ def _timed_out(rest: Host, ask: Ask) -> Move:
 
 
 def _fence_moves(host: Host, rest: Host, ask: Ask, may: May) -> Iterator[Move]:
-    killed = replace(rest, nodeos=host.nodeos.gone())
+    killed = ended(rest)
     yield told("the fence ends nodeos", feed(killed, ev.FenceDone(ask.number, gone=True)))
     if not ask.slow and host.clock < ask.due and host.nodeos.pid:
         fault = "" if host.nodeos.frozen else "control"

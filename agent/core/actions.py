@@ -31,7 +31,7 @@ class PauseNodeos:
 
 @dataclass(frozen=True, slots=True)
 class ResumeNodeos:
-    """Resume production. It must not be sent after `by` (CLOCK_BOOTTIME): an agent that was frozen would be too late."""
+    """Resume production. Not to be sent after `by` (CLOCK_BOOTTIME): an agent that was frozen would be too late."""
 
     call: int
     within: Ms

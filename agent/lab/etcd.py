@@ -37,14 +37,16 @@ class EtcdctlError(LabError):
 class EtcdOptions:
     """What a cluster may be asked for.
 
-    election_ms, heartbeat_ms: etcd's defaults. tls: server and client certificates, both demanded. user: with one,
-    authentication is on; a random password is made for it, and its role covers KEYS only. more: further arguments.
+    election_ms, heartbeat_ms: etcd's defaults. tls: server and client certificates, both demanded; they are made unless
+    `certificates` has them. user: with one, authentication is on; a random password is made for it, and its role covers
+    KEYS only. more: further arguments.
     """
 
     size: int = 3
     election_ms: int = 1000
     heartbeat_ms: int = 100
     tls: bool = False
+    certificates: Certificates | None = None
     user: str | None = None
     more: Sequence[str] = ()
 
@@ -75,7 +77,7 @@ class EtcdCluster:
         self._ports = ports
         self._closing = ExitStack()
         root.mkdir(parents=True, exist_ok=True)
-        self.certificates: Certificates | None = make_certificates(root / "tls") if options.tls else None
+        self.certificates = options.certificates or (make_certificates(root / "tls") if options.tls else None)
         self.user = options.user
         self.password = secrets.token_urlsafe(12) if options.user else None
         self._root_password: str | None = None  # set once authentication is on

@@ -69,7 +69,7 @@ class Lab:
         return chain
 
     def agent(
-        self, node: Node, etcd: EtcdCluster, producer: str | None = None, *, cuttable: bool = False, **settings: Any
+        self, node: Node, etcd: EtcdCluster, /, producer: str | None = None, *, cuttable: bool = False, **settings: Any
     ) -> Agent:
         """Make the agent beside `node` (not started). `settings` are further tables of its configuration.
 

@@ -122,7 +122,7 @@ def test_the_desk_and_its_channels_never_hold_anybody_up(
         desk.tell(Notice(str(number), "event", "critical", "summary"))
         spans.append(time.perf_counter() - begin)
         time.sleep(0.002)
-    assert sum(span >= 0.01 for span in spans) <= 1, spans  # the processor may be taken away from us once
+    assert max(spans) < 0.3, spans  # one that waited for a channel would take its time-out; a busy machine takes less
     deadline = time.monotonic() + 5
     while desk.stats()[3].sent["ok"] < 100:
         assert time.monotonic() < deadline

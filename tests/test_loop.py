@@ -227,6 +227,7 @@ def test_a_burst_of_events_does_not_delay_the_stop(bench: Bench, monkeypatch: py
     for event in burst:
         bench.loop.emit(event)
     wait_until(lambda: bench.phase is not Phase.LEADING, 5)
+    wait_until(lambda: any(snapshot.at >= stop_by for _, snapshot in bench.hands.noted))  # noted after it is shown
     after = [(event, snapshot) for event, snapshot in bench.hands.noted if snapshot.at >= stop_by]
     assert Phase.STOPPING in [snapshot.node.leadership.phase for _, snapshot in after[:2]]
     assert not any(event is burst[-1] for event, _ in after[:2]), "the burst was over before its time"

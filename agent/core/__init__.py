@@ -7,6 +7,7 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     chain       what nodeos and its host report, as data
     fields      single JSON fields, strict and bounded
     keys        the names of a group's keys
+    words       what operators say by keys, read strictly
     records     the JSON that stands in etcd and in the run-time file, read strictly
     slots       slots, rounds and schedules
     timing      E, R, P, B, K, G, and the inequality between them

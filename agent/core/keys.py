@@ -41,6 +41,15 @@ class Keys:
         """A wish to hand over, consumed once."""
         return self.root + "switchover"
 
+    @property
+    def answer(self) -> str:
+        """Why the last wish to hand over was refused; it stays until there is another."""
+        return self.root + "answer"
+
+    def drain(self, node: str) -> str:
+        """Return the key of the operators' word that `node` shall not lead."""
+        return f"{self.root}drain/{node}"
+
     def member(self, node: str) -> str:
         """How `node` is, on its session lease."""
         return f"{self.root}members/{node}"

@@ -2,14 +2,14 @@
 
 Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault. Texts are cut and
 cleaned and lists are cut, in writing as in reading, so that what one agent writes every other can read.
-Only `leader`, `override` and `maintenance` are meant to be typed by hand, so they are plain text
-(or, for `override`, JSON).
+What operators say stands in `words`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.core.chain import Block, ProcessId
@@ -20,15 +20,20 @@ from agent.core.fields import RecordError as RecordError
 from agent.core.keys import Keys as Keys
 from agent.core.keys import keys as keys
 from agent.core.store import KeyValue, Ms, Snapshot
+from agent.core.words import NOBODY as NOBODY
+from agent.core.words import Drain as Drain
+from agent.core.words import Override as Override
+from agent.core.words import Switchover as Switchover
+from agent.core.words import read_drain as read_drain
+from agent.core.words import read_override as read_override
+from agent.core.words import read_switchover as read_switchover
 
-NOBODY = "none"
-"""The word of an operator for: nobody may lead."""
 LONGEST_VALIDITY: Ms = 600_000
 """No agent can be configured with more: a heartbeat that claims it is garbage, and nobody waits for it that long."""
 REASONS = 16
 REASON = 250
 """Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
-_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300}
+_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300, "plan": 300}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +51,13 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """An operator's override: `leader` may lead and nobody else; None: nobody may."""
-
-    leader: str | None
-    reason: str = ""
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Switchover:
-    """A wish, consumed once: hand over to `to`. `when` is `now` or a word that a later version knows."""
-
-    to: str
-    when: str = "now"
-    by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Member:
     """How one agent is. `head_age_ms` is the age of its head at the time of writing; `drained`: it must not lead.
 
-    Each of `reasons` is `CHECK: why`, one for each check that does not pass.
+    Each of `reasons` is `CHECK: why`, one for each check that does not pass. `asked_ms`: when its nodeos last told its
+    head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
+    `held_down_ms`: for how much longer others go first, because it failed again and again. `plan`: what it is about to
+    do with the lead, or why it refused to.
     """
 
     node: str
@@ -84,6 +74,10 @@ class Member:
     version: str
     nodeos: str
     url: str = ""
+    asked_ms: Ms = 0
+    own_ms: Ms = 0
+    held_down_ms: Ms = 0
+    plan: str = ""
 
     def fails(self, check: str) -> bool:
         """Tell whether a check does not pass."""
@@ -159,23 +153,6 @@ def read_heartbeat(raw: bytes) -> Heartbeat:
     )
 
 
-def read_override(raw: bytes) -> Override:
-    """Read an override: a node's name, `none`, or JSON {leader, reason, by}."""
-    typed = raw.decode(errors="replace").strip()
-    if not typed.startswith("{"):
-        return Override(None if typed == NOBODY else a_name(typed, "override"))
-    value = an_object(raw, "override")
-    leader = _text(value, "leader")
-    who = None if leader == NOBODY else a_name(leader, "leader")
-    return Override(who, _text(value, "reason", ""), _text(value, "by", ""))
-
-
-def read_switchover(raw: bytes) -> Switchover:
-    """Read a switchover wish."""
-    value = an_object(raw, "switchover")
-    return Switchover(a_name(_text(value, "to"), "to"), _text(value, "when", "now"), _text(value, "by", ""))
-
-
 def read_member(raw: bytes) -> Member:
     """Read how one agent is."""
     value = an_object(raw, "member")
@@ -194,6 +171,10 @@ def read_member(raw: bytes) -> Member:
         _text(value, "version", ""),
         _text(value, "nodeos", ""),
         _text(value, "url", ""),
+        number(value, "asked_ms", 0),
+        number(value, "own_ms", 0),
+        number(value, "held_down_ms", 0),
+        _text(value, "plan", ""),
     )
 
 
@@ -247,7 +228,10 @@ class HeartbeatKey:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """All keys of a group at one revision. `problems` has a line for each value that could not be read."""
+    """All keys of a group at one revision. `problems` has a line for each value that could not be read.
+
+    `drains` is by node; `switchover_revision` is the mod revision of that key, 0 when it is absent or can not be read.
+    """
 
     revision: int
     leader: LeaderKey | None = None
@@ -257,6 +241,8 @@ class GroupView:
     switchover: Switchover | None = None
     members: tuple[Member, ...] = ()
     problems: tuple[str, ...] = ()
+    drains: Mapping[str, Drain] = field(default_factory=dict)
+    switchover_revision: int = 0
 
 
 def leader_key(item: KeyValue) -> LeaderKey:
@@ -278,6 +264,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
     found: dict[str, Any] = {}
     members: list[Member] = []
     problems: list[str] = []
+    drains: dict[str, Drain] = {}
     for item in snapshot.items:
         try:
             if item.key == names.leader:
@@ -293,6 +280,9 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                 found["maintenance"] = shown(item.value.decode(errors="replace"))
             elif item.key == names.switchover:
                 found["switchover"] = read_switchover(item.value)
+                found["switchover_revision"] = item.mod_revision
+            elif item.key.startswith(names.drain("")):
+                drains[a_name(item.key.removeprefix(names.drain("")), "the key's end")] = read_drain(item.value)
             elif item.key.startswith(names.root + "members/"):
                 member = read_member(item.value)
                 if item.key != names.member(member.node):
@@ -300,4 +290,4 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                 members.append(member)
         except RecordError as error:
             problems.append(f"{shown(item.key)}: {error}")
-    return GroupView(snapshot.revision, members=tuple(members), problems=tuple(problems), **found)
+    return GroupView(snapshot.revision, members=tuple(members), problems=tuple(problems), drains=drains, **found)

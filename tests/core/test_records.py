@@ -16,6 +16,7 @@ from agent.core import records
 from agent.core.chain import Block, ProcessId
 from agent.core.records import (
     MAX_BYTES,
+    Drain,
     GroupView,
     Heartbeat,
     Member,
@@ -24,6 +25,7 @@ from agent.core.records import (
     RuntimeRecord,
     Switchover,
     keys,
+    read_drain,
     read_group,
     read_heartbeat,
     read_member,
@@ -33,6 +35,7 @@ from agent.core.records import (
     write,
 )
 from agent.core.store import KeyValue, Snapshot
+from agent.core.words import moment
 
 NAMES = keys("/nodeos-failover", "lab")
 
@@ -89,8 +92,10 @@ def record_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[Record]:
         text,
         text,
         text,
+        *[numbers, numbers, numbers, text],
     )
-    wishes = st.builds(Switchover, names, text, text)
+    whens = st.sampled_from(["now", "gap", "2026-01-31T03:00:00Z", "2026-01-31 03:00:00.5+01:00"])
+    wishes = st.builds(Switchover, names | st.just(""), whens, text, text, st.booleans())
     files = st.builds(
         RuntimeRecord,
         text,
@@ -187,6 +192,7 @@ def test_the_longest_member_is_bounded() -> None:
     """Hundreds of long reasons in a script of four bytes a letter do not make a member unreadable to the others."""
     long = "\U0001f600" * 5000
     member = replace(MEMBER, reasons=(long,) * 500, url=long, version=long, nodeos=long, role=long, instance=long)
+    member = replace(member, plan=long)
     assert read_member(write(member)).reasons
 
 
@@ -246,6 +252,45 @@ def test_an_override_keeps_reason_and_author() -> None:
     assert read_override(READABLE["override"]) == Override("bp-a", "why", "me")
 
 
+@pytest.mark.parametrize(
+    ("when", "at"),
+    [("now", None), ("gap", None), ("1970-01-01T00:00:01Z", 1000), ("1970-01-01T02:00:00.250+02:00", 250)],
+)
+def test_a_switchover_says_when(when: str, at: int | None) -> None:
+    """A wish is for now, for a gap, or for a moment with its offset from UTC."""
+    assert moment(read_switchover(json.dumps({"to": "bp-b", "when": when}).encode()).when) == at
+
+
+@pytest.mark.parametrize("when", ["", "soon", "03:00", "2026-01-31", "2026-01-31T03:00:00", "9999-99-99T00:00:00Z", 7])
+def test_a_switchover_without_a_clear_moment_is_refused(when: object) -> None:
+    """A moment that is not clear, one without an offset above all, is told and not guessed."""
+    with pytest.raises(RecordError, match="when"):
+        read_switchover(json.dumps({"to": "bp-b", "when": when}).encode())
+
+
+def test_a_switchover_needs_no_more_than_a_node() -> None:
+    """All but `to` may be left out: then it is for a gap and not forced; an empty `to` means whoever is best."""
+    assert read_switchover(b'{"to":"bp-b"}') == Switchover("bp-b", "gap", "", "", force=False)
+    assert read_switchover(b'{"to":""}').to == ""
+    with pytest.raises(RecordError, match="to"):
+        read_switchover(b'{"to":"No Name"}')
+
+
+@pytest.mark.parametrize(
+    ("typed", "drain"),
+    [
+        (b"", Drain()),
+        (b"a disk\n", Drain("a disk")),
+        (b'{"reason":"a disk","by":"me"}', Drain("a disk", "me")),
+        (b"{a disk", Drain("{a disk")),
+        (b'{"reason":7}', Drain('{"reason":7}')),
+    ],
+)
+def test_a_drain_is_one_whatever_its_text(typed: bytes, drain: Drain) -> None:
+    """A node is drained by the key alone; the reason is read as far as it can be."""
+    assert read_drain(typed) == drain
+
+
 @pytest.mark.parametrize("number", [True, -1, 1.0, "1", 2**53, None, [1]])
 def test_numbers_are_whole_and_exact(number: object) -> None:
     """A number is a whole one that every JSON reader keeps exactly; true is not 1."""
@@ -264,7 +309,10 @@ def test_the_guards_fields_stand_beside_the_record_untouched() -> None:
 # --- a group ---
 
 group_keys = st.sampled_from(
-    ["leader", "heartbeat", "override", "maintenance", "switchover", "members/bp-a", "members/", "history/1", "", "x"]
+    [
+        *("leader", "heartbeat", "override", "maintenance", "switchover", "members/bp-a", "members/", "history/1"),
+        *("drain/bp-a", "drain/", "drain/No Name", "", "x"),
+    ]
 ).map(lambda name: NAMES.root + name) | st.text(max_size=20)
 values = st.one_of(st.binary(max_size=200), st.sampled_from(sorted(READABLE.values())), names.map(str.encode))
 items = st.builds(KeyValue, group_keys, values, st.integers(1, 2**62), st.integers(0, 2**62))
@@ -305,6 +353,7 @@ def test_a_whole_group() -> None:
         switchover=write(Switchover("bp-b")),
         members__bp_a=write(MEMBER),
         history__1=b"{}",
+        drain__bp_b=b"a disk",
     )
     assert view == GroupView(
         9,
@@ -314,6 +363,8 @@ def test_a_whole_group() -> None:
         "a disk",
         Switchover("bp-b"),
         (MEMBER,),
+        drains={"bp-b": Drain("a disk")},
+        switchover_revision=5,
     )
 
 
@@ -358,3 +409,4 @@ def test_the_keys_of_a_group() -> None:
     assert [NAMES.leader, NAMES.heartbeat, NAMES.override] == [root + "leader", root + "heartbeat", root + "override"]
     assert [NAMES.maintenance, NAMES.switchover] == [root + "maintenance", root + "switchover"]
     assert [NAMES.member("bp-a"), NAMES.history(7)] == [root + "members/bp-a", root + "history/7"]
+    assert [NAMES.drain("bp-a"), NAMES.answer] == [root + "drain/bp-a", root + "answer"]

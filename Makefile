@@ -31,7 +31,7 @@ chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --
 proof: $(STAMP) ## search the protocol for two producers at once, in full
 	$(BIN)/python -m pytest tests/proof -m "slow or not slow" -p no:randomly -v
 
-docs: $(STAMP) ## write the tables of settings and metrics into README.md
+docs: $(STAMP) ## write the tables of settings and metrics into README.md and grafana/METRICS.md
 	$(BIN)/python -m agent.lab.docs --update
 
 lint: $(STAMP) ## style and types

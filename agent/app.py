@@ -29,11 +29,13 @@ from agent.core.events import Shutdown, Started, StoreSeen
 from agent.core.node import EtcdSeen, Profile
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
+from agent.core.store import Ms
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
 from agent.lanes import Repeater
 from agent.logs import close_logs, open_logs
 from agent.loop import Fatal, Loop
+from agent.metered import MeteredNodeos, MeteredStore
 from agent.metrics import Metrics
 from agent.pages import AgentPages
 from agent.session import Session
@@ -130,11 +132,21 @@ class Agent:
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
         self.file.lock()
         self.record = self._load()
-        self.nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
+        self.alerts = AlertDesk(channels(config))
+        self.metrics = Metrics(
+            config.group,
+            config.node,
+            self.clock,
+            lambda: self.loop.snapshot,
+            self.alerts.stats,
+            lambda: self.follower.restarts,
+            lambda: self.loop.waiting,
+        )
+        nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
+        self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
         self.plan = fence_plan(config)
         self.fence = ProcessFence(self.plan)
         self.guard = GuardProcess(self.file.path)
-        self.alerts = AlertDesk(channels(config))
         self.over = threading.Event()
         state = State(self._setup())
         profile = Profile(
@@ -162,9 +174,9 @@ class Agent:
             term=round(self.config.fence.term_grace * 1000),
         )
 
-    def _store(self) -> EtcdStore:
-        """Return a connection of its own for one thread."""
-        return EtcdStore(etcd_options(self.config))
+    def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
+        """Return a connection of its own for one thread; `kept` hears of a lease."""
+        return MeteredStore(EtcdStore(etcd_options(self.config)), self.metrics.etcd_request, self.clock, kept)
 
     def _load(self) -> RuntimeRecord | None:
         raw = self.file.load()
@@ -176,19 +188,11 @@ class Agent:
 
     def _hands(self, loop: Loop) -> LaneHands:
         config = self.config
-        self.metrics = Metrics(
-            config.group,
-            config.node,
-            self.clock,
-            lambda: loop.snapshot,
-            self.alerts.stats,
-            lambda: self.follower.restarts,
-        )
         instances = {loop.snapshot.node.leadership.setup.instance}
         if self.record is not None:
             instances.add(self.record.instance)
         self.session = Session(
-            self._store(),
+            self._store(self.metrics.lease_kept),
             self.names,
             config.node,
             frozenset(instances),

@@ -22,6 +22,9 @@ from agent.ports import Clock
 
 log = logging.getLogger(__name__)
 
+STUCK_MS = 5000
+"""The loop steps once a second at least; after so long without it is not alive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
@@ -63,6 +66,11 @@ class Loop:
         self._over = False
         self.snapshot = Snapshot(node, clock.boot())
         self._hands = hands(self)
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait."""
+        return self._events.qsize()
 
     def emit(self, event: object) -> None:
         """Hand an event to the loop."""

@@ -9,12 +9,10 @@ from typing import Any
 from agent import __version__
 from agent.core.node import Node, member_of
 from agent.core.state import Phase, Power
+from agent.loop import STUCK_MS as STUCK_MS
 from agent.loop import Snapshot
 from agent.metrics import Metrics
 from agent.ports import Clock
-
-STUCK_MS = 5000
-"""The loop steps once a second at least; after so long without it is not alive."""
 
 
 class AgentPages:

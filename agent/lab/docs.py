@@ -1,6 +1,8 @@
-"""The tables of README.md that the program itself knows best: all settings, all metrics. Only they are made here.
+"""The tables that the program itself knows best: settings in README.md, metrics in grafana/METRICS.md.
 
-`python -m agent.lab.docs` tells whether README.md has them as they are, `--update` writes them into it.
+Only they are made here.
+
+`python -m agent.lab.docs` tells whether the files have them as they are, `--update` writes them.
 """
 
 from __future__ import annotations
@@ -10,21 +12,38 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.alerts import ChannelStats
+from agent.alerts import AlertDesk, Channel
+from agent.config.health import HealthSection
 from agent.config.show import reference
-from agent.core import events as ev
 from agent.core import health, node
-from agent.core.actions import Announce, Transact
-from agent.core.chain import ChainInfo, Peers
+from agent.core.chain import ChainInfo, Peers, Schedule
 from agent.core.keys import keys
 from agent.core.state import Setup, State
-from agent.core.store import Ms, Txn
+from agent.core.store import Ms
 from agent.loop import Snapshot
 from agent.metrics import LABELS, Metrics
+from agent.ports import Delivery
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+METRICS = ROOT / "grafana" / "METRICS.md"
+SHOWN = 10
+"""Values of one label that are listed; of more, only the label is named."""
+OPEN_ENDED = ("version", "channel", "leader")
+"""Labels whose values are those of a host or a configuration: within bounds, but not known here."""
+
+
+class _NoSink:
+    """A channel that takes nothing: only its name is wanted."""
+
+    name = "channel"
+
+    def send(self, *_: object, **__: object) -> Delivery:
+        """Take nothing."""
+        return Delivery(ok=False)
 
 
 class _NoTime:
@@ -45,31 +64,37 @@ class _NoTime:
 
 def _snapshot() -> Snapshot:
     """Return what a loop would show that has seen everything once."""
-    limits = health.Limits({"process": health.Gate()})
+    limits = health.Limits(dict.fromkeys(HealthSection.model_fields, health.Gate()))
     begun = node.begin(node.Profile("group", limits), State(Setup("node", "", keys("/p", "group"))))
     info = ChainInfo("", "", 1, "", 0, "", 1, None)
-    seen = replace(begun.health, info=info, peers=Peers(1, 1), scheduled=True)
-    leadership = replace(begun.leadership, seen=replace(begun.leadership.seen, last_holder="node"))
-    return Snapshot(replace(begun, health=seen, leadership=leadership, own_block_at=0), 0)
+    seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
+    return Snapshot(replace(begun, health=seen), 0)
 
 
 def metrics_table() -> str:
-    """Return a Markdown table of all metrics, as an agent exports them that has done everything once."""
-    channel = ChannelStats("ops", {"ok": 1}, {"full": 1}, 0)
-    metrics = Metrics("group", "node", _NoTime(), _snapshot, lambda: (channel,))
-    metrics.announced(Announce("key", "one", "other", "why", 1))
-    metrics.sent(Transact(1, "confirm", Txn((), ()), 1), 0)
-    calls = (ev.PauseDone(1, ev.Call.OK), ev.FenceDone(1, gone=True))
-    for event in (ev.Applied(1, 1), *calls, health.PausedProbed(0, paused=True)):
-        metrics.seen(event, 0)
+    """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
+    channel = AlertDesk([Channel(_NoSink())])
+    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     families = text_string_to_metric_families(metrics.text().decode())
     for family in sorted(families, key=lambda each: each.name):
         name = f"{family.name}_total" if family.type == "counter" else family.name
-        own = dict.fromkeys(key for sample in family.samples for key in sample.labels if key not in (*LABELS, "le"))
-        labels = ", ".join(f"`{label}`" for label in own)
-        rows.append(f"| `{name}` | {family.type} | {labels} | {family.documentation} |")
+        rows.append(f"| `{name}` | {family.type} | {_labels(family)} | {family.documentation} |")
+    channel.close(0.0)
     return "\n".join(rows) + "\n"
+
+
+def _labels(family: Metric) -> str:
+    """Return a family's own labels, each with its values where they are few."""
+    values: dict[str, dict[str, None]] = {}
+    for sample in family.samples:
+        for key, value in sample.labels.items():
+            if key not in (*LABELS, "le"):
+                values.setdefault(key, {})[value] = None
+    return "; ".join(
+        f"`{key}`" if key in OPEN_ENDED or len(found) > SHOWN else f"`{key}`: {', '.join(found)}"
+        for key, found in values.items()
+    )
 
 
 def with_table(text: str, name: str, table: str) -> str:
@@ -80,19 +105,23 @@ def with_table(text: str, name: str, table: str) -> str:
     return marks.sub(lambda found: f"{found[1]}{table}{found[2]}", text)
 
 
-def up_to_date(text: str) -> str:
-    """Return the README as it should be."""
-    return with_table(with_table(text, "config", reference()), "metrics", metrics_table())
+def up_to_date(file: Path) -> str:
+    """Return what README.md or METRICS.md, as it is, should be."""
+    name, table = ("config", reference()) if file == README else ("metrics", metrics_table())
+    return with_table(file.read_text(), name, table)
 
 
 def main(arguments: list[str]) -> int:
-    """Update README.md, or only tell whether it is up to date."""
-    text = README.read_text()
-    wanted = up_to_date(text)
-    if "--update" in arguments:
-        README.write_text(wanted)
-    elif text != wanted:
-        sys.stderr.write("README.md is not up to date: run make docs\n")
+    """Update the files, or only tell which are not up to date."""
+    old = []
+    for file in (README, METRICS):
+        wanted = up_to_date(file)
+        if file.read_text() != wanted:
+            old.append(file.name)
+            if "--update" in arguments:
+                file.write_text(wanted)
+    if old and "--update" not in arguments:
+        sys.stderr.write(f"{', '.join(old)}: not up to date, run make docs\n")
         return 1
     return 0
 

@@ -1,0 +1,104 @@
+"""The metrics of an agent whose loop stands still, for tests: a clock that the test sets, and what a scrape brings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+from agent.alerts import ChannelStats
+from agent.core import events as ev
+from agent.core import node as core
+from agent.core.actions import Announce, Transact
+from agent.core.node import Node, Profile
+from agent.core.state import Phase, Power, Seen, State, Tenure
+from agent.core.store import Txn
+from agent.loop import Snapshot
+from agent.metrics import PREFIX, Metrics
+from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
+
+NOW = 100_000
+MARGIN = SETUP.timing.margin
+LEADING: dict[str, Any] = {
+    "phase": Phase.LEADING,
+    "power": Power.PRODUCING,
+    "process": NODEOS,
+    "tenure": Tenure(3, "f00d", 9, 7, 12, 11, valid_until=NOW + 4000),
+    "seen": Seen(5, 5, last_holder="bp-a", max_epoch=3),
+}
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.wall_ms = info().head_time + 1500
+
+    def boot(self) -> int:
+        """Return the time."""
+        return self.now
+
+    def wall(self) -> int:
+        """Return the time of day."""
+        return self.wall_ms
+
+    def boot_id(self) -> str:
+        """Return a name."""
+        return "boot"
+
+    def go(self, ms: int) -> None:
+        """Let time pass."""
+        self.now += ms
+        self.wall_ms += ms
+
+
+class Bench:
+    """The metrics of an agent whose loop stands still."""
+
+    def __init__(self, *sources: Any, **state: Any) -> None:
+        self.clock = Clock()
+        begun: Node = core.begin(Profile("lab", LIMITS), State(SETUP))
+        for probe in GOOD.values():
+            begun, _ = core.step(begun, probe, NOW - 1000)
+        self.snapshot = Snapshot(replace(begun, leadership=replace(begun.leadership, **state)), NOW)
+        self.metrics = Metrics("lab", "bp-a", self.clock, lambda: self.snapshot, *sources)
+
+    def node(self, **changes: Any) -> None:
+        """Change the node of the snapshot."""
+        self.snapshot = replace(self.snapshot, node=replace(self.snapshot.node, **changes))
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What a scrape brings."""
+        text = self.metrics.text().decode()
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def get(self, name: str, **labels: str) -> float | None:
+        """Return one value, None when there is no such series."""
+        found = [
+            sample.value
+            for sample in self.samples
+            if sample.name == PREFIX + name and labels.items() <= sample.labels.items()
+        ]
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """Return a family by one of its labels."""
+        return {sample.labels[label]: sample.value for sample in self.samples if sample.name == PREFIX + name}
+
+
+def everything() -> Bench:
+    """Return metrics in which every family has a series."""
+    stats = ChannelStats("ops", {"ok": 3, "failed": 1, "rejected": 0}, {"full": 2}, 4)
+    bench = Bench(lambda: (stats,), lambda: 6, **LEADING)
+    bench.node(leading_since=NOW - 2000, own_block_at=NOW - 500)
+    bench.metrics.announced(Announce("leads", "elected", "leading", "because", 3))
+    bench.metrics.changed({"leaderless_ms": 700})
+    bench.metrics.sent(Transact(4, "confirm", Txn((), ()), 1000), NOW)
+    for event in (ev.Applied(4, 9), ev.FenceDone(1, gone=True), GOOD["paused"]):
+        bench.metrics.seen(event, NOW)
+    return bench

@@ -1,6 +1,6 @@
 """`python -m agent` is `nodeos-failover`."""
 
-from agent.cli import main
+from agent.entry import main
 
 if __name__ == "__main__":
     main()

@@ -8,14 +8,13 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 
 from agent import __version__, probes
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
 from agent.adapters.follower import PrefixFollower
 from agent.adapters.guard_process import GuardProcess
 from agent.adapters.http_server import HttpServer
@@ -39,6 +38,8 @@ from agent.metered import MeteredNodeos, MeteredStore
 from agent.metrics import Metrics
 from agent.pages import AgentPages
 from agent.session import Session
+from agent.supervision.plan import fence_plan, guard_fields
+from agent.supervision.where import save_plan
 
 log = logging.getLogger(__name__)
 
@@ -61,18 +62,6 @@ def run(config: Config) -> None:
         Agent(config).run()
     finally:
         close_logs()
-
-
-def fence_plan(config: Config) -> FencePlan:
-    """Return how nodeos is found and ended."""
-    fence, url = config.fence, config.nodeos.url
-    return FencePlan(
-        url,
-        str(fence.pid_file) if fence.pid_file and fence.method in ("auto", "pid_file", "command") else "",
-        fence.unit or "" if fence.method in ("auto", "unit", "command") else "",
-        fence.command if fence.method in ("auto", "command") else (),
-        fence.method != "none",
-    )
 
 
 def etcd_options(config: Config) -> EtcdOptions:
@@ -131,6 +120,7 @@ class Agent:
         self.names = records.keys(config.etcd.prefix, config.group)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
         self.file.lock()
+        self._leave_plan()
         self.record = self._load()
         self.alerts = AlertDesk(channels(config))
         self.metrics = Metrics(
@@ -144,8 +134,7 @@ class Agent:
         )
         nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
         self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
-        self.plan = fence_plan(config)
-        self.fence = ProcessFence(self.plan)
+        self.fence = ProcessFence(fence_plan(config))
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
         state = State(self._setup())
@@ -177,6 +166,12 @@ class Agent:
     def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
         """Return a connection of its own for one thread; `kept` hears of a lease."""
         return MeteredStore(EtcdStore(etcd_options(self.config)), self.metrics.etcd_request, self.clock, kept)
+
+    def _leave_plan(self) -> None:
+        try:
+            save_plan(self.file.path, guard_fields(self.config))
+        except OSError as error:
+            log.warning("the plan for a fence can not be written, it will read the configuration: %s", error)
 
     def _load(self) -> RuntimeRecord | None:
         raw = self.file.load()
@@ -210,22 +205,10 @@ class Agent:
             self.clock,
             self.names,
             self.alerts.tell,
-            self._guard_fields,
+            lambda _record: guard_fields(config),
         )
         self.hands = LaneHands(out, self.session, self.metrics, loop.emit)
         return self.hands
-
-    def _guard_fields(self, _record: RuntimeRecord | None) -> dict[str, object]:
-        """Return what the guard needs to stop nodeos without us."""
-        timing, nodeos = self.timing, self.config.nodeos
-        guard = {
-            "plan": asdict(self.plan),
-            "producer_url": nodeos.producer_url or nodeos.url,
-            "pause_ms": timing.pause,
-            "block_ms": timing.block,
-            "kill_ms": timing.kill,
-        }
-        return {"guard": guard}
 
     # --- running ---
 

@@ -15,47 +15,20 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from agent.adapters.clock import SystemClock
-from agent.adapters.deadline import Deadline
-from agent.adapters.endpoint import Endpoint, parse_endpoint
-from agent.adapters.fence import FencePlan, ProcessFence
-from agent.adapters.tiny_http import call
-from agent.core import records
-from agent.core.chain import ProcessId
-from agent.core.fields import RecordError, an_object, flag, number, text, texts
+from agent.core.fields import RecordError
 from agent.errors import ConfigError, FailoverError
+from agent.supervision.means import Armed, read
+from agent.supervision.voice import Voice
 
 LOOK_S = 0.5
 """How often the run-time file is read while nothing is due; a tenure begins seconds before anything can be due."""
 AGAIN_S = 0.5
 """Between two tries when nodeos could not be stopped."""
-TELL_S = 0.2
-"""How long the last words of a guard that ends may take."""
-ARMED = ("held", "stopping")
-LONGEST_MS = 600_000
-"""No span can be configured longer."""
-LONGEST = 64 * 1024
-"""Nothing that is read is longer: nothing is cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Armed:
-    """What has to be stopped at `stop_by` (ms of CLOCK_BOOTTIME), and how. `process` None: it is not known."""
-
-    epoch: int
-    stop_by: int
-    resume_open: bool
-    process: ProcessId | None
-    producer: Endpoint
-    plan: FencePlan
-    pause_s: float
-    kill_s: float
 
 
 class Guard:
@@ -106,11 +79,9 @@ class Guard:
         An agent that ends well leaves an empty file; one that is not there was taken away by somebody else.
         """
         try:
-            raw = self._path.read_bytes()
-            record = records.read_runtime(raw) if raw else None
-            held = record is not None and record.state in ARMED and record.boot_id == self._boot_id
-            self._armed = _armed(raw, record) if record and held else None
-            self._agent = record.agent_pid if record else self._agent_pid
+            found = read(self._path.read_bytes(), self._boot_id)
+            self._armed = found.armed
+            self._agent = found.agent_pid or self._agent_pid
         except FileNotFoundError:
             return
         except (OSError, RecordError, ConfigError) as error:
@@ -121,89 +92,12 @@ class Guard:
 
         A pause proves nothing while a resume is unanswered; then the process has to go. FenceError when it stays.
         """
-        if not armed.resume_open and _is_paused(armed):
+        if not armed.resume_open and armed.means.paused():
             return "nodeos is paused"
         self._read()
         if self._armed != armed:
             return ""  # it was confirmed, or proven stopped, meanwhile
-        return "nodeos " + ProcessFence(armed.plan, armed.process).stop(0.0, armed.kill_s)
-
-
-def _armed(raw: bytes, record: records.RuntimeRecord) -> Armed:
-    """Read what is to be stopped, and how. RecordError or ConfigError name what can not be read."""
-    guard = _table(an_object(raw, "run-time file"), "guard")
-    plan = _table(guard, "plan")
-    url = text(plan, "url", limit=LONGEST)
-    parse_endpoint(url)
-    return Armed(
-        record.epoch,
-        record.stop_by,
-        record.resume_open,
-        record.process if record.process is not None and record.process.pid else None,
-        parse_endpoint(text(guard, "producer_url", limit=LONGEST)),
-        FencePlan(
-            url,
-            text(plan, "pid_file", limit=LONGEST),
-            text(plan, "unit", limit=LONGEST),
-            texts(plan, "command", LONGEST, LONGEST),
-            flag(plan, "enabled"),
-        ),
-        number(guard, "pause_ms", below=LONGEST_MS) / 1000,
-        number(guard, "kill_ms", below=LONGEST_MS) / 1000,
-    )
-
-
-def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
-    found = value.get(name)
-    if not isinstance(found, dict):
-        raise RecordError(f"{name}: expected an object")
-    return found
-
-
-def _is_paused(armed: Armed) -> bool:
-    """Pause nodeos, and ask whether it is. The block in flight is over some time after that, whatever anybody does."""
-    try:
-        status, _ = call(armed.producer, "/v1/producer/pause", armed.pause_s)
-        if not 200 <= status < 300:
-            return False
-        status, body = _ask_paused(armed)
-    except (FailoverError, OSError):
-        return False
-    return 200 <= status < 300 and body.strip() == b"true"
-
-
-def _ask_paused(armed: Armed) -> tuple[int, bytes]:
-    """Ask where a pause is taken, and where that is unknown (a listener for producer_rw alone), where the rest is."""
-    deadline = Deadline(armed.pause_s)
-    status, body = call(armed.producer, "/v1/producer/paused", armed.pause_s)
-    if status == 404 and (other := parse_endpoint(armed.plan.url)) != armed.producer:
-        return call(other, "/v1/producer/paused", deadline.remaining())
-    return status, body
-
-
-class Voice:
-    """Writes lines to standard error without ever waiting for its reader; what it is late with is not said."""
-
-    def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-
-    def say(self, text: str) -> None:
-        """Write one line, unless the one before is still stuck."""
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._write, args=(text,), daemon=True)
-            self._thread.start()
-
-    def end(self) -> None:
-        """Give the last line a moment."""
-        if self._thread is not None:
-            self._thread.join(TELL_S)
-
-    @staticmethod
-    def _write(text: str) -> None:
-        try:
-            os.write(2, f"nodeos-failover guard: {text}\n".encode(errors="replace"))
-        except OSError:
-            return  # nobody reads it: no reason to stop guarding
+        return armed.means.end(armed.process)
 
 
 def main(arguments: list[str]) -> int:
@@ -213,6 +107,8 @@ def main(arguments: list[str]) -> int:
     guard = Guard(Path(arguments[0]), int(arguments[1]))
     poll = select.poll()
     poll.register(0, select.POLLIN)
+    with suppress(OSError):
+        os.write(1, b".")  # whoever started us for an agent that is gone wants to know that we guard
     while (wait := guard.look()) is not None:
         if not guard.agent_lives:
             time.sleep(wait)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.timing import Timing, standstill
+from agent.core.timing import FENCE_START, Timing, standstill
 
 spans = st.integers(min_value=1, max_value=20_000)
 timings = st.builds(Timing, *[spans] * 12, st.integers(min_value=1, max_value=60))
@@ -40,6 +40,16 @@ def test_accepted_timings_leave_room_for_an_election_a_retry_and_the_stop(timing
 
 
 @given(timings)
+def test_every_way_to_a_stop_ends_within_the_validity(timing: Timing) -> None:
+    """R3: begun at V - A, a stop by guard ends G before V; one by a fence that has to be started first ends by V."""
+    if timing.problems():
+        return
+    stop = timing.pause + max(timing.block, timing.kill)
+    assert stop + timing.slack == timing.margin
+    assert FENCE_START + stop <= timing.margin
+
+
+@given(timings)
 def test_an_e_that_is_too_short_is_always_refused_by_name(timing: Timing) -> None:
     """R3: no combination of other values hides a validity below the inequality."""
     short = replace(timing, validity=timing.validity_needed - 1)
@@ -60,6 +70,7 @@ def test_spans_must_be_above_zero(name: str, value: int) -> None:
     [
         (Timing(validity=3000), "timing.validity", ["3 s", "4.1 s", "1.1 s", "0.3 s"]),
         (Timing(block=499), "timing.block", ["0.499 s", "0.5 s"]),
+        (Timing(slack=299), "timing.slack", ["0.299 s", "0.3 s"]),
         (Timing(request=4400), "timing.request", ["4.4 s", "4.9 s"]),
         (Timing(lease_ttl=6), "timing.lease_ttl", ["6 s", "= 7"]),
         (Timing(nomination=3599), "timing.nomination", ["3.599 s", "3.6 s"]),

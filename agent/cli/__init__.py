@@ -2,6 +2,7 @@
 
 main    the group of commands, those with one line of work, and where errors become exit codes
 config  validate, show, schema
+fence   fence and guard, which agent.entry starts without this package
 status  how the group is
 """
 

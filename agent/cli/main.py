@@ -10,6 +10,7 @@ import click
 
 from agent import __version__
 from agent.cli.config import config
+from agent.cli.fence import fence, guard
 from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
 from agent.cli.status import status
 
@@ -68,4 +69,6 @@ def version() -> None:
 
 
 main.add_command(config)
+main.add_command(fence)
+main.add_command(guard)
 main.add_command(status)

@@ -20,8 +20,8 @@ from agent.config.secrets import fill_secrets, inline_secrets
 from agent.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
-NOT_SETTINGS = ("CONFIG", "LAB_")
-"""What may follow the prefix in a variable that is no setting: the command line's, and the lab's."""
+NOT_SETTINGS = ("CONFIG", "LAB_", "GUARD_")
+"""What may follow the prefix in a variable that is no setting: the command line's, the lab's, the parent guard's."""
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:

@@ -9,6 +9,8 @@ from agent.core.store import Ms
 
 SLOT: Ms = 500
 """One slot of the chain: no block in flight is promised to be done sooner after a pause."""
+FENCE_START: Ms = 300
+"""A fence that a supervisor starts, because agent and guard are gone, may take so long until its first request."""
 
 
 def standstill(validity_ms: Ms) -> Ms:
@@ -91,7 +93,11 @@ class Timing:
         )
 
     def _safety(self) -> list[_Relation]:
-        """Return what must hold so that everything is over by the end of the validity."""
+        """Return what must hold so that everything is over by the end of the validity.
+
+        An agent does it from V - A on in P + max(B, K) = A - G; so does the guard when the agent is dead or frozen; so
+        does a fence that is started when both are dead, later by what it takes to start.
+        """
         stop = {"pause", "block", "kill", "slack"}
         return [
             _Relation(
@@ -99,6 +105,13 @@ class Timing:
                 self.block >= SLOT,
                 f"timing.block is {seconds(self.block)}: set at least {seconds(SLOT)}, one slot, because a pause does "
                 "not stop the block in flight",
+            ),
+            _Relation(
+                frozenset({"slack"}),
+                self.slack >= FENCE_START,
+                f"timing.slack is {seconds(self.slack)}: set at least {seconds(FENCE_START)}, because a fence that is "
+                "started after the agent was killed needs as long to start, and nodeos must be stopped by the end of "
+                "the validity",
             ),
             _Relation(
                 frozenset({"validity", "election", "renew", *stop}),

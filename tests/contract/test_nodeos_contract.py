@@ -22,13 +22,13 @@ from agent.adapters.nodeos import HttpNodeos
 from agent.core.chain import ChainInfo
 from agent.core.slots import slot_of
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
-from agent.guard import Armed, _is_paused
 from agent.lab.binaries import NodeosBinaries, find_nodeos
 from agent.lab.errors import LabUnavailable
 from agent.lab.nodeos import PUBLIC_KEY, Node, NodeSpec
 from agent.lab.ports import Ports
 from agent.lab.simulated_node import SimulatedNode
 from agent.lab.wait import until
+from agent.supervision.means import Means
 from tests.support.nodeos_calls import CALLS, LIMIT_S, SHORT_S, in_time
 
 
@@ -236,13 +236,13 @@ def test_listeners_by_category(lonely: Callable[..., Node], pair: Pair) -> None:
     with pytest.raises(NodeosAnswer, match="producer_api_plugin"):
         HttpNodeos(node.http_url).pause(LIMIT_S)
     nodeos.resume(LIMIT_S)
-    assert _is_paused(_armed(node.http_url, producer)), "the guard would kill a nodeos that it has paused"
-    assert not _is_paused(_armed(producer, producer))
+    assert _means(node.http_url, producer).paused(), "the guard would kill a nodeos that it has paused"
+    assert not _means(producer, producer).paused()
 
 
-def _armed(url: str, producer: str) -> Armed:
-    """Return what a guard would have to stop."""
-    return Armed(1, 0, False, None, parse_endpoint(producer), FencePlan(url), LIMIT_S, LIMIT_S)
+def _means(url: str, producer: str) -> Means:
+    """Return how a guard would stop nodeos."""
+    return Means(parse_endpoint(producer), FencePlan(url), LIMIT_S, LIMIT_S, LIMIT_S, LIMIT_S, LIMIT_S)
 
 
 def _by_category(node: Node, producer: str) -> None:

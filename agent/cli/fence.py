@@ -1,0 +1,27 @@
+"""`fence` and `guard` as members of the command line: its help and completion name them; `agent.entry` runs them."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+_RAW = {"ignore_unknown_options": True}
+
+
+@click.command(context_settings=_RAW, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def fence(arguments: tuple[str, ...]) -> None:
+    """Stop the nodeos beside us and prove it, without etcd (--local)."""
+    from agent.supervision.fence import main
+
+    sys.exit(main(list(arguments)))
+
+
+@click.command(context_settings=_RAW, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def guard(arguments: tuple[str, ...]) -> None:
+    """Run the agent as a child, and fence when it ends or hangs (guard -- run …)."""
+    from agent.supervision.parent import main
+
+    sys.exit(main(list(arguments)))

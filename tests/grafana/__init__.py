@@ -1,0 +1,1 @@
+"""Rules, runbooks and dashboard, judged by Debian's promtool and Prometheus."""

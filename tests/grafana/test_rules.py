@@ -1,0 +1,274 @@
+"""Alerting rules: each fires when it must, ends when it is over, and stays quiet in the everyday of a group."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.grafana.stories import GROUP, ROUND, RULES, Checks, Story, promtool
+
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = ROOT / "grafana" / "runbooks.md"
+METRICS = ROOT / "grafana" / "METRICS.md"
+LOADED = [rule for file in RULES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+ALERTS = {rule["alert"]: rule for rule in LOADED if "alert" in rule}
+RECORDED = {rule["record"]: rule for rule in LOADED if "record" in rule}
+PREFIX = "NodeosFailover"
+SECTIONS: dict[str, str] = dict(re.findall(r"(?ms)^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS.read_text()))
+"""The runbooks by their headings, which are their anchors, too."""
+COMMANDS = {
+    *("run", "status", "history", "switchover", "failover", "override", "maintenance", "drain", "undrain", "fence"),
+    *("check", "doctor", "config", "alerts", "demo", "version"),
+}
+HOUR = 3600
+
+
+def firing(alert: str, seconds: int = 0) -> str:
+    """Return PromQL for what an alert fires for, now or within the last seconds."""
+    found = f'ALERTS{{alertstate="firing",alertname=~"{alert}"}}'
+    return f"count by (alertname, group, node) ({f'last_over_time({found}[{seconds}s])' if seconds else found})"
+
+
+# --- each alert: (story, when it is not there yet, when it fires, for which nodes, when it is over) ------------------
+
+
+def two_producing() -> Story:
+    """Return a standby whose nodeos was resumed by hand, scraped at another time than the leader."""
+    story = Story(6, step=1, phase=3).put("producing", "bp-b", 1, 120, 240)
+    return story.put("producing_seconds", "bp-b", lambda second: second - 119.5, 120, 240)
+
+
+def no_leader() -> Story:
+    """Return a group whose leader stops, and nobody takes over for two minutes."""
+    return Story(8).takes_over("bp-b", "bp-a", 240, 6, gap=120)
+
+
+def not_producing() -> Story:
+    """Return a leader whose blocks do not come any more."""
+    return Story(12).both("last_produced_block_timestamp_seconds", 2 * ROUND, 2 * ROUND, 600)
+
+
+def dead_host() -> Story:
+    """Return a standby's host that goes away for four minutes."""
+    return Story(12).gone("bp-b", 120, 360)
+
+
+def no_agents() -> Story:
+    """Return both hosts away at once."""
+    return dead_host().gone("bp-a", 120, 360)
+
+
+def late_confirmations() -> Story:
+    """Return an etcd that takes three seconds for a confirmation, and then works as it should."""
+    return Story(20).put("validity_remaining_seconds", "bp-a", lambda second: 5.7 - second % 15 / 4, 120, 600)
+
+
+def flapping() -> Story:
+    """Return a lead that goes to and fro every two minutes."""
+    story = Story(60, step=15)
+    for turn in range(5):
+        ends = ("bp-b", "bp-a") if turn % 2 == 0 else ("bp-a", "bp-b")
+        story.takes_over(*ends, 300 + 120 * turn, 6 + turn)
+    return story
+
+
+def step(metric: str, node: str, value: float, labels: str = "", minutes: float = 12) -> Callable[[], Story]:
+    """Return a story in which a metric of one node changes for five minutes, after two."""
+    return lambda: Story(minutes).put(metric, node, value, 120, 420, labels)
+
+
+def long(metric: str, labels: str = "") -> Callable[[], Story]:
+    """Return a story in which operators leave something on for 70 minutes."""
+    return lambda: Story(90, step=15).both(metric, 1, 300, 300 + 70 * 60, labels)
+
+
+def counted(metric: str, labels: str, count: float) -> Callable[[], Story]:
+    """Return a story in which a counter jumps once, after two minutes."""
+    return lambda: Story(30).put(metric, "bp-a", count, 120, None, labels)
+
+
+Case = tuple[Callable[[], Story], int, int, tuple[str, ...], int]
+CASES: dict[str, Case] = {
+    "TwoProducing": (two_producing, 120, 130, ("",), 250),
+    "NoLeader": (no_leader, 145, 160, ("",), 245),
+    "LeaderNotProducing": (not_producing, 390, 400, ("bp-a",), 605),
+    "MissedBlocks": (counted("missed_blocks_total", 'cause="node"', 13), 115, 140, ("",), 800),
+    "FenceFailed": (counted("fencings_total", 'result="failed"', 1), 115, 125, ("bp-a",), 500),
+    "AgentAbsent": (dead_host, 230, 250, ("bp-b",), 365),
+    "NoAgents": (no_agents, 230, 250, ("",), 365),
+    "AgentStuck": (step("loop_step_age_seconds", "bp-b", 11), 115, 125, ("bp-b",), 425),
+    "NoStandby": (step("eligible", "bp-b", 0), 225, 255, ("",), 435),
+    "NodeUnhealthy": (lambda: Story(20).put("healthy", "bp-b", 0, 120, 600), 405, 435, ("bp-b",), 615),
+    "EtcdUnreachable": (step("etcd_up", "bp-b", 0), 165, 195, ("bp-b",), 435),
+    "ValidityLow": (late_confirmations, 120, 420, ("bp-a",), 1000),
+    "Flapping": (flapping, 540, 675, ("",), 3000),
+    "OverrideLong": (long("override_active", 'mode="leader"'), HOUR + 280, HOUR + 320, ("",), 300 + 70 * 60 + 15),
+    "MaintenanceLong": (long("maintenance_active"), HOUR + 280, HOUR + 320, ("",), 300 + 70 * 60 + 15),
+    "AlertsDropped": (
+        counted("alerts_dropped_total", 'channel="ops",reason="rejected"', 1), 115, 140, ("bp-a",), 1100,
+    ),
+    "VersionSkew": (
+        lambda: Story(90, step=15).put("build_info", "bp-b", 1, 300, 300 + 70 * 60, 'version="1.1.0"'),
+        HOUR + 280, HOUR + 320, ("",), 300 + 75 * 60 + 15,
+    ),
+    "ClockSkew": (step("clock_offset_seconds", "bp-b", -0.3), 225, 255, ("bp-b",), 435),
+    "LeaderChanged": (lambda: Story(8).takes_over("bp-b", "bp-a", 120, 6), 115, 130, ("bp-b",), 190),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_alert_fires_and_ends(promtool_path: Path, tmp_path: Path, name: str) -> None:
+    """It is not there before its time, names the group and the node at fault, and is over with its cause."""
+    story, before, at, nodes, over = CASES[name]
+    alert = PREFIX + name
+    group = "" if name == "NoAgents" else f'group="{GROUP}",'
+    expected = {
+        f'{{alertname="{alert}",{group}{f"node={chr(34)}{node}{chr(34)}" if node else ""}}}': 1.0 for node in nodes
+    }
+    checks = {(firing(alert), before): {}, (firing(alert), at): expected, (firing(alert), over): {}}
+    assert promtool(promtool_path, story(), checks, tmp_path) == ""
+
+
+def test_every_alert_has_its_story() -> None:
+    """No alert is there that is not tested."""
+    assert {PREFIX + name for name in CASES} == set(ALERTS)
+
+
+# --- the everyday of a group -----------------------------------------------------------------------------------------
+
+
+def failover(phase: int = 4) -> Story:
+    """Return a leader whose nodeos dies: the other one leads a second later, the old one is back after a minute."""
+    story = Story(12, step=1, phase=phase).takes_over("bp-b", "bp-a", 303, 6)
+    story.put("eligible", "bp-a", 0, 302, 362).put("healthy", "bp-a", 0, 302, 362)
+    return story.both("missed_blocks_total", 3, 303, None, 'cause="node"')
+
+
+def lost_host() -> Story:
+    """Return a host that is lost: nobody leads for seven seconds, a window is missed, and it is back in 90 seconds."""
+    story = Story(12, step=1, phase=2).takes_over("bp-b", "bp-a", 307, 6, gap=7)
+    story.both("missed_blocks_total", 12, 308, None, 'cause="handover"')
+    return story.gone("bp-a", 300, 390).put("eligible", "bp-a", 0, 390, 400).put("healthy", "bp-a", 0, 390, 400)
+
+
+def deploy() -> Story:
+    """Return agents that are restarted one after another with a new version; counters begin anew."""
+    story = Story(20, step=1, phase=1)
+    for node, start in (("bp-b", 300), ("bp-a", 420)):
+        story.gone(node, start, start + 12).put("build_info", node, 1, start + 12, None, 'version="1.1.0"')
+        story.gone_series(node, "build_info", 'version="1.0.0"', start)
+        for metric in ("healthy", "eligible", "etcd_up", "leader_epoch"):
+            story.put(metric, node, 0, start + 12, start + 17)
+    story.takes_over("bp-b", "bp-a", 421, 6)
+    return story
+
+
+def maintenance() -> Story:
+    """Return a maintenance of half an hour: the leader's nodeos and then both agents are down, blocks are missed."""
+    story = Story(50, step=15).both("maintenance_active", 1, 300, 2400)
+    story.takes_over("bp-a", "bp-b", 2000, 7, gap=1400).both("eligible", 0, 600, 2000).both("healthy", 0, 600, 2000)
+    story.both("missed_blocks_total", 100, 900, None, 'cause="node"')
+    story.both("missed_blocks_total", 200, 2300, None, 'cause="node"')
+    return story.gone("bp-a", 900, 1500).gone("bp-b", 1000, 1500)
+
+
+def nobody_wanted() -> Story:
+    """Return an override that nobody may lead, for half an hour."""
+    story = Story(50, step=15).both("override_active", 1, 300, 2100, 'mode="none"')
+    return story.takes_over("bp-a", "bp-b", 2100, 6, gap=1799).put("producing", "bp-a", 0, 301, 2100)
+
+
+def election() -> Story:
+    """Return an etcd election that holds up confirmations for two seconds, now and then."""
+    story = Story(20)
+    for second in range(300, 1200, 120):
+        story.put("validity_remaining_seconds", "bp-a", 3.4, second, second + 5)
+    return story
+
+
+def chain_of_21() -> Story:
+    """Return an hour in which nothing happens."""
+    return Story(60, step=15)
+
+
+EVERYDAY = (failover, lost_host, deploy, maintenance, nobody_wanted, election, chain_of_21)
+
+
+@pytest.mark.parametrize("story", EVERYDAY, ids=lambda story: story.__name__)
+def test_the_everyday_of_a_group_is_quiet(promtool_path: Path, tmp_path: Path, story: Callable[[], Story]) -> None:
+    """No alert wakes anybody in a normal failover, a deploy or a maintenance."""
+    told = story()
+    end = told.seconds[-1]
+    loud = f'count by (alertname) (last_over_time(ALERTS{{alertstate="firing",severity=~"critical|warning"}}[{end}s]))'
+    assert promtool(promtool_path, told, {(loud, end): {}}, tmp_path) == ""
+
+
+@pytest.mark.parametrize("phase", range(5))
+def test_a_handover_between_two_scrapes_is_no_second_producer(promtool_path: Path, tmp_path: Path, phase: int) -> None:
+    """The old leader's last sample says 1 after the new one's does: they are counted as one."""
+    story = failover(phase)
+    seconds = range(295, 315)
+    counted_twice = {("max(sum by (group) (nodeos_failover_producing)) > 1", 304): {"{}": 2.0}} if phase == 4 else {}
+    once: Checks = {("group:nodeos_failover_producing:count > 1", second): {} for second in seconds}
+    checks = {**once, **counted_twice}
+    assert promtool(promtool_path, story, checks, tmp_path) == ""
+
+
+# --- form ------------------------------------------------------------------------------------------------------------
+
+
+def test_promtool_finds_nothing(promtool_path: Path) -> None:
+    """`promtool check rules` is content, with all its lints."""
+    command: list[str | Path] = [promtool_path, "check", "rules", "--lint=all", "--lint-fatal", *RULES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_each_alert_can_be_routed_and_acted_upon(name: str) -> None:
+    """Severity and service to route by, what happened, what it means, and a runbook under a heading that exists."""
+    rule = ALERTS[name]
+    assert rule["labels"]["severity"] in ("critical", "warning", "info")
+    assert rule["labels"]["service"] == "nodeos-failover"
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
+    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert ROOT / path == RUNBOOKS
+    assert anchor in SECTIONS
+    assert f"`{name}` ({rule['labels']['severity']})" in SECTIONS[anchor]
+
+
+def test_every_runbook_has_its_alert_and_its_parts() -> None:
+    """No runbook is left of an alert that is gone; each tells what it means, what to look at and what to do."""
+    for name, section in SECTIONS.items():
+        by_rules, by_agents = (
+            re.findall(r"by Prometheus: `(\w+)`", section),
+            re.findall(r"by the agents: `(\w+)`", section),
+        )
+        assert by_rules or by_agents, f"{name} belongs to no alert"
+        assert set(by_rules) <= set(ALERTS)
+        assert by_agents in ([], [name])
+        for part in ("**Means.**", "**Look.**", "**Do.**"):
+            assert part in section, f"{name} lacks {part}"
+        assert re.search(r"(?m)^    \S", section), f"{name} names no command"
+
+
+def test_every_command_in_the_runbooks_exists() -> None:
+    """Each `nodeos-failover COMMAND` is one that operators have."""
+    named = set(re.findall(r"(?m)(?:^    |`)nodeos-failover ([a-z]+)", RUNBOOKS.read_text()))
+    assert {"status", "history", "switchover"} <= named
+    assert named <= COMMANDS
+
+
+def test_every_metric_in_the_rules_exists() -> None:
+    """Rules rest on metrics that agents export, or that other rules record."""
+    known = set(re.findall(r"`(nodeos_failover_\w+)`", METRICS.read_text())) | {"nodeos_failover_missed_blocks_total"}
+    for rule in LOADED:
+        recorded = set(re.findall(r"\bgroup:nodeos_failover_\w+:\w+", rule["expr"]))
+        assert recorded <= set(RECORDED), rule
+        named = set(re.findall(r"(?<!:)\bnodeos_failover_\w+", rule["expr"])) - {"nodeos_failover_"}
+        assert named <= known, rule

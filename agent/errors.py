@@ -10,6 +10,7 @@
     │   ├── NodeosUnreachable  refused: nothing was delivered
     │   ├── NodeosTimeout      no complete answer within the deadline: a request may still be acted upon later
     │   └── NodeosAnswer       nodeos answered, with an error: it will not act later
+    ├── WaitTimeout            what was asked for is not over in time; it may still come (7)
     └── FenceError             the process could not be stopped, or not be seen to stop
 
 Adapters translate every foreign exception into one of these. Each message names the thing that failed and
@@ -92,6 +93,12 @@ class NodeosAnswer(NodeosError):
         self.status = status
         self.code = code
         super().__init__(message)
+
+
+class WaitTimeout(FailoverError):
+    """What was asked for is not over within the time that the caller gave it. It is not taken back."""
+
+    exit_code = 7
 
 
 class FenceError(FailoverError):

@@ -1,7 +1,7 @@
-"""How a group is, read from its keys: `group_view` turns them into plain data, `table` into something for the eyes.
+"""How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `status_text`.
 
-Pure but for the terminal's width: keys in, data out. Whether a leader is alive can not be seen in one look at etcd (a
-heartbeat bears no time of day), so two looks are compared: a heartbeat that changed in between is confirmed.
+Whether a leader is alive can not be seen in one look at etcd (a heartbeat bears no time of day), so two looks are
+compared: a heartbeat that changed in between is confirmed.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
+from agent.core.fields import shown
 from agent.core.records import GroupView, Heartbeat, Keys, Member, read_group
 from agent.core.store import Ms, Snapshot
 
@@ -34,6 +31,7 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> 
     ahead = max((member.head for member in view.members), default=0)
     why = _why(view, heartbeat, confirmed)
     return {
+        "group": names.root.rstrip("/").rpartition("/")[2],
         "prefix": names.root,
         "revision": view.revision,
         "healthy": not why,
@@ -46,9 +44,30 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> 
         "override": asdict(view.override) if view.override else None,
         "maintenance": view.maintenance,
         "switchover": asdict(view.switchover) if view.switchover else None,
+        "drained": drained(names, second or first),
         "members": [_member(each, heartbeat, ahead) for each in sorted(view.members, key=lambda each: each.node)],
         "problems": list(view.problems),
     }
+
+
+def drained(names: Keys, snapshot: Snapshot) -> dict[str, str]:
+    """Return the nodes that were drained by key, each with the reason that stands there, perhaps none."""
+    root = names.root + "drain/"
+    found = (item for item in snapshot.items if item.key.startswith(root))
+    return {shown(item.key.removeprefix(root)): drain_reason(item.value) for item in found}
+
+
+def drain_reason(value: bytes) -> str:
+    """Return why a node was drained, and by whom: the value is JSON {reason, by}, or any text."""
+    typed = shown(value.decode(errors="replace").strip())
+    if not typed.startswith("{"):
+        return typed
+    try:
+        words = json.loads(value)
+    except (ValueError, RecursionError):
+        return typed
+    reason, by = (shown(str(words.get(name, "")), 300) if isinstance(words, dict) else "" for name in ("reason", "by"))
+    return f"{reason} ({by})".strip() if by else reason
 
 
 def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -> list[str]:
@@ -115,54 +134,3 @@ def _since(names: Keys, snapshot: Snapshot, heartbeat: Heartbeat | None) -> str 
         return datetime.fromtimestamp(when / 1000, UTC).isoformat(timespec="milliseconds")
     except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return None  # not written yet, or not by an agent: no reason to show nothing at all
-
-
-def table(data: dict[str, Any]) -> Group:
-    """Return the same for a terminal: words of operators first, then the members, then what is wrong."""
-    lines: list[Text | Table] = [_headline(data)]
-    if data["override"]:
-        who = f"only {data['override']['leader']}" if data["override"]["leader"] else "nobody"
-        reason = f" ({data['override']['reason']})" if data["override"]["reason"] else ""
-        lines.append(Text(f"override: {who} may lead{reason}", style="bold yellow"))
-    if data["maintenance"] is not None:
-        lines.append(Text(f"maintenance: {data['maintenance'] or 'no reason given'}", style="bold yellow"))
-    if data["switchover"]:
-        lines.append(Text(f"switchover to {data['switchover']['to']} is asked for", style="yellow"))
-    lines.append(_members(data))
-    lines += [Text(f"{member['node']}: {why}") for member in data["members"] for why in member["reasons"]]
-    lines += [Text(f"! {reason}", style="bold red") for reason in data["why"]]
-    return Group(*lines)
-
-
-def _headline(data: dict[str, Any]) -> Text:
-    heartbeat = data["heartbeat"]
-    if heartbeat is None:
-        return Text(f"{data['prefix']}  nobody has ever led")
-    if heartbeat["state"] == "released":
-        return Text(f"{data['prefix']}  epoch {heartbeat['epoch']}: {heartbeat['node']} released the lead")
-    since = f", since {data['since']}" if data["since"] else ""
-    return Text(f"{data['prefix']}  epoch {heartbeat['epoch']}: {heartbeat['node']} leads{since}", style="bold")
-
-
-def _members(data: dict[str, Any]) -> Table:
-    grid = Table(box=None, pad_edge=False)
-    for name in ("node", "role", "health", "head", "lag", "age", "priority", "agent", "nodeos"):
-        grid.add_column(
-            name, justify="right" if name in {"head", "lag", "age", "priority"} else "left", overflow="fold"
-        )
-    for member in data["members"]:
-        health = Text("ok", style="green") if member["healthy"] else Text("unhealthy", style="bold red")
-        grid.add_row(
-            Text(member["node"], style="bold" if member["leads"] else ""),
-            Text(member["role"] + (", drained" if member["drained"] else "")),
-            health,
-            str(member["head"]),
-            str(member["lag"]),
-            f"{member['head_age']:.1f} s",
-            str(member["priority"]),
-            Text(member["agent"]),
-            Text(member["nodeos"]),
-        )
-    if not data["members"]:
-        grid.add_row(Text("no agent is there"))
-    return grid

@@ -9,10 +9,16 @@ from pathlib import Path
 import click
 
 from agent import __version__
+from agent.cli.alerts import alerts
+from agent.cli.check import check
+from agent.cli.completion import completion
 from agent.cli.config import config
 from agent.cli.fence import fence, guard
+from agent.cli.handing import failover, switchover
+from agent.cli.history import history
 from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
 from agent.cli.status import status
+from agent.cli.words import drain, maintenance, override, undrain
 
 
 @click.group(
@@ -68,7 +74,20 @@ def version() -> None:
     click.echo(f"nodeos-failover {__version__} (Python {platform.python_version()}, {platform.platform()})")
 
 
-main.add_command(config)
-main.add_command(fence)
-main.add_command(guard)
-main.add_command(status)
+for each in (
+    alerts,
+    check,
+    completion,
+    config,
+    drain,
+    failover,
+    fence,
+    guard,
+    history,
+    maintenance,
+    override,
+    status,
+    switchover,
+    undrain,
+):
+    main.add_command(each)

@@ -1,105 +1,119 @@
-"""`status`: two looks at the keys of the group, then a table or JSON."""
+"""`status`: two looks at the keys of the group, then a table, JSON or YAML; with -W a view that lives."""
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 import click
-from rich.console import Console
+from rich.live import Live
 
-from agent.cli.options import UNHEALTHY, config_option, read_config
-from agent.config import EtcdSection
-from agent.core.records import Keys, keys
+from agent.cli.look import look
+from agent.cli.options import UNHEALTHY
+from agent.cli.output import as_data, console, data_option, show
+from agent.cli.target import Target, target_options
 from agent.core.store import Snapshot
-from agent.errors import ConfigError
+from agent.errors import StoreError
+from agent.handover import changes
 from agent.ports import Store
+from agent.status import group_view
+from agent.status_text import live, table
 
-LOOK_FOR_S = 2.0
-"""Seconds that a heartbeat is given to move on before it counts as not confirmed; at least three renewals."""
-LOOK_EVERY_S = 0.1
+KEPT = 200
+"""Changes that a live view remembers."""
 
 
 @click.command()
-@config_option
-@click.option("--etcd", "endpoints", help="etcd endpoints with commas between them, instead of a configuration.")
-@click.option("--group", help="The group to look at; needed with --etcd.")
+@target_options
+@data_option("json", "yaml")
+@click.option("--extended", "-e", is_flag=True, help="More of each member: versions, irreversible block, address.")
+@click.option("--watch", "-W", is_flag=True, help="Go on until Ctrl-C; piped, print a line for each change.")
 @click.option(
-    "--prefix", default="/nodeos-failover", show_default=True, help="The key under which groups live (--etcd)."
-)
-@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd.")
-@click.option(
-    "--format", "-f", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="The form."
+    "--interval", type=click.FloatRange(0.1, 60), default=0.3, show_default=True, help="Seconds between looks (-W)."
 )
 @click.pass_context
-def status(
-    ctx: click.Context, path: Path, endpoints: str | None, group: str | None, prefix: str, timeout: float, form: str
-) -> None:
+def status(ctx: click.Context, target: Target, form: str, extended: bool, watch: bool, interval: float) -> None:
     """Show who leads and how every node is.
 
     Exit code 8 when the group is not well.
     """
-    from agent.status import group_view, table
-
-    look_for = LOOK_FOR_S
-    if endpoints is None:
-        loaded = read_config(path)
-        look_for = max(LOOK_FOR_S, 3 * loaded.timing.renew)
-        section, names = loaded.etcd, keys(loaded.etcd.prefix, group or loaded.group)
-    elif group is None:
-        raise click.UsageError("--etcd needs --group: name the group to look at")
+    if watch and form != "table":
+        raise click.UsageError("-W draws a table: leave -f out")
+    with target.store() as store:
+        if watch:
+            with suppress(KeyboardInterrupt):  # the way to end it
+                _watch(store, target, interval, extended=extended)
+            return
+        found = look(store, target)
+    data = group_view(found.names, found.first, found.second)
+    if form == "table":
+        show(console(), table(data, extended=extended))
     else:
-        section, names = _section(endpoints, prefix), keys(prefix, group)
-    store = _store(section)
-    try:
-        data = group_view(names, *_looks(store, names, timeout, look_for))
-    finally:
-        store.close()
-    if form == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-    else:
-        Console(highlight=False).print(table(data))
+        click.echo(as_data(data, form))
     ctx.exit(0 if data["healthy"] else UNHEALTHY)
 
 
-def _section(endpoints: str, prefix: str) -> EtcdSection:
-    """Check what came from the command line like the section of a file."""
-    from pydantic import ValidationError
+class Watched:
+    """What a live view knows: the newest data, and the changes so far. Pure: looks and times in, data out."""
 
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._moved: tuple[Snapshot, float] | None = None
+        self.data: dict[str, Any] | None = None
+        self.events: list[str] = []
+
+    def take(self, snapshot: Snapshot, now: float, stamp: str) -> list[str]:
+        """Take one look at `now` (seconds, of any clock that does not go back); return what changed, dated `stamp`."""
+        names = self._target.names
+        before, since = self._moved or (snapshot, now)
+        data = group_view(names, before, snapshot)
+        if data["confirmed"] or self._moved is None:
+            self._moved = (snapshot, now)
+        if not data["confirmed"] and now - since <= self._target.look_for:  # it is given its time to move on
+            data |= {"confirmed": None, "why": [each for each in data["why"] if "while we looked" not in each]}
+            data["healthy"] = not data["why"]
+        new = [f"{stamp}  {text}" for text in (changes(self.data, data) if self.data else [])]
+        self.data = data
+        self.events = (self.events + new)[-KEPT:]
+        return new
+
+    def fail(self, text: str, stamp: str) -> list[str]:
+        """Take that etcd did not answer; said once, until it does."""
+        line = f"etcd does not answer: {text}"
+        if self.events and self.events[-1].endswith(line):
+            return []
+        self.events.append(f"{stamp}  {line}")
+        return self.events[-1:]
+
+
+def _watch(store: Store, target: Target, interval: float, *, extended: bool) -> None:
+    """Look again and again until Ctrl-C."""
+    screen = console()
+    watched = Watched(target)
+    watched.take(store.range(target.names.root, target.timeout), time.monotonic(), _stamp())
+    assert watched.data is not None
+    if not screen.is_terminal:
+        show(screen, table(watched.data, extended=extended))
+        while True:
+            time.sleep(interval)
+            for line in _again(store, target, watched):
+                click.echo(line)
+    with Live(live(watched.data, [], extended=extended), console=screen, auto_refresh=False, screen=True) as view:
+        while True:
+            time.sleep(interval)
+            _again(store, target, watched)
+            view.update(live(watched.data, watched.events, extended=extended), refresh=True)
+
+
+def _again(store: Store, target: Target, watched: Watched) -> list[str]:
     try:
-        return EtcdSection(endpoints=tuple(word.strip() for word in endpoints.split(",")), prefix=prefix)
-    except ValidationError as error:
-        raise ConfigError([f"--{each['loc'][0]}: {each['msg']}" for each in error.errors()]) from None
+        snapshot = store.range(target.names.root, target.timeout)
+    except StoreError as error:
+        return watched.fail(str(error), _stamp())
+    return watched.take(snapshot, time.monotonic(), _stamp())
 
 
-def _store(section: EtcdSection) -> Store:
-    from agent.adapters.etcd import EtcdStore
-    from agent.adapters.etcd_client import EtcdOptions
-
-    password = section.password.get_secret_value() if section.password else None
-    options = EtcdOptions(
-        endpoints=section.endpoints,
-        ca=section.ca_file,
-        cert=section.cert_file,
-        key=section.key_file,
-        user=section.user,
-        password=password,
-        probe=f"{section.prefix}/",
-    )
-    return EtcdStore(options)
-
-
-def _looks(store: Store, names: Keys, timeout: float, look_for: float) -> tuple[Snapshot, Snapshot]:
-    """Look twice: until the heartbeat has moved on, or long enough to say that it stands still."""
-    first = store.range(names.root, timeout)
-    deadline = time.monotonic() + look_for
-    while True:
-        time.sleep(LOOK_EVERY_S)
-        second = store.range(names.root, timeout)
-        if _revision(second, names) != _revision(first, names) or time.monotonic() > deadline:
-            return first, second
-
-
-def _revision(snapshot: Snapshot, names: Keys) -> int:
-    return next((item.mod_revision for item in snapshot.items if item.key == names.heartbeat), 0)
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%H:%M:%S.%f")[:-5]

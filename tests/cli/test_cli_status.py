@@ -12,44 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent.cli import main
-from agent.cli import status as command
-from agent.core.records import Heartbeat, Member, keys, write
-from agent.core.store import KeyValue, Snapshot
+from agent.cli import look, main, target
+from agent.core.store import Snapshot
 from agent.errors import StoreUnavailable
-from agent.status import group_view, table
-
-NAMES = keys("/nodeos-failover", "eos")
-
-
-def beat(seq: int, **other: Any) -> bytes:
-    """Return a heartbeat of bp-a."""
-    fields: dict[str, Any] = {"epoch": 7, "node": "bp-a", "instance": "i", "seq": seq, "validity_ms": 6000}
-    return write(Heartbeat(**fields | other))
-
-
-def member(node: str, **other: Any) -> bytes:
-    """Return a healthy member."""
-    fields: dict[str, Any] = {"role": "standby", "healthy": True, "able": True, "reasons": (), "head": 100, "lib": 90}
-    fields |= {"head_age_ms": 120, "priority": 100, "drained": False, "version": "0.1.0", "nodeos": "v5.0.2"}
-    return write(Member(**fields | {"node": node, "instance": node} | other))
-
-
-def snapshot(revision: int, heartbeat: bytes | None, **other: bytes | None) -> Snapshot:
-    """Return the keys of a group of two that is well, with changes: None takes a key away."""
-    found = {
-        "leader": b"bp-a",
-        "heartbeat": heartbeat,
-        "members/bp-a": member("bp-a", role="leading"),
-        "members/bp-b": member("bp-b", head=97),
-        "history/7": b'{"when_ms":1700000000000,"node":"bp-a"}',
-    } | {name.replace("__", "/").replace("_", "-"): value for name, value in other.items()}
-    items = tuple(
-        KeyValue(NAMES.root + name, value, revision if name == "heartbeat" else 5, lease=1 if name == "leader" else 0)
-        for name, value in sorted(found.items())
-        if value is not None
-    )
-    return Snapshot(revision, items)
+from agent.status import group_view
+from agent.status_text import table
+from tests.cli.groups import NAMES, beat, member, snapshot
 
 
 def view(**other: bytes | None) -> dict[str, Any]:
@@ -128,7 +96,11 @@ def test_the_table_shows_leader_words_of_operators_and_faults() -> None:
             members__bp_b=member("bp-b", healthy=False, reasons=("no peers [/red]",), drained=True),
         )
     )
-    for part in ("epoch 7: bp-a leads, since 2023-11-14", "override: only bp-a may lead (upgrade [bold])", "disk swap"):
+    for part in (
+        "eos: bp-a leads epoch 7 since 2023-11-14 22:13:20 UTC",
+        "override: only bp-a may lead (upgrade [bold], joe)",
+        "disk swap",
+    ):
         assert part in text
     assert "no peers [/red]" in text
     assert "standby, drained" in text
@@ -154,12 +126,12 @@ class FakeStore:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Run `status` against a list of snapshots."""
-    monkeypatch.setattr(command, "LOOK_FOR_S", 0.05)
-    monkeypatch.setattr(command, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(target.Target, "look_for", 0.05)
+    monkeypatch.setattr(look, "EVERY_S", 0.01)
 
     def invoke(answers: list[Snapshot], *arguments: str) -> tuple[int, str]:
         store = FakeStore(answers)
-        monkeypatch.setattr(command, "_store", lambda section: store)
+        monkeypatch.setattr(target, "open_store", lambda section: store)
         result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos", *arguments])
         assert store.closed
         return result.exit_code, result.stdout
@@ -184,7 +156,7 @@ def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> No
         def range(self, prefix: str, timeout_s: float) -> Snapshot:
             raise StoreUnavailable("etcd at http://127.0.0.1:1: nothing listens there")
 
-    monkeypatch.setattr(command, "_store", lambda section: Dead([]))
+    monkeypatch.setattr(target, "open_store", lambda section: Dead([]))
     result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos"])
     assert result.exit_code == 4
     assert "nothing listens there" in result.stderr

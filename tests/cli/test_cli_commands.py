@@ -53,6 +53,7 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Result:
         (errors.NodeosTimeout("message"), 5),
         (errors.NodeosAnswer(500, 0, "message"), 5),
         (errors.RefusedError("message"), 6),
+        (errors.WaitTimeout("message"), 7),
     ],
 )
 def test_each_error_has_its_exit_code_and_no_traceback(error: errors.FailoverError, code: int) -> None:

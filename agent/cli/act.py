@@ -1,0 +1,106 @@
+"""Carrying out what an operator asked for: show it, ask, write it in one transaction, and note who did it and why."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from agent.cli.target import Target
+from agent.cli.wishes import Author, Change
+from agent.core.fields import shown
+from agent.core.store import Delete, Put, Snapshot, Txn
+from agent.errors import RefusedError
+from agent.past import AUDIT
+from agent.ports import Store
+
+KEPT = 50
+"""Words of operators that stay on record in etcd."""
+
+
+reason_option = click.option("--reason", "-r", default="", help="Why; stands in etcd beside your name.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+dry_run_option = click.option("--dry-run", "-n", is_flag=True, help="Show what would be done, and change nothing.")
+
+
+def author(reason: str) -> Author:
+    """Return who runs this command: the user behind sudo, and the host."""
+    try:
+        user = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        user = f"uid {os.getuid()}"
+    return Author(shown(f"{user}@{socket.gethostname()}", 200), shown(reason.strip(), 500))
+
+
+def act(
+    store: Store, target: Target, change: Change, who: Author, *, yes: bool, dry_run: bool, ttl_s: int | None = None
+) -> int | None:
+    """Do it; return the revision at which it was done, None for a dry run. RefusedError when a person says no."""
+    click.echo(f"{target.group}: {change.did}")
+    for line in change.notes:
+        click.echo(f"  {line}")
+    for line in change.risks:
+        click.secho(f"  risk: {line}", fg="red")
+    for line in change.etcdctl(ttl_s):
+        click.echo(f"  $ {line}")
+    if dry_run:
+        click.echo("dry run: nothing was changed")
+        return None
+    if change.ask and not yes:
+        _ask()
+    lease = store.grant(ttl_s, target.timeout).id if ttl_s else 0
+    then = tuple(Put(each.key, each.value, lease) if isinstance(each, Put) else each for each in change.then)
+    note = Put(_audit_key(target), json.dumps(_audit(change, who), ensure_ascii=False).encode())
+    answer = store.txn(Txn(change.compare, (*then, note)), target.timeout)
+    if not answer.applied:
+        raise RefusedError(
+            "the group has changed while you looked, so nothing was done: look at `status`, and try again"
+        )
+    _prune(store, target)
+    return answer.revision
+
+
+def _ask() -> None:
+    try:
+        sure = click.confirm("go ahead?", default=False)
+    except click.Abort:
+        raise RefusedError("nobody answered, so nothing was changed: add --yes when no person is there") from None
+    if not sure:
+        raise RefusedError("nothing was changed")
+
+
+def _audit(change: Change, who: Author) -> dict[str, Any]:
+    found = {"when_ms": time.time_ns() // 1_000_000, "by": who.by, "did": change.did, "reason": who.reason}
+    return {key: value for key, value in found.items() if value != ""}
+
+
+def _audit_key(target: Target) -> str:
+    """Return a key that sorts by time and that nobody else takes."""
+    return f"{target.names.root}{AUDIT}{time.time_ns() // 1_000_000:015d}-{secrets.token_hex(2)}"
+
+
+def _prune(store: Store, target: Target) -> None:
+    """Delete the oldest words on record beyond KEPT."""
+    found = store.range(target.names.root + AUDIT, target.timeout)
+    if old := tuple(Delete(item.key) for item in found.items[:-KEPT])[:100]:
+        store.txn(Txn((), old), target.timeout)
+
+
+def wait_for(
+    store: Store, target: Target, done: Callable[[Snapshot], str | None], limit_s: float, every_s: float = 0.2
+) -> str | None:
+    """Look until `done` says something, and return it; None after `limit_s` seconds."""
+    deadline = time.monotonic() + limit_s
+    while True:
+        if text := done(store.range(target.names.root, target.timeout)):
+            return text
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(every_s)

@@ -1,0 +1,87 @@
+"""`check`: one line and an exit code, as Nagios and its kin want them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli.look import look
+from agent.cli.options import config_option
+from agent.cli.target import resolve
+from agent.errors import FailoverError
+from agent.status import group_view
+
+STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+"""The exit code of each is its place."""
+
+
+@click.command()
+@config_option
+@click.option("--etcd", "endpoints", help="etcd endpoints with commas between them, instead of a configuration.")
+@click.option("--group", "-g", help="The group; default: the configuration's. Needed with --etcd.")
+@click.option(
+    "--prefix", default="/nodeos-failover", show_default=True, help="The key under which groups live (--etcd)."
+)
+@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd.")
+@click.pass_context
+def check(
+    ctx: click.Context, path: Path, endpoints: str | None, group: str | None, prefix: str, timeout: float
+) -> None:
+    """Tell in one line how the group is, for Nagios and its kin.
+
+    Exit code 0 OK, 1 WARNING (no second node, a word of an operator is in force), 2 CRITICAL (no leader, or it is not
+    well), 3 UNKNOWN (etcd or the configuration can not be read).
+    """
+    try:
+        target = resolve(path, endpoints, group, prefix, timeout)
+        with target.store() as store:
+            found = look(store, target)
+        code, text = verdict(group_view(found.names, found.first, found.second))
+    except (FailoverError, click.UsageError) as error:
+        message = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        code, text = 3, " ".join(message.replace("|", "/").split())
+    click.echo(f"NODEOS-FAILOVER {STATES[code]} - {text}")
+    ctx.exit(code)
+
+
+def verdict(data: dict[str, Any]) -> tuple[int, str]:
+    """Return exit code and text with performance data, from the data of `status`."""
+    code, words = _judge(data)
+    members, heartbeat = data["members"], data["heartbeat"]
+    leader = next((each for each in members if each["leads"]), None)
+    figures = {
+        "members": len(members),
+        "healthy": sum(each["healthy"] for each in members),
+        "epoch": heartbeat["epoch"] if heartbeat else 0,
+        "lag": f"{max((each['lag'] for each in members), default=0)};;;0",
+        "leader_head_age": f"{leader['head_age']:.3f}s" if leader else "U",
+    }
+    perf = " ".join(f"{name}={value}" for name, value in figures.items())
+    return code, f"{data['group']}: {'; '.join(words).replace('|', '/')} | {perf}"
+
+
+def _judge(data: dict[str, Any]) -> tuple[int, list[str]]:
+    if data["why"]:
+        return 2, data["why"]
+    heartbeat, members = data["heartbeat"], data["members"]
+    leads = heartbeat is not None and heartbeat["state"] == "held"
+    said = f"{heartbeat['node']} leads epoch {heartbeat['epoch']}" if leads else "nobody leads, as operators asked"
+    warnings = []
+    ready = [each for each in members if each["healthy"] and not each["leads"] and not _out(each, data)]
+    if leads and not ready:
+        warnings.append("no healthy standby")
+    if data["override"]:
+        warnings.append(f"an override is on: {data['override']['leader'] or 'nobody'}")
+    if data["maintenance"] is not None:
+        warnings.append("maintenance is on")
+    if data["drained"]:
+        warnings.append(f"drained: {', '.join(data['drained'])}")
+    if len({each["agent"] for each in members}) > 1:
+        warnings.append("agents of several versions")
+    return (1, [said, *warnings]) if warnings else (0, [said, f"{len(members)} members, all told"])
+
+
+def _out(member: dict[str, Any], data: dict[str, Any]) -> bool:
+    return bool(member["drained"]) or member["node"] in data["drained"]

@@ -11,8 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.core.fields import shown
-from agent.core.records import GroupView, Heartbeat, Keys, Member, read_group
+from agent.core.records import Drain, GroupView, Heartbeat, Keys, Member, read_group
 from agent.core.store import Ms, Snapshot
 
 
@@ -44,30 +43,15 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> 
         "override": asdict(view.override) if view.override else None,
         "maintenance": view.maintenance,
         "switchover": asdict(view.switchover) if view.switchover else None,
-        "drained": drained(names, second or first),
+        "drained": {node: drain_reason(drain) for node, drain in sorted(view.drains.items())},
         "members": [_member(each, heartbeat, ahead) for each in sorted(view.members, key=lambda each: each.node)],
         "problems": list(view.problems),
     }
 
 
-def drained(names: Keys, snapshot: Snapshot) -> dict[str, str]:
-    """Return the nodes that were drained by key, each with the reason that stands there, perhaps none."""
-    root = names.root + "drain/"
-    found = (item for item in snapshot.items if item.key.startswith(root))
-    return {shown(item.key.removeprefix(root)): drain_reason(item.value) for item in found}
-
-
-def drain_reason(value: bytes) -> str:
-    """Return why a node was drained, and by whom: the value is JSON {reason, by}, or any text."""
-    typed = shown(value.decode(errors="replace").strip())
-    if not typed.startswith("{"):
-        return typed
-    try:
-        words = json.loads(value)
-    except (ValueError, RecursionError):
-        return typed
-    reason, by = (shown(str(words.get(name, "")), 300) if isinstance(words, dict) else "" for name in ("reason", "by"))
-    return f"{reason} ({by})".strip() if by else reason
+def drain_reason(drain: Drain) -> str:
+    """Return why a node was drained, and by whom."""
+    return f"{drain.reason} ({drain.by})".strip() if drain.by else drain.reason
 
 
 def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -> list[str]:
@@ -117,6 +101,8 @@ def _member(member: Member, heartbeat: Heartbeat | None, ahead: int) -> dict[str
         "irreversible": member.lib,
         "priority": member.priority,
         "drained": member.drained,
+        "held_down": member.held_down_ms / 1000,
+        "plan": member.plan,
         "agent": member.version,
         "nodeos": member.nodeos,
         "url": member.url,

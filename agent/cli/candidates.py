@@ -8,7 +8,7 @@ from agent.cli.look import Look
 from agent.core.health import NEAR
 from agent.core.records import Member
 from agent.errors import RefusedError
-from agent.status import drained
+from agent.status import drain_reason
 
 LAG = 3 * NEAR
 """Blocks behind the furthest head from which on a node counts as lagging: reports are up to 2 s (4 blocks) apart, and
@@ -38,12 +38,14 @@ def hindrances(found: Look, to: str) -> list[Hindrance]:
     if ahead > LAG:
         risk = f"{to} misses slots until it has caught up, and may sign on an old head"
         against.append(Hindrance(f"{to} lags {ahead} blocks behind", risk))
-    keys = drained(found.names, found.second)
-    if to in keys or node.drained:
-        why = keys.get(to, "") or "nofailover in its configuration"
+    if to in view.drains or node.drained:
+        why = drain_reason(view.drains[to]) if to in view.drains else "nofailover in its configuration"
         against.append(
             Hindrance(f"{to} is drained ({why})", f"somebody took {to} out on purpose, and may be at work on it")
         )
+    if node.held_down_ms:
+        risk = f"{to} failed again and again, and may do so once more"
+        against.append(Hindrance(f"{to} is held down for {node.held_down_ms / 1000:.0f} s more", risk))
     return against
 
 

@@ -126,7 +126,7 @@ def _after(store: Store, target: Target, found: Look, to: str, revision: int | N
         click.echo("asked for; follow it with `nodeos-failover status -W`, or add --wait")
         return
     begin = time.monotonic()
-    result = Result(target.names, found, to)
+    result = Result(target.names, found, to, revision)
     text = wait_for(store, target, result.judge, limit_s)
     if text is None:
         raise WaitTimeout(f"not over after {limit_s:g} s ({result.state}): look at `status`")

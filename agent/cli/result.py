@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from agent.cli.look import Look
+from agent.core.fields import shown
 from agent.core.records import GroupView, Keys, read_group
 from agent.core.store import Snapshot
 
@@ -15,14 +16,18 @@ SETTLES = 15
 
 
 class Result:
-    """Follows one change from the look before it; `to` is who was asked for, empty: anybody."""
+    """Follows one change from the look before it; `to` is who was asked for, empty: anybody.
 
-    def __init__(self, names: Keys, before: Look, to: str) -> None:
+    `asked_at` is the revision at which the wish was put.
+    """
+
+    def __init__(self, names: Keys, before: Look, to: str, asked_at: int) -> None:
         self._names = names
         record = before.view.heartbeat.record if before.view.heartbeat else None
         self._old = (record.node, record.epoch) if record and not record.released else None
         self._epoch = record.epoch if record else 0
         self._to = to
+        self._asked_at = asked_at
         self._gone = 0
         self.failed = False
         self.state = "asked for"
@@ -30,6 +35,9 @@ class Result:
 
     def judge(self, snapshot: Snapshot) -> str | None:
         """Return how it ended, once it has; `failed` tells whether well."""
+        if (refused := self._refused(snapshot)) is not None:
+            self.failed = True
+            return refused
         view = read_group(self._names, snapshot)
         record = view.heartbeat.record if view.heartbeat else None
         if record is None or record.released:
@@ -48,6 +56,17 @@ class Result:
             self.failed = True
             return f"{record.node} leads (epoch {record.epoch}), not {self._to}"
         return f"{record.node} leads (epoch {record.epoch})"
+
+    def _refused(self, snapshot: Snapshot) -> str | None:
+        """Return the leader's answer, if it refused just this wish."""
+        value = next((item.value for item in snapshot.items if item.key == self._names.answer), b"{}")
+        try:
+            answer: Any = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(answer, dict) or answer.get("revision") != self._asked_at:
+            return None
+        return shown(f"{answer.get('node', 'the leader')} refuses: {answer.get('refused', 'no reason given')}")
 
     def _same(self, view: GroupView, node: str) -> str | None:
         """Judge while the old leader holds the heartbeat: it waits for its gap, stops, or has refused."""

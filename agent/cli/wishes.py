@@ -104,7 +104,7 @@ def switchover(found: Look, to: str | None, when: str, author: Author, *, force:
     chosen = to or best(found, holder)
     _open(found, chosen, "switch over")
     risks = _checked(found, chosen, force=force)
-    words = {"to": chosen, "when": when, "by": author.by, "reason": author.reason}
+    words = {"to": chosen, "when": when, "by": author.by, "reason": author.reason, "force": force}
     at = {"now": "at once", "gap": "in the next gap between own windows"}.get(when, f"at {when}")
     did = f"switchover from {holder} to {chosen}, {at}"
     compare = (Compare(found.names.switchover, 0), *_unchanged(found, found.names.leader))
@@ -207,7 +207,7 @@ def drain_key(found: Look, node: str) -> str:
     """Return the key that drains a node."""
     if not NAME.fullmatch(node):
         raise RefusedError(f"{node!r} is no node's name: use a-z, 0-9, dot and hyphen")
-    return f"{found.names.root}drain/{node}"
+    return found.names.drain(node)
 
 
 def clear(found: Look, key: str, did: str, nothing: str) -> Change:
@@ -222,5 +222,5 @@ def _unchanged(found: Look, key: str) -> tuple[Compare, ...]:
     return (Compare(key, revisions.get(key, 0)),)
 
 
-def _json(words: Mapping[str, str]) -> bytes:
+def _json(words: Mapping[str, str | bool]) -> bytes:
     return json.dumps({key: value for key, value in words.items() if value}, ensure_ascii=False).encode()

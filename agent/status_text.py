@@ -61,6 +61,7 @@ def _words(data: dict[str, Any]) -> list[Text]:
     if (found := progress(data)) is not None:
         step, text = found
         lines.append(Text(f"handover, {step + 1} of {len(STEPS)} ({STEPS[step]}): {text}", style="bold yellow"))
+    lines += [Text(f"{each['node']}: {each['plan']}", style="yellow") for each in data["members"] if each["plan"]]
     return lines
 
 
@@ -70,7 +71,7 @@ def _members(data: dict[str, Any]) -> Table:
         health = Text("ok", style="green") if member["healthy"] else Text("unhealthy", style="bold red")
         grid.add_row(
             Text(member["node"], style="bold" if member["leads"] else ""),
-            Text(member["role"] + (", drained" if member["drained"] or member["node"] in data["drained"] else "")),
+            Text(_role(member, data)),
             health,
             str(member["head"]),
             str(member["lag"]),
@@ -80,6 +81,11 @@ def _members(data: dict[str, Any]) -> Table:
     if not data["members"]:
         grid.add_row(Text("none"))
     return grid
+
+
+def _role(member: dict[str, Any], data: dict[str, Any]) -> str:
+    out = ", drained" if member["drained"] or member["node"] in data["drained"] else ""
+    return member["role"] + out + (", held down" if member["held_down"] else "")
 
 
 def _details(data: dict[str, Any]) -> Table:

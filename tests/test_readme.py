@@ -222,6 +222,7 @@ def test_every_word_of_the_operators_is_a_key() -> None:
         names.override,
         names.maintenance,
         names.switchover,
+        names.drain("")[:-1],
     }
 
 

@@ -104,7 +104,13 @@ def switchover(found: Look, to: str | None, when: str, author: Author, *, force:
     chosen = to or best(found, holder)
     _open(found, chosen, "switch over")
     risks = _checked(found, chosen, force=force)
-    words = {"to": chosen, "when": when, "by": author.by, "reason": author.reason, "force": force}
+    words: dict[str, str | bool] = {
+        "to": chosen,
+        "when": when,
+        "by": author.by,
+        "reason": author.reason,
+        "force": force,
+    }
     at = {"now": "at once", "gap": "in the next gap between own windows"}.get(when, f"at {when}")
     did = f"switchover from {holder} to {chosen}, {at}"
     compare = (Compare(found.names.switchover, 0), *_unchanged(found, found.names.leader))

@@ -56,6 +56,7 @@ def test_the_line_of_etcdctl_does_the_same() -> None:
         (well(members__bp_b=SICK), None, "no node can take over: bp-b is unhealthy"),
         (well(members__bp_b=member("bp-b", head=50)), "bp-b", "bp-b lags 50 blocks behind"),
         (well(members__bp_b=member("bp-b", drained=True)), "bp-b", "bp-b is drained .nofailover"),
+        (well(members__bp_b=member("bp-b", held_down_ms=42_000)), "bp-b", "bp-b is held down for 42 s more"),
         (well(drain__bp_b=b'{"reason":"disk","by":"ann"}'), "bp-b", r"bp-b is drained \(disk \(ann\)\)"),
         (well(maintenance=b"disk swap"), "bp-b", "maintenance is on .disk swap"),
         (well(override=b"bp-a"), "bp-b", "an override says that bp-a may lead"),
@@ -87,7 +88,7 @@ def test_a_switchover_that_would_fail_is_refused_with_the_reason(found: Look, to
 def test_force_takes_an_unfit_node_and_says_what_it_risks(found: Look, risk: str) -> None:
     """With --force the wish is put, and the risk is shown."""
     change = wishes.switchover(found, "bp-b", "now", JOE, force=True)
-    assert put(change)["to"] == "bp-b"
+    assert (put(change)["to"], put(change)["force"]) == ("bp-b", True)
     assert any(risk in line for line in change.risks)
 
 

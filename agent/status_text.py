@@ -85,7 +85,7 @@ def _members(data: dict[str, Any]) -> Table:
 
 def _role(member: dict[str, Any], data: dict[str, Any]) -> str:
     out = ", drained" if member["drained"] or member["node"] in data["drained"] else ""
-    return member["role"] + out + (", held down" if member["held_down"] else "")
+    return str(member["role"]) + out + (", held down" if member["held_down"] else "")
 
 
 def _details(data: dict[str, Any]) -> Table:

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench chaos proof fuzz docs lint clean
+.PHONY: help venv demo test retest test-slow bench chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -33,6 +33,16 @@ proof: $(STAMP) ## search the protocol for two producers at once, in full
 
 fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800
+
+package: $(STAMP) ## build a wheel, an sdist and a .deb into dist/
+	$(BIN)/python -m pip install --quiet build uv
+	rm -rf dist && $(BIN)/python -m build --outdir dist .
+	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet --output-file dist/requirements.txt
+	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist
+
+audit: $(STAMP) ## look the locked dependencies up in the database of known holes (needs the internet)
+	$(BIN)/python -m pip install --quiet pip-audit uv
+	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet | $(BIN)/pip-audit --require-hashes --disable-pip -r /dev/stdin
 
 docs: $(STAMP) ## write the tables of settings and metrics into README.md and grafana/METRICS.md
 	$(BIN)/python -m agent.lab.docs --update

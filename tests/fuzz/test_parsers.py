@@ -18,7 +18,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import guard
 from agent.adapters import nodeos_answers
 from agent.adapters.deadline_http import Answer
 from agent.adapters.endpoint import parse_endpoint
@@ -28,6 +27,7 @@ from agent.core import records
 from agent.core.fields import RecordError
 from agent.core.store import KeyValue, Snapshot
 from agent.errors import ConfigError, FailoverError, NodeosAnswer
+from agent.supervision import means
 from tests.fuzz.mutation import broken_bytes, broken_json
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
@@ -72,7 +72,7 @@ def of_nodeos(read: Callable[[Answer], Any]) -> Callable[[bytes], Any]:
 
 def of_guard(raw: bytes) -> Any:
     """Read the run-time file as the guard does."""
-    return guard._armed(raw, records.read_runtime(raw))
+    return means.read(raw, "boot")
 
 
 def of_group(raw: bytes) -> Any:

@@ -38,7 +38,11 @@ from agent.metered import MeteredNodeos, MeteredStore
 from agent.metrics import Metrics
 from agent.pages import AgentPages
 from agent.session import Session
+from agent.supervision.device import open_watchdog
+from agent.supervision.notify import Notifier
 from agent.supervision.plan import fence_plan, guard_fields
+from agent.supervision.pulse import Heart, Pulse
+from agent.supervision.reload import Reload
 from agent.supervision.where import save_plan
 
 log = logging.getLogger(__name__)
@@ -54,12 +58,15 @@ FOLLOW_AGAIN_S = 1.0
 """Pause after a defect in the follower: it may come again at once."""
 
 
-def run(config: Config) -> None:
-    """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on."""
+def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
+    """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on.
+
+    `reread` reads the configuration again, on SIGHUP.
+    """
     fields = {"group": config.group, "node": config.node}
     open_logs(config.log.format, config.log.level, fields, secret_texts(config))
     try:
-        Agent(config).run()
+        Agent(config, reread).run()
     finally:
         close_logs()
 
@@ -113,7 +120,7 @@ def channels(config: Config) -> list[Channel]:
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
         self.config = config
         self.timing = config.timing.spans
         self.clock = SystemClock()
@@ -146,7 +153,10 @@ class Agent:
             __version__,
             config.http.listen,
         )
-        self.loop = Loop(node.begin(profile, state), self.clock, self._hands)
+        notifier, dog = Notifier(os.environ), config.watchdog
+        self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
+        self.reload = Reload(config, reread or (lambda: config), notifier, self.pulse.again)
+        self.loop = Loop(node.begin(profile, state), self.clock, self._hands, self.pulse)
         self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
         pages = AgentPages(lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid)
         self.http = HttpServer(config.http.address, pages) if config.http.address else None
@@ -216,6 +226,7 @@ class Agent:
         """Run until the core says that nothing is held any more."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
+        signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
         self.guard.ensure()
         self.loop.emit(Started(self.record, self._process()))
@@ -253,6 +264,7 @@ class Agent:
         self.session.close(CLOSE_S)
         self.alerts.close(CLOSE_S)
         self.guard.close()
+        self.pulse.close(self.loop.snapshot)
         log.info("ended")
 
     def _follow(self) -> None:

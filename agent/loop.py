@@ -56,11 +56,30 @@ class Hands(Protocol):
         """Note one event."""
 
 
+class Pulse(Protocol):
+    """Told of each completed step, at least every `every` ms; it never blocks and never raises."""
+
+    every: Ms
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Take a sign of life."""
+
+
+class Silent:
+    """A pulse that nobody feels."""
+
+    every: Ms = 1000
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        """Nobody to tell."""
+
+
 class Loop:
     """One consumer of events. `emit` may be called from any thread and never blocks."""
 
-    def __init__(self, node: Node, clock: Clock, hands: Callable[[Loop], Hands]) -> None:
+    def __init__(self, node: Node, clock: Clock, hands: Callable[[Loop], Hands], pulse: Pulse | None = None) -> None:
         self._clock = clock
+        self._pulse = pulse or Silent()
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._error: FailoverError | None = None
         self._over = False
@@ -87,11 +106,12 @@ class Loop:
             self._step(event)
             if not self._over and self._clock.boot() >= self.snapshot.node.wake:
                 self._step(Tick())  # what is due does not wait behind a burst of events that have no say in it
+            self._pulse(self.snapshot)
         if self._error is not None:
             raise self._error
 
     def _next(self) -> object:
-        wait_ms = self.snapshot.node.wake - self._clock.boot()
+        wait_ms = min(self.snapshot.node.wake - self._clock.boot(), self._pulse.every)
         try:
             # a reading is rounded down: one more millisecond, or the loop would wake too early and again
             return self._events.get(timeout=(wait_ms + 1) / 1000) if wait_ms > 0 else self._events.get_nowait()
@@ -125,4 +145,4 @@ class Loop:
             self._over = True
 
 
-__all__ = ["Fatal", "Hands", "Loop", "NodeEvent", "Snapshot"]
+__all__ = ["Fatal", "Hands", "Loop", "NodeEvent", "Pulse", "Snapshot"]

@@ -39,7 +39,7 @@ def run(path: Path) -> None:
     loaded = read_config(path)
     from agent import app
 
-    app.run(loaded)
+    app.run(loaded, lambda: read_config(path))
 
 
 @main.command("show-states")

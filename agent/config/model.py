@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agent.config.base import Problems
 from agent.config.health import HealthSection
 from agent.config.sections import (
     AlertChannel,
@@ -21,6 +22,7 @@ from agent.config.sections import (
     RuntimeSection,
 )
 from agent.config.timing import TimingSection
+from agent.config.watchdog import WatchdogSection
 from agent.core.records import NAME, NOBODY
 
 ENV_PREFIX = "NODEOS_FAILOVER_"
@@ -55,6 +57,7 @@ class Config(BaseSettings):
     http: HttpSection = Field(default=HttpSection(), description="metrics, probes and status")
     log: LogSection = Field(default=LogSection(), description="what goes to stderr")
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")
+    watchdog: WatchdogSection = Field(default=WatchdogSection(), description="what resets a host that hangs")
     alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
 
     @field_validator("group", "node")
@@ -78,6 +81,12 @@ class Config(BaseSettings):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"several channels are named {', '.join(twice)}: give each its own name")
         return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if problems := self.watchdog.problems(self.timing.spans):
+            raise Problems(problems)
+        return self
 
     @classmethod
     def settings_customise_sources(

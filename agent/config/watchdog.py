@@ -1,0 +1,39 @@
+"""[watchdog]: /dev/watchdog, and how its time-out fits the spans of the protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from agent.config.base import AbsolutePath, Count, Section
+from agent.core.timing import Timing, seconds
+
+FEED_MS = 150
+"""How often a device is fed. It is below the least timing.slack: see `may_feed` in agent.supervision.pulse."""
+
+
+class WatchdogSection(Section):
+    """[watchdog]: a device that resets the host when a leader can not be proven stopped in time."""
+
+    mode: Literal["off", "automatic", "required"] = Field(
+        default="off", description="off; automatic: used if it can be; required: no start without it"
+    )
+    device: AbsolutePath = Field(default=Path("/dev/watchdog"), description="the device")
+    timeout: Count = Field(
+        default=4, ge=1, le=600, description="whole seconds from the last sign of life to the reset of the host"
+    )
+
+    def problems(self, timing: Timing) -> list[str]:
+        """Return what speaks against the time-out: a leader that is well must always be allowed to feed it (R3)."""
+        most = timing.validity - timing.renew - timing.request - FEED_MS
+        if self.mode == "off" or self.timeout * 1000 <= most:
+            return []
+        return [
+            f"watchdog.timeout is {self.timeout} s but must be at most {seconds(most)} = validity "
+            f"{seconds(timing.validity)} - renew {seconds(timing.renew)} - request {seconds(timing.request)} - "
+            f"{seconds(FEED_MS)}, because the host has to be reset by the end of the validity, and not while all is "
+            f"well: set watchdog.timeout = {most // 1000}"
+            + (", or raise timing.validity" if most < 1000 else " or less")
+        ]

@@ -1,0 +1,171 @@
+"""kill -9 and SIGSTOP of a real agent beside a real nodeos: the standby takes over, and no slot is signed twice (P1).
+
+The supervisor is the parent guard itself, or this test in the place of systemd: it does what the unit tells systemd to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.adapters.clock import boot_ms
+from agent.lab import evidence
+from agent.lab.agents import Agent
+from agent.lab.group import Group
+from tests.support.children import state_of
+
+pytestmark = pytest.mark.real
+PATIENT = 10
+"""Seconds of validity: an agent that is started again on a busy machine has to be back before it runs out."""
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Group]:
+    """Yield a group that is not started; at its end no slot may have been signed twice (P1)."""
+    group = Group(tmp_path, timing={"validity": PATIENT, "lease_ttl": 2 * PATIENT})
+    try:
+        yield group
+        group.never_twice()
+    finally:
+        group.close()
+
+
+def fence(agent: Agent, *more: str) -> None:
+    """Do what ExecStopPost of the unit does."""
+    command = [sys.executable, "-m", "agent", "fence", "--local", "--config", str(agent.config), *more]
+    subprocess.run(command, check=True, timeout=20, stderr=subprocess.DEVNULL)
+
+
+def below_a_parent(group: Group, *options: str) -> None:
+    """Have each agent started by a parent guard, as the container image does."""
+    for agent in group.agents.values():
+        at = agent.command.index("run")
+        agent.command[at:at] = ["guard", *options, "--"]
+
+
+def child_of(parent: Agent) -> int:
+    """Return the pid of the agent itself, below its parent guard."""
+    children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+    return next(int(pid) for pid in children if b"run" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))
+
+
+def kill_guard(agent: Agent) -> None:
+    """Kill the guard of an agent that can not start another any more."""
+    guard = agent.guard_pid()
+    agent.freeze()
+    if guard:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(guard, signal.SIGKILL)
+
+
+def test_a_supervisor_without_guards(group: Group) -> None:
+    """Agent and guard die: the fence proves the stop, the standby leads; or a new agent goes on in time (R3)."""
+    group.start()
+    leader, standby = group.leader, group.standby
+    leader.lose_host()  # agent and guard; nodeos goes on
+    fence(leader)
+    assert group.nodeos(leader).paused
+    group.wait_leads(standby)
+    leader.start()
+    group.settle()
+    assert group.leader is standby
+    epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+    kill_guard(standby)
+    standby.kill()
+    begin = boot_ms()
+    fence(standby, "--restart")
+    assert boot_ms() - begin < PATIENT * 1000 / 2
+    standby.start()
+    group.wait("the agent to lead again", lambda: standby.leads)
+    group.chain.observer.wait_blocks(4)
+    assert group.heartbeat()["epoch"] == epoch
+    assert evidence.slots_missed(group.chain.observer, head) == 0, "a restart costs no block"
+
+
+def test_a_parent_guard(group: Group) -> None:
+    """Below a parent guard a killed agent is fenced and its place taken; a frozen one is replaced and goes on (R3)."""
+    below_a_parent(group)
+    group.start()
+    leader, standby = group.leader, group.standby
+    os.kill(child_of(leader), signal.SIGKILL)
+    assert leader.wait(10) == 128 + signal.SIGKILL
+    assert group.nodeos(leader).paused
+    group.wait_leads(standby)
+    leader.start()
+    group.settle()
+    agent = child_of(standby)
+    os.kill(agent, signal.SIGSTOP)
+    standby.wait(PATIENT + 10)
+    assert state_of(agent) == ""
+    assert group.nodeos(standby).paused
+    group.wait_leads(leader)
+
+
+def test_what_systemd_hears_of_a_real_agent(group: Group, tmp_path: Path) -> None:
+    """READY comes after the first step, then signs of life; SIGHUP is told and done; STOPPING comes before the end."""
+    agent = next(iter(group.agents.values()))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        notify = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "3000000"}
+        agent = Agent(_settings(group, agent), tmp_path / "notified", agent.http_port, notify)
+        agent.start()
+        try:
+            heard: list[str] = []
+            for wanted in ("READY=1", "WATCHDOG=1"):
+                while wanted not in heard:
+                    heard += systemd.recv(4096).decode().split("\n")
+            agent.config.write_text(agent.config.read_text().replace('level = "debug"', 'level = "info"'))
+            agent.signal(signal.SIGHUP)
+            ready = heard.count("READY=1")
+            while "RELOADING=1" not in heard or heard.count("READY=1") == ready:
+                heard += systemd.recv(4096).decode().split("\n")
+            agent.terminate()
+            while "STOPPING=1" not in heard:
+                heard += systemd.recv(4096).decode().split("\n")
+            assert agent.wait(20) == 0
+        finally:
+            agent.close()
+    assert heard.index("READY=1") < heard.index("STOPPING=1")
+    assert "the configuration is read again: log.level" in agent.log.read_text()
+
+
+def _settings(group: Group, agent: Agent) -> dict[str, object]:
+    node = group.nodeos(agent)
+    return {
+        "group": "lab",
+        "node": agent.node,
+        "producer": node.spec.producers[0],
+        "nodeos": {"url": node.http_url},
+        "etcd": {"endpoints": group.etcd.urls},
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("parent", [False, True], ids=["guard", "parent"])
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_twenty_of_twenty(group: Group, fault: signal.Signals, parent: bool) -> None:
+    """Twenty leaders are killed or frozen: each time the standby takes over, and never is a slot signed twice (P1)."""
+    if parent:
+        below_a_parent(group)
+    group.start()
+    for _ in range(20):
+        leader, standby = group.leader, group.standby
+        os.kill(child_of(leader) if parent else leader.pid, fault)
+        group.wait_leads(standby)
+        group.never_twice()
+        if parent or fault is signal.SIGKILL:
+            leader.wait(20)
+            leader.start()
+        else:
+            leader.thaw()
+        group.settle()

@@ -24,11 +24,20 @@ HTTP_LIMIT = 2.0
 def to_toml(settings: Mapping[str, Any], above: str = "") -> str:
     """Write nested settings as TOML. Values are what JSON knows, which TOML writes alike."""
     plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    lines = [f"{key} = {_inline(value)}" for key, value in plain.items()]
     for key, value in settings.items():
         if isinstance(value, Mapping):
             lines += ["", f"[{above}{key}]", to_toml(value, f"{above}{key}.")]
     return "\n".join(lines)
+
+
+def _inline(value: object) -> str:
+    """Write one value; tables within a list stand on its line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_inline(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)
 
 
 class Agent(Process):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from agent.lab.chain import Chain
 from agent.lab.etcd import EtcdCluster, EtcdOptions
 from agent.lab.nodeos import Node
 from agent.lab.ports import Ports
+from agent.lab.prometheus import Prometheus
 from agent.lab.proxy import Proxies
 
 GROUP = "lab"
@@ -92,6 +94,14 @@ class Lab:
         self.agents[node.name] = agent
         self._closing.callback(agent.close)
         return agent
+
+    def prometheus(self, rules: Iterable[Path] = ()) -> Prometheus:
+        """Start a Prometheus that scrapes every agent made so far, and evaluates `rules`."""
+        targets = [agent.http_port for agent in self.agents.values()]
+        prometheus = Prometheus(self.root / "prometheus", self.ports, targets, rules)
+        self._closing.callback(prometheus.close)
+        prometheus.start()
+        return prometheus
 
     def cut_from_etcd(self, name: str) -> None:
         """Cut one host's agent off from every etcd member; nobody is told."""

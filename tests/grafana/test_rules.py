@@ -84,7 +84,7 @@ def step(metric: str, node: str, value: float, labels: str = "", minutes: float 
 
 def long(metric: str, labels: str = "") -> Callable[[], Story]:
     """Return a story in which operators leave something on for 70 minutes."""
-    return lambda: Story(90, step=15).both(metric, 1, 300, 300 + 70 * 60, labels)
+    return lambda: Story(90, step=60).both(metric, 1, 300, 300 + 70 * 60, labels)
 
 
 def counted(metric: str, labels: str, count: float) -> Callable[[], Story]:
@@ -113,7 +113,7 @@ CASES: dict[str, Case] = {
         counted("alerts_dropped_total", 'channel="ops",reason="rejected"', 1), 115, 140, ("bp-a",), 1100,
     ),
     "VersionSkew": (
-        lambda: Story(90, step=15).put("build_info", "bp-b", 1, 300, 300 + 70 * 60, 'version="1.1.0"'),
+        lambda: Story(90, step=60).put("build_info", "bp-b", 1, 300, 300 + 70 * 60, 'version="1.1.0"'),
         HOUR + 280, HOUR + 320, ("",), 300 + 75 * 60 + 15,
     ),
     "ClockSkew": (step("clock_offset_seconds", "bp-b", -0.3), 225, 255, ("bp-b",), 435),
@@ -193,7 +193,7 @@ def election() -> Story:
 
 def chain_of_21() -> Story:
     """Return an hour in which nothing happens."""
-    return Story(60, step=15)
+    return Story(60, step=30)
 
 
 EVERYDAY = (failover, lost_host, deploy, maintenance, nobody_wanted, election, chain_of_21)

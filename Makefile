@@ -66,7 +66,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -c "$$READ_GROUP" > $(VENV)/dev.txt
-	$(BIN)/python -m pip install --quiet --editable ".[lab]" --requirement $(VENV)/dev.txt
+	$(BIN)/python -m pip install --quiet --editable ".[lab,apprise]" --requirement $(VENV)/dev.txt
 	touch $@
 
 clean: ## remove what was made

@@ -7,7 +7,7 @@ raises an error of `agent.errors` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.core.chain import Block, ChainInfo, Peers, ProcessId, Schedule
@@ -176,12 +176,16 @@ class RuntimeFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one try: `ok`; if not, whether it is worth another try, and when (seconds; None: our choice)."""
+    """What became of one try: `ok`; if not, whether it is worth another try, and when (seconds; None: our choice).
+
+    `detail` says why, fit for a log; `answer` is the beginning of what came back, which may repeat secrets: never log it.
+    """
 
     ok: bool
     retry: bool = False
     retry_after_s: float | None = None
     detail: str = ""
+    answer: str = field(default="", compare=False, repr=False)
 
 
 class Sink(Protocol):

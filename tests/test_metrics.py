@@ -248,8 +248,8 @@ def test_alerts_are_those_of_the_desk() -> None:
     desk = AlertDesk([Channel(Sink(lambda: deliveries.pop(0)), "info")])
     bench = Bench(desk.stats)
     assert bench.get("alerts_sent_total", channel="ops", result="ok") == 0
-    for _ in range(2):
-        desk.tell(Notice("key", "event", "critical", "summary"))
+    for key in ("one", "two"):
+        desk.tell(Notice(key, "event", "critical", "summary"))
     wait_until(lambda: not deliveries)
     desk.close(1.0)
     assert bench.by("alerts_sent_total", "result") == {"ok": 1, "failed": 0, "rejected": 1}

@@ -102,8 +102,9 @@ def call(
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     most: int = MOST,
+    method: str = "POST",
 ) -> Answer:
-    """POST `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
+    """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
 
     CallFailed when there is none; TooMuch when it has more than `most` bytes. Safe to call from several threads. The
     texts of the errors do not name `path`, which may be a secret; what they are chained to may.
@@ -113,7 +114,8 @@ def call(
     with _Session() as session:
         session.mount("http://", wire)
         try:
-            with session.post(
+            with session.request(
+                method,
                 f"http://{endpoint.host_header}{path}",
                 data=body,
                 headers={"Host": endpoint.host_header, **(headers or {})},

@@ -16,12 +16,12 @@ NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with comma
 Everything is checked when it is loaded, files included; a Config that exists is usable and never changes.
 """
 
+from agent.config.alerts import AlertChannel
 from agent.config.health import HealthSection
 from agent.config.load import load
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.config.sections import (
-    AlertChannel,
     ElectionSection,
     EtcdSection,
     FenceSection,

@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.base import Problems
+from agent.config.alerts import AlertChannel
 from agent.config.health import HealthSection
 from agent.config.sections import (
-    AlertChannel,
     ElectionSection,
     EtcdSection,
     FenceSection,
@@ -58,6 +58,9 @@ class Config(BaseSettings):
     log: LogSection = Field(default=LogSection(), description="what goes to stderr")
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")
     watchdog: WatchdogSection = Field(default=WatchdogSection(), description="what resets a host that hangs")
+    runbooks: str = Field(
+        default="grafana/runbooks.md", description="where runbooks.md can be read; alerts link to its headings"
+    )
     alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
 
     @field_validator("group", "node")

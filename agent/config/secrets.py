@@ -1,16 +1,18 @@
 """Secrets from files and systemd credentials. A secret comes from one place, and not from where everybody can read.
 
-A credential bears the path of its setting: `etcd.password`, and `alerts.NAME.url` for the channel NAME.
+A credential bears the path of its setting: `etcd.password`, and `alerts.NAME.url` or `.secret` for the channel NAME.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.config.alerts import AlertChannel
 from agent.config.base import open_regular, refuse_public
 from agent.config.model import Config
 
@@ -64,14 +66,22 @@ def inline_secrets(data: dict[str, Any]) -> list[str]:
 
 
 def secret_texts(config: Config) -> list[str]:
-    """Return each text that no log line may contain: the password, and webhook URLs with and without their host."""
+    """Return each text that no log line may contain: the password, and what `channel_texts` finds."""
     texts = [config.etcd.password.get_secret_value()] if config.etcd.password else []
     for channel in config.alerts:
-        url = channel.url.get_secret_value()
-        parts = urlsplit(url)
-        rest = url.split(parts.netloc, 1)[1]
-        texts += [url, *([rest] if len(rest) >= SHORTEST else []), *([parts.password] if parts.password else [])]
+        texts += channel_texts(channel)
     return texts
+
+
+def channel_texts(channel: AlertChannel) -> list[str]:
+    """Return what is secret about a channel, the longest first: its secret, its URL with and without its host."""
+    url = channel.url.get_secret_value()
+    parts = urlsplit(url)
+    rest = url.split("://", 1)[-1].removeprefix(parts.netloc)
+    long = [text for text in (rest, *re.split(r"[/?&=]", rest)) if len(text) >= SHORTEST]
+    host = [parts.netloc] if channel.type == "apprise" and len(parts.netloc) >= SHORTEST else []
+    texts = [url, channel.secret.get_secret_value(), *long, *host, parts.password or ""]
+    return sorted({text for text in texts if text}, key=len, reverse=True)
 
 
 def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | None]]:
@@ -84,5 +94,7 @@ def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | 
         if isinstance(channel, dict):
             name = channel.get("name")
             known = isinstance(name, str) and name and "/" not in name
-            places.append((channel, "url", f"alerts[{number}].url", f"alerts.{name}.url" if known else None))
+            for field in ("url", "secret"):
+                credential = f"alerts.{name}.{field}" if known else None
+                places.append((channel, field, f"alerts[{number}].{field}", credential))
     return places

@@ -210,30 +210,3 @@ class RuntimeSection(Section):
     dir: AbsolutePath = Field(
         default=Path("/run/nodeos-failover"), description="directory on tmpfs; RUNTIME_DIRECTORY of systemd wins"
     )
-
-
-class AlertChannel(Section):
-    """[[alerts]]: one channel. Its URL is a secret."""
-
-    name: str = Field(
-        pattern="^[a-z0-9][a-z0-9_-]{0,31}$", description="name of the channel, for metrics and logs", examples=["ops"]
-    )
-    type: Literal["webhook", "slack"] = Field(description="what stands at the other end", examples=["slack"])
-    url: SecretStr = Field(default=SecretStr(""), description="where to post; better in url_file")
-    url_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the URL")
-    ca_file: Optional[ReadableFile] = Field(
-        default=None, description="certificates that sign the channel's own (PEM); default: the host's"
-    )
-    min_severity: Literal["info", "warning", "critical"] = Field(
-        default="warning", description="the least that is sent"
-    )
-    timeout: Seconds = Field(default=5.0, ge=0.1, le=60, description="seconds for one try")
-
-    @model_validator(mode="after")
-    def _has_url(self) -> Self:
-        text = self.url.get_secret_value()
-        if not text and self.url_file is None:
-            raise ValueError("has no URL: set url_file (or url)")
-        if text:
-            split_url(text, ("http", "https"), secret=True)
-        return self

@@ -1,40 +1,30 @@
 """What is worth telling people, and when it is over. Pure: facts in, notices out; sending is somebody else's work.
 
-Two kinds: things that happened are told once (`announced`, `warned`); things that last are told when they begin, again
-when they get worse, and resolved when they end (`lasting`). Group-level ones are told by the leader, or by anybody
-while there is none; who told one resolves it, whoever leads then.
+Two kinds: things that happen are told once (`announced`); things that last are told when they begin, again when they
+get worse, and resolved when they end (`lasting`, and `warned`, which the core found out at once). What concerns the
+group is told once: by the leader, or while there is none (or it has no channel) by the first of the members by name,
+unless another says that it has told it already. Who told a thing resolves it, whoever leads then, and also after a
+restart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.core.actions import Announce, Warn
-from agent.core.notice import Notice
+from agent.core.alert_kinds import KINDS, WORDS_AFTER, Kind
+from agent.core.notice import Notice, rank
 from agent.core.store import Ms
 
-NO_LEADER_AFTER: Ms = 30_000
-ETCD_AFTER: Ms = 5_000
-STANDBY_AFTER: Ms = 10_000
-"""A standby that is missing or unhealthy for less is one that restarts."""
-WORDS_AFTER: Ms = 3_600_000
-"""An override or a maintenance that lasts an hour was perhaps forgotten."""
 PROBLEMS = 5
 """Values that can not be read, told at the same time."""
-SEVERITIES = ("info", "warning", "critical")
-
-_WARNINGS = {
-    "fence_failed": ("critical", "Stop nodeos by hand now; until then two nodes may produce."),
-    "unpaused": ("critical", "Find out who resumed it; set pause-on-startup = true in config.ini."),
-    "pause_failed": ("critical", "nodeos is being stopped; see why it did not answer, then start it with a replay."),
-    "pause_refused": ("critical", "Load eosio::producer_api_plugin and let the agent reach it."),
-    "file_failed": ("critical", "Make the run-time directory writable; this node does not lead without it."),
-}
+COUNTED: Ms = 10_000
+"""So long the news of a failover waits for the count of the slots that it cost; on a long schedule it goes without."""
 FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes")
 """Warnings that are no alerts: what lasts is told as `etcd_down` or `unhealthy`."""
-_UNTIL_STOPPED = ("fence_failed", "pause_refused")
-"""Warnings that hold until nodeos is proven stopped."""
+ASKED = ("leader_changed", "override", "switchover", "shutdown")
+"""Stops that somebody asked for."""
 _QUIET = ("goes_on", "late_answer", "elected_late")
 """Transitions that change nothing for anybody: the same leader goes on, or nobody has produced."""
 
@@ -43,9 +33,14 @@ _QUIET = ("goes_on", "late_answer", "elected_late")
 class Facts:
     """What alerts rest on. `leaderless_since`, `etcd_down_since`: None while all is well.
 
-    stopped   nodeos is proven not to produce
-    before    who led before the tenure of this node, and `origin` why that ended
-    silenced  an operator wants nobody to lead
+    stopped    nodeos is proven not to produce
+    before     who led before the tenure of this node, `origin` why that ended, `gap` how long nobody was confirmed
+    silenced   an operator wants nobody to lead
+    saved      the run-time file was just written
+    settled    enough is known to tell that what an earlier process told is over
+    ahead      from which severity on each member tells that comes before this one: the leader, then by name
+    fresh      the members that are there are known
+    elsewhere  keys of what other members say that they have told
     """
 
     group: str
@@ -65,73 +60,160 @@ class Facts:
     maintenance: str | None
     problems: tuple[str, ...]
     standby_ready: bool
+    chain: str = ""
+    gap: Ms = 0
+    saved: bool = False
+    settled: bool = True
+    ahead: tuple[str, ...] = ()
+    fresh: bool = True
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """The alerts that are open: key → notice. `since`: when a condition was first true, for those that wait."""
+    """The alerts that are open: key → notice. `since`: when a condition was first true, for those that wait.
+
+    again     when a warning came last
+    restored  keys that an earlier process told: they are not over before enough is known
+    news      of a failover, until its cost is counted or `news_by`
+    """
 
     notices: Mapping[str, Notice] = field(default_factory=dict)
     since: Mapping[str, Ms] = field(default_factory=dict)
+    again: Mapping[str, Ms] = field(default_factory=dict)
+    restored: frozenset[str] = frozenset()
+    news: Notice | None = None
+    news_by: Ms = 0
 
 
-def announced(event: Announce, facts: Facts) -> tuple[Notice, ...]:
-    """Return what a transition is worth: a new leader, and a leader that had to stop."""
-    if event.key in _QUIET:
+def reopened(notices: tuple[Notice, ...]) -> Open:
+    """Return what an earlier process of this agent left open."""
+    found = {notice.key: notice for notice in notices if notice.event in KINDS}
+    times = {key: notice.since for key, notice in found.items()}
+    return Open(found, times, times, restored=frozenset(found))
+
+
+def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
+    """Return what a transition is worth: a new leader, and a leader that stops."""
+    if event.key in _QUIET or event.target not in ("leading", "stopping"):
         return ()
     fields = _fields(facts) | {"epoch": str(event.epoch), "transition": event.key}
     if event.target == "leading":
         after = f"after {facts.before}" if facts.before else "as the first"
         summary = f"{facts.node} leads {facts.group} now, {after}: {facts.origin}"
-        fields |= {"from": facts.before, "reason": facts.origin}
-        return (Notice(f"leader/{facts.group}/{event.epoch}", "failover", "info", summary, fields=fields),)
-    if event.target == "stopping":
-        summary = f"{facts.node} stops producing: {event.reason}"
-        fields |= {"reason": event.reason}
-        return (Notice(f"stop/{facts.group}/{event.epoch}", "leader_stops", "warning", summary, fields=fields),)
-    return ()
+        fields |= {"from": facts.before, "to": facts.node, "reason": facts.origin}
+        fields |= {"duration": duration(facts.gap)} if facts.before else {}
+        return (_notice("failover", facts, str(event.epoch), summary, now, fields),)
+    kind = "leader_leaves" if event.key in ASKED else "leader_stops"
+    fields |= {"from": facts.node, "reason": event.reason}
+    return (_notice(kind, facts, str(event.epoch), f"{facts.node} stops producing: {event.reason}", now, fields),)
+
+
+def warned(event: Warn, facts: Facts, now: Ms = 0) -> Notice:
+    """Return what a warning of the core is worth: each names what to do."""
+    return _notice(event.key, facts, facts.node, f"{facts.node}: {event.text}", now, _fields(facts))
+
+
+def duration(span: Ms) -> str:
+    """Write a span for people: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    whole = span // 1000
+    if whole < 10:
+        return f"{span / 1000:.1f} s"
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _fields(facts: Facts) -> dict[str, str]:
-    return {"group": facts.group, "node": facts.node, "producer": facts.producer, "leader": facts.leader}
+    return {
+        "chain": facts.chain,
+        "group": facts.group,
+        "producer": facts.producer,
+        "node": facts.node,
+        "leader": facts.leader,
+    }
 
 
-def warned(event: Warn, facts: Facts) -> Notice:
-    """Return what a warning of the core is worth: each names what to do."""
-    severity, remedy = _WARNINGS.get(event.key, ("warning", ""))
-    key = f"{event.key}/{facts.group}/{facts.node}"
-    return Notice(key, event.key, severity, f"{facts.node}: {event.text}", fields=_fields(facts) | {"do": remedy})
+def _notice(event: str, facts: Facts, what: str, summary: str, now: Ms, fields: Mapping[str, str]) -> Notice:
+    kind = KINDS[event]
+    fields = {**fields, "do": kind.do}
+    key = kind.key(facts.group, what)
+    return Notice(key, event, kind.severity, summary, fields=fields, lasts=bool(kind.over), since=now)
 
 
 def lasting(before: Open, facts: Facts, now: Ms) -> tuple[Open, tuple[Notice, ...]]:
     """Return what began, what got worse and what ended, given what is open."""
-    alone = facts.leads or not facts.leader
-    wanted = {
-        key: notice for key, notice in before.notices.items() if notice.event in _UNTIL_STOPPED and not facts.stopped
-    }
+    wanted = {key: notice for key, notice in before.notices.items() if _holds(key, before, facts, now)}
     since: dict[str, Ms] = {}
     for each in _conditions(facts):
         key = each.notice.key
         start = now if each.start is None else each.start
         since[key] = min(before.since.get(key, now), start)
-        due = now - since[key] >= each.delay and (alone or not each.whole_group)
+        due = now - since[key] >= each.delay and _ours(each.notice, facts)
         if due or key in before.notices:
-            wanted[key] = each.notice
+            wanted[key] = replace(each.notice, since=since[key])
     told = [notice for key, notice in wanted.items() if _worse(notice, before.notices.get(key))]
-    over = [replace(notice, resolved=True) for key, notice in before.notices.items() if key not in wanted]
+    over = [_ended(notice, now) for key, notice in before.notices.items() if key not in wanted]
     kept = {key: _worst(notice, before.notices.get(key)) for key, notice in wanted.items()}
-    return Open(kept, since), (*told, *over)
+    again = {key: at for key, at in before.again.items() if key in kept}
+    restored = frozenset() if facts.settled else before.restored
+    return replace(before, notices=kept, since=since, again=again, restored=restored), (*told, *over)
 
 
-def opened(before: Open, notice: Notice) -> Open:
+def opened(before: Open, notice: Notice, now: Ms = 0) -> Open:
     """Keep a warning open that lasts, so that its end is told."""
-    if notice.event not in _UNTIL_STOPPED:
+    if not notice.lasts:
         return before
-    return replace(before, notices={**before.notices, notice.key: notice})
+    known = before.notices.get(notice.key, notice)
+    return replace(before, notices={**before.notices, notice.key: known}, again={**before.again, notice.key: now})
+
+
+def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:
+    """Return the news of a failover once its cost is counted (`slots`), or can not be waited for any longer."""
+    waiting = before.news
+    if waiting is None or (slots is None and facts.leads and now < before.news_by):
+        return before, ()
+    counted = {} if slots is None else {"slots_missed": str(slots)}
+    return replace(before, news=None), (replace(waiting, fields={**waiting.fields, **counted}),)
+
+
+_HOLDS: Mapping[str, Callable[[Facts], bool]] = {
+    "leader_stops": lambda facts: not facts.leads and facts.leader in ("", facts.node),
+    "file_failed": lambda facts: not facts.saved,
+    **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
+}
+"""Alerts that open by a transition or a warning, and until when they hold."""
+
+
+def _holds(key: str, before: Open, facts: Facts, now: Ms) -> bool:
+    """Tell whether what was told goes on, as far as no condition says so by itself."""
+    event = before.notices[key].event
+    if key in before.restored and not facts.settled:
+        return True
+    if event not in _HOLDS:
+        return False
+    held = KINDS[event].hold
+    return _HOLDS[event](facts) or (held > 0 and now < before.again.get(key, 0) + held)
+
+
+def _ours(notice: Notice, facts: Facts) -> bool:
+    """Tell whether it is for this node to tell: what concerns the group is told by one who has a channel for it."""
+    if not KINDS[notice.event].whole_group:
+        return True
+    if notice.key in facts.elsewhere:
+        return False
+    if not facts.fresh:
+        return facts.leads or not facts.leader
+    return not any(level and rank(level) <= rank(notice.severity) for level in facts.ahead)
+
+
+def _ended(notice: Notice, now: Ms) -> Notice:
+    lasted = {"duration": duration(max(0, now - notice.since))}
+    return replace(notice, resolved=True, fields={**notice.fields, **lasted})
 
 
 def _worse(notice: Notice, before: Notice | None) -> bool:
-    return before is None or SEVERITIES.index(notice.severity) > SEVERITIES.index(before.severity)
+    return before is None or rank(notice.severity) > rank(before.severity)
 
 
 def _worst(notice: Notice, before: Notice | None) -> Notice:
@@ -146,47 +228,42 @@ class _Condition:
     delay: Ms
     start: Ms | None
     notice: Notice
-    whole_group: bool = False
 
 
 def _conditions(facts: Facts) -> Iterator[_Condition]:
     """Yield what is true now."""
-    group, here = facts.group, f"{facts.group}/{facts.node}"
 
-    def notice(event: str, where: str, severity: str, summary: str, remedy: str) -> Notice:
-        return Notice(f"{event}/{where}", event, severity, summary, fields=_fields(facts) | {"do": remedy})
+    def found(event: str, what: str, text: str, start: Ms | None = None) -> _Condition:
+        notice = _notice(event, facts, what, text, 0, _fields(facts))
+        return _Condition(KINDS[event].after, start, notice)
 
     if facts.etcd_down_since is not None:
         text = f"{facts.node} has no answer from etcd, and can not lead without: {facts.etcd_error}"
-        yield _Condition(ETCD_AFTER, facts.etcd_down_since, notice("etcd_down", here, "warning", text, "Look at etcd."))
+        yield found("etcd_down", facts.node, text, facts.etcd_down_since)
     if facts.unhealthy:
-        text = f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy)
-        severity, delay = ("critical", 0) if facts.leads else ("warning", STANDBY_AFTER)
-        yield _Condition(delay, None, notice("unhealthy", here, severity, text, "Mend what the reason names."))
-    for delay, start, event, severity, text, remedy in _of_the_group(facts):
-        yield _Condition(delay, start, notice(event, group, severity, text, remedy), whole_group=True)
+        sick = found("unhealthy", facts.node, f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy))
+        of_standby = replace(sick, notice=replace(sick.notice, severity="warning"))
+        yield replace(sick, delay=0) if facts.leads else of_standby
+    for event, text, start in _of_the_group(facts):
+        yield found(event, facts.group, text, start)
     for problem in facts.problems[:PROBLEMS]:
-        text = f"etcd has a value that can not be read: {problem}"
-        found = notice(
-            "unreadable", problem.partition(": ")[0], "warning", text, "Put a right value, or delete the key."
-        )
-        yield _Condition(0, None, found, whole_group=True)
+        where = problem.partition(": ")[0]
+        yield found("unreadable", where, f"etcd has a value that can not be read: {problem}")
 
 
-def _of_the_group(facts: Facts) -> Iterator[tuple[Ms, Ms | None, str, str, str, str]]:
-    """Yield (delay, start, event, severity, summary, remedy) of what is true of the group."""
-    group, status = facts.group, "nodeos-failover status shows the members, and why none may lead."
+def _of_the_group(facts: Facts) -> Iterator[tuple[str, str, Ms | None]]:
+    """Yield (event, summary, start) of what is true of the group."""
+    group = facts.group
     if facts.leaderless_since is not None and not facts.silenced:
         unsure = "" if facts.etcd_down_since is None else f", as far as {facts.node} can tell without etcd"
-        text = f"nobody produces for {facts.producer} in {group}{unsure}"
-        yield NO_LEADER_AFTER, facts.leaderless_since, "no_leader", "critical", text, status
+        yield "no_leader", f"nobody produces for {facts.producer} in {group}{unsure}", facts.leaderless_since
     if facts.leads and not facts.standby_ready:
-        yield STANDBY_AFTER, None, "no_standby", "warning", f"{group} has no healthy standby", status
+        yield "no_standby", f"{group} has no healthy standby", None
     if facts.override:
-        text = f"the override in {group} is on for an hour: {facts.override}"
-        remedy = "etcdctl del the key override when it is not needed any more."
-        yield WORDS_AFTER, None, "override_long", "warning", text, remedy
+        yield "override_long", f"the override in {group} is on for an hour: {facts.override}", None
     if facts.maintenance is not None:
-        text = f"the maintenance of {group} is on for an hour: {facts.maintenance or 'no reason given'}"
-        remedy = "etcdctl del the key maintenance when it is over."
-        yield WORDS_AFTER, None, "maintenance_long", "warning", text, remedy
+        reason = facts.maintenance or "no reason given"
+        yield "maintenance_long", f"the maintenance of {group} is on for an hour: {reason}", None
+
+
+__all__ = ["KINDS", "WORDS_AFTER", "Facts", "Kind", "Open"]

@@ -29,10 +29,10 @@ def shown(text: str, limit: int = TEXT) -> str:
     return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
 
 
-def an_object(raw: bytes, what: str) -> dict[str, Any]:
-    """Read a JSON object."""
-    if len(raw) > MAX_BYTES:
-        raise RecordError(f"{what}: {len(raw)} bytes, at most {MAX_BYTES} are read")
+def an_object(raw: bytes, what: str, most: int = MAX_BYTES) -> dict[str, Any]:
+    """Read a JSON object of at most `most` bytes."""
+    if len(raw) > most:
+        raise RecordError(f"{what}: {len(raw)} bytes, at most {most} are read")
     try:
         value = json.loads(raw)
     except (ValueError, RecursionError) as error:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent.core import election, events, health, history, leadership
+from agent.core import alerting, election, events, health, history, leadership
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
+from agent.core.notice import Notice
 from agent.core.records import Member
 from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
@@ -33,9 +34,9 @@ WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
 
 
-def begin(profile: Profile, setup_state: State) -> Node:
-    """Return the state of an agent that knows nothing yet."""
-    return Node(profile, setup_state, health.begin(profile.limits))
+def begin(profile: Profile, setup_state: State, told: tuple[Notice, ...] = ()) -> Node:
+    """Return the state of an agent that knows nothing yet, but for the alerts that it left open before."""
+    return Node(profile, setup_state, health.begin(profile.limits), alerts=alerting.reopened(told))
 
 
 def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
@@ -54,7 +55,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     standing = election.standing(member_of(node), node.health, node.members, node.leadership.seen.last_holder)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
-    node = tell(node, now, actions)
+    node = tell(node, event, now, actions)
     node = _publish(node, now, actions)
     times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY]
     if node.leadership.wake is not None:

@@ -33,7 +33,9 @@ LONGEST_VALIDITY: Ms = 600_000
 REASONS = 16
 REASON = 250
 """Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
-_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300, "plan": 300}
+TOLD = 120
+"""Characters of a key that was told, all of them ASCII."""
+_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300, "plan": 300, "tells": 20}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Member:
     head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
     `held_down_ms`: for how much longer others go first, because it failed again and again. `plan`: what it is about to
     do with the lead, or why it refused to.
+
+    told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
+    tells  from which severity on it has a channel for alerts; empty: it has none
     """
 
     node: str
@@ -78,6 +83,8 @@ class Member:
     own_ms: Ms = 0
     held_down_ms: Ms = 0
     plan: str = ""
+    told: tuple[str, ...] = ()
+    tells: str = ""
 
     def fails(self, check: str) -> bool:
         """Tell whether a check does not pass."""
@@ -175,6 +182,8 @@ def read_member(raw: bytes) -> Member:
         number(value, "own_ms", 0),
         number(value, "held_down_ms", 0),
         _text(value, "plan", ""),
+        texts(value, "told", REASONS, TOLD),
+        _text(value, "tells", ""),
     )
 
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from agent.core import alerting
 from agent.core.actions import Announce, Warn
+from agent.core.events import RuntimeSaved
 from agent.core.notice import Notice
 from agent.core.slots import REPETITIONS, SLOT
 from agent.core.state import Phase
 from agent.core.store import Ms
-from agent.core.whole import Node, NodeAction, Tell
+from agent.core.whole import Node, NodeAction, NodeEvent, RecordChange, Tell
 
 FRESH: Ms = 5_000
 """While etcd works, a view of the group is not older: some member reports every 2 s."""
@@ -24,23 +25,28 @@ LOG_AGAIN: Ms = 60_000
 """Nor are those for the log alone: about etcd, each thread and each endpoint has its own words."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""
+SETTLED: Ms = 15_000
+"""After so long with etcd in sight every check was made and every member seen, so what is not so is over."""
 
 
-def facts(node: Node, now: Ms) -> alerting.Facts:
+def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> alerting.Facts:
     """Return what alerts rest on."""
     state, tenure = node.leadership, node.leadership.tenure
+    info = node.health.info
+    others = [member for member in node.members if member.node != state.setup.node]
     leads = state.phase is Phase.LEADING
     leaderless = None if leads else _leaderless(node, now)
-    override = state.seen.override
     mine = state.setup.node
-    ready = any(member.healthy and not member.drained and member.node != mine for member in node.members)
+    leader = mine if leads else "" if leaderless is not None else state.seen.last_holder or ""
+    override = state.seen.override
+    ready = any(member.healthy and not member.drained for member in others)
     return alerting.Facts(
         group=node.profile.group,
         node=mine,
         producer=state.setup.producer,
         leads=leads,
         stopped=state.proven,
-        leader=mine if leads else "" if leaderless is not None else state.seen.last_holder or "",
+        leader=leader,
         before=tenure.before if tenure else "",
         origin=tenure.origin if tenure else "",
         leaderless_since=leaderless,
@@ -52,7 +58,24 @@ def facts(node: Node, now: Ms) -> alerting.Facts:
         maintenance=state.seen.maintenance,
         problems=node.view.problems if node.view else (),
         standby_ready=ready,
+        chain=info.chain_id if info else "",
+        gap=tenure.gap if tenure else 0,
+        saved=isinstance(event, RuntimeSaved) and event.ok,
+        settled=_settled(node, now),
+        ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
+        fresh=now - node.view_at <= FRESH,
+        elsewhere=frozenset(key for member in others for key in member.told),
     )
+
+
+def _ahead(other: str, leader: str, mine: str) -> bool:
+    """Tell whether another member comes before this one in telling what concerns the group."""
+    return other == leader or (mine != leader and other < mine)
+
+
+def _settled(node: Node, now: Ms) -> bool:
+    since = node.store_since
+    return since is not None and now - since >= SETTLED and node.leadership.phase is not Phase.STARTING
 
 
 def _leaderless(node: Node, now: Ms) -> Ms | None:
@@ -72,18 +95,38 @@ def _leaderless(node: Node, now: Ms) -> Ms | None:
     return since if now >= since else None
 
 
-def tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def tell(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
     """Add to `actions` what is to be told, and take away the warnings that were given just before."""
-    known = facts(node, now)
+    known = facts(node, now, event)
     notices: list[Notice] = []
     for action in tuple(actions):
         if isinstance(action, Announce):
-            notices.extend(alerting.announced(action, known))
+            node = _announced(node, alerting.announced(action, known, now), now, notices)
         elif isinstance(action, Warn):
             node = _warn(node, action, known, now, actions, notices)
-    alerts, lasting = alerting.lasting(node.alerts, known, now)
-    actions.extend(Tell(notice) for notice in (*notices, *lasting))
+    alerts, news = alerting.news(node.alerts, known, now, _slots(actions))
+    alerts, lasting = alerting.lasting(alerts, known, now)
+    actions.extend(Tell(notice) for notice in (*notices, *news, *lasting))
     return replace(node, alerts=alerts)
+
+
+def _announced(node: Node, found: tuple[Notice, ...], now: Ms, notices: list[Notice]) -> Node:
+    """Take the news of a transition; that of a failover waits for its cost."""
+    for notice in found:
+        alerts = node.alerts
+        if notice.event == "failover":
+            alerts = replace(alerts, news=notice, news_by=now + alerting.COUNTED)
+        else:
+            notices.append(notice)
+            alerts = alerting.opened(alerts, notice, now)
+        node = replace(node, alerts=alerts)
+    return node
+
+
+def _slots(actions: list[NodeAction]) -> int | None:
+    """Return the slots that the change of leader cost, if they were counted just now."""
+    found = [action.fields.get("slots_missed") for action in actions if isinstance(action, RecordChange)]
+    return next((count for count in found if isinstance(count, int)), None)
 
 
 def _warn(
@@ -95,12 +138,15 @@ def _warn(
         actions.remove(warn)
     else:
         node = replace(node, said={**_recent(node.said, now - LOG_AGAIN), warn.text: now})
-    if warn.key not in alerting.FOR_THE_LOG and now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
-        notice = alerting.warned(warn, known)
+    if warn.key in alerting.FOR_THE_LOG:
+        return node
+    notice = alerting.warned(warn, known, now)
+    if now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
         notices.append(notice)
-        alerts = alerting.opened(node.alerts, notice)
-        node = replace(node, told={**_recent(node.told, now - TELL_AGAIN), warn.key: now}, alerts=alerts)
-    return node
+        node = replace(node, told={**_recent(node.told, now - TELL_AGAIN), warn.key: now})
+    elif notice.key not in node.alerts.notices:
+        return node
+    return replace(node, alerts=alerting.opened(node.alerts, notice, now))
 
 
 def _recent(times: Mapping[str, Ms], after: Ms) -> dict[str, Ms]:

@@ -5,12 +5,13 @@ Only plain data and questions about it live here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.core import alerting, events, health, history
+from agent.core import alerting, events, health, history, records
 from agent.core.actions import Action
-from agent.core.notice import Notice
+from agent.core.alert_kinds import KINDS
+from agent.core.notice import Notice, rank
 from agent.core.records import GroupView, Member
 from agent.core.state import Phase, State
 from agent.core.store import Ms
@@ -51,7 +52,10 @@ NodeAction = Action | Publish | Tell | RecordChange
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What does not change about this agent, beside the setup of its leadership."""
+    """What does not change about this agent, beside the setup of its leadership.
+
+    tells  from which severity on it has a channel for alerts; empty: it has none
+    """
 
     group: str
     limits: health.Limits
@@ -59,6 +63,7 @@ class Profile:
     drained: bool = False
     version: str = ""
     url: str = ""
+    tells: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +120,15 @@ def member_of(node: Node) -> Member:
         version=profile.version,
         nodeos=info.server_version if info else "",
         url=profile.url,
+        told=tuple(sorted(_group_keys(node)))[: records.REASONS],
+        tells=profile.tells,
     )
+
+
+def _group_keys(node: Node) -> Iterator[str]:
+    """Yield the keys of alerts that this member has told; odd ones would cost more bytes than others read."""
+    least = node.profile.tells
+    for key, notice in node.alerts.notices.items():
+        told = least and rank(notice.severity) >= rank(least) and KINDS[notice.event].whole_group
+        if told and key.isascii() and len(key) <= records.TOLD:
+            yield key

@@ -77,7 +77,8 @@ class Host:
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None
         setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
-        begun = Profile("lab", replace(LIMITS, gates=GATES), version="0.1.0", **profile)  # type: ignore[arg-type] # the caller's
+        known = {"version": "0.1.0", "tells": "warning", **profile}
+        begun = Profile("lab", replace(LIMITS, gates=GATES), **known)  # type: ignore[arg-type] # the caller's
         self.node: Node = core.begin(begun, State(setup))
 
     # --- what it is and says ---

@@ -15,17 +15,8 @@ from agent import core
 from agent.adapters.notice_text import COLOURS
 from agent.core import alerting
 from agent.core.actions import Announce, Warn
-from agent.core.alerting import (
-    ETCD_AFTER,
-    NO_LEADER_AFTER,
-    STANDBY_AFTER,
-    WORDS_AFTER,
-    Facts,
-    Open,
-    announced,
-    lasting,
-    warned,
-)
+from agent.core.alert_kinds import ETCD_AFTER, HOLD, KINDS, NO_LEADER_AFTER, STANDBY_AFTER, WORDS_AFTER
+from agent.core.alerting import Facts, Open, announced, duration, lasting, news, reopened, warned
 from agent.core.notice import Notice
 from agent.core.transitions import TRANSITIONS
 
@@ -47,9 +38,10 @@ CALM = Facts(
     maintenance=None,
     problems=(),
     standby_ready=True,
+    ahead=("info",),
 )
-LEADS = replace(CALM, leads=True, stopped=False, leader="bp-a")
-NOBODY = replace(CALM, leader="", leaderless_since=0)
+LEADS = replace(CALM, leads=True, stopped=False, leader="bp-a", ahead=())
+NOBODY = replace(CALM, leader="", leaderless_since=0, ahead=())
 
 Step = tuple[int, Facts]
 
@@ -135,7 +127,8 @@ def test_a_standby_leaves_the_groups_alerts_to_the_leader() -> None:
     """What concerns the whole group is told by the leader alone, or every member would tell it."""
     facts = replace(CALM, override="bp-b", maintenance="disk", problems=("k/override: not JSON",), standby_ready=False)
     assert tell((0, facts), (2 * WORDS_AFTER, facts)) == []
-    assert tell((0, replace(facts, leader="")), (2 * WORDS_AFTER, replace(facts, leader=""))) == [
+    alone = replace(facts, leader="", ahead=())
+    assert tell((0, alone), (2 * WORDS_AFTER, alone)) == [
         "0 unreadable",
         f"{2 * WORDS_AFTER} override_long",
         f"{2 * WORDS_AFTER} maintenance_long",
@@ -212,7 +205,7 @@ def announcement(key: str, detail: str = "") -> Announce:
 def test_a_failover_says_who_after_whom_and_why() -> None:
     """A change of leader is told with both names and the reason why the one before ended."""
     (notice,) = announced(announcement("leads"), replace(LEADS, before="bp-b", origin="bp-b released it: disk full"))
-    assert (notice.event, notice.severity, notice.key) == ("failover", "info", "leader/lab/7")
+    assert (notice.event, notice.severity, notice.key) == ("failover", "info", "failover/lab/7")
     assert notice.summary == "bp-a leads lab now, after bp-b: bp-b released it: disk full"
     assert notice.fields["from"] == "bp-b"
     assert notice.fields["epoch"] == "7"
@@ -225,12 +218,37 @@ def test_the_first_leader_comes_after_nobody() -> None:
 
 
 def test_a_leader_that_stops_says_why() -> None:
-    """Every stop of a leader is a warning with the reason of the moment."""
+    """Every stop of a leader is told with the reason of the moment; one that was asked for is no warning."""
     for row in TRANSITIONS.values():
         if row.target.value == "stopping" and row.key not in ("late_answer", "elected_late"):
             (notice,) = announced(announcement(row.key, "detail"), CALM)
-            assert (notice.event, notice.severity) == ("leader_stops", "warning")
+            asked = row.key in ("leader_changed", "override", "switchover", "shutdown")
+            expected = ("leader_leaves", "info", False) if asked else ("leader_stops", "warning", True)
+            assert (notice.event, notice.severity, notice.lasts) == expected
             assert f"{row.reason}: detail" in notice.summary
+
+
+def test_a_stop_is_resolved_when_somebody_leads_again() -> None:
+    """A leader that had to stop is an open alert until another one leads, or the same one again."""
+    (notice,) = announced(announcement("nodeos_gone"), replace(LEADS, leads=False), 5)
+    start = alerting.opened(Open(), notice, 5)
+    still = replace(CALM, leader="bp-a")
+    for over in (CALM, LEADS):
+        assert tell((6, still), (9, replace(still, leader="")), (10, over), start=start) == ["10 -leader_stops"]
+    _, (ended,) = lasting(start, CALM, 1305)
+    assert ended.fields["duration"] == "1.3 s"
+
+
+def test_the_news_of_a_failover_has_what_it_cost() -> None:
+    """A failover is told once its slots are counted; or without, when that takes long, or the lead ends."""
+    (notice,) = announced(announcement("leads"), replace(LEADS, before="bp-b", origin="why", gap=5900))
+    waiting = Open(news=notice, news_by=10_000)
+    assert news(waiting, LEADS, 9_999, None) == (waiting, ())
+    left, (told,) = news(waiting, LEADS, 700, 11)
+    assert left.news is None
+    assert (told.fields["slots_missed"], told.fields["duration"]) == ("11", "5.9 s")
+    for found in (news(waiting, LEADS, 10_000, None), news(waiting, CALM, 1, None)):
+        assert "slots_missed" not in found[1][0].fields
 
 
 @pytest.mark.parametrize("key", ["goes_on", "ready", "campaign", "elected", "released", "late_answer", "elected_late"])
@@ -249,9 +267,9 @@ def warnings_in_use() -> Iterator[str]:
 
 
 def test_every_warning_names_a_remedy() -> None:
-    """Each warning that the core can give has a severity and says what to do."""
+    """Each warning that the core can give has a row in the table, is critical and says what to do."""
     keys = set(warnings_in_use()) - set(alerting.FOR_THE_LOG)
-    assert keys == set(alerting._WARNINGS)
+    assert keys == set(alerting._HOLDS) - {"leader_stops"}
     for key in keys:
         notice = warned(Warn(key, "why"), CALM)
         assert notice.severity == "critical"
@@ -259,12 +277,88 @@ def test_every_warning_names_a_remedy() -> None:
         assert notice.summary == "bp-a: why"
 
 
+def test_what_stays_open_says_what_ends_it_and_what_to_do() -> None:
+    """Each row of the table that opens an alert tells how it ends and the remedy; its key names its scope."""
+    for event, kind in KINDS.items():
+        assert bool(kind.over) == bool(kind.do), event
+        assert kind.key("lab", "x") == (f"{event}/lab" if kind.scope == "group" else kind.key("lab", "x"))
+        assert kind.key("lab", "x").startswith(f"{event}/")
+
+
 def test_a_warning_that_lasts_is_over_when_nodeos_is_proven_stopped() -> None:
     """A fence that failed stands until nodeos is proven stopped, and then its end is told (R4)."""
     running = replace(CALM, stopped=False)
     found = alerting.opened(Open(), warned(Warn("fence_failed", "why"), running))
     assert tell((1, running), (2, running), (3, CALM), start=found) == ["3 -fence_failed"]
-    assert alerting.opened(Open(), warned(Warn("unpaused", "why"), running)) == Open()
+
+
+def test_what_is_over_at_once_stays_open_for_people_to_see() -> None:
+    """A standby that was resumed by hand is paused within a second; its alert stands until it has not come for long."""
+    running = replace(CALM, stopped=False)
+    found = alerting.opened(Open(), warned(Warn("unpaused", "why"), running, 100), 100)
+    found = alerting.opened(found, warned(Warn("unpaused", "why"), running, 5000), 5000)
+    assert tell((6000, CALM), (4999 + HOLD, CALM), (5000 + HOLD, CALM), start=found) == [f"{5000 + HOLD} -unpaused"]
+
+
+def test_the_run_time_file_is_well_when_it_is_written_again() -> None:
+    """The alert about the run-time file ends with the next write that succeeds."""
+    found = alerting.opened(Open(), warned(Warn("file_failed", "why"), CALM))
+    assert tell((1, CALM), (2, replace(CALM, saved=True)), start=found) == ["2 -file_failed"]
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [(0, "0.0 s"), (9_999, "10.0 s"), (12_000, "12 s"), (185_000, "3 min 5 s"), (7_800_000, "2 h 10 min")],
+)
+def test_spans_are_written_for_people(span: int, words: str) -> None:
+    """Seconds, minutes or hours, whatever fits."""
+    assert duration(span) == words
+
+
+# --- told once, by whom ---
+
+
+def test_of_members_without_a_leader_only_the_first_tells() -> None:
+    """While nobody leads, the first of the members that have a channel for it tells it; all, if nobody can know."""
+    for level in ("info", "warning", "critical"):
+        assert tell((30_000, replace(NOBODY, ahead=(level,)))) == []
+    assert tell((30_000, replace(NOBODY, ahead=("", "")))) == ["30000 no_leader"]
+    assert tell((30_000, replace(NOBODY, ahead=("info",), fresh=False))) == ["30000 no_leader"]
+
+
+def test_a_leader_without_a_channel_leaves_its_groups_alerts_to_who_has_one() -> None:
+    """An override that is forgotten is told by a standby, if the leader could not tell anybody."""
+    mute, critical = replace(CALM, override="bp-b", ahead=("",)), replace(CALM, override="bp-b", ahead=("critical",))
+    for facts in (mute, critical):
+        assert tell((0, facts), (WORDS_AFTER, facts)) == [f"{WORDS_AFTER} override_long"]
+    stale = replace(mute, fresh=False)
+    assert tell((0, stale), (WORDS_AFTER, stale)) == []
+
+
+def test_what_another_member_has_told_is_not_told_again() -> None:
+    """A new leader does not repeat what the one before has told; it does when that one is gone with its word."""
+    on = replace(LEADS, override="bp-a", elsewhere=frozenset({"override_long/lab"}))
+    gone = replace(on, elsewhere=frozenset())
+    told = tell((0, on), (WORDS_AFTER, on), (WORDS_AFTER + 1, gone), (WORDS_AFTER + 2, on), (WORDS_AFTER + 3, LEADS))
+    assert told == [f"{WORDS_AFTER + 1} override_long", f"{WORDS_AFTER + 3} -override_long"]
+
+
+def test_what_an_earlier_process_told_is_over_only_when_enough_is_known() -> None:
+    """A restarted agent neither tells again what goes on, nor resolves it before it can know; then it resolves it."""
+    _, (sick,) = lasting(Open(), replace(LEADS, unhealthy=("peers: none",)), 7)
+    early = replace(LEADS, settled=False)
+    start = reopened((sick,))
+    assert tell((20, early), (30, replace(LEADS, unhealthy=("peers: none",))), (40, LEADS), start=start) == [
+        "40 -unhealthy"
+    ]
+    assert tell((20, early), (40, LEADS), start=start) == ["40 -unhealthy"]
+    _, (ended,) = lasting(start, LEADS, 61_007)
+    assert ended.fields["duration"] == "1 min 1 s"
+
+
+def test_an_alert_that_no_version_knows_is_not_reopened() -> None:
+    """What another version left open, and this one does not know, is dropped: nothing here could resolve it."""
+    assert reopened((Notice("x", "of_tomorrow", "critical", "x", lasts=True),)) == Open()
 
 
 # --- whatever the facts ---

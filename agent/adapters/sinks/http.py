@@ -1,4 +1,4 @@
-"""Alert channels over HTTP (port `Sink`): one POST within a total deadline, and what became of it.
+"""One request to a channel within a total deadline, and what became of it.
 
 The URL of a channel is a secret. So no text of a foreign error is passed on: what went wrong is told in our own words.
 """
@@ -6,100 +6,85 @@ The URL of a channel is a secret. So no text of a foreign error is passed on: wh
 from __future__ import annotations
 
 import base64
-import json
 import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 from agent import __version__
-from agent.adapters import deadline_http, notice_text
+from agent.adapters import deadline_http
 from agent.adapters.deadline_http import Answer, CallFailed, TooMuch
 from agent.adapters.endpoint import DEFAULT_PORTS, Endpoint
 from agent.adapters.names import Names
-from agent.config import AlertChannel
 from agent.core.notice import Notice
-from agent.errors import ConfigError
-from agent.ports import Delivery, Sink
+from agent.ports import Delivery
 
 MOST = 1 << 20
 """Bytes of an answer; no channel has more to say."""
+SHOWN = 300
+"""Bytes of an answer that are kept for who asked for a test."""
 AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)})
 """Statuses that may pass; every other one is the channel's last word."""
-_RENDER: dict[str, Callable[[Notice], dict[str, object]]] = {
-    "webhook": notice_text.webhook,
-    "slack": notice_text.slack,
-}
 
 
-def make_sink(channel: AlertChannel) -> Sink:
-    """Return the sink of a configured channel. ConfigError when its CA file can not be used."""
-    return HttpSink(channel.name, channel.url.get_secret_value(), _RENDER[channel.type], _context(channel))
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """What is sent: a body with its headers. `path`: changed from that of the URL, if need be."""
 
-
-def _context(channel: AlertChannel) -> ssl.SSLContext | None:
-    if not channel.url.get_secret_value().startswith("https:"):
-        return None
-    from agent.adapters.deadline_tls import tls_context
-
-    try:
-        return tls_context(channel.ca_file)
-    except ConfigError:
-        raise ConfigError(
-            [f"alerts {channel.name}: ca_file {channel.ca_file} can not be used: give a readable PEM file"]
-        ) from None
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    path: Callable[[str], str] = lambda path: path
+    method: str = "POST"
 
 
 class HttpSink:
-    """Posts each notice as JSON to one URL. Safe to use from several threads."""
+    """Sends each notice as `write` puts it, to one URL. Safe to use from several threads."""
 
     def __init__(
-        self,
-        name: str,
-        url: str,
-        render: Callable[[Notice], dict[str, object]],
-        context: ssl.SSLContext | None = None,
+        self, name: str, url: str, write: Callable[[Notice], Letter], context: ssl.SSLContext | None = None
     ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         self.name = name
         self._endpoint = Endpoint(f"{parts.scheme}://{host}", host, port, tls=parts.scheme == "https")
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        self._headers = {
-            "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
-            "User-Agent": f"nodeos-failover/{__version__}",
-        }
+        self._path = parts.path or "/"
+        self._query = f"?{parts.query}" if parts.query else ""
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"nodeos-failover/{__version__}"}
         if parts.username is not None:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
-        self._render = render
+        self._write = write
         self._context = context
         self._names = Names()
 
     def send(self, notice: Notice, timeout_s: float) -> Delivery:
         """Try once, within `timeout_s` seconds in all. Never raises."""
-        body = json.dumps(self._render(notice), ensure_ascii=False).encode(errors="backslashreplace")
+        return self.post(self._write(notice), timeout_s)
+
+    def post(self, letter: Letter, timeout_s: float) -> Delivery:
+        """Send a letter, within `timeout_s` seconds in all. Never raises."""
         try:
             answer = deadline_http.call(
                 self._endpoint,
-                self._path,
+                letter.path(self._path) + self._query,
                 timeout_s,
                 names=self._names,
                 context=self._context,
-                body=body,
-                headers=self._headers,
+                body=letter.body,
+                headers={**self._headers, **letter.headers},
                 most=MOST,
+                method=letter.method,
             )
         except CallFailed as error:
             return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
         except TooMuch:
             return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
-        return _outcome(answer)
+        return replace(_outcome(answer), answer=answer.body[:SHOWN].decode(errors="replace").strip())
 
 
 def _outcome(answer: Answer) -> Delivery:

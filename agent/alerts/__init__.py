@@ -1,0 +1,92 @@
+"""The alert desk: one bounded queue and one thread a channel, so that no channel holds up the loop or another channel.
+
+What is told is queued at once or dropped at once. Trying again, waiting and giving up happen on the channel's thread
+(`worker`); what is open and what is owed to a channel survives a restart (`memory`). Nothing of this is anywhere near
+leadership.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from agent.alerts.memory import Kept as Kept
+from agent.alerts.memory import Memory as Memory
+from agent.alerts.memory import NoMemory as NoMemory
+from agent.alerts.pulse import Pulse as Pulse
+from agent.alerts.queue import CAPACITY
+from agent.alerts.worker import FIRST_WAIT_S, Worker
+from agent.alerts.worker import Channel as Channel
+from agent.alerts.worker import ChannelStats as ChannelStats
+from agent.core.alert_kinds import KINDS
+from agent.core.notice import SEVERITIES, Notice, rank
+
+
+class AlertDesk:
+    """Takes notices and has them delivered. Every method may be called from any thread.
+
+    `still_open` is what an earlier process of this agent told and did not resolve. `pulses` send a sign of life.
+    """
+
+    def __init__(
+        self,
+        channels: Iterable[Channel],
+        capacity: int = CAPACITY,
+        first_wait_s: float = FIRST_WAIT_S,
+        memory: Memory | None = None,
+        pulses: Iterable[Pulse] = (),
+    ) -> None:
+        channels = tuple(channels)
+        self._memory = memory or NoMemory()
+        self._lock = threading.Lock()
+        self._number = 0
+        kept = self._memory.load()
+        self._open = {notice.key: notice for notice in kept.still_open if notice.event in KINDS}
+        self.still_open = tuple(self._open.values())
+        self.least = min((channel.min_severity for channel in channels), key=rank, default="")
+        self._workers = [
+            Worker(channel, capacity, first_wait_s, self._wait_kept, self._keep_now) for channel in channels
+        ]
+        self._threads: tuple[Worker | Pulse, ...] = (*self._workers, *pulses)
+        for worker in self._workers:
+            worker.restore(self.still_open, kept.owed.get(worker.name, ()))
+        for each in self._threads:
+            each.start()
+
+    def tell(self, notice: Notice) -> None:
+        """Queue a notice for each channel that wants it. Never blocks; a full queue drops the least severe, oldest."""
+        with self._lock:
+            if notice.resolved:
+                self._open.pop(notice.key, None)
+            elif notice.lasts:
+                self._open[notice.key] = notice
+        for worker in self._workers:
+            worker.offer(notice)
+        self._keep_now()
+
+    def stats(self) -> tuple[ChannelStats, ...]:
+        """Return the counters of all channels."""
+        return tuple(each.stats() for each in self._threads)
+
+    def close(self, timeout_s: float) -> None:
+        """Give each notice that waits one last try, and end, within `timeout_s` seconds in all."""
+        deadline = time.monotonic() + timeout_s
+        for each in self._threads:
+            each.end(deadline)
+        for each in self._threads:
+            each.join(deadline)
+        self._keep_now()
+        self._memory.close(max(0.1, deadline - time.monotonic()))
+
+    def _keep_now(self) -> None:
+        """Have written what must survive; a lock for a copy in memory, never for the file."""
+        with self._lock:
+            owed = {worker.name: worker.owed() for worker in self._workers}
+            self._number = self._memory.keep(Kept(tuple(self._open.values()), owed))
+
+    def _wait_kept(self) -> None:
+        self._memory.wait(self._number)
+
+
+__all__ = ["SEVERITIES", "AlertDesk", "Channel", "ChannelStats", "Kept", "Memory", "NoMemory", "Pulse"]

@@ -1,0 +1,182 @@
+"""What must survive a restart of the agent: the alerts that are open, and what channels have not been told yet.
+
+A file in the run-time directory, written by a thread of its own: a full or hanging disk holds up no channel for longer
+than `PATIENCE_S`, and the loop not at all. What stands there is as small as the queues are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.adapters.runtime_file import LockedFile
+from agent.core.fields import RecordError, an_object, flag, number, text
+from agent.core.notice import SEVERITIES, Notice
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""So long a channel waits for the file before it sends: an alert that is told and then forgotten is never resolved."""
+MOST = 200
+"""Notices of each kind that are kept."""
+FIELDS, LENGTH = 20, 1000
+"""Fields of a notice, and characters of each, that are kept."""
+MAX_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What stands in the file. `owed`: for each channel what it was not told yet."""
+
+    still_open: tuple[Notice, ...] = ()
+    owed: Mapping[str, tuple[Notice, ...]] = field(default_factory=dict)
+
+
+class Memory(Protocol):
+    """Where the desk keeps what must survive a restart."""
+
+    def load(self) -> Kept:
+        """Return what was kept; nothing when it can not be read."""
+
+    def keep(self, what: Kept) -> int:
+        """Have it written soon; return its number. Never blocks."""
+
+    def wait(self, number: int) -> None:
+        """Wait until what has this number, or later, was written or failed to be; at most `PATIENCE_S`."""
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left, within `timeout_s`."""
+
+
+class NoMemory:
+    """Nothing is kept: for a single call, and for tests."""
+
+    def load(self) -> Kept:
+        """Return nothing."""
+        return Kept()
+
+    def keep(self, what: Kept) -> int:  # noqa: ARG002 - the signature is the protocol's
+        """Forget it."""
+        return 0
+
+    def wait(self, number: int) -> None:
+        """Wait for nothing."""
+
+    def close(self, timeout_s: float) -> None:
+        """Do nothing."""
+
+
+class FileMemory:
+    """Keeps it in a file. `boot_id`: times of an earlier boot of the host say nothing, and count from now."""
+
+    def __init__(self, path: Path, boot_id: str, now_ms: int) -> None:
+        self._file = LockedFile(path)
+        self._boot_id = boot_id
+        self._now = now_ms
+        self._change = threading.Condition()
+        self._wanted: tuple[int, Kept] = (0, Kept())
+        self._written = 0
+        self._ending = False
+        self._failing = False
+        self._thread = threading.Thread(target=self._run, name="alerts-memory", daemon=True)
+        self._thread.start()
+
+    def load(self) -> Kept:
+        """Return what was kept; nothing, and a line in the log, when it can not be read."""
+        raw = self._file.load()
+        if not raw:
+            return Kept()
+        try:
+            return self._read(raw)
+        except RecordError as error:
+            log.warning("what alerts were open can not be read, starting without: %s", error)
+            return Kept()
+
+    def _read(self, raw: bytes) -> Kept:
+        value = an_object(raw, "alerts", MAX_BYTES)
+        now = None if text(value, "boot_id") == self._boot_id else self._now
+        owed = value.get("owed", {})
+        if not isinstance(owed, dict):
+            raise RecordError("owed: expected an object")
+        return Kept(_notices(value.get("open"), now), {str(name): _notices(each, now) for name, each in owed.items()})
+
+    def keep(self, what: Kept) -> int:
+        """Have it written soon; return its number."""
+        with self._change:
+            self._wanted = (self._wanted[0] + 1, what)
+            self._change.notify_all()
+            return self._wanted[0]
+
+    def wait(self, number: int) -> None:
+        """Wait until it was written, or could not be."""
+        with self._change:
+            self._change.wait_for(lambda: self._written >= number, PATIENCE_S)
+
+    def close(self, timeout_s: float) -> None:
+        """Write what is left, within `timeout_s`."""
+        with self._change:
+            self._ending = True
+            self._change.notify_all()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._wanted[0] > self._written or self._ending)
+                number, what = self._wanted
+                if number <= self._written:
+                    return
+            self._write(what)
+            with self._change:
+                self._written = number
+                self._change.notify_all()
+
+    def _write(self, what: Kept) -> None:
+        data = {
+            "version": 1,
+            "boot_id": self._boot_id,
+            "open": [asdict(_bounded(each)) for each in what.still_open[-MOST:]],
+            "owed": {name: [asdict(_bounded(each)) for each in owed[-MOST:]] for name, owed in what.owed.items()},
+        }
+        try:
+            self._file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file.save(json.dumps(data).encode())
+            self._failing = False
+        except OSError as error:
+            if not self._failing:
+                log.warning("open alerts can not be kept over a restart: %s; mend the run-time directory", error)
+            self._failing = True
+
+
+def _bounded(notice: Notice) -> Notice:
+    fields = {name: value[:LENGTH] for name, value in list(notice.fields.items())[:FIELDS]}
+    return replace(notice, summary=notice.summary[:LENGTH], fields=fields)
+
+
+def _notices(found: Any, since: int | None) -> tuple[Notice, ...]:
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise RecordError("expected a list of notices")
+    return tuple(_notice(each, since) for each in found[:MOST])
+
+
+def _notice(value: dict[str, Any], since: int | None) -> Notice:
+    fields = value.get("fields")
+    if not isinstance(fields, dict) or not all(isinstance(each, str) for each in fields.values()):
+        raise RecordError("fields: expected texts")
+    if value.get("severity") not in SEVERITIES:
+        raise RecordError("severity: expected info, warning or critical")
+    return Notice(
+        text(value, "key"),
+        text(value, "event"),
+        text(value, "severity"),
+        text(value, "summary"),
+        flag(value, "resolved"),
+        fields,
+        flag(value, "lasts"),
+        number(value, "since") if since is None else since,
+    )

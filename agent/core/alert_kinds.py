@@ -1,0 +1,171 @@
+"""Every alert as a row of one table: severity, dedup key, when it is told, what resolves it, what to do.
+
+The rules read it, and so does the documentation. Nothing else lives here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.core.store import Ms
+
+NO_LEADER_AFTER: Ms = 30_000
+ETCD_AFTER: Ms = 5_000
+STANDBY_AFTER: Ms = 10_000
+"""A standby that is missing or unhealthy for less is one that restarts."""
+WORDS_AFTER: Ms = 3_600_000
+"""An override or a maintenance that lasts an hour was perhaps forgotten."""
+HOLD: Ms = 300_000
+"""What is over at once, and may come again, stays open so long after the last time."""
+_STATUS = "nodeos-failover status shows the members, and why none may lead."
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row. `after` and `hold` are milliseconds; `over` is empty for what happens and leaves nothing open.
+
+    scope  what the dedup key names beside the event: `epoch` and `group` are told once for the group, `node` by each
+           agent for itself, `value` for each key in etcd
+    """
+
+    event: str
+    severity: str
+    scope: str
+    told: str
+    over: str
+    do: str
+    after: Ms = 0
+    hold: Ms = 0
+
+    def key(self, group: str, what: str = "") -> str:
+        """Return the dedup key. `what` is the node, the epoch, or the key in etcd, as the scope says."""
+        if self.scope == "value":
+            return f"{self.event}/{what}"
+        return f"{self.event}/{group}" if self.scope == "group" else f"{self.event}/{group}/{what}"
+
+    @property
+    def whole_group(self) -> bool:
+        """Whether it says something about the group, and not about one agent or its node."""
+        return self.scope in ("group", "value")
+
+
+_STOPPED = "nodeos is proven stopped"
+_ROWS = (
+    Kind("failover", "info", "epoch", "a node begins to lead; at most 10 s later, to tell the slots missed", "", ""),
+    Kind("leader_leaves", "info", "epoch", "a leader stops because somebody asked it to", "", ""),
+    Kind(
+        "leader_stops",
+        "warning",
+        "epoch",
+        "a leader has to stop",
+        "somebody leads again",
+        "See the reason; the node that stopped needs mending before it is a standby again.",
+    ),
+    Kind("no_leader", "critical", "group", "nobody is confirmed for 30 s", "somebody leads", _STATUS, NO_LEADER_AFTER),
+    Kind(
+        "unhealthy",
+        "critical",
+        "node",
+        "a check fails: of the leader at once, of a standby for 10 s as a warning",
+        "every check passes",
+        "Mend what the reason names.",
+        STANDBY_AFTER,
+    ),
+    Kind(
+        "fence_failed",
+        "critical",
+        "node",
+        "nodeos could not be ended",
+        _STOPPED,
+        "Stop nodeos by hand now; until then two nodes may produce.",
+    ),
+    Kind(
+        "unpaused",
+        "critical",
+        "node",
+        "nodeos produces though its node does not lead",
+        f"{_STOPPED}, and it did not come again for 5 min",
+        "Find out who resumed it; set pause-on-startup = true in config.ini.",
+        hold=HOLD,
+    ),
+    Kind(
+        "pause_failed",
+        "critical",
+        "node",
+        "nodeos did not answer a pause, and is ended",
+        f"{_STOPPED}, and it did not come again for 5 min",
+        "nodeos is being stopped; see why it did not answer, then start it with a replay.",
+        hold=HOLD,
+    ),
+    Kind(
+        "pause_refused",
+        "critical",
+        "node",
+        "nodeos knows no pause",
+        _STOPPED,
+        "Load eosio::producer_api_plugin and let the agent reach it.",
+    ),
+    Kind(
+        "file_failed",
+        "critical",
+        "node",
+        "the run-time file can not be written",
+        "it is written again",
+        "Make the run-time directory writable; this node does not lead without it.",
+    ),
+    Kind(
+        "etcd_down",
+        "warning",
+        "node",
+        "etcd does not answer this agent for 5 s",
+        "etcd answers",
+        "Look at etcd.",
+        ETCD_AFTER,
+    ),
+    Kind(
+        "no_standby",
+        "warning",
+        "group",
+        "the leader has no healthy standby for 10 s",
+        "there is one, or this node does not lead any more",
+        _STATUS,
+        STANDBY_AFTER,
+    ),
+    Kind(
+        "override_long",
+        "warning",
+        "group",
+        "an override is on for an hour",
+        "the override ends",
+        "etcdctl del the key override when it is not needed any more.",
+        WORDS_AFTER,
+    ),
+    Kind(
+        "maintenance_long",
+        "warning",
+        "group",
+        "a maintenance is on for an hour",
+        "the maintenance ends",
+        "etcdctl del the key maintenance when it is over.",
+        WORDS_AFTER,
+    ),
+    Kind(
+        "unreadable",
+        "warning",
+        "value",
+        "a key in etcd can not be read; at most 5 at a time",
+        "it can be read, or is gone",
+        "Put a right value, or delete the key.",
+    ),
+)
+KINDS = {row.event: row for row in _ROWS}
+
+
+def table() -> str:
+    """Return the table as Markdown."""
+    names = {"epoch": "GROUP/EPOCH", "group": "GROUP", "node": "GROUP/NODE", "value": "KEY"}
+    lines = ["| event | severity | dedup key | told when | resolved when |", "| --- | --- | --- | --- | --- |"]
+    for row in _ROWS:
+        over = row.over or "it is over when it is told"
+        lines.append(f"| `{row.event}` | {row.severity} | `{row.event}/{names[row.scope]}` | {row.told} | {over} |")
+    return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ from agent.adapters.guard_process import GuardProcess
 from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
-from agent.alerts import AlertDesk, Channel
+from agent.alerts.build import make_desk, make_pulses
 from agent.config import Config, secret_texts
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
@@ -108,15 +108,6 @@ def limits(config: Config) -> health.Limits:
     )
 
 
-def channels(config: Config) -> list[Channel]:
-    """Return the alert channels."""
-    if not config.alerts:
-        return []
-    from agent.adapters.sinks import make_sink
-
-    return [Channel(make_sink(each), each.min_severity, each.timeout) for each in config.alerts]
-
-
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
@@ -129,7 +120,7 @@ class Agent:
         self.file.lock()
         self._leave_plan()
         self.record = self._load()
-        self.alerts = AlertDesk(channels(config))
+        self.alerts = make_desk(config, self.clock)
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -152,14 +143,16 @@ class Agent:
             config.election.nofailover,
             __version__,
             config.http.listen,
+            self.alerts.least,
         )
+        begun = node.begin(profile, state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog
         self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
         self.reload = Reload(config, reread or (lambda: config), notifier, self.pulse.again)
-        self.loop = Loop(node.begin(profile, state), self.clock, self._hands, self.pulse)
+        self.loop = Loop(begun, self.clock, self._hands, self.pulse)
         self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
-        pages = AgentPages(lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid)
-        self.http = HttpServer(config.http.address, pages) if config.http.address else None
+        self.pages = AgentPages(lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid)
+        self.http = HttpServer(config.http.address, self.pages) if config.http.address else None
 
     def _setup(self) -> Setup:
         return Setup(
@@ -237,6 +230,7 @@ class Agent:
         threading.Thread(target=self._follow, name="follower", daemon=True).start()
         if self.http is not None:
             self.http.start()
+        self.alerts.beat(make_pulses(self.config, self.pages.well))
         try:
             self.loop.run()
         finally:

@@ -35,6 +35,15 @@ class AgentPages:
         age = self._clock.boot() - self._snapshot().at
         return age < STUCK_MS, f"last step {age / 1000:.1f} s ago"
 
+    def well(self) -> str:
+        """Return why no sign of life should go out: the loop stands still, or something critical is open."""
+        snapshot = self._snapshot()
+        age = self._clock.boot() - snapshot.at
+        if age >= STUCK_MS:
+            return f"the loop has not stepped for {age / 1000:.0f} s"
+        worst = sorted(key for key, notice in snapshot.node.alerts.notices.items() if notice.severity == "critical")
+        return f"open: {', '.join(worst)}" if worst else ""
+
     def ready(self) -> tuple[bool, str]:
         """Tell whether this node may become leader, or is."""
         node = self._snapshot().node

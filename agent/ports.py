@@ -178,7 +178,7 @@ class RuntimeFile(Protocol):
 class Delivery:
     """What became of one try: `ok`; if not, whether it is worth another try, and when (seconds; None: our choice).
 
-    `detail` says why, fit for a log; `answer` is the beginning of what came back, which may repeat secrets: never log it.
+    `detail` says why, fit for a log; `answer` is the beginning of what came back, which may repeat secrets: no log.
     """
 
     ok: bool

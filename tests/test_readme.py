@@ -17,8 +17,9 @@ from agent.cli.options import DEFAULT_CONFIG
 from agent.config import load
 from agent.config.explain import variable_of
 from agent.config.model import Config, settings
-from agent.core import alerting
+from agent.core.alert_kinds import KINDS
 from agent.core.keys import keys
+from agent.core.notice import WORDS
 from agent.core.timing import Timing
 from agent.lab import docs
 
@@ -173,14 +174,18 @@ def test_every_test_named_exists() -> None:
 
 def test_every_alert_named_exists() -> None:
     """Each alert in the table of failures is one that the agent can send."""
-    known = {
-        node.value
-        for node in ast.walk(ast.parse(Path(alerting.__file__).read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    }
     named = {name for row in rows("failures") for name in re.findall(r"`(\w+)`", row[4])}
     assert {"failover", "leader_stops"} <= named
-    assert named <= known
+    assert named <= set(KINDS)
+
+
+def test_every_alert_has_a_runbook() -> None:
+    """Each alert has a heading in ALERTS.md to which its link leads, and there is none for an alert that is not."""
+    text = docs.ALERTS.read_text()
+    assert docs.up_to_date(docs.ALERTS) == text, "run make docs"
+    assert re.findall(r"(?m)^## ([a-z_]+)$", text) == list(KINDS)
+    assert set(re.findall(r"`(\w+)`", text.split("`$` before them: ")[1].split(".")[0])) >= set(WORDS)
+    assert (ROOT / Config.model_fields["runbooks"].default) == docs.ALERTS
 
 
 def test_every_make_target_named_exists() -> None:

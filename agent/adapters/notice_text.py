@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Template
 
+from agent.core.alert_kinds import KINDS
 from agent.core.notice import WORDS, Notice
 
 COLOURS = {"critical": "#d00000", "warning": "#e8a000", "info": "#4080c0"}
@@ -26,7 +27,7 @@ class Words:
     """How a channel puts it: the template of its line (empty: the usual one), and where the runbooks can be read."""
 
     template: str = ""
-    runbooks: str = "grafana/runbooks.md"
+    runbooks: str = "grafana/ALERTS.md"
 
     def values(self, notice: Notice) -> dict[str, str]:
         """Return every word of `WORDS`; `status` is `resolved`, or else the severity."""
@@ -45,13 +46,14 @@ class Words:
         return Template(self.template or LINE).substitute(self.values(notice))
 
     def runbook(self, notice: Notice) -> str:
-        """Return where to read what to do: each event has a heading."""
-        return f"{self.runbooks}#{notice.event}"
+        """Return where to read what to do: each event of the table has a heading."""
+        return f"{self.runbooks}#{notice.event}" if notice.event in KINDS else ""
 
     def fields(self, notice: Notice) -> dict[str, str]:
         """Return what is known of it, for people: nothing that is empty, and where to read on."""
         found = {name: value for name, value in notice.fields.items() if value}
-        return found | {"runbook": self.runbook(notice)}
+        runbook = self.runbook(notice)
+        return found | ({"runbook": runbook} if runbook else {})
 
 
 def webhook(notice: Notice, words: Words) -> dict[str, object]:

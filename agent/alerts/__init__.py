@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from agent.alerts.memory import FileMemory as FileMemory
 from agent.alerts.memory import Kept as Kept
 from agent.alerts.memory import Memory as Memory
 from agent.alerts.memory import NoMemory as NoMemory
@@ -26,7 +27,8 @@ from agent.core.notice import SEVERITIES, Notice, rank
 class AlertDesk:
     """Takes notices and has them delivered. Every method may be called from any thread.
 
-    `still_open` is what an earlier process of this agent told and did not resolve. `pulses` send a sign of life.
+    `still_open` is what an earlier process of this agent told and did not resolve; `least` the least severity that any
+    channel takes, empty without channels.
     """
 
     def __init__(
@@ -35,7 +37,6 @@ class AlertDesk:
         capacity: int = CAPACITY,
         first_wait_s: float = FIRST_WAIT_S,
         memory: Memory | None = None,
-        pulses: Iterable[Pulse] = (),
     ) -> None:
         channels = tuple(channels)
         self._memory = memory or NoMemory()
@@ -45,13 +46,19 @@ class AlertDesk:
         self._open = {notice.key: notice for notice in kept.still_open if notice.event in KINDS}
         self.still_open = tuple(self._open.values())
         self.least = min((channel.min_severity for channel in channels), key=rank, default="")
-        self._workers = [
-            Worker(channel, capacity, first_wait_s, self._wait_kept, self._keep_now) for channel in channels
-        ]
-        self._threads: tuple[Worker | Pulse, ...] = (*self._workers, *pulses)
+        self._workers = [Worker(channel, capacity, first_wait_s, self._wait_kept, self._touch) for channel in channels]
+        self._threads: tuple[Worker | Pulse, ...] = tuple(self._workers)
         for worker in self._workers:
             worker.restore(self.still_open, kept.owed.get(worker.name, ()))
+        self._memory.begin(self._kept)
         for each in self._threads:
+            each.start()
+
+    def beat(self, pulses: Iterable[Pulse]) -> None:
+        """Have pings sent from now on."""
+        more = tuple(pulses)
+        self._threads += more
+        for each in more:
             each.start()
 
     def tell(self, notice: Notice) -> None:
@@ -61,9 +68,10 @@ class AlertDesk:
                 self._open.pop(notice.key, None)
             elif notice.lasts:
                 self._open[notice.key] = notice
+        self._touch()  # before it can be sent: the worker waits for this number
         for worker in self._workers:
             worker.offer(notice)
-        self._keep_now()
+        self._touch()
 
     def stats(self) -> tuple[ChannelStats, ...]:
         """Return the counters of all channels."""
@@ -76,17 +84,20 @@ class AlertDesk:
             each.end(deadline)
         for each in self._threads:
             each.join(deadline)
-        self._keep_now()
+        self._touch()
         self._memory.close(max(0.1, deadline - time.monotonic()))
 
-    def _keep_now(self) -> None:
-        """Have written what must survive; a lock for a copy in memory, never for the file."""
+    def _touch(self) -> None:
+        self._number = self._memory.touch()
+
+    def _kept(self) -> Kept:
+        """Collect what must survive, on the thread of the memory; whoever tells does not wait for it."""
+        owed = {worker.name: worker.owed() for worker in self._workers}
         with self._lock:
-            owed = {worker.name: worker.owed() for worker in self._workers}
-            self._number = self._memory.keep(Kept(tuple(self._open.values()), owed))
+            return Kept(tuple(self._open.values()), owed)
 
     def _wait_kept(self) -> None:
         self._memory.wait(self._number)
 
 
-__all__ = ["SEVERITIES", "AlertDesk", "Channel", "ChannelStats", "Kept", "Memory", "NoMemory", "Pulse"]
+__all__ = ["SEVERITIES", "AlertDesk", "Channel", "ChannelStats", "FileMemory", "Kept", "Memory", "NoMemory", "Pulse"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,11 +43,14 @@ class Memory(Protocol):
     def load(self) -> Kept:
         """Return what was kept; nothing when it can not be read."""
 
-    def keep(self, what: Kept) -> int:
-        """Have it written soon; return its number. Never blocks."""
+    def begin(self, collect: Callable[[], Kept]) -> None:
+        """Say who knows what is to be kept: asked on the memory's own thread."""
+
+    def touch(self) -> int:
+        """Say that it has changed, and is to be written soon; return the number of this change. Never blocks."""
 
     def wait(self, number: int) -> None:
-        """Wait until what has this number, or later, was written or failed to be; at most `PATIENCE_S`."""
+        """Wait until the change with this number was written or failed to be; at most `PATIENCE_S`."""
 
     def close(self, timeout_s: float) -> None:
         """Write what is left, within `timeout_s`."""
@@ -60,8 +63,11 @@ class NoMemory:
         """Return nothing."""
         return Kept()
 
-    def keep(self, what: Kept) -> int:  # noqa: ARG002 - the signature is the protocol's
-        """Forget it."""
+    def begin(self, collect: Callable[[], Kept]) -> None:
+        """Ask nobody."""
+
+    def touch(self) -> int:
+        """Keep nothing."""
         return 0
 
     def wait(self, number: int) -> None:
@@ -79,11 +85,16 @@ class FileMemory:
         self._boot_id = boot_id
         self._now = now_ms
         self._change = threading.Condition()
-        self._wanted: tuple[int, Kept] = (0, Kept())
+        self._collect: Callable[[], Kept] = Kept
+        self._wanted = 0
         self._written = 0
         self._ending = False
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="alerts-memory", daemon=True)
+
+    def begin(self, collect: Callable[[], Kept]) -> None:
+        """Start to write what `collect` returns, whenever it was touched."""
+        self._collect = collect
         self._thread.start()
 
     def load(self) -> Kept:
@@ -105,12 +116,12 @@ class FileMemory:
             raise RecordError("owed: expected an object")
         return Kept(_notices(value.get("open"), now), {str(name): _notices(each, now) for name, each in owed.items()})
 
-    def keep(self, what: Kept) -> int:
-        """Have it written soon; return its number."""
+    def touch(self) -> int:
+        """Have it written soon; return the number of this change."""
         with self._change:
-            self._wanted = (self._wanted[0] + 1, what)
+            self._wanted += 1
             self._change.notify_all()
-            return self._wanted[0]
+            return self._wanted
 
     def wait(self, number: int) -> None:
         """Wait until it was written, or could not be."""
@@ -127,11 +138,11 @@ class FileMemory:
     def _run(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(lambda: self._wanted[0] > self._written or self._ending)
-                number, what = self._wanted
+                self._change.wait_for(lambda: self._wanted > self._written or self._ending)
+                number = self._wanted
                 if number <= self._written:
                     return
-            self._write(what)
+            self._write(self._collect())
             with self._change:
                 self._written = number
                 self._change.notify_all()

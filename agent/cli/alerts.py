@@ -1,4 +1,4 @@
-"""`alerts test`: a notice to each channel, and what became of it."""
+"""`alerts test`: a notice to each channel, and what came back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from agent.cli.options import config_option, read_config
-from agent.core.notice import Notice
 from agent.errors import ConfigError, FailoverError
 
 
@@ -19,34 +18,29 @@ def alerts() -> None:
 @alerts.command()
 @config_option
 @click.option("--channel", metavar="NAME", help="Only this channel.")
-@click.option("--severity", type=click.Choice(["info", "warning", "critical"]), default="critical", show_default=True)
+@click.option(
+    "--severity",
+    type=click.Choice(["info", "warning", "critical"]),
+    default="critical",
+    show_default=True,
+    help="How severe the test is.",
+)
 def test(path: Path, channel: str | None, severity: str) -> None:
-    """Send a test notice to each channel, once, whatever its least severity is; then the notice that resolves it."""
-    config = read_config(path)
-    named = [each for each in config.alerts if channel in (None, each.name)]
+    """Send a test to each channel, whatever its least severity is, then its end; print what came back."""
+    loaded = read_config(path)
+    named = [each for each in loaded.alerts if channel in (None, each.name)]
     if not named:
-        there = ", ".join(each.name for each in config.alerts) or "none"
-        raise ConfigError([f"alerts: no channel {f'named {channel} ' if channel else ''}to test (there are: {there})"])
-    from agent.adapters.sinks import make_sink
+        there = ", ".join(each.name for each in loaded.alerts) or "none"
+        raise ConfigError([f"alerts: no channel {f'is named {channel}' if channel else 'to test'}: there are {there}"])
+    from agent.alerts.trial import try_channel
 
-    failed = []
+    failed = 0
     for each in named:
-        sink = make_sink(each)
-        for resolved in (False, True):
-            delivery = sink.send(_notice(config.group, config.node, severity, resolved=resolved), each.timeout)
-            if not delivery.ok:
-                failed.append(each.name)
-                click.echo(f"{each.name} ({each.type}): not delivered: {delivery.detail}")
-                break
-        else:
-            click.echo(f"{each.name} ({each.type}): delivered")
+        found = try_channel(loaded, each, severity)
+        failed += not found.ok
+        outcome = "delivered" if found.ok else f"not delivered: {found.detail}"
+        click.echo(f"{found.channel} ({found.type}): {outcome} ({found.seconds:.1f} s)")
+        if found.answer:
+            click.echo(f"    {found.answer}")
     if failed:
-        raise FailoverError(
-            f"{len(failed)} of {len(named)} channels do not deliver: correct their url_file, or mend them"
-        )
-
-
-def _notice(group: str, node: str, severity: str, *, resolved: bool) -> Notice:
-    text = "Test of the alert channels" if not resolved else "Test of the alert channels is over"
-    fields = {"group": group, "node": node, "reason": "nodeos-failover alerts test: nothing has happened"}
-    return Notice(f"{group}/test/{node}", "test", severity, f"{group}: {text} from {node}", resolved, fields)
+        raise FailoverError(f"{failed} of {len(named)} channels do not deliver: correct their settings, or mend them")

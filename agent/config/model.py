@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agent.config.base import Problems
 from agent.config.alerts import AlertChannel
+from agent.config.base import Problems
 from agent.config.health import HealthSection
 from agent.config.sections import (
     ElectionSection,
@@ -59,7 +59,7 @@ class Config(BaseSettings):
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")
     watchdog: WatchdogSection = Field(default=WatchdogSection(), description="what resets a host that hangs")
     runbooks: str = Field(
-        default="grafana/runbooks.md", description="where runbooks.md can be read; alerts link to its headings"
+        default="grafana/ALERTS.md", description="where ALERTS.md can be read; alerts link to its headings"
     )
     alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
 

@@ -74,14 +74,21 @@ def secret_texts(config: Config) -> list[str]:
 
 
 def channel_texts(channel: AlertChannel) -> list[str]:
-    """Return what is secret about a channel, the longest first: its secret, its URL with and without its host."""
+    """Return what is secret about a channel: its secret, and its URL with and without its host."""
     url = channel.url.get_secret_value()
     parts = urlsplit(url)
-    rest = url.split("://", 1)[-1].removeprefix(parts.netloc)
-    long = [text for text in (rest, *re.split(r"[/?&=]", rest)) if len(text) >= SHORTEST]
-    host = [parts.netloc] if channel.type == "apprise" and len(parts.netloc) >= SHORTEST else []
-    texts = [url, channel.secret.get_secret_value(), *long, *host, parts.password or ""]
-    return sorted({text for text in texts if text}, key=len, reverse=True)
+    rest = url.split("://", 1)[-1]
+    if channel.type != "apprise":  # where a token may stand in place of the host
+        rest = rest.removeprefix(parts.netloc)
+    texts = (url, rest if len(rest) >= SHORTEST else "", parts.password or "", channel.secret.get_secret_value())
+    return [text for text in texts if text]
+
+
+def answer_texts(channel: AlertChannel) -> list[str]:
+    """Return what an answer of a channel may repeat of its secrets, the longest first: also parts of its URL."""
+    rest = channel.url.get_secret_value().split("://", 1)[-1]
+    parts = [part for part in re.split(r"[/?&=@:]", rest) if len(part) >= SHORTEST]
+    return sorted({*channel_texts(channel), *parts}, key=len, reverse=True)
 
 
 def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | None]]:

@@ -1,4 +1,4 @@
-"""The tables that the program itself knows best: settings in README.md, metrics in grafana/METRICS.md.
+"""The tables that the program knows best: settings in README.md, metrics in METRICS.md, alerts in ALERTS.md (grafana/).
 
 Only they are made here.
 
@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.alerts import AlertDesk, Channel
 from agent.config.health import HealthSection
 from agent.config.show import reference
-from agent.core import health, node
+from agent.core import alert_kinds, health, node
 from agent.core.chain import ChainInfo, Peers, Schedule
 from agent.core.keys import keys
 from agent.core.state import Setup, State
@@ -30,6 +30,7 @@ from agent.ports import Delivery
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 METRICS = ROOT / "grafana" / "METRICS.md"
+ALERTS = ROOT / "grafana" / "ALERTS.md"
 SHOWN = 10
 """Values of one label that are listed; of more, only the label is named."""
 OPEN_ENDED = ("version", "channel", "leader")
@@ -106,7 +107,9 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def up_to_date(file: Path) -> str:
-    """Return what README.md or METRICS.md, as it is, should be."""
+    """Return what README.md, METRICS.md or ALERTS.md, as it is, should be."""
+    if file == ALERTS:
+        return with_table(file.read_text(), "alerts", alert_kinds.table())
     name, table = ("config", reference()) if file == README else ("metrics", metrics_table())
     return with_table(file.read_text(), name, table)
 
@@ -114,7 +117,7 @@ def up_to_date(file: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Update the files, or only tell which are not up to date."""
     old = []
-    for file in (README, METRICS):
+    for file in (README, METRICS, ALERTS):
         wanted = up_to_date(file)
         if file.read_text() != wanted:
             old.append(file.name)

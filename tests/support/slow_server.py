@@ -61,7 +61,8 @@ def request(client: socket.socket) -> tuple[bytes, bytes]:
             return data, b""
         data += chunk
     head, body = data.split(b"\r\n\r\n", 1)
-    length = next(int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length"))
+    lengths = [int(line.split(b":")[1]) for line in head.splitlines() if line.lower().startswith(b"content-length")]
+    length = lengths[0] if lengths else 0
     while len(body) < length:
         body += client.recv(65536)
     return head, body

@@ -1,7 +1,7 @@
 """Alert channels (port `Sink`): which type writes what, and where. What is sent is made in `notice_text`.
 
-    http      one request within a total deadline, and what became of it
-    external  everything that apprise knows, in a process of its own
+http      one request within a total deadline, and what became of it
+external  everything that apprise knows, in a process of its own
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 ALERTS = "/api/v2/alerts"
 
 
-def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> Sink:
+def make_sink(channel: AlertChannel, runbooks: str = "grafana/ALERTS.md") -> Sink:
     """Return the sink of a configured channel. ConfigError when its CA file, or apprise, can not be used."""
     words = Words(channel.template, runbooks)
     if channel.type == "apprise":

@@ -84,7 +84,8 @@ class HttpSink:
             return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
         except TooMuch:
             return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
-        return replace(_outcome(answer), answer=answer.body[:SHOWN].decode(errors="replace").strip())
+        shown = answer.body[:SHOWN].decode(errors="replace").strip()
+        return replace(_outcome(answer), answer=f"HTTP {answer.status} {shown}".strip())
 
 
 def _outcome(answer: Answer) -> Delivery:

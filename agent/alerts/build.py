@@ -1,0 +1,36 @@
+"""From a configuration to a desk: channels with their sinks, heartbeats, the file that survives a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agent.alerts import AlertDesk, Channel, FileMemory, Pulse
+from agent.config import AlertChannel, Config
+from agent.ports import Clock
+
+
+def make_desk(config: Config, clock: Clock) -> AlertDesk:
+    """Return the desk of an agent, which holds the lock of its run-time file. ConfigError when a channel can not be."""
+    found = [make_channel(each, config.runbooks) for each in config.alerts if each.type != "heartbeat"]
+    if not found:
+        return AlertDesk(())
+    path = config.runtime.dir / "alerts" / f"{config.group}-{config.node}.json"
+    return AlertDesk(found, memory=FileMemory(path, clock.boot_id(), clock.boot()))
+
+
+def make_channel(channel: AlertChannel, runbooks: str) -> Channel:
+    """Return a channel for notices; only Alertmanager forgets what it is not told again and again."""
+    from agent.adapters.sinks import make_sink
+
+    again = channel.interval if channel.type == "alertmanager" else 0.0
+    return Channel(make_sink(channel, runbooks), channel.min_severity, channel.timeout, again)
+
+
+def make_pulses(config: Config, well: Callable[[], str]) -> list[Pulse]:
+    """Return what pings while all is well; `well` tells why it is not."""
+    found = [each for each in config.alerts if each.type == "heartbeat"]
+    if not found:
+        return []
+    from agent.adapters.sinks import make_ping
+
+    return [Pulse(each.name, make_ping(each), each.interval, each.timeout, well) for each in found]

@@ -132,6 +132,7 @@ def _survives(group: Group, leader: Agent, standby: Agent, told: Told) -> None:
     """An alert open at an agent's death is neither told again nor left open, and no other agent tells it."""
     before = len(told.told("no_standby", "resolved"))  # on a busy machine the second agent may have come late
     group.wait("the alert about the standby", lambda: len(told.told("no_standby")) > before)
+    group.wait("the delivery to be noted", lambda: "told" in _noted(leader))  # else it would be told twice, not never
     leader.kill()
     leader.start()
     group.wait("the agent to lead again", lambda: leader.leads)
@@ -139,3 +140,9 @@ def _survives(group: Group, leader: Agent, standby: Agent, told: Told) -> None:
     group.wait("the resolve", lambda: len(told.told("no_standby", "resolved")) > before, limit=40)
     assert len(told.told("no_standby")) == before + 1, told.bodies
     assert len(told.told("no_standby", "resolved")) == before + 1
+
+
+def _noted(agent: Agent) -> list[str]:
+    """Return the channels to which an agent owes nothing, by its file."""
+    (file,) = (agent.runtime_dir / "alerts").glob("*.json")
+    return [name for name, owed in json.loads(file.read_text())["owed"].items() if not owed]

@@ -164,7 +164,7 @@ def test_run_loads_the_configuration_and_hands_it_to_the_app(file: Path, monkeyp
     """`run` starts the app with what was loaded, and with nothing when that can not be used."""
     seen: list[Config] = []
     app = types.ModuleType("agent.app")
-    app.run = seen.append  # type: ignore[attr-defined] # a stand-in for the app
+    app.run = lambda config, _again: seen.append(config)  # type: ignore[attr-defined] # a stand-in for the app
     monkeypatch.setitem(sys.modules, "agent.app", app)
     monkeypatch.setattr("agent.app", app, raising=False)
     assert invoke("run", "--config", str(file)).exit_code == 0

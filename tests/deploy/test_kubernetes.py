@@ -1,0 +1,101 @@
+"""deploy/kubernetes: both kustomizations are built by kubectl and valid in 1.29 and in a current version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from agent.cli.main import main as cli
+
+ROOT = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+BUILDS = ("base", "overlays/example")
+
+
+def build(name: str) -> list[dict[str, Any]]:
+    """Return the resources of a kustomization, as kubectl makes them."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    done = subprocess.run([kubectl, "kustomize", ROOT / name], capture_output=True, text=True, timeout=60.0)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def one(resources: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return the only resource of a kind."""
+    (found,) = [each for each in resources if each["kind"] == kind]
+    return found
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.37"])
+@pytest.mark.parametrize("name", BUILDS)
+def test_valid_in(name: str, version: str) -> None:
+    """Every resource fits the schema, with no field that it does not know."""
+    for resource in build(name):
+        kubernetes_validate.validate(resource, version, strict=True)
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_agent_can_do_its_work(name: str) -> None:
+    """The agent is a native sidecar that sees nodeos's process as the same user; no probe of it asks for etcd."""
+    pod = one(build(name), "StatefulSet")["spec"]["template"]["spec"]
+    (agent,) = pod["initContainers"]
+    (nodeos,) = pod["containers"]
+    assert agent["restartPolicy"] == "Always"
+    assert pod["shareProcessNamespace"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert "runAsUser" not in agent["securityContext"] | nodeos["securityContext"]
+    assert agent["livenessProbe"]["httpGet"]["path"] == "/livez"
+    assert agent["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert "startupProbe" not in agent
+    assert "cpu" not in agent["resources"]["limits"]
+    assert "--pause-on-startup" in nodeos["args"]
+    assert not pod["automountServiceAccountToken"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounted = {mount["mountPath"]: volumes.get(mount["name"], {}) for mount in agent["volumeMounts"]}
+    assert mounted["/run/nodeos-failover"]["emptyDir"]["medium"] == "Memory"
+    assert "nodeos-config" not in {mount["name"] for mount in agent["volumeMounts"]}, "the key is nodeos's alone"
+    for container in (agent, nodeos):
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_policies_select_the_pods(name: str) -> None:
+    """The policy, the budget and the service select what the StatefulSet makes."""
+    resources = build(name)
+    labels = one(resources, "StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    policy, budget = one(resources, "NetworkPolicy")["spec"], one(resources, "PodDisruptionBudget")["spec"]
+    for selector in (policy["podSelector"]["matchLabels"], budget["selector"]["matchLabels"]):
+        assert selector
+        assert selector.items() <= labels.items()
+    assert budget["maxUnavailable"] == 1
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == {9876, 9877}
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_the_agent_takes_its_configuration(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the ConfigMap holds is valid once files and node are there, and its names fit the pod."""
+    resources = build(name)
+    text = one(resources, "ConfigMap")["data"]["config.toml"]
+    mounted = tmp_path / "etcd-client"
+    mounted.mkdir()
+    for file in ("ca.crt", "tls.crt", "tls.key"):
+        (mounted / file).write_text("")
+        (mounted / file).chmod(0o600)
+    config = tmp_path / "config.toml"
+    config.write_text(text.replace("/etc/etcd-client", str(mounted)).replace("/data", str(tmp_path)))
+    config.chmod(0o600)
+    monkeypatch.setenv("NODEOS_FAILOVER_NODE", "producer-0")
+    with pytest.raises(SystemExit) as ended:
+        cli(["config", "validate", "--config", str(config)])
+    assert ended.value.code == 0
+    paths = {value for key, value in tomllib.loads(text)["etcd"].items() if key.endswith("_file")}
+    agent = one(resources, "StatefulSet")["spec"]["template"]["spec"]["initContainers"][0]
+    mounts = {mount["mountPath"] for mount in agent["volumeMounts"]}
+    assert {str(Path(path).parent) for path in paths} <= mounts

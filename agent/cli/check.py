@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from agent.adapters.livez import livez
 from agent.cli.look import look
-from agent.cli.options import config_option
+from agent.cli.options import config_option, read_config
 from agent.cli.target import resolve
 from agent.errors import FailoverError
 from agent.status import group_view
@@ -25,25 +26,45 @@ STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
     "--prefix", default="/nodeos-failover", show_default=True, help="The key under which groups live (--etcd)."
 )
 @click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd.")
+@click.option("--agent", "agent_only", is_flag=True, help="Ask only the agent beside us whether its loop runs.")
 @click.pass_context
 def check(
-    ctx: click.Context, path: Path, endpoints: str | None, group: str | None, prefix: str, timeout: float
+    ctx: click.Context,
+    path: Path,
+    endpoints: str | None,
+    group: str | None,
+    prefix: str,
+    timeout: float,
+    agent_only: bool,
 ) -> None:
     """Tell in one line how the group is, for Nagios and its kin.
 
     Exit code 0 OK, 1 WARNING (no second node, a word of an operator is in force), 2 CRITICAL (no leader, or it is not
-    well), 3 UNKNOWN (etcd or the configuration can not be read).
+    well), 3 UNKNOWN (etcd or the configuration can not be read). With --agent neither etcd nor nodeos is asked: what
+    a container's health check wants, for a restart would mend neither.
     """
     try:
-        target = resolve(path, endpoints, group, prefix, timeout)
-        with target.store() as store:
-            found = look(store, target)
-        code, text = verdict(group_view(found.names, found.first, found.second))
+        if agent_only:
+            code, text = _beside(path, timeout)
+        else:
+            target = resolve(path, endpoints, group, prefix, timeout)
+            with target.store() as store:
+                found = look(store, target)
+            code, text = verdict(group_view(found.names, found.first, found.second))
     except (FailoverError, click.UsageError) as error:
         message = error.format_message() if isinstance(error, click.UsageError) else str(error)
         code, text = 3, " ".join(message.replace("|", "/").split())
     click.echo(f"NODEOS-FAILOVER {STATES[code]} - {text}")
     ctx.exit(code)
+
+
+def _beside(path: Path, timeout_s: float) -> tuple[int, str]:
+    """Return exit code and text about the agent that runs with this configuration."""
+    address = read_config(path).http.address
+    if address is None:
+        raise click.UsageError("--agent needs http.listen: it is empty in the configuration")
+    alive, words = livez(*address, timeout_s)
+    return (0 if alive else 2), words
 
 
 def verdict(data: dict[str, Any]) -> tuple[int, str]:

@@ -1,0 +1,157 @@
+"""What was gathered, as data. A fact that could not be had is None, and its error says why. No secret stands here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.core.chain import ChainInfo, Peers, Schedule
+from agent.core.records import GroupView
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """nodeos's options by name, each with all its values. `sources`: where they were read. None of them is a secret.
+
+    Of signature providers only the public keys are kept.
+    """
+
+    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    def on(self, name: str) -> bool:
+        """Tell whether a switch is on; a later value wins, and the command line is later."""
+        values = self.values.get(name, ())
+        return bool(values) and values[-1].lower() in ("true", "1", "yes", "on", "")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeosFacts:
+    """The node beside us. `asked_ms`: our clock when it told its head, ms since 1970.
+
+    producer_missing, net_missing  whether nodeos says that it has no such API
+    bound       the addresses that it listens on; None: they could not be seen
+    reached     the addresses of this host, beyond loopback, at which the producer API answered
+    """
+
+    info: ChainInfo | None = None
+    info_error: str = ""
+    asked_ms: int = 0
+    paused: bool | None = None
+    paused_error: str = ""
+    producer_missing: bool = False
+    peers: Peers | None = None
+    peers_error: str = ""
+    net_missing: bool = False
+    schedule: Schedule | None = None
+    schedule_error: str = ""
+    options: Options = Options()
+    options_error: str = ""
+    bound: tuple[str, ...] | None = None
+    reached: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdServer:
+    """One endpoint. `error`: why it did not answer. Sizes in bytes, `fsync_s` the 99th percentile of its disk."""
+
+    endpoint: str
+    error: str = ""
+    version: str = ""
+    member: int = 0
+    leader: int = 0
+    learner: bool = False
+    alarms: tuple[str, ...] = ()
+    db_size: int = 0
+    quota: int | None = None
+    fsync_s: float | None = None
+    compacted: int | None = None
+    metrics_error: str = ""
+    certificate_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """One member of the cluster, as the cluster knows it."""
+
+    name: str
+    urls: tuple[str, ...]
+    learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFacts:
+    """The cluster. `round_trips_s`: how long linearizable reads took; `least_ttl_s`: the smallest lease that it grants.
+
+    refused   what our user may not write though the agent must
+    too_much  what it may write though the agent need not
+    certificates  days until each file of ours runs out, by setting
+    """
+
+    servers: tuple[EtcdServer, ...] = ()
+    members: tuple[EtcdMember, ...] | None = None
+    members_error: str = ""
+    revision: int = 0
+    round_trips_s: tuple[float, ...] = ()
+    error: str = ""
+    least_ttl_s: int | None = None
+    refused: tuple[str, ...] | None = None
+    too_much: tuple[str, ...] = ()
+    certificates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """The keys of the group, and when they were read."""
+
+    view: GroupView | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """The agent beside us, if it runs. `status` is its own; `unit` its systemd unit, `settings` what systemd says of it.
+
+    supervised  what keeps it running: `systemd`, `container`, `guard` (the parent process), or nothing
+    """
+
+    status: Mapping[str, object] | None = None
+    error: str = ""
+    pid: int | None = None
+    supervised: str = ""
+    unit: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host. `synchronised` is the kernel's word about its clock; `clock_error_s` the error that it estimates."""
+
+    synchronised: bool | None = None
+    clock_error_s: float = 0.0
+    clock_failure: str = ""
+    disk_free: int | None = None
+    disk_total: int = 0
+    disk_error: str = ""
+    runtime_fs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFact:
+    """One alert channel: whether something accepts connections where it points, and in TLS if it shall."""
+
+    name: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything. `late` names what was not gathered in time."""
+
+    nodeos: NodeosFacts = NodeosFacts()
+    etcd: EtcdFacts = EtcdFacts()
+    group: GroupFacts = GroupFacts()
+    agent: AgentFacts = AgentFacts()
+    host: HostFacts = HostFacts()
+    channels: tuple[ChannelFact, ...] = ()
+    late: tuple[str, ...] = ()

@@ -1,0 +1,51 @@
+"""What one check says. Only data lives here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Verdict(Enum):
+    """How it looks. Only FAULT makes the command fail."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAULT = "fault"
+    UNKNOWN = "unknown"  # it could not be seen
+    SKIPPED = "skipped"  # it does not apply here
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`seen` is what was found, `remedy` what to do about it; a remedy is given unless all is well."""
+
+    name: str
+    verdict: Verdict
+    seen: str
+    remedy: str = ""
+
+
+def ok(name: str, seen: str) -> Finding:
+    """All is well."""
+    return Finding(name, Verdict.OK, seen)
+
+
+def warn(name: str, seen: str, remedy: str) -> Finding:
+    """It may bite later."""
+    return Finding(name, Verdict.WARN, seen, remedy)
+
+
+def fault(name: str, seen: str, remedy: str) -> Finding:
+    """It will bite."""
+    return Finding(name, Verdict.FAULT, seen, remedy)
+
+
+def unknown(name: str, seen: str, remedy: str) -> Finding:
+    """It could not be seen."""
+    return Finding(name, Verdict.UNKNOWN, seen, remedy)
+
+
+def skipped(name: str, seen: str, remedy: str = "") -> Finding:
+    """It does not apply."""
+    return Finding(name, Verdict.SKIPPED, seen, remedy)

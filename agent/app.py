@@ -29,6 +29,7 @@ from agent.core.node import EtcdSeen, Profile
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
 from agent.core.store import Ms
+from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
 from agent.lanes import Repeater
@@ -144,6 +145,7 @@ class Agent:
             __version__,
             config.http.listen,
             self.alerts.least,
+            settings=settings_of(config),
         )
         begun = node.begin(profile, state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog

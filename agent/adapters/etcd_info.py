@@ -1,8 +1,9 @@
-"""What one etcd member says of itself, for status and doctor. It reads no key and needs no quorum."""
+"""What one etcd member says of itself and of the others, for status and doctor. It reads no key."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions
 from agent.adapters.etcd_errors import translate
 from agent.adapters.etcd_rpc import grpc, later_fields, rpc
-from agent.errors import StoreRejected
+from agent.errors import StoreError, StoreRejected, StoreUnavailable
 
 # Fields of StatusResponse from etcd 3.4 on.
 _ERRORS, _DB_SIZE_IN_USE, _IS_LEARNER = 8, 9, 10
+_MEMBER_IS_LEARNER = 5  # field of Member from etcd 3.4 on
 _ALARM = re.compile(rb"alarm:(\w+)")
 
 
@@ -38,23 +40,62 @@ def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> Server
 
     It logs in only if asked to: a login needs a quorum, and this is wanted most when there is none.
     """
-    deadline = Deadline(timeout_s)
+    where, status = _asked(options, endpoint, Deadline(timeout_s), "status", _status)
+    return _server_info(where, status)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """One member as the cluster lists it; `urls` are those for clients."""
+
+    name: str
+    urls: tuple[str, ...]
+    learner: bool
+
+
+def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...]:
+    """List the members, asking one endpoint after another. StoreError within `timeout_s` seconds when none answers."""
+    deadline, failure = Deadline(timeout_s), StoreError("no endpoint")
+    for endpoint in options.endpoints:
+        try:
+            _where, answer = _asked(options, endpoint, deadline, "list of members", _members)
+            return tuple(
+                MemberInfo(
+                    str(each.name),
+                    tuple(map(str, each.clientURLs)),
+                    bool(later_fields(each).get(_MEMBER_IS_LEARNER, [0])[0]),
+                )
+                for each in answer.members
+            )
+        except StoreError as error:
+            failure = error
+    raise StoreUnavailable(str(failure)) from failure
+
+
+def _asked(
+    options: EtcdOptions, endpoint: str, deadline: Deadline, doing: str, ask: Callable[[Connection, Deadline], Any]
+) -> tuple[str, Any]:
+    """Ask one member, on a connection of its own; return where, and its answer."""
     connection = Connection(options, Endpoint.parse(endpoint, tls=options.ca is not None))
     connection.metadata = ()  # a member without a leader shall answer too
     try:
         try:
-            status = _status(connection, deadline)
+            answer = ask(connection, deadline)
         except grpc.RpcError as error:
-            refused = isinstance(translate(error, "status", ""), StoreRejected)
+            refused = isinstance(translate(error, doing, ""), StoreRejected)
             if not refused or options.user is None or options.password is None:
                 raise
             connection.login(options.user, options.password, deadline)
-            status = _status(connection, deadline)
+            answer = ask(connection, deadline)
     except grpc.RpcError as error:
-        raise translate(error, "status", str(connection.endpoint)) from error
+        raise translate(error, doing, str(connection.endpoint)) from error
     finally:
         connection.close()
-    return _server_info(str(connection.endpoint), status)
+    return str(connection.endpoint), answer
+
+
+def _members(connection: Connection, deadline: Deadline) -> Any:
+    return connection.call(connection.client.clusterstub.MemberList, rpc.MemberListRequest(), deadline)
 
 
 def _status(connection: Connection, deadline: Deadline) -> Any:

@@ -13,6 +13,7 @@ from agent.cli.alerts import alerts
 from agent.cli.check import check
 from agent.cli.completion import completion
 from agent.cli.config import config
+from agent.cli.doctor import doctor
 from agent.cli.fence import fence, guard
 from agent.cli.handing import failover, switchover
 from agent.cli.history import history
@@ -79,6 +80,7 @@ for each in (
     check,
     completion,
     config,
+    doctor,
     drain,
     failover,
     fence,

@@ -35,7 +35,16 @@ REASON = 250
 """Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
-_LIMITS = {"instance": 100, "role": 40, "version": 100, "nodeos": 100, "url": 300, "plan": 300, "tells": 20}
+_LIMITS = {
+    "instance": 100,
+    "role": 40,
+    "version": 100,
+    "nodeos": 100,
+    "url": 300,
+    "plan": 300,
+    "tells": 20,
+    "settings": 200,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,7 @@ class Member:
 
     told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
     tells  from which severity on it has a channel for alerts; empty: it has none
+    settings  words `name=value` of its configuration, all of them ASCII, for `doctor`
     """
 
     node: str
@@ -85,6 +95,7 @@ class Member:
     plan: str = ""
     told: tuple[str, ...] = ()
     tells: str = ""
+    settings: str = ""
 
     def fails(self, check: str) -> bool:
         """Tell whether a check does not pass."""
@@ -184,6 +195,7 @@ def read_member(raw: bytes) -> Member:
         _text(value, "plan", ""),
         texts(value, "told", REASONS, TOLD),
         _text(value, "tells", ""),
+        _text(value, "settings", ""),
     )
 
 

@@ -52,9 +52,10 @@ NodeAction = Action | Publish | Tell | RecordChange
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What does not change about this agent, beside the setup of its leadership.
+    """What is set about this agent, beside the setup of its leadership.
 
     tells  from which severity on it has a channel for alerts; empty: it has none
+    settings  what others may compare, as words `name=value`
     """
 
     group: str
@@ -64,6 +65,7 @@ class Profile:
     version: str = ""
     url: str = ""
     tells: str = ""
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def member_of(node: Node) -> Member:
         url=profile.url,
         told=tuple(sorted(_group_keys(node)))[: records.REASONS],
         tells=profile.tells,
+        settings=profile.settings,
     )
 
 

@@ -11,8 +11,8 @@ from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 
 MENDED = {(3, 4): 42, (3, 5): 28, (3, 6): 9}
-"""The first patch version whose linearizable reads are fresh after a pause (etcd issue 20418); the same releases ask for
-credentials on a keepalive (CVE-2026-33413)."""
+"""The first patch version whose linearizable reads are fresh after a pause (etcd issue 20418); the same releases ask
+for credentials on a keepalive (CVE-2026-33413)."""
 CORRUPTS = {(3, 5): 3}
 """Before this patch version members may come apart when one is killed (etcd's own announcement of March 2022)."""
 FSYNC_WARN_S, FSYNC_FAULT_S = 0.010, 0.5
@@ -86,7 +86,7 @@ def version(up: list[EtcdServer]) -> Finding:
 
 
 def quorum(facts: EtcdFacts, up: list[EtcdServer]) -> Finding:
-    """An odd number of members, three or more; one leader, seen by all."""
+    """Want an odd number of members, three or more, and one leader, seen by all."""
     if any(each.learner for each in up):
         named = ", ".join(each.endpoint for each in up if each.learner)
         return fault("etcd_quorum", f"{named} is a learner, which refuses our requests", "promote it, or leave it out")
@@ -113,7 +113,7 @@ def alarms(up: list[EtcdServer]) -> Finding:
 
 
 def quota(up: list[EtcdServer]) -> Finding:
-    """The database has room: at the quota nobody can confirm."""
+    """See that the database has room: at the quota nobody can confirm."""
     fullest = max(up, key=lambda each: each.db_size / each.quota if each.quota else 0)
     if not fullest.quota:
         return unknown("etcd_quota", f"{_mib(fullest.db_size)} used, the quota is not told", _METRICS)
@@ -146,7 +146,7 @@ def compaction(facts: EtcdFacts, up: list[EtcdServer]) -> Finding:
 
 
 def round_trip(facts: EtcdFacts, config: Config) -> Finding:
-    """A confirmation must be over long before the next one, and before the request's deadline."""
+    """See that a confirmation is over long before the next one, and before the request's deadline."""
     if not facts.round_trips_s:
         return fault("etcd_round_trip", facts.error or "no read came back", "see etcd's log and the way there")
     typical, worst = statistics.median(facts.round_trips_s), max(facts.round_trips_s)
@@ -159,7 +159,7 @@ def round_trip(facts: EtcdFacts, config: Config) -> Finding:
 
 
 def fsync(up: list[EtcdServer], config: Config) -> Finding:
-    """A slow disk makes elections, and each costs some of E."""
+    """Judge the disk: a slow one makes elections, and each costs some of E."""
     told = [each.fsync_s for each in up if each.fsync_s is not None]
     if not told:
         return unknown("etcd_fsync", "etcd does not tell how fast its disk is", _METRICS)
@@ -208,8 +208,10 @@ def certificates(facts: EtcdFacts, config: Config) -> Iterator[Finding]:
             yield unknown("certificates", "none could be read", "check etcd.ca_file and etcd.cert_file")
         else:
             remedy = "use TLS with client certificates: deploy/etcd/certificates.sh"
-            yield warn("certificates", "etcd is reached in plain text", remedy) if _remote(config) else skipped(
-                "certificates", "etcd is on this host, in plain text"
+            yield (
+                warn("certificates", "etcd is reached in plain text", remedy)
+                if _remote(config)
+                else skipped("certificates", "etcd is on this host, in plain text")
             )
         return
     first = min(days, key=lambda name: days[name])

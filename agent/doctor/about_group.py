@@ -76,7 +76,7 @@ def pairs(member: Member) -> dict[str, str]:
 
 
 def settings(view: GroupView) -> Iterator[Finding]:
-    """The members' configurations agree in what concerns the group."""
+    """See that the members' configurations agree in what concerns the group."""
     told = {each.node: pairs(each) for each in view.members if each.settings}
     if len(told) < 2:
         yield skipped("agent_configs", "fewer than two members tell of theirs")

@@ -15,11 +15,13 @@ def host(facts: HostFacts, config: Config) -> list[Finding]:
 
 
 def clock(facts: HostFacts) -> Finding:
-    """The kernel's clock is kept by NTP: a producer with a wrong clock signs at the wrong time."""
+    """See that NTP keeps the kernel's clock: a producer with a wrong one signs at the wrong time."""
     if facts.synchronised is None:
         return unknown("clock_ntp", facts.clock_failure or "not asked", "see chronyc tracking or timedatectl")
     if not facts.synchronised:
-        return warn("clock_ntp", "the kernel says that its clock is not synchronised", "run chrony or systemd-timesyncd")
+        return warn(
+            "clock_ntp", "the kernel says that its clock is not synchronised", "run chrony or systemd-timesyncd"
+        )
     return ok("clock_ntp", f"synchronised, error at most {1000 * facts.clock_error_s:.0f} ms")
 
 
@@ -40,7 +42,7 @@ def disk(facts: HostFacts, config: Config) -> Finding:
 
 
 def runtime(facts: HostFacts, config: Config) -> Finding:
-    """The run-time file lies in memory: it is written twice a second, and must not outlive a boot."""
+    """See that the run-time file lies in memory: it is written twice a second, and must not outlive a boot."""
     name, where = "runtime_dir", config.runtime.dir
     if not facts.runtime_fs:
         return unknown(name, f"{where} could not be looked at", "make it, for the agent's user; systemd does")

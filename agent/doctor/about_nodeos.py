@@ -58,13 +58,17 @@ def version(facts: NodeosFacts) -> Finding:
     text = facts.info.server_version
     found = parsed(text)
     if found is None:
-        return unknown("nodeos_version", f"{text!r} is no version", "see that it is Leap 3.1 to 5.0 or Spring 1.0 to 1.3")
+        return unknown(
+            "nodeos_version", f"{text!r} is no version", "see that it is Leap 3.1 to 5.0 or Spring 1.0 to 1.3"
+        )
     if found <= (1, 3):
         return ok("nodeos_version", f"Spring {text}")
     if (3, 1) <= found < (6, 0):
         return ok("nodeos_version", f"Leap {text}")
     if found[0] in (1, 2):
-        return warn("nodeos_version", f"{text}, EOSIO or a Spring after 1.3", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3")
+        return warn(
+            "nodeos_version", f"{text}, EOSIO or a Spring after 1.3", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3"
+        )
     return warn("nodeos_version", f"{text} was never tried", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3")
 
 
@@ -84,7 +88,7 @@ def block_margin(facts: NodeosFacts, config: Config) -> Finding:
 
 
 def plugins(facts: NodeosFacts) -> Finding:
-    """The producer API is a must; without the net API peers can not be counted."""
+    """Want the producer API; without the net API peers can not be counted."""
     if facts.producer_missing:
         remedy = "add plugin = eosio::producer_api_plugin to config.ini, or set nodeos.producer_url to its listener"
         return fault("plugins", "nodeos has no producer API where we ask", remedy)
@@ -97,7 +101,7 @@ def plugins(facts: NodeosFacts) -> Finding:
 
 
 def chain(facts: NodeosFacts, config: Config) -> Finding:
-    """The chain id should be pinned."""
+    """See that the chain is the right one, and pinned."""
     assert facts.info is not None
     found, wanted = facts.info.chain_id, config.nodeos.chain_id
     if not wanted:
@@ -108,7 +112,7 @@ def chain(facts: NodeosFacts, config: Config) -> Finding:
 
 
 def head(facts: NodeosFacts, config: Config) -> Finding:
-    """The head is recent."""
+    """See that the head is recent."""
     assert facts.info is not None
     age = (facts.asked_ms - facts.info.head_time) / 1000
     if age > config.health.head_age.max:
@@ -118,11 +122,13 @@ def head(facts: NodeosFacts, config: Config) -> Finding:
 
 
 def clock(facts: NodeosFacts, config: Config) -> Finding:
-    """A head too far in the future means that our clock is behind the producers' clocks."""
+    """Compare clocks: a head too far in the future means that ours is behind the producers'."""
     assert facts.info is not None
     behind = -clock_offset(facts.info, facts.asked_ms) / 1000
     if behind > config.health.clock_offset.max:
-        return fault("clock_chain", f"our clock is {behind:.2f} s behind the chain's", "run chrony or another NTP client")
+        return fault(
+            "clock_chain", f"our clock is {behind:.2f} s behind the chain's", "run chrony or another NTP client"
+        )
     return ok("clock_chain", "not behind the chain's clock")
 
 
@@ -141,7 +147,7 @@ def peers(facts: NodeosFacts, config: Config) -> Finding:
 
 
 def key(facts: NodeosFacts, config: Config) -> Finding:
-    """The key in the schedule is one that this node signs with."""
+    """See that the key in the schedule is one that this node signs with."""
     if facts.schedule is None:
         return unknown("schedule_key", facts.schedule_error or "not asked", "see that chain_api_plugin is loaded")
     ours = next((each for each in facts.schedule.producers if each.name == config.producer), None)
@@ -152,13 +158,20 @@ def key(facts: NodeosFacts, config: Config) -> Finding:
     if wanted and wanted not in ours.keys:
         remedy = "correct nodeos.producer_key and signature-provider, or the key on chain (regproducer)"
         return fault("schedule_key", f"the schedule wants {', '.join(ours.keys)}, not {wanted}", remedy)
-    comparable = [each for each in has if any(each[:4] == key[:4] for key in ours.keys)]
+    comparable = {_kind(each) for each in has} & {_kind(each) for each in ours.keys}
     if comparable and not set(has) & set(ours.keys):
         remedy = "add the signature-provider of that key to config.ini, and restart nodeos"
         return fault("schedule_key", f"the schedule wants {', '.join(ours.keys)}, nodeos has no such key", remedy)
     if not wanted:
-        return warn("schedule_key", f"{config.producer} is scheduled with {', '.join(ours.keys)}", "set nodeos.producer_key")
+        return warn(
+            "schedule_key", f"{config.producer} is scheduled with {', '.join(ours.keys)}", "set nodeos.producer_key"
+        )
     return ok("schedule_key", f"{config.producer} is scheduled with {wanted}")
+
+
+def _kind(key: str) -> str:
+    """Return in which form a key is written: the same key looks different in another one."""
+    return "EOS" if key.startswith("EOS") else key[:6]
 
 
 def pause_on_startup(facts: NodeosFacts, status: Mapping[str, object] | None) -> Finding:
@@ -171,11 +184,13 @@ def pause_on_startup(facts: NodeosFacts, status: Mapping[str, object] | None) ->
         return unknown(name, facts.options_error or "no config.ini could be read", _READABLE)
     if facts.options.on("pause-on-startup"):
         return ok(name, f"set in {', '.join(facts.options.sources)}")
-    return fault(name, f"not set in {', '.join(facts.options.sources)}: a restart produces until the agent sees it", remedy)
+    return fault(
+        name, f"not set in {', '.join(facts.options.sources)}: a restart produces until the agent sees it", remedy
+    )
 
 
 def stale_production(facts: NodeosFacts) -> Finding:
-    """The option that starts a dead chain forks a living one, when this node is behind."""
+    """Refuse the option that starts a dead chain: it forks a living one when this node is behind."""
     if not facts.options.sources:
         return unknown("stale_production", facts.options_error or "no config.ini could be read", _READABLE)
     if facts.options.on("enable-stale-production"):

@@ -10,7 +10,7 @@ BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
 class CertificateError(ValueError):
-    """This is no certificate."""
+    """Not a certificate."""
 
 
 def of_pem(text: str) -> list[datetime]:

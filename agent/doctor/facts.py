@@ -110,7 +110,7 @@ class GroupFacts:
 
 @dataclass(frozen=True, slots=True)
 class AgentFacts:
-    """The agent beside us, if it runs. `status` is its own; `unit` its systemd unit, `settings` what systemd says of it.
+    """The agent beside us, if it runs. `status` is its own; `unit` its systemd unit, `settings` what systemd says.
 
     supervised  what keeps it running: `systemd`, `container`, `guard` (the parent process), or nothing
     """

@@ -27,25 +27,25 @@ class Finding:
 
 
 def ok(name: str, seen: str) -> Finding:
-    """All is well."""
+    """Return that all is well."""
     return Finding(name, Verdict.OK, seen)
 
 
 def warn(name: str, seen: str, remedy: str) -> Finding:
-    """It may bite later."""
+    """Return that it may bite later."""
     return Finding(name, Verdict.WARN, seen, remedy)
 
 
 def fault(name: str, seen: str, remedy: str) -> Finding:
-    """It will bite."""
+    """Return that it will bite."""
     return Finding(name, Verdict.FAULT, seen, remedy)
 
 
 def unknown(name: str, seen: str, remedy: str) -> Finding:
-    """It could not be seen."""
+    """Return that it could not be seen."""
     return Finding(name, Verdict.UNKNOWN, seen, remedy)
 
 
 def skipped(name: str, seen: str, remedy: str = "") -> Finding:
-    """It does not apply."""
+    """Return that it does not apply."""
     return Finding(name, Verdict.SKIPPED, seen, remedy)

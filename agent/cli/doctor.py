@@ -1,0 +1,37 @@
+"""`doctor`: everything that would bite later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from agent.cli.options import config_option, read_config
+from agent.cli.output import as_data, console, data_option, show
+
+FAULT = 1
+"""What it exits with when there is a fault."""
+
+
+@click.command()
+@config_option
+@data_option("json", "yaml")
+@click.option(
+    "--timeout", type=click.FloatRange(1, 120), default=15.0, show_default=True, help="Seconds for everything."
+)
+@click.pass_context
+def doctor(ctx: click.Context, path: Path, form: str, timeout: float) -> None:
+    """Look for what would bite later: nodeos, host, etcd, group, supervision, alerts. Changes nothing.
+
+    Each check is ok, warn, fault, unknown or skipped, with the remedy. Exit code 1 when there is a fault.
+    """
+    config = read_config(path)
+    from agent.doctor import text
+    from agent.doctor.examine import examine
+
+    found = examine(config, timeout)
+    if form == "table":
+        show(console(), text.table(found))
+    else:
+        click.echo(as_data(text.data(found), form))
+    ctx.exit(FAULT if text.data(found)["faults"] else 0)

@@ -1,0 +1,211 @@
+"""Asking etcd: each member by itself, then the cluster. What it writes is taken back, or can never be applied."""
+
+from __future__ import annotations
+
+import re
+import ssl
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.adapters.deadline import Bounded, Deadline
+from agent.adapters.deadline_http import CallFailed, TooMuch, call
+from agent.adapters.deadline_tls import tls_context
+from agent.adapters.dial import dial
+from agent.adapters.endpoint import Endpoint, parse_endpoint
+from agent.adapters.etcd import EtcdStore
+from agent.adapters.etcd_client import EtcdOptions
+from agent.adapters.etcd_info import member_list, server_info
+from agent.adapters.names import Names
+from agent.config import Config
+from agent.core.records import Keys, keys
+from agent.core.store import Compare, Put, Txn
+from agent.doctor.certificate import CertificateError, not_after, of_pem
+from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
+from agent.errors import ConfigError, StoreError, StoreRejected
+
+READS = 5
+NEVER = 2**62
+"""A mod revision that no key will have: a transaction that asks for it is never applied."""
+ONE_S = 2.0
+"""For one question to one member."""
+_METRIC = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
+DAY_S = 86400
+
+
+def options(config: Config) -> EtcdOptions:
+    """Return how to reach etcd."""
+    etcd = config.etcd
+    password = etcd.password.get_secret_value() if etcd.password else None
+    root = keys(etcd.prefix, config.group).root
+    return EtcdOptions(etcd.endpoints, etcd.ca_file, etcd.cert_file, etcd.key_file, etcd.user, password, root)
+
+
+def servers(config: Config, within_s: float) -> tuple[EtcdServer, ...]:
+    """Ask every endpoint by itself; one that hangs costs ONE_S."""
+    deadline = Deadline(within_s)
+    return tuple(_server(config, endpoint, deadline) for endpoint in config.etcd.endpoints)
+
+
+def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:
+    try:
+        info = server_info(options(config), endpoint, min(ONE_S, max(0.1, deadline.remaining())))
+    except (StoreError, ConfigError) as error:
+        return EtcdServer(endpoint, str(error))
+    found = EtcdServer(
+        endpoint,
+        version=info.version,
+        member=info.member,
+        leader=info.leader,
+        learner=info.learner,
+        alarms=info.alarms,
+        db_size=info.db_size,
+    )
+    return _measured(config, found, Deadline(min(ONE_S, max(0.1, deadline.remaining()))))
+
+
+def _measured(config: Config, found: EtcdServer, deadline: Deadline) -> EtcdServer:
+    """Add what only the metrics and the TLS handshake tell."""
+    where = found.endpoint if "://" in found.endpoint else f"http{'s' if config.etcd.tls else ''}://{found.endpoint}"
+    try:
+        endpoint, context = parse_endpoint(where), _context(config)
+        answer = call(endpoint, "/metrics", deadline.left(), names=Names(), context=context, method="GET")
+        found = measured(found, answer.body.decode(errors="replace"))
+        if context is None:
+            return found
+        return replace(found, certificate_days=_shown(endpoint, context, deadline))
+    except (CallFailed, TooMuch, ConfigError, CertificateError, OSError, ValueError) as error:
+        return replace(found, metrics_error=f"{found.endpoint}: {error}")
+
+
+def _context(config: Config) -> ssl.SSLContext | None:
+    etcd = config.etcd
+    if not etcd.tls:
+        return None
+    context = tls_context(etcd.ca_file)
+    if etcd.cert_file and etcd.key_file:
+        context.load_cert_chain(etcd.cert_file, etcd.key_file)
+    return context
+
+
+def _shown(endpoint: Endpoint, context: ssl.SSLContext, deadline: Deadline) -> float | None:
+    """Return for how many days the certificate that a member shows is good."""
+    sock: Bounded = dial(endpoint, deadline, Names(), context)
+    try:
+        der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+    finally:
+        sock.close()
+    return _days(not_after(der)) if der else None
+
+
+def measured(found: EtcdServer, text: str) -> EtcdServer:
+    """Return a server with what its /metrics say. Pure."""
+    plain: dict[str, float] = {}
+    buckets: dict[float, float] = {}
+    for name, labels, value in _METRIC.findall(text):
+        if name == "etcd_disk_wal_fsync_duration_seconds_bucket" and (at := re.search(r'le="([^"]+)"', labels)):
+            buckets[float(at[1].replace("+Inf", "inf"))] = float(value)
+        elif not labels:
+            plain[name] = float(value)
+    quota = plain.get("etcd_server_quota_backend_bytes")
+    compacted = plain.get("etcd_debugging_mvcc_compact_revision")
+    return replace(
+        found,
+        quota=int(quota) if quota else None,
+        compacted=int(compacted) if compacted is not None else None,
+        fsync_s=percentile(buckets),
+    )
+
+
+def percentile(buckets: dict[float, float], share: float = 0.99) -> float | None:
+    """Return the upper bound of the histogram's bucket that holds the percentile; None without observations."""
+    total = max(buckets.values(), default=0.0)
+    if not total:
+        return None
+    return min(bound for bound, count in buckets.items() if count >= share * total)
+
+
+def cluster(config: Config, within_s: float) -> EtcdFacts:
+    """Ask the cluster: members, round trips, the least lease, our rights; and read our certificates."""
+    deadline = Deadline(within_s)
+    store = EtcdStore(options(config))
+    names = keys(config.etcd.prefix, config.group)
+    facts = EtcdFacts(certificates=certificates(config))
+    try:
+        facts = _timed(store, names, facts, deadline)
+        facts = _allowed(store, names, config, facts, deadline)
+        facts = _granted(store, facts, deadline)
+    except (StoreError, OSError) as error:
+        facts = replace(facts, error=str(error))
+    finally:
+        store.close()
+    try:
+        listed = member_list(options(config), min(ONE_S, max(0.1, deadline.remaining())))
+        return replace(facts, members=tuple(EtcdMember(each.name, each.urls, each.learner) for each in listed))
+    except (StoreError, ConfigError) as error:
+        return replace(facts, members_error=str(error))
+
+
+def _timed(store: EtcdStore, names: Keys, facts: EtcdFacts, deadline: Deadline) -> EtcdFacts:
+    revision, spans = store.range(names.leader, min(3.0, deadline.left())).revision, []
+    for _ in range(READS):
+        begin = time.monotonic()
+        revision = store.range(names.leader, min(2.0, deadline.left())).revision
+        spans.append(time.monotonic() - begin)
+    return replace(facts, revision=revision, round_trips_s=tuple(spans))
+
+
+def _granted(store: EtcdStore, facts: EtcdFacts, deadline: Deadline) -> EtcdFacts:
+    """Ask for a lease of one second, see what comes, and give it back."""
+    lease = store.grant(1, min(2.0, deadline.left()))
+    store.revoke(lease.id, min(2.0, deadline.left()))
+    return replace(facts, least_ttl_s=lease.ttl)
+
+
+def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, deadline: Deadline) -> EtcdFacts:
+    needed = {
+        "leader": names.leader,
+        "heartbeat": names.heartbeat,
+        "members/": names.member(config.node),
+        "history/": names.history(0),
+        "switchover": names.switchover,
+        "answer": names.answer,
+    }
+    beyond = {"override": names.override, "maintenance": names.maintenance, "keys of others": "/not-of-nodeos-failover"}
+    refused = [name for name, key in needed.items() if not _may(store, key, deadline)]
+    return replace(
+        facts,
+        refused=tuple(refused),
+        too_much=tuple(name for name, key in beyond.items() if _may(store, key, deadline)),
+    )
+
+
+def _may(store: EtcdStore, key: str, deadline: Deadline) -> bool:
+    """Tell whether we may write a key, by a transaction that is never applied: etcd looks at permissions first."""
+    try:
+        store.txn(Txn((Compare(key, NEVER),), (Put(key, b""),)), min(2.0, deadline.left()))
+    except StoreRejected:
+        return False
+    return True
+
+
+def certificates(config: Config) -> dict[str, float]:
+    """Return for how many days each of our files is good; one that can not be read is left out."""
+    return dict(_certificates(config))
+
+
+def _certificates(config: Config) -> Iterator[tuple[str, float]]:
+    files: dict[str, Path | None] = {"etcd.ca_file": config.etcd.ca_file, "etcd.cert_file": config.etcd.cert_file}
+    for name, file in files.items():
+        if file is None:
+            continue
+        try:
+            yield name, min(_days(each) for each in of_pem(file.read_text()))
+        except (OSError, ValueError):
+            continue  # the finding says that none could be read
+
+
+def _days(when: datetime) -> float:
+    return (when - datetime.now(UTC)).total_seconds() / DAY_S

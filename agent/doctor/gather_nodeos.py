@@ -1,0 +1,160 @@
+"""Asking nodeos, and looking at its process and its config.ini. Changes nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import socket
+import struct
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from agent.adapters.deadline import Deadline
+from agent.adapters.fence import ProcessFence
+from agent.adapters.nodeos import HttpNodeos
+from agent.config import Config
+from agent.doctor import options
+from agent.doctor.facts import NodeosFacts, Options
+from agent.errors import FailoverError, FenceError, NodeosAnswer, NodeosError
+from agent.supervision.plan import fence_plan
+
+MOST = 1 << 20
+"""Bytes of a config.ini that are read."""
+TRY_S = 1.0
+"""For each address at which the producer API may be reached."""
+_MISSING = 404
+_SIOCGIFADDR = 0x8915  # linux/sockios.h
+
+
+def gather(config: Config, within_s: float) -> NodeosFacts:
+    """Return what there is to know of nodeos, within `within_s` seconds or little more."""
+    deadline = Deadline(within_s)
+    node = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
+    found: dict[str, object] = {}
+    _ask(found, "info", lambda: node.info(min(2.0, deadline.left())))
+    found["asked_ms"] = time.time_ns() // 1_000_000
+    if _ask(found, "paused", lambda: node.paused(min(2.0, deadline.left()))) == _MISSING:
+        found["producer_missing"] = True
+    if _ask(found, "peers", lambda: node.peers(min(2.0, deadline.left()))) == _MISSING:
+        found["net_missing"] = True
+    _ask(found, "schedule", lambda: node.schedule(min(2.0, deadline.left())))
+    pid, error = _pid(config)
+    found["options"], found["options_error"] = read_options(config, pid, error)
+    found["bound"] = _bound(pid)
+    found["reached"] = _reached(config, deadline)
+    return NodeosFacts(**found)  # type: ignore[arg-type] # each name above is a field, with a value of its type
+
+
+def _ask(found: dict[str, object], name: str, call: object) -> int:
+    """Call, and note the answer or the error; return the HTTP status of an error answer, 0 for anything else."""
+    assert callable(call)
+    try:
+        found[name] = call()
+    except NodeosError as error:
+        found[f"{name}_error"] = str(error)
+        return error.status if isinstance(error, NodeosAnswer) else 0
+    except OSError as error:  # no time was left
+        found[f"{name}_error"] = f"not asked: {error}"
+    return 0
+
+
+def _pid(config: Config) -> tuple[int | None, str]:
+    try:
+        held = ProcessFence(fence_plan(config)).find()
+    except (FenceError, FailoverError) as error:
+        return None, str(error)
+    if held is None:
+        return None, "there is no nodeos process"
+    held.close()
+    return held.id.pid, ""
+
+
+def read_options(config: Config, pid: int | None, error: str) -> tuple[Options, str]:
+    """Return nodeos's options and, when neither source could be read, why."""
+    found, sources, errors = [], [], [error] if error else []
+    arguments: list[str] = []
+    if pid is not None:
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")[1:-1]
+            sources.append("its command line")
+        except OSError as failure:
+            errors.append(f"its command line: {failure.strerror}")
+    file = config.nodeos.config_file or (_config_file(pid, arguments) if pid is not None else None)
+    if file is not None:
+        try:
+            with file.open("rb") as open_file:
+                found += options.of_ini(open_file.read(MOST).decode(errors="replace"))
+            sources.insert(0, str(file))
+        except OSError as failure:
+            errors.append(f"{file}: {failure.strerror}")
+    found += options.of_command_line(arguments)
+    return options.merged(found, sources), "; ".join(errors)
+
+
+def _config_file(pid: int, arguments: list[str]) -> Path | None:
+    """Return where nodeos reads its config.ini, as far as its process can be looked at."""
+    with suppress(OSError, UnicodeDecodeError):
+        cwd = str(Path(f"/proc/{pid}/cwd").readlink())
+        environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+        home = next((each.removeprefix("HOME=") for each in environment if each.startswith("HOME=")), "/root")
+        return Path(options.config_file_of(arguments, home, cwd))
+    return None
+
+
+def _bound(pid: int | None) -> tuple[str, ...] | None:
+    """Return the addresses that a process listens on with TCP; None when its sockets can not be seen."""
+    if pid is None:
+        return None
+    try:
+        links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
+        found = []
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                words = line.split()
+                if words[3] == "0A" and words[9] in inodes:
+                    found.append(address(words[1]))
+        return tuple(sorted(found))
+    except OSError:
+        return None
+
+
+def address(text: str) -> str:
+    """Return an address of /proc/net/tcp or tcp6 as people write it."""
+    host, _, port = text.partition(":")
+    packed = b"".join(struct.pack("=I", int(host[at : at + 8], 16)) for at in range(0, len(host), 8))
+    if len(packed) == 4:
+        return f"{socket.inet_ntop(socket.AF_INET, packed)}:{int(port, 16)}"
+    return f"[{socket.inet_ntop(socket.AF_INET6, packed)}]:{int(port, 16)}"
+
+
+def _reached(config: Config, deadline: Deadline) -> tuple[str, ...]:
+    """Return the addresses of this host, beyond loopback, at which the producer API answers a question."""
+    url = config.nodeos.producer_url or config.nodeos.url
+    port = re.search(r":(\d+)/?$", url)
+    if url.startswith("unix:") or port is None:
+        return ()
+    found = []
+    for host in own_addresses():
+        where = f"http://{host}:{port[1]}"
+        try:
+            HttpNodeos(where).paused(min(TRY_S, deadline.left()))
+        except NodeosAnswer as error:
+            if error.status != 400:  # it minds the Host header: whoever is out there can send the right one
+                continue
+        except (NodeosError, OSError):
+            continue
+        found.append(f"{host}:{port[1]}")
+    return tuple(found)
+
+
+def own_addresses() -> list[str]:
+    """Return the IPv4 addresses of this host's interfaces, loopback left out."""
+    found = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _index, name in socket.if_nameindex():
+            with suppress(OSError):
+                answer = fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
+                found.append(socket.inet_ntoa(answer[20:24]))
+    return [each for each in found if not each.startswith("127.")]

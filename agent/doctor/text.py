@@ -1,0 +1,49 @@
+"""How findings look on a terminal: faults first to the eye, each with its remedy below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from agent.doctor.finding import Finding, Verdict
+
+STYLES = {
+    Verdict.OK: "green",
+    Verdict.WARN: "yellow",
+    Verdict.FAULT: "bold red",
+    Verdict.UNKNOWN: "magenta",
+    Verdict.SKIPPED: "dim",
+}
+
+
+def table(found: Sequence[Finding]) -> Group:
+    """Return all findings in their order, and how many there are of each verdict."""
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column("verdict", no_wrap=True)
+    grid.add_column("check", no_wrap=True)
+    grid.add_column("seen", overflow="fold")
+    for each in found:
+        seen = Text(each.seen)
+        if each.remedy and each.verdict is not Verdict.OK:
+            seen.append(f"\n-> {each.remedy}", style="cyan")
+        grid.add_row(Text(each.verdict.value, style=STYLES[each.verdict]), Text(each.name), seen)
+    return Group(grid, Padding(Text(summary(found), style="bold"), (1, 0, 0, 0)))
+
+
+def summary(found: Sequence[Finding]) -> str:
+    """Return one line: how many of each verdict."""
+    counts = [(each, sum(finding.verdict is each for finding in found)) for each in Verdict]
+    return ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
+
+
+def data(found: Sequence[Finding]) -> dict[str, Any]:
+    """Return the same for machines."""
+    rows = [
+        {"check": each.name, "verdict": each.verdict.value, "seen": each.seen, "remedy": each.remedy} for each in found
+    ]
+    return {"faults": sum(each.verdict is Verdict.FAULT for each in found), "checks": rows}

@@ -169,4 +169,7 @@ def alerts(found: tuple[ChannelFact, ...], config: Config) -> Finding:
         return fault("alert_channels", "; ".join(failed), "correct the channel's URL, or open the way to it")
     if len(found) < len(config.alerts):
         return unknown("alert_channels", f"{len(found)} of {len(config.alerts)} were tried", "run doctor again")
+    if untried := [each.name for each in found if each.untried]:
+        remedy = f"run: nodeos-failover alerts test --channel {untried[0]}"
+        return unknown("alert_channels", f"{', '.join(untried)}: only a delivery would tell", remedy)
     return ok("alert_channels", f"{', '.join(each.name for each in found)}: reachable; `alerts test` delivers one")

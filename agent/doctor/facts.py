@@ -142,6 +142,7 @@ class ChannelFact:
 
     name: str
     error: str = ""
+    untried: bool = False  # its address is the business of a library
 
 
 @dataclass(frozen=True, slots=True)

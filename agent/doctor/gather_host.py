@@ -19,6 +19,7 @@ from agent.adapters.dial import dial
 from agent.adapters.endpoint import DEFAULT_PORTS, Endpoint, parse_endpoint
 from agent.adapters.names import Names
 from agent.config import AlertChannel, Config
+from agent.config.alerts import PAGERDUTY
 from agent.doctor.facts import AgentFacts, ChannelFact, HostFacts
 from agent.errors import ConfigError, FenceError
 
@@ -146,7 +147,9 @@ def _systemctl(unit: str) -> dict[str, str]:
 
 def channel(config: AlertChannel) -> ChannelFact:
     """See whether something accepts connections where a channel points. Nothing is sent, the URL is not repeated."""
-    url = config.url.get_secret_value()
+    if config.type == "apprise":
+        return ChannelFact(config.name, untried=True)
+    url = config.url.get_secret_value() or PAGERDUTY
     try:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)

@@ -168,6 +168,7 @@ AGENT_CASES = [
     (agent(supervised="guard"), "supervision", OK, "a parent guard"),
     (agent(supervised="container"), "supervision", UNKNOWN, "container"),
     (replace(WELL, channels=(ChannelFact("ops", "no connection"),)), "alert_channels", FAULT, "ops: no connection"),
+    (replace(WELL, channels=(ChannelFact("ops", untried=True),)), "alert_channels", UNKNOWN, "only a delivery"),
     (replace(WELL, channels=()), "alert_channels", UNKNOWN, "0 of 1"),
     (host(synchronised=False), "clock_ntp", WARN, "not synchronised"),
     (host(synchronised=None, clock_failure="adjtimex: no"), "clock_ntp", UNKNOWN, "adjtimex"),

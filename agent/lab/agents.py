@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agent.lab.places import LOOPBACK, Place
 from agent.lab.process import Process
 
 HTTP_LIMIT = 2.0
@@ -43,7 +44,14 @@ def _inline(value: object) -> str:
 class Agent(Process):
     """An agent; start, kill, freeze, thaw, stop as any process. `settings` is its whole configuration."""
 
-    def __init__(self, settings: Mapping[str, Any], root: Path, http_port: int, env: Mapping[str, str] | None = None):
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        root: Path,
+        http_port: int,
+        env: Mapping[str, str] | None = None,
+        place: Place = LOOPBACK,
+    ):
         self.node = str(settings["node"])
         self.http_port = http_port
         root.mkdir(parents=True, exist_ok=True)
@@ -58,12 +66,14 @@ class Agent(Process):
         self.config.write_text(to_toml(whole) + "\n")
         self.config.chmod(0o600)
         command: Sequence[str | Path] = [sys.executable, "-m", "agent", "run", "--config", self.config]
-        super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})})
+        super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})}, place)
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask the agent over HTTP; status 0 when it does not answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=HTTP_LIMIT)
         try:
+            with self.place.inside():
+                connection.connect()
             connection.request("GET", path)
             answer = connection.getresponse()
             return answer.status, answer.read()

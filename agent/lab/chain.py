@@ -13,7 +13,7 @@ were started anew, `revive` one. On a chain of several producers the others' blo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from agent.lab.binaries import find_nodeos
 from agent.lab.errors import LabError
 from agent.lab.load import Load
 from agent.lab.nodeos import Node, NodeSpec
+from agent.lab.places import LOOPBACK, Place
 from agent.lab.ports import Ports
 from agent.lab.proxy import Proxy
 from agent.lab.schedule import SYSTEM, schedule
@@ -43,6 +44,7 @@ class Chain:
     With 3 the last irreversible block stands still while one is silent, with 4 it does not.
     cuttable: every node dials its peers through proxies, so that `cut` works.
     simulated: the nodes are SIMULATED ones, of one producer, and there are no transactions.
+    places: where nodes run, by name. env: of a node's environment, by name.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class Chain:
         producers: int = 1,
         cuttable: bool = False,
         simulated: bool = False,
+        places: Mapping[str, Place] | None = None,
+        env: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 3, and 1 (or, if real, 3 or 4)")
@@ -68,21 +72,34 @@ class Chain:
         self._closing = ExitStack()
         self._proxies: dict[tuple[str, str], Proxy] = {}
         listen = {name: ports.take() for name in owned}
+        self._places = places or {}
         self._everybody = {}
         for name, names in owned.items():
             peers = [self._way(name, other, port, ports, cuttable) for other, port in listen.items() if other != name]
-            spec = NodeSpec(name, ports.take(), listen[name], names, peers=peers)
+            spec = NodeSpec(
+                name,
+                ports.take(),
+                listen[name],
+                names,
+                peers=peers,
+                place=self._place(name),
+                env=(env or {}).get(name, {}),
+            )
             self._everybody[name] = Node(spec, root / name, binaries)
         self.nodes = {name: self._everybody[name] for name in NAMES[:count]}
         self.observer = self._everybody[OBSERVER]
         self.others = self._everybody.get(OTHERS)
-        self.wallet = Wallet(root / "wallet", ports.take(), binaries) if binaries else None
+        at = self._place(OBSERVER)
+        self.wallet = Wallet(root / "wallet", ports.take(), binaries, at) if binaries else None
         self.load = Load(self.wallet, self.observer) if self.wallet else None
 
-    def _way(self, name: str, other: str, port: int, ports: Ports, cuttable: bool) -> int:
-        """Return the port that `name` dials to reach `other`, who listens on `port`."""
+    def _place(self, name: str) -> Place:
+        return self._places.get(name, LOOPBACK)
+
+    def _way(self, name: str, other: str, port: int, ports: Ports, cuttable: bool) -> int | str:
+        """Return what `name` dials to reach `other`, who listens on `port`."""
         if not cuttable:
-            return port
+            return f"{self._place(other).address}:{port}"
         proxy = Proxy(ports.take(), port)
         self._closing.callback(proxy.close)
         self._proxies[name, other] = proxy

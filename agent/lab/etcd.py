@@ -12,11 +12,12 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.lab.binaries import EtcdBinaries, find_etcd
 from agent.lab.errors import LabError, LabTimeout
+from agent.lab.places import LOOPBACK, Place
 from agent.lab.ports import Ports
 from agent.lab.process import Process
 from agent.lab.proxy import Proxies, Proxy
@@ -39,7 +40,8 @@ class EtcdOptions:
 
     election_ms, heartbeat_ms: etcd's defaults. tls: server and client certificates, both demanded; they are made unless
     `certificates` has them. user: with one, authentication is on; a random password is made for it, and its role covers
-    KEYS only. more: further arguments.
+    KEYS only. more: further arguments. places: where members run, by name; desk: where etcdctl does. fsync: members
+    wait for their disk, as in production.
     """
 
     size: int = 3
@@ -49,13 +51,24 @@ class EtcdOptions:
     certificates: Certificates | None = None
     user: str | None = None
     more: Sequence[str] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)
+    desk: Place = LOOPBACK
+    fsync: bool = False
 
 
 class EtcdMember(Process):
     """One member; start, kill, freeze, thaw, stop as any process. `endpoint` is host:port, `url` with its scheme."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], data: Path, endpoint: str, scheme: str) -> None:
-        super().__init__(name, command, data.parent / f"{name}.log", _environment({}))
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        data: Path,
+        endpoint: str,
+        scheme: str,
+        place: Place = LOOPBACK,
+    ) -> None:
+        super().__init__(name, command, data.parent / f"{name}.log", _environment({}), place)
         self.data = data
         self.endpoint = endpoint
         self.url = f"{scheme}://{endpoint}"
@@ -82,16 +95,20 @@ class EtcdCluster:
         self.password = secrets.token_urlsafe(12) if options.user else None
         self._root_password: str | None = None  # set once authentication is on
         scheme = "https" if options.tls else "http"
-        places = {f"etcd-{i}": (ports.take(), ports.take()) for i in range(1, options.size + 1)}
-        peers = ",".join(f"{name}=http://{HOST}:{peer}" for name, (_, peer) in places.items())
-        self.members = [self._member(name, *places[name], peers, scheme) for name in places]
+        listen = {f"etcd-{i}": (ports.take(), ports.take()) for i in range(1, options.size + 1)}
+        peers = ",".join(f"{name}=http://{self._place(name).address}:{peer}" for name, (_, peer) in listen.items())
+        self.members = [self._member(name, *listen[name], peers, scheme) for name in listen]
         self._ids: dict[int, EtcdMember] = {}
 
+    def _place(self, name: str) -> Place:
+        return self.options.places.get(name, LOOPBACK)
+
     def _member(self, name: str, client: int, peer: int, peers: str, scheme: str) -> EtcdMember:
-        data = self.root / name
-        url, peer_url = f"{scheme}://{HOST}:{client}", f"http://{HOST}:{peer}"
+        data, place = self.root / name, self._place(name)
+        url, peer_url = f"{scheme}://{place.address}:{client}", f"http://{place.address}:{peer}"
         command: list[str | Path] = [self.binaries.etcd, "--name", name, "--data-dir", data, "--logger=zap"]
-        command += ["--log-level=warn", "--log-outputs=stderr", "--unsafe-no-fsync", "--pre-vote"]
+        command += ["--log-level=warn", "--log-outputs=stderr", "--pre-vote"]
+        command += [] if self.options.fsync else ["--unsafe-no-fsync"]
         command += ["--listen-client-urls", url, "--advertise-client-urls", url]
         command += ["--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url]
         command += ["--initial-cluster", peers, "--initial-cluster-token", self.root.name]
@@ -100,7 +117,7 @@ class EtcdCluster:
         if self.certificates is not None:
             command += ["--client-cert-auth", "--trusted-ca-file", self.certificates.ca]
             command += ["--cert-file", self.certificates.server, "--key-file", self.certificates.server_key]
-        return EtcdMember(name, [*command, *self.options.more], data, f"{HOST}:{client}", scheme)
+        return EtcdMember(name, [*command, *self.options.more], data, f"{place.address}:{client}", scheme, place)
 
     @property
     def endpoints(self) -> list[str]:
@@ -167,7 +184,7 @@ class EtcdCluster:
             settings |= {"ETCDCTL_USER": "root", "ETCDCTL_PASSWORD": self._root_password}
         try:
             done = subprocess.run(
-                [self.binaries.etcdctl, *arguments],
+                self.options.desk.command([self.binaries.etcdctl, *arguments]),
                 env=_environment(settings),
                 input=stdin,
                 capture_output=True,

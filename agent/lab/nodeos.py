@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from agent.adapters.deadline import Deadline, DeadlineSocket
 from agent.lab.binaries import NodeosBinaries
 from agent.lab.errors import LabError
+from agent.lab.places import LOOPBACK, Place
 from agent.lab.process import Process
 from agent.lab.wait import until
 
@@ -39,16 +40,21 @@ class ApiError(LabError):
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """What a node is. `producers` and `keys` (public, private) are empty for an observer; `peers` are p2p ports."""
+    """What a node is. `producers` and `keys` (public, private) are empty for an observer.
+
+    `peers` are host:port, or ports of 127.0.0.1. Its API listens on 127.0.0.1 of its place, p2p at the place's address. `env` is set beside our environment.
+    """
 
     name: str
     http: int
     p2p: int
     producers: Sequence[str] = ()
     keys: Sequence[tuple[str, str]] = ((PUBLIC_KEY, PRIVATE_KEY),)
-    peers: Sequence[int] = ()
+    peers: Sequence[int | str] = ()
     plugins: Sequence[str] = PLUGINS
     more: Sequence[str] = field(default=())
+    place: Place = LOOPBACK
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Node(Process):
@@ -64,7 +70,7 @@ class Node(Process):
         self.socket = root / "nodeos.sock"
         self._has_socket = len(os.fsencode(self.socket)) <= SOCKET_PATH
         command = self._command(binaries) if binaries else self._simulated()
-        super().__init__(spec.name, command, root / "nodeos.log")
+        super().__init__(spec.name, command, root / "nodeos.log", {**os.environ, **spec.env}, spec.place)
 
     def _simulated(self) -> list[str | Path]:
         """Return the command of a SIMULATED nodeos on the chain that all nodes beside this one share."""
@@ -76,7 +82,12 @@ class Node(Process):
     def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
         spec = self.spec
         command: list[str | Path] = [binaries.nodeos, "--data-dir", self.root / "data", "--config-dir", self.root]
-        command += ["--http-server-address", f"{HOST}:{spec.http}", "--p2p-listen-endpoint", f"{HOST}:{spec.p2p}"]
+        command += [
+            "--http-server-address",
+            f"{HOST}:{spec.http}",
+            "--p2p-listen-endpoint",
+            f"{spec.place.address}:{spec.p2p}",
+        ]
         command += ["--agent-name", spec.name, "--connection-cleanup-period", str(RECONNECT)]
         command += ["--unix-socket-path", self.socket if self._has_socket else ""]
         command += ["--p2p-max-nodes-per-host", "20", "--resource-monitor-not-shutdown-on-threshold-exceeded"]
@@ -85,7 +96,11 @@ class Node(Process):
         command += [part for name in spec.producers for part in ("--producer-name", name)]
         if spec.producers:
             command += [part for pub, key in spec.keys for part in ("--signature-provider", f"{pub}=KEY:{key}")]
-        command += [part for port in spec.peers for part in ("--p2p-peer-address", f"{HOST}:{port}")]
+        command += [
+            part
+            for peer in spec.peers
+            for part in ("--p2p-peer-address", f"{HOST}:{peer}" if isinstance(peer, int) else peer)
+        ]
         return [*command, *spec.more]
 
     @property
@@ -120,7 +135,8 @@ class Node(Process):
     def call(self, path: str, body: dict[str, Any] | None = None, limit: float = API_LIMIT) -> Any:
         """POST to the API and return the JSON answer, within `limit` seconds in all. ApiError without success."""
         connection = http.client.HTTPConnection(HOST, self.spec.http)
-        connection.sock = sock = DeadlineSocket(socket.AF_INET, Deadline(limit))
+        with self.place.inside():
+            connection.sock = sock = DeadlineSocket(socket.AF_INET, Deadline(limit))
         try:
             sock.connect((HOST, self.spec.http))
             connection.request("POST", path, body=json.dumps(body) if body else None)

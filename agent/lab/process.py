@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from agent.lab.errors import LabError, LabTimeout
+from agent.lab.places import LOOPBACK, Place
 
 # argv: the expected parent, then the command. Python ignores SIGPIPE and SIGXFSZ, and exec would hand that down.
 BECOME = """
@@ -39,13 +40,19 @@ _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 class Process:
     """A child process with a log file; may be started again after it ended. Safe to use from several threads.
 
-    `env` is the child's whole environment; None hands ours down.
+    `env` is the child's whole environment; None hands ours down. It runs in `place`.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        place: Place = LOOPBACK,
     ) -> None:
         self.name = name
+        self.place = place
         self.command = [str(part) for part in command]
         self.log = log
         self._env = dict(os.environ if env is None else env)
@@ -61,12 +68,16 @@ class Process:
             if not self._ended.is_set():
                 raise LabError(f"{self.name} runs already as pid {self.pid}: stop it first")
             self._set_log_aside()
-            command = [sys.executable, "-I", "-S", "-c", BECOME, str(os.getpid()), *self.command, *more]
+            command = [sys.executable, "-I", "-S", "-c", BECOME, str(os.getpid()), *self._whole(more)]
             self._popen = _spawner.submit(self._spawn, command).result()
             self._pidfd = os.pidfd_open(self._popen.pid)
             self._ended = threading.Event()
             child = (self._popen, self._pidfd, self._ended)
         threading.Thread(target=self._reap, args=child, name=f"reap-{self.name}", daemon=True).start()
+
+    def _whole(self, more: Sequence[str]) -> list[str]:
+        """Return what is run, `more` arguments included."""
+        return [str(part) for part in self.place.command([*self.command, *more])]
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:  # appending: the log may be read, or emptied, while it grows

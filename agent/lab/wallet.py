@@ -13,6 +13,7 @@ from pathlib import Path
 from agent.lab.binaries import NodeosBinaries
 from agent.lab.errors import LabError, LabTimeout
 from agent.lab.nodeos import HOST, PRIVATE_KEY, Node
+from agent.lab.places import LOOPBACK, Place
 from agent.lab.process import Process
 from agent.lab.wait import until
 
@@ -23,12 +24,12 @@ CLEOS_LIMIT = 15.0  # seconds for one command; it takes about 0.03
 class Wallet:
     """`start` it (again and again does no harm), then `cleos` signs with the development key."""
 
-    def __init__(self, root: Path, port: int, binaries: NodeosBinaries) -> None:
+    def __init__(self, root: Path, port: int, binaries: NodeosBinaries, place: Place = LOOPBACK) -> None:
         self._root, self._cleos = root, binaries.cleos
         self._url = f"http://{HOST}:{port}"
         command: list[str | Path] = [binaries.keosd, "--data-dir", root, "--config-dir", root, "--wallet-dir", root]
         command += ["--http-server-address", f"{HOST}:{port}", "--unix-socket-path", "", "--unlock-timeout", "9999999"]
-        self.process = Process("keosd", command, root / "keosd.log")
+        self.process = Process("keosd", command, root / "keosd.log", place=place)
 
     def start(self) -> None:
         """Start unless it runs, make the wallet and import the key."""
@@ -47,10 +48,14 @@ class Wallet:
         LabError with its words when it fails, LabTimeout when it gives no answer in time.
         """
         url = node.http_url if node else "http://127.0.0.1:1"
-        command: list[str | Path] = [self._cleos, "--no-auto-keosd", "--wallet-url", self._url, "-u", url, *arguments]
+        command = [self._cleos, "--no-auto-keosd", "--wallet-url", self._url, "-u", url, *arguments]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=CLEOS_LIMIT
+                self.process.place.command(command),
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=CLEOS_LIMIT,
             )
         except subprocess.TimeoutExpired as error:
             raise LabTimeout(f"cleos {' '.join(arguments[:2])} gave no answer in {CLEOS_LIMIT:g} s") from error

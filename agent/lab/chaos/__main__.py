@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", "--replay", type=int, help="play the plan of this seed (default: a new one)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"where report and picture go (default {OUT})")
     parser.add_argument("--keep", type=Path, help="a directory in which all parts run, and leave their logs")
+    parser.add_argument("--loopback", action="store_true", help="no network namespaces, though they are allowed")
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
     chosen = parser.parse_args(arguments)
     seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 say(f"round {number}  {fault.at:6.2f} s  {fault}")
         return 0
     try:
-        return play(plan, chosen.out, chosen.keep)
+        return play(plan, chosen.out, chosen.keep, namespaces=not chosen.loopback)
     except LabError as error:
         say(f"the lab could not go on: {error}")
         return 2
@@ -55,11 +56,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def play(plan: Plan, out: Path, keep: Path | None = None) -> int:
+def play(plan: Plan, out: Path, keep: Path | None = None, *, namespaces: bool = True) -> int:
     """Play a plan, and write report, picture and history; 1 when P1 or P2 was broken."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="nodeos-failover-chaos-") as root:
-        run = Run(plan, keep.resolve() if keep else Path(root), say)
+        run = Run(plan, keep.resolve() if keep else Path(root), say, namespaces=namespaces)
         try:
             history = run.play()
         finally:

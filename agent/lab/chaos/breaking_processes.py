@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from agent.lab.chaos.faults import fault
+from agent.lab.chaos.faults import IN_FLIGHT, SEEN_PAUSED, fault
 from agent.lab.chaos.history import Span
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import Host, World
@@ -15,11 +15,6 @@ from agent.lab.etcd import EtcdMember
 from agent.lab.nodeos import ApiError
 from agent.lab.process import Process
 from agent.lab.wait import until
-
-IN_FLIGHT = 0.6
-"""Seconds after a pause in which the block in flight is still signed (up to 0.5 s), and logged."""
-SEEN_PAUSED = 10.0
-"""Seconds within which a live agent must have paused a nodeos that started unpaused."""
 
 
 def _member(world: World, doing: Fault) -> EtcdMember:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from agent.lab.chaos.faults import Skipped, fault
+from agent.lab.chaos.faults import IN_FLIGHT, SEEN_PAUSED, Skipped, fault
+from agent.lab.chaos.history import Span
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
 from agent.lab.errors import LabError
 from agent.lab.etcd import EtcdctlError
+from agent.lab.nodeos import ApiError
 from agent.lab.wait import until
 
+CLOCK_CACHE = 2.5
+"""Seconds: libfaketime reads its file once a second; then the block in flight is signed, and logged."""
 FILL = "x" * 1_000_000
 """A value: etcd takes up to 1.5 MB."""
 
@@ -28,6 +33,38 @@ def _clock_jumped(world: World, doing: Fault) -> Iterator[None]:
         yield
     finally:
         clock.jump("+0")
+
+
+@fault("node-clock-jumped")
+def _node_clock_jumped(world: World, doing: Fault) -> Iterator[None]:
+    """Let the wall clock of nodeos jump; that of its agent stays, so that the clock check may see it.
+
+    What it signs meanwhile is dated wrongly: slots are compared by their dates, so they prove nothing for or against.
+    """
+    host = world.hosts[doing.target]
+    clock = host.node_clock
+    if clock is None:
+        raise Skipped("no libfaketime here that leaves CLOCK_BOOTTIME alone")
+    clock.jump(doing.choice)
+    started = time.time()
+    try:
+        yield
+    finally:
+        clock.jump("+0")
+        world.misdated.append(Span(host.name, started, time.time() + CLOCK_CACHE))
+
+
+@fault("etcd-disk-slow")
+def _etcd_disk_slow(world: World, doing: Fault) -> Iterator[None]:
+    """Let every fsync of a member take longer."""
+    disk = world.etcd.disks.get(doing.target)
+    if disk is None:
+        raise Skipped("this kernel does not let us hold up an fsync")
+    disk.slow(float(doing.choice))
+    try:
+        yield
+    finally:
+        disk.heal()
 
 
 @fault("file-failed")
@@ -107,6 +144,13 @@ def _leader_put_nobody(world: World, _doing: Fault) -> Iterator[None]:
     yield
 
 
+@fault("leader-garbled")
+def _leader_garbled(world: World, _doing: Fault) -> Iterator[None]:
+    """Put what is no name."""
+    world.etcdctl("put", "@leader", "{ no name")
+    yield
+
+
 @fault("leader-deleted")
 def _leader_deleted(world: World, _doing: Fault) -> Iterator[None]:
     world.etcdctl("del", "@leader")
@@ -124,6 +168,47 @@ def _override_named(world: World, doing: Fault) -> Iterator[None]:
 @fault("override-none")
 def _override_none(world: World, _doing: Fault) -> Iterator[None]:
     yield from _until_deleted(world, "@override", "none")
+
+
+@fault("override-garbled")
+def _override_garbled(world: World, _doing: Fault) -> Iterator[None]:
+    """Put what can not be read: it is ignored."""
+    yield from _until_deleted(world, "@override", '{"leader": ')
+
+
+@fault("override-reasoned")
+def _override_reasoned(world: World, doing: Fault) -> Iterator[None]:
+    """Put the long form of an override."""
+    yield from _until_deleted(world, "@override", json.dumps({"leader": doing.target, "reason": "chaos", "by": "lab"}))
+
+
+@fault("switchover")
+def _switchover(world: World, doing: Fault) -> Iterator[None]:
+    """Put a wish as the command does: the leader that hears it hands over, or refuses."""
+    world.etcdctl("put", "@switchover", json.dumps({"to": doing.target, "when": doing.choice, "by": "chaos"}))
+    yield
+
+
+@fault("nodeos-resumed")
+def _nodeos_resumed(world: World, doing: Fault) -> Iterator[None]:
+    """Resume nodeos by hand, as nobody should: until the agent has paused it again, its blocks are the operator's."""
+    host = world.hosts[doing.target]
+    if host.agent.leads:
+        raise Skipped("it leads: then a resume is nothing new")
+    started = time.time()
+    try:
+        host.node.call("/v1/producer/resume", limit=1.0)
+        until(lambda: host.node.paused or host.agent.leads, SEEN_PAUSED, f"{host.name} paused", (ApiError,))
+    finally:
+        world.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
+    yield
+
+
+@fault("nodeos-paused")
+def _nodeos_paused(world: World, doing: Fault) -> Iterator[None]:
+    """Pause nodeos by hand: a leader that does not produce has to notice."""
+    world.hosts[doing.target].node.call("/v1/producer/pause", limit=1.0)
+    yield
 
 
 @fault("maintenance")

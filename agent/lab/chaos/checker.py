@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from agent.core.slots import slot_of
-from agent.lab.chaos.history import Change, Done, Double, Gap, History, Span, Tenure, Verdict, slot_time
+from agent.lab.chaos.history import Change, Done, Double, Gap, History, Tenure, Verdict, slot_time
 from agent.lab.chaos.plan import KINDS, VALIDITY
 from agent.lab.evidence import Signature
 
@@ -26,6 +26,8 @@ RECOVERY = 20.0
 """Seconds in which slots come again after the last fault that can have cost them."""
 DEFECT = "a defect"
 """The words of every agent that met an error which nobody foresaw; the watch uses them for a guard's traceback too."""
+SHIFT = 5.5
+"""Seconds by which the clock of a node jumps at the most, and a little more."""
 STALL = 0.25
 """Seconds around a stall of the whole machine in which slots may be missing."""
 
@@ -46,9 +48,16 @@ def check(history: History) -> Verdict:
     return Verdict(doubles, gaps, tenures, tuple(violations), tuple(flags))
 
 
-def governed(signature: Signature, spans: Sequence[Span]) -> bool:
-    """Whether an agent answered for the node when it signed."""
-    return not any(span.node == signature.node and span.started <= signature.wall <= span.ended for span in spans)
+def governed(signature: Signature, history: History) -> bool:
+    """Whether an agent answered for the node when it signed, and the node's clock was right.
+
+    A node whose clock jumped dates its own log wrongly too, so that span is wider by SHIFT.
+    """
+    wrong = [(span, SHIFT) for span in history.misdated] + [(span, 0.0) for span in history.ungoverned]
+    return not any(
+        span.node == signature.node and span.started - wider <= signature.wall <= span.ended + wider
+        for span, wider in wrong
+    )
 
 
 def find_doubles(history: History) -> Iterator[Double]:
@@ -59,7 +68,7 @@ def find_doubles(history: History) -> Iterator[Double]:
     for slot, found in sorted(by_slot.items()):
         if len({(each.node, each.id) for each in found}) < 2:
             continue
-        counted = {(each.node, each.id) for each in found if governed(each, history.ungoverned)}
+        counted = {(each.node, each.id) for each in found if governed(each, history)}
         yield Double(slot, tuple(found), len(counted) > 1)
 
 
@@ -116,7 +125,7 @@ def _tenure(history: History, since: Change, ended: float) -> Tenure:
 def find_gaps(history: History) -> Iterator[Gap]:
     """Yield every gap between two governed signatures, and before the end, with what explains it."""
     first, last = slot_of(round(history.began * 1000)), slot_of(round(history.ended * 1000))
-    by_slot = {each.slot: each.node for each in history.signatures if governed(each, history.ungoverned)}
+    by_slot = {each.slot: each.node for each in history.signatures if governed(each, history)}
     slots = [slot for slot in sorted(by_slot) if first <= slot <= last]
     for one, two in itertools.pairwise([*slots, last]):
         if two - one > 1:

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from agent.lab.chaos.links import Skipped as Skipped
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
-from agent.lab.errors import LabError
 
-
-class Skipped(LabError):
-    """The machine lacks what this fault needs."""
-
-
+IN_FLIGHT = 0.6
+"""Seconds after a pause in which the block in flight is still signed (up to 0.5 s), and logged."""
+SEEN_PAUSED = 10.0
+"""Seconds within which a live agent must have paused a nodeos that goes on unpaused and is not meant to."""
 Act = Callable[[World, Fault], Iterator[None]]
 FAULTS: dict[str, Callable[[World, Fault], AbstractContextManager[None]]] = {}
 

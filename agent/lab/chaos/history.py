@@ -74,10 +74,14 @@ class History:
     changes: list[Change] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     ungoverned: list[Span] = field(default_factory=list)
+    misdated: list[Span] = field(default_factory=list)
+    """When a node's own clock was wrong: its signatures of then are dated wrongly, and count for no slot."""
     stalls: list[Span] = field(default_factory=list)
     rests: list[Rest] = field(default_factory=list)
     unsigned: list[int] = field(default_factory=list)
     """Blocks of the observer's chain whose signature is in no log: with any, the evidence is not whole."""
+    means: dict[str, str] = field(default_factory=dict)
+    """By what faults were made: what was left out for want of something says so."""
 
 
 @dataclass(frozen=True)

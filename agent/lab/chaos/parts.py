@@ -9,18 +9,25 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from agent.lab.chain import Chain
+from agent.lab.chain import OBSERVER, Chain
+from agent.lab.chaos.links import Link, ProxyLink, SpaceLink
+from agent.lab.chaos.plan import MEMBERS
 from agent.lab.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from agent.lab.places import LOOPBACK
 from agent.lab.ports import Ports
 from agent.lab.proxy import HOST, Proxy
 from agent.lab.relay import Direction
+from agent.lab.slow_disk import SlowDisk, possible
+from agent.lab.spaces import Spaces
 
 QUOTA = 32 << 20
 """Bytes: small, so that a NOSPACE alarm is quickly raised; 20 minutes of a group's own writes need a tenth of it."""
+DESK = OBSERVER
+"""Where the operator's etcdctl runs: nobody cuts that host from etcd."""
 PLACES = ("/usr/lib", "/usr/lib64", "/usr/local/lib", "/opt")
 FAKETIME = "libfaketimeMT.so.1"
 SHIM = """
@@ -43,19 +50,39 @@ CLOSE_TO = 60.0
 
 
 class CutEtcd(EtcdCluster):
-    """Three members that reach each other through proxies; `peer_links[member]` is the way to a member."""
+    """Three members that reach each other through links; `peer_links[member]` is the way to a member.
 
-    def __init__(self, root: Path, ports: Ports, closing: ExitStack) -> None:
-        self.peer_links: dict[str, Proxy] = {}
+    Without namespaces a link is a proxy: what is cut is what others ask of the member. With them it is every packet
+    to the member from another one. `disks[member]` can be slow, where the kernel lets us.
+    """
+
+    def __init__(self, root: Path, ports: Ports, closing: ExitStack, spaces: Spaces | None) -> None:
+        self.peer_links: dict[str, Link] = {}
+        self.disks: dict[str, SlowDisk] = {}
+        self._peer_urls: dict[str, str] = {}
         self._links_closing = closing
-        super().__init__(root, ports, EtcdOptions(size=3, more=(f"--quota-backend-bytes={QUOTA}",)))
+        self._spaces = spaces
+        slow = possible()
+        places = spaces.places if spaces else {}
+        more = (f"--quota-backend-bytes={QUOTA}",)
+        options = EtcdOptions(size=3, more=more, places=places, desk=places.get(DESK, LOOPBACK), fsync=slow)
+        super().__init__(root, ports, options)
+        for member in self.members if slow else ():
+            self.disks[member.name] = disk = SlowDisk(member)
+            closing.callback(disk.close)
 
     def _member(self, name: str, client: int, peer: int, peers: str, scheme: str) -> EtcdMember:
         member = super()._member(name, client, peer, peers, scheme)
+        self._peer_urls[name] = f"http://{member.place.address}:{peer}"
+        if self._spaces is not None:
+            others = [other for other in MEMBERS if other != name]
+            self.peer_links[name] = SpaceLink(self._spaces, [(other, name) for other in others], [])
+            return member
         own = self._ports.take()
         member.command[member.command.index("--listen-peer-urls") + 1] = f"http://{HOST}:{own}"
-        self.peer_links[name] = link = Proxy(peer, own)
-        self._links_closing.callback(link.close)
+        proxy = Proxy(peer, own)
+        self.peer_links[name] = ProxyLink(proxy)
+        self._links_closing.callback(proxy.close)
         return member
 
     def replace(self, member: EtcdMember) -> None:
@@ -69,19 +96,35 @@ class CutEtcd(EtcdCluster):
         member.start("--initial-cluster-state=existing")
 
     def _peer_url(self, member: EtcdMember) -> str:
-        return f"http://{HOST}:{self.peer_links[member.name].port}"
+        return self._peer_urls[member.name]
 
 
 class CutChain(Chain):
     """A chain whose links can be cut one by one, and one way only."""
 
-    def ways(self, name: str) -> Iterator[tuple[Proxy, Direction, Direction]]:
-        """Yield every proxy at a node, with the direction that leads out of the node, and the one into it."""
+    def __init__(
+        self,
+        root: Path,
+        ports: Ports,
+        count: int,
+        spaces: Spaces | None,
+        env: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._spaces = spaces
+        places = spaces.places if spaces else None
+        super().__init__(root, ports, count, cuttable=spaces is None, places=places, env=env)
+
+    def ways(self, name: str) -> Iterator[tuple[Link, Direction, Direction]]:
+        """Yield every link at a node, with the direction that leads out of the node, and the one into it."""
+        if self._spaces is not None:
+            for other in self._everybody:
+                if other != name:
+                    yield SpaceLink(self._spaces, [(name, other)], [(other, name)]), "to_server", "to_client"
         for (dialler, dialled), proxy in self._proxies.items():
             if dialler == name:
-                yield proxy, "to_server", "to_client"
+                yield ProxyLink(proxy), "to_server", "to_client"
             elif dialled == name:
-                yield proxy, "to_client", "to_server"
+                yield ProxyLink(proxy), "to_client", "to_server"
 
 
 def guards(runtime_dir: Path) -> list[int]:
@@ -113,20 +156,24 @@ def signal_guards(runtime_dir: Path, number: signal.Signals) -> int:
 
 
 class FakeClock:
-    """The wall clock of one agent, by libfaketime. CLOCK_BOOTTIME and CLOCK_MONOTONIC stay what they are."""
+    """The wall clock of one process, by libfaketime. CLOCK_BOOTTIME and CLOCK_MONOTONIC stay what they are.
+
+    `env` is for an agent, `library_env` for a program that is not Python.
+    """
 
     def __init__(self, library: Path, file: Path) -> None:
         self._file = file
         shim = file.parent / "shim"
         shim.mkdir(parents=True, exist_ok=True)
         (shim / "sitecustomize.py").write_text(SHIM)
-        self.env = {
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(shim), os.environ.get("PYTHONPATH")))),
+        self.library_env = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
             "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
+        path = os.pathsep.join(filter(None, (str(shim), os.environ.get("PYTHONPATH"))))
+        self.env = {**self.library_env, "PYTHONPATH": path}
         self.jump("+0")
 
     def jump(self, offset: str) -> None:

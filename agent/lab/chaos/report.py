@@ -45,7 +45,7 @@ def summary(plan: Plan, history: History, verdict: Verdict) -> str:
     lines = [
         f"seed {plan.seed}, {len(plan.hosts)} hosts, {spent:.0f} s, {len(history.done)} faults",
         f"slots signed twice, both governed (P1): {len(twice)}",
-        f"slots signed twice while a node was not governed: {stray}",
+        f"slots signed twice while a node was not governed, or its clock was wrong: {stray}",
         f"blocks signed: {len(history.signatures)}; slots missed: {missed} of {slots}",
         f"blocks of the observer's chain whose signature is in no log: {len(history.unsigned)}",
         f"times somebody led: {len(verdict.tenures)}",
@@ -53,6 +53,7 @@ def summary(plan: Plan, history: History, verdict: Verdict) -> str:
         f"gaps of more than {SHORT} slots without a cause: {len(verdict.flags)}",
         f"stalls of the machine: {len(history.stalls)}, the longest {longest:.1f} s",
     ]
+    lines += [f"{what}: {how}" for what, how in history.means.items()]
     return "\n".join(f"- {line}" for line in lines)
 
 

@@ -36,10 +36,10 @@ BREAKING = (breaking_links, breaking_processes, breaking_rest)
 class Run:
     """Carries out a plan; `history` grows meanwhile."""
 
-    def __init__(self, plan: Plan, root: Path, say: Say) -> None:
+    def __init__(self, plan: Plan, root: Path, say: Say, *, namespaces: bool = True) -> None:
         self._plan = plan
         self._say = say
-        self.world = World(root, len(plan.hosts))
+        self.world = World(root, len(plan.hosts), namespaces=namespaces)
         self._caretaker = Caretaker(self.world)
         self._watch = Watch(self.world)
         self._done: list[Done] = []
@@ -123,6 +123,8 @@ class Run:
         world = self.world
         for member in world.etcd.members:
             member.thaw()
+        for disk in world.etcd.disks.values():
+            disk.heal()
         for host in world.hosts.values():
             host.node.thaw()
             host.agent.thaw()
@@ -143,6 +145,8 @@ class Run:
             changes=sorted(world.changes, key=lambda each: each.at),
             notes=sorted(world.notes, key=lambda each: each.at),
             ungoverned=list(world.ungoverned),
+            misdated=list(world.misdated),
+            means=world.means(),
             stalls=list(self._watch.stalls),
             rests=list(self._rests),
         )

@@ -16,16 +16,19 @@ from typing import TypeVar
 
 from agent.lab import evidence
 from agent.lab.agents import Agent
-from agent.lab.chain import NAMES, PAUSED, START
+from agent.lab.chain import NAMES, OBSERVER, PAUSED, START
 from agent.lab.chaos.history import Change, Note, Span
+from agent.lab.chaos.links import Link, ProxyLink, SpaceLink
 from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime, signal_guards
-from agent.lab.errors import LabError
+from agent.lab.chaos.plan import MEMBERS
+from agent.lab.errors import LabError, LabUnavailable
 from agent.lab.group import ROOT
 from agent.lab.lab import GROUP
 from agent.lab.nodeos import Node
 from agent.lab.ports import Ports
 from agent.lab.process import Process
 from agent.lab.proxy import Proxies, Proxy
+from agent.lab.spaces import Spaces
 from agent.lab.wait import until
 
 T = TypeVar("T")
@@ -37,13 +40,14 @@ ID = slice(8, 24)
 
 @dataclass
 class Host:
-    """An agent with its guard, and a nodeos, reached through proxies only."""
+    """An agent with its guard, and a nodeos; every way to others is a link. `node_clock`: nodeos's wall clock."""
 
     name: str
     node: Node
     agent: Agent
-    etcd_links: list[Proxy]
+    etcd_links: list[Link]
     clock: FakeClock | None
+    node_clock: FakeClock | None
     launching: threading.Lock = field(default_factory=threading.Lock)
 
     def signal_guards(self, number: signal.Signals) -> int:
@@ -54,11 +58,14 @@ class Host:
 class World:
     """Starts all parts; `close` ends them. What it notes (changes, notes, spans) is for the history."""
 
-    def __init__(self, root: Path, hosts: int = 2) -> None:
+    def __init__(self, root: Path, hosts: int = 2, *, namespaces: bool = True) -> None:
         self.root = root
+        self.spaces: Spaces | None = None
+        self.lacks: list[str] = []
         self.changes: list[Change] = []
         self.notes: list[Note] = []
         self.ungoverned: list[Span] = []
+        self.misdated: list[Span] = []
         self._signed: set[evidence.Signature] = set()
         self._held: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -66,39 +73,79 @@ class World:
         try:
             ports = Ports()
             self._closing.callback(ports.close)
-            self.etcd = CutEtcd(root / "etcd", ports, self._closing)
+            if namespaces:
+                self.spaces = self._make_spaces(NAMES[:hosts])
+            self.etcd = CutEtcd(root / "etcd", ports, self._closing, self.spaces)
             self._closing.callback(self.etcd.close)
             self.etcd.start()
-            self.chain = CutChain(root / "chain", ports, hosts, cuttable=True)
+            library = find_faketime()
+            node_clocks = {name: self._clock(f"clock-{name}", library) for name in NAMES[:hosts]}
+            env = {name: clock.library_env for name, clock in node_clocks.items() if clock}
+            self.chain = CutChain(root / "chain", ports, hosts, self.spaces, env)
             self._closing.callback(self.chain.close)
             self.chain.start()
-            library = find_faketime()
-            self.hosts = {name: self._host(name, ports, library) for name in NAMES[:hosts]}
+            self.hosts = {name: self._host(name, ports, library, clock) for name, clock in node_clocks.items()}
         except BaseException:
             self._closing.close()
             raise
 
-    def _host(self, name: str, ports: Ports, library: Path | None) -> Host:
-        links = [Proxy(ports.take(), int(member.endpoint.rpartition(":")[2])) for member in self.etcd.members]
-        self._closing.callback(Proxies(links).close)
+    def _make_spaces(self, names: Sequence[str]) -> Spaces | None:
+        try:
+            spaces = Spaces(self.root / "spaces", [*names, OBSERVER, *MEMBERS])
+        except LabUnavailable as error:
+            self.lacks.append(str(error))
+            return None
+        self._closing.callback(spaces.close)
+        return spaces
+
+    def _clock(self, name: str, library: Path | None) -> FakeClock | None:
+        clock = FakeClock(library, self.root / name / "faketime") if library else None
+        return clock if clock is not None and clock.works() else None
+
+    def _links(self, name: str, ports: Ports) -> tuple[list[str], list[Link]]:
+        """Return what a host's agent calls to reach etcd, and the ways there."""
+        if self.spaces is not None:
+            spaces = self.spaces
+            links = [SpaceLink(spaces, [(name, other)], [(other, name)]) for other in MEMBERS]
+            return self.etcd.urls, list(links)
+        proxies = [Proxy(ports.take(), int(member.endpoint.rpartition(":")[2])) for member in self.etcd.members]
+        self._closing.callback(Proxies(proxies).close)
+        return [f"http://127.0.0.1:{proxy.port}" for proxy in proxies], [ProxyLink(proxy) for proxy in proxies]
+
+    def _host(self, name: str, ports: Ports, library: Path | None, node_clock: FakeClock | None) -> Host:
+        urls, links = self._links(name, ports)
         node = self.chain.nodes[name]
-        clock = FakeClock(library, self.root / f"agent-{name}" / "faketime") if library else None
-        if clock is not None and not clock.works():
-            clock = None
+        clock = self._clock(f"agent-{name}", library)
         settings = {
             "group": GROUP,
             "node": name,
             "producer": self.chain.producer,
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
-            "etcd": {"endpoints": [f"http://127.0.0.1:{link.port}" for link in links]},
+            "etcd": {"endpoints": urls},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
             "log": {"level": "info", "format": "json"},
         }
-        agent = Agent(settings, self.root / f"agent-{name}", ports.take(), clock.env if clock else None)
-        host = Host(name, node, agent, links, clock)
+        agent = Agent(settings, self.root / f"agent-{name}", ports.take(), clock.env if clock else None, node.place)
+        host = Host(name, node, agent, links, clock, node_clock)
         self._closing.callback(host.signal_guards, signal.SIGKILL)
         self._closing.callback(agent.close)
         return host
+
+    def means(self) -> dict[str, str]:
+        """Tell by what faults are made here, and what is left out for want of something."""
+        clocks = {"agents": [host.clock for host in self.hosts.values()]}
+        clocks["nodeos"] = [host.node_clock for host in self.hosts.values()]
+        jumping = [name for name, found in clocks.items() if all(found)]
+        proxies = "proxies on loopback: no packets are lost, a cut link is reset when it heals"
+        return {
+            "network": "a network namespace a host, cuts as rules of a router between them" if self.spaces else proxies,
+            "delay": "packets held back or dropped by the lab on a tun device" if self.spaces else "proxies",
+            "slow disk": "each fsync of an etcd held up (seccomp)"
+            if self.etcd.disks
+            else "LEFT OUT: no seccomp_unotify",
+            "clock jumps": f"libfaketime, of {' and '.join(jumping)}" if jumping else "LEFT OUT: no libfaketime",
+            **({"why no namespaces": "; ".join(self.lacks)} if self.lacks else {}),
+        }
 
     def start(self) -> None:
         """Start the agents, and return when one leads, the others stand by, and blocks come."""

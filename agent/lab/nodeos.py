@@ -42,7 +42,8 @@ class ApiError(LabError):
 class NodeSpec:
     """What a node is. `producers` and `keys` (public, private) are empty for an observer.
 
-    `peers` are host:port, or ports of 127.0.0.1. Its API listens on 127.0.0.1 of its place, p2p at the place's address. `env` is set beside our environment.
+    `peers` are host:port, or ports of 127.0.0.1. The API listens on 127.0.0.1 of its place, p2p at the place's address.
+    `env` is set beside our environment.
     """
 
     name: str

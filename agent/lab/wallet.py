@@ -48,7 +48,7 @@ class Wallet:
         LabError with its words when it fails, LabTimeout when it gives no answer in time.
         """
         url = node.http_url if node else "http://127.0.0.1:1"
-        command = [self._cleos, "--no-auto-keosd", "--wallet-url", self._url, "-u", url, *arguments]
+        command: list[str | Path] = [self._cleos, "--no-auto-keosd", "--wallet-url", self._url, "-u", url, *arguments]
         try:
             done = subprocess.run(
                 self.process.place.command(command),

@@ -13,8 +13,8 @@ from agent.lab.chaos.plan import make_plan
 from agent.lab.chaos.report import findings
 from agent.lab.chaos.run import Run
 
-FAULTS = 24
-SEED = 716
+FAULTS = 22
+SEED = 1615
 KINDS = 20
 """Kinds of fault in the plan of this seed: it was chosen for having many."""
 

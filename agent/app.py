@@ -28,7 +28,7 @@ from agent.core.events import Shutdown, Started, StoreSeen
 from agent.core.node import EtcdSeen, Profile
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
-from agent.core.store import Ms
+from agent.core.store import Ms, Snapshot
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
@@ -153,7 +153,10 @@ class Agent:
         self.reload = Reload(config, reread or (lambda: config), notifier, self.pulse.again)
         self.loop = Loop(begun, self.clock, self._hands, self.pulse)
         self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
-        self.pages = AgentPages(lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid)
+        self.keys: Snapshot | None = None
+        self.pages = AgentPages(
+            lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
+        )
         self.http = HttpServer(config.http.address, self.pages) if config.http.address else None
 
     def _setup(self) -> Setup:
@@ -267,6 +270,7 @@ class Agent:
         while not self.over.is_set():
             try:
                 for snapshot in self.follower.snapshots():
+                    self.keys = snapshot
                     self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
             except Exception:
                 log.exception("a defect in the follower; going on")  # a node that sees nothing could never lead again

@@ -7,20 +7,33 @@ from dataclasses import asdict
 from typing import Any
 
 from agent import __version__
+from agent.core import store
+from agent.core.fields import MAX_BYTES, MAX_NUMBER
+from agent.core.keys import Keys
 from agent.core.node import Node, member_of
-from agent.core.state import Phase, Power
+from agent.core.state import Phase, Power, State
+from agent.core.store import Ms
 from agent.loop import STUCK_MS as STUCK_MS
 from agent.loop import Snapshot
 from agent.metrics import Metrics
 from agent.ports import Clock
 
+LATEST = 12
+"""Changes and words that the status shows."""
+
 
 class AgentPages:
-    """The pages of one agent (see `agent.adapters.http_server.Pages`)."""
+    """The pages of one agent (see `agent.adapters.http_server.Pages`). `keys` returns the group's keys as last read."""
 
     def __init__(
-        self, snapshot: Callable[[], Snapshot], metrics: Metrics, clock: Clock, guard_pid: Callable[[], int | None]
+        self,
+        snapshot: Callable[[], Snapshot],
+        metrics: Metrics,
+        clock: Clock,
+        guard_pid: Callable[[], int | None],
+        keys: Callable[[], store.Snapshot | None] = lambda: None,
     ) -> None:
+        self._keys = keys
         self._snapshot = snapshot
         self._metrics = metrics
         self._clock = clock
@@ -67,6 +80,8 @@ class AgentPages:
         node, state = snapshot.node, snapshot.node.leadership
         seen, tenure = state.seen, state.tenure
         record = seen.heartbeat.record if seen.heartbeat else None
+        free, past = state.free_at(), latest(state.setup.keys, self._keys())
+        held = record is not None and not record.released and (free is None or now < free)
         return {
             "version": __version__,
             "group": node.profile.group,
@@ -82,6 +97,9 @@ class AgentPages:
             "validity_left_s": max(0, tenure.valid_until - now) / 1000 if tenure else None,
             "leader": seen.leader.name if seen.leader else None,
             "heartbeat": asdict(record) if record else None,
+            "held": held,
+            "lead_left_s": max(0, self._lead_left(state, now)) / 1000 if held else None,
+            "leader_since": next((each["when"] for each in past if record and each.get("epoch") == record.epoch), None),
             "override": asdict(seen.override) if seen.override else None,
             "maintenance": seen.maintenance,
             "etcd_up": node.etcd_down_since is None,
@@ -93,8 +111,48 @@ class AgentPages:
             "members": [asdict(member) for member in node.view.members] if node.view else [],
             "problems": list(node.view.problems) if node.view else [],
             "open_alerts": sorted(node.alerts.notices),
+            "alerts": [
+                {"key": key, "severity": notice.severity, "summary": notice.summary}
+                for key, notice in sorted(node.alerts.notices.items())
+            ],
+            "history": past,
             "step_age_s": (now - snapshot.at) / 1000,
+            "view_age_s": (now - node.view_at) / 1000 if node.view else None,
+            "margin_s": state.setup.timing.margin / 1000,
+            "wall_ms": self._clock.wall(),
         }
+
+    @staticmethod
+    def _lead_left(state: State, now: Ms) -> Ms:
+        """Return how long whoever leads is still confirmed: exactly for ourselves, else by when we saw the last one."""
+        if state.tenure is not None and state.mine(state.seen.heartbeat):
+            return state.tenure.valid_until - now
+        record = state.seen.heartbeat.record if state.seen.heartbeat else None
+        return state.seen.heartbeat_since + record.validity_ms - now if record else 0
+
+
+def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:
+    """Return the newest changes of leader and words of operators, oldest first; only fields that are as they should be.
+
+    Whoever reaches etcd writes them: what is too long is cut, and what is no number is no number.
+    """
+    if found is None:
+        return []
+    from agent import past
+
+    roots = (names.history(0)[:-1], names.root + past.AUDIT)
+    items = [item for item in found.items if item.key.startswith(roots) and len(item.value) <= MAX_BYTES]
+    newest = sorted(items, key=lambda item: item.mod_revision)[-LATEST:]
+    entries = past.entries(names, store.Snapshot(found.revision, tuple(newest)))
+    return [{key: each[key] for key in each if _shows(key, each[key])} for each in entries]
+
+
+def _shows(key: str, value: object) -> bool:
+    if key in ("epoch", "leaderless_ms", "slots_missed"):
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
+    if key == "when":
+        return value is None or isinstance(value, str)
+    return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
 
 
 def _hindrance(node: Node) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -108,7 +111,7 @@ def test_leader_and_ready_are_503_when_they_are_not(serve: Callable[..., int], p
     assert ask(port, "/livez")[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/metric", "/metrics/", "/leader/x", "/%6ceader", "*"])
+@pytest.mark.parametrize("path", ["/metric", "/metrics/", "/leader/x", "/%6ceader", "*"])
 def test_other_paths_are_404(serve: Callable[..., int], path: str) -> None:
     """A mistyped probe must not pass."""
     assert ask(serve(), path)[0] == 404
@@ -221,3 +224,21 @@ def test_close_is_bounded_and_frees_the_port(pages: FakePages) -> None:
         again = HttpServer(server_address := (HOST, client.getpeername()[1]), pages)
         assert again.address == server_address
         again.close()
+
+
+def test_the_page_lets_nothing_else_in(serve: Callable[..., int]) -> None:
+    """The page comes with a policy that names its own script and style by their hashes, and allows no other source."""
+    connection = http.client.HTTPConnection(HOST, serve(), timeout=5)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    policy, body = answer.headers["Content-Security-Policy"], answer.read().decode()
+    connection.close()
+    assert answer.headers["Content-Type"].startswith("text/html")
+    parts = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert parts["default-src"] == "'none'"
+    for kind, tag in (("style-src", "style"), ("script-src", "script")):
+        inner = body.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(inner.encode()).digest()).decode()
+        assert parts[kind] == f"'sha256-{digest}'"
+    assert set(parts.values()) - {parts["style-src"], parts["script-src"]} == {"'none'", "'self'"}
+    assert not re.search(r"(src|href)=\"?(https?:)?//", body)

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 from agent.adapters.http_server import Pages
+from agent.core import alerting
 from agent.core import node as core
 from agent.core.chain import Block
 from agent.core.events import Standing
 from agent.core.node import Node, Profile
+from agent.core.notice import Notice
 from agent.core.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Override, Switchover
 from agent.core.state import Phase, Power, Seen, State, Tenure
+from agent.core.store import KeyValue
+from agent.core.store import Snapshot as Snapshot_
 from agent.loop import Snapshot
 from agent.metrics import Metrics
-from agent.pages import STUCK_MS, AgentPages
+from agent.pages import STUCK_MS, AgentPages, latest
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 
 NOW = 100_000
@@ -201,3 +205,66 @@ def test_status_of_everything_is_json() -> None:
 def test_a_process_that_nobody_knows_has_no_pid() -> None:
     """A process that may be there but could not be found is told as unknown, not as pid 0."""
     assert make(**{**STANDBY, "process": replace(NODEOS, pid=0, start_ticks=0)}).status()["nodeos_pid"] is None
+
+
+# --- what the status page shows ---
+
+
+def snapshot_of(**values: object) -> Snapshot_:
+    """Return the group's keys, each with its value as JSON or as raw text."""
+    items = (
+        KeyValue(SETUP.keys.root + key, value if isinstance(value, bytes) else json.dumps(value).encode(), number, 0)
+        for number, (key, value) in enumerate(values.items(), 5)
+    )
+    return Snapshot_(99, tuple(items))
+
+
+def test_the_status_has_the_newest_of_the_history() -> None:
+    """Changes and words of operators come oldest first, no more than a few, with what each cost."""
+    changes = {
+        f"history/{number}": {"when_ms": number * 1000, "node": "bp-a", "slots_missed": 1} for number in range(30)
+    }
+    found = latest(SETUP.keys, snapshot_of(**changes, **{"audit/1": {"when_ms": 40_000, "by": "joe", "did": "drain"}}))
+    assert [each.get("epoch") for each in found] == [*range(19, 30), None]
+    assert found[0] == {
+        "kind": "change",
+        "when": "1970-01-01T00:00:19.000+00:00",
+        "epoch": 19,
+        "node": "bp-a",
+        "slots_missed": 1,
+    }
+    assert found[-1]["did"] == "drain"
+
+
+@pytest.mark.parametrize(
+    "value", [b"{", b"[1]", b'{"slots_missed": NaN, "leaderless_ms": 1e999, "node": {"a": 1}, "reason": 7, "x": "y"}']
+)
+def test_rubbish_in_the_history_does_not_break_the_status(value: bytes) -> None:
+    """What is not as it should be is left out: the JSON stays JSON for every reader."""
+    found = latest(SETUP.keys, snapshot_of(**{"history/7": value, "history/8": b"{" + b" " * 70_000 + b"}"}))
+    json.loads(json.dumps(found, allow_nan=False))
+    assert all(set(each) <= {"kind", "when", "epoch"} for each in found)
+
+
+def test_the_status_tells_how_long_the_lead_is_confirmed() -> None:
+    """For ourselves by our tenure; for another leader from when its last confirmation was seen (R7)."""
+    mine = HeartbeatKey(Heartbeat(3, "bp-a", "f00d", 9, 6000), 12)
+    said = make(**LEADING | {"seen": Seen(5, 5, heartbeat=mine, heartbeat_since=NOW - 100)}).status()
+    assert (said["held"], said["lead_left_s"]) == (True, 4.0)
+    theirs = HeartbeatKey(Heartbeat(3, "bp-b", "beef", 9, 6000), 12)
+    standby = STANDBY | {"seen": Seen(5, 5, heartbeat=theirs, heartbeat_since=NOW - 100)}
+    assert make(**standby).status()["lead_left_s"] == 5.9
+    old = STANDBY | {"seen": Seen(5, 5, heartbeat=theirs, heartbeat_since=NOW - 7000)}
+    assert (make(**old).status()["held"], make(**old).status()["lead_left_s"]) == (False, None)
+
+
+def test_a_sign_of_life_goes_out_while_nothing_critical_is_open() -> None:
+    """A loop that stands still, and a critical alert, hold the pings back; a warning does not."""
+    clock = Clock()
+    assert make(clock).well() == ""
+    warning = Notice("no_standby/lab", "no_standby", "warning", "x", lasts=True)
+    assert make(clock, {"alerts": alerting.Open({warning.key: warning})}).well() == ""
+    critical = Notice("no_leader/lab", "no_leader", "critical", "x", lasts=True)
+    assert "no_leader/lab" in make(clock, {"alerts": alerting.Open({critical.key: critical})}).well()
+    clock.now = NOW + STUCK_MS
+    assert "has not stepped" in make(clock).well()

@@ -1,4 +1,4 @@
-"""The HTTP endpoint: metrics, probes and status. Nothing in here changes state, and nobody can hold it up.
+"""The HTTP endpoint: metrics, probes, status and its page. Nothing in here changes state, and nobody can hold it up.
 
 One request a connection, a bound on connections, a total deadline on each. At the bound the oldest gives way, so that
 clients which never finish can not keep a scrape or a probe out.
@@ -14,10 +14,12 @@ import socketserver
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from agent.adapters.web import page
 from agent.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,14 @@ MAX_CONNECTIONS = 32
 TIMEOUT_S = 5.0
 TICK_S = 0.2
 """How often connections are looked at for their deadline."""
-PAGES = {"/metrics": "metrics", "/livez": "live", "/readyz": "ready", "/leader": "leader", "/status": "status"}
+PAGES = {
+    "/": "page",
+    "/metrics": "metrics",
+    "/livez": "live",
+    "/readyz": "ready",
+    "/leader": "leader",
+    "/status": "status",
+}
 TEXT = "text/plain; charset=utf-8"
 
 
@@ -172,12 +181,16 @@ class _Handler(BaseHTTPRequestHandler):
         if name is None:
             self._answer(HTTPStatus.NOT_FOUND, f"here there are {', '.join(PAGES)}\n".encode(), TEXT)
             return
+        headers: dict[str, str] = {}
         try:
-            code, body, kind = self._page(name)
+            if name == "page":
+                code, (body, headers), kind = HTTPStatus.OK, page(), "text/html; charset=utf-8"
+            else:
+                code, body, kind = self._page(name)
         except Exception:  # a defect in one page must not look like an outage of the others
             log.exception("a defect in the page %s", self.path)
             code, body, kind = HTTPStatus.INTERNAL_SERVER_ERROR, b"a defect; see the log\n", TEXT
-        self._answer(code, body, kind)
+        self._answer(code, body, kind, headers)
 
     do_HEAD = do_GET  # noqa: N815 - the name is the library's
 
@@ -190,9 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
         ok, text = {"live": pages.live, "ready": pages.ready, "leader": pages.leader}[name]()
         return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE, f"{text}\n".encode(), TEXT
 
-    def _answer(self, code: HTTPStatus, body: bytes, kind: str, **headers: str) -> None:
+    def _answer(self, code: HTTPStatus, body: bytes, kind: str, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(code)
-        for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **headers}.items():
+        for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(headers or {})}.items():
             self.send_header(key, value)
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
@@ -202,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
         """Answer what http.server refuses by itself, in plain text; a method that it does not know is not allowed."""
         if code == HTTPStatus.NOT_IMPLEMENTED:
-            self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", TEXT, Allow="GET, HEAD")
+            self._answer(HTTPStatus.METHOD_NOT_ALLOWED, b"only GET and HEAD\n", TEXT, {"Allow": "GET, HEAD"})
         else:
             self._answer(HTTPStatus(code), f"{HTTPStatus(code).phrase}\n".encode(), TEXT)
         self.close_connection = True

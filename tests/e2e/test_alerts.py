@@ -125,6 +125,10 @@ def test_channels_that_misbehave_cost_nothing_and_what_is_open_survives(
         text = "\n".join(agent.log_tail(10_000).splitlines())
         assert "does not deliver" in text
         assert SECRET not in text
+    code, page = standby.get("/")
+    assert (code, page[:15].lower()) == (200, b"<!doctype html>")
+    change = standby.status()["history"][-1]
+    assert (change["node"], change["from"], change["epoch"]) == (standby.node, leader.node, 2)
     _survives(group, standby, leader, told)
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from unittest.mock import patch
 
 from agent import probes
+from agent.config import Config
 from agent.core import node as core
 from agent.core import records
 from agent.core.events import LeaseSeen, Shutdown, Started, StoreSeen
@@ -32,6 +33,8 @@ from agent.loop import Fatal, Loop
 from agent.metrics import Metrics
 from agent.ports import Clock, Emit
 from agent.session import Session
+from agent.supervision.notify import Notifier
+from agent.supervision.reload import Reload
 from tests.core.parts import LIMITS, PRODUCER
 from tests.stateful.outside import SimFence, SimFile, SimNodeos, SimStore, Surroundings
 from tests.support.memory_store import MemoryEtcd
@@ -74,6 +77,20 @@ class Events:
         if not self._events:
             raise Waits
         return self._events.popleft()
+
+
+def configuration(name: str, validity: float = 6.0, priority: int = 100) -> Config:
+    """Return the configuration of a host, as its file has it."""
+    settings = {
+        "group": "lab",
+        "node": name,
+        "producer": PRODUCER,
+        "nodeos": {"url": "http://127.0.0.1:8888"},
+        "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+        "timing": {"validity": validity},
+        "election": {"priority": priority},
+    }
+    return Config.model_validate(settings)
 
 
 class World:
@@ -194,6 +211,7 @@ class Host:
         self.lane_delay: dict[str, Ms] = {}
         self.agent: Agent | None = None
         self.lives = 0
+        self.config = configuration(name)
 
     # --- time ---
 
@@ -339,8 +357,9 @@ class Agent:
         self.over = False
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"
-        setup = Setup(host.name, instance, KEYS, PRODUCER, TIMING, "boot", host.lives)
-        begun: Node = core.begin(Profile("lab", LIMITS, 100 + ord(host.name[-1])), State(setup))
+        self.config = host.config
+        setup = Setup(host.name, instance, KEYS, PRODUCER, self.config.timing.spans, "boot", host.lives)
+        begun: Node = core.begin(Profile("lab", LIMITS, self.config.election.priority), State(setup))
         self.loop = Loop(begun, host.clock, self._hands)
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue
         self._watch = probes.ProcessWatch(host.fence, lambda _: None)
@@ -356,8 +375,8 @@ class Agent:
             KEYS,
             host.name,
             frozenset(instances),
-            TIMING.lease_ttl,
-            TIMING.request / 1000,
+            self.config.timing.lease_ttl,
+            self.config.timing.request,
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             host.clock.wall,
@@ -443,6 +462,13 @@ class Agent:
             self.loop.emit(core.EtcdSeen(str(error)))
         self.drive()
         self.host.after(4 * BEAT, self._beat)
+
+    def reload(self) -> None:
+        """SIGHUP: read the host's configuration again. `agent.supervision.reload` is real, its thread is not."""
+        before = self.loop.snapshot
+        Reload(self.config, lambda: self.host.config, Notifier({}), lambda: None)._run()
+        assert self.loop.snapshot is before
+        self.drive()
 
     def shut_down(self) -> None:
         """SIGTERM."""

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 
 from agent.core import records
 from agent.core.store import Delete, Put, Txn
-from tests.stateful.simulation import KEYS, Broken, Host, World
+from tests.stateful.simulation import KEYS, Broken, Host, World, configuration
 from tests.support.memory_store import MemoryStore
 
 NAMES = ("bp-a", "bp-b", "bp-c")
@@ -171,6 +171,15 @@ class Agents(RuleBasedStateMachine):
             self._pass(ENDS)
         self._revive(host)
 
+    @rule(name=HOST, validity=st.sampled_from((4.1, 6.0, 9.0)), priority=st.sampled_from((1, 100, 200)))
+    def configuration_changes(self, name: str, validity: float, priority: int) -> None:
+        """SIGHUP with another file: what the loop stands on stays as it is until the agent is started again."""
+        host = self._do(name, f"SIGHUP: validity {validity}, priority {priority}")
+        host.config = configuration(name, validity, priority)
+        if host.agent is not None and not host.frozen:
+            host.agent.reload()
+        self._pass(500)
+
     def _revive(self, host: Host) -> None:
         if host.agent is None:
             host.start()
@@ -201,7 +210,7 @@ class Agents(RuleBasedStateMachine):
     @rule(key=st.sampled_from(("leader", "override", "maintenance", "switchover")), word=WORDS, span=SPAN)
     def word(self, key: str, word: str, span: int) -> None:
         """Put a key, with or without sense."""
-        value = f'{{"to": "{word}", "when_ms": 1, "by": "me"}}' if key == "switchover" and word != "{" else word
+        value = f'{{"to": "{word}", "when": "now", "by": "me"}}' if key == "switchover" and word != "{" else word
         self.world.tell(f"an operator puts {key} {value!r}")
         self._write(Put(getattr(KEYS, key), value.encode()))
         self._pass(span)
@@ -276,10 +285,12 @@ class Agents(RuleBasedStateMachine):
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Log nothing: a million lines that nobody reads."""
+    """Log nothing: a million lines that nobody reads. A reload sets the level of our logger: undo that."""
+    level = logging.getLogger("agent").level
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
+    logging.getLogger("agent").setLevel(level)
 
 
 COMMON = settings(

@@ -32,12 +32,13 @@ class Group:
         cuttable: bool = False,
         p2p: bool = False,
         simulated: bool = False,
+        producers: int = 1,
         **settings: Any,
     ) -> None:
         self.lab = Lab(root)
         try:
             self.etcd = self.lab.etcd(etcd)
-            self.chain = self.lab.chain(2, cuttable=p2p, simulated=simulated)
+            self.chain = self.lab.chain(2, producers=producers, cuttable=p2p, simulated=simulated)
             self.agents = {
                 name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
                 for name, node in self.chain.nodes.items()

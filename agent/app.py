@@ -26,6 +26,7 @@ from agent.core import health, node, records
 from agent.core.chain import ProcessId
 from agent.core.events import Shutdown, Started, StoreSeen
 from agent.core.node import EtcdSeen, Profile
+from agent.core.policy import Policy, Urgency
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
 from agent.core.store import Ms, Snapshot
@@ -109,6 +110,25 @@ def limits(config: Config) -> health.Limits:
     )
 
 
+def policy(config: Config) -> Policy:
+    """Return what is set about who leads and when."""
+    election, urgency = config.election, config.urgency
+    return Policy(
+        election.failback,
+        round(election.failback_after * 1000),
+        round(election.hold_down * 1000),
+        round(election.hold_down_max * 1000),
+        round(election.hold_down_window * 1000),
+        Urgency(
+            urgency.enabled,
+            round(urgency.near * 1000),
+            round(urgency.far * 1000),
+            urgency.near_fall,
+            urgency.far_fall,
+        ),
+    )
+
+
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
@@ -146,6 +166,7 @@ class Agent:
             config.http.listen,
             self.alerts.least,
             settings=settings_of(config),
+            policy=policy(config),
         )
         begun = node.begin(profile, state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog

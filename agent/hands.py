@@ -10,7 +10,7 @@ from agent import outside
 from agent.adapters.deadline import Deadline
 from agent.core import actions as do
 from agent.core import events as ev
-from agent.core.node import NodeAction, Publish, RecordChange, Tell
+from agent.core.node import NodeAction, Publish, RecordChange, RefuseWish, Tell
 from agent.core.notice import Notice
 from agent.core.records import Keys, RuntimeRecord
 from agent.lanes import Job, Lane
@@ -60,6 +60,8 @@ class LaneHands:
             case RecordChange():
                 self._metrics.changed(action.fields)
                 self._session.record(action.epoch, action.fields)
+            case RefuseWish():
+                self._session.refuse(action.revision, action.fields)
             case Tell():
                 self._out.tell(action.notice)
             case do.Transact():

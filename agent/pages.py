@@ -9,6 +9,7 @@ from typing import Any
 from agent import __version__
 from agent.core import store
 from agent.core.fields import MAX_BYTES, MAX_NUMBER
+from agent.core.judging import Check
 from agent.core.keys import Keys
 from agent.core.node import Node, member_of
 from agent.core.state import Phase, Power, State
@@ -106,8 +107,12 @@ class AgentPages:
             "fit": state.standing.fit,
             "why_not": state.standing.why,
             "rank": state.standing.rank,
-            "checks": {name: {"ok": each.ok, "reason": each.reason} for name, each in node.health.checks.items()},
-            "me": asdict(member_of(node)),
+            "plan": node.judgement.plan.text if node.judgement.plan else "",
+            "held_down_s": node.judgement.flaps.left(now) / 1000,
+            "switchover": asdict(node.view.switchover) if node.view and node.view.switchover else None,
+            "drains": {name: asdict(each) for name, each in node.view.drains.items()} if node.view else {},
+            "checks": {name: _check(each) for name, each in node.health.checks.items()},
+            "me": asdict(member_of(node, now)),
             "members": [asdict(member) for member in node.view.members] if node.view else [],
             "problems": list(node.view.problems) if node.view else [],
             "open_alerts": sorted(node.alerts.notices),
@@ -153,6 +158,12 @@ def _shows(key: str, value: object) -> bool:
     if key == "when":
         return value is None or isinstance(value, str)
     return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
+
+
+def _check(check: Check) -> dict[str, object]:
+    """Return one check; what speaks against one that passes is left out when nothing does."""
+    found: dict[str, object] = {"ok": check.ok, "reason": check.reason}
+    return found | ({"doubt": check.doubt} if check.doubt else {})
 
 
 def _hindrance(node: Node) -> str:

@@ -63,6 +63,7 @@ class Session:
         self._changed = threading.Condition()
         self._member: Member | None = None
         self._history: dict[int, Mapping[str, str | int]] = {}
+        self._refusal: tuple[int, Mapping[str, str | int]] | None = None
         self._dated = (0, 0)  # the newest change, and when it was first told of
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -89,6 +90,12 @@ class Session:
             if epoch != self._dated[0]:
                 self._dated = (epoch, self._wall())
             self._history[epoch] = {"when_ms": self._dated[1], **fields}
+            self._changed.notify()
+
+    def refuse(self, revision: int, fields: Mapping[str, str | int]) -> None:
+        """Take the wish of this mod revision out of etcd, soon, and write why. Never blocks."""
+        with self._changed:
+            self._refusal = (revision, {"when_ms": self._wall(), **fields})
             self._changed.notify()
 
     def close(self, wait_s: float) -> None:
@@ -172,15 +179,20 @@ class Session:
         due = boot_s() + self._renew_s
         while not self._over:
             with self._changed:
-                self._changed.wait_for(lambda: self._member or self._history or self._over, max(0.0, due - boot_s()))
-                member, history = self._member, dict(self._history)
+                self._changed.wait_for(self._has_work, max(0.0, due - boot_s()))
+                member, history, refusal = self._member, dict(self._history), self._refusal
             if self._lease is not None and boot_s() >= due:
                 due = boot_s() + self._store.keepalive(self._lease, self._timeout) / 3
             if member is not None:
                 self._report(member)
             for epoch, fields in history.items():
                 self._write_change(epoch, fields)
+            if refusal is not None:
+                self._write_refusal(refusal)
             self._emit(EtcdSeen())
+
+    def _has_work(self) -> bool:
+        return bool(self._member or self._history or self._refusal or self._over)
 
     def _report(self, member: Member) -> None:
         """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
@@ -197,6 +209,15 @@ class Session:
         with self._changed:
             if self._member is member:
                 self._member = None
+
+    def _write_refusal(self, refusal: tuple[int, Mapping[str, str | int]]) -> None:
+        """Delete a wish and write why it was refused; one that was put since is another one, and stays."""
+        revision, fields = refusal
+        then = (Delete(self._names.switchover), Put(self._names.answer, json.dumps(fields).encode()))
+        self._store.txn(Txn((Compare(self._names.switchover, revision),), then), self._timeout)
+        with self._changed:
+            if self._refusal is refusal:
+                self._refusal = None
 
     def _write_change(self, epoch: int, fields: Mapping[str, str | int]) -> None:
         """Write one change, and delete those that are too old; dead leaders left gaps, so each is looked at."""

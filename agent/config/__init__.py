@@ -17,12 +17,12 @@ Everything is checked when it is loaded, files included; a Config that exists is
 """
 
 from agent.config.alerts import AlertChannel
+from agent.config.election import ElectionSection, UrgencySection
 from agent.config.health import HealthSection
 from agent.config.load import load
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.config.sections import (
-    ElectionSection,
     EtcdSection,
     FenceSection,
     HttpSection,
@@ -44,6 +44,7 @@ __all__ = [
     "NodeosSection",
     "RuntimeSection",
     "TimingSection",
+    "UrgencySection",
     "load",
     "secret_texts",
 ]

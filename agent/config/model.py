@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from agent.config.alerts import AlertChannel
 from agent.config.base import Problems
+from agent.config.election import ElectionSection, UrgencySection
 from agent.config.health import HealthSection
 from agent.config.sections import (
-    ElectionSection,
     EtcdSection,
     FenceSection,
     HttpSection,
@@ -54,6 +54,7 @@ class Config(BaseSettings):
     health: HealthSection = Field(default=HealthSection(), description="what makes a node fit to lead")
     fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
     election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
+    urgency: UrgencySection = Field(default=UrgencySection(), description="how fast a leader acts, by its schedule")
     http: HttpSection = Field(default=HttpSection(), description="metrics, probes and status")
     log: LogSection = Field(default=LogSection(), description="what goes to stderr")
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")

@@ -12,7 +12,6 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.config.base import (
     AbsolutePath,
-    Count,
     Directory,
     Optional,
     Problems,
@@ -167,13 +166,6 @@ class FenceSection(Section):
         if self.command and not Path(self.command[0]).is_absolute():
             raise Problems([f"fence.command: {self.command[0]!r} is a relative path: give the whole one"])
         return self
-
-
-class ElectionSection(Section):
-    """[election]: who goes first."""
-
-    priority: Count = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
-    nofailover: bool = Field(default=False, description="true: this node never takes over")
 
 
 class HttpSection(Section):

@@ -10,12 +10,19 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     words       what operators say by keys, read strictly
     records     the JSON that stands in etcd and in the run-time file, read strictly
     slots       slots, rounds and schedules
+    turns       windows of our producer, and the gaps between them
     timing      E, R, P, B, K, G, and the inequality between them
     leadership  the protocol, rules R1 to R12: who may produce, and when it must have stopped
     transitions its phases as a table, each row with the reason that people read
     judging     how one check makes up its mind: rise and fall
     health      the checks, with thresholds
     election    who goes first
+    policy      what operators set about who leads and when
+    flapping    who fails again and again goes last
+    witness     whether a new leader really produces, as others see it
+    wishes      what a leader makes of a wish to hand over
+    planning    what it does with the lead, and when
+    judgement   all of that made up into one mind
     history     what a change of leader goes down with
     alerting    what is worth telling somebody
     whole       what one agent knows and is

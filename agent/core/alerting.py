@@ -23,7 +23,7 @@ COUNTED: Ms = 10_000
 """So long the news of a failover waits for the count of the slots that it cost; on a long schedule it goes without."""
 FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes")
 """Warnings that are no alerts: what lasts is told as `etcd_down` or `unhealthy`."""
-ASKED = ("leader_changed", "override", "switchover", "shutdown")
+ASKED = ("leader_changed", "override", "switchover", "drained", "failback", "shutdown")
 """Stops that somebody asked for."""
 _QUIET = ("goes_on", "late_answer", "elected_late")
 """Transitions that change nothing for anybody: the same leader goes on, or nobody has produced."""
@@ -104,7 +104,7 @@ def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
         fields |= {"from": facts.before, "to": facts.node, "reason": facts.origin}
         fields |= {"duration": duration(facts.gap)} if facts.before else {}
         return (_notice("failover", facts, str(event.epoch), summary, now, fields),)
-    kind = "leader_leaves" if event.key in ASKED else "leader_stops"
+    kind = "leader_leaves" if event.key in ASKED else "leader_in_vain" if event.key == "barren" else "leader_stops"
     fields |= {"from": facts.node, "reason": event.reason}
     return (_notice(kind, facts, str(event.epoch), f"{facts.node} stops producing: {event.reason}", now, fields),)
 
@@ -178,7 +178,9 @@ def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, 
 
 
 _HOLDS: Mapping[str, Callable[[Facts], bool]] = {
-    "leader_stops": lambda facts: not facts.leads and facts.leader in ("", facts.node),
+    **dict.fromkeys(
+        ("leader_stops", "leader_in_vain"), lambda facts: not facts.leads and facts.leader in ("", facts.node)
+    ),
     "file_failed": lambda facts: not facts.saved,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
 }

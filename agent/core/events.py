@@ -148,7 +148,8 @@ class Standing:
     """What health and election think of this node.
 
     `fit`: it may campaign. `able`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
-    `handover`: why a better candidate should lead instead, empty if none should.
+    `handover`: why somebody else should lead instead, from now on; empty if nobody should. Then `cause` is the
+    transition to take, and `to` the node that the seat is kept for, empty for whoever comes first.
     """
 
     fit: bool = False
@@ -156,6 +157,8 @@ class Standing:
     rank: int = 0
     why: str = "nothing is known yet"
     handover: str = ""
+    cause: str = "unhealthy"
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

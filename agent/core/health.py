@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
+from agent.core.judging import STEADY
 from agent.core.judging import Check as Check
 from agent.core.judging import Gate as Gate
+from agent.core.judging import Pace as Pace
 from agent.core.judging import Verdict as Verdict
 from agent.core.judging import judge as judge
 from agent.core.slots import REPETITIONS
@@ -138,6 +140,11 @@ class Health:
         return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if not check.ok)
 
     @property
+    def doubtful(self) -> bool:
+        """Tell whether something speaks against a check that still passes."""
+        return any(check.doubt for check in self.checks.values())
+
+    @property
     def failing(self) -> tuple[str, ...]:
         """Return what was seen to be wrong: a check that was not made yet is no reason to change leaders."""
         return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if check.known and not check.ok)
@@ -152,9 +159,19 @@ AHEAD: Ms = 1000
 """A head this far in the future is normal: from Leap 5 on a block is signed up to 0.9 s early."""
 OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
 """The checks that rest on answers of one nodeos process, and prove nothing of the next."""
+HURRIED = ("main_thread", "producing", "head_age", "peers")
+"""The checks that tell of production itself: only these are worth haste, or patience, for a window's sake."""
 
 
-def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_since: Ms | None, now: Ms) -> Health:
+def take(
+    health: Health,
+    probe: Probe,
+    limits: Limits,
+    others: Others,
+    leading_since: Ms | None,
+    now: Ms,
+    pace: Pace = STEADY,
+) -> Health:
     """Take in one probe. `leading_since`: since when nodeos is meant to produce, None if it is not."""
     verdicts: dict[str, Verdict] = {}
     match probe:
@@ -179,7 +196,7 @@ def take(health: Health, probe: Probe, limits: Limits, others: Others, leading_s
     checks = dict(health.checks)
     for name, verdict in verdicts.items():
         if name in limits.gates:
-            checks[name] = judge(checks[name], limits.gates[name], verdict)
+            checks[name] = judge(checks[name], limits.gates[name], verdict, pace if name in HURRIED else STEADY)
     return replace(health, checks=checks)
 
 

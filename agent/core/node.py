@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent.core import alerting, election, events, health, history, leadership
+from agent.core import alerting, election, events, health, history, judgement, leadership, planning
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.notice import Notice
@@ -25,6 +25,7 @@ from agent.core.whole import NodeEvent as NodeEvent
 from agent.core.whole import Profile as Profile
 from agent.core.whole import Publish as Publish
 from agent.core.whole import RecordChange as RecordChange
+from agent.core.whole import RefuseWish as RefuseWish
 from agent.core.whole import Tell as Tell
 from agent.core.whole import member_of as member_of
 
@@ -52,12 +53,13 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
             node = replace(node, view=event.view, view_at=now, store_since=since)
             node = _etcd(node, "", now, actions)
         node = _lead(node, event, now, actions)
-    standing = election.standing(member_of(node), node.health, node.members, node.leadership.seen.last_holder)
+    node = judgement.look(node, now, actions)
+    standing = judgement.standing(node, now)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
     node = tell(node, event, now, actions)
     node = _publish(node, now, actions)
-    times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY]
+    times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY, *judgement.wakes(node, now)]
     if node.leadership.wake is not None:
         times.append(node.leadership.wake)
     return replace(node, wake=min(times)), tuple(actions)
@@ -86,21 +88,26 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
             fields = history.record(state)
             actions.append(RecordChange(action.epoch, fields))
             node = replace(node, proof=history.proof(action.epoch, fields, node.health, now))
+        if isinstance(action, Announce):
+            node = judgement.announced(node, action, now, actions)
     return node
 
 
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:
     me, old = node.leadership.setup.node, node.health
-    found = health.take(old, probe, node.profile.limits, election.others(me, node.members), node.leading_since, now)
+    others, pace = election.others(me, node.members), planning.pace(node, now)
+    found = health.take(old, probe, node.profile.limits, others, node.leading_since, now, pace)
     actions.extend(_turned(old, found))
     node = replace(node, health=found)
+    if old.ok and found.failing:
+        node = judgement.failed(node, now)
     match probe:
         case health.ProcessProbed() if not probe.error and probe.process != node.leadership.process:
             node = _lead(node, events.ProcessSeen(probe.process), now, actions)
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
         case health.InfoProbed() if probe.info is not None:
-            node = _own_block(node, old.info, probe.info, now, actions)
+            node = judgement.own_block(_own_block(node, old.info, probe.info, now, actions), probe.info)
     return node
 
 
@@ -132,13 +139,18 @@ def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms, a
 def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     if node.leadership.lease is None:
         return replace(node, published=None, published_at=now)
-    member, last = member_of(node), node.published
-    if last is not None and now < node.published_at + PUBLISH_EVERY:
-        level = replace(last, head=member.head, lib=member.lib, head_age_ms=member.head_age_ms, reasons=member.reasons)
-        if level == member and _checks(last) == _checks(member):
-            return node
+    member, last = member_of(node, now), node.published
+    if last is not None and now < node.published_at + PUBLISH_EVERY and _level(last) == _level(member):
+        return node
     actions.append(Publish(member))
     return replace(node, published=member, published_at=now)
+
+
+def _level(member: Member) -> Member:
+    """Return a report without what changes all the time: with the next one that is early enough."""
+    held = int(member.held_down_ms > 0)
+    checks = tuple(sorted(_checks(member)))
+    return replace(member, head=0, lib=0, head_age_ms=0, asked_ms=0, own_ms=0, held_down_ms=held, reasons=checks)
 
 
 def _checks(member: Member) -> set[str]:

@@ -67,8 +67,8 @@ class Member:
 
     Each of `reasons` is `CHECK: why`, one for each check that does not pass. `asked_ms`: when its nodeos last told its
     head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
-    `held_down_ms`: for how much longer others go first, because it failed again and again. `plan`: what it is about to
-    do with the lead, or why it refused to.
+    `held_down_ms`: for how much longer others go first, because it failed again and again; `doubtful`: something speaks
+    against a check that still passes. `plan`: what it is about to do with the lead, or why it refused to.
 
     told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
     tells  from which severity on it has a channel for alerts; empty: it has none
@@ -92,6 +92,7 @@ class Member:
     asked_ms: Ms = 0
     own_ms: Ms = 0
     held_down_ms: Ms = 0
+    doubtful: bool = False
     plan: str = ""
     told: tuple[str, ...] = ()
     tells: str = ""
@@ -192,6 +193,7 @@ def read_member(raw: bytes) -> Member:
         number(value, "asked_ms", 0),
         number(value, "own_ms", 0),
         number(value, "held_down_ms", 0),
+        flag(value, "doubtful", False),
         _text(value, "plan", ""),
         texts(value, "told", REASONS, TOLD),
         _text(value, "tells", ""),

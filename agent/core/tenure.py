@@ -191,11 +191,9 @@ def rule_stop(turn: Turn) -> None:
         return
     elif seen.override is not None and seen.override.leader != me:
         stop(turn, "override", seen.override.leader or "nobody may lead")
-    elif seen.override is None and seen.switchover is not None and seen.switchover.to != me:
-        turn.set_tenure(hand_to=seen.switchover.to or None)
-        stop(turn, "switchover", seen.switchover.to or "to whoever is best")
     elif seen.override is None and standing.handover:
-        stop(turn, "unhealthy", standing.handover)
+        turn.set_tenure(hand_to=standing.to or None)
+        stop(turn, standing.cause, standing.handover)
 
 
 def _lost_leader(state: State) -> bool:

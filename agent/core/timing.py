@@ -73,6 +73,14 @@ class Timing:
         return self.pause + max(self.block, self.kill) + self.slack
 
     @property
+    def handover(self) -> Ms:
+        """How long a planned handover takes at most while nothing fails: the stop, the head, two requests, the resume.
+
+        Measured it is 0.8 to 0.9 s; the rest is room for one slow request each way.
+        """
+        return self.pause + self.block + self.pause + 2 * self.request + self.slack
+
+    @property
     def validity_needed(self) -> Ms:
         """The least E: one etcd election, the second try after it, and then still time to stop."""
         return self.margin + 2 * self.election + 2 * self.renew

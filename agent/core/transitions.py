@@ -47,6 +47,9 @@ TRANSITIONS: dict[str, Transition] = {
         _row("override", ACTIVE, P.STOPPING, "an override says so", "R3"),
         _row("switchover", ACTIVE, P.STOPPING, "a switchover was asked for", "R3"),
         _row("unhealthy", ACTIVE, P.STOPPING, "unhealthy, and a better candidate is there", "R3"),
+        _row("barren", ACTIVE, P.STOPPING, "its blocks do not appear on the chain", "R9"),
+        _row("drained", ACTIVE, P.STOPPING, "drained, and another may lead", "R3"),
+        _row("failback", ACTIVE, P.STOPPING, "a node of better priority is back", "R11"),
         _row("nodeos_gone", ACTIVE, P.STOPPING, "the nodeos process is gone", "R3"),
         _row("nodeos_restarted", ACTIVE, P.STOPPING, "nodeos is another process than the one that was resumed", "R3"),
         _row("resume_failed", ACTIVE, P.STOPPING, "nodeos did not resume", "R9"),
@@ -58,7 +61,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("superseded", (P.RELEASING,), P.STANDBY, "the heartbeat is not ours any more", "R5"),
     )
 }
-REQUESTED = frozenset({"leader_changed", "override", "switchover", "resume_failed"})
+REQUESTED = frozenset({"leader_changed", "override", "switchover", "resume_failed", "barren", "drained", "failback"})
 """Stops after which the leader leaves the seat to others for a while (R12)."""
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from agent.core import alerting, events, health, history, records
 from agent.core.actions import Action
 from agent.core.alert_kinds import KINDS
+from agent.core.flapping import Flaps
 from agent.core.notice import Notice, rank
+from agent.core.policy import Policy
 from agent.core.records import GroupView, Member
 from agent.core.state import Phase, State
 from agent.core.store import Ms
@@ -46,8 +48,16 @@ class RecordChange:
     fields: Mapping[str, str | int]
 
 
+@dataclass(frozen=True, slots=True)
+class RefuseWish:
+    """Take a wish to hand over out of etcd, if it still is the one of this mod revision, and write why."""
+
+    revision: int
+    fields: Mapping[str, str | int]
+
+
 NodeEvent = events.Event | health.Probe | EtcdSeen
-NodeAction = Action | Publish | Tell | RecordChange
+NodeAction = Action | Publish | Tell | RecordChange | RefuseWish
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,48 @@ class Profile:
     url: str = ""
     tells: str = ""
     settings: str = ""
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a leader is about to do with its lead.
+
+    cause, why, to    what `events.Standing` hands on once it is time
+    at                when: ms of CLOCK_BOOTTIME
+    text              the same for people, with the time of day
+    """
+
+    cause: str
+    why: str
+    at: Ms
+    to: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one agent has made up its mind about, beside health.
+
+    flaps          its own faults, and how long it is held down for them; `flaps_text` says so
+    insisted       what was wrong with it when operators made it lead all the same: no reason to hand over
+    better         the node of better priority that is well, and since when
+    refused        the mod revision of the last wish that was refused, and its `answer`, shown until `answer_until`
+    own_ms         the date of the newest block of our producer on our chain
+    begun          the date from which on blocks of our producer must be of the tenure that leads; None: seen, or none
+    """
+
+    flaps: Flaps = field(default_factory=Flaps)
+    flaps_text: str = ""
+    insisted: frozenset[str] = frozenset()
+    better: str = ""
+    better_since: Ms = 0
+    refused: int = 0
+    answer: str = ""
+    answer_until: Ms = 0
+    own_ms: Ms = 0
+    begun: Ms | None = None
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +148,7 @@ class Node:
     said: Mapping[str, Ms] = field(default_factory=dict)
     told: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0
+    judgement: Judgement = field(default_factory=Judgement)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -103,10 +156,22 @@ class Node:
         return self.view.members if self.view else ()
 
 
-def member_of(node: Node) -> Member:
+def wall_of(node: Node, now: Ms) -> Ms | None:
+    """Return the time of day (ms since 1970) at `now`, None before nodeos was asked for the first time."""
+    found = node.health
+    return found.info_wall + now - found.info_at if found.info_wall else None
+
+
+def drained(node: Node, name: str) -> bool:
+    """Tell whether operators drained a member; its own configuration stands in its report."""
+    return node.view is not None and name in node.view.drains
+
+
+def member_of(node: Node, now: Ms) -> Member:
     """Return how this member is, as it is published."""
     state, info, profile = node.leadership, node.health.info, node.profile
     ready = state.phase is not Phase.STARTING and state.lease is not None
+    mind = node.judgement
     return Member(
         node=state.setup.node,
         instance=state.setup.instance,
@@ -118,10 +183,15 @@ def member_of(node: Node) -> Member:
         lib=info.lib_num if info else 0,
         head_age_ms=node.health.info_wall - info.head_time if info else 0,
         priority=profile.priority,
-        drained=profile.drained,
+        drained=profile.drained or drained(node, state.setup.node),
         version=profile.version,
         nodeos=info.server_version if info else "",
         url=profile.url,
+        asked_ms=node.health.info_wall if info else 0,
+        own_ms=mind.own_ms,
+        held_down_ms=mind.flaps.left(now),
+        doubtful=node.health.doubtful,
+        plan=mind.plan.text if mind.plan else mind.answer if now < mind.answer_until else "",
         told=tuple(sorted(_group_keys(node)))[: records.REASONS],
         tells=profile.tells,
         settings=profile.settings,

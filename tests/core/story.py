@@ -14,14 +14,14 @@ from agent import outside
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core import node as core
-from agent.core.chain import ChainInfo, Peers, ProcessId
+from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
-from agent.core.node import EtcdSeen, Node, NodeAction, Profile, Publish, RecordChange, Tell
+from agent.core.node import EtcdSeen, Node, NodeAction, Profile, Publish, RecordChange, RefuseWish, Tell
 from agent.core.notice import Notice
 from agent.core.records import Member, read_group, write
-from agent.core.slots import EPOCH, SLOT
+from agent.core.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.state import Phase, Setup, State
-from agent.core.store import Delete, Put, Txn
+from agent.core.store import Compare, Delete, Put, Txn
 from agent.errors import LeaseGone, StoreError
 from tests.core.parts import CHAIN, CHECKS, LIMITS, PRODUCER, SCHEDULE, SETUP
 from tests.support.memory_store import MemoryEtcd, MemoryStore
@@ -41,6 +41,7 @@ class Nodeos:
         self.story = story
         self.pids = itertools.count(70)
         self.isolated = False
+        self.barren = False  # resumed it signs nothing, as with a wrong key
         self.head = story.head
         self.start()
 
@@ -56,7 +57,7 @@ class Nodeos:
     @property
     def signs(self) -> bool:
         """Whether it signs the next slot."""
-        return self.process is not None and not self.paused and not self.frozen and not self.story.stalled
+        return self.process is not None and not self.paused and not (self.frozen or self.barren or self.story.stalled)
 
     @property
     def silent(self) -> str:
@@ -148,7 +149,7 @@ class Host:
         self.step(DiskProbed(self.disk_free, 1000))
 
     def _schedule(self) -> None:
-        schedule = SCHEDULE if self.key_ok else replace(SCHEDULE, producers=())
+        schedule = self.story.schedule if self.key_ok else replace(SCHEDULE, producers=())
         self.step(ScheduleProbed(None if self.nodeos.silent else schedule, self.nodeos.silent))
 
     def _session(self) -> None:
@@ -181,6 +182,9 @@ class Host:
                 answer = outside.transact(self.store, action, NAMES)
             case Publish(member) if self.lease is not None and not self.store.cut:
                 self.store.txn(Txn((), (Put(NAMES.member(self.name), write(member), self.lease),)), 1.0)
+            case RefuseWish(revision):
+                wish = NAMES.switchover
+                self.store.txn(Txn((Compare(wish, revision),), (Delete(wish), Put(NAMES.answer, b"{}"))), 1.0)
             case do.SaveRuntime(version):
                 answer = ev.RuntimeSaved(version, ok=True)
             case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
@@ -207,10 +211,17 @@ class Host:
 
 
 class Story:
-    """The world: time, etcd, one chain with one producer. Slots signed twice end the story."""
+    """The world: time, etcd, one chain. Slots signed twice end the story.
 
-    def __init__(self, *names: str, **profiles: dict[str, object]) -> None:
+    Without `turns` our producer signs every slot, though the schedule that nodeos tells has two producers; with it
+    the others sign theirs. `missed` counts slots of ours that nobody signed.
+    """
+
+    def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
         self.now = BOOT
+        self.turns = turns
+        self.schedule = turns or SCHEDULE
+        self.missed = 0
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self.etcd = MemoryEtcd(lambda: self.now)
@@ -235,14 +246,30 @@ class Story:
     def _slot(self) -> None:
         together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
         assert len([host for host in self.hosts if host.nodeos.signs]) < 2, "a slot is signed twice (P1)"
-        if together or self.foreign:
+        theirs = (self.turns is not None and not self._our_turn()) and not self.stalled
+        if theirs:
+            self.head = self._block(self.head.head_num + 1, "someoneelse1")
+        elif together or self.foreign:
             self.head = self._block(self.head.head_num + 1, PRODUCER if together else "someoneelse1")
+        self.missed += not theirs and not together
         for host in self.hosts:
             nodeos = host.nodeos
             if nodeos.isolated and nodeos.signs:
                 nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
             elif not nodeos.isolated and not nodeos.silent:
                 nodeos.head = self.head
+
+    def _our_turn(self) -> bool:
+        names = [each.name for each in self.schedule.producers]
+        return producer_index(slot_of(self.wall), len(names)) == names.index(PRODUCER)
+
+    def until_window(self, inside: float = 2.0) -> None:
+        """Let time pass until our window is on for some seconds."""
+        while self._our_turn():
+            self.go(0.1)
+        while not self._our_turn():
+            self.go(0.1)
+        self.go(inside)
 
     def _watch(self) -> None:
         self.etcdctl.range(NAMES.root, 1.0)  # lets leases expire
@@ -294,9 +321,9 @@ class Story:
         return next((host for host in self.hosts if host.leads), None)
 
 
-def settled(*names: str, **profiles: dict[str, object]) -> Story:
+def settled(*names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> Story:
     """Return a group (bp-a, bp-b if none are named) whose first node leads, with everybody healthy."""
-    story = Story(*(names or ("bp-a", "bp-b")), **profiles)
+    story = Story(*(names or ("bp-a", "bp-b")), turns=turns, **profiles)
     for host in story.hosts:
         host.start()
         story.until(lambda: story.leader is not None)

@@ -236,7 +236,7 @@ def test_a_leader_with_a_fault_hands_over_to_a_healthy_one() -> None:
     story = settled()
     leader, standby = two(story)
     leader.disk_free = 1
-    story.until(lambda: standby.leads, 10)
+    story.until(lambda: standby.leads, 20)
     assert "disk_space" in str(standby.changes()[0][1]["reason"])
     leader.disk_free = 500
     story.go(30)

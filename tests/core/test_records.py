@@ -92,7 +92,7 @@ def record_of(text: st.SearchStrategy[str]) -> st.SearchStrategy[Record]:
         text,
         text,
         text,
-        *[numbers, numbers, numbers, text],
+        *[numbers, numbers, numbers, st.booleans(), text],
     )
     whens = st.sampled_from(["now", "gap", "2026-01-31T03:00:00Z", "2026-01-31 03:00:00.5+01:00"])
     wishes = st.builds(Switchover, names | st.just(""), whens, text, text, st.booleans())

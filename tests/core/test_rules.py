@@ -450,6 +450,8 @@ def test_switchover_hands_the_seat_over_by_name() -> None:
     one = One()
     one.lead()
     one.see(switchover=Switchover("bp-b"))
+    assert one.phase() is Phase.LEADING, "when it is due, the standing says so"
+    one.tell(ev.Standing(fit=True, able=True, handover="asked for by me", cause="switchover", to="bp-b"))
     txn = one.until_released().txn
     assert Put(KEYS.leader, b"bp-b") in txn.then
     assert Delete(KEYS.switchover) in txn.then

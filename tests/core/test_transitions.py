@@ -19,8 +19,8 @@ from agent.core.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid,
 from agent.core.turn import Turn
 from tests.core.parts import SETUP
 
-TAKERS = ("go", "stop", "_end")
-"""The functions that take the key of a row: Turn.go, production.stop, tenure._end."""
+TAKERS = ("go", "stop", "_end", "Plan")
+"""What takes the key of a row: Turn.go, production.stop, tenure._end; whole.Plan, whose cause the standing hands on."""
 
 
 def keys_in_use() -> Iterator[tuple[str, str]]:

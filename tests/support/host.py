@@ -18,6 +18,7 @@ from agent.core.records import RuntimeRecord
 from agent.core.state import Power, Setup, State
 from agent.core.store import Ms
 from agent.core.timing import Timing
+from agent.core.transitions import ACTIVE
 from tests.support.world import KEYS, PRODUCER, Ask, Host, Nodeos, Request, Save, Wish, wish
 
 
@@ -406,10 +407,20 @@ def _probe_moves(host: Host) -> Iterator[Move]:
     assert core is not None
     if core.process != process(nodeos):
         yield told("the agent sees the process", feed(host, ev.ProcessSeen(process(nodeos))))
+    elif (to := _switchover_due(core)) is not None:
+        asked = replace(core.standing, handover="asked for", cause="switchover", to=to)
+        yield told("the switchover is due", feed(host, asked))
     elif nodeos.pid and not nodeos.frozen:
         wrong = Power.PRODUCING if nodeos.paused else Power.STOPPED
         if core.power is wrong:
             yield told("the agent sees `paused`", feed(host, ev.PausedSeen(host.clock, nodeos.paused)))
+
+
+def _switchover_due(core: State) -> str | None:
+    """Return whom a wish is for that the leader may grant now, and has not begun to; None when there is none."""
+    wish = core.seen.switchover
+    free = wish is not None and wish.to != core.setup.node and core.phase in ACTIVE and not core.standing.handover
+    return wish.to if wish is not None and free else None
 
 
 def record_says(record: RuntimeRecord | None) -> str:

@@ -1,0 +1,71 @@
+"""Who leads, and how fast a leader acts on a fault, as an operator sets it. Nothing else lives here."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from agent.config.base import Count, Problems, Seconds, Section
+from agent.core.policy import Policy
+
+_P = Policy()
+
+
+class ElectionSection(Section):
+    """[election]: who goes first."""
+
+    priority: Count = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
+    nofailover: bool = Field(default=False, description="true: this node never takes over")
+    failback: bool = Field(
+        default=False,
+        description="true: a leader hands over to a node of better priority, in a gap; set it on every node",
+    )
+    failback_after: Seconds = Field(
+        default=_P.failback_after / 1000, description="seconds that this node must have been well before"
+    )
+    hold_down: Seconds = Field(
+        default=_P.hold_down / 1000,
+        description="seconds that a node goes last after its second fault in hold_down_window; each more doubles it",
+    )
+    hold_down_max: Seconds = Field(default=_P.hold_down_max / 1000, description="seconds that it goes last at most")
+    hold_down_window: Seconds = Field(
+        default=_P.hold_down_window / 1000, description="seconds within which faults are counted"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.hold_down_max < self.hold_down:
+            raise Problems(["election.hold_down_max is below election.hold_down: raise it, or lower hold_down"])
+        return self
+
+
+class UrgencySection(Section):
+    """[urgency]: how long a leader confirms a fault that one bad result only hints at, by how far its window is."""
+
+    enabled: bool = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
+    near: Seconds = Field(
+        default=_P.urgency.near / 1000,
+        description="with the leader's own window on or less than these seconds away, near_fall bad results suffice",
+    )
+    far: Seconds = Field(
+        default=_P.urgency.far / 1000,
+        description="with its next window more than these seconds away, far_fall bad results are wanted",
+    )
+    near_fall: Count = Field(
+        default=_P.urgency.near_fall, ge=1, le=1000, description="bad results in a row that suffice when it is near"
+    )
+    far_fall: Count = Field(
+        default=_P.urgency.far_fall, ge=1, le=1000, description="bad results in a row that are wanted when it is far"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        faults = []
+        if self.far < self.near:
+            faults.append("urgency.far is below urgency.near: raise it, or lower urgency.near")
+        if self.far_fall < self.near_fall:
+            faults.append("urgency.far_fall is below urgency.near_fall: raise it, or lower urgency.near_fall")
+        if faults:
+            raise Problems(faults)
+        return self

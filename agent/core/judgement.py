@@ -1,0 +1,131 @@
+"""One agent making up its mind: its faults, its plan for the lead, the wishes it refuses, and so its standing.
+
+What it knows stays in `whole.Judgement`; what follows from it is asked in `election`, `planning`, `wishes`, `witness`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from agent.core import election, flapping, planning, wishes, witness
+from agent.core.actions import Announce, Warn
+from agent.core.chain import ChainInfo
+from agent.core.events import Standing
+from agent.core.state import Phase
+from agent.core.store import Ms
+from agent.core.timing import seconds
+from agent.core.transitions import ACTIVE
+from agent.core.whole import Node, NodeAction, RefuseWish, drained, member_of, wall_of
+from agent.core.words import clock_text
+
+FAULTS = {"resume_failed": 1, "expiring": 1, "barren": 2}
+"""Ends of a tenure that are this node's own faults, beside its health: a node that led in vain is held down at once."""
+ANSWER_FOR: Ms = 60_000
+"""How long a member shows why it refused a wish."""
+
+
+def standing(node: Node, now: Ms) -> Standing:
+    """Return what health, the other members and the plan make of this node."""
+    held = node.judgement.flaps_text if node.judgement.flaps.left(now) else ""
+    members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
+    holder = node.leadership.seen.last_holder
+    found = election.standing(member_of(node, now), node.health, members, holder, held)
+    plan = node.judgement.plan
+    if plan is None or plan.at > now:
+        return found
+    return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
+
+
+def look(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Look again at everything that a plan rests on, and plan."""
+    mind = node.judgement
+    if node.leadership.tenure is None and (mind.insisted or mind.begun or mind.plan):
+        node = _with(node, insisted=frozenset(), begun=None, plan=None)
+    if node.leadership.phase not in ACTIVE:
+        return _with(node, better="", plan=None) if mind.better or mind.plan else node
+    if mind.insisted:
+        node = _with(node, insisted=mind.insisted & _wrong(node))
+    if mind.begun is not None and witness.fruitful(node):
+        node = _with(node, begun=None)
+    node = _refuse(_better(node, now), now, actions)
+    plan = planning.plan(node, now)
+    if plan is None and (why := witness.barren(node, now)):
+        actions.append(Warn("in_vain", f"this node leads, but {why}; nobody is there to hand over to"))
+    return _with(node, plan=plan) if plan != node.judgement.plan else node
+
+
+def wakes(node: Node, now: Ms) -> list[Ms]:
+    """Return when to look again."""
+    plan, verdict = node.judgement.plan, witness.looks_at(node, now)
+    return [at for at in (plan.at if plan else None, verdict) if at is not None and at > now]
+
+
+def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -> Node:
+    """Take a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
+    state, view = node.leadership, node.view
+    wish = view.switchover if view else None
+    if event.key in FAULTS:
+        node = failed(node, now, FAULTS[event.key])
+    if event.key == "campaign" and state.nominated:
+        node = _with(node, insisted=_wrong(node))
+    if event.key == "leads":
+        wall = wall_of(node, now)
+        node = _with(node, begun=None if wall is None else wall + witness.SETTLED)
+    void = event.target == Phase.STOPPING.value and event.key != "switchover"
+    void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.setup.node))
+    if wish is not None and void:
+        text = f"the wish to hand over to {wish.to or 'whoever is best'} is void: {event.reason}"
+        actions.append(Warn("switchover_void", text))
+    return node
+
+
+def own_block(node: Node, info: ChainInfo) -> Node:
+    """Note a block of our producer on our chain, whoever made it."""
+    if info.head_producer != node.leadership.setup.producer or info.head_time <= node.judgement.own_ms:
+        return node
+    return _with(node, own_ms=info.head_time)
+
+
+def failed(node: Node, now: Ms, weight: int = 1) -> Node:
+    """Take a fault of this node; one that comes again and again holds it down."""
+    policy = node.profile.policy
+    flaps = flapping.failed(node.judgement.flaps, now, policy, weight)
+    wall = wall_of(node, now)
+    until = f" until {clock_text(wall + flaps.until - now)}" if wall is not None else ""
+    text = f"held down{until}: {len(flaps.times)} faults within {seconds(policy.hold_down_window)}"
+    return _with(node, flaps=flaps, flaps_text=text)
+
+
+def _with(node: Node, **changes: Any) -> Node:
+    return replace(node, judgement=replace(node.judgement, **changes))
+
+
+def _wrong(node: Node) -> frozenset[str]:
+    """Return what speaks against this node as leader."""
+    gone = {"drained"} if node.profile.drained or drained(node, node.leadership.setup.node) else set()
+    return frozenset({reason.partition(":")[0] for reason in node.health.failing} | gone)
+
+
+def _better(node: Node, now: Ms) -> Node:
+    """Note since when the best node of better priority is well, where failback is wanted."""
+    mine = node.profile.priority
+    found = [each for each in planning.others_of(node) if each.priority < mine and not each.held_down_ms]
+    wanted = node.profile.policy.failback and node.leadership.phase is Phase.LEADING
+    best = min(found, key=lambda each: (each.priority, each.node)).node if found and wanted else ""
+    return node if best == node.judgement.better else _with(node, better=best, better_since=now)
+
+
+def _refuse(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Refuse a wish that can not be granted: it goes, and why is told."""
+    if node.leadership.phase is not Phase.LEADING or node.view is None or node.view.switchover is None:
+        return node
+    wish, revision = node.view.switchover, node.view.switchover_revision
+    found = wishes.wished(node, planning.others_of(node), now)
+    if found is None or not found.refused:
+        return node
+    answer = f"refuses to hand over to {wish.to or 'whoever is best'}: {found.refused}"
+    fields: dict[str, str | int] = {"node": node.leadership.setup.node, "revision": revision, "to": wish.to}
+    actions.append(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
+    actions.append(Warn("switchover_refused", f"{node.leadership.setup.node} {answer}"))
+    return _with(node, refused=revision, answer=answer, answer_until=now + ANSWER_FOR)

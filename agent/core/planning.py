@@ -1,0 +1,114 @@
+"""What a leader does with its lead: to whom it hands over, why, and when (R3, R11). Pure questions about one agent.
+
+What can not wait is planned for now: faults that stop production, a tenure in vain. What can wait is planned for the
+next gap between two windows of our producer, where a handover costs no slot: wishes, drained nodes, failback, and
+faults that do not hinder production. Nothing here concerns safety: a plan only says when the stop begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.core import witness
+from agent.core.election import ready
+from agent.core.judging import STEADY, Pace
+from agent.core.records import Member
+from agent.core.state import Phase
+from agent.core.store import Ms
+from agent.core.timing import seconds
+from agent.core.transitions import ACTIVE
+from agent.core.turns import turns
+from agent.core.whole import Node, Plan, drained, wall_of
+from agent.core.wishes import wished
+from agent.core.words import clock_text
+
+PATIENT = ("disk_space", "clock_offset")
+"""Checks whose failure does not hinder production for the seconds that a gap is away."""
+
+
+def plan(node: Node, now: Ms) -> Plan | None:
+    """Return what comes first of all that this node has reason to do with the lead; None while it just keeps it."""
+    seen = node.leadership.seen
+    if node.leadership.phase not in ACTIVE or seen.override is not None or seen.maintenance is not None:
+        return None
+    return min(_plans(node, now), key=lambda each: each.at, default=None)
+
+
+def _plans(node: Node, now: Ms) -> Iterator[Plan]:
+    """Yield all reasons, the weightiest first."""
+    others = others_of(node)
+    sound = [member for member in others if not member.held_down_ms]
+    names = [member.node for member in sound]
+    if sound and (why := witness.barren(node, now)):
+        before = node.leadership.tenure.before if node.leadership.tenure else ""
+        yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
+    failing = [each for each in node.health.failing if _check(each) not in node.judgement.insisted]
+    sure = any(not member.doubtful for member in others)  # who begins to fail alike is no better candidate
+    if sure and any(_check(each) not in PATIENT for each in failing):
+        yield Plan("unhealthy", "; ".join(failing), now)
+    if node.leadership.phase is not Phase.LEADING:
+        return
+    if (wish := wished(node, others, now)) is not None and wish.plan is not None:
+        yield wish.plan if wish.at_once else in_gap(node, wish.plan, now)
+    if sound and sure and failing:
+        yield in_gap(node, Plan("unhealthy", "; ".join(failing), now), now)
+    if others and _drained(node):
+        yield in_gap(node, Plan("drained", _why_drained(node), now), now)
+    better = node.judgement.better
+    if better in names and now >= node.judgement.better_since + node.profile.policy.failback_after:
+        yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
+
+
+def _check(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def others_of(node: Node) -> tuple[Member, ...]:
+    """Return the other members that may lead."""
+    found = ready(node.leadership.setup.node, node.members)
+    return tuple(member for member in found if not drained(node, member.node))
+
+
+def _drained(node: Node) -> bool:
+    me = node.leadership.setup.node
+    return (node.profile.drained or drained(node, me)) and "drained" not in node.judgement.insisted
+
+
+def _why_drained(node: Node) -> str:
+    word = node.view.drains.get(node.leadership.setup.node) if node.view else None
+    if word is None:
+        return "election.nofailover is set"
+    by = f" by {word.by}" if word.by else ""
+    return f"the key drain stands{by}" + (f": {word.reason}" if word.reason else "")
+
+
+def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
+    """Return the plan, moved to the first gap from its time on; who is not scheduled has nothing to lose."""
+    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    text = f"hands over to {wanted.to or 'whoever is best'}"
+    if wall is None:
+        return replace(wanted, text=f"{text}: {wanted.why}")
+    date = wall + wanted.at - now
+    begins = place.gap(date, node.leadership.setup.timing.handover) if place is not None else date
+    when = f" at {clock_text(begins)}, in a gap" if begins > date else f" at {clock_text(begins)}"
+    return replace(wanted, at=now + begins - wall, text=f"{text}{when if begins > wall else ''}: {wanted.why}")
+
+
+# --- how hard to look ---
+
+
+def pace(node: Node, now: Ms) -> Pace:
+    """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
+    urgency = node.profile.policy.urgency
+    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    leads = node.leadership.phase is Phase.LEADING
+    if not leads or not urgency.enabled or place is None or place.alone or wall is None:
+        return STEADY
+    away = place.away(wall)
+    if away < urgency.near:
+        what = f"the own window is on or less than {seconds(urgency.near)} away"
+        return Pace(most=urgency.near_fall, why=what)
+    if away > urgency.far:
+        return Pace(least=urgency.far_fall, why=f"the own window is more than {seconds(urgency.far)} away")
+    return STEADY

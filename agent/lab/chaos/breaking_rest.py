@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -191,14 +192,18 @@ def _switchover(world: World, doing: Fault) -> Iterator[None]:
 
 @fault("nodeos-resumed")
 def _nodeos_resumed(world: World, doing: Fault) -> Iterator[None]:
-    """Resume nodeos by hand, as nobody should: until the agent has paused it again, its blocks are the operator's."""
+    """Resume nodeos by hand, as nobody should: until the agent has paused it again, its blocks are the operator's.
+
+    A resume that nobody waits for any more acts late, in the order in which nodeos was asked: so it is asked after that.
+    """
     host = world.hosts[doing.target]
     if host.agent.leads:
         raise Skipped("it leads: then a resume is nothing new")
     started = time.time()
     try:
-        host.node.call("/v1/producer/resume", limit=1.0)
-        until(lambda: host.node.paused or host.agent.leads, SEEN_PAUSED, f"{host.name} paused", (ApiError,))
+        with suppress(ApiError):
+            host.node.call("/v1/producer/resume", limit=3.0)
+        until(lambda: host.node.paused or host.agent.leads, 2 * SEEN_PAUSED, f"{host.name} paused", (ApiError,))
     finally:
         world.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
     yield

@@ -194,7 +194,7 @@ def _switchover(world: World, doing: Fault) -> Iterator[None]:
 def _nodeos_resumed(world: World, doing: Fault) -> Iterator[None]:
     """Resume nodeos by hand, as nobody should: until the agent has paused it again, its blocks are the operator's.
 
-    A resume that nobody waits for any more acts late, in the order in which nodeos was asked: so it is asked after that.
+    A resume that nobody waits for any more acts late, but before what nodeos is asked after it.
     """
     host = world.hosts[doing.target]
     if host.agent.leads:

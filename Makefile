@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench scrape chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -24,6 +24,9 @@ test-slow: $(STAMP) ## the tests that take longer
 
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos
 	$(BIN)/python -m agent.lab.bench
+
+scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
+	$(BIN)/python -m agent.lab.scrape
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
 	$(BIN)/python -m agent.lab.chaos $(ARGS)

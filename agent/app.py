@@ -17,6 +17,7 @@ from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.fence import ProcessFence
 from agent.adapters.follower import PrefixFollower
 from agent.adapters.guard_process import GuardProcess
+from agent.adapters.http_guard import Door, server_context
 from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
@@ -85,6 +86,13 @@ def etcd_options(config: Config) -> EtcdOptions:
         etcd.password.get_secret_value() if etcd.password else None,
         records.keys(etcd.prefix, config.group).root,
     )
+
+
+def door(config: Config) -> Door:
+    """Return who may read over HTTP, and how. ConfigError when the certificate can not be used."""
+    http = config.http
+    context = server_context(http.cert_file, http.key_file) if http.cert_file and http.key_file else None
+    return Door(http.token.get_secret_value() if http.token else None, context)
 
 
 def limits(config: Config) -> health.Limits:
@@ -178,7 +186,7 @@ class Agent:
         self.pages = AgentPages(
             lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
         )
-        self.http = HttpServer(config.http.address, self.pages) if config.http.address else None
+        self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
 
     def _setup(self) -> Setup:
         return Setup(

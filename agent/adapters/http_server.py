@@ -11,6 +11,7 @@ import json
 import logging
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -19,6 +20,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from agent.adapters.http_guard import ANYBODY, CHALLENGE, Door
 from agent.adapters.web import page
 from agent.errors import ConfigError
 
@@ -65,6 +67,8 @@ class HttpServer:
         self,
         address: tuple[str, int],
         pages: Pages,
+        door: Door = ANYBODY,
+        *,
         max_connections: int = MAX_CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
@@ -72,7 +76,7 @@ class HttpServer:
         shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            self._server = _Server(found[0][0], found[0][4], pages, max_connections, timeout_s)
+            self._server = _Server(found[0][0], found[0][4], pages, door, max_connections, timeout_s)
         except OSError as error:
             raise ConfigError(
                 [f"http.listen: can not listen on {shown} ({error.strerror}): free it, or set another address or port"]
@@ -110,9 +114,12 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
     timeout = TICK_S
 
-    def __init__(self, family: int, address: Any, pages: Pages, max_connections: int, timeout_s: float) -> None:
+    def __init__(
+        self, family: int, address: Any, pages: Pages, door: Door, max_connections: int, timeout_s: float
+    ) -> None:
         self.address_family = family
         self.pages = pages
+        self.door = door
         self.timeout_s = timeout_s
         self._max = max_connections
         self._lock = threading.Lock()
@@ -127,10 +134,13 @@ class _Server(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept; when there are no descriptors left, wait a moment instead of spinning."""
         try:
-            return super().get_request()
+            request, address = super().get_request()
         except OSError:
             time.sleep(TICK_S)
             raise
+        if self.door.context is not None:  # hands are shaken by the connection's own thread
+            request = self.door.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give the connection a thread; at the bound the oldest connection ends."""
@@ -174,12 +184,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.request.settimeout(self.server.timeout_s)
+        if isinstance(self.request, ssl.SSLSocket):
+            self.request.do_handshake()
         super().setup()
 
     def do_GET(self) -> None:
         name = PAGES.get(self.path.split("?", 1)[0])
         if name is None:
             self._answer(HTTPStatus.NOT_FOUND, f"here there are {', '.join(PAGES)}\n".encode(), TEXT)
+            return
+        if not self.server.door.admits(name, self.headers.get("Authorization", "")):
+            self._answer(HTTPStatus.UNAUTHORIZED, b"show the token\n", TEXT, CHALLENGE)
             return
         headers: dict[str, str] = {}
         try:

@@ -60,10 +60,10 @@ def check(
 
 def _beside(path: Path, timeout_s: float) -> tuple[int, str]:
     """Return exit code and text about the agent that runs with this configuration."""
-    address = read_config(path).http.address
-    if address is None:
+    http = read_config(path).http
+    if http.address is None:
         raise click.UsageError("--agent needs http.listen: it is empty in the configuration")
-    alive, words = livez(*address, timeout_s)
+    alive, words = livez(*http.address, timeout_s, tls=http.cert_file is not None)
     return (0 if alive else 2), words
 
 

@@ -4,7 +4,8 @@ A variable is named NODEOS_FAILOVER_ and the path of the setting in capitals, wi
 NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with commas between them.
 
     base      the section that others build on, and types with units and bounds
-    sections  nodeos, etcd, fence, election, http, log, runtime, alerts
+    sections  nodeos, etcd, fence, election, log, runtime
+    http      where the agent answers, and to whom
     timing    the spans of the protocol, in seconds
     health    one subtable for each check
     model     all of them composed
@@ -19,13 +20,13 @@ Everything is checked when it is loaded, files included; a Config that exists is
 from agent.config.alerts import AlertChannel
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.health import HealthSection
+from agent.config.http import HttpSection
 from agent.config.load import load
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
-    HttpSection,
     LogSection,
     NodeosSection,
     RuntimeSection,

@@ -13,10 +13,10 @@ from agent.config.alerts import AlertChannel
 from agent.config.base import Problems
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.health import HealthSection
+from agent.config.http import HttpSection
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
-    HttpSection,
     LogSection,
     NodeosSection,
     RuntimeSection,

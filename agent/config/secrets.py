@@ -1,6 +1,7 @@
 """Secrets from files and systemd credentials. A secret comes from one place, and not from where everybody can read.
 
-A credential bears the path of its setting: `etcd.password`, and `alerts.NAME.url` or `.secret` for the channel NAME.
+A credential bears the path of its setting: `etcd.password`, `http.token`, and `alerts.NAME.url` or `.secret` for the
+channel NAME.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def inline_secrets(data: dict[str, Any]) -> list[str]:
 
 
 def secret_texts(config: Config) -> list[str]:
-    """Return each text that no log line may contain: the password, and what `channel_texts` finds."""
-    texts = [config.etcd.password.get_secret_value()] if config.etcd.password else []
+    """Return each text that no log line may contain: password, token, and what `channel_texts` finds."""
+    texts = [each.get_secret_value() for each in (config.etcd.password, config.http.token) if each]
     for channel in config.alerts:
         texts += channel_texts(channel)
     return texts
@@ -96,6 +97,8 @@ def _places(data: dict[str, Any]) -> list[tuple[dict[str, Any], str, str, str | 
     places: list[tuple[dict[str, Any], str, str, str | None]] = []
     if isinstance(etcd := data.get("etcd"), dict):
         places.append((etcd, "password", "etcd.password", "etcd.password"))
+    if isinstance(http := data.get("http"), dict):
+        places.append((http, "token", "http.token", "http.token"))
     channels = data.get("alerts")
     for number, channel in enumerate(channels if isinstance(channels, list) else []):
         if isinstance(channel, dict):

@@ -1,4 +1,4 @@
-"""The tables of the file, except health and timing: what each setting means, its unit and default, what can not be."""
+"""The tables of the file that have no module of their own: what each setting means, its unit and default."""
 
 from __future__ import annotations
 
@@ -166,27 +166,6 @@ class FenceSection(Section):
         if self.command and not Path(self.command[0]).is_absolute():
             raise Problems([f"fence.command: {self.command[0]!r} is a relative path: give the whole one"])
         return self
-
-
-class HttpSection(Section):
-    """[http]: metrics, probes and status; nothing there changes state."""
-
-    listen: str = Field(default="127.0.0.1:9877", description="HOST:PORT to listen on, an empty text to listen nowhere")
-
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Host and port, None for off."""
-        parts = urlsplit(f"//{self.listen}")
-        return (parts.hostname, parts.port) if parts.hostname and parts.port is not None else None
-
-    @field_validator("listen")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        if value and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}", value):
-            raise ValueError(f"{value!r} is no address: write HOST:PORT, e.g. 127.0.0.1:9877, or an empty text")
-        if value and int(value.rsplit(":", 1)[1]) > 65535:
-            raise ValueError(f"{value!r} has no such port: the highest is 65535")
-        return value
 
 
 class LogSection(Section):

@@ -55,7 +55,7 @@ def test_a_webhook_gets_json(serve: Callable[..., Server], monkeypatch: pytest.M
         "lasts": False,
         "summary": "bp-a stops: <!channel> & co",
         "text": "[critical] bp-a stops: <!channel> & co",
-        "runbook": "grafana/ALERTS.md#leader_stops",
+        "runbook": "grafana/runbooks.md#leader_stops",
         "fields": {"node": "bp-a", "do": ""},
     }
 
@@ -83,7 +83,7 @@ def test_slack_gets_a_message_that_calls_nobody(serve: Callable[..., Server]) ->
 
     assert send(serve(talk).port, kind="slack").ok
     assert seen[0]["text"] == "[critical] bp-a stops: &lt;!channel&gt; &amp; co"
-    runbook = {"title": "runbook", "value": "grafana/ALERTS.md#leader_stops", "short": True}
+    runbook = {"title": "runbook", "value": "grafana/runbooks.md#leader_stops", "short": True}
     assert seen[0]["attachments"][0]["fields"] == [{"title": "node", "value": "bp-a", "short": True}, runbook]
 
 

@@ -97,7 +97,7 @@ def pager(recorder: Recorder) -> AlertChannel:
 
 def test_pagerduty_is_triggered_and_resolved_by_one_key(recorder: Recorder) -> None:
     """Trigger and resolve bear the same dedup key; the payload has what Events API v2 asks for."""
-    sink = make_sink(pager(recorder), "https://git.example/ALERTS.md")
+    sink = make_sink(pager(recorder), "https://git.example/runbooks.md")
     assert sink.send(OPEN, 2).ok
     assert sink.send(OVER, 2).ok
     trigger, resolve = recorder.sent
@@ -107,7 +107,7 @@ def test_pagerduty_is_triggered_and_resolved_by_one_key(recorder: Recorder) -> N
     assert {"summary", "source", "severity"} <= set(trigger["payload"])
     assert trigger["payload"]["severity"] == "critical"
     assert trigger["payload"]["custom_details"]["do"] == "look"
-    assert trigger["links"][0]["href"] == "https://git.example/ALERTS.md#no_leader"
+    assert trigger["links"][0]["href"] == "https://git.example/runbooks.md#no_leader"
     assert resolve == {"routing_key": KEY, "event_action": "resolve", "dedup_key": OPEN.key}
     assert [line for line, _, _ in recorder.seen] == ["POST /v2/enqueue"] * 2
 

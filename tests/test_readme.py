@@ -180,12 +180,13 @@ def test_every_alert_named_exists() -> None:
 
 
 def test_every_alert_has_a_runbook() -> None:
-    """Each alert has a heading in ALERTS.md to which its link leads, and there is none for an alert that is not."""
+    """Each alert has a heading in runbooks.md to which its link leads, and ALERTS.md lists them as they are."""
     text = docs.ALERTS.read_text()
     assert docs.up_to_date(docs.ALERTS) == text, "run make docs"
-    assert re.findall(r"(?m)^## ([a-z_]+)$", text) == list(KINDS)
+    runbooks = ROOT / "grafana" / "runbooks.md"
+    assert set(KINDS) <= set(re.findall(r"(?m)^## ([a-z_]+)$", runbooks.read_text()))
     assert set(re.findall(r"`(\w+)`", text.split("`$` before them: ")[1].split(".")[0])) >= set(WORDS)
-    assert (ROOT / Config.model_fields["runbooks"].default) == docs.ALERTS
+    assert (ROOT / Config.model_fields["runbooks"].default) == runbooks
 
 
 def test_every_make_target_named_exists() -> None:

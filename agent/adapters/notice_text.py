@@ -27,7 +27,7 @@ class Words:
     """How a channel puts it: the template of its line (empty: the usual one), and where the runbooks can be read."""
 
     template: str = ""
-    runbooks: str = "grafana/ALERTS.md"
+    runbooks: str = "grafana/runbooks.md"
 
     def values(self, notice: Notice) -> dict[str, str]:
         """Return every word of `WORDS`; `status` is `resolved`, or else the severity."""

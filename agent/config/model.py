@@ -60,7 +60,7 @@ class Config(BaseSettings):
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")
     watchdog: WatchdogSection = Field(default=WatchdogSection(), description="what resets a host that hangs")
     runbooks: str = Field(
-        default="grafana/ALERTS.md", description="where ALERTS.md can be read; alerts link to its headings"
+        default="grafana/runbooks.md", description="where runbooks.md can be read; alerts link to its headings"
     )
     alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
 

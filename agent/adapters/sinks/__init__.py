@@ -30,7 +30,7 @@ JSON = {"Content-Type": "application/json"}
 ALERTS = "/api/v2/alerts"
 
 
-def make_sink(channel: AlertChannel, runbooks: str = "grafana/ALERTS.md") -> Sink:
+def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> Sink:
     """Return the sink of a configured channel. ConfigError when its CA file, or apprise, can not be used."""
     words = Words(channel.template, runbooks)
     if channel.type == "apprise":

@@ -233,3 +233,20 @@ def test_story_tells_faults_phases_and_blocks_in_order() -> None:
     assert [line.split()[1] for line in lines] == ["bp-a", "FAULT", "bp-a", "fault", "bp-b", "bp-a"]
     assert "signs block" in lines[0]
     assert "stopping (epoch 1)" in lines[2]
+
+
+def test_blocks_under_a_wrong_clock_count_for_no_slot() -> None:
+    """A node whose clock jumped dates its blocks wrongly: they make no double signature."""
+    found = history()
+    found.signatures.append(signature("bp-b", 17, "ff"))
+    found.misdated.append(Span("bp-b", at(20), at(24)))
+    assert [double.governed for double in check(found).doubles] == [False]
+    assert check(found).violations == ()
+
+
+def test_wrong_clock_of_long_ago_excuses_nothing() -> None:
+    """Once the clock is right again a double signature is one (P1)."""
+    found = history()
+    found.signatures.append(signature("bp-b", 35, "ff"))
+    found.misdated.append(Span("bp-b", at(10), at(14)))
+    assert len(check(found).violations) == 1

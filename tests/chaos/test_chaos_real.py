@@ -14,7 +14,7 @@ from agent.lab.chaos.report import findings
 from agent.lab.chaos.run import Run
 
 FAULTS = 22
-SEED = 1615
+SEED = 3642
 KINDS = 20
 """Kinds of fault in the plan of this seed: it was chosen for having many."""
 

@@ -118,3 +118,11 @@ def test_tail_yields_whole_lines_once(tmp_path: Path) -> None:
     log.rename(tmp_path / "log.1")
     log.write_text("three\n")
     assert list(tail.lines()) == ["three"]
+
+
+def test_report_says_by_what_faults_were_made(tmp_path: Path) -> None:
+    """What was left out for want of something is no secret."""
+    found = history()
+    found.means["slow disk"] = "LEFT OUT: no seccomp_unotify"
+    judge(PLAN, found, tmp_path)
+    assert "- slow disk: LEFT OUT: no seccomp_unotify" in (tmp_path / "report.md").read_text()

@@ -6,9 +6,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from agent.lab.chaos import breaking_links, breaking_processes, breaking_rest, faults
+from agent.lab.chaos import breaking_links, breaking_processes, breaking_rest, breaking_words, faults
 from agent.lab.chaos.breaking_rest import make_space
 from agent.lab.chaos.caretaker import Caretaker
 from agent.lab.chaos.checker import find_doubles
@@ -29,7 +30,7 @@ E, the time a seat is kept for who was named, an election of etcd, a start of no
 SETTLED = 40.0
 DONE_LIMIT = 90.0
 Say = Callable[[str], None]
-BREAKING = (breaking_links, breaking_processes, breaking_rest)
+BREAKING = (breaking_links, breaking_processes, breaking_rest, breaking_words)
 """Imported for the faults that they register."""
 
 
@@ -129,7 +130,9 @@ class Run:
             host.node.thaw()
             host.agent.thaw()
             host.signal_guards(signal.SIGCONT)
-        world.insist("to end all words", lambda: [world.etcdctl("del", key) for key in ("@override", "@maintenance")])
+        for key in ("@override", "@maintenance"):
+            world.insist(f"to delete {key}", partial(world.etcdctl, "del", key))
+        world.insist("to end every drain", partial(world.etcdctl, "del", "--prefix", "@drain/"))
         if "alarm" in world.insist("to ask for alarms", lambda: world.etcd.etcdctl("alarm", "list")):
             world.insist("etcd to have space again", lambda: make_space(world))
 

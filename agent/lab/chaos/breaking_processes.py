@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from agent.lab.chaos.faults import IN_FLIGHT, SEEN_PAUSED, fault
 from agent.lab.chaos.history import Span
+from agent.lab.chaos.hosts import Host
 from agent.lab.chaos.plan import Fault
-from agent.lab.chaos.world import Host, World
+from agent.lab.chaos.world import World
 from agent.lab.errors import LabError
 from agent.lab.etcd import EtcdMember
 from agent.lab.nodeos import ApiError

@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from agent.lab.chaos.world import Host, World
+from agent.lab.chaos.hosts import Host
+from agent.lab.chaos.world import World
 from agent.lab.errors import LabError
 from agent.lab.nodeos import ApiError, Node
 

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,8 +17,8 @@ from agent.lab import evidence
 from agent.lab.agents import Agent
 from agent.lab.chain import NAMES, OBSERVER, PAUSED, START
 from agent.lab.chaos.history import Change, Note, Span
-from agent.lab.chaos.links import Link, ProxyLink, SpaceLink
-from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime, signal_guards
+from agent.lab.chaos.hosts import Host, means, reach_etcd
+from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
 from agent.lab.chaos.plan import MEMBERS
 from agent.lab.errors import LabError, LabUnavailable
 from agent.lab.group import ROOT
@@ -27,7 +26,6 @@ from agent.lab.lab import GROUP
 from agent.lab.nodeos import Node
 from agent.lab.ports import Ports
 from agent.lab.process import Process
-from agent.lab.proxy import Proxies, Proxy
 from agent.lab.spaces import Spaces
 from agent.lab.wait import until
 
@@ -36,23 +34,6 @@ SETTLE = 40.0
 LAUNCH = 20.0
 ID = slice(8, 24)
 """What a node's log tells of a block's id: 16 characters behind the 8 of the block's number."""
-
-
-@dataclass
-class Host:
-    """An agent with its guard, and a nodeos; every way to others is a link. `node_clock`: nodeos's wall clock."""
-
-    name: str
-    node: Node
-    agent: Agent
-    etcd_links: list[Link]
-    clock: FakeClock | None
-    node_clock: FakeClock | None
-    launching: threading.Lock = field(default_factory=threading.Lock)
-
-    def signal_guards(self, number: signal.Signals) -> int:
-        """Send a signal to the agent's guard; return to how many, there may be an old one."""
-        return signal_guards(self.agent.runtime_dir, number)
 
 
 class World:
@@ -75,6 +56,8 @@ class World:
             self._closing.callback(ports.close)
             if namespaces:
                 self.spaces = self._make_spaces(NAMES[:hosts])
+            else:
+                self.lacks.append("as asked")
             self.etcd = CutEtcd(root / "etcd", ports, self._closing, self.spaces)
             self._closing.callback(self.etcd.close)
             self.etcd.start()
@@ -102,18 +85,8 @@ class World:
         clock = FakeClock(library, self.root / name / "faketime") if library else None
         return clock if clock is not None and clock.works() else None
 
-    def _links(self, name: str, ports: Ports) -> tuple[list[str], list[Link]]:
-        """Return what a host's agent calls to reach etcd, and the ways there."""
-        if self.spaces is not None:
-            spaces = self.spaces
-            links = [SpaceLink(spaces, [(name, other)], [(other, name)]) for other in MEMBERS]
-            return self.etcd.urls, list(links)
-        proxies = [Proxy(ports.take(), int(member.endpoint.rpartition(":")[2])) for member in self.etcd.members]
-        self._closing.callback(Proxies(proxies).close)
-        return [f"http://127.0.0.1:{proxy.port}" for proxy in proxies], [ProxyLink(proxy) for proxy in proxies]
-
     def _host(self, name: str, ports: Ports, library: Path | None, node_clock: FakeClock | None) -> Host:
-        urls, links = self._links(name, ports)
+        urls, links = reach_etcd(name, self.etcd, self.spaces, ports, self._closing)
         node = self.chain.nodes[name]
         clock = self._clock(f"agent-{name}", library)
         settings = {
@@ -133,19 +106,7 @@ class World:
 
     def means(self) -> dict[str, str]:
         """Tell by what faults are made here, and what is left out for want of something."""
-        clocks = {"agents": [host.clock for host in self.hosts.values()]}
-        clocks["nodeos"] = [host.node_clock for host in self.hosts.values()]
-        jumping = [name for name, found in clocks.items() if all(found)]
-        proxies = "proxies on loopback: no packets are lost, a cut link is reset when it heals"
-        return {
-            "network": "a network namespace a host, cuts as rules of a router between them" if self.spaces else proxies,
-            "delay": "packets held back or dropped by the lab on a tun device" if self.spaces else "proxies",
-            "slow disk": "each fsync of an etcd held up (seccomp)"
-            if self.etcd.disks
-            else "LEFT OUT: no seccomp_unotify",
-            "clock jumps": f"libfaketime, of {' and '.join(jumping)}" if jumping else "LEFT OUT: no libfaketime",
-            **({"why no namespaces": "; ".join(self.lacks)} if self.lacks else {}),
-        }
+        return means(list(self.hosts.values()), self.etcd, self.lacks)
 
     def start(self) -> None:
         """Start the agents, and return when one leads, the others stand by, and blocks come."""

@@ -6,6 +6,7 @@ lines are dropped and counted; the count is logged as soon as lines flow again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -14,10 +15,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 
 QUEUE_LINES = 2000
+REPEAT_S = 60.0
+"""The same warning is written once in so many seconds, with the number of those in between."""
+REPEATS = 500
+"""Different warnings that are remembered."""
+LOOK_S = 1.0
 LONGEST_LINE = 16 * 1024
 """Characters; what is longer is cut, so that a full queue stays below some 32 MiB."""
 MASK = "**********"
@@ -62,7 +69,7 @@ class LineFormatter(logging.Formatter):
     def _as_text(head: Mapping[str, str], fields: Mapping[str, object]) -> str:
         message = _printable(head["message"])
         pairs = " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
-        return f"{head['time']} {head['level']:8} {message}  logger={head['logger']} {pairs}"[:LONGEST_LINE]
+        return f"{head['time']} {head['level']:8} {message}  logger={head['logger']} {pairs}".rstrip()[:LONGEST_LINE]
 
 
 def _printable(text: str) -> str:
@@ -76,6 +83,50 @@ def _quoted(value: object) -> str:
     return '"' + _printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
+@dataclass(slots=True)
+class _Known:
+    """A warning that was written, and how often it came again since."""
+
+    since: float
+    record: logging.LogRecord
+    again: int = 0
+
+
+class Repeats:
+    """Lets the same warning or error through once, then a count: with the next one after `repeat_s`, or by itself."""
+
+    def __init__(self, repeat_s: float = REPEAT_S) -> None:
+        self._repeat_s = repeat_s
+        self._known: dict[tuple[str, int, str], _Known] = {}
+        self._lock = threading.Lock()
+
+    def take(self, record: logging.LogRecord, now: float) -> bool:
+        """Tell whether to write a record. One that comes again after others were held back bears their number."""
+        if record.levelno < logging.WARNING:
+            return True
+        key = (record.name, record.levelno, record.getMessage())
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None and now - known.since < self._repeat_s:
+                known.again, known.record = known.again + 1, record
+                return False
+            if known is None and len(self._known) >= REPEATS:
+                return True  # so many different ones at a time: no storm of the same
+            if known is not None and known.again:
+                record.repeated = known.again
+            self._known[key] = _Known(now, record)
+            return True
+
+    def due(self, now: float) -> list[logging.LogRecord]:
+        """Forget what has not come for a while; return what was held back, each once, with its number."""
+        with self._lock:
+            old = [key for key, known in self._known.items() if now - known.since >= self._repeat_s]
+            found = [self._known.pop(key) for key in old]
+        for known in found:
+            known.record.repeated = known.again
+        return [known.record for known in found if known.again]
+
+
 class LogWriter(logging.Handler):
     """Takes lines from any thread without waiting; a thread of its own writes them to a file descriptor.
 
@@ -83,9 +134,10 @@ class LogWriter(logging.Handler):
     stream's lock with it, and the interpreter could not end.
     """
 
-    def __init__(self, fd: int, lines: int = QUEUE_LINES) -> None:
+    def __init__(self, fd: int, lines: int = QUEUE_LINES, repeat_s: float = REPEAT_S) -> None:
         super().__init__()
         self._fd = fd
+        self._repeats = Repeats(repeat_s)
         self._lines: queue.Queue[str | None] = queue.Queue(lines)
         self._count = threading.Lock()
         self._dropped = 0
@@ -100,7 +152,8 @@ class LogWriter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Render a record and queue it; never waits, never raises."""
         try:
-            self._lines.put_nowait(self.format(record))
+            if self._repeats.take(record, time.monotonic()):
+                self._lines.put_nowait(self.format(record))
         except queue.Full:
             self._drop()
         except Exception:  # noqa: BLE001 - whatever a record's arguments do when rendered, the caller goes on
@@ -123,14 +176,21 @@ class LogWriter(logging.Handler):
             self._dropped += 1
 
     def _run(self) -> None:
-        told = 0
-        while (line := self._lines.get()) is not None:
-            if not self._write(line):
-                self._drop()
-            elif self._dropped > told:
-                missing, told = self._dropped - told, self._dropped
-                record = logging.LogRecord(__name__, logging.WARNING, "", 0, "%d log lines were lost", (missing,), None)
-                self._write(self.format(record))
+        told, look = 0, time.monotonic() + LOOK_S
+        over = False
+        while not over:
+            with contextlib.suppress(queue.Empty):
+                line = self._lines.get(timeout=LOOK_S)
+                over = line is None
+                if line is not None and not self._write(line):
+                    self._drop()
+                elif self._dropped > told:
+                    missing, told = self._dropped - told, self._dropped
+                    self._write(self.format(_record("%d log lines were lost", missing)))
+            if over or time.monotonic() >= look:
+                look = time.monotonic() + LOOK_S
+                for record in self._repeats.due(float("inf") if over else look - LOOK_S):
+                    self._write(self.format(record))
 
     def _write(self, line: str) -> bool:
         data = memoryview((line + "\n").encode(errors="backslashreplace"))
@@ -140,6 +200,10 @@ class LogWriter(logging.Handler):
         except OSError:  # the reader is gone, or behind on a non-blocking pipe: nothing is left to tell it to
             return False
         return True
+
+
+def _record(text: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.WARNING, "", 0, text, args, None)
 
 
 def open_logs(

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from agent import story
 from agent.core import node as core
-from agent.core.actions import Announce, Exit, Transact, Warn
+from agent.core.actions import Exit
 from agent.core.events import Shutdown, Tick
 from agent.core.node import Node, NodeAction, NodeEvent
 from agent.core.state import Phase, Power
@@ -119,30 +120,18 @@ class Loop:
             return Tick()
 
     def _step(self, event: object) -> None:
-        now = self._clock.boot()
-        node, actions = core.step(self.snapshot.node, event, now)  # type: ignore[arg-type] # emit takes any event
+        now, before = self._clock.boot(), self.snapshot.node
+        node, actions = core.step(before, event, now)  # type: ignore[arg-type] # emit takes any event
         self.snapshot = Snapshot(node, now)
         for action in actions:
-            self._note(action)
             self._hands.do(action)
+            self._over = self._over or isinstance(action, Exit)
         try:
+            for line in story.lines(before, node, actions):
+                log.log(line.level, "%s", line.message, extra=line.fields)
             self._hands.seen(event, self.snapshot)
         except Exception:
-            log.exception("a defect in counting what happens")  # no reason to stop production
-
-    def _note(self, action: NodeAction) -> None:
-        if isinstance(action, Announce):
-            log.info(
-                "%s",
-                action.reason,
-                extra={"transition": action.key, "from": action.source, "to": action.target, "epoch": action.epoch},
-            )
-        elif isinstance(action, Warn):
-            log.warning("%s", action.text, extra={"warning": action.key})
-        elif isinstance(action, Transact):
-            log.debug("etcd: %s", action.kind, extra={"request": action.request})
-        elif isinstance(action, Exit):
-            self._over = True
+            log.exception("a defect in telling what happens")  # no reason to stop production
 
 
 __all__ = ["Fatal", "Hands", "Loop", "NodeEvent", "Pulse", "Snapshot"]

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.logs import LineFormatter, LogWriter, close_logs, open_logs
+from agent.logs import LineFormatter, LogWriter, Repeats, close_logs, open_logs
 
 FIELDS = {"group": "eos", "node": "bp-a"}
 
@@ -262,3 +262,61 @@ def test_opening_twice_leaves_one_handler_and_closing_none(
         root.setLevel(level)
         agent.setLevel(agent_level)
         warnings.resetwarnings()
+
+
+# --- what comes again and again ---
+
+
+def warning(message: str) -> logging.LogRecord:
+    """Return a warning."""
+    return logging.getLogger("agent.loop").makeRecord("agent.loop", logging.WARNING, "", 0, message, (), None)
+
+
+def test_the_same_warning_is_told_once_and_then_with_a_count() -> None:
+    """Held back within the window; the next one after it bears the number; another text is another warning."""
+    repeats = Repeats(60)
+    assert [repeats.take(warning("etcd is down"), now) for now in (0.0, 1.0, 59.9)] == [True, False, False]
+    assert repeats.take(warning("nodeos is down"), 2.0)
+    again = warning("etcd is down")
+    assert repeats.take(again, 61.0)
+    assert vars(again)["repeated"] == 2
+    assert repeats.due(100.0) != [again]
+
+
+def test_what_was_held_back_is_counted_when_it_comes_no_more() -> None:
+    """A warning that stops coming still tells how often it came; one that came once is done with."""
+    repeats = Repeats(60)
+    for message, now in (("a", 0.0), ("b", 0.0), ("a", 1.0), ("a", 2.0)):
+        repeats.take(warning(message), now)
+    assert repeats.due(59.0) == []
+    (held,) = repeats.due(60.0)
+    assert (held.getMessage(), vars(held)["repeated"]) == ("a", 2)
+    assert repeats.due(999.0) == []
+
+
+def test_information_is_never_held_back() -> None:
+    """A transition that happens twice is two events."""
+    repeats = Repeats(60)
+    assert [repeats.take(record("leading"), now) for now in (0.0, 0.1)] == [True, True]
+
+
+def test_a_storm_of_different_warnings_is_let_through() -> None:
+    """The memory of what was told is bounded; what it has no room for is written, not lost."""
+    repeats = Repeats(60)
+    assert all(repeats.take(warning(str(number)), 0.0) for number in range(5000))
+
+
+def test_the_count_is_written_at_the_latest_when_the_log_closes(pipe: tuple[int, int]) -> None:
+    """Nothing that was held back is lost at the end."""
+    reader, writer = pipe
+    open_logs("json", "info", fd=writer)
+    for _ in range(5):
+        logging.getLogger("agent.test").warning("the same")
+    logging.getLogger("agent.test").warning("another")
+    close_logs()
+    found = [json.loads(line) for line in os.read(reader, 65536).splitlines()]
+    assert [(line["message"], line.get("repeated")) for line in found] == [
+        ("the same", None),
+        ("another", None),
+        ("the same", 4),
+    ]

@@ -102,7 +102,7 @@ def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
         after = f"after {facts.before}" if facts.before else "as the first"
         summary = f"{facts.node} leads {facts.group} now, {after}: {facts.origin}"
         fields |= {"from": facts.before, "to": facts.node, "reason": facts.origin}
-        fields |= {"duration": duration(facts.gap)} if facts.before else {}
+        fields |= {"duration": duration(facts.gap)} if facts.before and facts.gap else {}
         return (_notice("failover", facts, str(event.epoch), summary, now, fields),)
     kind = "leader_leaves" if event.key in ASKED else "leader_in_vain" if event.key == "barren" else "leader_stops"
     fields |= {"from": facts.node, "reason": event.reason}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent import outside
@@ -18,7 +18,7 @@ from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
 from agent.core.node import EtcdSeen, Node, NodeAction, Profile, Publish, RecordChange, RefuseWish, Tell
 from agent.core.notice import Notice
-from agent.core.records import Member, read_group, write
+from agent.core.records import Member, RuntimeRecord, read_group, write
 from agent.core.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.state import Phase, Setup, State
 from agent.core.store import Compare, Delete, Put, Txn
@@ -77,10 +77,12 @@ class Host:
         self.key_ok = True
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None
-        setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
+        self.record: RuntimeRecord | None = None
+        self.starts = 0
+        self.setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
         known = {"version": "0.1.0", "tells": "warning", **profile}
-        begun = Profile("lab", replace(LIMITS, gates=GATES), **known)  # type: ignore[arg-type] # the caller's
-        self.node: Node = core.begin(begun, State(setup))
+        self.profile = Profile("lab", replace(LIMITS, gates=GATES), **known)  # type: ignore[arg-type] # the caller's
+        self.node: Node = core.begin(self.profile, State(self.setup))
 
     # --- what it is and says ---
 
@@ -123,9 +125,19 @@ class Host:
         self.story.every(5000, self._schedule)
         self.story.every(200, self._session)
 
+    def restart(self) -> None:
+        """Let the agent be killed and come back at once, with its run-time file and its lease."""
+        self.starts += 1
+        told = tuple(self.node.alerts.notices.values())
+        self.node = core.begin(self.profile, State(replace(self.setup, instance=f"i-{self.name}-{self.starts}")), told)
+        self.step(ev.Started(self.record, self.nodeos.process))
+        self.step(ev.LeaseSeen(self.lease))
+
     def step(self, event: core.NodeEvent) -> None:
         """Take one event, and carry out what follows."""
+        before = self.node
         self.node, found = core.step(self.node, event, self.story.now)
+        self.story.watch(self, before, found)
         for action in found:
             self.said.append((self.story.now, action))
             self._do(action)
@@ -185,7 +197,8 @@ class Host:
             case RefuseWish(revision):
                 wish = NAMES.switchover
                 self.store.txn(Txn((Compare(wish, revision),), (Delete(wish), Put(NAMES.answer, b"{}"))), 1.0)
-            case do.SaveRuntime(version):
+            case do.SaveRuntime(version, record):
+                self.record = record
                 answer = ev.RuntimeSaved(version, ok=True)
             case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
                 kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
@@ -226,6 +239,7 @@ class Story:
         self._count = itertools.count()
         self.etcd = MemoryEtcd(lambda: self.now)
         self.etcdctl = MemoryStore(self.etcd)
+        self.watch: Callable[[Host, Node, Sequence[NodeAction]], None] = lambda *_: None
         self.stalled = False  # nobody can sign
         self.foreign = False  # somebody else signs every slot
         self.head = self._block(1000, PRODUCER)

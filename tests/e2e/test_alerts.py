@@ -90,7 +90,11 @@ def group(tmp_path: Path, bad: dict[str, Server], told: Told) -> Iterator[Group]
     ]
     made = Group(tmp_path, alerts=channels)
     try:
-        made.start()
+        first, second = made.agents.values()
+        first.start()  # beside the node that produces: until it is governed, nobody else may lead
+        made.wait("the first agent to govern its node", lambda: first.phase not in ("", "starting"))
+        second.start()
+        made.settle()
         yield made
         made.never_twice()
     finally:

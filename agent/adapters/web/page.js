@@ -110,7 +110,7 @@ function change(each) {
   const from = each.from ? each.from + " → " : "";
   made.append(time, make("span", from + (each.node || "?") + (each.epoch ? " (epoch " + each.epoch + ")" : "")));
   const cost = make("span", each.reason || "", "cost");
-  if (typeof each.leaderless_ms === "number") cost.append(" · nobody led for " + span(each.leaderless_ms / 1000));
+  if (each.leaderless_ms >= 100) cost.append(" · nobody led for " + span(each.leaderless_ms / 1000));
   if (typeof each.slots_missed === "number") {
     cost.append(" · ");
     cost.append(make("span", each.slots_missed + (each.slots_missed === 1 ? " slot missed" : " slots missed"), each.slots_missed ? "lost" : ""));

@@ -54,7 +54,7 @@ def endpoints(facts: EtcdFacts) -> Finding:
     if down:
         why = "; ".join(f"{each.endpoint}: {each.error}" for each in down)
         return fault("etcd", why, "mend it, or take it out of etcd.endpoints: one more fault may cost the quorum")
-    seen = f"{len(facts.servers)} endpoints answer"
+    seen = f"all {len(facts.servers)} answer"
     if facts.members and len(facts.members) > len({each.member for each in facts.servers}):
         remedy = "name every member in etcd.endpoints: the agent turns to another when one fails"
         return warn("etcd", f"{seen}, the cluster has {len(facts.members)} members", remedy)

@@ -17,6 +17,8 @@ from agent import past
 from agent.cli.status import Watched
 from agent.cli.target import Target
 from agent.config import EtcdSection
+from agent.doctor import finding as doctor
+from agent.doctor import text as doctor_text
 from agent.status import group_view
 from agent.status_text import live, table
 from tests.cli.groups import NAMES, beat, member, snapshot
@@ -84,6 +86,19 @@ def looks() -> dict[str, RenderableType]:
         "troubled": table(view(**TROUBLED)),
         "nobody": table(group_view(NAMES, snapshot(10, None, leader=None), snapshot(10, None, leader=None))),
         "handover": handover(),
+        "doctor": doctor_text.table(
+            [
+                doctor.ok("nodeos", "answers at http://127.0.0.1:8888, head 345678901"),
+                doctor.warn("etcd_rights", "anybody may write override, maintenance, keys of others", "run access.sh"),
+                doctor.fault(
+                    "pause_on_startup",
+                    "not set in /etc/nodeos/config.ini, its command line: a restart produces until the agent sees it",
+                    "set pause-on-startup = true in config.ini",
+                ),
+                doctor.unknown("supervision", "the agent's process could not be seen", "run doctor as root"),
+                doctor.skipped("certificates", "etcd is on this host, in plain text"),
+            ]
+        ),
         "history": past.table(past.entries(NAMES, snapshot(11, beat(4), **PAST))),
     }
 

@@ -21,12 +21,12 @@ from agent.adapters.http_guard import Door, server_context
 from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
-from agent.alerts.build import make_desk, make_pulses
+from agent.alerts.build import change_desk, make_desk, make_pulses
 from agent.config import Config, secret_texts
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
 from agent.core.events import Shutdown, Started, StoreSeen
-from agent.core.node import EtcdSeen, Profile
+from agent.core.node import EtcdSeen, Profile, Reconfigured
 from agent.core.policy import Policy, Urgency
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
@@ -35,7 +35,7 @@ from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
 from agent.lanes import Repeater
-from agent.logs import close_logs, open_logs
+from agent.logs import change_logs, close_logs, open_logs
 from agent.loop import Fatal, Loop
 from agent.metered import MeteredNodeos, MeteredStore
 from agent.metrics import Metrics
@@ -165,7 +165,20 @@ class Agent:
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
         state = State(self._setup())
-        profile = Profile(
+        begun = node.begin(self._profile(config), state, self.alerts.still_open)
+        notifier, dog = Notifier(os.environ), config.watchdog
+        self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
+        self.reload = Reload(config, reread or (lambda: config), notifier, self._reconfigure, self.pulse.again)
+        self.loop = Loop(begun, self.clock, self._hands, self.pulse)
+        self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
+        self.keys: Snapshot | None = None
+        self.pages = AgentPages(
+            lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
+        )
+        self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
+
+    def _profile(self, config: Config) -> Profile:
+        return Profile(
             config.group,
             limits(config),
             config.election.priority,
@@ -176,17 +189,13 @@ class Agent:
             settings=settings_of(config),
             policy=policy(config),
         )
-        begun = node.begin(profile, state, self.alerts.still_open)
-        notifier, dog = Notifier(os.environ), config.watchdog
-        self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
-        self.reload = Reload(config, reread or (lambda: config), notifier, self.pulse.again)
-        self.loop = Loop(begun, self.clock, self._hands, self.pulse)
-        self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
-        self.keys: Snapshot | None = None
-        self.pages = AgentPages(
-            lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
-        )
-        self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
+
+    def _reconfigure(self, old: Config, new: Config) -> None:
+        """Go on under a configuration that was read again; on the thread of the reload (see `supervision.reload`)."""
+        fields = {"group": new.group, "node": new.node}
+        change_desk(self.alerts, old, new, self.pages.well, CLOSE_S)
+        change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
+        self.loop.emit(Reconfigured(self._profile(new), new.timing.spans))
 
     def _setup(self) -> Setup:
         return Setup(

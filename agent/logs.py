@@ -229,6 +229,14 @@ def open_logs(
     return writer
 
 
+def change_logs(form: str, level: str, fields: Mapping[str, str], secrets: Iterable[str]) -> None:
+    """Log in another form or from another level on; `secrets` are masked from now on, older ones no longer."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogWriter):
+            handler.setFormatter(LineFormatter(form, fields, secrets))
+    logging.getLogger("agent").setLevel(level.upper())
+
+
 def close_logs() -> None:
     """Write what is queued, for a second at the most, and log no more. Without open logs it does nothing."""
     root = logging.getLogger()

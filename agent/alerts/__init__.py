@@ -27,8 +27,7 @@ from agent.core.notice import SEVERITIES, Notice, rank
 class AlertDesk:
     """Takes notices and has them delivered. Every method may be called from any thread.
 
-    `still_open` is what an earlier process of this agent told and did not resolve; `least` the least severity that any
-    channel takes, empty without channels.
+    `still_open` is what an earlier process of this agent told and did not resolve.
     """
 
     def __init__(
@@ -39,20 +38,53 @@ class AlertDesk:
         memory: Memory | None = None,
     ) -> None:
         channels = tuple(channels)
+        self._capacity, self._first_wait_s = capacity, first_wait_s
         self._memory = memory or NoMemory()
         self._lock = threading.Lock()
         self._number = 0
         kept = self._memory.load()
         self._open = {notice.key: notice for notice in kept.still_open if notice.event in KINDS}
         self.still_open = tuple(self._open.values())
-        self.least = min((channel.min_severity for channel in channels), key=rank, default="")
-        self._workers = [Worker(channel, capacity, first_wait_s, self._wait_kept, self._touch) for channel in channels]
+        self._workers = [self._worker(channel) for channel in channels]
         self._threads: tuple[Worker | Pulse, ...] = tuple(self._workers)
         for worker in self._workers:
             worker.restore(self.still_open, kept.owed.get(worker.name, ()))
         self._memory.begin(self._kept)
         for each in self._threads:
             each.start()
+
+    @property
+    def least(self) -> str:
+        """The least severity that any channel takes, empty without channels."""
+        return min((worker.least for worker in self._workers), key=rank, default="")
+
+    def _worker(self, channel: Channel) -> Worker:
+        return Worker(channel, self._capacity, self._first_wait_s, self._wait_kept, self._touch)
+
+    def change(
+        self, keep: frozenset[str], channels: Iterable[Channel], pulses: Iterable[Pulse], timeout_s: float
+    ) -> None:
+        """End all channels and heartbeats but those named in `keep`, within `timeout_s` seconds, and begin the others.
+
+        What is open, and what a channel was not told yet, is told by the one that takes its name.
+        """
+        new, beats = [self._worker(channel) for channel in channels], tuple(pulses)
+        deadline = time.monotonic() + timeout_s
+        going = [each for each in self._threads if each.name not in keep]
+        for each in going:
+            each.end(deadline)
+        for each in going:
+            each.join(deadline)
+        with self._lock:
+            owed = {worker.name: worker.owed() for worker in self._workers if worker.name not in keep}
+            for worker in new:
+                worker.restore(tuple(self._open.values()), owed.get(worker.name, ()))
+            self._workers = [*(each for each in self._workers if each.name in keep), *new]
+            self._threads = (*(each for each in self._threads if each.name in keep), *new, *beats)
+        begun: tuple[Worker | Pulse, ...] = (*new, *beats)
+        for each in begun:
+            each.start()
+        self._touch()
 
     def beat(self, pulses: Iterable[Pulse]) -> None:
         """Have pings sent from now on."""
@@ -69,8 +101,9 @@ class AlertDesk:
             elif notice.lasts:
                 self._open[notice.key] = notice
         self._touch()  # before it can be sent: the worker waits for this number
-        for worker in self._workers:
-            worker.offer(notice)
+        with self._lock:  # a channel that is being replaced hands over all that it was offered
+            for worker in self._workers:
+                worker.offer(notice)
         self._touch()
 
     def stats(self) -> tuple[ChannelStats, ...]:

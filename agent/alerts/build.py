@@ -26,6 +26,15 @@ def make_channel(channel: AlertChannel, runbooks: str) -> Channel:
     return Channel(make_sink(channel, runbooks), channel.min_severity, channel.timeout, again)
 
 
+def change_desk(desk: AlertDesk, old: Config, new: Config, well: Callable[[], str], timeout_s: float) -> None:
+    """Give a desk the channels of `new`; those that are as they were go on undisturbed. ConfigError changes nothing."""
+    before = {each.name: each for each in old.alerts} if old.runbooks == new.runbooks else {}
+    changed = [each for each in new.alerts if before.get(each.name) != each]
+    keep = frozenset(each.name for each in new.alerts) - {each.name for each in changed}
+    channels = [make_channel(each, new.runbooks) for each in changed if each.type != "heartbeat"]
+    desk.change(keep, channels, make_pulses(new.model_copy(update={"alerts": tuple(changed)}), well), timeout_s)
+
+
 def make_pulses(config: Config, well: Callable[[], str]) -> list[Pulse]:
     """Return what pings while all is well; `well` tells why it is not."""
     found = [each for each in config.alerts if each.type == "heartbeat"]

@@ -77,6 +77,11 @@ class Worker:
         self._failures = _Failures(self.name)
         self._thread = threading.Thread(target=self._run, name=f"alerts-{self.name}", daemon=True)
 
+    @property
+    def least(self) -> str:
+        """The least severity that it takes."""
+        return self._channel.min_severity
+
     def start(self) -> None:
         """Begin to send."""
         self._thread.start()

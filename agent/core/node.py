@@ -13,6 +13,7 @@ from agent.core import alerting, election, events, health, history, judgement, l
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.notice import Notice
+from agent.core.reconfigure import reconfigured
 from agent.core.records import Member
 from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
@@ -24,6 +25,7 @@ from agent.core.whole import NodeAction as NodeAction
 from agent.core.whole import NodeEvent as NodeEvent
 from agent.core.whole import Profile as Profile
 from agent.core.whole import Publish as Publish
+from agent.core.whole import Reconfigured as Reconfigured
 from agent.core.whole import RecordChange as RecordChange
 from agent.core.whole import RefuseWish as RefuseWish
 from agent.core.whole import Tell as Tell
@@ -45,6 +47,8 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     actions: list[NodeAction] = []
     if isinstance(event, EtcdSeen):
         node = _etcd(node, event.error, now, actions)
+    elif isinstance(event, Reconfigured):
+        node = _lead(reconfigured(node, event), events.Tick(), now, actions)
     elif isinstance(event, health.Probe):
         node = _probe(node, event, now, actions)
     else:

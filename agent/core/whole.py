@@ -17,6 +17,7 @@ from agent.core.policy import Policy
 from agent.core.records import GroupView, Member
 from agent.core.state import Phase, State
 from agent.core.store import Ms
+from agent.core.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,14 @@ class EtcdSeen:
     """etcd did not answer, or did to something else than a read of the group: `error` says why not."""
 
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The configuration was read again: what may change while the agent runs, as it shall be from now on."""
+
+    profile: Profile
+    timing: Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ class RefuseWish:
     fields: Mapping[str, str | int]
 
 
-NodeEvent = events.Event | health.Probe | EtcdSeen
+NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured
 NodeAction = Action | Publish | Tell | RecordChange | RefuseWish
 
 

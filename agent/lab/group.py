@@ -48,7 +48,12 @@ class Group:
             raise
 
     def start(self) -> None:
-        """Start the agents, the one that is to lead first."""
+        """Start the agents, the one that is to lead first; all nodes are paused until they are governed.
+
+        Else the node that booted the chain signs on until its agent has started, though another one may lead by then.
+        """
+        for node in self.chain.nodes.values():
+            node.pause()
         for agent in self.agents.values():
             agent.start()
         self.settle()

@@ -22,7 +22,6 @@ from agent.supervision.device import NoWatchdog
 from agent.supervision.notify import Notifier
 from agent.supervision.parent import PULSE_FD
 from agent.supervision.pulse import Heart, Pulse, describe, may_feed
-from agent.supervision.reload import changes
 from tests.core.parts import LIMITS, SETUP
 from tests.support.children import wait_until
 
@@ -174,9 +173,3 @@ def test_the_status_says_where_the_agent_stands() -> None:
     assert describe(LEADING) == "leading, epoch 7"
     assert describe(replace(LEADING, phase=Phase.STARTING, tenure=None)) == "starting, nodeos is not proven stopped"
     assert describe(replace(LEADING, leaving=True)) == "leading, epoch 7, ending"
-
-
-def test_changes_are_named_by_their_path() -> None:
-    """A reload names each setting that differs."""
-    old = {"log": {"level": "info", "format": "text"}, "node": "a"}
-    assert changes(old, {"log": {"level": "debug", "format": "text"}, "node": "b"}) == ["log.level", "node"]

@@ -1,0 +1,117 @@
+"""SIGHUP on a real group: what may change does, the rest is refused with its reason, and the leader goes on leading."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.lab.agents import Agent
+from agent.lab.group import Group
+
+pytestmark = pytest.mark.real
+
+
+def again(group: Group, agent: Agent, word: str) -> None:
+    """Have an agent read its configuration again, and wait until it tells `word`."""
+    before = agent.log.read_text().count(word)
+    agent.signal(signal.SIGHUP)
+    group.wait(f"{agent.node} to tell: {word}", lambda: agent.log.read_text().count(word) > before or None)
+
+
+def edit(agent: Agent, old: str, new: str) -> None:
+    """Change the file of an agent in one place, as an editor does: another file takes its place."""
+    text = agent.config.read_text()
+    assert old in text
+    other = agent.config.with_suffix(".new")
+    other.write_text(text.replace(old, new, 1))
+    other.chmod(0o600)
+    other.replace(agent.config)
+
+
+class Channel:
+    """An alert channel that notes what it is sent."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        channel = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                channel.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Take no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -> None:
+    """Log, priority, thresholds and channels apply at once; E is refused; garbage changes nothing; the epoch stays."""
+    leader, epoch = group.leader, group.heartbeat()["epoch"]
+    group.chain.observer.wait_blocks(2)
+    head = group.chain.observer.head
+    edit(leader, 'level = "debug"', 'level = "info"\nformat = "json"')
+    leader.config.write_text(
+        leader.config.read_text() + "\n[election]\npriority = 7\n\n[timing]\nvalidity = 8.0\nlease_ttl = 12\n"
+    )
+    again(group, leader, "timing.validity stays as it was")
+    assert "log.format" in leader.log.read_text()
+    assert '"message": "timing.validity stays as it was' in leader.log.read_text()
+    priority = f"{leader.node} to publish its priority"
+    group.wait(priority, lambda: _member(group, leader)["priority"] == 7 or None)
+    assert group.heartbeat()["validity_ms"] == 6000
+
+    leader.config.write_text(leader.config.read_text() + "\n[[nonsense\n")
+    again(group, leader, "the configuration stays as it is")
+    edit(leader, "\n[[nonsense\n", "\n")
+
+    _channels(group, leader)
+
+    assert group.leader is leader
+    assert group.heartbeat()["epoch"] == epoch
+    group.wait("blocks to go on", lambda: group.chain.observer.head > head + 2 or None)
+
+
+def _channels(group: Group, leader: Agent) -> None:
+    """Give the leader a channel while it runs, and have it tell."""
+    channel = Channel()
+    try:
+        url = f"http://127.0.0.1:{channel.port}/hook"
+        table = f'\n[[alerts]]\nname = "ops"\ntype = "webhook"\nurl = "{url}"\nmin_severity = "info"\n'
+        leader.config.write_text(leader.config.read_text() + table)
+        again(group, leader, "read again: alerts")
+        group.standby.stop()
+        group.wait("an alert", lambda: channel.got or None, limit=60)
+        assert "no_standby" in json.dumps(channel.got)
+    finally:
+        channel.close()
+        group.standby.start() if not group.standby.running else None
+    assert url not in leader.log.read_text()
+
+
+def _member(group: Group, agent: Agent) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(group.etcdctl("get", f"@members/{agent.node}", "--print-value-only"))
+    return found
+
+
+def test_drained_by_configuration_hands_over(group: Group, tmp_path: Path) -> None:
+    """`election.nofailover = true` and SIGHUP: the leader hands over as if it were drained, and does not come back."""
+    leader, standby = group.leader, group.standby
+    leader.config.write_text(leader.config.read_text() + "\n[election]\nnofailover = true\n")
+    again(group, leader, "read again: election.nofailover")
+    group.wait_leads(standby)

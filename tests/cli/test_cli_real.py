@@ -80,7 +80,7 @@ def test_status_of_a_frozen_etcd_ends_in_time_with_4(cluster: EtcdCluster) -> No
     try:
         begin = time.monotonic()
         result = status(cluster, "--timeout", "0.5")
-        assert time.monotonic() - begin < 10  # most of it is the start of Python
+        assert time.monotonic() - begin < 25  # most of it is the start of Python, on a machine that others load, too
     finally:
         cluster.members[0].thaw()
     assert result.returncode == 4

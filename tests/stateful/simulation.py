@@ -466,7 +466,7 @@ class Agent:
     def reload(self) -> None:
         """SIGHUP: read the host's configuration again. `agent.supervision.reload` is real, its thread is not."""
         before = self.loop.snapshot
-        Reload(self.config, lambda: self.host.config, Notifier({}), lambda: None)._run()
+        Reload(self.config, lambda: self.host.config, Notifier({}), lambda _old, _new: None, lambda: None).run()
         assert self.loop.snapshot is before
         self.drive()
 

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench scrape chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench scrape switchovers chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -27,6 +27,9 @@ bench: $(STAMP) ## measure failovers with real etcd and real nodeos
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
 	$(BIN)/python -m agent.lab.scrape
+
+switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
+	$(BIN)/python -m agent.lab.switchovers $(ARGS)
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
 	$(BIN)/python -m agent.lab.chaos $(ARGS)

@@ -16,7 +16,7 @@ from agent.core.events import LeaseSeen
 from agent.core.node import PUBLISH_EVERY, EtcdSeen
 from agent.core.records import Keys, Member
 from agent.core.store import Compare, Delete, Put, Txn
-from agent.errors import LeaseGone, RefusedError, StoreError
+from agent.errors import LeaseGone, RefusedError, StoreError, StoreRejected
 from agent.ports import Emit, Store
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,10 @@ class Session:
         """Delete a wish and write why it was refused; one that was put since is another one, and stays."""
         revision, fields = refusal
         then = (Delete(self._names.switchover), Put(self._names.answer, json.dumps(fields).encode()))
-        self._store.txn(Txn((Compare(self._names.switchover, revision),), then), self._timeout)
+        try:
+            self._store.txn(Txn((Compare(self._names.switchover, revision),), then), self._timeout)
+        except StoreRejected as error:
+            log.warning("the wish that was refused can not be taken away: %s", error)  # the report still says why
         with self._changed:
             if self._refusal is refusal:
                 self._refusal = None

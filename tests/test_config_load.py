@@ -12,8 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agent.app import policy
 from agent.config import Config, TimingSection, load
 from agent.config.model import ENV_PREFIX, settings
+from agent.core.policy import Policy, Urgency
 from agent.core.timing import Timing
 from agent.errors import ConfigError
 
@@ -250,6 +252,11 @@ def test_what_can_not_be_is_refused(read: Loader, line: str, start: str) -> None
         ('fence.command = ["kill-nodeos"]', "fence.command: 'kill-nodeos' can not be executed"),
         ('http.listen = "9877"', "http.listen: '9877' is no address"),
         ('http.listen = "127.0.0.1:98770"', "http.listen: '127.0.0.1:98770' has no such port"),
+        ("election.hold_down = 300\nelection.hold_down_max = 60", "election.hold_down_max is below election.hold_down"),
+        ("election.failback_after = -1", "election.failback_after should be greater than or equal to 0"),
+        ("urgency.far = 1", "urgency.far is below urgency.near"),
+        ("urgency.far_fall = 1", "urgency.far_fall is below urgency.near_fall"),
+        ("urgency.near_fall = 0", "urgency.near_fall should be greater than or equal to 1"),
         ('runtime.dir = "run"', "runtime.dir: run is a relative path"),
         ('alerts = [{name = "a", type = "slack"}]', "alerts[0]: has no URL"),
         ("alerts = 3", "alerts should be a valid list"),
@@ -273,6 +280,14 @@ def test_a_private_key_in_the_wrong_place_is_never_repeated(read: Loader) -> Non
 def test_settings_and_core_agree_on_every_span() -> None:
     """Each span of the core can be set, under its own name, and nothing else is in [timing]."""
     assert set(TimingSection.model_fields) == set(Timing.__slots__)
+
+
+def test_settings_and_core_agree_on_who_leads_and_when(read: Loader) -> None:
+    """The defaults of the settings are those of the core, and what is set arrives there in milliseconds."""
+    assert policy(read(MINIMAL)) == Policy()
+    set_ = "election.failback = true\nelection.hold_down = 1.5\nurgency.near = 2\nurgency.far_fall = 7\n"
+    found = policy(read(set_ + MINIMAL))
+    assert found == Policy(failback=True, hold_down=1500, urgency=Urgency(near=2000, far_fall=7))
 
 
 def test_every_setting_says_what_it_means() -> None:

@@ -460,6 +460,35 @@ def test_the_history_outlives_the_session(bench: Bench) -> None:
     assert bench.history()
 
 
+def test_a_wish_that_is_refused_goes_and_the_reason_stays(both: Bench) -> None:
+    """The wish is taken out of etcd together with the answer, dated; a reader finds no moment without either."""
+    session, _ = both.started()
+    both.put(both.names.switchover, b"{}")
+    wish = both.read_key(both.names.switchover)
+    assert wish is not None
+    session.refuse(wish.mod_revision, {"to": "b", "refused": "b is not there"})
+    wait_until(lambda: both.read_key(both.names.switchover) is None)
+    answer = both.read_key(both.names.answer)
+    assert answer is not None
+    assert json.loads(answer.value) == {"when_ms": 1_000, "to": "b", "refused": "b is not there"}
+
+
+def test_a_wish_that_was_asked_since_is_not_refused_with_the_one_before(both: Bench) -> None:
+    """A refusal is of one wish, by its mod revision: one that was put meanwhile stays, and has no answer yet."""
+    session, _ = both.started()
+    both.put(both.names.switchover, b"{}")
+    wish = both.read_key(both.names.switchover)
+    assert wish is not None
+    both.put(both.names.switchover, b'{"to":"c"}')
+    session.refuse(wish.mod_revision, {"refused": "why"})
+    session.record(7, {"node": "a"})
+    wait_until(lambda: both.history().get(7))
+    session.record(8, {"node": "a"})
+    wait_until(lambda: both.history().get(8))  # the session went round once more since the refusal
+    assert both.read_key(both.names.switchover) is not None
+    assert both.read_key(both.names.answer) is None
+
+
 def test_the_history_is_bounded(both: Bench) -> None:
     """The newest hundred stay, also when leaders in between died before they wrote theirs."""
     for epoch in (1, 2, 3, 5, 8, 13, *range(100, 190)):

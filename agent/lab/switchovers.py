@@ -12,8 +12,9 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from agent.core.slots import REPETITIONS, SLOT
@@ -37,13 +38,18 @@ class Handover:
     twice: int
 
 
-def hand_over(group: Group, when: str = "gap") -> Handover:
-    """Hand over to the standby and count until its first whole window is over."""
+def wish(group: Group, to: str, when: str = "gap") -> None:
+    """Ask for a switchover."""
+    value = {"to": to, "when": when, "by": "lab", "reason": "a measurement"}
+    group.etcdctl("put", "@switchover", json.dumps(value))
+
+
+def counted(group: Group, ask: Callable[[], object]) -> Handover:
+    """Ask for a handover to the standby, and count until its first whole window is over."""
     observer, leader, standby = group.chain.observer, group.leader, group.standby
     alone = len(group.chain.schedule) == 1
     head, twice, asked = observer.head, len(group.chain.doubles()), time.time()
-    wish = {"to": standby.node, "when": when, "by": "lab", "reason": "a measurement"}
-    group.etcdctl("put", "@switchover", json.dumps(wish))
+    ask()
     group.wait(f"{standby.node} to lead", lambda: standby.leads and not leader.leads, LEADS_LIMIT)
     led = time.time()
     if alone:
@@ -73,7 +79,8 @@ def run(group: Group, runs: int, when: str) -> list[Handover]:
         spread = PHASE_S if turns == 1 else turns * WINDOW_S
         time.sleep(random.uniform(0, spread))  # noqa: S311 - spreads the moments, guards nothing
         group.settle()
-        each = hand_over(group, when)
+        to = group.standby.node
+        each = counted(group, partial(wish, group, to, when))
         found.append(each)
         sys.stdout.write(f"{number + 1}/{runs}: {each.to} leads after {each.seconds:.1f} s, ")
         sys.stdout.write(f"{each.missed} slots missed, {each.twice} signed twice\n")

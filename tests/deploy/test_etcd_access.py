@@ -23,8 +23,8 @@ pytestmark = pytest.mark.real
 SCRIPTS = Path(__file__).resolve().parents[2] / "deploy" / "etcd"
 ROOT = f"/nodeos-failover/{GROUP}/"
 TOKEN_TTL_S = 2
-AGENT_KEYS = ("leader", "heartbeat", "switchover", "members/bp-a", "history/7")
-OPERATOR_KEYS = ("override", "maintenance")
+AGENT_KEYS = ("leader", "heartbeat", "switchover", "answer", "members/bp-a", "history/7")
+OPERATOR_KEYS = ("override", "maintenance", "drain/bp-a")
 
 
 @dataclass

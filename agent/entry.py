@@ -1,7 +1,7 @@
 """Where the program begins: commands that must start fast are started without the rest of the command line.
 
-`fence` has to act within the slack of the protocol, `guard` is the parent of an agent and should stay small. Everything
-else goes to `agent.cli`.
+`fence` has to act within the slack of the protocol, `check --local` runs every second, `guard` is the parent of an
+agent and should stay small. Everything else goes to `agent.cli`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ def quick(words: list[str]) -> Callable[[list[str]], int] | None:
             from agent.supervision import fence
 
             return fence.main
+        case ["check", *_] if "--local" in words:
+            from agent.supervision import local_check
+
+            return local_check.main
         case ["guard", *_]:
             from agent.supervision import parent
 

@@ -14,8 +14,8 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?= |\r\n)")
 _LENGTH = re.compile(rb"[ \t]*([0-9]{1,9})[ \t]*")
 
 
-def call(endpoint: Endpoint, path: str, timeout_s: float) -> tuple[int, bytes]:
-    """POST nothing to `path`; return status and body within `timeout_s` seconds in all.
+def call(endpoint: Endpoint, path: str, timeout_s: float, most: int = MOST) -> tuple[int, bytes]:
+    """POST nothing to `path`; return status and body, of `most` bytes together, within `timeout_s` seconds in all.
 
     NotSent when nothing was delivered, NoAnswer when there is no complete answer (both are OSError).
     """
@@ -34,7 +34,7 @@ def call(endpoint: Endpoint, path: str, timeout_s: float) -> tuple[int, bytes]:
             sock.sendall(request.encode())
             while _body(data) is None and (part := sock.recv(16 * 1024)):
                 data += part
-                if len(data) > MOST:
+                if len(data) > most:
                     raise NoAnswer(f"{endpoint}{path} answers without end")
         except OSError as error:
             raise NoAnswer(f"{endpoint}{path} gave no complete answer: {error}") from error

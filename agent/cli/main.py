@@ -17,6 +17,7 @@ from agent.cli.doctor import doctor
 from agent.cli.fence import fence, guard
 from agent.cli.handing import failover, switchover
 from agent.cli.history import history
+from agent.cli.keepalived import keepalived_notify
 from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
 from agent.cli.status import status
 from agent.cli.words import drain, maintenance, override, undrain
@@ -86,6 +87,7 @@ for each in (
     fence,
     guard,
     history,
+    keepalived_notify,
     maintenance,
     override,
     status,

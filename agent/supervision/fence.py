@@ -51,7 +51,7 @@ def fence(files: Files, *, restart: bool, slow: Slow) -> Outcome:
         left_s = armed.left_ms(boot_ms()) / 1000
         return Outcome(True, f"epoch {armed.epoch} may go on for {left_s:.1f} s; a guard stops nodeos after that")
     try:
-        means = armed.means if armed else _means(files, slow)
+        means = armed.means if armed else read_plan(files) or slow()
         how = stop(armed, means)
     except (FailoverError, RecordError, OSError) as error:
         return Outcome(False, f"nodeos could NOT be stopped, stop it by hand: {error}")
@@ -122,11 +122,12 @@ def read_file(path: Path) -> tuple[Found, str]:
         return Found(None), f"the run-time file {path} can not be read: {error}"
 
 
-def _means(files: Files, slow: Slow) -> Means:
+def read_plan(files: Files) -> Means | None:
+    """Return what the plan file says, None when it says nothing that can be used."""
     try:
         return read_means(files.plan.read_bytes())
     except (OSError, RecordError, ConfigError):
-        return slow()
+        return None
 
 
 def arguments(words: list[str]) -> argparse.Namespace:

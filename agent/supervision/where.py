@@ -33,6 +33,11 @@ class Files:
         """The plan file, which an agent leaves from its start on."""
         return self.runtime.with_suffix(".plan")
 
+    @property
+    def stamp(self) -> Path:
+        """When keepalived last gave a sign of life, where it is the method (agent.supervision.keepalived)."""
+        return self.runtime.with_suffix(".stamp")
+
 
 def save_plan(runtime: Path, guard: Mapping[str, object]) -> None:
     """Write the plan file beside a run-time file, as a whole or not at all. OSError when that fails."""

@@ -62,7 +62,7 @@ while True:
     if what == "pause" and how == "hangs a second":
         time.sleep(1)
     status = "500 No" if how == "refuses" else "201 Created"
-    paused = paused or (what == "pause" and how != "lies")
+    paused = what != "resume" and (paused or (what == "pause" and how != "lies"))
     body = b'{"result":"ok"}' if what == "pause" else str(paused).lower().encode()
     head = f"HTTP/1.0 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
     client.sendall(b"what?" if how == "babbles" else head.encode() + body)

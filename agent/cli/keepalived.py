@@ -1,0 +1,146 @@
+"""`keepalived-notify`: builds what `agent.supervision.keepalived` needs, and runs it until keepalived ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import stat
+import time
+from pathlib import Path
+
+import click
+
+from agent.cli.options import config_option
+from agent.config import Config, load, secret_texts
+from agent.errors import ConfigError, RefusedError
+
+log = logging.getLogger(__name__)
+
+NO_ETCD = {"NODEOS_FAILOVER_ETCD__ENDPOINTS": "http://127.0.0.1:1"}
+"""The section [etcd] is required, and nothing of it is used here."""
+WRITE_S = 5.0
+"""How often the metrics are written when nothing changes."""
+CLOSE_S = 2.0
+
+
+@click.command("keepalived-notify")
+@config_option
+@click.option("--delay", type=click.FloatRange(0, 60), default=2.0, show_default=True, help="Seconds before a resume.")
+@click.option(
+    "--deadman",
+    type=click.FloatRange(1.5, 60),
+    default=2.0,
+    show_default=True,
+    help="Seconds for which a sign of life of keepalived counts (check --local --stamp).",
+)
+@click.option(
+    "--advert", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="keepalived's advert_int."
+)
+@click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics here, for node_exporter (*.prom).")
+@click.option("--log", "log_to", type=click.Path(path_type=Path), help="Log here: keepalived gives scripts no stderr.")
+@click.argument("fifo", type=click.Path(path_type=Path))
+def keepalived_notify(
+    path: Path, delay: float, deadman: float, advert: float, textfile: Path | None, log_to: Path | None, fifo: Path
+) -> None:
+    """Let production follow keepalived, which writes its states into FIFO.
+
+    keepalived starts this by `vrrp_notify_fifo_script`, and appends the path of the fifo.
+    """
+    from agent.supervision.keepalived import Spans
+
+    if log_to is not None:
+        with log_to.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+    config = load(path, NO_ETCD | dict(os.environ))
+    spans = Spans(round(deadman * 1000), round(delay * 1000), config.timing.spans.margin)
+    if problem := spans.problem(round(advert * 1000)):
+        raise ConfigError([problem])
+    try:
+        descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ConfigError([f"the fifo {fifo} can not be read: {error.strerror}; keepalived makes it"]) from error
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        raise ConfigError([f"{fifo} is no fifo: set vrrp_notify_fifo, and not notify"])
+    from agent.logs import close_logs, open_logs
+
+    open_logs(config.log.format, config.log.level, {"group": config.group, "node": config.node}, secret_texts(config))
+    try:
+        _run(config, descriptor, spans, textfile)
+    finally:
+        close_logs()
+
+
+def _run(config: Config, fifo: int, spans: object, textfile: Path | None) -> None:
+    """Go on until keepalived is gone or says so, and nodeos is proven stopped."""
+    from agent.adapters.clock import SystemClock
+    from agent.adapters.guard_process import GuardProcess
+    from agent.adapters.runtime_file import LockedFile
+    from agent.alerts.build import make_desk
+    from agent.core.notice import Notice
+    from agent.supervision.keepalived import LOOK_S, Duty, Spans
+    from agent.supervision.means import read_means
+    from agent.supervision.plan import guard_fields
+    from agent.supervision.where import Files, save_plan
+
+    assert isinstance(spans, Spans)
+    files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
+    file, desk = LockedFile(files.runtime), make_desk(config, SystemClock())
+    file.lock()
+
+    def tell(event: str, severity: str, summary: str) -> None:
+        log.log(logging.INFO if severity == "info" else logging.WARNING, "%s", summary)
+        key = f"{event}/{config.group}/{config.node}"
+        fields = {"group": config.group, "node": config.node, "producer": config.producer}
+        desk.tell(Notice(key, event, severity, f"{config.node}: {summary}", fields=fields))
+
+    more = guard_fields(config)
+    save_plan(files.runtime, more)
+    guard = GuardProcess(files.runtime)
+    duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell)
+    duty.more = more
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: setattr(duty, "ending", True))
+    metrics = _Metrics(textfile, f'group="{config.group}",node="{config.node}"')
+    try:
+        while True:
+            guard.ensure()
+            going_on = duty.look()
+            metrics.write(duty)
+            if not going_on and duty.proven:
+                return
+            time.sleep(LOOK_S)
+    finally:
+        metrics.write(duty)
+        guard.close()
+        desk.close(CLOSE_S)
+
+
+class _Metrics:
+    """The textfile, replaced as a whole."""
+
+    def __init__(self, path: Path | None, labels: str) -> None:
+        if path is not None and path.suffix != ".prom":
+            raise RefusedError(f"--textfile {path}: node_exporter reads *.prom only")
+        self._path = path
+        self._labels = labels
+        self._last: tuple[object, ...] = ()
+        self._at = 0.0
+
+    def write(self, duty: object) -> None:
+        """Write, if something changed or the file is old."""
+        from agent.supervision.keepalived import Duty, textfile
+
+        assert isinstance(duty, Duty)
+        state = (duty.word, duty.producing, duty.proven, duty.counts.fencings, duty.counts.trips)
+        if self._path is None or (state == self._last and time.monotonic() < self._at + WRITE_S):
+            return
+        self._last, self._at = state, time.monotonic()
+        new = self._path.with_suffix(".new")
+        try:
+            new.write_text(textfile(duty, self._labels))
+            new.chmod(0o644)
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("the metrics %s can not be written: %s", self._path, error)

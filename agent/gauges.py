@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from agent import __version__
 from agent.alerts import ChannelStats
 from agent.core import health
+from agent.core.ledger import Ledger
 from agent.core.slots import REPETITIONS, SLOT
 from agent.core.state import Phase
 from agent.core.store import Ms
@@ -109,6 +110,26 @@ class Gauges(Kit, Collector):
             "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never.",
             (wall - (now - own)) / 1000 if own else 0.0,
         )
+
+        yield from self._windows(node.watch.ledger)
+        stray = CounterMetricFamily(
+            PREFIX + "stray_blocks",
+            "Blocks of our producer that no governed node can have signed.",
+            labels=(*LABELS, "kind"),
+        )
+        for kind, count in node.watch.trip.counts.items():
+            stray.add_metric((*self._base, kind), count)
+        yield stray
+
+    def _windows(self, ledger: Ledger) -> Iterator[Metric]:
+        """Yield what was counted of own windows; every agent counts for itself, on its own nodeos's chain."""
+        yield self._count("produced_blocks", "Own slots that have a block on this node's chain.", ledger.produced)
+        missed = CounterMetricFamily(
+            PREFIX + "missed_blocks", "Own slots without one, by what they were lost to.", labels=(*LABELS, "cause")
+        )
+        for cause, count in ledger.missed.items():
+            missed.add_metric((*self._base, cause), count)
+        yield missed
 
     def _confirmation(self, snapshot: Snapshot, now: Ms) -> Iterator[Metric]:
         state = snapshot.node.leadership

@@ -10,7 +10,16 @@ from agent import outside
 from agent.adapters.deadline import Deadline
 from agent.core import actions as do
 from agent.core import events as ev
-from agent.core.node import NodeAction, Publish, RecordChange, RefuseWish, Tell
+from agent.core.node import (
+    BlocksRead,
+    NodeAction,
+    Publish,
+    ReadBlocks,
+    RecordChange,
+    RecordWindow,
+    RefuseWish,
+    Tell,
+)
 from agent.core.notice import Notice
 from agent.core.records import Keys, RuntimeRecord
 from agent.lanes import Job, Lane
@@ -47,7 +56,7 @@ class LaneHands:
         self._out = outside_
         self._session = session
         self._metrics = metrics
-        names = ("transactions", "pause", "resume", "head", "fence", "file")
+        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks")
         self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
 
     def do(self, action: NodeAction) -> None:
@@ -62,6 +71,10 @@ class LaneHands:
                 self._session.record(action.epoch, action.fields)
             case RefuseWish():
                 self._session.refuse(action.revision, action.fields)
+            case RecordWindow():
+                self._session.count(action.window)
+            case ReadBlocks():
+                self._lanes["blocks"].submit(self._job(action))
             case Tell():
                 self._out.tell(action.notice)
             case do.Transact():
@@ -96,6 +109,10 @@ class LaneHands:
                 )
             case do.ReadHead(call, within):
                 return Job(lambda: outside.read_head(out.nodeos, action), lambda _why: ev.HeadRead(call, None), within)
+            case ReadBlocks(call, _, within):
+                return Job(
+                    lambda: outside.read_blocks(out.nodeos, action), lambda why: BlocksRead(call, (), why), within
+                )
             case do.FenceNodeos(call, within=within):
                 return Job(
                     lambda: outside.fence(out.fence, action),

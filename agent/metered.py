@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agent.core.chain import Block, ChainInfo, Peers, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, Schedule
 from agent.core.store import Ms, Snapshot, Txn, TxnAnswer
 from agent.errors import FailoverError, LeaseGone, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreRejected
 from agent.ports import Clock, Lease, LeaseState, Nodeos, Store, Watch
@@ -92,7 +92,7 @@ class MeteredNodeos:
         """Read the active schedule."""
         return _timed(self._note, "get_producer_schedule", lambda: self._nodeos.schedule(timeout_s))
 
-    def block(self, num: int, timeout_s: float) -> Block:
+    def block(self, num: int, timeout_s: float) -> Header:
         """Read one block's header."""
         return _timed(self._note, "get_block", lambda: self._nodeos.block(num, timeout_s))
 

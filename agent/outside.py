@@ -6,9 +6,10 @@ act later, what was a definite no.
 
 from __future__ import annotations
 
+from agent.adapters.deadline import Deadline
 from agent.core import actions as do
 from agent.core import events as ev
-from agent.core import records
+from agent.core import following, records
 from agent.errors import (
     FailoverError,
     FenceError,
@@ -81,6 +82,18 @@ def read_head(nodeos: Nodeos, action: do.ReadHead) -> ev.HeadRead:
     except NodeosError:
         return ev.HeadRead(action.call, None)  # the core goes on without: the block is not named then
     return ev.HeadRead(action.call, info.head_num, info.head_id, info.head_time, info.head_producer)
+
+
+def read_blocks(nodeos: Nodeos, action: following.ReadBlocks) -> following.BlocksRead:
+    """Read headers of our own chain, all within one deadline; the first that fails ends it."""
+    deadline = Deadline(action.within / 1000)
+    found = []
+    try:
+        for num in action.nums:
+            found.append(nodeos.block(num, deadline.remaining()))  # noqa: PERF401 - what was read before an error counts
+    except NodeosError as error:
+        return following.BlocksRead(action.call, tuple(found), str(error))
+    return following.BlocksRead(action.call, tuple(found))
 
 
 def fence(fencing: Fence, action: do.FenceNodeos) -> ev.FenceDone:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.core.chain import Block, ChainInfo, Peers, ProcessId, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.notice import Notice
 from agent.core.store import Ms, Snapshot, Txn, TxnAnswer
 
@@ -122,8 +122,8 @@ class Nodeos(Protocol):
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
 
-    def block(self, num: int, timeout_s: float) -> Block:
-        """Read one block's header."""
+    def block(self, num: int, timeout_s: float) -> Header:
+        """Read one block's header, as our node's chain has it now. NodeosAnswer when it has no such block."""
 
 
 # --- the process of nodeos ------------------------------------------------------------------------------------

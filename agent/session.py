@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.adapters.clock import boot_s
 from agent.core import records
+from agent.core.book import KEEP as KEEP
+from agent.core.book import Window, write_window
 from agent.core.events import LeaseSeen
 from agent.core.node import PUBLISH_EVERY, EtcdSeen
 from agent.core.records import Keys, Member
@@ -21,8 +23,6 @@ from agent.ports import Emit, Store
 
 log = logging.getLogger(__name__)
 
-KEEP = 100
-"""Changes that stay in the history."""
 AT_ONCE = 100
 """Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
 RETRY_S = 0.5
@@ -64,6 +64,7 @@ class Session:
         self._member: Member | None = None
         self._history: dict[int, Mapping[str, str | int]] = {}
         self._refusal: tuple[int, Mapping[str, str | int]] | None = None
+        self._windows: dict[int, Window] = {}
         self._dated = (0, 0)  # the newest change, and when it was first told of
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -96,6 +97,13 @@ class Session:
         """Take the wish of this mod revision out of etcd, soon, and write why. Never blocks."""
         with self._changed:
             self._refusal = (revision, {"when_ms": self._wall(), **fields})
+
+    def count(self, window: Window) -> None:
+        """Write what was counted of an own window into the ledger, soon, unless somebody has. Never blocks."""
+        with self._changed:
+            self._windows[window.slot] = window
+            while len(self._windows) > KEEP:
+                del self._windows[min(self._windows)]  # etcd was away for long: those would be deleted anyway
             self._changed.notify()
 
     def close(self, wait_s: float) -> None:
@@ -180,7 +188,8 @@ class Session:
         while not self._over:
             with self._changed:
                 self._changed.wait_for(self._has_work, max(0.0, due - boot_s()))
-                member, history, refusal = self._member, dict(self._history), self._refusal
+                member, history, windows = self._member, dict(self._history), dict(self._windows)
+                refusal = self._refusal
             if self._lease is not None and boot_s() >= due:
                 due = boot_s() + self._store.keepalive(self._lease, self._timeout) / 3
             if member is not None:
@@ -189,10 +198,12 @@ class Session:
                 self._write_change(epoch, fields)
             if refusal is not None:
                 self._write_refusal(refusal)
+            for window in windows.values():
+                self._write_window(window)
             self._emit(EtcdSeen())
 
     def _has_work(self) -> bool:
-        return bool(self._member or self._history or self._refusal or self._over)
+        return bool(self._member or self._history or self._refusal or self._windows or self._over)
 
     def _report(self, member: Member) -> None:
         """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
@@ -229,10 +240,26 @@ class Session:
             if self._history.get(epoch) == fields:
                 del self._history[epoch]
         root = self._names.history(0)[:-1]
+        self._delete(root, [each for each in self._numbers(root) if each <= epoch - KEEP])
+
+    def _write_window(self, window: Window) -> None:
+        """Write one window, if nobody has written it; the newest stay."""
+        key = self._names.ledger(window.slot)
+        self._store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), self._timeout)
+        with self._changed:
+            if self._windows.get(window.slot) is window:
+                del self._windows[window.slot]
+        root = self._names.ledger(0)[:-1]
+        self._delete(root, self._numbers(root)[:-KEEP])
+
+    def _numbers(self, root: str) -> list[int]:
+        """Return the numbers that stand below `root`, in order."""
         words = [item.key.removeprefix(root) for item in self._store.range(root, self._timeout).items]
-        old = [each for each in words if each.isdecimal() and int(each) <= epoch - KEEP]
-        if old:
-            self._store.txn(Txn((), tuple(Delete(root + each) for each in old[:AT_ONCE])), self._timeout)
+        return sorted(int(each) for each in words if each.isdecimal())
+
+    def _delete(self, root: str, numbers: Sequence[int]) -> None:
+        if numbers:
+            self._store.txn(Txn((), tuple(Delete(f"{root}{each}") for each in numbers[:AT_ONCE])), self._timeout)
 
     def _end(self) -> None:
         try:

@@ -16,10 +16,11 @@ from agent.adapters.nodeos_answers import (
     read_peers,
     read_schedule,
 )
-from agent.core.chain import Block, ChainInfo, Peers, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, Schedule
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
 
 PAUSED = "/v1/producer/paused"
+BLOCK_INFO = "/v1/chain/get_block_info"
 NOT_FOUND = 404
 GAVE_UP = (408, 502, 504)
 """nodeos never answers these: a proxy before it gave up waiting, and nodeos may still get to the request."""
@@ -35,6 +36,7 @@ class HttpNodeos:
         self._chain = parse_endpoint(url)
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
         self._names = Names()
+        self._short = True  # until nodeos is seen not to know get_block_info, but get_block
         self._context = tls_context() if self._chain.tls or self._producer.tls else None
 
     def pause(self, timeout_s: float) -> None:
@@ -74,10 +76,20 @@ class HttpNodeos:
         """Read the active schedule."""
         return read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
 
-    def block(self, num: int, timeout_s: float) -> Block:
-        """Read one block's header."""
-        body = b'{"block_num_or_id":"%d"}' % num
-        return read_block(self._call(self._chain, "/v1/chain/get_block", timeout_s, body))
+    def block(self, num: int, timeout_s: float) -> Header:
+        """Read one block's header. get_block_info is small; before EOSIO 2.1 there is only the whole block."""
+        deadline = Deadline(timeout_s)
+        if self._short:
+            try:
+                return read_block(self._call(self._chain, BLOCK_INFO, timeout_s, b'{"block_num":%d}' % num))
+            except NodeosAnswer as error:
+                if error.status != NOT_FOUND:
+                    raise
+        found = read_block(
+            self._call(self._chain, "/v1/chain/get_block", deadline.remaining(), b'{"block_num_or_id":"%d"}' % num)
+        )
+        self._short = False
+        return found
 
     def _call(self, endpoint: Endpoint, path: str, timeout_s: float, body: bytes = b"") -> Answer:
         """Return a complete answer that is no error, whatever it says."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.adapters.deadline_http import Answer
-from agent.core.chain import Block, ChainInfo, Peers, Producer, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, Producer, Schedule
 from agent.core.store import Ms
 from agent.errors import NodeosAnswer
 
@@ -22,6 +22,7 @@ REMEDIES = {
     503: "it is busy: ask it less, or raise http-max-bytes-in-flight-mb",
 }
 HOST_REMEDY = "it does not take our Host header: set http-validate-host = false, or name our URL's host in http-alias"
+_ID = re.compile("[0-9a-f]{64}")
 SHOWN = 300
 """Characters of somebody else's text that an error repeats."""
 
@@ -118,8 +119,16 @@ def read_peers(answer: Answer) -> Peers:
     value = _json(answer)
     if not isinstance(value, list):
         raise _bad("connections are no list")
-    connected = sum(isinstance(each, dict) and _shook_hands(each) for each in value)
-    return Peers(len(value), connected)
+    hands = [each for each in value if isinstance(each, dict) and _shook_hands(each)]
+    libs = {lib for each in hands if (lib := _lib_of(each["last_handshake"]))}
+    return Peers(len(value), len(hands), tuple(sorted(libs)))
+
+
+def _lib_of(handshake: dict[str, Any]) -> tuple[int, str] | None:
+    num, block_id = handshake.get("last_irreversible_block_num"), handshake.get("last_irreversible_block_id")
+    if isinstance(num, bool) or not isinstance(num, int) or num <= 0 or not isinstance(block_id, str):
+        return None
+    return (num, block_id) if _ID.fullmatch(block_id) else None
 
 
 def _shook_hands(connection: dict[str, Any]) -> bool:
@@ -147,12 +156,13 @@ def _keys(entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(_field(each, "key", str)) for each in _field(authority[1], "keys", list))
 
 
-def read_block(answer: Answer) -> Block:
-    """Read a block's header."""
+def read_block(answer: Answer) -> Header:
+    """Read a block's header, from get_block_info or get_block."""
     value = _json(answer)
-    return Block(
+    return Header(
         _field(value, "block_num", int),
         _field(value, "id", str),
         _time(_field(value, "timestamp", str)),
         _field(value, "producer", str),
+        _field(value, "previous", str),
     )

@@ -23,7 +23,15 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     wishes      what a leader makes of a wish to hand over
     planning    what it does with the lead, and when
     judgement   all of that made up into one mind
+    windows     whose slots are ours
+    following   the blocks of our own chain, and which of them have to be read
+    claims      which of our blocks each member's chain has
+    reigns      who held the lead when, and what each end was due to
+    ledger      how many slots of each own window have a block, and what the others were lost to
     history     what a change of leader goes down with
+    book        what stands in etcd of the past: history and ledger
+    tripwire    blocks of our producer that none of us can have signed
+    watching    these composed
     alerting    what is worth telling somebody
     whole       what one agent knows and is
     telling     what that means for people

@@ -138,6 +138,15 @@ _ROWS = (
         "Load eosio::producer_api_plugin and let the agent reach it.",
     ),
     Kind(
+        "stray_block",
+        "critical",
+        "node",
+        "a block of our producer that no governed node can have signed",
+        "none came for 5 min",
+        "Find the second nodeos that has the producer's key and is not paused, and stop it: it forks the chain.",
+        hold=HOLD,
+    ),
+    Kind(
         "file_failed",
         "critical",
         "node",

@@ -23,10 +23,14 @@ class ChainInfo:
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """`/v1/net/connections`: `configured` connections in all, `connected` of them with a finished handshake."""
+    """`/v1/net/connections`: `configured` connections in all, `connected` of them with a finished handshake.
+
+    `libs`: number and id of the irreversible blocks that peers named in their last handshakes; anybody may be a peer.
+    """
 
     configured: int
     connected: int
+    libs: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,17 @@ class Block:
     id: str
     time: Ms
     producer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The same of a block that is followed; `previous` is the id of the block before it, empty when it is not known."""
+
+    num: int
+    id: str
+    time: Ms
+    producer: str
+    previous: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,21 @@
-"""What a change of leader goes down in history with: who, from whom, why, and what it cost. Only that lives here."""
+"""What a change of leader goes down in history with: who, from whom, why, and what it cost. Only that lives here.
+
+What stands in etcd is said in `book`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agent.core.chain import ChainInfo
+from agent.core.book import Fields as Fields
+from agent.core.book import Window
+from agent.core.following import Following
 from agent.core.health import Health
-from agent.core.slots import missed
+from agent.core.slots import slot_of
 from agent.core.state import State
 from agent.core.store import Ms
+from agent.core.windows import Turns
 
-Fields = Mapping[str, str | int]
 SETTLED: Ms = 1000
 """A block dated so long after nodeos resumed is not a late one of the leader before: none is dated 0.6 s ahead of time,
 and blocks of both bear the same producer's name."""
@@ -19,15 +23,18 @@ and blocks of both bear the same producer's name."""
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A tenure whose first blocks are not seen yet: its record so far, and the head before it.
+    """A tenure and its record so far.
 
+    after     the slot of the last own block before it, or the last before which the chain was not looked at
     own_from  the date (ms since 1970) from which on a block of our producer must be our own
+    first     the slot of its first own block, None while none is seen
     """
 
     epoch: int
     fields: Fields
-    before: ChainInfo
+    after: int
     own_from: Ms
+    first: int | None = None
 
 
 def record(state: State) -> Fields:
@@ -43,17 +50,51 @@ def record(state: State) -> Fields:
     return fields | ({"leaderless_ms": tenure.gap} if tenure.before else {})
 
 
-def proof(epoch: int, fields: Fields, health: Health, now: Ms) -> Proof | None:
+def proof(epoch: int, fields: Fields, health: Health, chain: Following, last_own: int | None, now: Ms) -> Proof | None:
     """Return what to look for; None when our own head is not known, so that nothing could be counted."""
     if health.info is None:
         return None
-    return Proof(epoch, fields, health.info, health.info_wall + now - health.info_at + SETTLED)
+    after = max(chain.since - 1, last_own or 0)
+    return Proof(epoch, fields, after, health.info_wall + now - health.info_at + SETTLED)
 
 
-def proven(waiting: Proof, info: ChainInfo, producer: str) -> Fields | None:
-    """Return the record with the slots that the change cost, None while no block is surely our own."""
-    before = waiting.before
-    if info.head_producer != producer or info.head_num <= before.head_num or info.head_time < waiting.own_from:
+def proven(waiting: Proof, chain: Following, producer: str, turns: Turns | None) -> tuple[int, Fields] | None:
+    """Return the slot of the first block that is surely our own, and the record with the slots that the change cost.
+
+    None while there is none. The cost is left out when blocks were not looked at, as after a long silence of nodeos.
+    """
+    if not chain.settled:
         return None
-    count = missed(before.head_num, before.head_time, info.head_num, info.head_time)
-    return {**waiting.fields, "slots_missed": count, "counted_to": info.head_num}
+    own = {slot_of(each.time): each for each in chain.blocks.values() if each.producer == producer}
+    after, least = waiting.after, slot_of(waiting.own_from - 1) + 1
+    first = min((slot for slot in own if slot > after and slot >= least), default=None)
+    if first is None:
+        return None
+    fields = {**waiting.fields, "counted_to": own[first].num}
+    if chain.since <= after + 1:
+        ours = turns.count(after + 1, first) if turns else first - after - 1
+        fields["slots_missed"] = max(0, ours - sum(after < slot < first for slot in own))
+    return first, fields
+
+
+def witnessed(waiting: Proof, windows: tuple[Window, ...]) -> Fields | None:
+    """Return the record with the first whole own window as another member's chain has it; None: that is not told."""
+    me = waiting.fields["node"]
+    found = [
+        each
+        for each in windows
+        if waiting.first is not None
+        and each.epoch == waiting.epoch
+        and each.slot > waiting.first
+        and each.witness not in ("", me)
+    ]
+    if not found or "window" in waiting.fields:
+        return None
+    window = min(found, key=lambda each: each.slot)
+    return {
+        **waiting.fields,
+        "window": window.slot,
+        "window_signed": window.signed,
+        "window_missed": window.missed,
+        "witness": window.witness,
+    }

@@ -57,3 +57,7 @@ class Keys:
     def history(self, epoch: int) -> str:
         """Return the key of the record of one change of leader."""
         return f"{self.root}history/{epoch}"
+
+    def ledger(self, slot: int) -> str:
+        """Return the key of what was counted of the own window that begins at `slot`."""
+        return f"{self.root}ledger/{slot}"

@@ -12,6 +12,8 @@ from dataclasses import replace
 from agent.core import alerting, election, events, health, history, judgement, leadership, planning
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
+from agent.core.following import BlocksRead as BlocksRead
+from agent.core.following import ReadBlocks as ReadBlocks
 from agent.core.notice import Notice
 from agent.core.reconfigure import reconfigured
 from agent.core.records import Member
@@ -19,6 +21,7 @@ from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
 from agent.core.telling import facts as facts
 from agent.core.telling import tell
+from agent.core.watching import watch
 from agent.core.whole import EtcdSeen as EtcdSeen
 from agent.core.whole import Node as Node
 from agent.core.whole import NodeAction as NodeAction
@@ -27,6 +30,7 @@ from agent.core.whole import Profile as Profile
 from agent.core.whole import Publish as Publish
 from agent.core.whole import Reconfigured as Reconfigured
 from agent.core.whole import RecordChange as RecordChange
+from agent.core.whole import RecordWindow as RecordWindow
 from agent.core.whole import RefuseWish as RefuseWish
 from agent.core.whole import Tell as Tell
 from agent.core.whole import member_of as member_of
@@ -49,6 +53,8 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _etcd(node, event.error, now, actions)
     elif isinstance(event, Reconfigured):
         node = _lead(reconfigured(node, event), events.Tick(), now, actions)
+    elif isinstance(event, BlocksRead):
+        pass  # only `watch` takes it
     elif isinstance(event, health.Probe):
         node = _probe(node, event, now, actions)
     else:
@@ -61,6 +67,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     standing = judgement.standing(node, now)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
+    node = watch(node, event, now, actions)
     node = tell(node, event, now, actions)
     node = _publish(node, now, actions)
     times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY, *judgement.wakes(node, now)]
@@ -85,13 +92,13 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
     actions.extend(new)
     producing = state.phase is Phase.LEADING and state.power is Power.PRODUCING
     since = (node.leading_since if node.leading_since is not None else now) if producing else None
-    waiting = node.proof if state.phase is Phase.LEADING else None
-    node = replace(node, leadership=state, leading_since=since, proof=waiting)
+    node = replace(node, leadership=state, leading_since=since)
     for action in new:
         if isinstance(action, Announce) and action.key == "leads" and state.tenure is not None:
             fields = history.record(state)
             actions.append(RecordChange(action.epoch, fields))
-            node = replace(node, proof=history.proof(action.epoch, fields, node.health, now))
+            chain, own = node.watch.chain, node.watch.last_own
+            node = replace(node, proof=history.proof(action.epoch, fields, node.health, chain, own, now))
         if isinstance(action, Announce):
             node = judgement.announced(node, action, now, actions)
     return node
@@ -111,7 +118,7 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
         case health.InfoProbed() if probe.info is not None:
-            node = judgement.own_block(_own_block(node, old.info, probe.info, now, actions), probe.info)
+            node = judgement.own_block(_own_block(node, old.info, probe.info, now), probe.info)
     return node
 
 
@@ -126,18 +133,11 @@ def _turned(old: health.Health, new: health.Health) -> Iterator[Warn]:
             yield Warn("check_passes", f"check {name} passes again")
 
 
-def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms, actions: list[NodeAction]) -> Node:
-    """When the head is of our producer, take that somebody produces, and perhaps what the last change cost."""
-    producer = node.leadership.setup.producer
-    if info.head_producer != producer:
+def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms) -> Node:
+    """When the head is of our producer, take that somebody produces."""
+    if info.head_producer != node.leadership.setup.producer or before is None or info.head_num <= before.head_num:
         return node
-    if before is not None and info.head_num > before.head_num:
-        node = replace(node, own_block_at=now)
-    fields = history.proven(node.proof, info, producer) if node.proof else None
-    if node.proof is None or fields is None:
-        return node
-    actions.append(RecordChange(node.proof.epoch, fields))
-    return replace(node, proof=None)
+    return replace(node, own_block_at=now)
 
 
 def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
@@ -154,7 +154,8 @@ def _level(member: Member) -> Member:
     """Return a report without what changes all the time: with the next one that is early enough."""
     held = int(member.held_down_ms > 0)
     checks = tuple(sorted(_checks(member)))
-    return replace(member, head=0, lib=0, head_age_ms=0, asked_ms=0, own_ms=0, held_down_ms=held, reasons=checks)
+    moves = {"head": 0, "lib": 0, "head_age_ms": 0, "asked_ms": 0, "own_ms": 0}
+    return replace(member, held_down_ms=held, reasons=checks, own=(), **moves)  # type: ignore[arg-type] # all numbers
 
 
 def _checks(member: Member) -> set[str]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agent.core.book import Window as Window
+from agent.core.book import read_window as read_window
 from agent.core.chain import Block, ProcessId
 from agent.core.fields import MAX_BYTES as MAX_BYTES
 from agent.core.fields import MAX_NUMBER, TEXT, a_name, an_object, flag, number, shown, text, texts
@@ -32,6 +34,7 @@ LONGEST_VALIDITY: Ms = 600_000
 """No agent can be configured with more: a heartbeat that claims it is garbage, and nobody waits for it that long."""
 REASONS = 16
 REASON = 250
+OWN = 60
 """Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
@@ -69,6 +72,7 @@ class Member:
     head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
     `held_down_ms`: for how much longer others go first, because it failed again and again; `doubtful`: something speaks
     against a check that still passes. `plan`: what it is about to do with the lead, or why it refused to.
+    `own`: the newest blocks of our producer on its nodeos's chain, `SLOT:ID`.
 
     told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
     tells  from which severity on it has a channel for alerts; empty: it has none
@@ -97,6 +101,13 @@ class Member:
     told: tuple[str, ...] = ()
     tells: str = ""
     settings: str = ""
+    own: tuple[str, ...] = ()
+
+    @property
+    def own_blocks(self) -> dict[int, str]:
+        """The newest blocks of our producer on the chain of its nodeos: slot → the id's first characters."""
+        pairs = (each.partition(":") for each in self.own)
+        return {int(slot): short for slot, _, short in pairs if slot.isdecimal() and short}
 
     def fails(self, check: str) -> bool:
         """Tell whether a check does not pass."""
@@ -198,6 +209,7 @@ def read_member(raw: bytes) -> Member:
         texts(value, "told", REASONS, TOLD),
         _text(value, "tells", ""),
         _text(value, "settings", ""),
+        texts(value, "own", REASONS, OWN),
     )
 
 
@@ -266,6 +278,7 @@ class GroupView:
     problems: tuple[str, ...] = ()
     drains: Mapping[str, Drain] = field(default_factory=dict)
     switchover_revision: int = 0
+    ledger: tuple[Window, ...] = ()
 
 
 def leader_key(item: KeyValue) -> LeaderKey:
@@ -286,6 +299,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
     """Read a snapshot of a group's prefix. What can not be read is left out and named in `problems`."""
     found: dict[str, Any] = {}
     members: list[Member] = []
+    ledger: list[Window] = []
     problems: list[str] = []
     drains: dict[str, Drain] = {}
     for item in snapshot.items:
@@ -307,10 +321,17 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
             elif item.key.startswith(names.drain("")):
                 drains[a_name(item.key.removeprefix(names.drain("")), "the key's end")] = read_drain(item.value)
             elif item.key.startswith(names.root + "members/"):
-                member = read_member(item.value)
-                if item.key != names.member(member.node):
-                    raise RecordError("node: differs from the key's name")  # noqa: TRY301 - one place reports
-                members.append(member)
+                members.append(_member_at(names, item))
+            elif item.key.startswith(names.root + "ledger/"):
+                ledger.append(read_window(item.value))
         except RecordError as error:
             problems.append(f"{shown(item.key)}: {error}")
-    return GroupView(snapshot.revision, members=tuple(members), problems=tuple(problems), drains=drains, **found)
+    found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
+    return GroupView(snapshot.revision, **found)
+
+
+def _member_at(names: Keys, item: KeyValue) -> Member:
+    member = read_member(item.value)
+    if item.key != names.member(member.node):
+        raise RecordError("node: differs from the key's name")
+    return member

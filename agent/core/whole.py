@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.core import alerting, events, health, history, records
+from agent.core import alerting, claims, events, following, health, history, ledger, records
 from agent.core.actions import Action
 from agent.core.alert_kinds import KINDS
+from agent.core.book import Fields, Window
 from agent.core.flapping import Flaps
 from agent.core.notice import Notice, rank
 from agent.core.policy import Policy
 from agent.core.records import GroupView, Member
+from agent.core.reigns import Reigns
 from agent.core.state import Phase, State
 from agent.core.store import Ms
 from agent.core.timing import Timing
+from agent.core.tripwire import Tripwire
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class RecordChange:
     """Write `history/<epoch>`: who leads since then, and why. Fields that are not known yet are left out."""
 
     epoch: int
-    fields: Mapping[str, str | int]
+    fields: Fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,35 @@ class RefuseWish:
     fields: Mapping[str, str | int]
 
 
-NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured
-NodeAction = Action | Publish | Tell | RecordChange | RefuseWish
+@dataclass(frozen=True, slots=True)
+class RecordWindow:
+    """Write `ledger/<slot>`, unless somebody has."""
+
+    window: Window
+
+
+NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured | following.BlocksRead
+NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | following.ReadBlocks
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is known of the blocks of our producer (see `watching`).
+
+    own, last_own  the newest blocks of our producer on our own chain, as we tell of them, and the slot of the last
+    own_blocks     more of the same: slot → id
+    unwritten      windows that were counted, and when it is our turn to write each
+    """
+
+    chain: following.Following = field(default_factory=following.Following)
+    claims: claims.Claims = field(default_factory=claims.Claims)
+    own: tuple[str, ...] = ()
+    last_own: int | None = None
+    own_blocks: Mapping[int, str] = field(default_factory=dict)
+    reigns: Reigns = ()
+    ledger: ledger.Ledger = field(default_factory=ledger.Ledger)
+    unwritten: tuple[tuple[Ms, Window], ...] = ()
+    trip: Tripwire = field(default_factory=Tripwire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +166,7 @@ class Node:
     view_at       when the view was read
     store_since   since when the store is known
     own_block_at  when a block of our producer, whoever signed it, last came
-    proof         a new tenure, until its own blocks are seen
+    proof         the record of our tenure, and what is known of its blocks
     said, told    when each warning was last given out, and sent to people
     """
 
@@ -154,6 +184,7 @@ class Node:
     store_since: Ms | None = None
     own_block_at: Ms = 0
     proof: history.Proof | None = None
+    watch: Watch = field(default_factory=Watch)
     said: Mapping[str, Ms] = field(default_factory=dict)
     told: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0
@@ -204,6 +235,7 @@ def member_of(node: Node, now: Ms) -> Member:
         told=tuple(sorted(_group_keys(node)))[: records.REASONS],
         tells=profile.tells,
         settings=profile.settings,
+        own=node.watch.own,
     )
 
 

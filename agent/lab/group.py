@@ -22,7 +22,10 @@ LIMIT = 25.0
 
 
 class Group:
-    """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves."""
+    """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves.
+
+    Of `count` nodes that share the producer the first two have an agent.
+    """
 
     def __init__(
         self,
@@ -33,15 +36,16 @@ class Group:
         p2p: bool = False,
         simulated: bool = False,
         producers: int = 1,
+        count: int = 2,
         **settings: Any,
     ) -> None:
         self.lab = Lab(root)
         try:
             self.etcd = self.lab.etcd(etcd)
-            self.chain = self.lab.chain(2, producers=producers, cuttable=p2p, simulated=simulated)
+            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated)
             self.agents = {
                 name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
-                for name, node in self.chain.nodes.items()
+                for name, node in list(self.chain.nodes.items())[:2]
             }
         except BaseException:
             self.lab.close()

@@ -27,11 +27,14 @@ class Shape:
     authority: bool = True  # the schedule names authorities, not keys, from EOSIO 2.1 on
     bp_peer: bool = True  # from Leap 4 on
     socket_open: bool = True  # and where the peer is, from Leap 5 on
+    block_info: bool = True  # get_block_info, from EOSIO 2.1 on
 
 
 _OLD = Shape("v3.1.5", 429, bp_peer=False, socket_open=False)
 SHAPES = {
-    "eosio-2.0": replace(_OLD, version="v2.0.13", long_version=False, lib_time=False, authority=False),
+    "eosio-2.0": replace(
+        _OLD, version="v2.0.13", long_version=False, lib_time=False, authority=False, block_info=False
+    ),
     "leap-3.1": _OLD,
     "leap-4": Shape("v4.0.6", socket_open=False),
     "leap-5": Shape("v5.0.3"),

@@ -154,8 +154,10 @@ class SimulatedNodeos:
                 return Reply(200, answers.schedule(chain.schedule, self.shape))
             case "/v1/net/connections":
                 return Reply(201, answers.connections(chain.others(self.name), self.shape, wall_ms()))
-            case "/v1/chain/get_block":
-                wanted = str(asked.get("block_num_or_id", ""))
+            case "/v1/chain/get_block" | "/v1/chain/get_block_info":
+                if path.endswith("_info") and not self.shape.block_info:
+                    return None
+                wanted = str(asked.get("block_num_or_id", asked.get("block_num", "")))
                 found = chain.block(int(wanted)) if wanted.isdigit() else chain.block_of_id(wanted)
                 if found is None:
                     detail = f"Could not find block: {wanted}"

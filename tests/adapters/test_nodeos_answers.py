@@ -21,7 +21,7 @@ from agent.adapters.nodeos_answers import (
     read_peers,
     read_schedule,
 )
-from agent.core.chain import Block, ChainInfo, Peers, Producer, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, Producer, Schedule
 from agent.errors import NodeosAnswer, NodeosTimeout
 from tests.support.raw_peer import Make, answer, peers
 
@@ -43,7 +43,13 @@ INFO = {
     "last_irreversible_block_num": 6,
     "last_irreversible_block_id": "00000006ab",
 }
-BLOCK = {"block_num": 7, "id": "00000007ab", "timestamp": "2026-11-23T10:29:05.500", "producer": "eosio"}
+BLOCK = {
+    "block_num": 7,
+    "id": "00000007ab",
+    "timestamp": "2026-11-23T10:29:05.500",
+    "producer": "eosio",
+    "previous": "00000006cd",
+}
 AT = 1_795_429_745_500
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -111,7 +117,7 @@ def test_peers_count_with_a_handshake(connection: object, connected: int) -> Non
 
 def test_block() -> None:
     """A block's header is read; the first block has no producer."""
-    assert read_block(said(BLOCK)) == Block(7, "00000007ab", AT, "eosio")
+    assert read_block(said(BLOCK)) == Header(7, "00000007ab", AT, "eosio", "00000006cd")
     assert read_block(said(BLOCK | {"producer": ""})).producer == ""
 
 
@@ -216,6 +222,23 @@ def test_pause_must_be_answered_by_nodeos(body: bytes, peer: Make) -> None:
             call(1.0)
 
 
+def test_whole_block_is_read_where_there_is_no_short_form(peer: Make) -> None:
+    """Before EOSIO 2.1 get_block_info is not known: then the whole block is asked for, and from then on at once."""
+    heard: list[bytes] = []
+
+    def script(sock: Any) -> None:
+        heard.append(sock.recv(65_536))
+        while not heard[-1].endswith(b"}"):
+            heard[-1] += sock.recv(65_536)
+        known = b"get_block_info" not in heard[-1]
+        sock.sendall(http("200 OK", json.dumps(BLOCK).encode()) if known else http("404 Not Found"))
+
+    nodeos = HttpNodeos(peer(script).endpoint.url)
+    assert nodeos.block(7, 1.0) == nodeos.block(7, 1.0) == Header(7, "00000007ab", AT, "eosio", "00000006cd")
+    paths = [each.split(b" ")[1].rpartition(b"/")[2] for each in heard]
+    assert paths == [b"get_block_info", b"get_block", b"get_block"]
+
+
 def test_request_is_what_every_version_takes(peer: Make) -> None:
     """Requests go to exact paths with an empty body, a block is asked for by its number."""
     heard: list[bytes] = []
@@ -233,7 +256,7 @@ def test_request_is_what_every_version_takes(peer: Make) -> None:
     assert [each.split(b" ")[1] for each in heard] == [
         b"/v1/producer/pause",
         b"/v1/chain/get_info",
-        b"/v1/chain/get_block",
+        b"/v1/chain/get_block_info",
     ]
-    assert [each.partition(b"\r\n\r\n")[2] for each in heard] == [b"", b"", b'{"block_num_or_id":"7"}']
+    assert [each.partition(b"\r\n\r\n")[2] for each in heard] == [b"", b"", b'{"block_num":7}']
     assert all(each.lower().count(b"\r\nhost: 127.0.0.1:") == 1 for each in heard)

@@ -153,6 +153,7 @@ def test_block_is_the_head_that_was_told(nodeos: HttpNodeos) -> None:
         info.head_time,
         info.head_producer,
     )
+    assert block.previous == nodeos.block(info.head_num - 1, LIMIT_S).id
 
 
 def test_block_that_is_not_there(nodeos: HttpNodeos) -> None:

@@ -14,16 +14,29 @@ from agent import outside
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core import node as core
-from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
+from agent.core.book import Window, write_window
+from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
 from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
-from agent.core.node import EtcdSeen, Node, NodeAction, Profile, Publish, RecordChange, RefuseWish, Tell
+from agent.core.node import (
+    BlocksRead,
+    EtcdSeen,
+    Node,
+    NodeAction,
+    Profile,
+    Publish,
+    ReadBlocks,
+    RecordChange,
+    RecordWindow,
+    RefuseWish,
+    Tell,
+)
 from agent.core.notice import Notice
 from agent.core.records import Member, RuntimeRecord, read_group, write
 from agent.core.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.state import Phase, Setup, State
 from agent.core.store import Compare, Delete, Put, Txn
 from agent.errors import LeaseGone, StoreError
-from tests.core.parts import CHAIN, CHECKS, LIMITS, PRODUCER, SCHEDULE, SETUP
+from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
 GATES = {name: Gate(1, 1) if name in ("process", "chain_id") else Gate(2, 3) for name in CHECKS}
@@ -42,7 +55,9 @@ class Nodeos:
         self.pids = itertools.count(70)
         self.isolated = False
         self.barren = False  # resumed it signs nothing, as with a wrong key
+        self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
         self.head = story.head
+        self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
         self.start()
 
     def start(self) -> None:
@@ -58,6 +73,10 @@ class Nodeos:
     def signs(self) -> bool:
         """Whether it signs the next slot."""
         return self.process is not None and not self.paused and not (self.frozen or self.barren or self.story.stalled)
+
+    def block(self, num: int) -> Header | None:
+        """Return a block of its chain."""
+        return None if num > self.head.head_num else self.private.get(num) or self.story.blocks.get(num)
 
     @property
     def silent(self) -> str:
@@ -108,6 +127,10 @@ class Host:
     def changes(self) -> list[tuple[int, dict[str, object]]]:
         """What it wrote into the history: (epoch, fields)."""
         return [(each.epoch, dict(each.fields)) for _, each in self.said if isinstance(each, RecordChange)]
+
+    def windows(self) -> list[Window]:
+        """What it wrote into the ledger."""
+        return [each.window for _, each in self.said if isinstance(each, RecordWindow)]
 
     def published(self) -> list[tuple[int, Member]]:
         """What it published of itself, with the time."""
@@ -210,6 +233,13 @@ class Host:
                 else:
                     nodeos.paused = kind is ev.PauseDone
                     answer = kind(call, ev.Call.OK)
+            case RecordWindow(window) if not self.store.cut:
+                key = NAMES.ledger(window.slot)
+                self.store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), 1.0)
+            case ReadBlocks(call, nums):
+                found = tuple(block for num in nums if (block := nodeos.block(num)) and not nodeos.silent)
+                error = nodeos.silent or ("unknown block" if len(found) < len(nums) else "")
+                story.at(story.now + LATER, lambda: self.step(BlocksRead(call, found, error)))
             case do.ReadHead(call):
                 head = nodeos.head
                 answer = ev.HeadRead(call, None)
@@ -226,14 +256,13 @@ class Host:
 class Story:
     """The world: time, etcd, one chain. Slots signed twice end the story.
 
-    Without `turns` our producer signs every slot, though the schedule that nodeos tells has two producers; with it
-    the others sign theirs. `missed` counts slots of ours that nobody signed.
+    Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots of ours that nobody signed.
     """
 
     def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
         self.now = BOOT
         self.turns = turns
-        self.schedule = turns or SCHEDULE
+        self.schedule = turns or replace(SCHEDULE, producers=(Producer(PRODUCER, (KEY,)),))
         self.missed = 0
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
@@ -242,7 +271,10 @@ class Story:
         self.watch: Callable[[Host, Node, Sequence[NodeAction]], None] = lambda *_: None
         self.stalled = False  # nobody can sign
         self.foreign = False  # somebody else signs every slot
+        self.rogue = False  # an ungoverned nodeos with our key signs whenever none of ours does
+        self.blocks: dict[int, Header] = {}
         self.head = self._block(1000, PRODUCER)
+        self._keep(self.head, self.blocks)
         self.hosts = [Host(self, name, **profiles.get(name.replace("-", "_"), {})) for name in names]
         self._known = 0
         self.every(SLOT, self._slot)
@@ -255,7 +287,13 @@ class Story:
 
     def _block(self, num: int, producer: str) -> ChainInfo:
         time = SINCE + self.now // SLOT * SLOT
-        return ChainInfo(CHAIN, "v4.1.0", num, f"{num:08x}", time, producer, num - 2, None)
+        slot = (time - EPOCH) // SLOT
+        return ChainInfo(CHAIN, "v4.1.0", num, f"{num:08x}{slot:08x}", time, producer, num - 2, None)
+
+    def _keep(self, head: ChainInfo, blocks: dict[int, Header]) -> None:
+        before = blocks.get(head.head_num - 1) or self.blocks.get(head.head_num - 1)
+        previous = before.id if before else ""
+        blocks[head.head_num] = Header(head.head_num, head.head_id, head.head_time, head.head_producer, previous)
 
     def _slot(self) -> None:
         together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
@@ -263,15 +301,23 @@ class Story:
         theirs = (self.turns is not None and not self._our_turn()) and not self.stalled
         if theirs:
             self.head = self._block(self.head.head_num + 1, "someoneelse1")
-        elif together or self.foreign:
-            self.head = self._block(self.head.head_num + 1, PRODUCER if together else "someoneelse1")
+        elif together or self.foreign or self.rogue:
+            ours = bool(together) or self.rogue
+            self.head = self._block(self.head.head_num + 1, PRODUCER if ours else "someoneelse1")
         self.missed += not theirs and not together
+        self._keep(self.head, self.blocks)
         for host in self.hosts:
             nodeos = host.nodeos
-            if nodeos.isolated and nodeos.signs:
+            if nodeos.astray:
+                head = self._block(nodeos.head.head_num + 1, PRODUCER)
+                nodeos.head = replace(head, head_id=head.head_id + "stray")
+                self._keep(nodeos.head, nodeos.private)
+            elif nodeos.isolated and nodeos.signs:
                 nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
+                self._keep(nodeos.head, nodeos.private)
             elif not nodeos.isolated and not nodeos.silent:
                 nodeos.head = self.head
+                nodeos.private.clear()
 
     def _our_turn(self) -> bool:
         names = [each.name for each in self.schedule.producers]

@@ -5,21 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core import events as ev
-from agent.core import history, telling
 from agent.core import node as core
+from agent.core import telling
 from agent.core.actions import Warn
 from agent.core.chain import ProcessId
-from agent.core.health import Health, Limits, Probe, ProcessProbed
+from agent.core.health import Limits, Probe, ProcessProbed
 from agent.core.node import EtcdSeen, Node, Profile, Publish, Tell
 from agent.core.records import GroupView, Override
 from agent.core.slots import SLOT
 from agent.core.state import Phase, State
-from tests.core.parts import GOOD, LIMITS, NODEOS, PRODUCER, SETUP, info, member
+from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.core.story import GATES, NAMES, Host, Story, settled
 
 
@@ -497,37 +496,7 @@ def test_the_words_of_operators_are_told_as_they_stand() -> None:
     assert (silent.override, silent.silenced) == ("nobody may lead", True)
 
 
-# --- the history's arithmetic ---
-
-BEFORE = Health({}, info(1000, producer=PRODUCER), info_at=500, info_wall=info(1000).head_time + 100)
-
-
-def wait() -> history.Proof:
-    """Return what is awaited after a change 200 ms after our last look at the head, block 1000."""
-    found = history.proof(2, {"epoch": 2}, BEFORE, 700)
-    assert found is not None
-    return found
-
-
-def test_late_blocks_of_the_leader_before_are_not_taken_for_our_own() -> None:
-    """Blocks of both bear one producer's name: only one dated well after the change proves what it cost."""
-    late = [info(1001, producer=PRODUCER), info(1002, producer=PRODUCER)]
-    assert [history.proven(wait(), each, PRODUCER) for each in late] == [None, None]
-    own = replace(info(1004, producer=PRODUCER), head_num=1002)
-    assert history.proven(wait(), own, PRODUCER) == {"epoch": 2, "slots_missed": 2, "counted_to": 1002}
-
-
-@pytest.mark.parametrize(
-    "other", [info(1009), replace(info(1009, producer=PRODUCER), head_num=1000), info(999, producer=PRODUCER)]
-)
-def test_blocks_of_others_and_of_the_past_prove_nothing(other: object) -> None:
-    """Neither another producer's block nor one that is not further proves that we produce."""
-    assert history.proven(wait(), other, PRODUCER) is None  # type: ignore[arg-type] # a ChainInfo, from the table
-
-
-def test_without_a_head_nothing_is_counted() -> None:
-    """A change whose beginning was not seen goes down without a number of slots."""
-    assert history.proof(2, {}, Health(), 700) is None
+# --- the history ---
 
 
 def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:

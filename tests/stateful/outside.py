@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from agent.core.chain import Block, ChainInfo, Peers, ProcessId, Schedule
+from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.slots import EPOCH, SLOT
 from agent.core.store import Ms, Txn, TxnAnswer
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
@@ -123,10 +123,10 @@ class SimNodeos:
         self._call("", timeout_s)
         return SCHEDULE
 
-    def block(self, num: int, timeout_s: float) -> Block:
+    def block(self, num: int, timeout_s: float) -> Header:
         """See the port."""
         self._call("", timeout_s)
-        return Block(num, f"{num:08x}", EPOCH + num * SLOT, PRODUCER)
+        return Header(num, f"{num:08x}", EPOCH + num * SLOT, PRODUCER, f"{num - 1:08x}")
 
     def _call(self, word: str, timeout_s: float) -> None:
         around, limit = self._around, round(timeout_s * 1000)

@@ -1,0 +1,53 @@
+"""Which block of our producer each member's chain has, slot by slot, as far as they have told. Only that lives here.
+
+Two blocks for one slot are two signatures, whatever branch they are on: a governed producer never makes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KEPT = 400
+"""Slots of ours that are remembered at most, and at least half as many: on a chain of one producer, 100 seconds."""
+TOLD = 12
+"""Blocks that a member tells of: one turn, while it reports three times as often."""
+SHORT = 24
+"""Characters of an id that are told: 8 of them are the number, the rest are 64 bits of a hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """slot → id → the nodes on whose chain it was seen. What is older than `oldest` was forgotten."""
+
+    by_slot: Mapping[int, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    oldest: int = -1
+
+    def holders(self, slot: int) -> frozenset[str]:
+        """Return on whose chain any block of a slot is."""
+        return frozenset().union(*self.by_slot.get(slot, {}).values())
+
+
+def claimed(claims: Claims, node: str, blocks: Mapping[int, str]) -> Claims:
+    """Note the blocks (slot → id) that are on the chain of `node`. Of more than `KEPT` slots the oldest go."""
+    known = claims.by_slot
+    new = [
+        (slot, short)
+        for slot, full in blocks.items()
+        if node not in known.get(slot, {}).get(short := full[:SHORT], ()) and (slot > claims.oldest or slot in known)
+    ]
+    if not new:
+        return claims
+    kept = dict(known)
+    for slot, short in new:
+        ids = kept.get(slot, {})
+        kept[slot] = {**ids, short: ids.get(short, frozenset()) | {node}}
+    if len(kept) <= KEPT:
+        return Claims(kept, claims.oldest)
+    newest = sorted(kept)[-KEPT // 2 :]
+    return Claims({slot: kept[slot] for slot in newest}, newest[0])
+
+
+def told(blocks: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the newest blocks as a member tells of them."""
+    return tuple(f"{slot}:{blocks[slot][:SHORT]}" for slot in sorted(blocks)[-TOLD:])

@@ -256,7 +256,8 @@ class Host:
 class Story:
     """The world: time, etcd, one chain. Slots signed twice end the story.
 
-    Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots of ours that nobody signed.
+    Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots
+    of ours that nobody signed.
     """
 
     def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:

@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import json
 import os
+import ssl
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -82,17 +83,31 @@ def agent(config: Config) -> AgentFacts:
     if config.http.address is None:
         return AgentFacts(error="http.listen is empty, so it can not be asked")
     host_, port = config.http.address
-    endpoint = parse_endpoint(f"http://{'127.0.0.1' if host_ in ('0.0.0.0', '') else host_}:{port}")  # noqa: S104 - read, not bound
+    scheme = "https" if config.http.cert_file else "http"
+    endpoint = parse_endpoint(f"{scheme}://{'127.0.0.1' if host_ in ('0.0.0.0', '') else host_}:{port}")  # noqa: S104 - read, not bound
     try:
-        answer = call(endpoint, "/status", ASK_S, names=Names(), method="GET")
+        token = config.http.token.get_secret_value() if config.http.token else ""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        context = _own(config.http.cert_file)
+        answer = call(endpoint, "/status", ASK_S, names=Names(), context=context, headers=headers, method="GET")
         status = json.loads(answer.body)
         if answer.status != 200 or not isinstance(status, dict):
             return AgentFacts(error=f"{endpoint} answers with {answer.status}: is it the agent?")
-    except (CallFailed, TooMuch) as error:
+    except (CallFailed, TooMuch, ConfigError) as error:
         return AgentFacts(error=f"it does not answer: {error}")
     except ValueError:
         return AgentFacts(error=f"{endpoint} answers something else: is it the agent?")
     return _supervised(status, _pid(endpoint))
+
+
+def _own(certificate: Path | None) -> ssl.SSLContext | None:
+    """Return a context that trusts the agent's very certificate, whatever it is for; None without TLS."""
+    if certificate is None:
+        return None
+    context = tls_context(certificate)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def _pid(endpoint: Endpoint) -> int | None:

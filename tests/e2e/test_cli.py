@@ -238,3 +238,47 @@ def test_version_and_completion_need_nothing() -> None:
         assert "_NODEOS_FAILOVER_COMPLETE" in script.output
         if shell == "bash":
             assert subprocess.run(["bash", "-n"], input=script.output, text=True, timeout=20).returncode == 0
+
+
+def test_drain_hands_over_and_undrain_lets_take_part_again(operator: Operator) -> None:
+    """`drain` of the leader: it hands over and does not take over again, until `undrain`; both tell and are told."""
+    group, leader, standby = operator.group, operator.group.leader, operator.group.standby
+    said = operator.run("drain", leader.node, "--yes", "--reason", "new disk")
+    assert f"{leader.node} leads: it hands over" in said
+    group.wait_leads(standby)
+    assert f"drained: {leader.node}, new disk" in operator.run("status")
+    assert f"drained: {leader.node}" in operator.run("check", expect=1)
+    assert "is drained (new disk" in operator.run("switchover", "--to", leader.node, "--yes", expect=6)
+    operator.run("undrain", leader.node)
+    assert "is not drained by key" in operator.run("undrain", leader.node, expect=6)
+    group.wait("it to take part", lambda: not json.loads(_member(group, leader.node))["drained"] or None)
+
+
+def test_drain_with_etcdctl_is_the_same_word(operator: Operator) -> None:
+    """`etcdctl put drain/NODE 'why'`: free text drains as well, and the leader hands over."""
+    group, leader, standby = operator.group, operator.group.leader, operator.group.standby
+    group.etcdctl("put", f"@drain/{leader.node}", "moving house")
+    group.wait_leads(standby)
+    assert f"drained: {leader.node}, moving house" in operator.run("status")
+    group.etcdctl("del", f"@drain/{leader.node}")
+
+
+def test_a_wish_that_the_leader_refuses_is_answered(operator: Operator) -> None:
+    """A wish put by hand for a node that is drained is refused by the leader: it goes, and the answer says why."""
+    group, leader, standby = operator.group, operator.group.leader, operator.group.standby
+    operator.run("drain", standby.node)
+    group.wait("it to be drained", lambda: json.loads(_member(group, standby.node))["drained"] or None)
+    group.etcdctl("put", "@switchover", json.dumps({"to": standby.node, "when": "now"}))
+    group.wait("an answer", lambda: group.etcdctl("get", "@answer", "--print-value-only").strip() or None)
+    answer = json.loads(group.etcdctl("get", "@answer", "--print-value-only"))
+    assert (answer["node"], answer["to"]) == (leader.node, standby.node)
+    assert "drained" in answer["refused"]
+    assert group.leader is leader
+    said = operator.run("switchover", "--to", standby.node, "--at", "now", "--force", "--wait")
+    assert "risk: " in said
+    group.wait_leads(standby)
+    operator.run("undrain", standby.node)
+
+
+def _member(group: Group, node: str) -> str:
+    return group.etcdctl("get", f"@members/{node}", "--print-value-only")

@@ -44,6 +44,7 @@ def well(leads: bool) -> dict[tuple[str, str], Value]:
         ("override_active", 'mode="none"'): 0,
         ("missed_blocks_total", 'cause="node"'): 0,
         ("missed_blocks_total", 'cause="handover"'): 0,
+        ("stray_blocks_total", 'kind="doubled"'): 0,
         ("fencings_total", 'result="failed"'): 0,
         ("alerts_dropped_total", 'channel="ops",reason="rejected"'): 0,
         ("alerts_dropped_total", 'channel="ops",reason="shutdown"'): 0,

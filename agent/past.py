@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agent.core.fields import shown
 from agent.core.records import Keys
+from agent.core.slots import EPOCH, SLOT
 from agent.core.store import Snapshot
 
 AUDIT = "audit/"
@@ -39,6 +40,18 @@ def entries(names: Keys, snapshot: Snapshot) -> list[dict[str, Any]]:
                 fields = {str(key): _plain(value) for key, value in record.items() if key != "when_ms"}
                 found.append({"kind": kind, "when": _when(record.get("when_ms")), **_epoch(kind, item.key), **fields})
     return sorted(found, key=lambda each: (each["when"] or "", each["kind"], _number(each.get("epoch"))))
+
+
+def windows(names: Keys, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return what is kept of own windows, oldest first: slots signed and missed, with causes; `when` is ISO 8601."""
+    root, found = names.root + "ledger/", []
+    for item in snapshot.items:
+        word = item.key.removeprefix(root)
+        record = _read(item.value) if item.key != word and word.isdecimal() and len(word) < 16 else None
+        if isinstance(record, dict):
+            fields = {str(key): _plain(value) for key, value in record.items()}
+            found.append({"kind": "window", "when": _when(EPOCH + int(word) * SLOT), **fields, "slot": int(word)})
+    return sorted(found, key=lambda each: each["slot"])
 
 
 def _read(value: bytes) -> Any:
@@ -101,6 +114,21 @@ def table(found: list[dict[str, Any]]) -> Table:
             str(each.get("slots_missed", "?")),
             Text(_change(each)),
         )
+    return grid
+
+
+def window_table(found: list[dict[str, Any]]) -> Table:
+    """Return the windows for a terminal."""
+    grid = Table(box=None, pad_edge=False)
+    for name in ("when (UTC)", "slots", "signed", "missed", "leader", "epoch", "causes"):
+        right = name in {"slots", "signed", "missed", "epoch"}
+        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name == "when (UTC)")
+    for each in found:
+        causes = each.get("causes")
+        why = ", ".join(f"{cause} {count}" for cause, count in causes.items()) if isinstance(causes, dict) else ""
+        when = datetime.fromisoformat(each["when"]).strftime("%m-%d %H:%M:%S") if each["when"] else "?"
+        words = [str(each.get(name, "?")) for name in ("slots", "signed", "missed", "leader", "epoch")]
+        grid.add_row(when, *map(Text, words), Text(why), style="red" if each.get("missed") else "")
     return grid
 
 

@@ -29,16 +29,18 @@ def since_option(text: str | None) -> datetime | None:
     callback=lambda _ctx, _option, text: since_option(text),
     help="Only what happened since: 30m, 2h, 7d, or a time.",
 )
+@click.option("--windows", is_flag=True, help="The own windows instead: slots signed and missed, with their causes.")
 @click.option("--lines", "-n", type=click.IntRange(1), help="Only the latest so many.")
-def history(target: Target, form: str, start: datetime | None, lines: int | None) -> None:
+def history(target: Target, form: str, start: datetime | None, windows: bool, lines: int | None) -> None:
     """Show the changes of leader: who, when, why, how long nobody led, slots missed; and the words of operators."""
     with target.store() as store:
         snapshot = store.range(target.names.root, target.timeout)
-    found = past.later(past.entries(target.names, snapshot), start)
+    read, table = (past.windows, past.window_table) if windows else (past.entries, past.table)
+    found = past.later(read(target.names, snapshot), start)
     found = found[-lines:] if lines else found
     if form != "table":
         click.echo(as_data(found, form))
     elif found:
-        show(console(), past.table(found))
+        show(console(), table(found))
     else:
         click.echo(f"{target.group}: nothing happened" + (f" since {start:%Y-%m-%d %H:%M:%S} UTC" if start else ""))

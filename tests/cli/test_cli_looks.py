@@ -46,6 +46,12 @@ PAST: dict[str, bytes | None] = {
     "history__9": b"{garbage",
 }
 
+WINDOWS: dict[str, bytes | None] = {
+    "ledger__1506556800": b'{"slots":12,"signed":12,"missed":0,"causes":{},"leader":"bp-a","epoch":7}',
+    "ledger__1506557052": b'{"slots":12,"signed":9,"missed":3,'
+    b'"causes":{"handover":2,"network":1},"leader":"bp-b","epoch":8}',
+}
+
 
 @dataclass
 class Story:
@@ -99,6 +105,7 @@ def looks() -> dict[str, RenderableType]:
                 doctor.skipped("certificates", "etcd is on this host, in plain text"),
             ]
         ),
+        "windows": past.window_table(past.windows(NAMES, snapshot(11, beat(4), **WINDOWS))),
         "history": past.table(past.entries(NAMES, snapshot(11, beat(4), **PAST))),
     }
 

@@ -20,6 +20,8 @@ SLOTS = 6
 """Half a window without one block: no fork at its edge, and no slow start of nodeos, takes so many."""
 SEEN: Ms = 1500
 """A nodeos that is asked so long after the last of these slots has their blocks, if anybody made them."""
+BLIND = (*NO_MEASURE, "head_age")
+"""Who fails one of these is cut off or lags behind: that our blocks are not on its chain says nothing."""
 TOLD: Ms = 4000
 """So long after it everybody has told: nodeos is asked once a second, and members report every two."""
 
@@ -33,7 +35,7 @@ def fruitful(node: Node) -> bool:
 def barren(node: Node, now: Ms) -> str:
     """Return why the tenure that leads is in vain, nothing while it is not or nobody can tell."""
     chance, wall = _chance(node), wall_of(node, now)
-    if chance is None or wall is None or wall < chance[1] + TOLD:
+    if chance is None or wall is None or wall < chance[1] + TOLD or fruitful(node):
         return ""
     seen_by = [member.node for member in _witnesses(node, chance[1] + SEEN)]
     return f"none of its first {SLOTS} slots is on the chain of {', '.join(seen_by)}" if seen_by else ""
@@ -56,5 +58,5 @@ def _witnesses(node: Node, asked: Ms) -> Iterator[Member]:
     """Yield the others whose chain counts and whose nodeos answered at `asked` or later."""
     for member in node.members:
         other = member.node != node.leadership.setup.node
-        if other and member.asked_ms > asked and not any(map(member.fails, NO_MEASURE)):
+        if other and member.asked_ms > asked and not any(map(member.fails, BLIND)):
             yield member

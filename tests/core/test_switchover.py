@@ -14,8 +14,10 @@ from agent.core.actions import Warn
 from agent.core.chain import Producer, Schedule
 from agent.core.node import RefuseWish
 from agent.core.policy import Policy
+from agent.core.records import GroupView
+from agent.core.witness import barren, fruitful
 from agent.core.words import clock_text
-from tests.core.parts import KEY, OTHER_KEY, PRODUCER
+from tests.core.parts import KEY, OTHER_KEY, PRODUCER, member
 from tests.core.story import NAMES, Host, Story, settled
 
 FOUR = Schedule(1, tuple(Producer(name, (OTHER_KEY,)) for name in ("aaa", "bbb", "ccc")))
@@ -349,6 +351,29 @@ def test_on_a_chain_of_one_producer_too() -> None:
     assert story.until(lambda: leader.leads, 15) < 10
     story.go(60)
     assert leader.leads
+
+
+@pytest.mark.parametrize(
+    ("report", "tells"),
+    [
+        ({}, True),
+        ({"healthy": False, "reasons": ("disk_space: full",)}, True),
+        ({"reasons": ("head_age: 9 s old, bp-c is 18 blocks ahead",)}, False),
+        ({"reasons": ("peers: 0 peers connected",)}, False),
+        ({"asked_ms": 0}, False),
+        ({"own_ms": 2**50}, False),
+        ({"node": "bp-a"}, False),
+    ],
+)
+def test_only_who_sees_the_chain_tells_that_a_lead_is_in_vain(report: dict[str, object], tells: bool) -> None:
+    """Who lags, is cut off, or has not looked since says nothing about our blocks, nor do we ourselves (P3)."""
+    story, leader, _ = group()
+    known = {"asked_ms": story.wall, "own_ms": 0} | report
+    view = GroupView(1, members=(member(**known),))  # type: ignore[arg-type] # fields of the table
+    mind = replace(leader.node.judgement, begun=story.wall - 60_000)
+    node = replace(leader.node, view=view, judgement=mind)
+    assert bool(barren(node, story.now)) == tells
+    assert fruitful(node) == ("own_ms" in report)
 
 
 def test_a_leader_in_vain_that_is_alone_stays_and_tells() -> None:

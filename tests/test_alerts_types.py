@@ -120,6 +120,13 @@ def test_pagerduty_gets_news_as_a_change_and_no_incident(recorder: Recorder) -> 
     assert "event_action" not in json.loads(body)
 
 
+def test_pagerduty_wakes_somebody_for_what_is_critical_even_if_nothing_stays_open(recorder: Recorder) -> None:
+    """Something critical that happened is an incident, which people close."""
+    assert make_sink(pager(recorder)).send(replace(OPEN, lasts=False), 2).ok
+    line, _, body = recorder.seen[0]
+    assert (line, json.loads(body)["event_action"]) == ("POST /v2/enqueue", "trigger")
+
+
 def test_pagerduty_takes_no_long_key_and_no_long_summary(recorder: Recorder) -> None:
     """A key in etcd may be long: it is hashed, the same way for trigger and resolve; the summary is cut."""
     long = replace(OPEN, key="unreadable/" + "x" * 900, summary="y" * 3000)

@@ -98,12 +98,17 @@ def pagerduty(notice: Notice, words: Words, routing_key: str, wall_ms: int) -> d
     }
     link = words.runbook(notice)
     links = {"links": [{"href": link, "text": "runbook"}]} if link.startswith("http") else {}
-    if not notice.lasts:
+    if is_change(notice):
         return who | links | {"payload": payload}
     severity = notice.severity if notice.severity in COLOURS else "critical"
     payload |= {"severity": severity, "component": "nodeos", "group": fields.get("group", ""), "class": notice.event}
     client = {"client": "nodeos-failover", "event_action": "trigger", "dedup_key": key}
     return who | links | client | {"payload": payload}
+
+
+def is_change(notice: Notice) -> bool:
+    """Tell whether PagerDuty gets it as a change: an incident would stay open until somebody closes it by hand."""
+    return not notice.lasts and not notice.resolved and notice.severity != "critical"
 
 
 def alertmanager(notice: Notice, words: Words, wall_ms: int, began_ms: int, open_ms: int) -> list[dict[str, object]]:

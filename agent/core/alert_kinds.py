@@ -74,8 +74,9 @@ _ROWS = (
         "critical",
         "node",
         "none of a new leader's first slots came to anybody's chain, and nobody is there to hand over to",
-        "",
+        "it did not come again for 5 min",
         "Look at the key, the chain and the peers of this nodeos; bring another node back.",
+        hold=HOLD,
     ),
     Kind(
         "switchover_refused",

@@ -102,7 +102,7 @@ def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
         after = f"after {facts.before}" if facts.before else "as the first"
         summary = f"{facts.node} leads {facts.group} now, {after}: {facts.origin}"
         fields |= {"from": facts.before, "to": facts.node, "reason": facts.origin}
-        fields |= {"duration": duration(facts.gap)} if facts.before and facts.gap else {}
+        fields |= {"duration": duration(facts.gap)} if facts.before else {}
         return (_notice("failover", facts, str(event.epoch), summary, now, fields),)
     kind = "leader_leaves" if event.key in ASKED else "leader_in_vain" if event.key == "barren" else "leader_stops"
     fields |= {"from": facts.node, "reason": event.reason}
@@ -193,10 +193,8 @@ def _holds(key: str, before: Open, facts: Facts, now: Ms) -> bool:
     event = before.notices[key].event
     if key in before.restored and not facts.settled:
         return True
-    if event not in _HOLDS:
-        return False
     held = KINDS[event].hold
-    return _HOLDS[event](facts) or (held > 0 and now < before.again.get(key, 0) + held)
+    return (event in _HOLDS and _HOLDS[event](facts)) or (held > 0 and now < before.again.get(key, 0) + held)
 
 
 def _ours(notice: Notice, facts: Facts) -> bool:

@@ -302,6 +302,12 @@ def test_what_is_over_at_once_stays_open_for_people_to_see() -> None:
     assert tell((6000, CALM), (4999 + HOLD, CALM), (5000 + HOLD, CALM), start=found) == [f"{5000 + HOLD} -unpaused"]
 
 
+def test_a_lead_in_vain_stays_open_until_it_has_not_come_for_long() -> None:
+    """Nobody can tell when it is mended, so it is over when it has not come for a while."""
+    found = alerting.opened(Open(), warned(Warn("in_vain", "why"), LEADS, 100), 100)
+    assert tell((200, LEADS), (100 + HOLD, LEADS), start=found) == [f"{100 + HOLD} -in_vain"]
+
+
 def test_the_run_time_file_is_well_when_it_is_written_again() -> None:
     """The alert about the run-time file ends with the next write that succeeds."""
     found = alerting.opened(Open(), warned(Warn("file_failed", "why"), CALM))

@@ -91,7 +91,7 @@ def _pagerduty(channel: AlertChannel, words: Words) -> Callable[[Notice], Letter
 
     def write(notice: Notice) -> Letter:
         body = _json(notice_text.pagerduty(notice, words, key, _wall_ms()))
-        return Letter(body, JSON, _unchanged if notice.lasts or notice.resolved else _changes)
+        return Letter(body, JSON, _changes if notice_text.is_change(notice) else _unchanged)
 
     return write
 

@@ -9,6 +9,8 @@ Read the package in this order, which is also the order of imports (each knows o
     adapters/   the outside world: etcd, nodeos, the fence, the clock, alert channels, HTTP
     lanes, loop one thread for each thing that may hang, and the one loop that decides
     app         builds the adapters and runs the loop
+    status, handover, past   how a group is, how far a handover has come, what happened: keys in, plain data out
+    doctor/     what would bite later: facts gathered by thin adapters, and pure checks that look at them
     cli         the command line
 
 `agent.lab` starts real etcd and nodeos processes on loopback for the demo, the tests and the benchmark.

@@ -6,7 +6,6 @@ import json
 import signal
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +84,7 @@ def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -
     assert group.leader is leader
     assert group.heartbeat()["epoch"] == epoch
     group.wait("blocks to go on", lambda: group.chain.observer.head > head + 2 or None)
+    _drained(group, leader)
 
 
 def _channels(group: Group, leader: Agent) -> None:
@@ -109,9 +109,10 @@ def _member(group: Group, agent: Agent) -> dict[str, Any]:
     return found
 
 
-def test_drained_by_configuration_hands_over(group: Group, tmp_path: Path) -> None:
-    """`election.nofailover = true` and SIGHUP: the leader hands over as if it were drained, and does not come back."""
-    leader, standby = group.leader, group.standby
-    leader.config.write_text(leader.config.read_text() + "\n[election]\nnofailover = true\n")
+def _drained(group: Group, leader: Agent) -> None:
+    """`election.nofailover = true`: the leader hands over as if it were drained."""
+    standby = group.standby
+    group.settle()
+    edit(leader, "priority = 7", "priority = 7\nnofailover = true")
     again(group, leader, "read again: election.nofailover")
     group.wait_leads(standby)

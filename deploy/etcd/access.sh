@@ -84,7 +84,7 @@ grant "$agent" read "$root" --prefix
 for key in leader heartbeat switchover answer; do
     grant "$agent" readwrite "$root$key"
 done
-for key in members/ history/; do
+for key in members/ history/ ledger/; do
     grant "$agent" readwrite "$root$key" --prefix
 done
 grant "$operator" readwrite "$root" --prefix

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.keys import keys
 from agent.lab.etcd import EtcdCluster, EtcdctlError
 from agent.lab.lab import GROUP, Lab
 from agent.lab.tls import Certificates
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.real
 SCRIPTS = Path(__file__).resolve().parents[2] / "deploy" / "etcd"
 ROOT = f"/nodeos-failover/{GROUP}/"
 TOKEN_TTL_S = 2
-AGENT_KEYS = ("leader", "heartbeat", "switchover", "answer", "members/bp-a", "history/7")
+AGENT_KEYS = ("leader", "heartbeat", "switchover", "answer", "members/bp-a", "history/7", "ledger/12")
 OPERATOR_KEYS = ("override", "maintenance", "drain/bp-a")
 
 
@@ -84,6 +85,17 @@ def test_passwords_are_for_their_owner_alone(guarded: Guarded) -> None:
     assert {path.stat().st_mode & 0o777 for path in made.values()} == {0o600}
     assert len({path.read_text() for path in made.values()}) == 3
     assert all(len(path.read_text()) == 48 for path in made.values())
+
+
+def test_every_key_is_somebodys() -> None:
+    """Each key that the program knows is written by agents or by operators: a new one has to be granted."""
+    names = keys("/nodeos-failover", GROUP)
+    given = {"member": "bp-a", "drain": "bp-a", "history": 7, "ledger": 12}
+    found = set()
+    for name in (name for name in dir(names) if not name.startswith("_") and name != "root"):
+        value = getattr(names, name)
+        found.add((value(given[name]) if callable(value) else value).removeprefix(names.root))
+    assert found == {*AGENT_KEYS, *OPERATOR_KEYS}
 
 
 @pytest.mark.parametrize("key", AGENT_KEYS)

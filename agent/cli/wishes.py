@@ -97,8 +97,9 @@ def switchover(found: Look, to: str | None, when: str, author: Author, *, force:
     if to == holder:
         raise RefusedError(f"{to} leads already")
     if view.switchover is not None:
+        there = view.switchover.to or "whoever is best"
         raise RefusedError(
-            f"a switchover to {view.switchover.to or 'whoever is best'} is under way ({view.switchover.when}): wait for it, "
+            f"a switchover to {there} is under way ({view.switchover.when}): wait for it, "
             f"or take it back with: etcdctl del {found.names.switchover}"
         )
     chosen = to or best(found, holder)

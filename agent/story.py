@@ -55,6 +55,8 @@ def _line(action: NodeAction, node: Node) -> Line | None:
             return Line(logging.WARNING, f"ending nodeos {how}")
         case do.Transact(request, kind):
             return Line(logging.DEBUG, f"etcd: {kind}", {"request": request})
+        case RecordChange(epoch, fields) if "window" in fields:
+            return _window(epoch, dict(fields))
         case RecordChange(epoch, fields) if "slots_missed" in fields:
             return _cost(epoch, dict(fields))
         case Tell(notice) if notice.event not in _SAID:
@@ -80,6 +82,12 @@ def _cost(epoch: int, fields: dict[str, str | int]) -> Line:
     if isinstance(gap, int) and gap >= NOTABLE:
         words += f", nobody led for {duration(gap)}"
     return Line(logging.INFO, words, {"epoch": epoch, "slots_missed": count})
+
+
+def _window(epoch: int, fields: dict[str, str | int]) -> Line:
+    signed, missed = fields["window_signed"], fields["window_missed"]
+    words = f"the first whole window, by the chain of {fields['witness']}: {signed} signed, {missed} missed"
+    return Line(logging.INFO, words, {"epoch": epoch, "window": fields["window"]})
 
 
 def _seen(before: Node, after: Node) -> Iterator[Line]:

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -110,12 +111,19 @@ STORIES: dict[str, Callable[[Story], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", STORIES)
-def test_a_story_reads_as_it_should(name: str) -> None:
-    """The log of a whole story, line for line on each side, and no side is longer than a story."""
+@cache
+def transcript_of(name: str) -> Transcript:
+    """Play a story; each is played once for all tests of this file."""
     told = settled()
     transcript = Transcript(told)
     STORIES[name](told)
+    return transcript
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_reads_as_it_should(name: str) -> None:
+    """The log of a whole story, line for line on each side, and no side is longer than a story."""
+    transcript = transcript_of(name)
     text = transcript.text()
     file = GOLDEN / f"{name}.txt"
     if os.environ.get("GOLDEN") == "write":
@@ -127,10 +135,7 @@ def test_a_story_reads_as_it_should(name: str) -> None:
 @pytest.mark.parametrize("name", STORIES)
 def test_text_and_json_tell_the_same(name: str) -> None:
     """Each line of a story has the same message and the same fields in both forms."""
-    told = settled()
-    transcript = Transcript(told)
-    STORIES[name](told)
-    for record in transcript.records:
+    for record in transcript_of(name).records:
         data = json.loads(LineFormatter("json", {}).format(record))
         text = LineFormatter("text", {}).format(record)
         assert data["message"] in text

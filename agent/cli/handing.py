@@ -135,7 +135,7 @@ def _after(store: Store, target: Target, found: Look, to: str, revision: int | N
         raise FailoverError(f"{text}, after {took:.1f} s: look at `status` and at the agents' logs")
     click.echo(f"{text}, after {took:.1f} s")
     cost = wait_for(store, target, result.cost, COST_S)
-    click.echo(cost or "slots missed: not counted yet, see `history`")
+    click.echo(cost or "slots missed: known after the next own window, see `history`")
 
 
 COST_S = 5.0

@@ -1,7 +1,8 @@
 """Chaos: a real group under random faults, and a checker that reads what was really signed. Run it as `make chaos`.
 
-`plan` draws faults as data from a seed; `world` is the group; `breaking_*` do and end each; `caretaker` stands in for
-systemd and for the operator who copies a chain anew; `run` puts them together; `checker` judges the history, pure.
+`plan` draws faults as data from a seed; `world` is the group, `hosts` and `links` its joints; `breaking_*` do and end
+each fault; `caretaker` stands in for systemd and for the operator who copies a chain anew; `run` puts them together;
+`checker` judges the history, pure.
 
 What no plan contains, because the product does not cover it (nobody is then left to stop nodeos in time):
 
@@ -11,6 +12,11 @@ What no plan contains, because the product does not cover it (nobody is then lef
 - `etcdctl del heartbeat` while a leader lives: that word says that somebody looked;
 - a nodeos that nobody may end (fence.method = "none").
 
-What a node signs between a start without --pause-on-startup and the moment in which its agent has paused it is
-"not governed": no agent could have prevented it. The checker counts it apart.
+What a node signs between a start without --pause-on-startup, or a resume by hand, and the moment in which its agent
+has paused it is "not governed": no agent could have prevented it. What it signs while its own wall clock is wrong is
+dated wrongly. The checker counts both apart.
+
+Each host (an agent with guard and nodeos; a member of etcd; the observer, where the operator's etcdctl runs too) has a
+network namespace of its own where that is allowed, which takes root; else all share the loopback, and links are
+proxies. The report says which.
 """

@@ -143,7 +143,7 @@ class Picture:
         name, value = now[0] if now else ("no data", math.nan)
         steps = [each for each in defaults["thresholds"]["steps"] if each["value"] is None or value >= each["value"]]
         colour = steps[-1]["color"]
-        text = name if panel["options"]["textMode"] == "name" else f"{value:g}"
+        text = name if panel["options"]["textMode"] == "name" else f"{round(value, defaults.get('decimals', 3)):g}"
         for mapping in defaults["mappings"]:
             found = mapping["options"].get(f"{value:g}")
             text, colour = (found["text"], found["color"]) if found else (text, colour)
@@ -158,7 +158,7 @@ class Picture:
         axes.set_xlim((self._end - self._span) / DAY, self._end / DAY)
         first = math.ceil((self._end - self._span) / TICK_S) * TICK_S
         axes.set_xticks([at / DAY for at in range(first, round(self._end), TICK_S)])
-        axes.xaxis.set_major_formatter(lambda day, _: time.strftime("%H:%M:%S", time.gmtime(day * DAY)))
+        axes.xaxis.set_major_formatter(lambda day, _: time.strftime("%H:%M:%S", time.gmtime(round(day * DAY))))
         axes.tick_params(colors="#7b8087", labelsize=7, length=0)
         for edge in axes.spines.values():
             edge.set_visible(False)

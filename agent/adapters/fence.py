@@ -179,10 +179,10 @@ class ProcessFence:
 
 def _alone(held: Held | None) -> Held | None:
     """Return a process that listens nowhere (it may still be replaying), unless it can not be nodeos."""
-    if held is not None and process.has_children(held.id.pid):
+    if held is not None and process.runs_others(held.id.pid):
         raise FenceError(
-            f"pid {held.id.pid} has children and does not listen, so it is a start script and not nodeos: end the "
-            "script with `exec nodeos …`"
+            f"pid {held.id.pid} has started other programs and does not listen, so it is a start script and not "
+            "nodeos: end the script with `exec nodeos …`"
         )
     return held
 

@@ -130,10 +130,24 @@ def descends(pid: int, ancestor: int) -> bool:
     return False
 
 
-def has_children(pid: int) -> bool:
-    """Tell whether a process has children. nodeos never has."""
+def runs_others(pid: int) -> bool:
+    """Tell whether a process has started another program, as a start script has.
+
+    nodeos has a child too, that compiles contracts (oc-monitor): a fork of itself, with the same command line.
+    """
+    own = _command_line(pid)
     with os.scandir("/proc") as entries:
-        return any(entry.name.isdigit() and parent(int(entry.name)) == pid for entry in entries)
+        children = [int(entry.name) for entry in entries if entry.name.isdigit() and parent(int(entry.name)) == pid]
+    lines = {child: line for child in children if (line := _command_line(child))}
+    return any(line != own or runs_others(child) for child, line in lines.items())
+
+
+def _command_line(pid: int) -> bytes:
+    """Return the command line of a process, nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def by_pid_file(path: str) -> Held | None:

@@ -99,7 +99,7 @@ class Duty:
         self._stop_by: Ms = 0
         self._asked: Ms = 0
         self._epoch = 0
-        self._said = ""
+        self._said = self._unseen = ""
 
     def look(self) -> bool:
         """Take what keepalived says, and see that nodeos follows."""
@@ -168,7 +168,10 @@ class Duty:
     def _find(self) -> ProcessId | None:
         try:
             held = ProcessFence(self._means.plan).find()
-        except FailoverError:
+        except FailoverError as error:
+            if self._unseen != str(error):
+                self._unseen = str(error)
+                self._tell("nodeos_unseen", "warning", f"the nodeos process can not be found: {error}")
             return self._process  # it can not be told: the check sees to whether nodeos is well
         if held is None:
             return None

@@ -178,6 +178,14 @@ def test_a_wrapper_whose_child_is_silent_is_refused(tmp_path: Path) -> None:
             find(pid_file=str(file))
 
 
+def test_a_fork_of_itself_is_no_other_program(tmp_path: Path) -> None:
+    """While it replays a nodeos listens nowhere, and has forked the monitor that compiles contracts: it is found."""
+    file = tmp_path / "nodeos.pid"
+    with child(f"os.fork()\n{IDLE}") as nodeos:
+        file.write_text(str(nodeos.id.pid))
+        assert find(pid_file=str(file)) == nodeos.id
+
+
 # --- by listener -----------------------------------------------------------------------------------------------------
 
 

@@ -116,7 +116,8 @@ class Duty:
         return not self.ending
 
     def _after_silence(self) -> None:
-        self._since = boot_ms() + AFTER_TRIP_MS - self._spans.delay
+        """Have MASTER wait the longer of `delay` and AFTER_TRIP_MS from now on."""
+        self._since = boot_ms() + max(0, AFTER_TRIP_MS - self._spans.delay)
 
     # --- keepalived ---
 

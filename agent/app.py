@@ -34,6 +34,7 @@ from agent.core.store import Ms, Snapshot
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.hands import LaneHands, Outside
+from agent.hooks import Hooks
 from agent.lanes import Repeater
 from agent.logs import change_logs, close_logs, open_logs
 from agent.loop import Fatal, Loop
@@ -188,6 +189,8 @@ class Agent:
             self.alerts.least,
             settings=settings_of(config),
             policy=policy(config),
+            hooks=frozenset(config.hooks.commands),
+            hook_ms=round(config.hooks.timeout * 1000),
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
@@ -252,6 +255,7 @@ class Agent:
             self.names,
             self.alerts.tell,
             lambda _record: guard_fields(config),
+            Hooks(config.hooks.commands, config.group, config.node),
         )
         self.hands = LaneHands(out, self.session, self.metrics, loop.emit)
         return self.hands

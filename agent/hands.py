@@ -12,16 +12,19 @@ from agent.core import actions as do
 from agent.core import events as ev
 from agent.core.node import (
     BlocksRead,
+    HookDone,
     NodeAction,
     Publish,
     ReadBlocks,
     RecordChange,
     RecordWindow,
     RefuseWish,
+    RunHook,
     Tell,
 )
 from agent.core.notice import Notice
 from agent.core.records import Keys, RuntimeRecord
+from agent.hooks import Hooks
 from agent.lanes import Job, Lane
 from agent.loop import Snapshot
 from agent.metrics import Metrics
@@ -47,6 +50,7 @@ class Outside:
     names: Keys
     tell: Callable[[Notice], None]
     guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
+    hooks: Hooks = field(default_factory=lambda: Hooks({}, "", ""))
 
 
 class LaneHands:
@@ -56,7 +60,7 @@ class LaneHands:
         self._out = outside_
         self._session = session
         self._metrics = metrics
-        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks")
+        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *outside_.hooks.names)
         self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
 
     def do(self, action: NodeAction) -> None:
@@ -73,6 +77,8 @@ class LaneHands:
                 self._session.refuse(action.revision, action.fields)
             case RecordWindow():
                 self._session.count(action.window)
+            case RunHook():
+                self._lanes[action.hook].submit(self._job(action))
             case ReadBlocks():
                 self._lanes["blocks"].submit(self._job(action))
             case Tell():
@@ -109,6 +115,10 @@ class LaneHands:
                 )
             case do.ReadHead(call, within):
                 return Job(lambda: outside.read_head(out.nodeos, action), lambda _why: ev.HeadRead(call, None), within)
+            case RunHook(hook, epoch, within=within):
+                return Job(
+                    lambda: out.hooks.run(action), lambda why: HookDone(hook, epoch, "error", within, why), within
+                )
             case ReadBlocks(call, _, within):
                 return Job(
                     lambda: outside.read_blocks(out.nodeos, action), lambda why: BlocksRead(call, (), why), within
@@ -140,6 +150,7 @@ class LaneHands:
         for lane in self._lanes.values():
             lane.close()
         late = [name for name, lane in self._lanes.items() if not lane.join(deadline.remaining())]
+        self._out.hooks.close()
         if late:
             log.warning("at the end these calls were still under way: %s", ", ".join(late))
         if "transactions" not in late:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, disable_cre
 from agent.alerts import ChannelStats
 from agent.core import events as ev
 from agent.core.actions import Announce, Transact
+from agent.core.hooks import HOOKS, RESULTS, HookDone
 from agent.core.store import Ms
 from agent.core.transitions import TRANSITIONS
 from agent.gauge_kit import LABELS as LABELS
@@ -57,7 +58,10 @@ class Metrics:
         self._open: dict[int, tuple[Ms, str]] = {}  # request → when it left, and its kind
         self.gauges = Gauges(self._base, clock, snapshot, alerts, watch_restarts, waiting)
         self.registry.register(self.gauges)
+        self._changed: object = None  # the epoch whose change was noted
         self._of_leadership()
+        self._hooks = self._counter("hooks", "Hooks that were run, by what came of them.", hook=HOOKS, result=RESULTS)
+        self._hook_took = self._histograms("hook_duration_seconds", "Seconds that a hook took.", "hook", HOOKS)
         self._nodeos = self._counter(
             "nodeos_requests", "Requests to nodeos.", endpoint=NODEOS_CALLS, result=NODEOS_RESULTS
         )
@@ -116,9 +120,10 @@ class Metrics:
 
     def changed(self, fields: Mapping[str, str | int]) -> None:
         """Note a change of leader to this node; what is added to its record later is no other change."""
-        gap = fields.get("leaderless_ms")
-        if isinstance(gap, int) and "slots_missed" not in fields:
+        gap, epoch = fields.get("leaderless_ms"), fields.get("epoch", 0)
+        if isinstance(gap, int) and "slots_missed" not in fields and epoch != self._changed:
             self._leaderless.observe(gap / 1000)
+            self._changed = epoch or None
 
     def sent(self, action: Transact, now: Ms) -> None:
         """Note that a transaction leaves. The next may leave before the answer to the last is `seen`."""
@@ -130,6 +135,9 @@ class Metrics:
         """Count one event, whose step began at `now`, and the step that it caused."""
         self._steps.inc()
         self._step_took.observe((self._clock.boot() - now) / 1000)
+        if isinstance(event, HookDone):
+            self._hooks[event.hook, event.result].inc()
+            self._hook_took[event.hook].observe(event.took / 1000)
         if isinstance(event, ev.Applied | ev.Refused | ev.Unknown | ev.Rejected):
             at, kind = self._open.pop(event.request, (0, ""))
             if kind == "confirm":

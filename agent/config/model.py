@@ -13,6 +13,7 @@ from agent.config.alerts import AlertChannel
 from agent.config.base import Problems
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.health import HealthSection
+from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
 from agent.config.sections import (
     EtcdSection,
@@ -55,6 +56,7 @@ class Config(BaseSettings):
     fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
     election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
     urgency: UrgencySection = Field(default=UrgencySection(), description="how fast a leader acts, by its schedule")
+    hooks: HooksSection = Field(default=HooksSection(), description="what is run when this node is promoted or demoted")
     http: HttpSection = Field(default=HttpSection(), description="metrics, probes and status")
     log: LogSection = Field(default=LogSection(), description="what goes to stderr")
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")

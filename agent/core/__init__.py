@@ -32,6 +32,8 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     book        what stands in etcd of the past: history and ledger
     tripwire    blocks of our producer that none of us can have signed
     watching    these composed
+    hooks       the operator's hooks, as data
+    hooking     when they are run, and what is told of them
     alerting    what is worth telling somebody
     whole       what one agent knows and is
     telling     what that means for people

@@ -148,6 +148,15 @@ _ROWS = (
         hold=HOLD,
     ),
     Kind(
+        "hook_failed",
+        "warning",
+        "node",
+        "a hook failed, or was killed at its deadline",
+        "none failed for 5 min",
+        "See the log for what it said; do by hand what it should have done (actfinkey).",
+        hold=HOLD,
+    ),
+    Kind(
         "file_failed",
         "critical",
         "node",

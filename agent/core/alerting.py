@@ -181,7 +181,7 @@ _HOLDS: Mapping[str, Callable[[Facts], bool]] = {
     **dict.fromkeys(
         ("leader_stops", "leader_in_vain"), lambda facts: not facts.leads and facts.leader in ("", facts.node)
     ),
-    "stray_block": lambda _facts: False,
+    **dict.fromkeys(("stray_block", "hook_failed"), lambda _facts: False),
     "file_failed": lambda facts: not facts.saved,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
 }

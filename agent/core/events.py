@@ -162,6 +162,13 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A take-over does not resume before `until` (R9 says not before what; a wait more is the operator's wish)."""
+
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The agent was asked to end."""
 
@@ -183,5 +190,6 @@ Event = (
     | LeaseSeen
     | RuntimeSaved
     | Standing
+    | Hold
     | Shutdown
 )

@@ -153,6 +153,10 @@ def _shutdown(turn: Turn, _event: ev.Shutdown) -> None:
         turn.set(leaving=True, leaving_since=turn.now)
 
 
+def _hold(turn: Turn, event: ev.Hold) -> None:
+    turn.set(hold_until=event.until)
+
+
 def _tick(_turn: Turn, _event: ev.Tick) -> None:
     pass
 
@@ -192,6 +196,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     ev.LeaseSeen: _lease_seen,
     ev.RuntimeSaved: _runtime_saved,
     ev.Standing: _standing,
+    ev.Hold: _hold,
     ev.Shutdown: _shutdown,
 }  # each handler takes its own event type, which is the key
 

@@ -14,6 +14,9 @@ from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.following import BlocksRead as BlocksRead
 from agent.core.following import ReadBlocks as ReadBlocks
+from agent.core.hooking import hook
+from agent.core.hooks import HookDone as HookDone
+from agent.core.hooks import RunHook as RunHook
 from agent.core.notice import Notice
 from agent.core.reconfigure import reconfigured
 from agent.core.records import Member
@@ -53,8 +56,8 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _etcd(node, event.error, now, actions)
     elif isinstance(event, Reconfigured):
         node = _lead(reconfigured(node, event), events.Tick(), now, actions)
-    elif isinstance(event, BlocksRead):
-        pass  # only `watch` takes it
+    elif isinstance(event, BlocksRead | HookDone):
+        pass  # only `watch` and `hook` take these
     elif isinstance(event, health.Probe):
         node = _probe(node, event, now, actions)
     else:
@@ -68,6 +71,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
     node = watch(node, event, now, actions)
+    node = hook(node, event, now, actions)
     node = tell(node, event, now, actions)
     node = _publish(node, now, actions)
     times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY, *judgement.wakes(node, now)]

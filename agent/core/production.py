@@ -228,6 +228,8 @@ def rule_resume(turn: Turn) -> None:
     state = turn.state
     if state.phase is not Phase.ELECTED or not state.proven or state.saved != "held":
         return
+    if state.hold_until and not turn.at(state.hold_until):
+        return
     wait = turn.tenure.wait_head
     if wait is not None and state.head < wait and not turn.at(state.phase_since + state.setup.timing.catch_up):
         if (not state.head_call or turn.at(state.head_until)) and turn.at(state.head_retry):

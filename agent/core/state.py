@@ -162,6 +162,7 @@ class State:
     guard_by: Ms = 0  # when a guard acts, by the run-time file as last acknowledged; 0: it says nothing of this tenure
     guard_next: tuple[tuple[int, Ms], ...] = ()  # the same for writes under way, each with its version
     started: bool = False
+    hold_until: Ms = 0  # a hook goes before the resume, until then at the latest; 0: none does
     leaving: bool = False
     leaving_since: Ms = 0
     exited: bool = False

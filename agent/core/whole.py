@@ -13,6 +13,7 @@ from agent.core.actions import Action
 from agent.core.alert_kinds import KINDS
 from agent.core.book import Fields, Window
 from agent.core.flapping import Flaps
+from agent.core.hooks import HookDone, Hooked, RunHook
 from agent.core.notice import Notice, rank
 from agent.core.policy import Policy
 from agent.core.records import GroupView, Member
@@ -75,8 +76,8 @@ class RecordWindow:
     window: Window
 
 
-NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured | following.BlocksRead
-NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | following.ReadBlocks
+NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured | following.BlocksRead | HookDone
+NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | following.ReadBlocks | RunHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Profile:
 
     tells  from which severity on it has a channel for alerts; empty: it has none
     settings  what others may compare, as words `name=value`
+    hooks  the hooks that are set; each has `hook_ms` in all
     """
 
     group: str
@@ -116,6 +118,8 @@ class Profile:
     tells: str = ""
     settings: str = ""
     policy: Policy = field(default_factory=Policy)
+    hooks: frozenset[str] = frozenset()
+    hook_ms: Ms = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +189,7 @@ class Node:
     own_block_at: Ms = 0
     proof: history.Proof | None = None
     watch: Watch = field(default_factory=Watch)
+    hooked: Hooked = field(default_factory=Hooked)
     said: Mapping[str, Ms] = field(default_factory=dict)
     told: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0

@@ -20,6 +20,7 @@ from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersP
 from agent.core.node import (
     BlocksRead,
     EtcdSeen,
+    HookDone,
     Node,
     NodeAction,
     Profile,
@@ -28,6 +29,7 @@ from agent.core.node import (
     RecordChange,
     RecordWindow,
     RefuseWish,
+    RunHook,
     Tell,
 )
 from agent.core.notice import Notice
@@ -94,6 +96,7 @@ class Host:
         self.nodeos = Nodeos(story)
         self.disk_free = 500
         self.key_ok = True
+        self.hook_takes: dict[str, int] = {}  # ms that a hook takes; one that is not in here hangs
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None
         self.record: RuntimeRecord | None = None
@@ -127,6 +130,10 @@ class Host:
     def changes(self) -> list[tuple[int, dict[str, object]]]:
         """What it wrote into the history: (epoch, fields)."""
         return [(each.epoch, dict(each.fields)) for _, each in self.said if isinstance(each, RecordChange)]
+
+    def hooks(self) -> list[tuple[int, RunHook]]:
+        """What hooks it asked for, with the time."""
+        return [(at, each) for at, each in self.said if isinstance(each, RunHook)]
 
     def windows(self) -> list[Window]:
         """What it wrote into the ledger."""
@@ -233,6 +240,10 @@ class Host:
                 else:
                     nodeos.paused = kind is ev.PauseDone
                     answer = kind(call, ev.Call.OK)
+            case RunHook(name, epoch, within=within):
+                took = self.hook_takes.get(name, within)
+                done = HookDone(name, epoch, "ok" if took < within else "timeout", took)
+                story.at(story.now + took, lambda: self.step(done))
             case RecordWindow(window) if not self.store.cut:
                 key = NAMES.ledger(window.slot)
                 self.store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), 1.0)

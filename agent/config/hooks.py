@@ -1,0 +1,50 @@
+"""Hooks: programs of the operator's that are run when this node is promoted or demoted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from agent.config.base import Problems, Seconds, Section
+
+Command = tuple[str, ...]
+
+
+class HooksSection(Section):
+    """[hooks]: program and arguments for each moment; an empty list: nothing is run."""
+
+    before_promote: Command = Field(
+        default=(), description="run once elected; nodeos resumes when it ends, or is ended"
+    )
+    after_promote: Command = Field(default=(), description="run when nodeos has resumed")
+    before_demote: Command = Field(
+        default=(),
+        description="run before a planned handover, else beside the pause, which never waits",
+    )
+    after_demote: Command = Field(default=(), description="run when nodeos is proven stopped")
+    timeout: Seconds = Field(
+        default=5.0, ge=0.1, le=60, description="seconds for each in all; then all of its process group is killed"
+    )
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        """The hooks that are set, by their name."""
+        found: dict[str, Command] = {name: getattr(self, name) for name in type(self).model_fields if name != "timeout"}
+        return {name: command for name, command in found.items() if command}
+
+    @model_validator(mode="after")
+    def _can_run(self) -> Self:
+        faults = []
+        for name, command in self.commands.items():
+            if not Path(command[0]).is_absolute():
+                faults.append(f"hooks.{name}: {command[0]!r} is a relative path: give the whole one")
+            elif not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
+                faults.append(f"hooks.{name}: {command[0]!r} can not be executed: give the whole path of a program")
+            elif any("\0" in part for part in command):
+                faults.append(f"hooks.{name}: an argument has a zero byte: take it out")
+        if faults:
+            raise Problems(faults)
+        return self

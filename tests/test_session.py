@@ -15,6 +15,7 @@ import pytest
 from agent import session as session_module
 from agent.adapters.clock import boot_ms
 from agent.core import records
+from agent.core.book import Window, read_window
 from agent.core.events import LeaseSeen
 from agent.core.node import EtcdSeen
 from agent.core.records import Keys, Member
@@ -517,3 +518,34 @@ def test_a_long_history_is_cut_in_bounded_steps(both: Bench) -> None:
     session.record(1002, {"node": "a"})
     session.record(1003, {"node": "a"})
     wait_until(lambda: set(both.history()) == {1000, 1001, 1002, 1003})
+
+
+def test_the_ledger_is_written_once_and_bounded(both: Bench) -> None:
+    """What somebody has written of a window stays, and of all windows the newest hundred do."""
+    both.put(both.names.ledger(1200), b"somebody's")
+    for slot in range(0, 1188, 12):
+        both.put(both.names.ledger(slot), b"{}")
+    session, _ = both.started()
+    session.count(Window(1200, 12, 12, 0))
+    session.count(Window(1212, 12, 11, 1, {"node": 1}))
+    wait_until(lambda: both.read_key(both.names.ledger(0)) is None)
+    wait_until(lambda: both.read_key(both.names.ledger(1212)))
+    kept = both.read_key(both.names.ledger(1200))
+    assert kept is not None
+    assert kept.value == b"somebody's"
+    left = both.store.range(both.names.ledger(0)[:-1], LIMIT_S).items
+    assert len(left) == KEEP
+    newest = both.read_key(both.names.ledger(1212))
+    assert newest is not None
+    assert read_window(newest.value) == Window(1212, 12, 11, 1, {"node": 1})
+
+
+def test_windows_that_wait_for_etcd_are_bounded(bench: Bench) -> None:
+    """Hours without etcd pile nothing up: of what waits the newest hundred are kept."""
+    session = bench.session()
+    for slot in range(0, 12 * 500, 12):
+        session.count(Window(slot, 12, 12, 0))
+    session.start(None)
+    wait_until(lambda: bench.read_key(bench.names.ledger(12 * 499)))
+    slots = [int(item.key.rpartition("/")[2]) for item in bench.store.range(bench.names.ledger(0)[:-1], LIMIT_S).items]
+    assert min(slots) == 12 * 400

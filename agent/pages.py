@@ -116,6 +116,7 @@ class AgentPages:
             "members": [asdict(member) for member in node.view.members] if node.view else [],
             "problems": list(node.view.problems) if node.view else [],
             "open_alerts": sorted(node.alerts.notices),
+            "found_unpaused_s": (now - node.unpaused_at) / 1000 if node.unpaused_at is not None else None,
             "alerts": [
                 {"key": key, "severity": notice.severity, "summary": notice.summary}
                 for key, notice in sorted(node.alerts.notices.items())

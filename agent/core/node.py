@@ -105,6 +105,8 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
             node = replace(node, proof=history.proof(action.epoch, fields, node.health, chain, own, now))
         if isinstance(action, Announce):
             node = judgement.announced(node, action, now, actions)
+        if isinstance(action, Warn) and action.key == "unpaused":
+            node = replace(node, unpaused_at=now)
     return node
 
 

@@ -172,6 +172,7 @@ class Node:
     own_block_at  when a block of our producer, whoever signed it, last came
     proof         the record of our tenure, and what is known of its blocks
     said, told    when each warning was last given out, and sent to people
+    unpaused_at   when nodeos was last found producing though this node did not lead
     """
 
     profile: Profile
@@ -194,6 +195,7 @@ class Node:
     told: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0
     judgement: Judgement = field(default_factory=Judgement)
+    unpaused_at: Ms | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -177,9 +177,10 @@ def _kind(key: str) -> str:
 def pause_on_startup(facts: NodeosFacts, status: Mapping[str, object] | None) -> Finding:
     """Pausing is not kept over a restart of nodeos."""
     name, remedy = "pause_on_startup", "set pause-on-startup = true in config.ini"
-    alerts = status.get("open_alerts", ()) if status else ()
-    if isinstance(alerts, list) and any("unpaused" in str(each) for each in alerts):
-        return fault(name, "nodeos was found producing though it does not lead", remedy)
+    ago = status.get("found_unpaused_s") if status else None
+    if not facts.options.sources and isinstance(ago, int | float):
+        seen = f"{ago:.0f} s ago nodeos was found unpaused though it did not lead: a restart, or somebody's resume"
+        return fault(name, seen, remedy)
     if not facts.options.sources:
         return unknown(name, facts.options_error or "no config.ini could be read", _READABLE)
     if facts.options.on("pause-on-startup"):

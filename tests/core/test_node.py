@@ -456,6 +456,7 @@ def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
     standby.nodeos.paused = False
     story.until(lambda: standby.nodeos.paused, 1)
     assert standby.events_told() == ["unpaused"]
+    assert standby.node.unpaused_at is not None
     story.stalled = False
     story.go(3)
     assert standby.node.leadership.standing.fit

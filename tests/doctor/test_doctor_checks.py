@@ -56,6 +56,7 @@ def scheduled(*keys: str) -> Schedule:
 
 
 OTHER = "EOS7MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
+UNPAUSED = replace(nodeos(options=Options()), agent=replace(WELL.agent, status={**STATUS, "found_unpaused_s": 90.2}))
 NODEOS_CASES = [
     (Facts(etcd=ETCD), "nodeos", FAULT, "not asked"),
     (spring("v1.2.2"), "nodeos_version", OK, "Spring v1.2.2"),
@@ -81,7 +82,7 @@ NODEOS_CASES = [
     (nodeos(options=Options({}, INI)), "pause_on_startup", FAULT, "not set in /etc/nodeos/config.ini"),
     (nodeos(options=Options({"pause-on-startup": ("false",)}, INI)), "pause_on_startup", FAULT, "not set"),
     (nodeos(options=Options(), options_error="no permission"), "pause_on_startup", UNKNOWN, "no permission"),
-    (agent(status={**STATUS, "open_alerts": ["unpaused/eos/bp-a"]}), "pause_on_startup", FAULT, "found producing"),
+    (UNPAUSED, "pause_on_startup", FAULT, "90 s ago nodeos was found unpaused"),
     (nodeos(options=Options({"enable-stale-production": ("true",)}, INI)), "stale_production", FAULT, "is on"),
     (nodeos(options=Options()), "stale_production", UNKNOWN, "no config.ini"),
     (nodeos(reached=("10.0.0.5:8888",)), "producer_api_private", FAULT, "10.0.0.5:8888"),

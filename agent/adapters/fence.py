@@ -81,8 +81,14 @@ class ProcessFence:
         """Find the process by who listens at nodeos's address."""
         found = listener.listeners(self._endpoint, self._names, deadline)
         if not found:
-            listener.see_that_nobody_answers(self._endpoint, self._names, deadline)
-            return None
+            try:
+                listener.see_that_nobody_answers(self._endpoint, self._names, deadline)
+            except FenceError:
+                found = listener.listeners(self._endpoint, self._names, deadline)  # it may just have begun to listen
+                if not found:
+                    raise
+            else:
+                return None
         proxies = [name for held in found if (name := listener.proxy(held.id.pid))]
         if len(found) == 1 and not proxies:
             return found[0]

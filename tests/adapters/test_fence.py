@@ -8,13 +8,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.adapters import listener as listeners
 from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.process import Held
 from agent.core.chain import ProcessId
 from agent.errors import FenceError
-from tests.support.children import IDLE, STUBBORN, child, listener, state_of, wait_until
+from tests.support.children import IDLE, STUBBORN, child, ident, listener, state_of, wait_until
 
 pytestmark = pytest.mark.real
 NOWHERE = "http://127.0.0.1:1"
@@ -126,6 +129,20 @@ def test_without_having_found_it_the_fence_looks() -> None:
     """A fence that was never asked to find nodeos finds it then."""
     with listener() as nodeos:
         assert fence(url=f"http://127.0.0.1:{nodeos.said}").stop(0.0, 1.0) == "ended by SIGKILL"
+
+
+def test_one_that_begins_to_listen_between_two_looks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A nodeos that starts is found, though it did not listen yet at the first look and answered right after it."""
+    looks: list[int] = []
+    real = listeners.listeners
+
+    def late(*arguments: Any) -> list[Held]:
+        looks.append(1)
+        return real(*arguments) if len(looks) > 1 else []
+
+    monkeypatch.setattr("agent.adapters.fence.listener.listeners", late)
+    with listener() as nodeos:
+        assert ident(fence(url=f"http://127.0.0.1:{nodeos.said}").find()) == nodeos.id
 
 
 def test_one_that_may_not_be_signalled_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

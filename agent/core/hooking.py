@@ -38,13 +38,15 @@ def hook(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> No
     return _record(_ahead(node, now, actions), actions)
 
 
-def _run(node: Node, name: str, epoch: int, reason: str, actions: list[NodeAction], *, demote: bool = False) -> bool:
-    """Ask for a hook; False when there is none."""
+def _run(
+    node: Node, name: str, epoch: int, reason: str, actions: list[NodeAction], *, demote: bool = False, to: str = ""
+) -> bool:
+    """Ask for a hook; False when there is none. `to`: who is to lead after a demotion, if the tenure does not say."""
     if name not in node.profile.hooks:
         return False
     state, tenure = node.leadership, node.leadership.tenure
     me = state.setup.node
-    to = (tenure.hand_to or "") if tenure else ""
+    to = to or (tenure.hand_to if tenure else None) or ""
     before = tenure.before if tenure else ""
     who, whom = (me, to) if demote else (before, me)
     actions.append(RunHook(name, epoch, reason, who, whom, node.profile.hook_ms))
@@ -87,7 +89,7 @@ def _ahead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     near = plan is not None and plan.at - node.profile.hook_ms <= now < plan.at
     if plan is None or not near or hooked.ahead == epoch:
         return node
-    if not _run(node, "before_demote", epoch, plan.why or plan.text, actions, demote=True):
+    if not _run(node, "before_demote", epoch, plan.why or plan.text, actions, demote=True, to=plan.to):
         return node
     return replace(node, hooked=replace(hooked, ahead=epoch))
 

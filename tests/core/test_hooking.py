@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from agent.core import actions as do
 from agent.core.hooks import HOOKS
-from tests.core.story import Host, Story, settled
+from tests.core.story import NAMES, Host, Story, settled
+from tests.core.test_switchover import ask, group
 
 SPAN = 3000
 
@@ -99,3 +100,31 @@ def test_without_hooks_nothing_is_run() -> None:
     story.go(5)
     assert [host.hooks() for host in story.hosts] == [[], []]
     assert "hooks" not in standby.changes()[-1][1]
+
+
+def test_before_a_planned_handover_the_hook_is_run_ahead() -> None:
+    """A handover that waits for a gap leaves the hook its time: it is over before the pause, and run once."""
+    story, leader, standby = group()
+    hooked(story, "before_demote", "after_promote")
+    leader.hook_takes = {"before_demote": 500}
+    story.until_window(1.0)
+    ask(story, standby.name)
+    story.until(lambda: standby.leads, 15)
+    ((at, run),) = leader.hooks()
+    assert (run.hook, run.epoch, run.before, run.to) == ("before_demote", 1, "bp-a", "bp-b")
+    assert SPAN - 1000 <= times(leader, do.PauseNodeos)[-1] - at <= SPAN
+    assert story.missed == 0
+
+
+def test_a_plan_that_is_taken_back_promotes_again() -> None:
+    """When the wish goes after before_demote was run, after_promote says that this node leads on."""
+    story, leader, standby = group()
+    hooked(story)
+    leader.hook_takes = {"before_demote": 100, "after_promote": 100}
+    story.until_window(1.0)
+    ask(story, standby.name)
+    story.until(lambda: bool(leader.hooks()), 15)
+    story.delete(NAMES.switchover.removeprefix(NAMES.root))
+    story.go(10)
+    assert leader.leads
+    assert [each.hook for _, each in leader.hooks()] == ["before_demote", "after_promote"]

@@ -147,7 +147,6 @@ class Worker:
 
     def _run(self) -> None:
         while self._wait_for_work():
-            self._kept()
             Retrying(
                 retry=retry_if_result(lambda delivery: delivery.retry and not delivery.ok),
                 wait=self._wait,
@@ -172,6 +171,7 @@ class Worker:
         entry = self._next()
         if entry is None:
             return _NOTHING
+        self._kept()
         delivery = self._send(entry.notice)
         given_up = not delivery.ok and (self._ending.is_set() or not delivery.retry)
         with self._lock:

@@ -74,7 +74,7 @@ class Open:
     """The alerts that are open: key → notice. `since`: when a condition was first true, for those that wait.
 
     again     when a warning came last
-    restored  keys that an earlier process told: they are not over before enough is known
+    restored  keys that an earlier process told, and this one has not: they are not over before enough is known
     news      of a failover, until its cost is counted or `news_by`
     """
 
@@ -156,7 +156,7 @@ def lasting(before: Open, facts: Facts, now: Ms) -> tuple[Open, tuple[Notice, ..
     over = [_ended(notice, now) for key, notice in before.notices.items() if key not in wanted]
     kept = {key: _worst(notice, before.notices.get(key)) for key, notice in wanted.items()}
     again = {key: at for key, at in before.again.items() if key in kept}
-    restored = frozenset() if facts.settled else before.restored
+    restored = before.restored & kept.keys()
     return replace(before, notices=kept, since=since, again=again, restored=restored), (*told, *over)
 
 
@@ -165,7 +165,8 @@ def opened(before: Open, notice: Notice, now: Ms = 0) -> Open:
     if not notice.lasts:
         return before
     known = before.notices.get(notice.key, notice)
-    return replace(before, notices={**before.notices, notice.key: known}, again={**before.again, notice.key: now})
+    notices, again = {**before.notices, notice.key: known}, {**before.again, notice.key: now}
+    return replace(before, notices=notices, again=again, restored=before.restored - {notice.key})
 
 
 def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:

@@ -141,8 +141,9 @@ def _warn(
     if warn.key in alerting.FOR_THE_LOG:
         return node
     notice = alerting.warned(warn, known, now)
+    before = notice.key in node.alerts.restored  # told by the process before: a reminder is due later
     if now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
-        notices.append(notice)
+        notices += [] if before else [notice]
         node = replace(node, told={**_recent(node.told, now - TELL_AGAIN), warn.key: now})
     elif notice.key not in node.alerts.notices:
         return node

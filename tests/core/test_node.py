@@ -448,6 +448,22 @@ def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
     assert sent == [0, telling.TELL_AGAIN]
 
 
+def test_a_warning_that_goes_on_over_a_restart_is_not_told_at_once_again() -> None:
+    """What the process before has told, and still holds, is due for a reminder only after a while; its end is told."""
+    story = settled()
+    _, standby = two(story)
+    standby.nodeos.missing = True
+    standby.nodeos.process = ProcessId(99, 1)
+    story.go(5)
+    standby.restart()
+    story.go(30)
+    assert standby.events_told() == ["pause_refused"]
+    standby.nodeos.missing = False
+    story.until(lambda: standby.node.leadership.proven, 5)
+    story.go(30)
+    assert standby.events_told() == ["pause_refused", "-pause_refused"]
+
+
 def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
     """Whoever resumes a standby by hand has it paused again within a second, and everybody told (R4)."""
     story = settled()

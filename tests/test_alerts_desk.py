@@ -111,7 +111,7 @@ def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertD
         if number % 100 == 0:
             time.sleep(0.002)  # let the channel that is well keep up
     late = [span for span in spans if span >= 0.01]
-    assert len(late) <= 5, late  # this machine may take the processor away from us; a wait would hit every call
+    assert len(late) <= 20, late  # this machine may take the processor away from us; a wait would hit every call
     assert max(spans) < 0.5
     eventually(lambda: made.stats()[1].queued == 0)
     assert made.stats()[1].sent["ok"] + made.stats()[1].dropped["full"] == 2000

@@ -15,6 +15,8 @@ import click
 from agent.cli.options import config_option
 from agent.config import Config, load, secret_texts
 from agent.errors import ConfigError, RefusedError
+from agent.supervision.keepalived import LOOK_S, Duty, Spans
+from agent.supervision.keepalived_metrics import textfile as metrics_text
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,6 @@ def keepalived_notify(
 
     keepalived starts this by `vrrp_notify_fifo_script`, and appends the path of the fifo.
     """
-    from agent.supervision.keepalived import Spans
-
     if log_to is not None:
         with log_to.open("ab") as file:
             os.dup2(file.fileno(), 2)
@@ -72,19 +72,17 @@ def keepalived_notify(
         close_logs()
 
 
-def _run(config: Config, fifo: int, spans: object, textfile: Path | None) -> None:
+def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None:
     """Go on until keepalived is gone or says so, and nodeos is proven stopped."""
     from agent.adapters.clock import SystemClock
     from agent.adapters.guard_process import GuardProcess
     from agent.adapters.runtime_file import LockedFile
     from agent.alerts.build import make_desk
     from agent.core.notice import Notice
-    from agent.supervision.keepalived import LOOK_S, Duty, Spans
     from agent.supervision.means import read_means
     from agent.supervision.plan import guard_fields
     from agent.supervision.where import Files, save_plan
 
-    assert isinstance(spans, Spans)
     files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
     file, desk = LockedFile(files.runtime), make_desk(config, SystemClock())
     file.lock()
@@ -128,18 +126,15 @@ class _Metrics:
         self._last: tuple[object, ...] = ()
         self._at = 0.0
 
-    def write(self, duty: object) -> None:
+    def write(self, duty: Duty) -> None:
         """Write, if something changed or the file is old."""
-        from agent.supervision.keepalived import Duty, textfile
-
-        assert isinstance(duty, Duty)
         state = (duty.word, duty.producing, duty.proven, duty.counts.fencings, duty.counts.trips)
         if self._path is None or (state == self._last and time.monotonic() < self._at + WRITE_S):
             return
         self._last, self._at = state, time.monotonic()
         new = self._path.with_suffix(".new")
         try:
-            new.write_text(textfile(duty, self._labels))
+            new.write_text(metrics_text(duty, self._labels))
             new.chmod(0o644)
             new.replace(self._path)
         except OSError as error:

@@ -8,6 +8,8 @@ parent   `nodeos-failover guard -- run …`: a parent process for where there is
 notify   what systemd is told (sd_notify)
 device   /dev/watchdog, for a host whose kernel hangs
 pulse    the sign of life that each completed step of the loop gives to all of these
+reload   reading the configuration again
+local_check, keepalived, keepalived_metrics   the method without etcd: `check --local`, `keepalived-notify`
 
 `agent.guard`, the process beside each agent, is made of the same parts. The first five start fast and need nothing but
 the standard library: no configuration, no etcd.

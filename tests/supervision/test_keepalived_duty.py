@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.adapters.clock import boot_ms
-from agent.supervision.keepalived import AFTER_TRIP_MS, ASK_MS, Duty, Spans, textfile
+from agent.supervision.keepalived import AFTER_TRIP_MS, ASK_MS, Duty, Spans
+from agent.supervision.keepalived_metrics import textfile
 from agent.supervision.means import read_means
 from tests.support.children import wait_until
 from tests.support.guard_bench import Bench

@@ -53,6 +53,8 @@ def live(root: Path) -> Iterator[Live]:
             group.wait("samples of the rules", lambda: len(prometheus.now(f"count_over_time({EPOCH}[1m]) > 1")) > 0)
             yield Live(group, prometheus)
         finally:
+            if group.chain.load is not None:
+                group.chain.load.stop()  # a push that comes when nobody produces any more would hang
             group.close()
             server.shutdown()
 

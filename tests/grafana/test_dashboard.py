@@ -20,7 +20,7 @@ from agent.lab.binaries import PrometheusBinaries
 from agent.lab.errors import LabError
 from tests.grafana.live import Live, fail_over, live
 from tests.grafana.panels import ANNOTATION, DASHBOARD, PANELS, filled, queries
-from tests.grafana.test_rules import RECORDED
+from tests.grafana.rules import RECORDED
 
 WINDOW = 90.0
 """Seconds that the panels look back."""

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import click
 import pytest
-import yaml
 
-from agent.cli import main
-from agent.core.alert_kinds import KINDS
-from tests.grafana.stories import GROUP, ROUND, RULES, Checks, Story, promtool
+from tests.grafana.rules import ALERTS
+from tests.grafana.stories import GROUP, ROUND, Checks, Story, promtool
 
-ROOT = Path(__file__).parents[2]
-RUNBOOKS = ROOT / "grafana" / "runbooks.md"
-METRICS = ROOT / "grafana" / "METRICS.md"
-LOADED = [rule for file in RULES for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
-ALERTS = {rule["alert"]: rule for rule in LOADED if "alert" in rule}
-RECORDED = {rule["record"]: rule for rule in LOADED if "record" in rule}
 PREFIX = "NodeosFailover"
-SECTIONS: dict[str, str] = dict(re.findall(r"(?ms)^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS.read_text()))
-"""The runbooks by their headings, which are their anchors, too."""
 HOUR = 3600
 
 
@@ -218,67 +204,3 @@ def test_a_handover_between_two_scrapes_is_no_second_producer(promtool_path: Pat
     once: Checks = {("group:nodeos_failover_producing:count > 1", second): {} for second in seconds}
     checks = {**once, **counted_twice}
     assert promtool(promtool_path, story, checks, tmp_path) == ""
-
-
-# --- form ------------------------------------------------------------------------------------------------------------
-
-
-def test_promtool_finds_nothing(promtool_path: Path) -> None:
-    """`promtool check rules` is content, with all its lints."""
-    command: list[str | Path] = [promtool_path, "check", "rules", "--lint=all", "--lint-fatal", *RULES]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("name", ALERTS)
-def test_each_alert_can_be_routed_and_acted_upon(name: str) -> None:
-    """Severity and service to route by, what happened, what it means, and a runbook under a heading that exists."""
-    rule = ALERTS[name]
-    assert rule["labels"]["severity"] in ("critical", "warning", "info")
-    assert rule["labels"]["service"] == "nodeos-failover"
-    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    assert ROOT / path == RUNBOOKS
-    assert anchor in SECTIONS
-    assert f"`{name}` ({rule['labels']['severity']})" in SECTIONS[anchor]
-
-
-def test_every_runbook_has_its_alert_and_its_parts() -> None:
-    """No runbook is left of an alert that is gone; each tells what it means, what to look at and what to do."""
-    assert set(KINDS) <= set(SECTIONS)
-    for name, section in SECTIONS.items():
-        by_rules, by_agents = (
-            re.findall(r"by Prometheus: `(\w+)`", section),
-            re.findall(r"by the agents: `(\w+)`", section),
-        )
-        assert by_rules or by_agents, f"{name} belongs to no alert"
-        assert set(by_rules) <= set(ALERTS)
-        assert by_agents in ([], [name])
-        for part in ("**Means.**", "**Look.**", "**Do.**"):
-            assert part in section, f"{name} lacks {part}"
-        assert re.search(r"(?m)^    \S", section), f"{name} names no command"
-
-
-def test_every_command_in_the_runbooks_exists() -> None:
-    """Each `nodeos-failover COMMAND` is one that operators have."""
-    lines = re.findall(r"(?m)(?:^    |`)nodeos-failover ([^#`\n]*)", RUNBOOKS.read_text())
-    assert len(lines) > 20
-    for line in lines:
-        command: click.Command = main
-        for word in shlex.split(line):
-            if isinstance(command, click.Group) and not word.startswith("-"):
-                assert word in command.commands, line
-                command = command.commands[word]
-        options = {name for parameter in command.params for name in parameter.opts}
-        raw = command.context_settings.get("ignore_unknown_options")
-        assert raw or {word for word in shlex.split(line) if word.startswith("-")} <= options, line
-
-
-def test_every_metric_in_the_rules_exists() -> None:
-    """Rules rest on metrics that agents export, or that other rules record."""
-    known = set(re.findall(r"`(nodeos_failover_\w+)`", METRICS.read_text()))
-    for rule in LOADED:
-        recorded = set(re.findall(r"\bgroup:nodeos_failover_\w+:\w+", rule["expr"]))
-        assert recorded <= set(RECORDED), rule
-        named = set(re.findall(r"(?<!:)\bnodeos_failover_\w+", rule["expr"])) - {"nodeos_failover_"}
-        assert named <= known, rule

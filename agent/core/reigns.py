@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.core.alerting import ASKED
 from agent.core.state import State
 from agent.core.store import Ms
 from agent.core.transitions import TRANSITIONS
@@ -23,8 +24,7 @@ BEGIN: Ms = 3000
 block of the one before (R9)."""
 END: Ms = 30_000
 """What a leader misses after its last block belongs to the change: nobody notices a fault at once."""
-ASKED = tuple(TRANSITIONS[key].reason for key in ("leader_changed", "override", "switchover", "shutdown"))
-BY_HAND = ("named by hand", "drained")
+REASONS = (*(TRANSITIONS[key].reason for key in ASKED), "named by hand")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _now(state: State, now: Ms) -> Reign | None:
 
 def asked(reason: str) -> str:
     """Return whether a tenure ended because somebody asked for it, or because something failed, as the cause."""
-    return "handover" if any(words in reason for words in (*ASKED, *BY_HAND)) else "node"
+    return "handover" if any(words in reason for words in REASONS) else "node"
 
 
 def at(reigns: Reigns, when: Ms) -> Reign | None:

@@ -192,6 +192,8 @@ def test_reasons_of_operators_are_handovers() -> None:
     """A change that somebody asked for is a handover; whatever failed is the node."""
     assert reigns.asked("bp-a released it: a switchover was asked for: bp-b") == "handover"
     assert reigns.asked("named by hand in the key leader") == "handover"
+    assert reigns.asked("bp-b released it: a node of better priority is back: bp-a") == "handover"
+    assert reigns.asked("bp-b released it: its blocks do not appear on the chain") == "node"
     assert reigns.asked("the heartbeat of bp-a stood still, and its lease ended") == "node"
     assert reigns.asked("bp-a released it: the nodeos process is gone: pid 7") == "node"
 

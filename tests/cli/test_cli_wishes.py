@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.cli import wishes
-from agent.cli.candidates import best, hindrances
+from agent.cli.candidates import LAG, best, hindrances
 from agent.cli.look import Look
 from agent.cli.wishes import Author
 from agent.core.store import Compare, Delete, Put
@@ -155,3 +156,9 @@ def test_what_is_not_there_can_not_be_cleared() -> None:
     with pytest.raises(RefusedError, match="no override is on"):
         wishes.clear(well(), NAMES.override, "", "no override is on")
     assert wishes.clear(well(override=b"none"), NAMES.override, "", "").then == (Delete(NAMES.override),)
+
+
+def test_the_readme_names_the_lag_that_is_refused() -> None:
+    """README.md says from how many blocks on a node lags."""
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"more than {LAG} blocks behind" in text

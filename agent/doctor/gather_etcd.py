@@ -172,6 +172,7 @@ def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, de
         "history/": names.history(0),
         "switchover": names.switchover,
         "answer": names.answer,
+        "ledger/": names.ledger(0),
     }
     beyond = {"override": names.override, "maintenance": names.maintenance, "keys of others": "/not-of-nodeos-failover"}
     refused = [name for name, key in needed.items() if not _may(store, key, deadline)]

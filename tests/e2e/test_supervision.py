@@ -90,6 +90,7 @@ def test_a_supervisor_without_guards(group: Group) -> None:
     assert evidence.slots_missed(group.chain.observer, head) == 0, "a restart costs no block"
 
 
+@pytest.mark.slow
 def test_a_parent_guard(group: Group) -> None:
     """Below a parent guard a killed agent is fenced and its place taken; a frozen one is replaced and goes on (R3)."""
     below_a_parent(group)

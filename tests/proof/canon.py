@@ -9,12 +9,13 @@ from collections.abc import Mapping
 
 from agent.core import events as ev
 from agent.core.chain import ProcessId
-from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.records import HeartbeatKey, RuntimeRecord
 from agent.core.state import Phase, Power, Seen, State, Tenure
 from agent.core.store import Ms
-from agent.core.timing import Timing, standstill
-from tests.proof.copying import replace
-from tests.support.world import Ask, Host, Save, Store, Wish
+from agent.core.timing import standstill
+from agent.core.transitions import ACTIVE
+from tests.support.copying import replace
+from tests.support.world import Ask, Host, Save
 
 BASE: Ms = 100
 """The present, in every canonical world."""
@@ -137,18 +138,18 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         process=_process(core.process, pids),
         call=numbers[core.call] if calling else 0,
         head_call=numbers[core.head_call],
-        head_until=kept(core.head_until),
+        head_until=kept(core.head_until) if core.head_call or core.phase is Phase.STOPPING else 0,
         head_retry=due(core.head_retry),
         tenure=_tenure(core, core.tenure, past, kept) if core.tenure else None,
         request=numbers[core.request],
         retry_at=due(core.retry_at),
         numbers=len(numbers),
-        seen=_seen(core.seen, past, timing),
-        standing_since=past(core.standing_since, 3 * timing.rank_step),
+        seen=_seen(core, past),
+        standing_since=past(core.standing_since, core.standing.rank * timing.rank_step),
         holdoff_until=due(core.holdoff_until),
         saving=numbers[core.saving],
         saving_what=core.saving_what if core.saving else "",
-        guard_by=kept(core.guard_by),
+        guard_by=kept(core.guard_by) if core.phase in ACTIVE else 0,
         guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),
@@ -169,15 +170,33 @@ def _tenure(core: State, tenure: Tenure, past, kept) -> Tenure:  # type: ignore[
     )
 
 
-def _seen(seen: Seen, past, timing: Timing) -> Seen:  # type: ignore[no-untyped-def] # local functions
-    still = standstill(timing.validity)
+def _seen(core: State, past) -> Seen:  # type: ignore[no-untyped-def] # a local function
+    seen = core.seen
+    leader_since, heartbeat_since = _sights(core, past)
     return replace(
         seen,
         words_revision=min(seen.words_revision, 1),
-        leader_since=past(seen.leader_since, timing.nomination),
-        heartbeat_since=past(seen.heartbeat_since, still + timing.nomination + 3 * timing.rank_step),
+        leader_since=leader_since,
+        heartbeat_since=heartbeat_since,
         heartbeat=_seen_heartbeat(seen.heartbeat),
     )
+
+
+def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def] # a local function
+    """Return since when the keys stand, as far as R8 and R10 ask: the seat is free some time after the later of two.
+
+    Each moment is set anew when its key changes, so one that does not count now never will.
+    """
+    seen, timing = core.seen, core.setup.timing
+    record = seen.heartbeat.record if seen.heartbeat else None
+    free_after = 0 if seen.heartbeat is None or (record and record.released) else standstill(timing.validity)
+    rank = core.standing.rank * timing.rank_step
+    kept_for_another = core.seat_at(0) > 0
+    if not kept_for_another:
+        return 0, past(seen.heartbeat_since, free_after + rank)
+    if seen.leader_since > seen.heartbeat_since + free_after:
+        return past(seen.leader_since, timing.nomination), past(seen.heartbeat_since, rank) if rank else 0
+    return 0, past(seen.heartbeat_since, free_after + timing.nomination + rank)
 
 
 def _seen_heartbeat(found: HeartbeatKey | None) -> HeartbeatKey | None:
@@ -185,199 +204,3 @@ def _seen_heartbeat(found: HeartbeatKey | None) -> HeartbeatKey | None:
     if found is None or found.record is None:
         return found
     return replace(found, record=replace(found.record, seq=0, reason=""))
-
-
-# --- what hosts share: revisions, epochs, seqs -----------------------------------------------------------------------
-
-EPOCH = 1_000
-SEQ = 10_000
-
-
-def of(found: Host | Store | Wish) -> frozenset[int]:
-    """Return the shared numbers in a part of the world: revisions as they are, epochs and seqs moved out of the way."""
-    out: set[int] = set()
-    if isinstance(found, Store):
-        out.add(found.revision)
-        _of_leader(found.leader, out)
-        _of_heartbeat(found.heartbeat, out)
-    elif isinstance(found, Wish):
-        _of_wish(found, out)
-    else:
-        _of_host(found, out)
-    return frozenset(out - {0, EPOCH})
-
-
-def _of_leader(found: LeaderKey | None, out: set[int]) -> None:
-    if found:
-        out.add(found.revision)
-
-
-def _owner(name: str) -> int:
-    return SEQ * (1 + ord(name[0]) - ord("a"))
-
-
-def _of_record(record: Heartbeat | None, out: set[int], seq: bool = True) -> None:
-    if record:
-        out.add(EPOCH + record.epoch)
-        if seq and record.seq:
-            out.add(_owner(record.node) + record.seq)
-
-
-def _of_heartbeat(found: HeartbeatKey | None, out: set[int], seq: bool = True) -> None:
-    if found:
-        out.add(found.revision)
-        _of_record(found.record, out, seq)
-
-
-def _of_wish(found: Wish, out: set[int]) -> None:
-    out.update((found.leader_at or 0, found.heartbeat_at or 0))
-    _of_record(found.heartbeat, out)
-
-
-def _of_host(found: Host, out: set[int]) -> None:
-    owner = _owner(found.name)
-    for record in (found.file, *(each.record for each in found.saves)):
-        if record:
-            out.update((record.heartbeat_revision, record.leader_revision, EPOCH + record.epoch, owner + record.seq))
-    if found.request:
-        _of_wish(found.request.wish, out)
-        answer = found.request.answer
-        if isinstance(answer, ev.Applied):
-            out.add(answer.revision)
-        elif isinstance(answer, ev.Refused):
-            out.add(answer.revision)
-            _of_leader(answer.leader, out)
-            _of_heartbeat(answer.heartbeat, out)
-    core = found.core
-    if core is None:
-        return
-    seen, tenure = core.seen, core.tenure
-    out.update((seen.keys_revision, EPOCH + seen.max_epoch, EPOCH + core.ended_epoch))
-    _of_leader(seen.leader, out)
-    _of_heartbeat(seen.heartbeat, out, seq=False)
-    if tenure:
-        out.update((tenure.heartbeat_revision, tenure.leader_revision, *tenure.expected, EPOCH + tenure.epoch))
-        out.update(owner + seq for seq in (tenure.seq, *(each.seq for each in tenure.sent)) if seq)
-
-
-class Names(dict[int, int]):
-    """New names for shared numbers. `same`: nothing changes."""
-
-    same: bool
-
-
-def names(live: frozenset[int]) -> Names:
-    """Name numbers by their order. Between epochs a gap stays, as one: an epoch + 1 meets no other by chance."""
-    out = Names({0: 0, EPOCH: EPOCH})
-    last_old = last_new = place = 0
-    for number in sorted(live):
-        if number < EPOCH:
-            place += 1
-            out[number] = place
-        elif number < SEQ:
-            step = min(number - max(last_old, EPOCH), 2)
-            last_old, last_new = number, max(last_new, EPOCH) + step
-            out[number] = last_new
-        else:
-            base = number // SEQ * SEQ
-            out[number] = 1 + max((new for old, new in out.items() if base < old < number), default=base)
-    out.same = all(old == new for old, new in out.items())
-    return out
-
-
-def store(found: Store, to: Names) -> Store:
-    """Rename the shared numbers of a store."""
-    return replace(
-        found,
-        revision=to[found.revision],
-        leader=_leader_to(found.leader, to),
-        heartbeat=_heartbeat_to(found.heartbeat, to),
-    )
-
-
-def wish(found: Wish, to: Names) -> Wish:
-    """Rename the shared numbers of a transaction."""
-    return replace(
-        found,
-        leader_at=None if found.leader_at is None else to[found.leader_at],
-        heartbeat_at=None if found.heartbeat_at is None else to[found.heartbeat_at],
-        heartbeat=_record_to(found.heartbeat, to),
-    )
-
-
-def shared(found: Host, to: Names) -> Host:
-    """Rename the shared numbers of a host."""
-    owner = _owner(found.name)
-    request = found.request
-    if request:
-        request = replace(request, wish=wish(request.wish, to), answer=_answer_to(request.answer, to))
-    return replace(
-        found,
-        core=_core_to(found.core, owner, to) if found.core else None,
-        file=_file_to(found.file, owner, to),
-        saves=tuple(replace(each, record=_file_to(each.record, owner, to)) for each in found.saves),
-        request=request,
-    )
-
-
-def _leader_to(found: LeaderKey | None, to: Names) -> LeaderKey | None:
-    return replace(found, revision=to[found.revision]) if found else None
-
-
-def _record_to(record: Heartbeat | None, to: Names, seq: bool = True) -> Heartbeat | None:
-    if record is None:
-        return None
-    owner = _owner(record.node)
-    new = to[owner + record.seq] - owner if seq and record.seq else 0
-    return replace(record, epoch=to[EPOCH + record.epoch] - EPOCH, seq=new, reason="")
-
-
-def _heartbeat_to(found: HeartbeatKey | None, to: Names, seq: bool = True) -> HeartbeatKey | None:
-    return HeartbeatKey(_record_to(found.record, to, seq), to[found.revision]) if found else None
-
-
-def _answer_to(answer: ev.Event | None, to: Names) -> ev.Event | None:
-    if isinstance(answer, ev.Applied):
-        return replace(answer, revision=to[answer.revision])
-    if isinstance(answer, ev.Refused):
-        return replace(
-            answer,
-            revision=to[answer.revision],
-            leader=_leader_to(answer.leader, to),
-            heartbeat=_heartbeat_to(answer.heartbeat, to),
-        )
-    return answer
-
-
-def _file_to(record: RuntimeRecord | None, owner: int, to: Names) -> RuntimeRecord | None:
-    if record is None:
-        return None
-    return replace(
-        record,
-        epoch=to[EPOCH + record.epoch] - EPOCH,
-        seq=to[owner + record.seq] - owner,
-        heartbeat_revision=to[record.heartbeat_revision],
-        leader_revision=to[record.leader_revision],
-    )
-
-
-def _core_to(core: State, owner: int, to: Names) -> State:
-    seen, tenure = core.seen, core.tenure
-    if tenure:
-        tenure = replace(
-            tenure,
-            epoch=to[EPOCH + tenure.epoch] - EPOCH,
-            seq=to[owner + tenure.seq] - owner if tenure.seq else 0,
-            heartbeat_revision=to[tenure.heartbeat_revision],
-            leader_revision=to[tenure.leader_revision],
-            sent=tuple(replace(each, seq=to[owner + each.seq] - owner) for each in tenure.sent),
-            expected=(to[tenure.expected[0]], to[tenure.expected[1]]),
-        )
-    seen = replace(
-        seen,
-        keys_revision=to[seen.keys_revision],
-        leader=_leader_to(seen.leader, to),
-        heartbeat=_heartbeat_to(seen.heartbeat, to, seq=False),
-        max_epoch=to[EPOCH + seen.max_epoch] - EPOCH,
-    )
-    return replace(core, tenure=tenure, seen=seen, ended_epoch=to[EPOCH + core.ended_epoch] - EPOCH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.state import Phase
 from tests.proof.engine import Compact, Engine, Next
-from tests.proof.search import numbered
+from tests.proof.story import numbered
 
 REPAIRS = (
     "nodeos thaws",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.core.timing import Timing
 from tests.proof.engine import Budget, Engine
-from tests.proof.search import Found, breadth_first
+from tests.proof.search import Found, search
 from tests.support.host import Rules
 
 TICKS = Timing(
@@ -52,4 +52,4 @@ def hunt(
 ) -> Found:
     """Search with a few kinds of faults alone."""
     found = engine(Budget(total, only=only), guard=guard, eager=eager, timing=timing)
-    return breadth_first(found, limit, start=found.calm() if calm else found.ready())
+    return search(found, limit, found.calm() if calm else found.ready())

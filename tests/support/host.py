@@ -7,7 +7,8 @@ happen at any time; one that is `urgent` must happen before time goes on, unless
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 from agent.core import actions as do
@@ -19,6 +20,7 @@ from agent.core.state import Power, Setup, State
 from agent.core.store import Ms
 from agent.core.timing import Timing
 from agent.core.transitions import ACTIVE
+from tests.support.copying import replace
 from tests.support.world import KEYS, PRODUCER, Ask, Host, Nodeos, Request, Save, Wish, wish
 
 
@@ -40,21 +42,38 @@ class Rules:
     eager: bool = False
 
     def setup(self, name: str, life: int) -> Setup:
-        """Return the setup of an agent's start number `life`."""
-        return Setup(
-            node=name,
-            instance=f"{name}{life}",
-            keys=KEYS,
-            producer=PRODUCER,
-            timing=self.timing,
-            boot_id="boot",
-            agent_pid=0,
-            term=self.term,
-            retry=self.retry,
-            head_poll=1,
-            backoff=self.backoff,
-            patience=2,
-        )
+        """Return the setup of an agent's start number `life`: the same object for the same."""
+        return _setup(self, name, life)
+
+    def __hash__(self) -> int:
+        return id(self)  # a dict is in it
+
+
+class _Setup(Setup):
+    """A setup that is quick to hash: it is part of every state."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(self.instance)
+
+
+@cache
+def _setup(rules: Rules, name: str, life: int) -> Setup:
+    return _Setup(
+        node=name,
+        instance=f"{name}{life}",
+        keys=KEYS,
+        producer=PRODUCER,
+        timing=rules.timing,
+        boot_id="boot",
+        agent_pid=0,
+        term=rules.term,
+        retry=rules.retry,
+        head_poll=1,
+        backoff=rules.backoff,
+        patience=2,
+    )
 
 
 May = Callable[[str, str], bool]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from agent.core import events as ev
 from agent.core.records import Override, Switchover
-from tests.support import host as local
-from tests.support.host import Fed, feed, told
-from tests.support.world import Host, Store, World, end_lease, hopeless, put, transact
+from tests.support.copying import replace
+from tests.support.host import feed, told
+from tests.support.world import Host, Store, end_lease, put, transact
 
 
 class Deal(NamedTuple):
@@ -72,12 +71,6 @@ def new_lease(host: Host, store: Store) -> int:
     return max([base, known, host.file.lease if host.file else 0, *used]) + 1
 
 
-def lease_news_due(host: Host, store: Store) -> bool:
-    """Whether an agent without a lease must get one before time goes on."""
-    core = host.core
-    return core is not None and not host.stalled and not host.cut and core.lease is None
-
-
 def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[tuple[str, str, Store]]:
     """Yield what operators may say: (label, class of fault, the store after it)."""
     for name in names:
@@ -107,15 +100,3 @@ def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[t
 def news(host: Host) -> Host:
     """Return a host that has yet to hear of a change of the store."""
     return host if host.core is None or host.news else replace(host, news="new")
-
-
-def tell(world: World, store: Store, but: str = "") -> World:
-    """Put a changed store in place, and give every agent news of it, except the one that already knows."""
-    if store.revision == world.store.revision:
-        return replace(world, store=store)
-    hosts = tuple(each if each.name == but else news(each) for each in world.hosts)
-    ghosts = tuple(each for each in world.ghosts if not hopeless(store, each))
-    return replace(world, store=store, hosts=hosts, ghosts=ghosts)
-
-
-__all__ = ["Deal", "Fed", "deals", "lease_news_due", "local", "tell", "words"]

@@ -6,7 +6,7 @@ Everything is immutable, and nothing here decides which fault happens: `moves` s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 from agent.core import events as ev
@@ -23,6 +23,7 @@ from agent.core.records import (
 )
 from agent.core.state import State
 from agent.core.store import Compare, Delete, Ms, Put, Txn
+from tests.support.copying import replace
 
 KEYS = Keys("/g/")
 PRODUCER = "producer"
@@ -65,7 +66,7 @@ class Store:
 
 @cache
 def _heartbeat(raw: bytes) -> Heartbeat:
-    return read_heartbeat(raw)
+    return replace(read_heartbeat(raw), reason="")  # for people: no rule looks at it
 
 
 def wish(owner: str, kind: str, txn: Txn) -> Wish:
@@ -107,7 +108,7 @@ def hopeless(store: Store, wanted: Wish) -> bool:
     )
 
 
-def transact(store: Store, wanted: Wish, request: int) -> tuple[Store, ev.Event]:
+def transact(store: Store, wanted: Wish, request: int) -> tuple[Store, ev.Applied | ev.Refused | ev.Rejected]:
     """Run a transaction; return the store after it and the answer."""
     if not holds(store, wanted):
         return store, ev.Refused(request, store.revision, store.leader, store.heartbeat)
@@ -123,7 +124,7 @@ def transact(store: Store, wanted: Wish, request: int) -> tuple[Store, ev.Event]
         changes["heartbeat"] = HeartbeatKey(wanted.heartbeat, revision)
     if wanted.drops_switchover:
         changes["switchover"] = None
-    return replace(store, **changes), ev.Applied(request, revision)  # type: ignore[arg-type] # fields by name
+    return replace(store, **changes), ev.Applied(request, revision)
 
 
 def put(store: Store, **changes: object) -> Store:
@@ -134,7 +135,7 @@ def put(store: Store, **changes: object) -> Store:
         changes["leader"] = LeaderKey(leader, revision)
     if changes.get("heartbeat") == "garbage":
         changes["heartbeat"] = HeartbeatKey(None, revision)
-    return replace(store, revision=revision, **changes)  # type: ignore[arg-type] # fields by name
+    return replace(store, revision=revision, **changes)
 
 
 def end_lease(store: Store, lease: int) -> Store:
@@ -190,7 +191,7 @@ class Request:
     wish: Wish
     due: Ms
     slow: bool = False
-    answer: ev.Event | None = None
+    answer: ev.Applied | ev.Refused | ev.Rejected | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +236,3 @@ class Host:
     def signs(self) -> bool:
         """Whether its nodeos may sign a block: the truth that P1 is about."""
         return self.nodeos.signs(self.clock) and not self.nodeos.rogue
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything. `ghosts`: transactions that nobody waits for any more, which may still be applied."""
-
-    store: Store
-    hosts: tuple[Host, ...]
-    ghosts: tuple[Wish, ...] = ()

@@ -12,7 +12,7 @@ _SHAPES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]] = {
 
 
 def replace(found: T, /, **changes: Any) -> T:
-    """Return a copy of a dataclass with other values in some fields."""
+    """Return a dataclass with other values in some fields: itself, if it has those values already."""
     kind = type(found)
     shape = _SHAPES.get(kind)
     if shape is None:
@@ -20,6 +20,10 @@ def replace(found: T, /, **changes: Any) -> T:
         shape = _SHAPES[kind] = (attrgetter(*names), {name: place for place, name in enumerate(names)})
     get, places = shape
     values = list(get(found))
+    same = True
     for name, value in changes.items():
-        values[places[name]] = value
-    return kind(*values)
+        place = places[name]
+        if values[place] is not value:
+            same = same and values[place] == value
+            values[place] = value
+    return found if same else kind(*values)

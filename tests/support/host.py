@@ -363,6 +363,7 @@ def _ask_moves(host: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:
         if not fault or may(fault, f"{ask.kind} hangs"):
             yield Move(f"{ask.kind} hangs", fault, _mark(rest, replace(ask, slow=True)))
         if free and ask.kind != "head" and may("control", f"{ask.kind} is refused"):
+            # also a pause that is answered and yet not seen to be done: the agent reads `paused` back
             yield told(f"{ask.kind} is refused", feed(rest, _answer(ask, ev.Call.ERROR)), "control")
 
 

@@ -9,7 +9,7 @@ from agent.core import events as ev
 from agent.core.records import Override, Switchover
 from tests.support.copying import replace
 from tests.support.host import feed, told
-from tests.support.world import Host, Store, end_lease, put, transact
+from tests.support.world import GARBAGE, Host, Store, end_lease, put, transact
 
 
 class Deal(NamedTuple):
@@ -87,10 +87,14 @@ def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[t
         yield "put maintenance", "word", put(store, maintenance="why")
     else:
         yield "del maintenance", "", put(store, maintenance=None)
+    if store.switchover is not None:
+        yield "del switchover", "word", put(store, switchover=None)
     if store.leader is not None:
         yield "del leader", "word", put(store, leader=None)
+    if store.leader is None or store.leader.name is not None:
+        yield "put leader garbage", "word", put(store, leader=GARBAGE)
     if store.heartbeat is not None and store.heartbeat.record is not None:
-        yield "put heartbeat garbage", "word", put(store, heartbeat="garbage")
+        yield "put heartbeat garbage", "word", put(store, heartbeat=GARBAGE)
     if store.heartbeat is not None and holder_dead:
         yield "del heartbeat (the old leader is dead, I looked)", "word", put(store, heartbeat=None)
     for lease in store.leases:

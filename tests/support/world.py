@@ -26,6 +26,8 @@ from agent.core.store import Compare, Delete, Ms, Put, Txn
 from tests.support.copying import replace
 
 KEYS = Keys("/g/")
+GARBAGE = "garbage"
+"""A value that no reader makes sense of."""
 PRODUCER = "producer"
 
 
@@ -132,8 +134,8 @@ def put(store: Store, **changes: object) -> Store:
     revision = store.revision + 1
     leader = changes.get("leader")
     if isinstance(leader, str):
-        changes["leader"] = LeaderKey(leader, revision)
-    if changes.get("heartbeat") == "garbage":
+        changes["leader"] = LeaderKey(None if leader == GARBAGE else leader, revision)
+    if changes.get("heartbeat") == GARBAGE:
         changes["heartbeat"] = HeartbeatKey(None, revision)
     return replace(store, revision=revision, **changes)
 

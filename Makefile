@@ -34,8 +34,8 @@ switchovers: $(STAMP) ## measure planned handovers on a chain of four producers;
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
 	$(BIN)/python -m agent.lab.chaos $(ARGS)
 
-proof: $(STAMP) ## search the protocol for two producers at once, in full
-	$(BIN)/python -m pytest tests/proof -m "slow or not slow" -p no:randomly -v
+proof: $(STAMP) ## search the protocol for two producers at once, deep; ARGS="--worlds N --agents 2 --faults 3 --seed 7"
+	$(BIN)/python -m tests.proof $(ARGS)
 
 fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800

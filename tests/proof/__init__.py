@@ -1,1 +1,48 @@
-"""The exhaustive search of the real leadership core."""
+"""The exhaustive search of the real leadership core: what it assumes, what it tries, what it promises.
+
+**What is searched.** `agent.core.leadership.step` itself, as it is in the product, once for each agent; around it a
+world of plain data (tests/support/world.py): one linearizable store, a nodeos, a run-time file and a guard for each
+agent, an operator, and time in whole ticks (E 10, A 3, R 1). A search begins where one agent leads and all is quiet. It
+sees all worlds that no fault leads to, then all that one fault leads to, then two, until all are seen or its bound is
+reached.
+
+**What is promised**, in every world: no two nodeos may sign (P1); nobody releases while its own nodeos may still sign
+(R5); epochs only grow (R8); the core comes upon no defect of its own. Where faults end, somebody produces within
+`liveness.bound`, on every course (P2). Where nothing is wrong, or messages are late, the leader stays (P3).
+
+**Faults, each at any moment.**
+
+| fault | in the search |
+| --- | --- |
+| messages lost, late, reordered | a request or its answer is slow; news of the store is late; a host is cut off for any time |
+| applied, but timed out | an answer that comes too late is none; what was given up may be applied at any later time |
+| keepalives that lie | an agent hears that its lease is gone whenever it may, or never |
+| leases early, late, never; `revoke` | a lease that is alive may end at any moment, and need not |
+| stalls | an agent or a nodeos freezes for any time; without a guard, an agent for as long as the slack G |
+| pause hangs, is refused, acts late | it is answered late or never, and acts at any moment from then on |
+| pause lies | the agent reads `paused` back, so a lie of the pause is a refusal; a lie of both is not covered |
+| resume acts late | as above; also one that the agent before had sent |
+| nodeos restarts | it dies at any moment, starts paused; or, as a fault of its configuration, unpaused |
+| `put`, `del`, `revoke` of keys | `leader`: each name, garbage, gone; `heartbeat`: garbage, gone once its holder is dead |
+| | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
+| clocks that run apart | a fault makes one host's clock lose a tick: 1 in 12, far above 0.1 % |
+| the run-time file | slow, or not written |
+| agents die, are asked to end, are unhealthy | at any moment |
+
+**What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A resume
+is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes it. Not
+covered: agent, guard and nodeos frozen together; a `paused` that lies; `del heartbeat` while its holder lives.
+
+**Short cuts**, and why they lose nothing:
+
+- *Canonical forms.* The core compares times with now and numbers with each other, so worlds that differ by a shift of
+  the clock, or by the size of revisions, are one. `test_canon.py` walks at random, without any of it, and holds every
+  step against the canonical one; a field that is new in the core fails there until it is named in `fields.py`.
+- *Names.* Nodes of one rank can be exchanged: nothing that moves or is promised names one. Also held against walks.
+- *Fewest faults first.* Whoever has more faults left can do all that one with fewer can: a world is searched once.
+- *Fingerprints* of 60 bits stand for worlds that were seen: two of ten million share one with a chance of 1 in 10,000.
+
+And two that are bounds, not proofs: *eager*, in the quick searches, has a host answer its own agent before anything
+else happens in the world, unless a fault lets it wait (`make proof` does without); and with two faults or more, of the
+transactions that one node has given up the newest three alone may still be applied.
+"""

@@ -17,6 +17,10 @@ FIRST = ("wake", "save", "ask", "guard", "probe")
 """What a host does first of all, when the rules are eager."""
 
 
+Begin = tuple[str, ...] | None
+"""How the label of a fault may begin: any, if empty; no fault may happen, if None."""
+
+
 class Next(NamedTuple):
     """A world that may come next. `broken`: which promise it breaks, nothing if none. `took`: time that passed."""
 
@@ -32,15 +36,15 @@ class Engine(Parts):
     def after(self, world: Compact, faults: bool = True) -> Iterator[Next]:
         """Yield every world that may come next; without `faults`, those alone that take no fault."""
         store, hosts, ghosts, spent = world
-        faults = faults and spent < self.budget.total
+        begin = self.budget.allowed(spent) if faults and spent < self.budget.total else None
         busy = self._busy(hosts)
         for place, host in enumerate(hosts):
             if busy in (-1, place):
-                yield from self._inside(world, place, host, faults)
+                yield from self._inside(world, place, host, begin)
         if busy >= 0:
             return
         for place, host in enumerate(hosts):
-            yield from self._dealing(world, place, host, faults)
+            yield from self._dealing(world, place, host, begin)
         for ghost in ghosts:
             changed = self.haunt(ghost, store)
             if changed != store:
@@ -49,29 +53,26 @@ class Engine(Parts):
                 rest = tuple(each for each in ghosts if each != ghost)
                 yield self._moved(label, world, changed, hosts, rest, spent)
         for label, fault, changed in self.words(store, self._holder_dead(store, hosts)):
-            if not fault or (faults and self._allowed(label)):
+            if not fault or _allowed(begin, label):
                 yield self._moved(label, world, changed, hosts, ghosts, spent + bool(fault))
-        yield from self._time(world, faults)
+        yield from self._time(world, begin)
 
-    def _allowed(self, label: str) -> bool:
-        return not self.budget.only or label.startswith(self.budget.only)
-
-    def _inside(self, world: Compact, place: int, host: int, faults: bool) -> Iterator[Next]:
+    def _inside(self, world: Compact, place: int, host: int, begin: Begin) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
-        for label, fault, new, more in self.local(host, faults):
+        for label, fault, new, more in self.local(host, begin):
             said = f"{self.names[place]}: {label}"
             if new < 0:
                 yield Next(world, said, label)
-            elif not fault or (faults and self._allowed(said)):
+            elif not fault or _allowed(begin, said):
                 yield self._moved(said, world, store, _put(hosts, place, new), ghosts + more, spent + bool(fault))
 
-    def _dealing(self, world: Compact, place: int, host: int, faults: bool) -> Iterator[Next]:
+    def _dealing(self, world: Compact, place: int, host: int, begin: Begin) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
         for label, fault, new, dealt in self.deals(host, store):
             said = f"{self.names[place]}: {label}"
             if new < 0:
                 yield Next(world, said, label)
-            elif not fault or (faults and self._allowed(said)):
+            elif not fault or _allowed(begin, said):
                 yield self._moved(said, world, dealt, _put(hosts, place, new), ghosts, spent + bool(fault), place)
 
     def _busy(self, hosts: tuple[int, ...]) -> int:
@@ -90,7 +91,7 @@ class Engine(Parts):
         holder: Host = self.parts[hosts[self.names.index(found.heartbeat.record.node)]]
         return holder.core is None and not holder.nodeos.pid
 
-    def _time(self, world: Compact, faults: bool) -> Iterator[Next]:
+    def _time(self, world: Compact, begin: Begin) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
         later = [self.later(host) for host in hosts]
         if any(why for why, _ in later):
@@ -98,7 +99,7 @@ class Engine(Parts):
         yield self._moved("time passes", world, store, tuple(host for _, host in later), ghosts, spent, took=1)
         for place, host in enumerate(hosts):
             label = f"time passes, but the clock of {self.names[place]} runs slow"
-            if faults and self._allowed(label):
+            if _allowed(begin, label):
                 slow = tuple(host if at == place else new for at, (_, new) in enumerate(later))
                 yield self._moved(label, world, store, slow, ghosts, spent + 1, took=1)
 
@@ -173,6 +174,10 @@ class Engine(Parts):
             if first.core and first.core.phase is Phase.LEADING and not other and not starts:
                 return world
         raise AssertionError("nobody leads though nothing is wrong")
+
+
+def _allowed(begin: Begin, label: str) -> bool:
+    return begin is not None and (not begin or label.startswith(begin))
 
 
 def _put(hosts: tuple[int, ...], place: int, host: int) -> tuple[int, ...]:

@@ -1,8 +1,16 @@
-"""P2: when the faults are over, somebody produces within a bound. Followed along one ordinary course of events."""
+"""P2: when the faults are over, somebody produces, however the rest goes on. P3: with nothing wrong, nothing changes.
+
+Faults are over when what they broke is mended first: hosts thaw, processes start, etcd is reached, an override or a
+maintenance is taken away. From there on every course is followed that hosts and messages can take in time, and calls
+and transactions that were given up before may still act at any moment, or never.
+"""
 
 from __future__ import annotations
 
+from collections import deque
+
 from agent.core.state import Phase
+from agent.core.timing import Timing, standstill
 from tests.proof.engine import Compact, Engine, Next
 from tests.proof.story import numbered
 
@@ -16,29 +24,38 @@ REPAIRS = (
     "del override",
     "del maintenance",
     "sees its lease gone",
+    "has a lease",
 )
 """What ends a fault, in this order."""
-ODD = ("hangs", "unanswered", "the answer is late", "given up before", "a late ", "the fence takes its time")
-"""What is no fault, or is one that was paid before, and yet not the ordinary course."""
-STEADY = 4
-"""Ticks that a node must produce without a break to count."""
+LATE = ("a late ", "given up before", "acts, unanswered")
+"""What may still come of an earlier fault, or never."""
+ODD = ("hangs", "the answer is late", "the fence takes its time", *LATE)
+"""What is no fault, or was paid for before, and is not in time."""
 
 
-def course(engine: Engine, world: Compact, late: bool) -> Next:
-    """Return the ordinary next world, after what ends faults. `late`: calls given up before act at once."""
-    spent = world[3]
-    free = [each for each in engine.after(world) if each.world[3] == spent]
+LONGEST = 400
+"""Moves of a story at most: one in which nobody ever produces has no end."""
+
+
+def bound(timing: Timing) -> int:
+    """Return how long nobody may produce in all, once faults are over.
+
+    What runs must stop, the heartbeat stand still, the seat be kept for a name that nobody answers to, and two tries
+    reach the store.
+    """
+    return timing.margin + standstill(timing.validity) + timing.nomination + 2 * timing.request
+
+
+def courses(engine: Engine, world: Compact) -> list[Next]:
+    """Return what may come next once faults are over: repairs first, then what takes no time, then time."""
+    free = list(engine.after(world, faults=False))
     for repair in REPAIRS:
         for each in free:
             if repair in each.label:
-                return each
-    if late:
-        for each in free:
-            if "a late " in each.label or "given up before" in each.label:
-                return each
-    ordinary = [each for each in free if not any(odd in each.label for odd in ODD)]
-    now = [each for each in ordinary if not each.took]
-    return (now or ordinary or free)[0]
+                return [each]
+    late = [each for each in free if any(odd in each.label for odd in LATE)]
+    now = [each for each in free if not each.took and not any(odd in each.label for odd in ODD)]
+    return late + (now or [each for each in free if each.took] or free)
 
 
 def produces(engine: Engine, world: Compact) -> bool:
@@ -49,21 +66,65 @@ def produces(engine: Engine, world: Compact) -> bool:
     )
 
 
-def nobody_after(engine: Engine, world: Compact, ticks: int, late: bool = False) -> tuple[str, ...]:
-    """Return the course of events in which nobody came to produce steadily within `ticks`; empty when somebody did."""
-    steps: list[tuple[str, int]] = []
-    now = since = 0
-    while now <= ticks:
-        if not produces(engine, world):
-            since = now
-        elif now - since >= STEADY:
-            return ()
-        found = course(engine, world, late)
-        steps.append((found.label, found.took))
-        now += found.took
-        world = found.world
-        if found.broken:
-            return (found.broken, *numbered(steps))
-        if len(steps) > 40 * (ticks + 1):
-            return ("time stands still", *(label for label, _ in steps[-12:]))
-    return numbered(steps)
+def same_leader(engine: Engine, world: Compact) -> tuple[str, ...]:
+    """Tell that the first host leads and produces no longer (P3); nothing if it does."""
+    first = engine.parts[world[1][0]]
+    if first.core is not None and first.core.phase is Phase.LEADING and engine.signs(world[1][0]):
+        return ()
+    return ("P3: the leader changed though it could confirm itself",)
+
+
+class Afterwards:
+    """Every course from many worlds on, once faults are over; and how long nobody produces in the worst of them."""
+
+    def __init__(self, engine: Engine, worlds: list[Compact], bound: int) -> None:
+        self._engine = engine
+        self._bound = bound
+        self._to: dict[Compact, list[tuple[Compact, int, str]]] = {}
+        self._from: dict[Compact, list[tuple[Compact, int]]] = {}
+        self.silent: dict[Compact, int] = {}
+        self._explore(worlds)
+        self._weigh()
+
+    @property
+    def worst(self) -> int:
+        """The most ticks that nobody produces in; above the bound: too long, or for ever."""
+        return max(self.silent.values(), default=0)
+
+    def __len__(self) -> int:
+        return len(self._to)
+
+    def _explore(self, worlds: list[Compact]) -> None:
+        todo = list(worlds)
+        while todo:
+            world = todo.pop()
+            if world in self._to:
+                continue
+            quiet = not produces(self._engine, world)
+            found = courses(self._engine, world)
+            self._to[world] = [(each.world, each.took if quiet else 0, each.label) for each in found]
+            for each in found:
+                self._from.setdefault(each.world, []).append((world, each.took if quiet else 0))
+                todo.append(each.world)
+
+    def _weigh(self) -> None:
+        """Find the longest silence by going backward, until it stands still or is beyond the bound."""
+        self.silent = dict.fromkeys(self._to, 0)
+        todo = deque(self._to)
+        while todo:
+            world = todo.popleft()
+            for before, took in self._from.get(world, ()):
+                longer = self.silent[world] + took
+                if self.silent[before] < longer <= self._bound + 1:
+                    self.silent[before] = longer
+                    todo.append(before)
+
+    def story(self) -> tuple[str, ...]:
+        """Return the course with the longest silence, told: it begins when the faults are over."""
+        world = max(self.silent, key=self.silent.__getitem__)
+        steps: list[tuple[str, int]] = []
+        while self.silent[world] and len(steps) < LONGEST:
+            worst = max(courses(self._engine, world), key=lambda each: each.took + self.silent[each.world])
+            steps.append((worst.label, worst.took))
+            world = worst.world
+        return numbered(steps)

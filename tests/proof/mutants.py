@@ -34,14 +34,13 @@ class Edit:
 class Mutant:
     """A mistake, the faults that bring it to light, and the promise it breaks.
 
-    `only`: how the labels of the faults begin; `total`: how many of them may happen in one run. `calm`: begin with a
+    `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
     leader. `timing`: what differs from the search's own.
     """
 
     name: str
     edits: tuple[Edit, ...]
-    only: tuple[str, ...]
-    total: int
+    script: tuple[str, ...]
     breaks: str
     calm: bool = True
     guard: bool = True
@@ -134,7 +133,6 @@ MUTANTS = (
             ),
         ),
         ("a: confirm: applied, the answer is late", "a: is cut off"),
-        2,
         "P1",
         timing={"request": 6},
     ),
@@ -148,7 +146,6 @@ MUTANTS = (
             ),
         ),
         ("b: hears late",),
-        1,
         "P1",
     ),
     Mutant(
@@ -158,14 +155,12 @@ MUTANTS = (
             Edit(TENURE, "or state.request or not state.proven:", "or state.request:"),
         ),
         ("del leader",),
-        1,
         "R5",
     ),
     Mutant(
         "no kill",
         (Edit(PRODUCTION, "    turn.do(FenceNodeos(call, term, within))\n", ""),),
         ("a: nodeos freezes", "a: is cut off"),
-        2,
         "P1",
         guard=False,
         timing={"validity": 6},
@@ -174,7 +169,6 @@ MUTANTS = (
         "no margin",
         (Edit(STATE, "self.tenure.valid_until - self.setup.timing.margin if", "self.tenure.valid_until if"),),
         ("a: nodeos freezes", "a: is cut off"),
-        2,
         "P1",
         guard=False,
         timing={"kill": 2, "validity": 7},
@@ -183,7 +177,6 @@ MUTANTS = (
         "E ignored after an unclean end",
         (Edit(STATE, "return seen.heartbeat_since + standstill(validity)", "return seen.heartbeat_since"),),
         ("lease",),
-        1,
         "P1",
     ),
     Mutant(
@@ -196,7 +189,6 @@ MUTANTS = (
             ),
         ),
         (),
-        0,
         "P1",
     ),
     Mutant(
@@ -209,7 +201,6 @@ MUTANTS = (
             ),
         ),
         ("del leader",),
-        1,
         "R8",
     ),
     Mutant(
@@ -224,7 +215,6 @@ MUTANTS = (
             ),
         ),
         ("a: is cut off",),
-        1,
         "P1",
     ),
     Mutant(
@@ -239,7 +229,6 @@ MUTANTS = (
             ),
         ),
         ("a: confirm: applied, the answer is late", "a: is cut off"),
-        2,
         "P1",
         timing={"request": 5},
     ),
@@ -254,7 +243,6 @@ MUTANTS = (
             ),
         ),
         ("a: resume hangs",),
-        1,
         "R5",
         calm=False,
     ),
@@ -262,8 +250,21 @@ MUTANTS = (
         "nominated node takes over without the old heartbeat's end",
         (Edit(CAMPAIGN, "    free = state.free_at()\n", "    free = 0 if state.nominated else state.free_at()\n"),),
         ("put leader b",),
-        1,
         "P1",
+    ),
+    Mutant(
+        "nomination without revision",
+        (
+            Edit(
+                CAMPAIGN,
+                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
+                "nominated = state.nominated\n"
+                "    compare = () if nominated else (Compare(names.leader, tenure.expected[0]), "
+                "Compare(names.heartbeat, tenure.expected[1]))",
+            ),
+        ),
+        ("put leader b", "b: take is slow"),
+        "R8",
     ),
     Mutant(
         "restart keeps leading without R1",
@@ -275,7 +276,6 @@ MUTANTS = (
             ),
         ),
         ("a: the agent dies", "a: is cut off"),
-        2,
         "P1",
     ),
     Mutant(
@@ -291,7 +291,6 @@ MUTANTS = (
             ),
         ),
         ("a: it is unhealthy", "a: release is slow"),
-        2,
         "R5",
     ),
     Mutant(
@@ -304,7 +303,6 @@ MUTANTS = (
             ),
         ),
         ("a: nodeos dies",),
-        1,
         "R5",
         calm=False,
         eager=False,
@@ -313,7 +311,6 @@ MUTANTS = (
         "seqs of the process before taken for own",
         (Edit(TENURE, "tenure.sent_at(record.seq) if ours else None", "tenure.sent_at(record.seq)"),),
         ("a: the agent dies", "a: is cut off"),
-        2,
         "P1",
         timing={"slack": 0, "validity": 8},
     ),
@@ -321,7 +318,6 @@ MUTANTS = (
         "release sent before the run-time file says stopping",
         (Edit(TENURE, 'if state.saved not in ("stopping", "stopped"):', "if False:"),),
         ("del leader", "a: the disk is slow", "a: the agent dies"),
-        3,
         "DEFECT",
     ),
     Mutant(
@@ -337,7 +333,6 @@ MUTANTS = (
             ),
         ),
         ("a: take is slow",),
-        1,
         "R8",
         calm=False,
     ),
@@ -345,7 +340,6 @@ MUTANTS = (
         "resume before the run-time file says so",
         (Edit(PRODUCTION, ' or state.saved != "held"', ""),),
         ("a: the agent dies",),
-        1,
         "P1",
         calm=False,
         timing={"validity": 6},

@@ -25,13 +25,19 @@ Compact = tuple[int, tuple[int, ...], tuple[int, ...], int]
 class Budget:
     """How many faults a run may have.
 
-    `only`: how the labels of allowed faults begin, all if empty. `ghosts`: of the transactions that one node gave up,
-    so many, the newest, may still be applied: else one that is cut off would send new ones without end.
+    `only`: how the labels of allowed faults begin, all if empty. `script`: how that of the first begins, of the second,
+    and so on. `ghosts`: of the transactions that one node gave up, so many, the newest, may still be applied: else one
+    that is cut off would send new ones without end.
     """
 
     total: int
     only: tuple[str, ...] = ()
+    script: tuple[str, ...] = ()
     ghosts: int = 3
+
+    def allowed(self, spent: int) -> tuple[str, ...]:
+        """Return how the label of the next fault may begin, all if empty."""
+        return self.script[spent : spent + 1] or self.only
 
 
 class Parts:
@@ -41,7 +47,9 @@ class Parts:
         self.rules = rules
         self.names = tuple(rules.ranks)
         self.budget = budget
-        self.symmetry = Symmetry(self.names, alike=not budget.only and len(set(rules.ranks.values())) == 1)
+        self.symmetry = Symmetry(
+            self.names, alike=not (budget.only or budget.script) and len(set(rules.ranks.values())) == 1
+        )
         self.parts: list[Any] = []
         self._ids: dict[object, int] = {}
         self._memo: dict[tuple[Any, ...], Any] = {}
@@ -132,20 +140,19 @@ class Parts:
             found = self._memo[key] = compute()
         return found
 
-    def may(self, host: Host, faults: bool) -> local.May:
-        """Return which faults of a host are worth computing."""
-        only = self.budget.only
+    def may(self, host: Host, faults: tuple[str, ...] | None) -> local.May:
+        """Return which faults of a host are worth computing: none, or those whose labels begin as they may."""
 
         def may(_fault: str, label: str) -> bool:
-            return faults and (not only or f"{host.name}: {label}".startswith(only))
+            return faults is not None and (not faults or f"{host.name}: {label}".startswith(faults))
 
         return may
 
-    def local(self, host: int, faults: bool) -> list[tuple[str, str, int, tuple[int, ...]]]:
+    def local(self, host: int, faults: tuple[str, ...] | None) -> list[tuple[str, str, int, tuple[int, ...]]]:
         """Return what may happen inside a host: label, class of fault, the host after it, new ghosts."""
         return self._once(("local", host, faults), lambda: self._local(self.parts[host], faults))
 
-    def _local(self, host: Host, faults: bool) -> list[tuple[str, str, int, tuple[int, ...]]]:
+    def _local(self, host: Host, faults: tuple[str, ...] | None) -> list[tuple[str, str, int, tuple[int, ...]]]:
         try:
             return [
                 (move.label, move.fault, self.host(move.host), tuple(self.intern(each) for each in move.ghosts))

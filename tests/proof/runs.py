@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.timing import Timing
-from tests.proof.engine import Budget, Engine
+from tests.proof.engine import Budget, Compact, Engine
+from tests.proof.liveness import Afterwards, bound, same_leader
 from tests.proof.search import Found, search
 from tests.support.host import Rules
 
@@ -41,8 +42,7 @@ def engine(
 
 
 def hunt(
-    only: tuple[str, ...],
-    total: int,
+    script: tuple[str, ...],
     *,
     calm: bool = True,
     guard: bool = True,
@@ -50,6 +50,35 @@ def hunt(
     timing: dict[str, int] | None = None,
     limit: int = 200_000,
 ) -> Found:
-    """Search with a few kinds of faults alone."""
-    found = engine(Budget(total, only=only), guard=guard, eager=eager, timing=timing)
+    """Search with a few faults alone, in this order, each at any moment."""
+    found = engine(Budget(len(script), script=script), guard=guard, eager=eager, timing=timing)
     return search(found, limit, found.calm() if calm else found.ready())
+
+
+DELAYS = ("a: confirm is slow", "a: confirm: applied, the answer is late", "a: hears late", "b: hears late")
+"""Faults of messages that must cost a leader nothing (P3)."""
+
+
+def nothing_wrong(names: tuple[str, ...]) -> Found:
+    """Search what may happen without a fault: the leader may not change (P3)."""
+    found = engine(Budget(0), names=names)
+    return search(found, 10_000, check=lambda world: same_leader(found, world))
+
+
+def slow_messages() -> Found:
+    """Search what two messages may do that come late: the leader may not change (P3)."""
+    found = engine(Budget(2, only=DELAYS))
+    return search(found, 50_000, check=lambda world: same_leader(found, world))
+
+
+def one_fault(names: tuple[str, ...]) -> tuple[Found, Afterwards]:
+    """Search every world that one fault leads to (P1), and every course from there on when it is over (P2)."""
+    rules = engine(Budget(1, ghosts=99), names=names)
+    worlds: list[Compact] = []
+
+    def keep(world: Compact) -> tuple[str, ...]:
+        worlds.append(world)
+        return ()
+
+    found = search(rules, 500_000, check=keep)
+    return found, Afterwards(rules, worlds, bound(TICKS))

@@ -14,7 +14,7 @@ reached.
 
 | fault | in the search |
 | --- | --- |
-| messages lost, late, reordered | a request or its answer is slow; news of the store is late; a host is cut off for any time |
+| messages lost, late, reordered | a request or its answer is slow; news is late; a host is cut off for any time |
 | applied, but timed out | an answer that comes too late is none; what was given up may be applied at any later time |
 | keepalives that lie | an agent hears that its lease is gone whenever it may, or never |
 | leases early, late, never; `revoke` | a lease that is alive may end at any moment, and need not |
@@ -23,15 +23,15 @@ reached.
 | pause lies | the agent reads `paused` back, so a lie of the pause is a refusal; a lie of both is not covered |
 | resume acts late | as above; also one that the agent before had sent |
 | nodeos restarts | it dies at any moment, starts paused; or, as a fault of its configuration, unpaused |
-| `put`, `del`, `revoke` of keys | `leader`: each name, garbage, gone; `heartbeat`: garbage, gone once its holder is dead |
+| `put`, `del`, `revoke` | `leader`: each name, garbage, gone; `heartbeat`: garbage; gone if its holder is dead |
 | | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
 | clocks that run apart | a fault makes one host's clock lose a tick: 1 in 12, far above 0.1 % |
 | the run-time file | slow, or not written |
 | agents die, are asked to end, are unhealthy | at any moment |
 
-**What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A resume
-is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes it. Not
-covered: agent, guard and nodeos frozen together; a `paused` that lies; `del heartbeat` while its holder lives.
+**What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A
+resume is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes
+it. Not covered: agent, guard and nodeos frozen together; a `paused` that lies; `del heartbeat` while its holder lives.
 
 **Short cuts**, and why they lose nothing:
 

@@ -94,7 +94,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "backoff",
         "patience",
     ),
-    "Standing": ("fit", "able", "rank", "why", "handover"),
+    "Standing": ("fit", "able", "rank", "why", "handover", "cause", "to"),
     "State": (
         "setup",
         "phase",

@@ -7,6 +7,7 @@ import pytest
 from tests.proof.mutants import MUTANTS, STATE, Edit, Mutant, mutated
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
 def test_mistake_is_found(mutant: Mutant) -> None:
     """P1, R5, R8: with this mistake in the core the search comes upon the broken promise, and tells the story."""
@@ -22,6 +23,7 @@ def test_mistake_is_found(mutant: Mutant) -> None:
     assert found.story
 
 
+@pytest.mark.timeout(600)
 def test_seat_kept_for_ever_is_found() -> None:
     """P2: a core that keeps the seat for ever for a name that nobody answers to leaves nobody producing."""
     never = Edit(STATE, "seen.leader_since) + self.setup.timing.nomination", "seen.leader_since) + 10**9")

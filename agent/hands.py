@@ -103,7 +103,7 @@ class LaneHands:
                 )
             case do.PauseNodeos(call, within):
                 return Job(
-                    lambda: outside.pause(out.nodeos, action),
+                    lambda: outside.pause(out.nodeos, action, out.clock),
                     lambda why: ev.PauseDone(call, ev.Call.TIMEOUT, why),
                     within,
                 )

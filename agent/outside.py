@@ -54,10 +54,16 @@ def outcome(error: NodeosError | None) -> ev.Call:
     return ev.Call.TIMEOUT
 
 
-def pause(nodeos: Nodeos, action: do.PauseNodeos) -> ev.PauseDone:
-    """Pause nodeos."""
+def pause(nodeos: Nodeos, action: do.PauseNodeos, clock: Clock) -> ev.PauseDone:
+    """Pause nodeos, and see that it is: the answer alone would be believed of one that goes on (R4)."""
+    by = clock.boot() + action.within
     try:
         nodeos.pause(action.within / 1000)
+        left = by - clock.boot()
+        if left <= 0:
+            return ev.PauseDone(action.call, ev.Call.TIMEOUT, "no time was left to see it paused")
+        if not nodeos.paused(left / 1000):
+            return ev.PauseDone(action.call, ev.Call.ERROR, "nodeos answered ok, and yet it is not paused")
     except NodeosError as error:
         return ev.PauseDone(action.call, outcome(error), str(error))
     return ev.PauseDone(action.call, ev.Call.OK)

@@ -152,7 +152,7 @@ def test_what_may_have_been_delivered_is_told_so(kind: type[Exception]) -> None:
     """Refused connections were not delivered, answers are definite; all else may be acted upon at any later time."""
     means = MEANING.get(kind, ev.Call.TIMEOUT)
     nodeos: Any = Scripted(make(kind))
-    assert outside.pause(nodeos, do.PauseNodeos(5, 300)) == ev.PauseDone(5, means, "why")
+    assert outside.pause(nodeos, do.PauseNodeos(5, 300), Boot(4000)) == ev.PauseDone(5, means, "why")
     assert outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), Boot(4000)) == ev.ResumeDone(6, means, "why")
     assert outside.read_head(nodeos, do.ReadHead(7, 300)) == ev.HeadRead(7, None)
     assert nodeos.calls == [("pause", (0.3,)), ("resume", (1.0,)), ("info", (0.3,))]
@@ -167,9 +167,30 @@ def test_resume_of_a_process_that_was_held_up_is_not_sent() -> None:
     assert nodeos.calls == [("resume", (0.1,))]
 
 
+def test_pause_without_effect_is_no_pause() -> None:
+    """R4: a nodeos that answers ok, and yet is not paused, has refused: what follows is the end of its process."""
+    nodeos: Any = Scripted(False)
+    done = outside.pause(nodeos, do.PauseNodeos(5, 300), Boot(4000))
+    assert (done.call, done.result) == (5, ev.Call.ERROR)
+    assert nodeos.calls == [("pause", (0.3,)), ("paused", (0.3,))]
+
+
+def test_pause_that_leaves_no_time_to_look_is_not_answered() -> None:
+    """R3: pause and look together have P, and no more."""
+
+    class Slow(Scripted):
+        def pause(self, _timeout_s: float) -> None:
+            clock.now += 300
+
+    clock = Boot(4000)
+    nodeos: Any = Slow(True)
+    assert outside.pause(nodeos, do.PauseNodeos(5, 300), clock).result is ev.Call.TIMEOUT
+    assert nodeos.calls == []
+
+
 def test_what_was_answered_is_told() -> None:
     """A pause and a resume that were answered, and a head that was read."""
-    assert outside.pause(Scripted(), do.PauseNodeos(5, 300)) == ev.PauseDone(5, ev.Call.OK)
+    assert outside.pause(Scripted(True), do.PauseNodeos(5, 300), Boot(4000)) == ev.PauseDone(5, ev.Call.OK)
     assert outside.resume(Scripted(), do.ResumeNodeos(6, 300, 5000), Boot(4000)) == ev.ResumeDone(6, ev.Call.OK)
     told = outside.read_head(Scripted(INFO), do.ReadHead(7, 300))
     assert told == ev.HeadRead(7, 100, "id100", 1_000, "producer")
@@ -303,6 +324,7 @@ def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:
             go_on.wait(10)
 
     bench.nodeos.__class__ = Hanging
+    bench.nodeos.says = True
     bench.hands.do(do.PauseNodeos(1, 300))
     bench.hands.do(do.FenceNodeos(2, 0, 500))
     bench.hands.do(do.SaveRuntime(3, None))

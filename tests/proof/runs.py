@@ -71,9 +71,9 @@ def slow_messages() -> Found:
     return search(found, 50_000, check=lambda world: same_leader(found, world))
 
 
-def one_fault(names: tuple[str, ...]) -> tuple[Found, Afterwards]:
+def one_fault(names: tuple[str, ...], only: tuple[str, ...] = ()) -> tuple[Found, Afterwards]:
     """Search every world that one fault leads to (P1), and every course from there on when it is over (P2)."""
-    rules = engine(Budget(1, ghosts=99), names=names)
+    rules = engine(Budget(1, only=only, ghosts=99), names=names)
     worlds: list[Compact] = []
 
     def keep(world: Compact) -> tuple[str, ...]:

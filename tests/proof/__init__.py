@@ -31,7 +31,8 @@ reached.
 
 **What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A
 resume is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes
-it. Not covered: agent, guard and nodeos frozen together; a `paused` that lies; `del heartbeat` while its holder lives.
+it. Not tried: a hook that holds a resume up. Not covered: agent, guard and nodeos frozen together; a `paused` that
+lies; `del heartbeat` while its holder lives.
 
 **Short cuts**, and why they lose nothing:
 

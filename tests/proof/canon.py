@@ -151,6 +151,7 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         saving_what=core.saving_what if core.saving else "",
         guard_by=kept(core.guard_by) if core.phase in ACTIVE else 0,
         guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
+        hold_until=due(core.hold_until),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),
     )

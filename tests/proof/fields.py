@@ -129,6 +129,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "saved",
         "guard_by",
         "guard_next",
+        "hold_until",
         "started",
         "leaving",
         "leaving_since",

@@ -1,4 +1,4 @@
-"""`python -m tests.proof`: the deep search, with a progress bar and a table at the end. See --help.
+"""`python -m tests.proof`: the deep search, with a progress bar and a table at the end, or at Ctrl-C. See --help.
 
 Exit codes: 0 nothing is broken, 1 a promise is broken (its story is printed), 2 usage.
 """

@@ -94,7 +94,7 @@ class Search:
         self._rest: Waiting = []
 
     def run(self, start: Compact) -> Found:
-        """Search from `start`; stop at the first broken promise, at the limit, or when all is seen."""
+        """Search from `start`; stop at the first broken promise, at the limit, on Ctrl-C, or when all is seen."""
         begun = time.monotonic()
         complete = False
         broken = ""
@@ -103,6 +103,8 @@ class Search:
             complete = self._layers(start)
         except _BrokenError as found:
             broken, story = found.broken, found.story
+        except KeyboardInterrupt:
+            complete = False  # whoever ends it wants to see how far it came
         now = self.progress
         seconds = time.monotonic() - begun
         return Found(len(now.seen), now.moves, seconds, complete, tuple(now.layers), now.depth, broken, story)

@@ -10,7 +10,7 @@ known:
     split       a peer has another irreversible block than we have at the same height, on a chain of one producer: two
                 that sign at once soon have a chain each, and then every member may be on the same one. (With several
                 producers the others' blocks bring the branches together, and `doubled` sees it; and there peers are
-                strangers, whose word proves nothing.)
+                strangers, whose word proves nothing.) Only members that the stray is connected to can see this
 
 What can not be known: empty blocks of two nodes are byte-identical, so a chain without any transaction hides a second
 producer; and a second one that signs only slots which the leader misses looks like the leader.

@@ -41,19 +41,26 @@ def warned(agent: Agent) -> bool:
 
 
 def test_an_ungoverned_nodeos_with_our_key_is_told(three: Group) -> None:
-    """A third nodeos that has the key and is not paused is told within seconds, by the leader, under load."""
+    """A third nodeos that has the key and is not paused is told within seconds, under load.
+
+    When no member follows its chain, only those of its peers can tell that it has one of its own.
+    """
     three.etcdctl("put", "@leader", three.standby.node)
     three.wait("a change of leader", lambda: three.heartbeat().get("epoch", 0) > 1)
     three.settle()
     three.chain.observer.wait_blocks(6)
     assert not any(warned(agent) for agent in three.agents.values()), "a handover is none"
-    started = time.monotonic()
     three.chain.nodes["bp-c"].resume()
-    three.wait("the leader to tell", lambda: warned(three.leader), SECONDS)
-    three.wait("the standby to tell", lambda: warned(three.standby), SECONDS)
-    took = time.monotonic() - started
-    assert took < SECONDS
-    assert sum(strays(three.leader).values()) >= 1
+    # it signs nothing for as long as the leader's block comes in before its own is done: until then there is no stray
+    three.wait("a slot signed twice", three.chain.doubles, 60.0)
+    started = time.monotonic()
+    agents = three.agents.values()
+    three.wait("somebody to tell", lambda: any(warned(agent) for agent in agents), SECONDS)
+    assert time.monotonic() - started < SECONDS
+    counts = [strays(agent) for agent in agents if warned(agent)]
+    if counts[0]["doubled"]:
+        three.wait("both to tell", lambda: all(warned(agent) for agent in agents), SECONDS)
+    assert all(sum(each.values()) >= 1 for each in counts)
     assert three.leader.leads, "the right one goes on"
 
 

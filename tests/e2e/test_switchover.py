@@ -98,6 +98,26 @@ def wait_away(group: Group, least: float, most: float) -> None:
 # --- in a gap ---
 
 
+def replace_agent(group: Group, agent: Agent, validity_s: float) -> None:
+    """Put another agent in the place of one that does not lead: end it, give it another E, start it."""
+    agent.stop()
+    text = re.sub(r"\n\[timing\]\nvalidity = .*\n", "", agent.config.read_text())
+    agent.config.write_text(f"{text}\n[timing]\nvalidity = {validity_s}\n")
+    agent.start()
+    group.settle()
+
+
+def test_rolling_upgrade_costs_no_slot(four: Group) -> None:
+    """Standby first, then a handover in a gap, then the other: agents that differ in E share the group (R8, P3)."""
+    head, other = four.chain.observer.head, four.leader
+    replace_agent(four, four.standby, 7.5)
+    handed = counted(four, partial(wish, four, four.standby.node))
+    assert four.heartbeat()["validity_ms"] == 7500
+    replace_agent(four, other, 7.0)
+    assert (handed.missed, handed.twice) == (0, 0)
+    assert evidence.slots_missed(four.chain.observer, head) == 0
+
+
 def test_switchovers_in_gaps_cost_no_slot(four: Group) -> None:
     """By a wish and by a drain the lead moves between two windows, and the observer misses no slot (R9)."""
     wait_away(four, 0.0, 0.0)

@@ -14,7 +14,7 @@ from agent.gauge_kit import NAMES, OTHERS
 from tests.core.parts import PRODUCER, member
 from tests.support.metrics_bench import LEADING, Bench, everything
 
-SERIES = 400
+SERIES = 500
 """More than an agent has today, and few enough for a scrape within milliseconds."""
 
 

@@ -37,7 +37,13 @@ fuzzed = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
-BLOCK = {"block_num": 7, "id": "00000007ab", "timestamp": "2026-11-23T10:29:05.500", "producer": "eosio"}
+BLOCK = {
+    "block_num": 7,
+    "id": "00000007ab",
+    "previous": "00000006ab",
+    "timestamp": "2026-11-23T10:29:05.500",
+    "producer": "eosio",
+}
 PRODUCER = {"producer_name": "eosio", "authority": [0, {"threshold": 1, "keys": [{"key": "EOS6", "weight": 1}]}]}
 INFO = {
     "server_version": "fa06914e",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.slots import producer_index, slot_of
+from agent.core.slots import REPETITIONS, producer_index, slot_of
 from agent.core.turns import Turns
 from agent.lab import evidence
 from agent.lab.agents import Agent
@@ -244,9 +244,10 @@ def test_failback_where_it_is_wanted(one: Group) -> None:
 
 
 def test_our_turns_are_those_of_the_chain(four: Group) -> None:
-    """Whose turn the core thinks it is, is whose block stands in that slot: counted over a round of the observer."""
+    """Whose turn the core thinks it is, is whose block stands in that slot: over the length of two windows."""
     observer = four.chain.observer
     names = active(observer)
-    head = observer.head
-    for block in evidence.headers(observer, head - 40, head):
+    head = observer.head  # not before it: the schedule may be young
+    observer.wait_head(head + 2 * REPETITIONS)
+    for block in evidence.headers(observer, head + 1, head + 2 * REPETITIONS):
         assert names[producer_index(slot_of(block.time), len(names))] == block.producer

@@ -92,6 +92,8 @@ class Search:
         self._watch = watch
         self._layer: Waiting = []
         self._rest: Waiting = []
+        self._coming: Waiting = []
+        self._room = PARTS
 
     def run(self, start: Compact) -> Found:
         """Search from `start`; stop at the first broken promise, at the limit, on Ctrl-C, or when all is seen."""
@@ -122,15 +124,24 @@ class Search:
             now.layers.append(0)
             while self._rest:
                 world, path = self._rest.pop()
-                for each in self.engine.after(world):
-                    if each.world[3] == faults:
-                        now.moves += 1
-                        way = (path, each.label, each.took)
-                        if each.broken:
-                            raise _BrokenError(each.broken, told(way))
-                        if not self._closure(each.world, way, keep=faults < total):
-                            return False
+                self._coming = self._faulty(world, path, faults)
+                while self._coming:
+                    if not self._closure(*self._coming.pop(), keep=faults < total):
+                        return False
         return True
+
+    def _faulty(self, world: Compact, path: Path, faults: int) -> Waiting:
+        """Return what one more fault leads to, the last one first."""
+        found: Waiting = []
+        for each in self.engine.after(world):
+            if each.world[3] == faults:
+                self.progress.moves += 1
+                way = (path, each.label, each.took)
+                if each.broken:
+                    raise _BrokenError(each.broken, told(way))
+                found.append((each.world, way))
+        found.reverse()
+        return found
 
     def _closure(self, first: Compact, path: Path, keep: bool) -> bool:
         """Search what follows without another fault; return whether there is room for more."""
@@ -150,7 +161,7 @@ class Search:
                     raise _BrokenError(each.broken, told(way))
                 if now.seen.add(engine.fingerprint(each.world)):
                     todo.append((each.world, way, depth + 1))
-            if len(engine.parts) > PARTS:
+            if len(engine.parts) > self._room:
                 todo = self._forget(todo)
         return True
 
@@ -167,10 +178,12 @@ class Search:
 
     def _forget(self, todo: deque[tuple[Compact, Path, int]]) -> deque[tuple[Compact, Path, int]]:
         """Make room: let the engine forget the parts that no world needs which is still to be looked at."""
-        worlds = [world for world, _ in self._layer] + [world for world, _ in self._rest]
+        worlds = [world for waiting in (self._layer, self._rest, self._coming) for world, _ in waiting]
         fresh = iter(self.engine.forget(worlds + [world for world, _, _ in todo]))
         self._layer = [(next(fresh), path) for _, path in self._layer]
         self._rest = [(next(fresh), path) for _, path in self._rest]
+        self._coming = [(next(fresh), path) for _, path in self._coming]
+        self._room = max(PARTS, 2 * len(self.engine.parts))  # what is still needed is no reason to do it again at once
         return deque((next(fresh), path, depth) for _, path, depth in todo)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.proof import search
-from tests.proof.engine import Budget
+from tests.proof.engine import Budget, Compact
 from tests.proof.runs import engine
 
 
@@ -17,7 +17,7 @@ def test_forgetting_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     forgot = 0
     forget = rules.forget
 
-    def counted(worlds: list[search.Compact]) -> list[search.Compact]:
+    def counted(worlds: list[Compact]) -> list[Compact]:
         nonlocal forgot
         forgot += 1
         return forget(worlds)

@@ -28,7 +28,7 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME")
 """Variables of the agent's own environment that a hook gets."""
 CHUNK = 64 * 1024
 PAUSE_S = 0.02
-"""Between two readings of one that writes without end: it is slowed down to 3 MB/s, and costs the agent nothing."""
+"""Between two readings: one that writes without end is slowed down to 3 MB/s, and costs the agent nothing."""
 LAST = 300
 """Characters of its output that are told."""
 LOOK_S = 0.1
@@ -125,7 +125,7 @@ def _follow(process: subprocess.Popen[bytes], deadline: Deadline) -> str:
         part = os.read(fd, CHUNK)
         closed = not part
         last = (last + part)[-LAST:]
-        time.sleep(PAUSE_S if len(part) == CHUNK else 0)
+        time.sleep(PAUSE_S)
     with suppress(BlockingIOError):
         last = (last + os.read(fd, CHUNK))[-LAST:]  # what came just before the end
     text = last.decode(errors="replace").strip()

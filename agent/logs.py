@@ -141,6 +141,7 @@ class LogWriter(logging.Handler):
         self._lines: queue.Queue[str | None] = queue.Queue(lines)
         self._count = threading.Lock()
         self._dropped = 0
+        self._given_up = False
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -160,7 +161,10 @@ class LogWriter(logging.Handler):
             self._drop()
 
     def close(self) -> None:
-        """Write what is queued, but give up after a second when the reader hangs."""
+        """Write what is queued, but give up after a second when the reader hangs.
+
+        After it nothing is written, whenever the reader goes on: the descriptor may be another file's by then.
+        """
         super().close()
         deadline = time.monotonic() + 1.0
         while self._thread.is_alive() and time.monotonic() < deadline:
@@ -170,6 +174,7 @@ class LogWriter(logging.Handler):
             except queue.Full:
                 continue
         self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._given_up = True
 
     def _drop(self) -> None:
         with self._count:
@@ -178,7 +183,7 @@ class LogWriter(logging.Handler):
     def _run(self) -> None:
         told, look = 0, time.monotonic() + LOOK_S
         over = False
-        while not over:
+        while not over and not self._given_up:
             with contextlib.suppress(queue.Empty):
                 line = self._lines.get(timeout=LOOK_S)
                 over = line is None
@@ -195,11 +200,11 @@ class LogWriter(logging.Handler):
     def _write(self, line: str) -> bool:
         data = memoryview((line + "\n").encode(errors="backslashreplace"))
         try:
-            while data:
+            while data and not self._given_up:
                 data = data[os.write(self._fd, data) :]
         except OSError:  # the reader is gone, or behind on a non-blocking pipe: nothing is left to tell it to
             return False
-        return True
+        return not data
 
 
 def _record(text: str, *args: object) -> logging.LogRecord:

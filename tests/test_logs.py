@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -162,6 +163,30 @@ def test_closing_is_bounded_when_the_reader_hangs(pipe: tuple[int, int]) -> None
     begin = time.monotonic()
     handler.close()
     assert time.monotonic() - begin < 1.5
+
+
+def test_nothing_is_written_after_closing(pipe: tuple[int, int]) -> None:
+    """When the reader goes on after the log was closed, the descriptor may be another file's: it gets no line."""
+    reader, fd = pipe
+    full(fd)
+    others = set(threading.enumerate())
+    handler = LogWriter(fd, lines=5)
+    for _ in range(4):
+        handler.handle(record("late"))
+    handler.close()
+    (thread,) = set(threading.enumerate()) - others
+    filled = os.dup(fd)
+    other, taken = os.pipe()
+    os.dup2(taken, fd)
+    os.set_blocking(reader, False)
+    while thread.is_alive():
+        with suppress(BlockingIOError):
+            os.read(reader, 65536)
+    os.set_blocking(other, False)
+    with pytest.raises(BlockingIOError):
+        os.read(other, 1)
+    for each in (filled, other, taken):
+        os.close(each)
 
 
 def test_a_reader_that_is_gone_is_counted(pipe: tuple[int, int]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
 from agent.core.book import Change, Window, read_change, read_window
 from agent.lab import evidence
+from agent.lab.agents import Agent
 from agent.lab.group import Group
 
 pytestmark = pytest.mark.real
@@ -24,10 +26,23 @@ def change(group: Group, epoch: int) -> Change:
     return read_change(group.etcdctl("get", f"@history/{epoch}", "--print-value-only").strip().encode())
 
 
+def metric(agent: Agent, name: str) -> float:
+    """Return what an agent's metric stands at; each agent counts for itself, in its own time."""
+    lines = agent.get("/metrics")[1].decode().splitlines()
+    line = next(line for line in lines if line.startswith(f"nodeos_failover_{name}{{"))
+    return float(line.rpartition(" ")[2])
+
+
+def reaches(agent: Agent, name: str, least: float) -> bool:
+    """Tell whether a metric has come so far."""
+    return metric(agent, name) >= least
+
+
 def test_a_handover_is_proven_from_the_other_members_chain(group: Group) -> None:
     """After a handover the next window is counted by the other member, and history and metrics agree with the chain."""
     leader, standby = group.leader, group.standby
     head = group.chain.observer.head
+    group.wait("the standby to know this leader's blocks", lambda: metric(standby, "head_block_number") > head)
     group.etcdctl("put", "@leader", standby.node)
     group.wait_leads(standby)
     proven = group.wait(
@@ -42,9 +57,7 @@ def test_a_handover_is_proven_from_the_other_members_chain(group: Group) -> None
     lost = [each for each in windows(group) if each.missed]
     assert all(each.causes == {"handover": each.missed} for each in lost)
     for agent in group.agents.values():
-        text = agent.get("/metrics")[1].decode()
-        produced = next(line for line in text.splitlines() if line.startswith("nodeos_failover_produced_blocks_total"))
-        assert float(produced.rpartition(" ")[2]) >= 12
+        group.wait(f"{agent.node} to have counted it, too", partial(reaches, agent, "produced_blocks_total", 12))
         member = json.loads(group.etcdctl("get", f"@members/{agent.node}", "--print-value-only"))
         assert len(member["own"]) == 12
 

@@ -11,7 +11,8 @@
     │   ├── NodeosTimeout      no complete answer within the deadline: a request may still be acted upon later
     │   └── NodeosAnswer       nodeos answered, with an error: it will not act later
     ├── WaitTimeout            what was asked for is not over in time; it may still come (7)
-    └── FenceError             the process could not be stopped, or not be seen to stop
+    ├── FenceError             the process could not be stopped, or not be seen to stop
+    └── GateError              the signing gate gave no proof, or no answer
 
 Adapters translate every foreign exception into one of these. Each message names the thing that failed and
 what to do about it, and carries no secret.
@@ -103,3 +104,7 @@ class WaitTimeout(FailoverError):
 
 class FenceError(FailoverError):
     """The process could not be stopped, or was not seen to be gone. Nothing may be released after this."""
+
+
+class GateError(FailoverError):
+    """The signing gate did not do what was asked, or was not seen to. After a closing: it may still sign."""

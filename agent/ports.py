@@ -6,7 +6,7 @@ raises an error of `agent.errors` and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -156,6 +156,63 @@ class Fence(Protocol):
         that is stopped (SIGSTOP) gets SIGKILL at once. Return how it ended, for people: 'was gone already',
         'ended by SIGTERM', 'ended by SIGKILL'. FenceError when it was not seen gone.
         """
+
+
+# --- the signing gate ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The proof that nothing is or can be signed: no signature left the gate from `quiet_since` (CLOCK_BOOTTIME) on.
+
+    `how`, for people: the gate said so, or no gate runs. The block of the last signature may stand for a slot that ends
+    up to a slot after `quiet_since`, and nodeos may need a moment to apply it.
+    """
+
+    how: str
+    quiet_since: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class GateStatus:
+    """What the gate says of itself. Moments are CLOCK_BOOTTIME in ms; counts are since its start.
+
+    holds           whether it has the lock of the page: one that has not signs nothing
+    keosd           `ready`, or why not, for people: locked, without the key, out of reach
+    last_signature  None: none yet
+    refused         requests by the slug of the reason
+    latency         signatures by the `BOUNDS` of agent.gate.counts, each bucket for itself: from request to answer
+    seconds         the sum of those spans
+    """
+
+    pid: int
+    started: Ms
+    holds: bool
+    keosd: str
+    signed: int
+    last_signature: Ms | None
+    refused: Mapping[str, int]
+    latency: tuple[int, ...]
+    seconds: float
+
+
+class Gate(Protocol):
+    """The signing gate beside nodeos: without its answer no block is signed."""
+
+    def permit(self, epoch: int, until: Ms) -> None:
+        """Let it sign for the tenure `epoch` until that moment (CLOCK_BOOTTIME). A memory store: never waits.
+
+        GateError for an epoch that was closed by this process already: a tenure that has begun to stop is over (R3).
+        """
+
+    def close(self, timeout_s: float) -> Closed:
+        """Forbid signatures, and return once it is proven that none is or can be given, before the next `permit`.
+
+        It is forbidden at once, whatever comes of the proof. GateError when that is not proven within `timeout_s`.
+        """
+
+    def status(self, timeout_s: float) -> GateStatus:
+        """Ask the gate how it is. GateError when it does not answer."""
 
 
 # --- files and alerts -----------------------------------------------------------------------------------------

@@ -1,0 +1,93 @@
+"""The permit page, byte by byte: what the agent writes and the gate reads. No file is touched here.
+
+Readers and the writer share no lock that could hold one of them up. The sequence number is odd while a write is under
+way, and the checksum covers everything, the sequence number included: a read that was torn is seen as such.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha256
+
+from agent.core.store import Ms
+
+MAGIC = b"NFPERMIT"
+VERSION = 1
+_FORM = struct.Struct("<8sIIQ16s16sQqQ")
+_SUM = struct.Struct("<I")
+SIZE = 128
+"""Bytes of the file; what follows the checksum is zero."""
+USED = _FORM.size + _SUM.size
+
+
+class Sign(Enum):
+    """Whether the page lets the gate sign."""
+
+    CLOSED = 0
+    OPEN = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What stands in a page.
+
+    until         CLOCK_BOOTTIME in ms from which on nothing is signed, 0 when closed
+    close_number  grows with each closing; an open page bears that of the last closing
+    """
+
+    boot_id: str
+    identity: bytes
+    epoch: int = 0
+    sign: Sign = Sign.CLOSED
+    until: Ms = 0
+    close_number: int = 0
+    sequence: int = 0
+
+
+class PageError(ValueError):
+    """The page can not be used. `reason` is the slug that counts it: `torn`, or `damaged` for no page of ours."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def identity(group: str, node: str) -> bytes:
+    """Return what tells the page of one node from that of another: 16 bytes."""
+    return sha256(f"{group}\0{node}".encode()).digest()[:16]
+
+
+def pack(page: Page) -> bytes:
+    """Write a page as `SIZE` bytes."""
+    body = _FORM.pack(
+        MAGIC,
+        VERSION,
+        page.sign.value,
+        page.sequence,
+        uuid.UUID(page.boot_id).bytes,
+        page.identity,
+        page.epoch,
+        page.until,
+        page.close_number,
+    )
+    return (body + _SUM.pack(zlib.crc32(body))).ljust(SIZE, b"\0")
+
+
+def unpack(raw: bytes) -> Page:
+    """Read a page. PageError when it was being written meanwhile, or is none."""
+    if len(raw) != SIZE:
+        raise PageError("damaged", f"the permit page has {len(raw)} bytes instead of {SIZE}")
+    magic, version, sign, sequence, boot, who, epoch, until, number = _FORM.unpack_from(raw)
+    if magic != MAGIC or version != VERSION:
+        raise PageError("damaged", "this is no permit page of this version")
+    if sequence % 2:
+        raise PageError("torn", "the permit page is being written")
+    if zlib.crc32(raw[: _FORM.size]) != _SUM.unpack_from(raw, _FORM.size)[0]:
+        raise PageError("torn", "the checksum of the permit page is wrong")
+    if sign not in (Sign.CLOSED.value, Sign.OPEN.value):
+        raise PageError("damaged", f"the permit page has the state {sign}, which is none")
+    return Page(str(uuid.UUID(bytes=boot)), who, epoch, Sign(sign), until, number, sequence)

@@ -1,0 +1,1 @@
+"""The signing gate: its page, its process, its proof."""

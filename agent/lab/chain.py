@@ -166,11 +166,13 @@ class Chain:
 
     def _end(self) -> None:
         if self.load is not None:
-            self.load.stop()
+            self.load.cease()
         if self.wallet is not None:
             self.wallet.close()
         for node in self.all:
             node.close()
+        if self.load is not None:
+            self.load.stop()  # only now: a node without a producer leaves the push at hand without an answer for long
 
     def close(self) -> None:
         """End everything."""

@@ -44,9 +44,13 @@ class Load:
         self._thread = threading.Thread(target=self._run, name="lab-load", daemon=True)
         self._thread.start()
 
+    def cease(self) -> None:
+        """Push no more after the one at hand, without waiting for that."""
+        self._over.set()
+
     def stop(self) -> None:
         """End, after the push at hand."""
-        self._over.set()
+        self.cease()
         if self._thread is not None:
             self._thread.join(CLEOS_LIMIT + 1)
 

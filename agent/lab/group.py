@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from agent.lab import evidence
 from agent.lab.agents import Agent
@@ -24,6 +24,7 @@ LIMIT = 25.0
 class Group:
     """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves.
 
+    As a context it ends everything, and raises LabError when a slot was signed twice.
     Of `count` nodes that share the producer the first two have an agent.
     """
 
@@ -51,6 +52,16 @@ class Group:
         except BaseException:
             self.lab.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        try:
+            if failed is None:
+                self.never_twice()
+        finally:
+            self.close()
 
     def start(self) -> None:
         """Start the agents, the one that is to lead first; all nodes are paused until they are governed.

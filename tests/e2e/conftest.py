@@ -13,34 +13,22 @@ from agent.lab.group import Group
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[Group]:
     """A fresh group with one etcd, for one test; at its end no slot may have been signed twice (P1)."""
-    group = Group(tmp_path)
-    try:
+    with Group(tmp_path) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 @pytest.fixture
 def cuttable(tmp_path: Path) -> Iterator[Group]:
     """The same, with hosts that can be cut off from etcd."""
-    group = Group(tmp_path, cuttable=True)
-    try:
+    with Group(tmp_path, cuttable=True) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 @pytest.fixture
 def quorum(tmp_path: Path) -> Iterator[Group]:
     """The same, with an etcd of three members."""
-    group = Group(tmp_path, etcd=3)
-    try:
+    with Group(tmp_path, etcd=3) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()

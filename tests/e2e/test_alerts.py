@@ -89,17 +89,13 @@ def group(tmp_path: Path, bad: dict[str, Server], told: Told) -> Iterator[Group]
         for name, url in urls.items()
         if name != "elsewhere"
     ]
-    made = Group(tmp_path, alerts=channels)
-    try:
+    with Group(tmp_path, alerts=channels) as made:
         first, second = made.agents.values()
         first.start()  # beside the node that produces: until it is governed, nobody else may lead
         made.wait("the first agent to govern its node", lambda: first.phase not in ("", "starting"))
         second.start()
         made.settle()
         yield made
-        made.never_twice()
-    finally:
-        made.close()
 
 
 def test_channels_that_misbehave_cost_nothing_and_what_is_open_survives(

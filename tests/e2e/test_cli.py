@@ -50,13 +50,9 @@ class Operator:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """One group for this file; at its end no slot may have been signed twice (P1)."""
-    group = Group(tmp_path_factory.mktemp("cli"))
-    try:
+    with Group(tmp_path_factory.mktemp("cli")) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 @pytest.fixture

@@ -22,13 +22,11 @@ def hooked(tmp_path: Path) -> Iterator[Group]:
     write = "echo $NODEOS_FAILOVER_HOOK $NODEOS_FAILOVER_NODE $NODEOS_FAILOVER_EPOCH $NODEOS_FAILOVER_TO >> " + str(out)
     names = ("before_promote", "after_promote", "after_demote")
     hooks = {name: ["/bin/sh", "-c", write] for name in names}
-    group = Group(tmp_path, hooks={**hooks, "before_demote": ["/bin/sh", "-c", f"{write}; sleep 60"], "timeout": 2.0})
-    try:
+    with Group(
+        tmp_path, hooks={**hooks, "before_demote": ["/bin/sh", "-c", f"{write}; sleep 60"], "timeout": 2.0}
+    ) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 def test_hooks_run_and_none_delays_the_handover(hooked: Group, tmp_path: Path) -> None:

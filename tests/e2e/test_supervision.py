@@ -30,12 +30,8 @@ PATIENT = 10
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[Group]:
     """Yield a group that is not started; at its end no slot may have been signed twice (P1)."""
-    group = Group(tmp_path, timing={"validity": PATIENT, "lease_ttl": 2 * PATIENT})
-    try:
+    with Group(tmp_path, timing={"validity": PATIENT, "lease_ttl": 2 * PATIENT}) as group:
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 def fence(agent: Agent, *more: str) -> None:

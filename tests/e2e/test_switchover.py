@@ -32,37 +32,28 @@ URGENCY = {"near": 2.0, "far": FAR_S, "near_fall": 2, "far_fall": 12}
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """A group on a chain of four producers; every test leaves it settled."""
-    group = Group(tmp_path_factory.mktemp("four"), producers=4, urgency=URGENCY)
-    try:
+    with Group(tmp_path_factory.mktemp("four"), producers=4, urgency=URGENCY) as group:
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[Group]:
     """A group on a chain of one producer whose first node has the better priority and wants the lead back."""
-    group = Group(tmp_path, election={"failback": True, "failback_after": 1.0})
-    first = group.agents["bp-a"].config
-    first.write_text(first.read_text().replace("failback =", "priority = 1\nfailback ="))
-    try:
+    with Group(tmp_path, election={"failback": True, "failback_after": 1.0}) as group:
+        first = group.agents["bp-a"].config
+        first.write_text(first.read_text().replace("failback =", "priority = 1\nfailback ="))
         group.start()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 @pytest.fixture
 def vain(tmp_path: Path) -> Iterator[Group]:
     """A group whose first node leads, and whose second signs with a key that is not in the schedule."""
-    group = Group(tmp_path)
-    first, second = group.agents.values()
-    wallet, node = group.chain.wallet, group.nodeos(second)
-    assert wallet is not None
-    try:
+    with Group(tmp_path) as group:
+        first, second = group.agents.values()
+        wallet, node = group.chain.wallet, group.nodeos(second)
+        assert wallet is not None
         private, public = re.findall(r"\S+$", wallet.cleos("create", "key", "--to-console"), re.MULTILINE)
         right = f"{PUBLIC_KEY}=KEY:"
         node.command = [f"{public}=KEY:{private}" if part.startswith(right) else part for part in node.command]
@@ -72,9 +63,6 @@ def vain(tmp_path: Path) -> Iterator[Group]:
         second.start()
         group.settle()
         yield group
-        group.never_twice()
-    finally:
-        group.close()
 
 
 def history(group: Group) -> list[dict[str, object]]:

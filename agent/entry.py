@@ -1,7 +1,7 @@
 """Where the program begins: commands that must start fast are started without the rest of the command line.
 
 `fence` has to act within the slack of the protocol, `check --local` runs every second, `guard` is the parent of an
-agent and should stay small. Everything else goes to `agent.cli`.
+agent and should stay small, and `gate` must be back before the next block. Everything else goes to `agent.cli`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ def quick(words: list[str]) -> Callable[[list[str]], int] | None:
             from agent.supervision import parent
 
             return parent.main
+        case ["gate", *_]:
+            from agent.gate import main as gate
+
+            return gate.main
     return None
 
 

@@ -148,48 +148,62 @@ class FileGate:
         return True
 
     def _said(self, number: int, deadline: Deadline) -> Closed:
-        answer = self._ask(f"closed {number}", deadline)
+        answer = ask(self._control, f"closed {number}", deadline)
         if answer.get("closed") != number or answer.get("page") != list(self._file.file):
             raise GateError(f"it says that it is not closed: {_text(answer.get('why'))}")
         return Closed("the gate said so", _number(answer, "quiet_since"))
 
     def status(self, timeout_s: float) -> GateStatus:
-        """Ask the gate how it is."""
-        answer = self._ask("status", Deadline(timeout_s))
-        refused, latency, seconds = answer.get("refused"), answer.get("latency"), answer.get("seconds")
-        if not isinstance(refused, dict) or not isinstance(latency, list) or len(latency) != len(BOUNDS) + 1:
-            raise GateError("the signing gate's answer can not be read: is it of another version?")
-        last = answer.get("last_signature")
-        return GateStatus(
-            pid=_number(answer, "pid"),
-            started=_number(answer, "started"),
-            holds=answer.get("page") == list(self._file.file),
-            keosd=_text(answer.get("keosd")),
-            signed=_number(answer, "signed"),
-            last_signature=None if last is None else _number(answer, "last_signature"),
-            refused={_text(key): _number(refused, key) for key in list(refused)[:REASONS]},
-            latency=tuple(_number(dict(enumerate(latency)), index) for index in range(len(latency))),
-            seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
-        )
+        """Ask the gate how it is; it must hold our page."""
+        return _status(ask(self._control, "status", Deadline(timeout_s)), list(self._file.file))
 
-    def _ask(self, question: str, deadline: Deadline) -> dict[str, Any]:
-        """Ask the gate one question. GateError when there is no whole answer in time."""
-        raw = b""
-        try:
-            with DeadlineSocket(socket.AF_UNIX, deadline) as sock:
-                sock.connect(str(self._control))
-                sock.sendall(question.encode() + b"\n")
-                while not raw.endswith(b"\n"):
-                    more = sock.recv(4096)
-                    if not more or len(raw) > LONGEST:
-                        raise GateError(f"the signing gate at {self._control} broke off its answer")
-                    raw += more
-            answer = json.loads(raw)
-        except (OSError, ValueError, RecursionError) as error:
-            raise GateError(f"the signing gate at {self._control} does not answer: {error}") from error
-        if not isinstance(answer, dict):
-            raise GateError("the signing gate's answer can not be read: is it of another version?")
-        return answer
+    def let_go(self) -> None:
+        """Let go of the page, which stays as it is."""
+        self._file.close()
+
+
+def look(control: Path, timeout_s: float) -> GateStatus:
+    """Ask a gate how it is, without its page: `holds` says whether it has any. GateError when it does not answer."""
+    return _status(ask(control, "status", Deadline(timeout_s)), None)
+
+
+def ask(control: Path, question: str, deadline: Deadline) -> dict[str, Any]:
+    """Ask the gate behind a control socket one question. GateError when there is no whole answer in time."""
+    raw = b""
+    try:
+        with DeadlineSocket(socket.AF_UNIX, deadline) as sock:
+            sock.connect(str(control))
+            sock.sendall(question.encode() + b"\n")
+            while not raw.endswith(b"\n"):
+                more = sock.recv(4096)
+                if not more or len(raw) > LONGEST:
+                    raise GateError(f"the signing gate at {control} broke off its answer")
+                raw += more
+        answer = json.loads(raw)
+    except (OSError, ValueError, RecursionError) as error:
+        raise GateError(f"the signing gate at {control} does not answer: {error}") from error
+    if not isinstance(answer, dict):
+        raise GateError("the signing gate's answer can not be read: is it of another version?")
+    return answer
+
+
+def _status(answer: dict[str, Any], page: list[int] | None) -> GateStatus:
+    """Read what a gate says of itself. `page`: device and inode of the one that it should hold, None: any."""
+    refused, latency, seconds = answer.get("refused"), answer.get("latency"), answer.get("seconds")
+    if not isinstance(refused, dict) or not isinstance(latency, list) or len(latency) != len(BOUNDS) + 1:
+        raise GateError("the signing gate's answer can not be read: is it of another version?")
+    held, last = answer.get("page"), answer.get("last_signature")
+    return GateStatus(
+        pid=_number(answer, "pid"),
+        started=_number(answer, "started"),
+        holds=held is not None if page is None else held == page,
+        keosd=_text(answer.get("keosd")),
+        signed=_number(answer, "signed"),
+        last_signature=None if last is None else _number(answer, "last_signature"),
+        refused={_text(key): _number(refused, key) for key in list(refused)[:REASONS]},
+        latency=tuple(_number(dict(enumerate(latency)), index) for index in range(len(latency))),
+        seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,
+    )
 
 
 def _number(table: dict[Any, Any], key: Any) -> int:

@@ -1,4 +1,4 @@
-"""`fence` and `guard` as members of the command line: its help and completion name them; `agent.entry` runs them."""
+"""`fence`, `guard` and `gate` as members of the command line, for help and completion; `agent.entry` runs them."""
 
 from __future__ import annotations
 
@@ -23,5 +23,14 @@ def fence(arguments: tuple[str, ...]) -> None:
 def guard(arguments: tuple[str, ...]) -> None:
     """Run the agent as a child, and fence when it ends or hangs (guard -- run …)."""
     from agent.supervision.parent import main
+
+    sys.exit(main(list(arguments)))
+
+
+@click.command(context_settings=_RAW, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def gate(arguments: tuple[str, ...]) -> None:
+    """Stand between nodeos and keosd, and sign only while this node may lead."""
+    from agent.gate.main import main
 
     sys.exit(main(list(arguments)))

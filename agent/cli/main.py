@@ -14,7 +14,7 @@ from agent.cli.check import check
 from agent.cli.completion import completion
 from agent.cli.config import config
 from agent.cli.doctor import doctor
-from agent.cli.fence import fence, guard
+from agent.cli.fence import fence, gate, guard
 from agent.cli.handing import failover, switchover
 from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
@@ -85,6 +85,7 @@ for each in (
     drain,
     failover,
     fence,
+    gate,
     guard,
     history,
     keepalived_notify,

@@ -5,6 +5,7 @@ NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with comma
 
     base      the section that others build on, and types with units and bounds
     sections  nodeos, etcd, fence, election, log, runtime
+    gate      what signs only while this node may lead
     hooks     what is run when this node is promoted or demoted
     http      where the agent answers, and to whom
     timing    the spans of the protocol, in seconds
@@ -20,6 +21,7 @@ Everything is checked when it is loaded, files included; a Config that exists is
 
 from agent.config.alerts import AlertChannel
 from agent.config.election import ElectionSection, UrgencySection
+from agent.config.gate import GateSection
 from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
@@ -41,6 +43,7 @@ __all__ = [
     "ElectionSection",
     "EtcdSection",
     "FenceSection",
+    "GateSection",
     "HealthSection",
     "HooksSection",
     "HttpSection",

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from agent.config.alerts import AlertChannel
 from agent.config.base import Problems
 from agent.config.election import ElectionSection, UrgencySection
+from agent.config.gate import GateSection
 from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
@@ -54,6 +55,7 @@ class Config(BaseSettings):
     timing: TimingSection = Field(default=TimingSection(), description="the spans of the protocol")
     health: HealthSection = Field(default=HealthSection(), description="what makes a node fit to lead")
     fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
+    gate: GateSection = Field(default=GateSection(), description="what signs only while this node may lead")
     election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
     urgency: UrgencySection = Field(default=UrgencySection(), description="how fast a leader acts, by its schedule")
     hooks: HooksSection = Field(default=HooksSection(), description="what is run when this node is promoted or demoted")
@@ -90,7 +92,8 @@ class Config(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if problems := self.watchdog.problems(self.timing.spans):
+        problems = self.watchdog.problems(self.timing.spans) + self.gate.problems(self.nodeos.producer_key)
+        if problems:
             raise Problems(problems)
         return self
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from agent.lab import evidence
 from agent.lab.binaries import find_nodeos
 from agent.lab.errors import LabError
+from agent.lab.gates import PROVIDER_TIMEOUT_MS, SigningGate
 from agent.lab.load import Load
 from agent.lab.nodeos import Node, NodeSpec
 from agent.lab.places import LOOPBACK, Place
@@ -45,6 +46,7 @@ class Chain:
     cuttable: every node dials its peers through proxies, so that `cut` works.
     simulated: the nodes are SIMULATED ones, of one producer, and there are no transactions.
     places: where nodes run, by name. env: of a node's environment, by name.
+    gates: what nodes sign through, by name; that of the first node is open after `start`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Chain:
         simulated: bool = False,
         places: Mapping[str, Place] | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
+        gates: Mapping[str, SigningGate] | None = None,
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 3, and 1 (or, if real, 3 or 4)")
@@ -73,6 +76,7 @@ class Chain:
         self._proxies: dict[tuple[str, str], Proxy] = {}
         listen = {name: ports.take() for name in owned}
         self._places = places or {}
+        self.gates = dict(gates or {})
         self._everybody = {}
         for name, names in owned.items():
             peers = [self._way(name, other, port, ports, cuttable) for other, port in listen.items() if other != name]
@@ -84,6 +88,8 @@ class Chain:
                 peers=peers,
                 place=self._place(name),
                 env=(env or {}).get(name, {}),
+                providers=[self.gates[name].provider] if name in self.gates else (),
+                more=("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else (),
             )
             self._everybody[name] = Node(spec, root / name, binaries)
         self.nodes = {name: self._everybody[name] for name in NAMES[:count]}
@@ -118,6 +124,10 @@ class Chain:
         self._closing.callback(self._end)
         first = next(iter(self.nodes.values()))
         boot = self.others or first
+        for gate in self.gates.values():
+            gate.start()
+        if first.name in self.gates:
+            self.gates[first.name].open()
         boot.launch(START)
         boot.wait_head(3)
         joining = [node for node in self.all if node is not boot]
@@ -173,6 +183,8 @@ class Chain:
             node.close()
         if self.load is not None:
             self.load.stop()  # only now: a node without a producer leaves the push at hand without an answer for long
+        for gate in self.gates.values():
+            gate.close()
 
     def close(self) -> None:
         """End everything."""

@@ -25,7 +25,8 @@ class Group:
     """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves.
 
     As a context it ends everything, and raises LabError when a slot was signed twice.
-    Of `count` nodes that share the producer the first two have an agent.
+    Of `count` nodes that share the producer the first two have an agent. With `gate` they all sign through gates
+    (`chain.gates`); `settings` may then have a table for `gate`, too, e.g. its mode.
     """
 
     def __init__(
@@ -38,13 +39,14 @@ class Group:
         simulated: bool = False,
         producers: int = 1,
         count: int = 2,
+        gate: bool = False,
         **settings: Any,
     ) -> None:
         self.governed = 0.0
         self.lab = Lab(root)
         try:
             self.etcd = self.lab.etcd(etcd)
-            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated)
+            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated, gate=gate)
             self.agents = {
                 name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
                 for name, node in list(self.chain.nodes.items())[:2]
@@ -70,6 +72,8 @@ class Group:
         """
         for node in self.chain.nodes.values():
             node.pause()
+        for signer in self.chain.gates.values():
+            signer.shut()
         for agent in self.agents.values():
             agent.start()
         self.settle()

@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.lab.agents import Agent
-from agent.lab.chain import Chain
+from agent.lab.binaries import find_nodeos
+from agent.lab.chain import NAMES, Chain
 from agent.lab.etcd import EtcdCluster, EtcdOptions
+from agent.lab.gates import SigningGate
 from agent.lab.nodeos import Node
 from agent.lab.ports import Ports
 from agent.lab.prometheus import Prometheus
@@ -32,6 +34,7 @@ class Lab:
         self._closing.callback(self.ports.close)
         self.agents: dict[str, Agent] = {}
         self.etcd_links: dict[str, Proxies] = {}
+        self.gates: dict[str, SigningGate] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -61,14 +64,30 @@ class Lab:
         active: bool = True,
         cuttable: bool = False,
         simulated: bool = False,
+        gate: bool = False,
     ) -> Chain:
-        """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`."""
+        """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`.
+
+        With `gate` these nodes sign through gates, which follow the permits of their agents.
+        """
         chain = Chain(
-            self.root / "chain", self.ports, count, producers=producers, cuttable=cuttable, simulated=simulated
+            self.root / "chain",
+            self.ports,
+            count,
+            producers=producers,
+            cuttable=cuttable,
+            simulated=simulated,
+            gates={name: self._gate(name) for name in NAMES[:count]} if gate else None,
         )
         self._closing.callback(chain.close)
         chain.start(load=load, active=active)
         return chain
+
+    def _gate(self, name: str) -> SigningGate:
+        at = self.root / f"agent-{name}"
+        self.gates[name] = SigningGate(at / "gate", (GROUP, name), at / "run", self.ports, find_nodeos())
+        self._closing.callback(self.gates[name].close)
+        return self.gates[name]
 
     def agent(
         self, node: Node, etcd: EtcdCluster, /, producer: str | None = None, *, cuttable: bool = False, **settings: Any
@@ -88,6 +107,8 @@ class Lab:
             "etcd": {"endpoints": urls, **_credentials(etcd)},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
         }
+        if node.name in self.gates:
+            whole["gate"] = dict(self.gates[node.name].settings)
         for key, value in settings.items():
             whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value
         agent = Agent(whole, self.root / f"agent-{node.name}", self.ports.take())

@@ -43,7 +43,7 @@ class NodeSpec:
     """What a node is. `producers` and `keys` (public, private) are empty for an observer.
 
     `peers` are host:port, or ports of 127.0.0.1. The API listens on 127.0.0.1 of its place, p2p at the place's address.
-    `env` is set beside our environment.
+    `env` is set beside our environment. `providers` are signature providers in full, which stand instead of `keys`.
     """
 
     name: str
@@ -56,6 +56,7 @@ class NodeSpec:
     more: Sequence[str] = field(default=())
     place: Place = LOOPBACK
     env: Mapping[str, str] = field(default_factory=dict)
+    providers: Sequence[str] = ()
 
 
 class Node(Process):
@@ -96,7 +97,8 @@ class Node(Process):
         command += [part for plugin in spec.plugins for part in ("--plugin", f"eosio::{plugin}")]
         command += [part for name in spec.producers for part in ("--producer-name", name)]
         if spec.producers:
-            command += [part for pub, key in spec.keys for part in ("--signature-provider", f"{pub}=KEY:{key}")]
+            own = spec.providers or [f"{pub}=KEY:{key}" for pub, key in spec.keys]
+            command += [part for each in own for part in ("--signature-provider", each)]
         command += [
             part
             for peer in spec.peers

@@ -26,7 +26,8 @@ class Wallet:
 
     def __init__(self, root: Path, port: int, binaries: NodeosBinaries, place: Place = LOOPBACK) -> None:
         self._root, self._cleos = root, binaries.cleos
-        self._url = f"http://{HOST}:{port}"
+        self.url = f"http://{HOST}:{port}"
+        self.password_file = root / "password"
         command: list[str | Path] = [binaries.keosd, "--data-dir", root, "--config-dir", root, "--wallet-dir", root]
         command += ["--http-server-address", f"{HOST}:{port}", "--unix-socket-path", "", "--unlock-timeout", "9999999"]
         self.process = Process("keosd", command, root / "keosd.log", place=place)
@@ -39,8 +40,14 @@ class Wallet:
         self._root.mkdir(parents=True)
         self.process.start()
         until(lambda: "Wallets" in self.cleos("wallet", "list"), START_LIMIT, "keosd", retry_on=(LabError,))
-        self.cleos("wallet", "create", "--to-console")
+        said = self.cleos("wallet", "create", "--to-console")
+        self.password_file.touch(0o600)
+        self.password_file.write_text(said.split('"')[1])
         self.cleos("wallet", "import", "--private-key", PRIVATE_KEY)
+
+    def again(self) -> None:
+        """Start keosd again after it ended: the wallet is there, and locked."""
+        self.process.start()
 
     def cleos(self, *arguments: str, node: Node | None = None) -> str:
         """Run cleos, against `node` where it needs one, and return its output.
@@ -48,7 +55,7 @@ class Wallet:
         LabError with its words when it fails, LabTimeout when it gives no answer in time.
         """
         url = node.http_url if node else "http://127.0.0.1:1"
-        command: list[str | Path] = [self._cleos, "--no-auto-keosd", "--wallet-url", self._url, "-u", url, *arguments]
+        command: list[str | Path] = [self._cleos, "--no-auto-keosd", "--wallet-url", self.url, "-u", url, *arguments]
         try:
             done = subprocess.run(
                 self.process.place.command(command),

@@ -50,6 +50,7 @@ FIXED = (
     ("http.*", "the port is open"),
     ("runtime.*", "the run-time file is locked"),
     ("watchdog.*", "the device is open"),
+    ("gate.*", "the permit page is open, and the gate was given the old one"),
 )
 """Why a setting can not change, by pattern; these come before LIVE where they are more exact. All others: read once."""
 READ_ONCE = "it is read at the start only"

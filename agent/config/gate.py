@@ -1,0 +1,87 @@
+"""[gate]: the process between nodeos and keosd that signs only while this node may lead.
+
+The gate itself reads these settings by `agent.gate.settings`, where single values are checked, too.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from agent.config.base import AbsolutePath, Optional, Section
+from agent.gate import settings
+
+
+class GateSection(Section):
+    """[gate]: the signing gate."""
+
+    mode: Literal["off", "on", "required"] = Field(
+        default="off",
+        description="off; on: a proven closing of the gate is a proven stop; required: no lead without signing by it",
+    )
+    public_key: Optional[str] = Field(
+        default=None, description="the only key that it signs with; default: nodeos.producer_key"
+    )
+    keosd: str = Field(default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path")
+    listen: str = Field(
+        default=settings.LISTEN, description="where nodeos asks: the same; any user of the host reaches a port"
+    )
+    control: AbsolutePath = Field(default=Path(settings.CONTROL), description="socket on which the agent asks the gate")
+    wallet: str = Field(default=settings.WALLET, description="name of the wallet in keosd")
+    password_file: Optional[AbsolutePath] = Field(
+        default=None,
+        description="file with the wallet's password, read by the gate alone (credential: gate.password); "
+        "without one somebody else unlocks it",
+    )
+    agent_user: str = Field(
+        default="", description="user that the agent runs as, whose permits count; default: the gate's own"
+    )
+    nodeos_user: str = Field(
+        default="", description="user that may ask for signatures on a socket; default: whoever can open it"
+    )
+
+    @field_validator("public_key")
+    @classmethod
+    def _is_key(cls, value: str | None) -> str | None:
+        if value is not None:
+            settings.key(value)
+        return value
+
+    @field_validator("keosd", "listen")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        settings.address(value)
+        return value
+
+    @field_validator("control")
+    @classmethod
+    def _is_socket(cls, value: Path) -> Path:
+        settings.socket_path(str(value))
+        return value
+
+    @field_validator("wallet")
+    @classmethod
+    def _is_wallet(cls, value: str) -> str:
+        return settings.wallet(value)
+
+    def problems(self, producer_key: str | None) -> list[str]:
+        """Return what is missing, or does not fit together."""
+        if self.mode == "off":
+            return []
+        faults = []
+        if not self.public_key and not producer_key:
+            faults.append("gate.public_key is missing: name the key that blocks are signed with")
+        faults += _twice(self.keosd, self.listen, f"unix://{self.control}")
+        return faults
+
+
+def _twice(keosd: str, listen: str, control: str) -> list[str]:
+    places = {"gate.keosd": keosd, "gate.listen": listen, "gate.control": control}
+    return [
+        f"{one} and {other} are the same address: give each its own"
+        for one, other in combinations(places, 2)
+        if settings.address(places[one]) == settings.address(places[other])
+    ]

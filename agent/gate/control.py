@@ -1,0 +1,66 @@
+"""What the gate tells the agent over its control socket: a line of question, a line of JSON. No socket lives here.
+
+status     how the gate is
+closed N   whether the page is seen as closed by closing N or a later one: then nothing is or can be signed
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+
+from agent.core.store import Ms
+from agent.gate.counts import Counts
+from agent.gate.permit import Permit, Refused
+
+LONGEST = 64
+"""Bytes of a question."""
+
+
+class Control:
+    """Answers questions, on the thread that signs: between two signatures, never within one (see `agent.gate`)."""
+
+    def __init__(self, permit: Permit, counts: Counts, keosd: Callable[[], str], started: Ms) -> None:
+        self._permit = permit
+        self._counts = counts
+        self._keosd = keosd
+        self._started = started
+        self.last_signature: Ms | None = None
+
+    def answer(self, question: str) -> bytes:
+        """Return the answer, a line."""
+        words = question.split()
+        found = self._status()
+        match words:
+            case ["status"]:
+                pass
+            case ["closed", number] if number.isascii() and number.isdecimal() and len(number) < LONGEST // 2:
+                found |= self._closed(int(number))
+            case _:
+                found = {"why": "the questions are: status, closed NUMBER"}
+        return json.dumps(found).encode() + b"\n"
+
+    def _status(self) -> dict[str, object]:
+        last = self.last_signature
+        return {
+            "pid": os.getpid(),
+            "started": self._started,
+            "page": self._permit.file,
+            "keosd": self._keosd(),
+            "signed": self._counts.signed,
+            "last_signature": last,
+            "quiet_since": self._started if last is None else last,
+            "refused": self._counts.refused,
+            "latency": self._counts.latency,
+            "seconds": self._counts.seconds,
+        }
+
+    def _closed(self, number: int) -> dict[str, object]:
+        self._permit.hold()
+        try:
+            if self._permit.closed(number):
+                return {"closed": number, "page": self._permit.file}
+        except Refused as refused:
+            return {"closed": None, "why": refused.reason, "page": self._permit.file}
+        return {"closed": None, "why": "the page is open"}

@@ -1,0 +1,151 @@
+"""The gate's side of the permit page: its lock, and whether it allows a signature now. Whatever is unclear, is no."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.store import Ms
+from agent.gate import page as pages
+from agent.gate.page import Page, PageError, Sign
+
+TRIES = 5
+"""Reads of a page that is being written; a write takes some microseconds."""
+BETWEEN_S = 0.0002
+FARTHEST: Ms = 600_000
+"""No confirmation is valid for longer, so no permit is: a later end is a defect."""
+REASONS = (
+    "no_page",
+    "no_lock",
+    "other_owner",
+    "other_page",
+    "other_boot",
+    "other_node",
+    "torn",
+    "damaged",
+    "closed",
+    "expired",
+)
+"""Why the page allows no signature."""
+
+
+class Refused(Exception):
+    """No signature now. `reason` is one of `REASONS`."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Permit:
+    """The page of one node, locked by us as soon as it is there. One thread only.
+
+    boot_id and boot: this boot's id, and CLOCK_BOOTTIME in ms; owner: the user whose file the page must be.
+    """
+
+    def __init__(self, path: Path, identity: bytes, owner: int, boot_id: str, boot: Callable[[], Ms]) -> None:
+        self._path = path
+        self._identity = identity
+        self._owner = owner
+        self._boot_id = boot_id
+        self._boot = boot
+        self._descriptor = -1
+        self._file = (0, 0)
+        self._why = "no_page"
+
+    @property
+    def file(self) -> tuple[int, int] | None:
+        """Device and inode of the page that we hold, None when we hold none."""
+        return self._file if self._descriptor >= 0 else None
+
+    def hold(self) -> bool:
+        """Try to lock the page unless it is locked already; tell whether it is. Never waits."""
+        if self._descriptor >= 0:
+            return True
+        try:
+            self._descriptor = self._locked()
+            self._why = ""
+        except Refused as refused:
+            self._why = refused.reason
+        return self._descriptor >= 0
+
+    def _locked(self) -> int:
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            raise Refused("no_page") from None
+        try:
+            found = os.fstat(descriptor)
+            self._owned(found)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise Refused("no_lock") from None
+        except Refused:
+            os.close(descriptor)
+            raise
+        self._file = found.st_dev, found.st_ino
+        return descriptor
+
+    def _owned(self, found: os.stat_result) -> None:
+        """Refuse a file that others than the agent's user own or may write."""
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != self._owner or found.st_mode & 0o022:
+            raise Refused("other_owner")
+
+    def let_go(self) -> None:
+        """Give the lock back."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._why = "no_page"
+
+    def read(self) -> Page:
+        """Return the page that we hold, if it is the one at its path, of this boot and this node."""
+        if self._descriptor < 0:
+            raise Refused(self._why)
+        try:
+            found = self._path.lstat()
+        except OSError:
+            raise Refused("no_page") from None
+        if (found.st_dev, found.st_ino) != self._file:
+            self.let_go()  # we sign by no page that we have not locked; the next look locks the new one
+            raise Refused("other_page")
+        self._owned(found)
+        page = self._whole()
+        if page.boot_id != self._boot_id:
+            raise Refused("other_boot")
+        if page.identity != self._identity:
+            raise Refused("other_node")
+        return page
+
+    def _whole(self) -> Page:
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                return pages.unpack(os.pread(self._descriptor, pages.SIZE + 1, 0))
+            except OSError:
+                raise Refused("no_page") from None
+            except PageError as error:
+                if error.reason != "torn" or not left:
+                    raise Refused(error.reason) from None
+            time.sleep(BETWEEN_S)
+        raise AssertionError("the last try returns or raises")
+
+    def check(self) -> None:
+        """Return if a signature may be given now; Refused if not. The clock is read last."""
+        page = self.read()
+        if page.sign is not Sign.OPEN:
+            raise Refused("closed")
+        now = self._boot()
+        if now >= page.until:
+            raise Refused("expired")
+        if page.until - now > FARTHEST:
+            raise Refused("damaged")
+
+    def closed(self, number: int) -> bool:
+        """Tell whether the page is seen as closed, by that closing or a later one. Refused when it can not be seen."""
+        page = self.read()
+        return page.sign is Sign.CLOSED and page.close_number >= number

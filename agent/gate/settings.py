@@ -1,0 +1,247 @@
+"""What the gate needs of the configuration, read without the rest of it: the whole takes a second on a busy machine.
+
+What is read here has the same meaning and the same order as in `agent.config`: environment, file, default; the checks
+of single values stand here and are used there. Errors name the setting and the remedy, and never repeat a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pwd
+import re
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from agent.core.fields import NAME
+from agent.errors import ConfigError
+
+PREFIX = "NODEOS_FAILOVER_"
+RUNTIME_DIR = "/run/nodeos-failover"
+DIRECTORY = "/run/nodeos-failover-gate"
+MODE = "off"
+KEOSD = f"unix://{DIRECTORY}/keosd.sock"
+LISTEN = f"unix://{DIRECTORY}/sign.sock"
+CONTROL = f"{DIRECTORY}/control.sock"
+WALLET = "default"
+CREDENTIAL = "gate.password"
+"""Name of the systemd credential with the wallet's password."""
+SUFFIX = ".permit"
+"""Of the permit page, beside the run-time file."""
+PATH_BYTES = 107
+"""A Unix socket's path has no more (unix(7))."""
+PASSWORD_BYTES = 4096
+_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_KEY = re.compile(rf"(?:EOS|PUB_(?P<curve>K1|R1|WA)_)(?P<digits>[{_ALPHABET}]{{45,200}})")
+T = TypeVar("T")
+_WALLET = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where somebody listens: a path of a Unix socket, or a port of loopback (`path` is empty then)."""
+
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @property
+    def text(self) -> str:
+        """The form of the configuration."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"unix://{self.path}" if self.path else f"http://{host}:{self.port}"
+
+
+def address(text: str) -> Address:
+    """Read http://127.0.0.1:PORT or unix:///path. ValueError with the remedy for everything else."""
+    if text.startswith("unix:"):
+        if not re.fullmatch(r"unix:///[^/\s?#][^\s?#]*", text):
+            raise ValueError(f"{text!r} names no socket: write unix:///path/to/socket")
+        return Address(path=socket_path(text.removeprefix("unix://")))
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname or "", parts.port
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        raise ValueError(f"{text!r} is no address: write http://127.0.0.1:PORT or unix:///path") from None
+    if (
+        parts.scheme != "http"
+        or not port
+        or parts.path not in {"", "/"}
+        or parts.query
+        or parts.fragment
+        or "@" in text
+    ):
+        raise ValueError(f"{text!r} is no address: write http://127.0.0.1:PORT or unix:///path, and nothing else")
+    if not local:
+        raise ValueError(f"{text!r} is not on loopback: requests to sign must not leave the host")
+    return Address(host=host, port=port)
+
+
+def socket_path(text: str) -> str:
+    """Check the path of a Unix socket; ValueError when it can not be one."""
+    if not text.startswith("/") or len(os.fsencode(text)) > PATH_BYTES or "\0" in text:
+        raise ValueError(f"{text!r} can not be a socket: give a whole path of at most {PATH_BYTES} bytes")
+    return text
+
+
+def key(text: str) -> tuple[str, bytes]:
+    """Return curve and bytes of a public key, the same for EOS… and PUB_K1_…; ValueError when it is none."""
+    found = _KEY.fullmatch(text)
+    number = 0
+    for digit in found["digits"] if found else "":
+        number = number * 58 + _ALPHABET.index(digit)
+    raw = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    if not found or len(raw) < 37:  # 33 of the key at least, 4 of its checksum
+        raise ValueError("this is no public key: give the one that starts with EOS or PUB_K1_")
+    return found["curve"] or "K1", raw[:-4]
+
+
+def wallet(text: str) -> str:
+    """Check the name of a wallet."""
+    if not _WALLET.fullmatch(text):
+        raise ValueError(f"{text!r} is no wallet: give the name that keosd knows, without .wallet")
+    return text
+
+
+def user(text: str) -> int:
+    """Return the number of a user given by name or number; ours for an empty text. ValueError when there is none."""
+    if not text:
+        return os.geteuid()
+    if text.isdecimal():
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid
+    except (KeyError, ValueError):
+        raise ValueError(f"{text!r} is no user of this host: give a name or a number") from None
+
+
+def password(path: Path) -> str:
+    """Read the wallet's password; ValueError with the remedy. Nothing of it is ever in an error."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ValueError(f"can not read {path} ({error.strerror}): correct gate.password_file or the rights") from None
+    with os.fdopen(fd, "rb") as file:
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError(f"{path} is not a regular file: name the file itself")
+        if mode & 0o007:
+            raise ValueError(f"{path} holds a secret but everybody may use it: run chmod 0600 {path}")
+        raw = file.read(PASSWORD_BYTES + 1)
+    try:
+        text = raw.decode().strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text or len(raw) > PASSWORD_BYTES or not text.isprintable():
+        raise ValueError(f"{path} holds no password: write the wallet's password into it, and nothing else")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that a gate is told. `owner`: who writes the page; `asker`: who may ask for signatures, None: who can."""
+
+    group: str
+    node: str
+    key: tuple[str, bytes]
+    key_text: str
+    keosd: Address
+    listen: Address
+    control: str
+    page: Path
+    owner: int
+    asker: int | None
+    wallet: str
+    password_file: Path | None
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the settings of the gate. ConfigError with a line for each problem."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{path} can not be read: {error}; name the configuration with --config"]) from None
+    return _Reader(data, environ).settings()
+
+
+class _Reader:
+    """Values from environment and file, and what is wrong with them."""
+
+    def __init__(self, data: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+        self._data = data
+        self._environ = environ
+        self._problems: list[str] = []
+
+    def _text(self, path: str, default: str = "") -> str:
+        given = self._environ.get(PREFIX + path.upper().replace(".", "__"))
+        if given is not None:
+            return given
+        value: Any = self._data
+        for word in path.split("."):
+            value = value.get(word) if isinstance(value, dict) else None
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            self._problems.append(f"{path}: {value!r} should be a text")
+            return default
+        return value
+
+    def _made(self, path: str, default: str, make: Callable[[str], T], instead: T) -> T:
+        try:
+            made = make(self._text(path, default))
+        except ValueError as error:
+            self._problems.append(f"{path}: {error}")
+            return instead
+        else:
+            return made
+
+    def settings(self) -> Settings:
+        """Return them. ConfigError with all that is wrong."""
+        group, node = self._text("group"), self._text("node")
+        for name, value in (("group", group), ("node", node)):
+            if not NAME.fullmatch(value):
+                self._problems.append(f"{name}: {value!r} is no name")
+        if self._text("gate.mode", MODE) not in ("on", "required"):
+            self._problems.append("gate.mode is off: set it to on or required before a gate is started")
+        where = "gate.public_key" if self._text("gate.public_key") else "nodeos.producer_key"
+        found = self._text(where)
+        asker = self._text("gate.nodeos_user")
+        made = Settings(
+            group,
+            node,
+            self._made(where, "", key, ("", b"")) if found else self._no_key(),
+            found,
+            self._made("gate.keosd", KEOSD, address, Address()),
+            self._made("gate.listen", LISTEN, address, Address()),
+            self._made("gate.control", CONTROL, socket_path, ""),
+            Path(self._text("runtime.dir", RUNTIME_DIR)) / f"{group}-{node}{SUFFIX}",
+            self._made("gate.agent_user", "", user, 0),
+            self._made("gate.nodeos_user", "", user, 0) if asker else None,
+            self._made("gate.wallet", WALLET, wallet, ""),
+            self._password_file(),
+        )
+        if self._problems:
+            raise ConfigError(self._problems)
+        return made
+
+    def _no_key(self) -> tuple[str, bytes]:
+        self._problems.append("gate.public_key is missing: name the key that blocks are signed with")
+        return "", b""
+
+    def _password_file(self) -> Path | None:
+        """Return the file with the password: the one that is named, or systemd's credential. None: others unlock."""
+        given, directory = self._text("gate.password_file"), self._environ.get("CREDENTIALS_DIRECTORY")
+        system = Path(directory, CREDENTIAL) if directory else None
+        path = Path(given) if given else system if system is not None and system.exists() else None
+        if path is not None:
+            try:
+                password(path)
+            except ValueError as error:
+                self._problems.append(f"gate.password_file: {error}")
+        return path

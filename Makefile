@@ -30,8 +30,8 @@ retest: $(STAMP) lint ## the tests that failed last time, one after the other
 test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-bench: $(STAMP) ## measure failovers with real etcd and real nodeos
-	$(BIN)/python -m agent.lab.bench
+bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --profile both --faults nodeos-killed"
+	$(BIN)/python -m agent.lab.bench $(ARGS)
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
 	$(BIN)/python -m agent.lab.scrape

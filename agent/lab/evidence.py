@@ -46,7 +46,8 @@ class Header:
     producer: str
 
 
-def _ms(text: str) -> int:
+def at_ms(text: str) -> int:
+    """Return a time of nodeos, which is in UTC, in ms since 1970."""
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
@@ -65,7 +66,7 @@ def read_log(node: str, log: Path) -> list[Signature]:
                     continue
                 if (match := PRODUCED.match(line)) is None:
                     raise LabError(f"{path} tells of a block in a form that is not known: {line.strip()}")
-                slot, wall = slot_of(_ms(match["slot"])), _ms(match["wall"]) / 1000
+                slot, wall = slot_of(at_ms(match["slot"])), at_ms(match["wall"]) / 1000
                 found.append(Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall))
     return found
 
@@ -88,7 +89,7 @@ def headers(observer: Node, first: int, last: int) -> list[Header]:
     found = []
     for num in range(max(1, first), last + 1):
         block = observer.call("/v1/chain/get_block", {"block_num_or_id": num})
-        found.append(Header(num, block["id"], _ms(block["timestamp"]), block["producer"]))
+        found.append(Header(num, block["id"], at_ms(block["timestamp"]), block["producer"]))
     return found
 
 

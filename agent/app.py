@@ -16,6 +16,7 @@ from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.fence import ProcessFence
 from agent.adapters.follower import PrefixFollower
+from agent.adapters.gate import FileGate, PageFile
 from agent.adapters.guard_process import GuardProcess
 from agent.adapters.http_guard import Door, server_context
 from agent.adapters.http_server import HttpServer
@@ -33,6 +34,9 @@ from agent.core.state import Setup, State
 from agent.core.store import Ms, Snapshot
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
+from agent.gate.page import Page, identity
+from agent.gate.settings import SUFFIX
+from agent.gate_watch import GateSeen, GateWatch
 from agent.hands import LaneHands, Outside
 from agent.hooks import Hooks
 from agent.lanes import Repeater
@@ -55,6 +59,8 @@ SLOW_S = 5.0
 """How often schedule and disk are looked at."""
 PEERS_S = 2.0
 INFO_S = 1.0
+GATE_S = 1.0
+"""How often the signing gate is asked how it is."""
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
 CLOSE_S = 2.0
@@ -138,6 +144,15 @@ def policy(config: Config) -> Policy:
     )
 
 
+def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
+    """Return our hand on the signing gate, None when there is none. GateError when its page can not be used."""
+    if config.gate.mode == "off":
+        return None
+    path = config.runtime.dir / f"{config.group}-{config.node}{SUFFIX}"
+    page = PageFile(path, clock.boot_id(), identity(config.group, config.node))
+    return FileGate(page, config.gate.control, clock.boot)
+
+
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
@@ -151,6 +166,8 @@ class Agent:
         self._leave_plan()
         self.record = self._load()
         self.alerts = make_desk(config, self.clock)
+        self.gate = open_gate(config, self.clock)
+        self.gate_watch = GateWatch(self.gate, self.clock) if self.gate else None
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -159,6 +176,7 @@ class Agent:
             self.alerts.stats,
             lambda: self.follower.restarts,
             lambda: self.loop.waiting,
+            self._gate_seen(),
         )
         nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
         self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
@@ -177,6 +195,10 @@ class Agent:
             lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
         )
         self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
+
+    def _gate_seen(self) -> tuple[Callable[[], GateSeen], Callable[[], Page]] | None:
+        gate, watch = self.gate, self.gate_watch
+        return None if gate is None or watch is None else (lambda: watch.seen, lambda: gate.page)
 
     def _profile(self, config: Config) -> Profile:
         return Profile(
@@ -335,6 +357,8 @@ class Agent:
             ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
             ("guard", GUARD_S, self._see_guard),
         ]
+        if self.gate_watch is not None:
+            looks.append(("gate", GATE_S, self.gate_watch.look))
         if config.nodeos.data_dir is not None:
             looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))
         return [Repeater(name, period, work, self.loop.emit) for name, period, work in looks]

@@ -17,6 +17,8 @@ from agent.core.actions import Announce, Transact
 from agent.core.hooks import HOOKS, RESULTS, HookDone
 from agent.core.store import Ms
 from agent.core.transitions import TRANSITIONS
+from agent.gate.page import Page
+from agent.gate_watch import GateGauges, GateSeen
 from agent.gauge_kit import LABELS as LABELS
 from agent.gauge_kit import PREFIX as PREFIX
 from agent.gauges import Gauges
@@ -39,7 +41,7 @@ class Metrics:
     """All metrics of one agent.
 
     `alerts` returns per channel what was sent, dropped and queued; `watch_restarts` how many watches were replaced;
-    `waiting` how many events wait for the loop.
+    `waiting` how many events wait for the loop; `gate` what the signing gate is, where there is one.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Metrics:
         alerts: Callable[[], Iterable[ChannelStats]] = lambda: (),
         watch_restarts: Callable[[], int] = lambda: 0,
         waiting: Callable[[], int] = lambda: 0,
+        gate: tuple[Callable[[], GateSeen], Callable[[], Page]] | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._base = (group, node)
@@ -58,6 +61,8 @@ class Metrics:
         self._open: dict[int, tuple[Ms, str]] = {}  # request → when it left, and its kind
         self.gauges = Gauges(self._base, clock, snapshot, alerts, watch_restarts, waiting)
         self.registry.register(self.gauges)
+        if gate is not None:
+            self.registry.register(GateGauges(self._base, clock, *gate))
         self._changed: object = None  # the epoch whose change was noted
         self._of_leadership()
         self._hooks = self._counter("hooks", "Hooks that were run, by what came of them.", hook=HOOKS, result=RESULTS)

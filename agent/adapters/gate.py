@@ -26,8 +26,6 @@ from agent.gate.counts import BOUNDS
 from agent.gate.page import Page, Sign
 from agent.ports import Closed, GateStatus
 
-SUFFIX = ".permit"
-"""Of the page's file, beside the run-time file."""
 MODE = 0o640
 """The gate's user reads the page as a member of the agent's group."""
 LONGEST = 16 * 1024

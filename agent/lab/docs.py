@@ -23,6 +23,8 @@ from agent.core.chain import ChainInfo, Peers, Schedule
 from agent.core.keys import keys
 from agent.core.state import Setup, State
 from agent.core.store import Ms
+from agent.gate.page import Page
+from agent.gate_watch import GateSeen
 from agent.loop import Snapshot
 from agent.metrics import LABELS, Metrics
 from agent.ports import Delivery
@@ -75,7 +77,8 @@ def _snapshot() -> Snapshot:
 def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
     channel = AlertDesk([Channel(_NoSink())])
-    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats)
+    gate = (GateSeen, lambda: Page("", b""))
+    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     families = text_string_to_metric_families(metrics.text().decode())
     for family in sorted(families, key=lambda each: each.name):

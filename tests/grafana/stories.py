@@ -52,6 +52,9 @@ def well(leads: bool) -> dict[tuple[str, str], Value]:
         ("loop_step_age_seconds", ""): 0.1,
         ("etcd_up", ""): 1,
         ("clock_offset_seconds", ""): 0,
+        ("gate_up", ""): 1,
+        ("gate_signatures_total", 'result="refused",reason="closed"'): 40,
+        ("gate_signatures_total", 'result="refused",reason="path"'): 0,
     }
 
 

@@ -68,6 +68,12 @@ def step(metric: str, node: str, value: float, labels: str = "", minutes: float 
     return lambda: Story(minutes).put(metric, node, value, 120, 420, labels)
 
 
+def refusing() -> Story:
+    """Return a leader whose gate refuses, and a standby of which somebody asks nonsense."""
+    story = Story(12).put("gate_signatures_total", "bp-a", lambda second: second, 120, 420, CLOSED)
+    return story.put("gate_signatures_total", "bp-b", lambda second: second, 120, 420, 'result="refused",reason="path"')
+
+
 def long(metric: str, labels: str = "") -> Callable[[], Story]:
     """Return a story in which operators leave something on for 70 minutes."""
     return lambda: Story(90, step=60).both(metric, 1, 300, 300 + 70 * 60, labels)
@@ -78,6 +84,7 @@ def counted(metric: str, labels: str, count: float) -> Callable[[], Story]:
     return lambda: Story(30).put(metric, "bp-a", count, 120, None, labels)
 
 
+CLOSED = 'result="refused",reason="closed"'
 Case = tuple[Callable[[], Story], int, int, tuple[str, ...], int]
 CASES: dict[str, Case] = {
     "TwoProducing": (two_producing, 120, 130, ("",), 250),
@@ -99,6 +106,8 @@ CASES: dict[str, Case] = {
     "AlertsDropped": (
         counted("alerts_dropped_total", 'channel="ops",reason="rejected"', 1), 115, 140, ("bp-a",), 1100,
     ),
+    "GateDown": (step("gate_up", "bp-b", 0), 145, 165, ("bp-b",), 435),
+    "GateRefuses": (refusing, 115, 150, ("bp-a",), 500),
     "VersionSkew": (
         lambda: Story(90, step=60).put("build_info", "bp-b", 1, 300, 300 + 70 * 60, 'version="1.1.0"'),
         HOUR + 280, HOUR + 320, ("",), 300 + 75 * 60 + 15,

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench scrape switchovers chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench scrape gate-speed switchovers chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,9 @@ bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
 	$(BIN)/python -m agent.lab.scrape
+
+gate-speed: $(STAMP) ## measure what the signing gate adds to a signature
+	$(BIN)/python -m agent.lab.gate_speed
 
 switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
 	$(BIN)/python -m agent.lab.switchovers $(ARGS)

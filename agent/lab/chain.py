@@ -17,10 +17,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from agent.lab import evidence
 from agent.lab.binaries import find_nodeos
 from agent.lab.errors import LabError
-from agent.lab.gates import PROVIDER_TIMEOUT_MS, SigningGate
+from agent.lab.gates import SigningGate
 from agent.lab.load import Load
 from agent.lab.nodeos import Node, NodeSpec
 from agent.lab.places import LOOPBACK, Place

@@ -23,8 +23,6 @@ from agent.lab.process import Process
 from agent.lab.wait import until
 from agent.lab.wallet import Wallet
 
-PROVIDER_TIMEOUT_MS = 100
-"""How long nodeos waits for a signature (keosd-provider-timeout)."""
 START_LIMIT = 10.0
 ANSWER_S = 0.5
 LONGEST_MS = 590_000

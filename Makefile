@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench scrape gate-speed switchovers chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed switchovers chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ test-slow: $(STAMP) ## the tests that take longer
 
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --profile both --faults nodeos-killed"
 	$(BIN)/python -m agent.lab.bench $(ARGS)
+
+margins: $(STAMP) ## measure the terms of A on a real nodeos, beside what the profiles allow; ARGS="-n 100"
+	$(BIN)/python -m agent.lab.margins $(ARGS)
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
 	$(BIN)/python -m agent.lab.scrape

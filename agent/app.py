@@ -23,6 +23,7 @@ from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
 from agent.alerts.build import change_desk, make_desk, make_pulses
+from agent.carrying import look_for
 from agent.config import Config, secret_texts
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
@@ -267,6 +268,7 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             self.clock.wall,
+            look_for(config),
         )
         out = Outside(
             self._store(),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.config.timing import PROFILES, TimingSection
 from agent.core.timing import FENCE_START, Timing, standstill
 
 spans = st.integers(min_value=1, max_value=20_000)
@@ -19,6 +20,21 @@ def test_the_defaults_are_sound() -> None:
     """The first profile satisfies every relation, with A = 1.1 s."""
     assert Timing().problems() == []
     assert Timing().margin == 1100
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_each_profile_is_sound_and_is_what_the_section_gives(name: str) -> None:
+    """R3: the inequality holds for each profile, and choosing it sets its spans, no more."""
+    assert PROFILES[name].problems() == []
+    assert TimingSection.model_validate({"profile": name}).spans == PROFILES[name]
+
+
+def test_what_is_set_stands_above_the_profile() -> None:
+    """A field that is written wins over the profile; together they are judged as any other timing."""
+    chosen = TimingSection.model_validate({"profile": "fast", "validity": 4.0}).spans
+    assert chosen == replace(PROFILES["fast"], validity=4000)
+    with pytest.raises(ValueError, match=r"timing\.validity is 3 s"):
+        TimingSection.model_validate({"profile": "fast", "election": 1.0})
 
 
 def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from agent.config import Config
+from agent.core.carrying import election_between, too_slow_answers, too_slow_elections
 from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 
@@ -23,6 +24,7 @@ LIVES_ON = 500_000
 """Revisions kept from which on a store without compaction is called one: three days of one group."""
 EXPIRES_WARN, EXPIRES_FAULT = 30, 7
 """Days."""
+REFUSES = "the agent does not start like this"
 _METRICS = "let etcd serve /metrics on its client URLs (it does by default)"
 
 
@@ -153,7 +155,7 @@ def round_trip(facts: EtcdFacts, config: Config) -> Finding:
     seen = f"median {1000 * typical:.1f} ms, longest {1000 * worst:.1f} ms of {len(facts.round_trips_s)} reads"
     timing = config.timing
     remedy = f"use members nearby, or raise timing.validity (E {timing.validity:g} s) and timing.request"
-    if typical > timing.request / 2:
+    if too_slow_answers(timing.spans, facts.round_trips_s):
         return fault("etcd_round_trip", seen, remedy)
     return warn("etcd_round_trip", seen, remedy) if worst > timing.renew / 2 else ok("etcd_round_trip", seen)
 
@@ -171,17 +173,17 @@ def fsync(up: list[EtcdServer], config: Config) -> Finding:
 
 
 def election(facts: EtcdFacts, config: Config) -> Finding:
-    """E >= A + 2 election time-outs + 2R holds only for the time-out that etcd really has.
-
-    etcd grants no lease below ceil(1.5 election time-outs), in whole seconds: that tells between which two it lies.
-    """
+    """E >= A + 2 election time-outs + 2R holds only for the time-out that etcd really has."""
     if facts.least_ttl_s is None:
         return unknown("etcd_election", facts.error or "no lease was granted", "let our user write, see etcd_rights")
-    low, high = (facts.least_ttl_s - 1) / 1.5, (facts.least_ttl_s + 0.1) / 1.5
-    wanted = config.timing.election
+    low, high = election_between(facts.least_ttl_s)
+    wanted, profile = config.timing.election, config.timing.profile
     seen = f"etcd's election time-out is between {low:.1f} and {high:.1f} s, timing.election says {wanted:g} s"
-    if low >= wanted:
-        return fault("etcd_election", seen, "set timing.election to etcd's --election-timeout; E may have to grow")
+    if too_slow_elections(config.timing.spans, facts.least_ttl_s):
+        remedy = "set timing.election to etcd's --election-timeout; E may have to grow"
+        if profile != "default":
+            remedy = f"give etcd the time-outs of the profile {profile} (deploy/etcd), or take the default; {REFUSES}"
+        return fault("etcd_election", seen, remedy)
     return ok("etcd_election", seen)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent import __version__, lab
-from agent.core.timing import Timing
+from agent.config.timing import PROFILES
 from agent.lab import bench
 from agent.lab.bench import results as kept
 from agent.lab.bench.agents import Agents
@@ -27,14 +27,14 @@ from agent.lab.bench.run import Bench, Wish
 from agent.lab.errors import LabUnavailable
 
 METHODS = ("agent", "agent-fast", "keepalived")
-PROFILES = {"default": ("agent",), "fast": ("agent-fast",), "both": ("agent", "agent-fast")}
+METHODS_OF = {"default": ("agent",), "fast": ("agent-fast",), "both": ("agent", "agent-fast")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 when an agent let a slot be signed twice."""
     chosen = _parser().parse_args(arguments)
     faults = [name for name in TITLES if not chosen.faults or name in chosen.faults]
-    names = [name for name in METHODS if name in (chosen.methods or [*PROFILES[chosen.profile], "keepalived"])]
+    names = [name for name in METHODS if name in (chosen.methods or [*METHODS_OF[chosen.profile], "keepalived"])]
     with tempfile.TemporaryDirectory(prefix="nodeos-failover-bench-") as root:
         field = Field(Path(root))
         try:
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=bench.__doc__)
     more = parser.add_argument
     more("--runs", "-n", type=int, default=10, help="runs of each fault (default 10)")
-    more("--profile", choices=PROFILES, default="default", help="the agents' profile (default: default)")
+    more("--profile", choices=METHODS_OF, default="default", help="the agents' profile (default: default)")
     more("--methods", type=_names(METHODS), help=f"of {', '.join(METHODS)}; default: the profile's, and keepalived")
     more("--faults", type=_names(list(TITLES)), help=f"only these, of {', '.join(TITLES)}")
     more("--seed", type=int, default=random.randrange(10**6), help="of the moments of the faults")  # noqa: S311 - no secret
@@ -94,11 +94,10 @@ def _methods(field: Field, names: Sequence[str]) -> list[Method]:
 
 
 def _agents(field: Field, name: str) -> Agents:
-    timing = Timing()
-    if name == "agent":
-        return Agents(field, name, "agent", {}, election_ms=timing.election, validity=timing.validity / 1000)
-    fast = {"timing": {"validity": 3.0, "election": 0.5, "renew": 0.4, "request": 0.6}}
-    return Agents(field, name, "agent, fast profile", fast, election_ms=500, validity=3.0)
+    profile, title = ("default", "agent") if name == "agent" else ("fast", "agent, fast profile")
+    timing = PROFILES[profile]
+    settings = {"timing": {"profile": profile}}
+    return Agents(field, name, title, settings, election_ms=timing.election, validity=timing.validity / 1000)
 
 
 def _results(chosen: argparse.Namespace, methods: Sequence[Method]) -> Results:

@@ -160,9 +160,14 @@ class FileGate:
         self._file.close()
 
 
-def look(control: Path, timeout_s: float) -> GateStatus:
-    """Ask a gate how it is, without its page: `holds` says whether it has any. GateError when it does not answer."""
-    return _status(ask(control, "status", Deadline(timeout_s)), None)
+def look(control: Path, timeout_s: float, page: Path | None = None) -> GateStatus:
+    """Ask a gate how it is, from outside. `holds`: whether it has locked `page`, or any if none is named."""
+    answer = ask(control, "status", Deadline(timeout_s))
+    try:
+        found = None if page is None else page.stat()
+    except OSError:
+        return replace(_status(answer, None), holds=False)
+    return _status(answer, None if found is None else [found.st_dev, found.st_ino])
 
 
 def ask(control: Path, question: str, deadline: Deadline) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from agent.config import Config
-from agent.doctor import about_etcd, about_group, about_host, about_nodeos
-from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, GroupFacts, HostFacts, NodeosFacts
+from agent.doctor import about_etcd, about_gate, about_group, about_host, about_nodeos
+from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, GateFacts, GroupFacts, HostFacts, NodeosFacts
 from agent.doctor.finding import Finding, unknown
 
 GATHER_S = 15.0
@@ -24,6 +24,7 @@ def findings(facts: Facts, config: Config) -> list[Finding]:
     status = facts.agent.status
     return [
         *about_nodeos.nodeos(facts.nodeos, config, status),
+        *about_gate.gate(facts.gate, facts.nodeos, config),
         *about_host.host(facts.host, config),
         *about_etcd.etcd(facts.etcd, config),
         *about_group.group(facts.group, config, status),
@@ -43,7 +44,7 @@ def examine(config: Config, within_s: float = GATHER_S) -> list[Finding]:
 
 def gather(config: Config, within_s: float) -> Facts:
     """Gather all facts, each kind in a thread of its own; what is late is named."""
-    from agent.doctor import gather_etcd, gather_group, gather_host, gather_nodeos  # heavy: grpc, requests
+    from agent.doctor import gather_etcd, gather_gate, gather_group, gather_host, gather_nodeos  # heavy: grpc, requests
 
     share = within_s * 0.8
     jobs: dict[str, Callable[[], Any]] = {
@@ -53,6 +54,7 @@ def gather(config: Config, within_s: float) -> Facts:
         "group": lambda: gather_group.gather(config, share),
         "agent": lambda: gather_host.agent(config),
         "host": lambda: gather_host.host(config),
+        "signing gate": lambda: gather_gate.gather(config),
         **{f"alerts {each.name}": partial(gather_host.channel, each) for each in config.alerts},
     }
     found = side_by_side(jobs, within_s)
@@ -92,6 +94,7 @@ def _facts(found: Mapping[str, Any], late: tuple[str, ...]) -> Facts:
         group=found.get("group", GroupFacts(error="no answer in time")),
         agent=found.get("agent", AgentFacts(error="no answer in time")),
         host=found.get("host", HostFacts(clock_failure="no answer in time", disk_error="no answer in time")),
+        gate=found.get("signing gate", GateFacts(error="no answer in time")),
         channels=tuple(value for name, value in found.items() if name.startswith("alerts ")),
         late=late,
     )

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from agent.core.chain import ChainInfo, Peers, Schedule
 from agent.core.records import GroupView
+from agent.ports import GateStatus
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     """nodeos's options by name, each with all its values. `sources`: where they were read. None of them is a secret.
 
-    Of signature providers only the public keys are kept.
+    Of signature providers only the public keys are kept; `signers` has how each signs: PUBLIC=KEY or PUBLIC=KEOSD:URL.
     """
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -137,6 +138,21 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class GateFacts:
+    """The signing gate: what it says, and user and mode of its permit page and the directory around it.
+
+    `agent_user` is the number of the user that gate.agent_user names, -1: there is none.
+    """
+
+    status: GateStatus | None = None
+    error: str = ""
+    page: tuple[int, int] | None = None
+    directory: tuple[int, int] | None = None
+    page_error: str = ""
+    agent_user: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelFact:
     """One alert channel: whether something accepts connections where it points, and in TLS if it shall."""
 
@@ -154,5 +170,6 @@ class Facts:
     group: GroupFacts = GroupFacts()
     agent: AgentFacts = AgentFacts()
     host: HostFacts = HostFacts()
+    gate: GateFacts = GateFacts()
     channels: tuple[ChannelFact, ...] = ()
     late: tuple[str, ...] = ()

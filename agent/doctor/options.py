@@ -17,10 +17,13 @@ KEPT = frozenset(
         "plugin",
         "producer-name",
         "signature-provider",
+        "keosd-provider-timeout",
         "http-validate-host",
     }
 )
 """What is looked at. Everything else is forgotten: some of it is secret."""
+SIGNERS = "signers"
+"""How each signature provider signs; no option of nodeos."""
 SWITCHES = frozenset({"pause-on-startup", "enable-stale-production"})
 _SHORT = {"-x": "pause-on-startup", "-e": "enable-stale-production", "-p": "producer-name"}
 
@@ -31,7 +34,7 @@ def of_ini(text: str) -> list[tuple[str, str]]:
     for line in text.splitlines():
         name, equals, value = line.partition("#")[0].partition("=")
         if equals and name.strip() in KEPT:
-            found.append((name.strip(), _public(name.strip(), value.strip())))
+            found += _kept(name.strip(), value.strip())
     return found
 
 
@@ -48,7 +51,7 @@ def of_command_line(arguments: Sequence[str]) -> list[tuple[str, str]]:
             value = following
         if name in SWITCHES and value.lower() not in ("true", "false", "0", "1"):
             value = "true"
-        found.append((name, _public(name, value)))
+        found += _kept(name, value)
     return found
 
 
@@ -73,6 +76,9 @@ def merged(found: Iterable[tuple[str, str]], sources: Sequence[str]) -> Options:
     return Options(values, tuple(sources))
 
 
-def _public(name: str, value: str) -> str:
-    """Return what may be kept of a value: of `PUBLIC=KEY:PRIVATE` the public key alone."""
-    return value.partition("=")[0].strip() if name == "signature-provider" else value
+def _kept(name: str, value: str) -> list[tuple[str, str]]:
+    """Return what may be kept of a value: of `PUBLIC=KEY:PRIVATE` the public key, and that nodeos has the other."""
+    if name != "signature-provider":
+        return [(name, value)]
+    key, _, way = (part.strip() for part in value.partition("="))
+    return [(name, key), (SIGNERS, f"{key}={way}" if way.startswith("KEOSD:") else f"{key}=KEY")]

@@ -1,0 +1,37 @@
+"""Asking the signing gate, and looking at the permit page. Changes nothing."""
+
+from __future__ import annotations
+
+import stat
+
+from agent.adapters.gate import look
+from agent.config import Config
+from agent.doctor.facts import GateFacts
+from agent.errors import GateError
+from agent.gate import settings
+
+ASK_S = 2.0
+
+
+def gather(config: Config) -> GateFacts:
+    """Return what there is to know of the gate; nothing when there is none."""
+    if config.gate.mode == "off":
+        return GateFacts()
+    page = config.runtime.dir / f"{config.group}-{config.node}{settings.SUFFIX}"
+    try:
+        outer, inner = config.runtime.dir.stat(), page.stat()
+        found = GateFacts(
+            page=(inner.st_uid, stat.S_IMODE(inner.st_mode)), directory=(outer.st_uid, stat.S_IMODE(outer.st_mode))
+        )
+    except OSError as error:
+        found = GateFacts(page_error=f"{page}: {error.strerror}")
+    try:
+        user = settings.user(config.gate.agent_user)
+    except ValueError:
+        user = -1
+    status, why = None, ""
+    try:
+        status = look(config.gate.control, ASK_S, page)
+    except GateError as error:
+        why = str(error)
+    return GateFacts(status, why, found.page, found.directory, found.page_error, user)

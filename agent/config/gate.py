@@ -27,7 +27,7 @@ class GateSection(Section):
     )
     keosd: str = Field(default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path")
     listen: str = Field(
-        default=settings.LISTEN, description="where nodeos asks: the same; any user of the host reaches a port"
+        default=settings.LISTEN, description="where nodeos asks: the same; only Spring can ask a Unix socket"
     )
     control: AbsolutePath = Field(default=Path(settings.CONTROL), description="socket on which the agent asks the gate")
     wallet: str = Field(default=settings.WALLET, description="name of the wallet in keosd")
@@ -40,7 +40,8 @@ class GateSection(Section):
         default="", description="user that the agent runs as, whose permits count; default: the gate's own"
     )
     nodeos_user: str = Field(
-        default="", description="user that may ask for signatures on a socket; default: whoever can open it"
+        default="",
+        description="user that nodeos runs as, who alone may ask for signatures; default: whoever can connect",
     )
 
     @field_validator("public_key")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import selectors
 import socket
 import struct
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.gate.wire import HEAD, Request, WireError, take_request, write_refusal
 
@@ -107,8 +109,20 @@ class Asker:
 
 
 def peer_user(sock: socket.socket) -> int | None:
-    """Return the user at the other end of a Unix socket, None for TCP."""
-    if sock.family != socket.AF_UNIX:
+    """Return the user at the other end of a connection from this host; None when that can not be told."""
+    if sock.family == socket.AF_UNIX:
+        raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return int(_CREDENTIALS.unpack(raw)[1])
+    try:
+        ends = tuple(_kernel_form(*end[:2]) for end in (sock.getpeername(), sock.getsockname()))
+        with Path("/proc/self/net/tcp6" if sock.family == socket.AF_INET6 else "/proc/self/net/tcp").open() as table:
+            return next((int(row[7]) for row in map(str.split, table) if tuple(row[1:3]) == ends), None)
+    except (OSError, ValueError, IndexError):
         return None
-    raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    return int(_CREDENTIALS.unpack(raw)[1])
+
+
+def _kernel_form(host: str, port: int) -> str:
+    """Write an address as /proc/net/tcp does: words of four bytes in the order of this machine, and the port."""
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    words = (int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4))
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

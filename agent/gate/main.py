@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -18,7 +19,6 @@ from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import Server
 from agent.gate.settings import Settings
-from agent.supervision.notify import Notifier
 from agent.supervision.voice import Voice
 from agent.supervision.where import DEFAULT_CONFIG
 
@@ -26,6 +26,24 @@ SAY_AGAIN_S = 5.0
 """The same reason is told as often at most, with how often it came meanwhile."""
 STATUS_S = 5.0
 LINES = 20
+
+
+class Notifier:
+    """Tells systemd, if it asked for that: one datagram, never a wait (sd_notify(3)).
+
+    `agent.supervision.notify` does more, and imports what takes longer than all else here.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        name = environ.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + name[1:] if name.startswith("@") else name
+
+    def send(self, *lines: str) -> None:
+        """Send one message; what nobody takes is lost."""
+        if self._address:
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                sock.sendto("\n".join(lines).encode(), self._address)
 
 
 class Herald:
@@ -58,9 +76,8 @@ class Herald:
         if boot_s() >= self._status_from:
             self._status_from = boot_s() + STATUS_S
             counts = server.counts
-            self._notifier.status(
-                f"{counts.signed} signed, {sum(counts.refused.values())} refused; keosd: {server.wallet.state}"
-            )
+            refused = sum(counts.refused.values())
+            self._notifier.send(f"STATUS={counts.signed} signed, {refused} refused; keosd: {server.wallet.state}")
 
 
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -76,7 +93,7 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     server = Server(settings, permit, boot_ms, herald.refused, time.monotonic)
     server.open()
     herald.say(f"listening on {settings.listen.text}, keosd at {settings.keosd.text}")
-    notifier.ready("listening")
+    notifier.send("READY=1")
     state = ""
     while not over:
         server.turn()
@@ -84,16 +101,31 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
             state = server.wallet.state
             herald.say(f"keosd: {state}")
         herald.flush(server)
-    notifier.stopping("ending")
+    notifier.send("STOPPING=1")
     server.close()
+
+
+HELP = """usage: nodeos-failover gate [--config FILE]
+
+Stand between nodeos and keosd, and sign only while this node may lead. Settings: the table [gate].
+"""
 
 
 def main(arguments: list[str]) -> int:
     """Read the settings, and be a gate."""
-    parser = argparse.ArgumentParser(prog="nodeos-failover gate", description="Sign only while this node may lead.")
-    parser.add_argument("--config", "-c", default=os.environ.get("NODEOS_FAILOVER_CONFIG", DEFAULT_CONFIG))
+    match arguments:
+        case []:
+            path = os.environ.get("NODEOS_FAILOVER_CONFIG", DEFAULT_CONFIG)
+        case ["--config" | "-c", path]:
+            pass
+        case ["--help" | "-h", *_]:
+            sys.stdout.write(HELP)
+            return 0
+        case _:
+            sys.stderr.write(HELP)
+            return 2
     try:
-        run(reading.read(Path(parser.parse_args(arguments).config), os.environ), os.environ)
+        run(reading.read(Path(path), os.environ), os.environ)
     except ConfigError as error:
         sys.stderr.write("".join(f"Error: {line}\n" for line in error.problems))
         return error.exit_code

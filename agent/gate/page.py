@@ -7,19 +7,17 @@ way, and the checksum covers everything, the sequence number included: a read th
 from __future__ import annotations
 
 import struct
-import uuid
 import zlib
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 
 from agent.core.store import Ms
 
 MAGIC = b"NFPERMIT"
 VERSION = 1
-_FORM = struct.Struct("<8sIIQ16s16sQqQ")
+_FORM = struct.Struct("<8sIIQ16s128sQqQ")
 _SUM = struct.Struct("<I")
-SIZE = 128
+SIZE = 256
 """Bytes of the file; what follows the checksum is zero."""
 USED = _FORM.size + _SUM.size
 
@@ -57,8 +55,8 @@ class PageError(ValueError):
 
 
 def identity(group: str, node: str) -> bytes:
-    """Return what tells the page of one node from that of another: 16 bytes."""
-    return sha256(f"{group}\0{node}".encode()).digest()[:16]
+    """Return what tells the page of one node from that of another: its names."""
+    return f"{group}/{node}".encode()
 
 
 def pack(page: Page) -> bytes:
@@ -68,7 +66,7 @@ def pack(page: Page) -> bytes:
         VERSION,
         page.sign.value,
         page.sequence,
-        uuid.UUID(page.boot_id).bytes,
+        bytes.fromhex(page.boot_id.replace("-", "")),
         page.identity,
         page.epoch,
         page.until,
@@ -90,4 +88,6 @@ def unpack(raw: bytes) -> Page:
         raise PageError("torn", "the checksum of the permit page is wrong")
     if sign not in (Sign.CLOSED.value, Sign.OPEN.value):
         raise PageError("damaged", f"the permit page has the state {sign}, which is none")
-    return Page(str(uuid.UUID(bytes=boot)), who, epoch, Sign(sign), until, number, sequence)
+    words = boot.hex()
+    boot_id = "-".join((words[:8], words[8:12], words[12:16], words[16:20], words[20:]))
+    return Page(boot_id, who.rstrip(b"\0"), epoch, Sign(sign), until, number, sequence)

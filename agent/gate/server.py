@@ -114,10 +114,10 @@ class Server:
             self._admit(sock)
 
     def _admit(self, sock: socket.socket) -> None:
-        user, wanted_user = peer_user(sock), self._settings.asker
+        wanted_user = self._settings.asker
         self._askers = [each for each in self._askers if not each.closed]
-        if user is not None and wanted_user is not None and user not in (wanted_user, os.geteuid()):
-            self._refused("other_user", f"user {user} asks")
+        if wanted_user is not None and (user := peer_user(sock)) != wanted_user:
+            self._refused("other_user", "nobody knows who asks" if user is None else f"user {user} asks")
             sock.close()
             return
         if len(self._askers) >= ASKERS:

@@ -20,7 +20,7 @@ from tests.doctor.parts import KEY, NODEOS, WELL, config
 from tests.support.gate_bench import gate_on_fake
 
 OK, WARN, FAULT, UNKNOWN, SKIPPED = Verdict
-LISTEN = "unix:///run/nodeos-failover-gate/sign.sock"
+LISTEN = "http://127.0.0.1:8890"
 STATUS = GateStatus(9, 1, True, "ready", 5, 99_000, {}, (0,) * (len(BOUNDS) + 1), 0.0)
 GATE = GateFacts(STATUS, "", (0, 0o640), (0, 0o750), "", 0)
 OPTIONS = Options(

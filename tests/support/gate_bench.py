@@ -117,7 +117,9 @@ class GateBench:
             "control": str(self.control),
             **settings,
         }
-        table = {key: value.replace("SOCKETS", str(self._sockets)) for key, value in table.items()}
+        places = {"SOCKETS": str(self._sockets), "PORT": str(self.port)}
+        for word, place in places.items():
+            table = {key: value.replace(word, place) for key, value in table.items()}
         config = root / "gate.toml"
         whole = {"group": "lab", "node": "bp-a", "runtime": {"dir": str(root)}, "gate": table}
         config.write_text(to_toml(whole) + "\n")

@@ -25,6 +25,8 @@ from agent.supervision.where import DEFAULT_CONFIG
 SAY_AGAIN_S = 5.0
 """The same reason is told as often at most, with how often it came meanwhile."""
 STATUS_S = 5.0
+ALIVE_S = 0.5
+"""Between two signs of life for systemd's WatchdogSec."""
 LINES = 20
 
 
@@ -55,7 +57,7 @@ class Herald:
         self._said: dict[str, float] = {}
         self._kept: Counter[str] = Counter()
         self._lines: list[str] = []
-        self._status_from = 0.0
+        self._status_from = self._alive_from = 0.0
 
     def refused(self, reason: str, more: str) -> None:
         """Note one refusal."""
@@ -73,6 +75,9 @@ class Herald:
         if self._lines:
             self._voice.say("; ".join(self._lines))
             self._lines.clear()
+        if boot_s() >= self._alive_from:
+            self._alive_from = boot_s() + ALIVE_S
+            self._notifier.send("WATCHDOG=1")
         if boot_s() >= self._status_from:
             self._status_from = boot_s() + STATUS_S
             counts = server.counts

@@ -12,6 +12,7 @@ root=${DESTDIR:-}
 units=$root/etc/systemd/system
 users=$root/etc/sysusers.d
 settings=$root/etc/nodeos-failover
+all=$(cd "$here" && echo nodeos-failover*.service)
 program=
 action=install
 purge=no
@@ -71,7 +72,7 @@ install_all() {
     mkdir -p "$units" "$users" "$settings"
     stage=$(mktemp -d)
     trap 'rm -rf "$stage"' EXIT
-    for unit in nodeos-failover.service nodeos-failover@.service; do
+    for unit in $all; do
         sed "s|/usr/bin/nodeos-failover|$program|g" "$here/$unit" >"$stage/$unit"
         put "$units/$unit" "$stage/$unit" 644
     done
@@ -79,7 +80,7 @@ install_all() {
     if command -v systemd-sysusers >/dev/null; then
         systemd-sysusers --root="${root:-/}" nodeos-failover.conf
     else
-        echo "no systemd-sysusers here: create the user nodeos-failover yourself" >&2
+        echo "no systemd-sysusers here: create the users and groups of sysusers.d/nodeos-failover.conf yourself" >&2
     fi
     chmod 750 "$settings"
     if [ ! -e "$settings/config.toml" ]; then
@@ -99,10 +100,15 @@ install_all() {
 uninstall_all() {
     if lives; then
         # every instance, running or not; each agent proves nodeos stopped when it ends
-        systemctl list-units --all --plain --no-legend 'nodeos-failover.service' 'nodeos-failover@*.service' |
-            while read -r unit _; do systemctl disable --now "$unit"; done
+        for kind in "" -gate -keosd; do # the agents first: each closes its gate
+            systemctl list-units --all --plain --no-legend "nodeos-failover$kind.service" "nodeos-failover$kind@*.service" |
+                while read -r unit _; do systemctl disable --now "$unit"; done
+        done
     fi
-    for file in "$units/nodeos-failover.service" "$units/nodeos-failover@.service" "$users/nodeos-failover.conf"; do
+    for unit in $all; do
+        set -- "$@" "$units/$unit"
+    done
+    for file in "$@" "$users/nodeos-failover.conf"; do
         if [ -e "$file" ]; then
             rm "$file"
             echo "removed $file"
@@ -110,10 +116,12 @@ uninstall_all() {
     done
     if [ "$purge" = yes ]; then
         rm -rf "$settings"
-        if grep -q '^nodeos-failover:' "$root/etc/passwd" 2>/dev/null; then
-            userdel --root "${root:-/}" nodeos-failover 2>/dev/null || userdel --prefix "${root:-/}" nodeos-failover
-            echo "removed the user nodeos-failover"
-        fi
+        for user in nodeos-failover nodeos-gate nodeos-keosd; do
+            if grep -q "^$user:" "$root/etc/passwd" 2>/dev/null; then
+                userdel --root "${root:-/}" "$user" 2>/dev/null || userdel --prefix "${root:-/}" "$user"
+                echo "removed the user $user"
+            fi
+        done
     elif [ -d "$settings" ]; then
         echo "kept $settings"
     fi

@@ -15,10 +15,14 @@ import pytest
 
 from agent.config import load
 from agent.core.timing import Timing
+from agent.gate import settings
+from agent.gate.main import ALIVE_S
 from agent.supervision.fence import arguments
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = ["nodeos-failover.service", "nodeos-failover@.service"]
+GATES = ["nodeos-failover-gate.service", "nodeos-failover-gate@.service"]
+KEOSDS = ["nodeos-failover-keosd.service", "nodeos-failover-keosd@.service"]
 EXPOSURE = 2.0
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 
@@ -44,18 +48,19 @@ def analyze(*words: str) -> str:
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", UNITS + GATES + KEOSDS)
 def test_systemd_finds_no_fault(tmp_path: Path, name: str) -> None:
     """`systemd-analyze verify` accepts each unit, without a single remark, the program being there."""
     program = shutil.which("true") or "/bin/true"
     text = (SYSTEMD / name).read_text().replace("/usr/bin/nodeos-failover", program)
+    text = text.replace("/usr/bin/keosd", program)
     path = tmp_path / name.replace("@.", "@wax.")
     path.write_text(text)
     assert analyze("verify", "--man=no", str(path)).strip() == ""
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", UNITS)
+@pytest.mark.parametrize("name", UNITS + GATES + KEOSDS)
 def test_a_unit_is_hardened(name: str) -> None:
     """`systemd-analyze security` rates its exposure at 2.0 or less."""
     said = analyze("security", "--offline=true", "--no-pager", str(SYSTEMD / name))
@@ -94,6 +99,38 @@ def test_instances_differ_in_nothing_but_their_name() -> None:
     many = many.replace("/etc/nodeos-failover/%i.toml", "/etc/nodeos-failover/config.toml")
     many = many.replace("nodeos-failover/%i", "nodeos-failover").replace(" for %i:", ":")
     assert one.splitlines()[1:] == many.splitlines()[1:]
+
+
+def test_instances_of_the_gate_differ_in_nothing_but_their_name() -> None:
+    """The same holds for the gate, and for its keosd."""
+    for names in (GATES, KEOSDS):
+        one, many = (Unit(name).text for name in names)
+        many = many.replace("%i.toml", "config.toml").replace("@%i.service", ".service").replace(" for %i", "")
+        many = many.replace("/%i", "")
+        assert one.splitlines()[2:] == many.splitlines()[2:]
+
+
+def test_gate_and_keosd_are_where_the_defaults_look() -> None:
+    """The units make the sockets that the settings name, and the gate reads the agent's configuration."""
+    gate, keosd, agent_ = Unit(GATES[0]), Unit(KEOSDS[0]), Unit(UNITS[0])
+    assert f"/run/{gate.RuntimeDirectory}/control.sock" == settings.CONTROL
+    assert f"unix:///run/{keosd.RuntimeDirectory}/keosd.sock" == settings.KEOSD
+    assert settings.KEOSD.removeprefix("unix://") in keosd.ExecStart
+    assert f"/run/{agent_.RuntimeDirectory}" == settings.RUNTIME_DIR
+    assert gate.ExecStart.split()[-1] == agent_.ExecStart.split()[-1]
+    assert gate.LoadCredential.split(":")[0] == settings.CREDENTIAL
+
+
+def test_only_the_gate_reaches_keosd_and_only_the_agent_writes_permits() -> None:
+    """Three users; each reads of the next what it needs, and nobody of the group may write a permit."""
+    gate, keosd, agent_ = Unit(GATES[0]), Unit(KEOSDS[0]), Unit(UNITS[0])
+    assert len({gate.User, keosd.User, agent_.User}) == 3
+    assert (gate.RuntimeDirectoryMode, keosd.RuntimeDirectoryMode, agent_.RuntimeDirectoryMode) == ("0750",) * 3
+    assert (keosd.StateDirectoryMode, keosd.UMask, keosd.PrivateNetwork) == ("0700", "0007", "yes")
+    members = re.findall(r"(?m)^m (\S+) (\S+)$", (SYSTEMD / "sysusers.d" / "nodeos-failover.conf").read_text())
+    assert set(members) == {(gate.User, agent_.User), (agent_.User, gate.User), (gate.User, keosd.User)}
+    assert (gate.Restart, gate["Unit"]["StartLimitIntervalSec"], gate.Type) == ("always", "0", "notify")
+    assert float(gate.WatchdogSec) > 4 * ALIVE_S
 
 
 def test_credentials_have_the_names_that_the_configuration_reads(tmp_path: Path) -> None:
@@ -142,8 +179,7 @@ def test_it_installs_once_however_often_it_runs(tmp_path: Path) -> None:
     assert first.returncode == 0, first.stderr
     before = tree(tmp_path)
     assert set(before) == {
-        "etc/systemd/system/nodeos-failover.service",
-        "etc/systemd/system/nodeos-failover@.service",
+        *(f"etc/systemd/system/{name}" for name in UNITS + GATES + KEOSDS),
         "etc/sysusers.d/nodeos-failover.conf",
         "etc/nodeos-failover/config.toml",
     }

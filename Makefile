@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed switchovers chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -41,6 +41,15 @@ scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
 
 gate-speed: $(STAMP) ## measure what the signing gate adds to a signature
 	$(BIN)/python -m agent.lab.gate_speed
+
+cost: $(STAMP) ## measure what an idle agent costs: processor, memory, requests; ARGS="--seconds 60 --sizes 2 5"
+	$(BIN)/python -m agent.lab.cost $(ARGS)
+
+soak: $(STAMP) ## fail over every 30 s for half an hour, and see whether anything grows; ARGS="--minutes 30"
+	$(BIN)/python -m agent.lab.soak $(ARGS)
+
+startup: $(STAMP) ## measure how long run, status and fence --local take to start; ARGS="-n 20"
+	$(BIN)/python -m agent.lab.startup $(ARGS)
 
 switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
 	$(BIN)/python -m agent.lab.switchovers $(ARGS)

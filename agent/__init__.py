@@ -8,7 +8,7 @@ Read the package in this order, which is also the order of imports (each knows o
     ports       what the agent needs of the outside world, as Protocols
     adapters/   the outside world: etcd, nodeos, the fence, the clock, alert channels, HTTP
     lanes, loop one thread for each thing that may hang, and the one loop that decides
-    app         builds the adapters and runs the loop
+    app, start  builds the adapters and runs the loop; `run`, without the command line
     gate/       the process between nodeos and keosd that signs only while this node may lead
     guard, supervision/      what stops nodeos when the agent can not, and what watches over the agent
     status, handover, past   how a group is, how far a handover has come, what happened: keys in, plain data out

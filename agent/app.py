@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -74,6 +75,7 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
 
     `reread` reads the configuration again, on SIGHUP.
     """
+    gc.freeze()  # what was imported stays; a full collection took 280 ms of a busy machine to walk through it
     fields = {"group": config.group, "node": config.node}
     open_logs(config.log.format, config.log.level, fields, secret_texts(config))
     try:

@@ -1,7 +1,8 @@
 """Where the program begins: commands that must start fast are started without the rest of the command line.
 
 `fence` has to act within the slack of the protocol, `check --local` runs every second, `guard` is the parent of an
-agent and should stay small, and `gate` must be back before the next block. Everything else goes to `agent.cli`.
+agent and should stay small, `gate` must be back before the next block, and `run` keeps what it imports for as long as
+it runs. Everything else goes to `agent.cli`.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def quick(words: list[str]) -> Callable[[list[str]], int] | None:
             from agent.gate import main as gate
 
             return gate.main
+        case ["run", *rest]:
+            from agent import start
+
+            return start.main if start.path_of(rest) is not None else None
     return None
 
 

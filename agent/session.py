@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
+COUNT_EVERY = 10
+"""Own windows that are written before the old ones are looked for: on a chain of one producer one comes every 6 s."""
 RETRY_S = 0.5
 ALIVE_MS = PUBLISH_EVERY * 3 // 2
 """A report that stands still for so long is nobody's any more."""
@@ -67,6 +69,7 @@ class Session:
         self._history: dict[int, Mapping[str, str | int]] = {}
         self._refusal: tuple[int, Mapping[str, str | int]] | None = None
         self._windows: dict[int, Window] = {}
+        self._written = COUNT_EVERY  # windows since the old ones were looked for
         self._dated = (0, 0)  # the newest change, and when it was first told of
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
@@ -248,14 +251,17 @@ class Session:
         self._delete(root, [each for each in self._numbers(root) if each <= epoch - KEEP])
 
     def _write_window(self, window: Window) -> None:
-        """Write one window, if nobody has written it; the newest stay."""
+        """Write one window, if nobody has written it; the newest stay, and a few more until they are counted."""
         key = self._names.ledger(window.slot)
-        self._store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), self._timeout)
+        answer = self._store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), self._timeout)
         with self._changed:
             if self._windows.get(window.slot) is window:
                 del self._windows[window.slot]
-        root = self._names.ledger(0)[:-1]
-        self._delete(root, self._numbers(root)[:-KEEP])
+        self._written += answer.applied
+        if answer.applied and self._written > COUNT_EVERY:
+            self._written = 0
+            root = self._names.ledger(0)[:-1]
+            self._delete(root, self._numbers(root)[:-KEEP])
 
     def _numbers(self, root: str) -> list[int]:
         """Return the numbers that stand below `root`, in order."""

@@ -30,6 +30,8 @@ MAX_CONNECTIONS = 32
 TIMEOUT_S = 5.0
 TICK_S = 0.2
 """How often connections are looked at for their deadline."""
+IDLE_S = 0.5
+"""How often it is seen whether to end, while there are none."""
 PAGES = {
     "/": "page",
     "/metrics": "metrics",
@@ -104,6 +106,7 @@ class HttpServer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
+            self._server.timeout = TICK_S if self._server.busy else IDLE_S
             self._server.handle_request()
             self._server.end_older_than(self._server.timeout_s)
 
@@ -112,7 +115,6 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
-    timeout = TICK_S
 
     def __init__(
         self, family: int, address: Any, pages: Pages, door: Door, max_connections: int, timeout_s: float
@@ -125,6 +127,11 @@ class _Server(ThreadingHTTPServer):
         self._lock = threading.Lock()
         self._open: dict[socket.socket, float] = {}  # in the order of their beginning
         super().__init__(address, _Handler)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are connections."""
+        return bool(self._open)
 
     def server_bind(self) -> None:
         """Bind without looking up our own name, as http.server does: a dead resolver would hold up the start."""

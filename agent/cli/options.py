@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agent.config import Config, load
-from agent.errors import ConfigError, FailoverError
+from agent.errors import FailoverError
+from agent.start import DEFAULT_CONFIG as DEFAULT_CONFIG
+from agent.start import PROGRAM, told
+from agent.start import read_config as read_config
 
-DEFAULT_CONFIG = "/etc/nodeos-failover/config.toml"
 EXIT_CODES = """\b
 Exit codes:
   0 ok              3 configuration   6 refused
@@ -34,11 +34,6 @@ config_option = click.option(
 )
 
 
-def read_config(path: Path) -> Config:
-    """Load a configuration with the environment of this process over it."""
-    return load(path, os.environ)
-
-
 class Commands(click.Group):
     """A group whose commands may raise FailoverError: the one place where errors become messages and exit codes."""
 
@@ -46,10 +41,6 @@ class Commands(click.Group):
         """Run a command; what the product raises on purpose ends it without a traceback."""
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
-            count = f"{len(error.problems)} problem{'s' if len(error.problems) != 1 else ''} in the configuration"
-            click.echo("\n".join([f"{ctx.info_name}: {count}", *(f"  {text}" for text in error.problems)]), err=True)
-            ctx.exit(error.exit_code)
         except FailoverError as error:
-            click.echo(f"{ctx.info_name}: {error}", err=True)
+            click.echo(told(ctx.info_name or PROGRAM, error), err=True)
             ctx.exit(error.exit_code)

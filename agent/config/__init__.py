@@ -12,6 +12,7 @@ NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with comma
     health    one subtable for each check
     model     all of them composed
     secrets   secrets from files and systemd credentials, and who may read those
+    environment  what variables set, as tables
     load      file and environment in, a Config or every problem at once out
     explain   foreign validation errors in words: field, fault, remedy, and what was probably meant
     show      effective values with secrets masked, as TOML, JSON or a schema

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from agent.config.alerts import AlertChannel
 from agent.config.base import Problems
@@ -31,16 +30,11 @@ ENV_PREFIX = "NODEOS_FAILOVER_"
 ENV_DELIMITER = "__"
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """Everything that can be set. Built by `agent.config.load`; building it directly reads no environment."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        env_prefix=ENV_PREFIX,
-        env_nested_delimiter=ENV_DELIMITER,
-        title="nodeos-failover",
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, title="nodeos-failover"
     )
 
     group: str = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
@@ -96,18 +90,6 @@ class Config(BaseSettings):
         if problems:
             raise Problems(problems)
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take only what is passed in: `load` merges file and environment itself, in sight."""
-        return (init_settings,)
 
 
 def section_of(field: FieldInfo | None) -> type[BaseModel] | None:

@@ -10,10 +10,11 @@ restart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent.core.actions import Announce, Warn
 from agent.core.alert_kinds import KINDS, WORDS_AFTER, Kind
+from agent.core.copying import replace
 from agent.core.notice import Notice, rank
 from agent.core.store import Ms
 

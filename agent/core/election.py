@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from agent.core.events import Standing
 from agent.core.health import NEAR, Health, Others
@@ -69,6 +70,7 @@ def _newest_first(version: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(-part for part in version)
 
 
+@lru_cache(maxsize=64)  # a group knows few versions, and each step compares them
 def numbers(version: str) -> tuple[int, ...]:
     """Return the first three numbers of a version, zeros for what it does not tell."""
     found = [int(part) for part in re.findall(r"[0-9]+", version[:MOST])[:3]]

@@ -8,9 +8,10 @@ fails `main_thread`, `head_age` and `peers`, and leaves the others as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
+from agent.core.copying import replace
 from agent.core.judging import STEADY
 from agent.core.judging import Check as Check
 from agent.core.judging import Gate as Gate

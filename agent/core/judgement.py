@@ -5,12 +5,12 @@ What it knows stays in `whole.Judgement`; what follows from it is asked in `elec
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from agent.core import election, flapping, planning, wishes, witness
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
+from agent.core.copying import replace
 from agent.core.events import Standing
 from agent.core.state import Phase
 from agent.core.store import Ms

@@ -11,12 +11,12 @@ the store does not replace a newer one, and a tenure that began to stop never pr
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from agent.core import events as ev
 from agent.core.actions import Action, Exit, Warn
 from agent.core.campaign import rule_campaign, rule_late_answer
+from agent.core.copying import replace
 from agent.core.production import (
     begin_stop,
     fence_done,

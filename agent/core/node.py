@@ -7,11 +7,13 @@ is `leadership`; this module hands on what health and the other members mean for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields
+from operator import attrgetter
 
 from agent.core import alerting, election, events, health, history, judgement, leadership, planning
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
+from agent.core.copying import replace
 from agent.core.following import BlocksRead as BlocksRead
 from agent.core.following import ReadBlocks as ReadBlocks
 from agent.core.hooking import hook
@@ -42,6 +44,10 @@ PUBLISH_EVERY: Ms = 2000
 """How often a member reports how it is when nothing changes."""
 WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
+
+
+_MOVES = frozenset({"head", "lib", "head_age_ms", "asked_ms", "own_ms", "own", "held_down_ms", "reasons"})
+_LASTING = attrgetter(*(each.name for each in fields(Member) if each.name not in _MOVES))
 
 
 def begin(profile: Profile, setup_state: State, told: tuple[Notice, ...] = ()) -> Node:
@@ -156,12 +162,9 @@ def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     return replace(node, published=member, published_at=now)
 
 
-def _level(member: Member) -> Member:
+def _level(member: Member) -> tuple[object, ...]:
     """Return a report without what changes all the time: with the next one that is early enough."""
-    held = int(member.held_down_ms > 0)
-    checks = tuple(sorted(_checks(member)))
-    moves = {"head": 0, "lib": 0, "head_age_ms": 0, "asked_ms": 0, "own_ms": 0}
-    return replace(member, held_down_ms=held, reasons=checks, own=(), **moves)  # type: ignore[arg-type] # all numbers
+    return (*_LASTING(member), member.held_down_ms > 0, _checks(member))
 
 
 def _checks(member: Member) -> set[str]:

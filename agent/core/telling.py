@@ -6,10 +6,10 @@ What is worth telling stands in `alerting`; here it is fed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from agent.core import alerting
 from agent.core.actions import Announce, Warn
+from agent.core.copying import replace
 from agent.core.events import RuntimeSaved
 from agent.core.notice import Notice
 from agent.core.slots import REPETITIONS, SLOT

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from agent.core.actions import Action, Announce, SaveRuntime, Transact
+from agent.core.copying import replace
 from agent.core.records import RuntimeRecord
 from agent.core.state import Phase, Power, State, Tenure
 from agent.core.store import Ms, Txn

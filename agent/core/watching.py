@@ -6,10 +6,9 @@ parts lives here.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.core import claims, following, history, ledger, reigns, tripwire
 from agent.core.actions import Warn
+from agent.core.copying import replace
 from agent.core.events import StoreSeen
 from agent.core.following import BlocksRead
 from agent.core.health import Check, InfoProbed, PeersProbed

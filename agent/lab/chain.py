@@ -30,7 +30,7 @@ from agent.lab.proxy import Proxy
 from agent.lab.schedule import SYSTEM, schedule
 from agent.lab.wallet import Wallet
 
-NAMES = ("bp-a", "bp-b", "bp-c")
+NAMES = ("bp-a", "bp-b", "bp-c", "bp-d", "bp-e")
 OTHERS = "others"
 OBSERVER = "observer"
 SHARED = "shared"
@@ -64,7 +64,7 @@ class Chain:
         gates: Mapping[str, SigningGate] | None = None,
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
-            raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 3, and 1 (or, if real, 3 or 4)")
+            raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 5, and 1 (or, if real, 3 or 4)")
         binaries = None if simulated else find_nodeos()
         self.root = root
         self.producer = SYSTEM if producers == 1 else SHARED

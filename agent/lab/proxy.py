@@ -19,6 +19,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -35,6 +36,8 @@ class Proxy:
 
     def __init__(self, port: int, target: int) -> None:
         self.port, self.target = port, target
+        self.passed: Counter[Direction] = Counter()
+        """Bytes that came so far, by direction; written by the proxy's thread alone."""
         self._pairs: set[Pair] = set()
         self._stopped: set[Direction] = set()
         self._lossy = False  # a cut is on: what it touches can not go on
@@ -150,7 +153,7 @@ class Proxy:
             return
         with contextlib.suppress(OSError):  # the client gave up already
             client, _ = self._listener.accept()
-            self._pairs.add(Pair(client, lost=self._lossy))
+            self._pairs.add(Pair(client, self._lossy, self.passed))
 
     def _stop(self, directions: set[Direction], lost: bool) -> None:
         self._stopped |= directions

@@ -3,7 +3,7 @@
 import errno
 import selectors
 import socket
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator
 from typing import Literal
 
@@ -15,8 +15,9 @@ IN_FLIGHT = 1 << 20  # bytes held for one direction before reading stops: the se
 class Half:
     """One direction of a connection: bytes read from one socket, due at a time, to be written to the other."""
 
-    def __init__(self, direction: Direction) -> None:
+    def __init__(self, direction: Direction, passed: Counter[Direction]) -> None:
         self.direction = direction
+        self._passed = passed
         self._chunks: deque[tuple[float, memoryview]] = deque()
         self._size = 0
         self._ended = False
@@ -36,6 +37,7 @@ class Half:
         if data:
             self._chunks.append((max(due, self._chunks[-1][0]) if self._chunks else due, memoryview(data)))
             self._size += len(data)
+            self._passed[self.direction] += len(data)
         else:
             self._ended = True
 
@@ -57,16 +59,19 @@ class Half:
 
 
 class Pair:
-    """A client's connection and ours to the server. `lost`: bytes may be missing, so it must not go on after a cut."""
+    """A client's connection and ours to the server. `lost`: bytes may be missing, so it must not go on after a cut.
 
-    def __init__(self, client: socket.socket, lost: bool) -> None:
+    `passed` counts the bytes that came, by direction.
+    """
+
+    def __init__(self, client: socket.socket, lost: bool, passed: Counter[Direction]) -> None:
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.client = client
         self.server: socket.socket | None = None
         self.connected = False
         self.lost = lost
-        self.up, self.down = Half("to_server"), Half("to_client")
+        self.up, self.down = Half("to_server", passed), Half("to_client", passed)
 
     def sockets(self) -> Iterator[socket.socket]:
         """Yield the sockets that exist."""

@@ -157,14 +157,25 @@ class Duty:
         """Go on producing while all holds."""
         if self.word != MASTER or self.ending:
             self._stop(f"keepalived says {self.word}" if not self.ending else "this process ends")
-        elif now >= self._stop_by and now >= due:
-            self.counts.trips += 1
-            self._stop("keepalived gives no sign of life")
-            self._after_silence()
+        elif now >= self._stop_by:  # whatever came since: the guard has acted, or is about to
+            self._trip()
         elif self._find() != self._process:
             self._stop("nodeos is another process now, or gone")
-        elif due > self._stop_by and not self._save("held", due):
+        elif due > self._stop_by:
+            self._go_on(due)
+
+    def _go_on(self, due: Ms) -> None:
+        """Count on a later sign of life, if the guard heard of it before the one at hand was over."""
+        stop_by = self._stop_by
+        if not self._save("held", due):
             self._stop("the run-time file can not be written")
+        elif boot_ms() >= stop_by:
+            self._trip()
+
+    def _trip(self) -> None:
+        self.counts.trips += 1
+        self._stop("keepalived gives no sign of life")
+        self._after_silence()
 
     def _find(self) -> ProcessId | None:
         try:

@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from agent.adapters.tiny_http import call
 from agent.core.fields import RecordError
 from agent.errors import ConfigError, FailoverError
 from agent.supervision.fence import read_plan, slow_means
+from agent.supervision.reach import Reach, address
 from agent.supervision.where import DEFAULT_CONFIG, find
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -86,6 +87,17 @@ def look(endpoint: Endpoint, limits: Limits, wall_s: float) -> Verdict:
     return Verdict(0, text, figures)
 
 
+def with_reach(verdict: Verdict, reach: Reach, deadline: Deadline) -> Verdict:
+    """Return the verdict with what the host reaches: too little is CRITICAL, and an isolated host stops."""
+    if not reach.asked:
+        return verdict
+    count = reach.count(deadline)
+    verdict = replace(verdict, figures={**verdict.figures, "reached": str(count)})
+    if verdict.code == 0 and count < reach.enough:
+        return replace(verdict, code=2, text=f"only {count} of {reach.asked} can be reached: {verdict.text}")
+    return verdict
+
+
 def _is_peer(entry: Any) -> bool:
     """Tell whether a connection has finished its handshake."""
     return bool(entry["last_handshake"]["network_version"] > 0)
@@ -114,6 +126,14 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--stamp", action="store_true", help="tell keepalived-notify that keepalived runs")
     parser.add_argument("--max-head-age", type=float, default=HEAD_AGE_S, help="seconds, 0: any (%(default)s)")
     parser.add_argument("--min-peers", type=int, default=1, help="(%(default)s)")
+    parser.add_argument(
+        "--reach",
+        type=address,
+        action="append",
+        default=[],
+        metavar="IP:PORT",
+        help="again and again: of these more than half must accept a connection",
+    )
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds in all (%(default)s)")
     return parser.parse_args(words)
 
@@ -127,7 +147,9 @@ def main(words: list[str], environ: Mapping[str, str] = os.environ) -> int:
             leave_stamp(files.stamp)
         means = read_plan(files) or slow_means(given.config, environ)
         limits = Limits(given.max_head_age, given.min_peers, given.timeout)
+        reach, deadline = Reach(given.reach), Deadline(given.timeout)
         verdict = look(parse_endpoint(means.plan.url), limits, time.time())
+        verdict = with_reach(verdict, reach, deadline)
     except (FailoverError, RecordError, ConfigError, OSError) as error:
         verdict = Verdict(3, " ".join(str(error).split()), {})
     print(verdict.line)  # noqa: T201 - this is a command

@@ -151,6 +151,21 @@ def test_a_keepalived_that_falls_silent_is_not_obeyed(stage: Stage) -> None:
     assert boot_ms() - stopped >= AFTER_TRIP_MS
 
 
+def test_a_stamp_that_comes_too_late_brings_nothing_back(stage: Stage) -> None:
+    """When the span in the run-time file is over the guard has acted: what comes later begins anew (R3)."""
+    stage.begin()
+    stage.master()
+    before = len(stage.resumes)
+    due = int(stage.stamp.read_text()) + SPANS.deadman
+    wait_until(lambda: boot_ms() >= due)
+    stage.look()  # with a stamp of this moment
+    assert not stage.duty.producing
+    assert stage.duty.proven
+    stage.until(lambda: stage.duty.producing)
+    assert len(stage.resumes) == before + 1
+    assert stage.resumes[-1] >= due + AFTER_TRIP_MS
+
+
 def test_a_keepalived_that_is_gone_ends_it(stage: Stage) -> None:
     """The end of the fifo's writer is the end of keepalived: nodeos is stopped, and so are we."""
     stage.begin()

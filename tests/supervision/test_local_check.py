@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
@@ -16,8 +17,10 @@ from typing import Any
 import pytest
 
 from agent.adapters.clock import boot_ms
+from agent.adapters.deadline import Deadline
 from agent.adapters.endpoint import parse_endpoint
-from agent.supervision.local_check import Limits, look
+from agent.supervision.local_check import Limits, look, with_reach
+from agent.supervision.reach import Reach, address
 from agent.supervision.where import save_plan
 from tests.support.slow_server import Server, request
 
@@ -119,3 +122,46 @@ def test_as_a_process_it_leaves_a_stamp(nodeos: Nodeos, tmp_path: Path) -> None:
     (run / "g-n.plan").unlink()
     done = check()
     assert (done.returncode, done.stdout[:25]) == (3, "NODEOS-FAILOVER UNKNOWN -")
+
+
+def listener() -> socket.socket:
+    """Return a socket that accepts connections, as the kernel does for whoever listens."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def test_an_isolated_host_is_critical(nodeos: Nodeos) -> None:
+    """Of the addresses to reach more than half must accept; refusals and silence do not count, and cost no time."""
+    with listener() as one, listener() as two, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        well, refused = [each.getsockname() for each in (one, two)], closed.getsockname()
+        for wanted, code in (([*well, refused], 0), ([well[0], refused], 2), ([well[0], refused, refused], 2)):
+            begin = time.monotonic()
+            verdict = look(parse_endpoint(nodeos.url), Limits(timeout_s=20), WALL)
+            verdict = with_reach(verdict, Reach(wanted), Deadline(20))
+            assert verdict.code == code, verdict.line
+            assert f"reached={2 if code == 0 else 1}" in verdict.line
+            assert time.monotonic() - begin < 10
+
+
+def test_silence_ends_at_the_deadline() -> None:
+    """Addresses that swallow packets are waited for until the deadline, which nodeos may have used up: not longer."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    address = full.getsockname()
+    filler = [socket.socket() for _ in range(4)]
+    for each in filler:
+        each.setblocking(False)
+        each.connect_ex(address)  # a full queue: further connects hang, as with a host that is gone
+    begin = time.monotonic()
+    assert Reach([address]).count(Deadline(0.3)) == 0
+    assert 0.25 < time.monotonic() - begin < 5
+    for each in (full, *filler):
+        each.close()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1", "10.0.0.1:0", "dns.example:53", "fe80::1:53", "[10.0.0.1]:53", ":53"])
+def test_addresses_are_literal(text: str) -> None:
+    """A name is refused, for an isolated host would wait for its resolver; so is whatever is no address and port."""
+    with pytest.raises(argparse.ArgumentTypeError, match="IP:PORT"):
+        address(text)
+    assert address("[::1]:53") == ("::1", 53)
+    assert address("10.0.0.1:53") == ("10.0.0.1", 53)

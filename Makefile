@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers scale chaos proof fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -53,6 +53,9 @@ startup: $(STAMP) ## measure how long run, status and fence --local take to star
 
 switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
 	$(BIN)/python -m agent.lab.switchovers $(ARGS)
+
+scale: $(STAMP) ## measure etcd under many groups; ARGS="--groups 10,100 --load wire"
+	$(BIN)/python -m agent.lab.scale $(ARGS)
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
 	$(BIN)/python -m agent.lab.chaos $(ARGS)

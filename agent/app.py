@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import threading
+import zlib
 from collections.abc import Callable
 from functools import partial
 
@@ -156,6 +157,11 @@ def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
     return FileGate(page, config.gate.control, clock.boot)
 
 
+def beat(config: Config) -> Ms:
+    """Return where in R this node confirms: its name decides, so that groups on one etcd spread by themselves."""
+    return zlib.crc32(f"{config.group}/{config.node}".encode()) % config.timing.spans.renew
+
+
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
@@ -235,6 +241,7 @@ class Agent:
             boot_id=self.clock.boot_id(),
             agent_pid=os.getpid(),
             term=round(self.config.fence.term_grace * 1000),
+            beat=beat(self.config),
         )
 
     def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:

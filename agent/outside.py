@@ -10,6 +10,7 @@ from agent.adapters.deadline import Deadline
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core import following, records
+from agent.core.store import TxnAnswer
 from agent.errors import (
     FailoverError,
     FenceError,
@@ -27,10 +28,20 @@ def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event
     """Run one transaction (R1, R2, R5, R8)."""
     try:
         answer = store.txn(action.txn, action.within / 1000)
-    except StoreRejected as error:
-        return ev.Rejected(action.request, isinstance(error, LeaseGone), str(error))
     except StoreError as error:
-        return ev.Unknown(action.request, str(error))
+        return refused(action, error)
+    return answered(action, answer, names)
+
+
+def refused(action: do.Transact, error: StoreError) -> ev.Event:
+    """Return the event for a transaction that failed: a definite no, or no answer (R2)."""
+    if isinstance(error, StoreRejected):
+        return ev.Rejected(action.request, isinstance(error, LeaseGone), str(error))
+    return ev.Unknown(action.request, str(error))
+
+
+def answered(action: do.Transact, answer: TxnAnswer, names: records.Keys) -> ev.Event:
+    """Return the event for a definite answer to a transaction."""
     if answer.applied:
         return ev.Applied(action.request, answer.revision)
     found = {item.key: item for item in answer.found}

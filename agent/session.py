@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.adapters.clock import boot_s
+from agent.adapters.jitter import spread
 from agent.core import records
 from agent.core.book import KEEP as KEEP
 from agent.core.book import Window, write_window
@@ -135,7 +136,7 @@ class Session:
                 self._emit(LeaseSeen(None))
             except StoreError as error:
                 self._emit(EtcdSeen(str(error)))
-                self._pause(RETRY_S)
+                self._pause(spread(RETRY_S))
             except Exception:
                 log.exception("a defect in the session")
                 self._pause(RETRY_S)
@@ -192,14 +193,14 @@ class Session:
 
     def _keep(self) -> None:
         """Keep the lease and write, until something fails."""
-        due = boot_s() + self._renew_s
+        due = boot_s() + spread(self._renew_s)
         while not self._over:
             with self._changed:
                 self._changed.wait_for(self._has_work, max(0.0, due - boot_s()))
                 member, history, windows = self._member, dict(self._history), dict(self._windows)
                 refusal = self._refusal
             if self._lease is not None and boot_s() >= due:
-                due = boot_s() + self._store.keepalive(self._lease, self._timeout) / 3
+                due = boot_s() + spread(self._store.keepalive(self._lease, self._timeout) / 3)
             if member is not None:
                 self._report(member)
             for epoch, fields in history.items():

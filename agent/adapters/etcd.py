@@ -16,6 +16,7 @@ from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions, open_c
 from agent.adapters.etcd_errors import TokenStale, translate
 from agent.adapters.etcd_rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.adapters.etcd_watch import EtcdWatch
+from agent.adapters.jitter import spread
 from agent.core.store import Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
 from agent.ports import Lease, LeaseState
@@ -178,5 +179,5 @@ class EtcdStore:
                     break
             if deadline.remaining() <= pause:
                 raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said.values())}")
-            time.sleep(pause)
+            time.sleep(spread(pause))
             pause = min(2 * pause, _LAST_PAUSE_S)

@@ -22,7 +22,7 @@ from agent.errors import ConfigError, StoreRejected
 _log = logging.getLogger(__name__)
 
 _DEFAULT_PORT = 2379
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # else a new client gets the dead connection of the old one
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.min_reconnect_backoff_ms", 2000),  # how long a hung connect keeps its socket after we gave it up
@@ -34,7 +34,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.enable_retries", 0),  # a write is sent once
 )
 # A member that sees no leader says so at once, and ends its watches, instead of letting us wait (as Go's client can).
-_REQUIRE_LEADER = (("hasleader", "true"),)
+REQUIRE_LEADER = (("hasleader", "true"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +103,10 @@ class Connection:
     def __init__(self, options: EtcdOptions, endpoint: Endpoint) -> None:
         """Make the client; nothing is sent yet. StoreRejected when a PEM file can not be used."""
         self.endpoint = endpoint
-        self.metadata: tuple[tuple[str, str], ...] = _REQUIRE_LEADER
+        self.metadata: tuple[tuple[str, str], ...] = REQUIRE_LEADER
         tls = _checked_files(options) if endpoint.tls else (None, None, None)
         self.client: Any = etcd3.Etcd3Client(
-            endpoint.host, endpoint.port, *tls, grpc_options=_CHANNEL_OPTIONS
+            endpoint.host, endpoint.port, *tls, grpc_options=CHANNEL_OPTIONS
         )  # given no password: it would keep the token as call credentials, which gRPC refuses over plain text
         self.channel: Any = self.client.channel
 
@@ -120,7 +120,7 @@ class Connection:
                 raise
             _log.warning("etcd at %s has authentication disabled: anybody may write there", self.endpoint)
         else:
-            self.metadata = (*_REQUIRE_LEADER, ("token", token))
+            self.metadata = (*REQUIRE_LEADER, ("token", token))
 
     def call(self, method: Any, request: Any, deadline: Deadline) -> Any:
         """Send one request. Raises grpc.RpcError, also when the deadline is over."""

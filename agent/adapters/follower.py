@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+from agent.adapters.jitter import spread
 from agent.core.store import KeyValue, Snapshot
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
 from agent.ports import Store, Watch
@@ -71,7 +72,7 @@ class PrefixFollower:
             except StoreError as error:
                 if not self._stop.is_set():
                     self._on_error(error)
-                    self._stop.wait(PAUSE_S)
+                    self._stop.wait(spread(PAUSE_S))
             finally:
                 self._end_watch()
 

@@ -46,6 +46,8 @@ class Setup:
     backoff    pause after a definite no of etcd or of the disk
     patience   pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no
                reason
+    beat       where in R this node confirms (ms, below R), so that leaders which one election held up do not go on in
+               step; None: R after the last confirmation
     """
 
     node: str
@@ -60,6 +62,7 @@ class Setup:
     head_poll: Ms = 50
     backoff: Ms = 1000
     patience: int = 3
+    beat: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from agent.core.events import Applied, Refused, Rejected, Unknown
 from agent.core.production import begin_stop, rule_read_last_block, stop
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, write
-from agent.core.state import Phase, Sent, State
+from agent.core.state import Phase, Sent, State, Tenure
 from agent.core.store import Compare, Delete, Ms, Put, Txn
 from agent.core.transitions import ACTIVE
 from agent.core.turn import Turn
@@ -246,8 +246,7 @@ def rule_confirm(turn: Turn) -> None:
     if state.phase not in ACTIVE or state.request:
         return
     tenure = turn.tenure
-    confirmed_at = tenure.valid_until - state.setup.timing.validity
-    due = turn.now if tenure.sent else confirmed_at + state.setup.timing.renew
+    due = turn.now if tenure.sent else _next_confirmation(state, tenure)
     if not turn.at(max(due, state.retry_at)):
         return
     names = state.setup.keys
@@ -255,6 +254,13 @@ def rule_confirm(turn: Turn) -> None:
     compare = (Compare(names.leader, tenure.leader_revision), Compare(names.heartbeat, tenure.heartbeat_revision))
     value = write(heartbeat_of(turn.state))
     turn.transact("confirm", Txn(compare, (Put(names.heartbeat, value),), (names.leader, names.heartbeat)))
+
+
+def _next_confirmation(state: State, tenure: Tenure) -> Ms:
+    """Return when to confirm again: R after the last one at the latest, and at this node's own beat if it has one."""
+    renew, beat = state.setup.timing.renew, state.setup.beat
+    due = tenure.valid_until - state.setup.timing.validity + renew
+    return due if beat is None else due - (due - beat) % renew
 
 
 def rule_prove(turn: Turn) -> None:

@@ -93,6 +93,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "head_poll",
         "backoff",
         "patience",
+        "beat",  # where R is one tick, every tick is on the beat: it changes nothing in the search
     ),
     "Standing": ("fit", "able", "rank", "why", "handover", "cause", "to"),
     "State": (

@@ -1,0 +1,130 @@
+"""What agents send, without agents: `python -m agent.lab.scale.wire ENDPOINTS FIRST COUNT SHARE 0`.
+
+A group costs what two agents cost etcd: a transaction with two comparisons every R, two member reports every 2 s, two
+keepalives a third of the lease, two watches. Each request is made once and sent again and again, so both comparisons
+are of the key `leader`; no answer is parsed. Nobody leads: a request without an answer is noted, and sent again at its
+next turn. Output as of `crowd`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from agent.adapters.clock import boot_ms
+from agent.adapters.etcd_rpc import grpc, txn_request, watch_request
+from agent.core import records
+from agent.core.node import PUBLISH_EVERY
+from agent.core.records import Heartbeat, Member, keys
+from agent.core.store import Compare, Ms, Put, Txn
+from agent.core.timing import Timing
+from agent.errors import StoreError
+from agent.lab.scale.link import Link, asked_to_end
+from agent.lab.scale.process import main
+
+TIMING = Timing()
+REQUEST_S = TIMING.request / 1000
+MEMBER = Member("bp-a", "0123456789abcdef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
+TXN = "/etcdserverpb.KV/Txn"
+
+
+class Wire:
+    """The requests of groups `first` to `first + count`."""
+
+    def __init__(self, endpoints: Sequence[str], first: int, count: int, share: int, _in_step: bool = False) -> None:
+        self.told: list[tuple[str, Ms, Ms]] = []
+        self.events = self.stops = self.led = 0
+        self._numbers = range(first, first + count)
+        self._share = share
+        self._links = [Link(endpoints, at) for at in range(2 * (count // share + 1))]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self) -> None:
+        """Start all; the groups are spread over R."""
+        for at, number in enumerate(self._numbers):
+            one, two = (self._links[2 * (at // self._share) + side] for side in (0, 1))
+            names = keys("/nodeos-failover", f"wire-{number}")
+            works = [self._confirm(one, names)]
+            for link, node in ((one, "bp-a"), (two, "bp-b")):
+                works += [self._report(link, names, node), self._watch(link, names)]
+            self._tasks += [asyncio.create_task(each) for each in works]
+            await asyncio.sleep(TIMING.renew / 1000 / max(1, len(self._numbers)) * 4)
+
+    async def close(self) -> None:
+        """End all."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(link.close() for link in self._links))
+
+    async def _send(self, kind: str, link: Link, request: bytes) -> None:
+        """Send one transaction, and note how long it took."""
+        sent = boot_ms()
+        try:
+            line = await link.line(REQUEST_S)
+        except StoreError:
+            self.told.append((kind, sent, -1))
+            return
+        try:
+            call = line.channel.unary_unary(TXN, request_serializer=None, response_deserializer=None)
+            await call(request, timeout=REQUEST_S)
+        except (grpc.RpcError, asyncio.CancelledError):
+            if asked_to_end():
+                raise
+            link.broken(line)
+            self.told.append((kind, sent, -1))
+        else:
+            self.told.append((kind, sent, boot_ms() - sent))
+
+    async def _confirm(self, link: Link, names: records.Keys) -> None:
+        now = asyncio.get_running_loop().time
+        first = await link.txn(Txn((), (Put(names.leader, b"bp-a"),)), 10.0)
+        record = Heartbeat(1, "bp-a", "0123456789abcdef", 1, TIMING.validity, False, None, "the seat is free")
+        compare, put = Compare(names.leader, first.revision), Put(names.heartbeat, records.write(record))
+        request = txn_request(Txn((compare, compare), (put,), (names.leader, names.heartbeat))).SerializeToString()
+        self.led += 1
+        due = now()
+        while True:
+            await self._send("confirm", link, request)
+            due = max(due + TIMING.renew / 1000, now())
+            await asyncio.sleep(due - now())
+
+    async def _report(self, link: Link, names: records.Keys, node: str) -> None:
+        lease = await link.grant(TIMING.lease_ttl, 10.0)
+        value = records.write(MEMBER)
+        request = txn_request(Txn((), (Put(names.member(node), value, lease),))).SerializeToString()
+        every, kept = PUBLISH_EVERY / 1000, asyncio.get_running_loop().time()
+        while True:
+            await self._send("report", link, request)
+            if asyncio.get_running_loop().time() > kept + TIMING.lease_ttl / 3:
+                kept = asyncio.get_running_loop().time()
+                try:
+                    await link.keepalive(lease, REQUEST_S)
+                except StoreError:
+                    self.told.append(("keepalive", boot_ms(), -1))
+            await asyncio.sleep(every)
+
+    async def _watch(self, link: Link, names: records.Keys) -> None:
+        request = watch_request(names.root, 0).SerializeToString()
+        while True:
+            try:
+                line = await link.line(10.0)
+                call = line.channel.stream_stream("/etcdserverpb.Watch/Watch", None, None)()
+                await call.write(request)
+                await call.read()  # that it was created
+                while await call.read() is not grpc.aio.EOF:
+                    self.events += 1
+            except (StoreError, grpc.RpcError):
+                await asyncio.sleep(0.2)
+            except asyncio.CancelledError:
+                if asked_to_end():
+                    raise
+
+    def report(self) -> dict[str, object]:
+        """Return what `Crowd.report` does; nobody leads, so nothing ends."""
+        return {"requests": self.told, "stops": [], "epochs": {}, "doubled": 0, "events": self.events}
+
+
+if __name__ == "__main__":
+    sys.exit(main(Wire, sys.argv[1:]))

@@ -15,11 +15,11 @@ from typing import Any
 
 from agent.adapters.clock import boot_ms
 from agent.core.store import Ms
-from agent.lab.etcd import EtcdCluster
+from agent.lab.etcd import EtcdCluster, EtcdctlError
 from agent.lab.lab import Lab
 from agent.lab.process import Process
 from agent.lab.scale.figures import Row, at, confirms, crowding_p90, settled, table
-from agent.lab.scale.usage import said, usage
+from agent.lab.scale.usage import handling, quantile, said, usage
 from agent.lab.wait import until
 
 REST_S = 3.0
@@ -89,9 +89,10 @@ def measure(root: Path, etcd: EtcdCluster, chosen: argparse.Namespace, groups: i
         until(lambda: crowds.total("led") == groups, 60.0 + groups / 5, f"{groups} groups to be led")
         time.sleep(REST_S)
         stops, before, ours = crowds.total("stops"), usage(pids), usage(crowds.pids)
-        told = [said(member) for member in etcd.members]
+        told, handled = [said(member) for member in etcd.members], handling(etcd.members)
         time.sleep(chosen.seconds)
         after, ours_after, told_after = usage(pids), usage(crowds.pids), [said(member) for member in etcd.members]
+        handled_after = handling(etcd.members)
         steady, killed = crowds.total("stops") - stops, 0
         if chosen.kill:
             killed = _kill_leader(etcd, crowds, groups, chosen.seconds)
@@ -114,6 +115,8 @@ def measure(root: Path, etcd: EtcdCluster, chosen: argparse.Namespace, groups: i
         (after.written - before.written) / span,
         1000 * sum(each["fsync_s"] for each in grown) / max(1.0, sum(each["fsyncs"] for each in grown)),
         after.rss, crowding_p90(found, before.at, after.at), steady,
+        quantile(handled, handled_after, 0.5), quantile(handled, handled_after, 0.99),
+        at([float(late) for report in reports for begin, late in report["lag"] if before.at <= begin < after.at], 0.99),
         doubled=sum(report["doubled"] for report in reports),
     )  # fmt: skip
     return _with_kill(row, requests, killed, sum(len(report["stops"]) for report in reports) - stops - steady)
@@ -142,6 +145,20 @@ def _with_kill(row: Row, requests: Sequence[Any], killed: int, lost: int) -> Row
     return Row(**{**asdict(row), "settle": settle, "lost": lost, "crowd_after": crowd, "worst_after": worst})
 
 
+def ceiling(etcd: EtcdCluster, load: str) -> str:
+    """Return what etcd's own client, in Go, finds in a minute of plain puts (`etcdctl check perf`), and its cost."""
+    pids = [member.pid for member in etcd.members]
+    before = usage(pids)
+    try:
+        text = etcd.etcdctl("check", "perf", "--load", load, "--prefix", "/nodeos-failover/ceiling/", limit=150.0)
+    except EtcdctlError as error:  # it fails when the machine is slower than it wants: its words are what counts
+        text = str(error)
+    after = usage(pids)
+    words = [line for line in text.replace("\r", "\n").splitlines() if "PASS" in line or "FAIL" in line]
+    cpu = 100 * (after.cpu - before.cpu) / max(1, after.at - before.at) * 1000
+    return "\n".join([f"etcdctl check perf --load {load}: etcd CPU {cpu:.0f} %", *words]) + "\n"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure all sizes; 1 when one of them does not fit."""
     parser = argparse.ArgumentParser(prog="make scale", description=__doc__)
@@ -154,6 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--in-step", action="store_true", help="agents without a beat of their own, to compare")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="leave etcd's leader alive")
     parser.add_argument("--no-fsync", dest="fsync", action="store_false", help="let etcd not wait for its disk")
+    parser.add_argument("--ceiling", choices=("s", "m", "l"), help="also let etcd's own client write as fast as this")
     parser.add_argument("--json", type=Path, help="where the figures go")
     chosen = parser.parse_args(arguments)
     end, rows = time.monotonic() + 60 * chosen.minutes, []
@@ -164,10 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sys.stdout.write(f"{groups} groups: no time left (--minutes)\n")
                 break
             with Lab(root / str(groups)) as lab:
-                etcd = lab.etcd(3, fsync=chosen.fsync)
+                etcd = lab.etcd(3, fsync=chosen.fsync, more=["--metrics=extensive"])
                 rows.append(measure(root, etcd, chosen, groups))
             sys.stdout.write(table(rows[-1:]) + "\n" if len(rows) == 1 else table(rows[-1:]).splitlines()[-1] + "\n")
             sys.stdout.flush()
+        if chosen.ceiling:
+            with Lab(root / "ceiling") as lab:
+                sys.stdout.write(ceiling(lab.etcd(3, fsync=chosen.fsync), chosen.ceiling))
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(each) for each in rows], indent=1) + "\n")
     return 0 if rows and all(row.fits for row in rows) else 1

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from agent.adapters.clock import boot_ms
+from agent.core.store import Ms
 
 
 class Load(Protocol):
@@ -46,9 +47,23 @@ Make = Callable[[Sequence[str], int, int, int, bool], Load]
 """Makes a load: endpoints, the first group, how many, how many agents share a connection, whether in step."""
 
 
+LAG_S = 0.05
+"""How often it is looked at how late the event loop is."""
+
+
+async def _look_at_lag(told: list[tuple[Ms, Ms]]) -> None:
+    """Note how late (ms) the event loop is: so much of a request's time is the client's, and not etcd's."""
+    while True:
+        begin = boot_ms()
+        await asyncio.sleep(LAG_S)
+        told.append((begin, max(0, boot_ms() - begin - round(1000 * LAG_S))))
+
+
 async def run(load: Load) -> None:
     """Go on until SIGTERM."""
     over = asyncio.Event()
+    lag: list[tuple[Ms, Ms]] = []
+    looking = asyncio.create_task(_look_at_lag(lag))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     begun = asyncio.create_task(load.begin())
     while not over.is_set():
@@ -58,7 +73,8 @@ async def run(load: Load) -> None:
         except TimeoutError:
             if begun.done():
                 begun.result()  # a defect shall not pass unseen
-    _say(load.report())
+    looking.cancel()
+    _say({**load.report(), "lag": lag})
     await load.close()
 
 

@@ -49,12 +49,37 @@ def usage(pids: Iterable[int]) -> Usage:
     return Usage(boot_ms(), cpu, written, rss)
 
 
+BUCKET = re.compile(
+    r'^grpc_server_handling_seconds_bucket\{[^}]*grpc_method="Txn"[^}]*le="([^"]+)"\} (\S+)$', re.MULTILINE
+)
+
+
+def handling(members: Iterable[EtcdMember]) -> dict[float, float]:
+    """Return how many transactions all members handled within so many seconds; they run with --metrics=extensive."""
+    found: dict[float, float] = {}
+    for member in members:
+        for bound, count in BUCKET.findall(_metrics(member)):
+            found[float(bound)] = found.get(float(bound), 0.0) + float(count)
+    return found
+
+
+def quantile(before: dict[float, float], after: dict[float, float], share: float) -> float:
+    """Return below how many ms `share` of the transactions between two looks lie, by buckets; -1 of none."""
+    grown = {bound: count - before.get(bound, 0.0) for bound, count in sorted(after.items())}
+    whole = max(grown.values(), default=0.0)
+    return next((1000 * bound for bound, count in grown.items() if whole and count >= share * whole), -1.0)
+
+
 def said(member: EtcdMember) -> dict[str, float]:
     """Return METRICS of one member, 0 for what it does not have."""
-    with urllib.request.urlopen(f"{member.url}/metrics", timeout=5) as answer:  # noqa: S310 - our own etcd
-        text = answer.read().decode()
+    text = _metrics(member)
     found = {}
     for name, metric in METRICS.items():
         match = re.search(rf"^{metric}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         found[name] = float(match[1]) if match else 0.0
     return found
+
+
+def _metrics(member: EtcdMember) -> str:
+    with urllib.request.urlopen(f"{member.url}/metrics", timeout=5) as answer:  # noqa: S310 - our own etcd
+        return str(answer.read().decode())

@@ -9,6 +9,7 @@ next turn. Output as of `crowd`.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Sequence
 
@@ -32,11 +33,12 @@ TXN = "/etcdserverpb.KV/Txn"
 class Wire:
     """The requests of groups `first` to `first + count`."""
 
-    def __init__(self, endpoints: Sequence[str], first: int, count: int, share: int, _in_step: bool = False) -> None:
+    def __init__(self, endpoints: Sequence[str], first: int, count: int, share: int, in_step: bool = False) -> None:
         self.told: list[tuple[str, Ms, Ms]] = []
         self.events = self.stops = self.led = 0
         self._numbers = range(first, first + count)
         self._share = share
+        self._in_step = in_step
         self._links = [Link(endpoints, at) for at in range(2 * (count // share + 1))]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -84,10 +86,12 @@ class Wire:
         compare, put = Compare(names.leader, first.revision), Put(names.heartbeat, records.write(record))
         request = txn_request(Txn((compare, compare), (put,), (names.leader, names.heartbeat))).SerializeToString()
         self.led += 1
-        due = now()
+        due, renew = now(), TIMING.renew / 1000
         while True:
             await self._send("confirm", link, request)
-            due = max(due + TIMING.renew / 1000, now())
+            due += renew
+            if now() > due:  # held up: go on at the group's beat, or R from now on as without one
+                due = now() if self._in_step else due + math.ceil((now() - due) / renew) * renew
             await asyncio.sleep(due - now())
 
     async def _report(self, link: Link, names: records.Keys, node: str) -> None:

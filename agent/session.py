@@ -29,6 +29,8 @@ AT_ONCE = 100
 COUNT_EVERY = 10
 """Own windows that are written before the old ones are looked for: on a chain of one producer one comes every 6 s."""
 RETRY_S = 0.5
+EARLY = 0.9
+"""Of the pause between two keepalives at least so much: leases that one election held up part again, at little cost."""
 ALIVE_MS = PUBLISH_EVERY * 3 // 2
 """A report that stands still for so long is nobody's any more."""
 LOOK_S = 0.25
@@ -193,14 +195,14 @@ class Session:
 
     def _keep(self) -> None:
         """Keep the lease and write, until something fails."""
-        due = boot_s() + spread(self._renew_s)
+        due = boot_s() + spread(self._renew_s, EARLY)
         while not self._over:
             with self._changed:
                 self._changed.wait_for(self._has_work, max(0.0, due - boot_s()))
                 member, history, windows = self._member, dict(self._history), dict(self._windows)
                 refusal = self._refusal
             if self._lease is not None and boot_s() >= due:
-                due = boot_s() + spread(self._store.keepalive(self._lease, self._timeout) / 3)
+                due = boot_s() + spread(self._store.keepalive(self._lease, self._timeout) / 3, EARLY)
             if member is not None:
                 self._report(member)
             for epoch, fields in history.items():

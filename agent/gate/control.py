@@ -57,7 +57,6 @@ class Control:
         }
 
     def _closed(self, number: int) -> dict[str, object]:
-        self._permit.hold()
         try:
             if self._permit.closed(number):
                 return {"closed": number, "page": self._permit.file}

@@ -18,6 +18,8 @@ MOST = 8
 IDLE = 2
 """Connections that are kept for the next request."""
 
+BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
+
 Done = Callable[[Answer | None, str], None]
 """Hears the answer, or None and the reason why there is none."""
 
@@ -33,6 +35,7 @@ class Line:
     done: Done | None = None
     due: float = 0.0
     used: bool = False
+    watched: int = BOTH
 
 
 class Keosd:
@@ -56,6 +59,7 @@ class Keosd:
             line = self._idle.pop()
             line.used = True
             self._begin(line, whole, due, done)
+            self._ready(line, selectors.EVENT_WRITE)  # it is connected: no turn of the loop is spent on waiting
         else:
             self._dial(whole, due, done)
 
@@ -74,17 +78,20 @@ class Keosd:
             done(None, "keosd_unreachable")
             return
         line = Line(sock)
-        self._selector.register(sock, selectors.EVENT_WRITE, lambda mask: self._ready(line, mask))
+        self._selector.register(sock, BOTH, lambda mask: self._ready(line, mask))
         self._begin(line, whole, due, done)
 
     def _begin(self, line: Line, whole: bytes, due: float, done: Done) -> None:
         line.whole = line.out = whole
         line.due, line.done = due, done
         self._busy.add(line)
-        self._watch(line, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
-    def _watch(self, line: Line, mask: int) -> None:
-        self._selector.modify(line.sock, mask, lambda found: self._ready(line, found))
+    def _watch(self, line: Line) -> None:
+        """Watch for what is waited for: a connection that has sent all is watched for reading alone."""
+        mask = BOTH if line.out else selectors.EVENT_READ
+        if mask != line.watched:
+            line.watched = mask
+            self._selector.modify(line.sock, mask, lambda found: self._ready(line, found))
 
     def _ready(self, line: Line, mask: int) -> None:
         """Send and receive what can be; one try each, so that nobody else waits."""
@@ -93,12 +100,11 @@ class Keosd:
         try:
             if mask & selectors.EVENT_WRITE and line.out:
                 line.out = line.out[line.sock.send(line.out) :]
-                if not line.out:
-                    self._watch(line, selectors.EVENT_READ)
+                self._watch(line)
             if mask & selectors.EVENT_READ:
                 self._receive(line)
         except BlockingIOError:
-            return
+            self._watch(line)
         except ConnectionRefusedError:
             self._fail(line, "keosd_unreachable")
         except OSError:

@@ -105,7 +105,7 @@ class Permit:
 
     def read(self) -> Page:
         """Return the page that we hold, if it is the one at its path, of this boot and this node."""
-        if self._descriptor < 0:
+        if not self.hold():
             raise Refused(self._why)
         try:
             found = self._path.lstat()

@@ -59,6 +59,7 @@ class Server:
         self._askers: list[Asker] = []
         self._questioners: dict[socket.socket, tuple[bytearray, float]] = {}
         self._doors: list[socket.socket] = []
+        self._tick_from = 0.0
 
     def open(self) -> None:
         """Listen. ConfigError when an address can not be had."""
@@ -76,6 +77,9 @@ class Server:
         for key, mask in self._selector.select(TICK_S):
             key.data(mask)
         now = self._now()
+        if now < self._tick_from:
+            return
+        self._tick_from = now + TICK_S
         self._permit.hold()
         self._keosd.tick()
         self.wallet.look()

@@ -40,6 +40,7 @@ class Wallet:
         self._now = now
         self._unlock_from = self._look_from = 0.0
         self._looking = False
+        self._ours = ""  # as it was written last
         self.state = "not asked yet"
 
     def sign(self, digest: str, key: str, done: Done) -> None:
@@ -124,10 +125,15 @@ class Wallet:
 
     def is_ours(self, text: str) -> bool:
         """Tell whether a public key is the one that may sign, in whichever form it is written."""
+        if text == self._ours:
+            return True
         try:
-            return settings.key(text) == self._key
+            same = settings.key(text) == self._key
         except ValueError:
             return False
+        if same:
+            self._ours = text
+        return same
 
 
 def _error(answer: Answer | None) -> dict[str, object]:

@@ -72,11 +72,11 @@ def test_an_e_that_is_too_short_is_always_refused_by_name(timing: Timing) -> Non
     assert any(text.startswith("timing.validity is") for text in short.problems())
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Timing)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Timing) if field.name != "gate"])
 @pytest.mark.parametrize("value", [0, -500])
 def test_spans_must_be_above_zero(name: str, value: int) -> None:
     """Each field that is zero or negative is named exactly once, and not judged again in relations."""
-    problems = replace(Timing(), **{name: value}).problems()
+    problems = replace(Timing(), **{name: value}).problems()  # type: ignore[arg-type] # the fields are the caller's
     assert [text for text in problems if f"timing.{name} is not above zero" in text] == problems
     assert len(problems) == 1
 

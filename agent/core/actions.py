@@ -56,6 +56,22 @@ class FenceNodeos:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Let the signing gate sign for this tenure until that moment (CLOCK_BOOTTIME): a memory store, done at once."""
+
+    epoch: int
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Close the signing gate, at once, and see it proven that nothing is or can be signed."""
+
+    call: int
+    within: Ms
+
+
+@dataclass(frozen=True, slots=True)
 class SaveRuntime:
     """Write the run-time file; None: remove it, nothing is held any more."""
 
@@ -87,4 +103,16 @@ class Exit:
     """The agent may end: nothing is held any more."""
 
 
-Action = Transact | PauseNodeos | ResumeNodeos | ReadHead | FenceNodeos | SaveRuntime | Announce | Warn | Exit
+Action = (
+    Transact
+    | PauseNodeos
+    | ResumeNodeos
+    | ReadHead
+    | FenceNodeos
+    | OpenGate
+    | CloseGate
+    | SaveRuntime
+    | Announce
+    | Warn
+    | Exit
+)

@@ -139,6 +139,15 @@ _ROWS = (
         "Load eosio::producer_api_plugin and let the agent reach it.",
     ),
     Kind(
+        "gate_failed",
+        "warning",
+        "node",
+        "the signing gate was not proven to be closed, so this node stops the slow way",
+        "it is proven closed, or signs for this node again",
+        "Look at the service of the gate; a node that requires it does not lead without it.",
+        hold=HOLD,
+    ),
+    Kind(
         "stray_block",
         "critical",
         "node",

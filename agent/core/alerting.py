@@ -38,6 +38,7 @@ class Facts:
     before     who led before the tenure of this node, `origin` why that ended, `gap` how long nobody was confirmed
     silenced   an operator wants nobody to lead
     saved      the run-time file was just written
+    gate_open  the signing gate may be open though this node does not lead
     settled    enough is known to tell that what an earlier process told is over
     ahead      from which severity on each member tells that comes before this one: the leader, then by name
     fresh      the members that are there are known
@@ -64,6 +65,7 @@ class Facts:
     chain: str = ""
     gap: Ms = 0
     saved: bool = False
+    gate_open: bool = False
     settled: bool = True
     ahead: tuple[str, ...] = ()
     fresh: bool = True
@@ -185,6 +187,7 @@ _HOLDS: Mapping[str, Callable[[Facts], bool]] = {
     ),
     **dict.fromkeys(("stray_block", "hook_failed"), lambda _facts: False),
     "file_failed": lambda facts: not facts.saved,
+    "gate_failed": lambda facts: facts.gate_open,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
 }
 """Alerts that open by a transition or a warning, and until when they hold."""

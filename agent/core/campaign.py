@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.core.gate import closed_if_required
 from agent.core.production import begin_stop
 from agent.core.records import write
 from agent.core.state import Phase, State, Tenure
@@ -73,7 +74,7 @@ def _campaign_at(state: State) -> Ms | None:
     free = state.free_at()
     if free is None or state.lease is None or state.leaving or seen.maintenance is not None:
         return None
-    if not state.proven or state.process is None:
+    if not state.quiet or state.process is None or not closed_if_required(state):
         return None
     if seen.override is not None and seen.override.leader != state.setup.node:
         return None

@@ -102,6 +102,28 @@ class FenceDone:
 
 
 @dataclass(frozen=True, slots=True)
+class GateClosed:
+    """The signing gate is proven closed: nothing is being signed, and nothing can be before it is opened again."""
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateFailed:
+    """The closing of the signing gate was not proven."""
+
+    call: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateSigned:
+    """The signing gate told when it last gave a signature (CLOCK_BOOTTIME)."""
+
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
 class HeadRead:
     """Our own nodeos's head; None when it gave no answer."""
 
@@ -184,6 +206,9 @@ Event = (
     | PauseDone
     | ResumeDone
     | FenceDone
+    | GateClosed
+    | GateFailed
+    | GateSigned
     | HeadRead
     | ProcessSeen
     | PausedSeen

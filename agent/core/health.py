@@ -81,7 +81,20 @@ class DiskProbed:
     error: str = ""
 
 
-Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed | DiskProbed
+@dataclass(frozen=True, slots=True)
+class GateProbed:
+    """The signing gate was asked, at `asked`, how it is. Moments are CLOCK_BOOTTIME.
+
+    `error`: why it can not sign, nothing if it can. `started`, `signed`: its start, and its last signature since then.
+    """
+
+    asked: Ms
+    error: str = ""
+    started: Ms | None = None
+    signed: Ms | None = None
+
+
+Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed | DiskProbed | GateProbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +145,10 @@ class Health:
 
     @property
     def able(self) -> bool:
-        """Tell whether nodeos could produce if an operator insisted: it lives, answers, and is on the right chain."""
-        return all(self.checks[name].ok for name in ("process", "main_thread", "chain_id") if name in self.checks)
+        """Tell whether nodeos could produce if an operator insisted: it lives, answers, signs, on the right chain."""
+        return all(
+            self.checks[name].ok for name in ("process", "main_thread", "chain_id", "gate") if name in self.checks
+        )
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -194,6 +209,8 @@ def take(
             health, verdicts["schedule"] = _schedule(health, probe, limits)
         case DiskProbed():
             verdicts["disk_space"] = _disk(probe, limits)
+        case GateProbed():
+            verdicts["gate"] = Verdict(not probe.error, probe.error)
     checks = dict(health.checks)
     for name, verdict in verdicts.items():
         if name in limits.gates:

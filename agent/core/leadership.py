@@ -17,6 +17,7 @@ from agent.core import events as ev
 from agent.core.actions import Action, Exit, Warn
 from agent.core.campaign import rule_campaign, rule_late_answer
 from agent.core.copying import replace
+from agent.core.gate import gate_closed, gate_failed, gate_signed, rule_gate
 from agent.core.production import (
     begin_stop,
     fence_done,
@@ -30,7 +31,7 @@ from agent.core.production import (
     stop,
 )
 from agent.core.records import RuntimeRecord
-from agent.core.state import Phase, Power, State, Tenure
+from agent.core.state import Gate, Phase, Power, State, Tenure
 from agent.core.store import Ms
 from agent.core.tenure import (
     applied,
@@ -88,7 +89,7 @@ def _started(turn: Turn, event: ev.Started) -> None:
     fresh = record.state == "held" and not record.resume_open and turn.now < turn.state.stop_by
     if fresh and event.process is not None and record.process == event.process:
         turn.power(Power.PRODUCING)
-        turn.set(guard_by=record.stop_by)
+        turn.set(guard_by=record.stop_by, gate=Gate.OPEN)  # as the process before has left it
         turn.go("goes_on")
         turn.save("held")
     else:
@@ -174,7 +175,7 @@ def _rule_exit(turn: Turn) -> None:
         return
     timing = state.setup.timing
     idle = state.phase in (Phase.STARTING, Phase.STANDBY)
-    if (idle and state.proven) or turn.at(state.leaving_since + timing.validity + timing.margin):
+    if (idle and state.proven and state.quiet) or turn.at(state.leaving_since + timing.validity + timing.margin):
         turn.set(exited=True)
         turn.do(Exit())
 
@@ -190,6 +191,9 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     ev.PauseDone: pause_done,
     ev.ResumeDone: resume_done,
     ev.FenceDone: fence_done,
+    ev.GateClosed: gate_closed,
+    ev.GateFailed: gate_failed,
+    ev.GateSigned: gate_signed,
     ev.HeadRead: head_read,
     ev.ProcessSeen: process_seen,
     ev.PausedSeen: paused_seen,
@@ -202,6 +206,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
 
 _RULES: tuple[Callable[[Turn], None], ...] = (
     rule_stop,
+    rule_gate,
     rule_stop_nodeos,
     _rule_ready,
     rule_prove,

@@ -129,6 +129,8 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
             node = _lead(node, events.ProcessSeen(probe.process), now, actions)
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
+        case health.GateProbed() if probe.signed is not None:
+            node = _lead(node, events.GateSigned(probe.signed), now, actions)
         case health.InfoProbed() if probe.info is not None:
             node = judgement.own_block(_own_block(node, old.info, probe.info, now), probe.info)
     return node

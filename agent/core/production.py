@@ -9,6 +9,7 @@ from __future__ import annotations
 from agent.core.actions import FenceNodeos, PauseNodeos, ReadHead, ResumeNodeos, Warn
 from agent.core.chain import Block
 from agent.core.events import Call, FenceDone, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
+from agent.core.gate import answers, harmless, next_pause, open_gate, spared
 from agent.core.state import Phase, Power
 from agent.core.transitions import REQUESTED
 from agent.core.turn import Turn
@@ -23,7 +24,9 @@ def pause_done(turn: Turn, event: PauseDone) -> None:
         return
     if event.result is Call.OK:
         turn.set(hung=0)
-        if not state.resume_open:
+        if state.resume_open and harmless(state):
+            turn.set(resume_open=False)
+        if not turn.state.resume_open:
             turn.power(Power.SETTLING, turn.now + state.setup.timing.block)
         # else: wait for the resume's answer until the pause is due, then fence
         return
@@ -34,12 +37,12 @@ def _pause_failed(turn: Turn, result: Call, why: str) -> None:
     state = turn.state
     hung = state.hung + 1 if result is Call.TIMEOUT else 0
     turn.set(hung=hung)
-    if state.phase is Phase.STOPPING or hung >= state.setup.patience:
+    if (state.phase is Phase.STOPPING or hung >= state.setup.patience) and not spared(state):
         turn.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
         _fence(turn)
         return
     turn.power(Power.UNKNOWN)
-    turn.set(power_retry=turn.now + state.setup.retry)
+    turn.set(power_retry=next_pause(turn))
     if result is Call.ERROR:
         turn.do(Warn("pause_refused", f"nodeos refuses to pause: {why}"))
 
@@ -135,6 +138,8 @@ def head_read(turn: Turn, event: HeadRead) -> None:
     if event.num is None:
         return
     turn.set(head=event.num)
+    if state.phase is Phase.STOPPING and not state.quiet and state.power is Power.SETTLING:
+        turn.set_tenure(head_known=True)
     if state.phase is Phase.STOPPING and event.producer == state.setup.producer:
         turn.set_tenure(last_block=Block(event.num, event.id, event.time, event.producer))
 
@@ -155,6 +160,7 @@ def begin_stop(turn: Turn) -> None:
     """Begin to stop at once; from here on the tenure is over whatever answer comes (R3)."""
     state = turn.state
     turn.set(pause_by=turn.now + state.setup.timing.pause, power_retry=turn.now, head_call=0, head_until=0)
+    turn.set(gate_retry=0)
     if state.power in (Power.PRODUCING, Power.RESUMING):
         turn.power(Power.UNKNOWN)
     turn.save("stopping")
@@ -177,7 +183,7 @@ def _pause(turn: Turn) -> None:
     state = turn.state
     timing = state.setup.timing
     if state.phase is Phase.STOPPING:
-        until = min(turn.now + timing.pause, state.pause_by)
+        until = turn.now + timing.pause if spared(state) else min(turn.now + timing.pause, state.pause_by)
         if until <= turn.now:
             _fence(turn)
             return
@@ -208,7 +214,9 @@ def _fence(turn: Turn) -> None:
 def rule_read_last_block(turn: Turn) -> bool:
     """When stopped by a pause, read the head once, to name the last own block; True when that is done with."""
     state = turn.state
-    if state.process is None or (state.head_until and (not state.head_call or turn.at(state.head_until))):
+    if not state.quiet and state.power is Power.PAUSING:
+        return False  # the gate is closed, and the head has what was signed before it once a pause is answered
+    if not answers(state) or (state.head_until and (not state.head_call or turn.at(state.head_until))):
         return True
     if not state.head_until:
         _read_head(turn)
@@ -226,7 +234,7 @@ def _read_head(turn: Turn) -> None:
 def rule_resume(turn: Turn) -> None:
     """Resume once elected, proven stopped, saved, and level with the last own block of the leader before (R9)."""
     state = turn.state
-    if state.phase is not Phase.ELECTED or not state.proven or state.saved != "held":
+    if state.phase is not Phase.ELECTED or not state.quiet or state.saved != "held":
         return
     if state.hold_until and not turn.at(state.hold_until):
         return
@@ -235,6 +243,7 @@ def rule_resume(turn: Turn) -> None:
         if (not state.head_call or turn.at(state.head_until)) and turn.at(state.head_retry):
             _read_head(turn)
         return
+    open_gate(turn)
     call = turn.number()
     turn.set(resume_open=True, resume_call=call, head_call=0)
     turn.power(Power.RESUMING)

@@ -36,6 +36,15 @@ class Power(Enum):
     PRODUCING = "producing"
 
 
+class Gate(Enum):
+    """What is known of the signing gate. Only CLOSED is a proof (R4)."""
+
+    UNKNOWN = "unknown"  # it may be open, and nothing is under way against it
+    CLOSING = "closing"
+    CLOSED = "closed"
+    OPEN = "open"
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What does not change while the agent runs.
@@ -99,6 +108,8 @@ class Tenure:
     expected: tuple[int, int] = (0, 0)  # revisions of leader and heartbeat that the take-over rests on (R8)
     hand_to: str | None = None  # whom a switchover names
     inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
+    gated: bool = False  # the signing gate has signed for it: nodeos signs through it
+    head_known: bool = False  # our head was read after the gate was closed: the last own block is in it
 
     def sent_at(self, seq: int) -> Ms | None:
         """Return when the write with `seq` left, None if this process did not send it."""
@@ -138,6 +149,12 @@ class State:
     power_since: Ms = 0
     power_until: Ms = 0  # when the call under way, or the settling, is over
     power_retry: Ms = 0  # not before this time is another pause tried
+    gate: Gate = Gate.UNKNOWN
+    gate_since: Ms = 0  # when it was known to be closed
+    gate_until: Ms = 0  # it signs nothing from then on, as this process has told it; 0: it has not
+    gate_call: int = 0  # of the closing under way
+    gate_by: Ms = 0  # when that is given up
+    gate_retry: Ms = 0  # not before this time is another closing tried
     hung: int = 0  # pauses in a row that were not answered
     pause_by: Ms = 0  # when stopping: a pause not answered by then is not waited for
     resume_open: bool = False  # a resume may be under way unanswered: then only the end of the process is proof
@@ -182,14 +199,33 @@ class State:
         return min(self.stop_by, self.guard_by or self.stop_by)
 
     @property
-    def proven(self) -> bool:
-        """Whether nodeos is proven stopped (R4): a resume under way might still reach the process that comes next."""
+    def quiet(self) -> bool:
+        """Whether nodeos itself was stopped (R4): a resume under way might still reach the process that comes next."""
         return self.power is Power.STOPPED and not self.resume_call
+
+    @property
+    def shut(self) -> bool:
+        """Whether a closed gate is the proof of the stop (R4): it has to be what nodeos signs through.
+
+        That is a condition of `required`; with `on` the gate must have been seen to sign for this tenure.
+        """
+        known = self.setup.timing.gated or (self.tenure is not None and self.tenure.gated)
+        return self.gate is Gate.CLOSED and known
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is proven that nothing is signed (R4). With a gate that is required no pause counts as a proof."""
+        return self.shut if self.setup.timing.gated else self.quiet or self.shut
 
     @property
     def may_produce(self) -> bool:
         """Whether this node is allowed to produce, or not proven to have stopped: what P1 allows to one node only."""
         return not self.proven
+
+    @property
+    def permit(self) -> Ms:
+        """V minus G: until when the gate may sign, so that a signature which left it is out by V (R3)."""
+        return self.tenure.valid_until - self.setup.timing.slack if self.tenure else 0
 
     def mine(self, found: HeartbeatKey | None) -> bool:
         """Whether a heartbeat is the one of our tenure."""
@@ -212,7 +248,7 @@ class State:
         record = seen.heartbeat.record
         if record is not None and record.released:
             return seen.heartbeat_since
-        validity = self.setup.timing.validity if record is None else record.validity_ms
+        validity = self.setup.timing.promised if record is None else record.validity_ms
         return seen.heartbeat_since + standstill(validity)
 
     @property

@@ -13,7 +13,7 @@ from agent.core.copying import replace
 from agent.core.events import RuntimeSaved
 from agent.core.notice import Notice
 from agent.core.slots import REPETITIONS, SLOT
-from agent.core.state import Phase
+from agent.core.state import Gate, Phase
 from agent.core.store import Ms
 from agent.core.whole import Node, NodeAction, NodeEvent, RecordChange, Tell
 
@@ -61,6 +61,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> alerting.Facts
         chain=info.chain_id if info else "",
         gap=tenure.gap if tenure else 0,
         saved=isinstance(event, RuntimeSaved) and event.ok,
+        gate_open=state.gate in (Gate.UNKNOWN, Gate.CLOSING),
         settled=_settled(node, now),
         ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
         fresh=now - node.view_at <= FRESH,

@@ -6,6 +6,7 @@ The answers of the store are taken in here. How nodeos is stopped stands in `pro
 from __future__ import annotations
 
 from agent.core.events import Applied, Refused, Rejected, Unknown
+from agent.core.gate import last_block_missed
 from agent.core.production import begin_stop, rule_read_last_block, stop
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, write
 from agent.core.state import Phase, Sent, State, Tenure
@@ -226,7 +227,7 @@ def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
         state.setup.node,
         state.setup.instance,
         tenure.seq,
-        state.setup.timing.validity,
+        state.setup.timing.promised,
         released,
         tenure.last_block if released else None,
         tenure.stop_reason if released else tenure.origin,
@@ -267,6 +268,8 @@ def rule_prove(turn: Turn) -> None:
     """When nodeos is proven stopped, name the last own block, and go on to release (R4, R5)."""
     state = turn.state
     if state.phase is not Phase.STOPPING or not state.proven or not rule_read_last_block(turn):
+        return
+    if last_block_missed(turn):
         return
     turn.set(head_call=0)
     turn.go("proven")

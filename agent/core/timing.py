@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from enum import Enum
 from typing import NamedTuple
 
 from agent.core.store import Ms
@@ -11,6 +12,20 @@ SLOT: Ms = 500
 """One slot of the chain: no block in flight is promised to be done sooner after a pause."""
 FENCE_START: Ms = 300
 """A fence that a supervisor starts, because agent and guard are gone, may take so long until its first request."""
+LEAVING: Ms = 100
+"""A signature that passed the gate's last look at the time may take so long to be out, on a busy host."""
+
+
+class GateMode(Enum):
+    """What the signing gate means for the protocol.
+
+    ON        a quicker proof of the stop, once it was seen to sign for this tenure; every span is as without it
+    REQUIRED  the proof of the stop: nodeos has no other way to a signature, so no span for pausing or ending it counts
+    """
+
+    OFF = "off"
+    ON = "on"
+    REQUIRED = "required"
 
 
 def standstill(validity_ms: Ms) -> Ms:
@@ -51,6 +66,8 @@ class Timing:
     catch_up     how long a new leader waits for the last own block of the old one (R9)
     election     the election time-out that etcd is configured with
     lease_ttl    time to live of the leases, in seconds (R6)
+    gate_close   how long the signing gate may take to prove that it is closed (R4)
+    gate         what the signing gate means for the protocol
     """
 
     validity: Ms = 6000
@@ -66,11 +83,33 @@ class Timing:
     catch_up: Ms = 2000
     election: Ms = 1000
     lease_ttl: int = 10
+    gate_close: Ms = 100
+    gate: GateMode = GateMode.OFF
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate is what the end of the validity rests on: no signature without it."""
+        return self.gate is GateMode.REQUIRED
 
     @property
     def margin(self) -> Ms:
-        """A = P + max(B, K) + G: a stop begun this long before the end of the validity is over by then (R3)."""
+        """A: a stop begun this long before the end of the validity is over by then (R3).
+
+        P + max(B, K) + G. With a gate that is required, what it takes to close it + G: it signs nothing from V - G on,
+        so whatever is done about nodeos besides may end later.
+        """
+        if self.gated:
+            return self.gate_close + self.slack
         return self.pause + max(self.block, self.kill) + self.slack
+
+    @property
+    def promised(self) -> Ms:
+        """What a heartbeat tells the others to wait for: E; and B more where blocks are signed until V - G (R8).
+
+        A block is signed ahead of its slot, so the last ones that a gate lets pass are for slots after V. Whoever takes
+        over must not sign for these again. Without a gate the pause at V - A leaves as much room.
+        """
+        return self.validity + (self.block if self.gated else 0)
 
     @property
     def handover(self) -> Ms:
@@ -87,7 +126,7 @@ class Timing:
 
     def problems(self) -> list[str]:
         """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well."""
-        bad = {field.name for field in fields(self) if getattr(self, field.name) <= 0}
+        bad = {field.name for field in fields(self) if field.name != "gate" and getattr(self, field.name) <= 0}
         broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
         return [
             *(f"timing.{name} is not above zero: give it a positive span" for name in sorted(bad)),
@@ -95,18 +134,35 @@ class Timing:
         ]
 
     def _margin_text(self) -> str:
+        if self.gated:
+            return (
+                f"margin {seconds(self.margin)} (gate_close {seconds(self.gate_close)} + slack {seconds(self.slack)}, "
+                "for the gate is required)"
+            )
         return (
             f"margin {seconds(self.margin)} (pause {seconds(self.pause)} + the longer of block {seconds(self.block)} "
             f"and kill {seconds(self.kill)} + slack {seconds(self.slack)})"
         )
 
+    @property
+    def _stop(self) -> set[str]:
+        return {"gate_close", "slack"} if self.gated else {"pause", "block", "kill", "slack"}
+
     def _safety(self) -> list[_Relation]:
         """Return what must hold so that everything is over by the end of the validity.
 
         An agent does it from V - A on in P + max(B, K) = A - G; so does the guard when the agent is dead or frozen; so
-        does a fence that is started when both are dead, later by what it takes to start.
+        does a fence that is started when both are dead, later by what it takes to start. A gate that is required does
+        it by itself at V - G, whoever is dead or frozen.
         """
-        stop = {"pause", "block", "kill", "slack"}
+        stop = self._stop
+        least = LEAVING if self.gated else FENCE_START
+        why = (
+            "a signature that the gate lets go at the last moment may need as long until it is out"
+            if self.gated
+            else "a fence that is started after the agent was killed needs as long to start, and nodeos must be "
+            "stopped by the end of the validity"
+        )
         return [
             _Relation(
                 frozenset({"block"}),
@@ -116,10 +172,8 @@ class Timing:
             ),
             _Relation(
                 frozenset({"slack"}),
-                self.slack >= FENCE_START,
-                f"timing.slack is {seconds(self.slack)}: set at least {seconds(FENCE_START)}, because a fence that is "
-                "started after the agent was killed needs as long to start, and nodeos must be stopped by the end of "
-                "the validity",
+                self.slack >= least,
+                f"timing.slack is {seconds(self.slack)}: set at least {seconds(least)}, because {why}",
             ),
             _Relation(
                 frozenset({"validity", "election", "renew", *stop}),
@@ -133,7 +187,7 @@ class Timing:
 
     def _liveness(self) -> list[_Relation]:
         """Return what must hold so that a leader keeps its place and a candidate gets its turn."""
-        stop = {"pause", "block", "kill", "slack"}
+        stop = self._stop
         usable = self.validity - self.margin
         handover = self.margin + self.renew + 2 * self.request
         return [

@@ -11,6 +11,8 @@ known:
                 that sign at once soon have a chain each, and then every member may be on the same one. (With several
                 producers the others' blocks bring the branches together, and `doubled` sees it; and there peers are
                 strangers, whose word proves nothing.) Only members that the stray is connected to can see this
+    ungated     a block for a slot in which we led, and our signing gate, which is required, gave no signature for it:
+                nodeos has the key itself, so that closing the gate proves nothing; or somebody else signs
 
 What can not be known: empty blocks of two nodes are byte-identical, so a chain without any transaction hides a second
 producer; and a second one that signs only slots which the leader misses looks like the leader.
@@ -25,11 +27,12 @@ from agent.core.actions import Warn
 from agent.core.chain import ChainInfo, Peers
 from agent.core.claims import Claims
 from agent.core.following import Following
+from agent.core.health import GateProbed
 from agent.core.slots import EPOCH, SLOT
 from agent.core.state import Phase, State
 from agent.core.store import Ms
 
-KINDS = ("doubled", "leaderless", "split")
+KINDS = ("doubled", "leaderless", "split", "ungated")
 MARGIN: Ms = 2000
 """A block dated so shortly after the lead fell free may be the leader's last: it may be signed ahead of time (0.9 s),
 and our clock may be off (`clock_offset` allows 0.25 s by default)."""
@@ -37,6 +40,9 @@ WAIT: Ms = 3000
 LOOKS = 2
 """A suspicion is told when it has lasted so long, and the group was read so often meanwhile: a take-over that we had
 not heard of yet is known by then (a silent watch is checked after 2 s)."""
+AHEAD: Ms = 6000
+LATE: Ms = 1000
+"""No block is signed so long before its slot (5.5 s at the theoretical limit, from Leap 5 on), or so long after it."""
 QUIET: Ms = 10_000
 """The next one is not told sooner: a second producer makes two a second."""
 
@@ -135,6 +141,24 @@ def split(
     if trip.splits != frozenset(other):
         trip = replace(trip, splits=frozenset(other))
     return _found(trip, "split", sure, words, now)
+
+
+def ungated(trip: Tripwire, sight: Sight, gate: GateProbed, since: Ms) -> tuple[Tripwire, list[Warn]]:
+    """Find blocks of slots in which we led, since `since`, that our gate, asked just now, can not have signed."""
+    if gate.started is None or not sight.clock_ok:
+        return trip, []
+    after = max(since, gate.started, gate.signed or 0) + AHEAD
+    odd = [
+        slot
+        for slot in sight.own
+        if after < EPOCH + slot * SLOT + sight.at_boot < gate.asked - LATE and slot not in trip.told
+    ]
+    words = [
+        f"slot {slot} has a block of our producer, {sight.own[slot]}, that our gate did not sign: see that nodeos has "
+        "no signature-provider but KEOSD, and nobody else has the key"
+        for slot in sorted(odd)
+    ]
+    return _found(trip, "ungated", odd, words, gate.asked)
 
 
 def _found(trip: Tripwire, kind: str, slots: Iterable[int], words: list[str], now: Ms) -> tuple[Tripwire, list[Warn]]:

@@ -11,7 +11,7 @@ from agent.core.actions import Warn
 from agent.core.copying import replace
 from agent.core.events import StoreSeen
 from agent.core.following import BlocksRead
-from agent.core.health import Check, InfoProbed, PeersProbed
+from agent.core.health import Check, GateProbed, InfoProbed, PeersProbed
 from agent.core.slots import slot_of
 from agent.core.state import Phase
 from agent.core.store import Ms
@@ -90,6 +90,9 @@ def _trip(node: Node, seen: Watch, event: NodeEvent, turns: Turns | None, now: M
         sight = tripwire.Sight(seen.own_blocks, node.leadership, at_boot, clock.ok, starting)
         trip, more = tripwire.leaderless(trip, sight, now, looked=isinstance(event, StoreSeen))
         found += more
+        if isinstance(event, GateProbed) and node.leading_since is not None and node.leadership.setup.timing.gated:
+            trip, more = tripwire.ungated(trip, sight, event, node.leading_since)
+            found += more
     if isinstance(event, PeersProbed) and event.peers is not None and turns is not None and turns.producers == 1:
         trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
         found += more

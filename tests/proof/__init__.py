@@ -34,6 +34,15 @@ resume is not sent after its moment. What signs because it was started unpaused 
 it. Not tried: a hook that holds a resume up. Not covered: agent, guard and nodeos frozen together; a `paused` that
 lies; `del heartbeat` while its holder lives.
 
+**With a signing gate** (`--gate`; `gate.py` in tests/support). P1 is about signatures that leave the gate, so these
+worlds do without much of that: nodeos asks for a signature whenever it likes, so pauses and `paused` may lie or hang
+for ever, resumes come late or by hand, and it may be started unpaused; nothing can be killed; no guard and no
+supervisor stands by; an agent freezes or is dead for any time, beyond V too. New faults: keosd is slow, the page is
+read while it is written, the closing is not proven or not even written, the whole host starts anew, its page left on
+a disk. What is assumed instead: the gate reads its host's clock; from its last look at the page to the end of the
+signature it takes G at most; nodeos has no other way to a signature. `--gate on` and `--gate key` have the
+assumptions from above, and a gate that is on; in `key` nodeos does not use it.
+
 **Short cuts**, and why they lose nothing:
 
 - *Canonical forms.* The core compares times with now and numbers with each other, so worlds that differ by a shift of

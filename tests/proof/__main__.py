@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tests.proof.engine import Budget
-from tests.proof.runs import engine
+from tests.proof.runs import GATES, engine
 from tests.proof.search import Found, Search
 from tests.proof.search import Progress as State
 
@@ -30,6 +30,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--agents", type=int, choices=(2, 3), default=3, help="agents in the group (3)")
     parser.add_argument("--faults", type=int, default=2, help="faults in one run at most (2)")
     parser.add_argument("--eager", action="store_true", help="let each host answer its own agent first: fewer worlds")
+    parser.add_argument(
+        "--gate",
+        nargs="?",
+        const="required",
+        default="",
+        choices=tuple(GATES),
+        help="worlds with a signing gate: required (if not said), on, or key (on, and nodeos has the key)",
+    )
     parser.add_argument("--seed", type=int, help="look at the last layer in another order")
     return parser.parse_args()
 
@@ -56,9 +64,13 @@ class Watch:
             self._bar.console.print(f"{len(now.seen):,} worlds in {self._told - self._begun:,.0f} s, {text}")
 
 
+def _with(args: argparse.Namespace) -> str:
+    return f", gate: {args.gate}" if args.gate else ""
+
+
 def table(args: argparse.Namespace, found: Found, seconds: float) -> Table:
     """Return what was found."""
-    out = Table("", "value", title=f"{args.agents} agents, up to {args.faults} faults")
+    out = Table("", "value", title=f"{args.agents} agents, up to {args.faults} faults{_with(args)}")
     for faults, worlds in enumerate(found.layers):
         last = faults == len(found.layers) - 1 and not found.complete
         out.add_row(f"worlds that take {faults} faults" + (", as far as seen" if last else ", all"), f"{worlds:,}")
@@ -76,7 +88,7 @@ def main() -> int:
     """Search, show, tell."""
     args = arguments()
     names = ("a", "b", "c")[: args.agents]
-    rules = engine(Budget(args.faults), names=names, eager=args.eager)
+    rules = engine(Budget(args.faults), names=names, eager=args.eager, gate=args.gate)
     begun = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:

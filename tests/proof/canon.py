@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from agent.core import events as ev
 from agent.core.chain import ProcessId
 from agent.core.records import HeartbeatKey, RuntimeRecord
-from agent.core.state import Phase, Power, Seen, State, Tenure
+from agent.core.state import Gate, Phase, Power, Seen, State, Tenure
 from agent.core.store import Ms
 from agent.core.timing import standstill
 from agent.core.transitions import ACTIVE
 from tests.support.copying import replace
+from tests.support.gate import SignGate
 from tests.support.world import Ask, Host, Save
 
 BASE: Ms = 100
@@ -71,7 +72,13 @@ def host(found: Host) -> Host:
         if found.request
         else None,
         stalled_for=min(found.stalled_for, 3),
+        gate=_gate(found.gate, past, due, kept) if found.gate else None,
     )
+
+
+def _gate(gate: SignGate, past, due, kept) -> SignGate:  # type: ignore[no-untyped-def] # local functions
+    until = kept(gate.until) if gate.torn else due(gate.until)
+    return replace(gate, until=until, since=past(gate.since, 1))
 
 
 def _rogue(found: Host) -> bool:
@@ -94,6 +101,8 @@ def _numbers(found: Host) -> dict[int, int]:
         live.add(core.resume_call)
     if core.power in (Power.PAUSING, Power.FENCING):
         live.add(core.call)
+    if core.gate is Gate.CLOSING:
+        live.add(core.gate_call)
     live.update(version for version, _ in core.guard_next)
     if found.request:
         live.add(found.request.number)
@@ -133,6 +142,11 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         power_since=0,
         power_until=kept(core.power_until) if calling or power is Power.SETTLING else 0,
         power_retry=due(core.power_retry),
+        gate_since=past(core.gate_since, timing.block) if core.phase is Phase.STOPPING else 0,
+        gate_until=past(core.gate_until, timing.slack),
+        gate_call=numbers[core.gate_call] if core.gate is Gate.CLOSING else 0,
+        gate_by=kept(core.gate_by) if core.gate is Gate.CLOSING else 0,
+        gate_retry=due(core.gate_retry),
         pause_by=kept(core.pause_by) if core.phase is Phase.STOPPING else 0,
         resume_call=numbers.get(core.resume_call, 0),
         process=_process(core.process, pids),
@@ -190,7 +204,7 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
     """
     seen, timing = core.seen, core.setup.timing
     record = seen.heartbeat.record if seen.heartbeat else None
-    free_after = 0 if seen.heartbeat is None or (record and record.released) else standstill(timing.validity)
+    free_after = 0 if seen.heartbeat is None or (record and record.released) else standstill(timing.promised)
     rank = core.standing.rank * timing.rank_step
     kept_for_another = core.seat_at(0) > 0
     if not kept_for_another:

@@ -89,7 +89,8 @@ class Engine(Parts):
         if found.heartbeat is None or found.heartbeat.record is None:
             return False
         holder: Host = self.parts[hosts[self.names.index(found.heartbeat.record.node)]]
-        return holder.core is None and not holder.nodeos.pid
+        open_page = holder.gate is not None and not holder.gate.keyed and holder.gate.may_sign(holder.clock)
+        return holder.core is None and not holder.nodeos.pid and not open_page
 
     def _time(self, world: Compact, begin: Begin) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
@@ -153,12 +154,13 @@ class Engine(Parts):
 
     def start(self) -> Compact:
         """Return the first world: nobody runs, every nodeos is paused, the store is empty."""
-        hosts = tuple(self.host(Host(name, clock=canon.BASE)) for name in self.names)
+        hosts = tuple(self.host(Host(name, clock=canon.BASE, gate=self.rules.gate)) for name in self.names)
         return self.canonical((self.intern(Store()), hosts, (), 0))
 
     def ready(self) -> Compact:
         """Return the world in which every agent has just started."""
-        hosts = tuple(self.host(local.restarted(Host(name, clock=canon.BASE), self.rules).host) for name in self.names)
+        fresh = [Host(name, clock=canon.BASE, gate=self.rules.gate) for name in self.names]
+        hosts = tuple(self.host(local.restarted(each, self.rules).host) for each in fresh)
         return self.canonical((self.intern(Store()), hosts, (), 0))
 
     def calm(self, leader: int = 0) -> Compact:

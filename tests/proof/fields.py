@@ -41,6 +41,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "stalled",
         "stalled_for",
         "cut",
+        "gate",
     ),
     "Keys": ("root",),
     "LeaderKey": ("name", "revision", "lease"),
@@ -95,6 +96,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "patience",
         "beat",  # where R is one tick, every tick is on the beat: it changes nothing in the search
     ),
+    "SignGate": ("until", "torn", "old_boot", "under_way", "since", "honest", "keyed"),
     "Standing": ("fit", "able", "rank", "why", "handover", "cause", "to"),
     "State": (
         "setup",
@@ -104,6 +106,12 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "power_since",
         "power_until",
         "power_retry",
+        "gate",
+        "gate_since",
+        "gate_until",
+        "gate_call",
+        "gate_by",
+        "gate_retry",
         "hung",
         "pause_by",
         "resume_open",
@@ -158,6 +166,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "expected",
         "hand_to",
         "inherited",
+        "gated",
+        "head_known",
     ),
     "Timing": (
         "validity",
@@ -173,6 +183,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "catch_up",
         "election",
         "lease_ttl",
+        "gate_close",
+        "gate",
     ),
     "Wish": (
         "owner",

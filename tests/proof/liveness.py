@@ -37,13 +37,15 @@ LONGEST = 400
 """Moves of a story at most: one in which nobody ever produces has no end."""
 
 
-def bound(timing: Timing) -> int:
+def bound(timing: Timing, *, anew: bool = False) -> int:
     """Return how long nobody may produce in all, once faults are over.
 
     What runs must stop, the heartbeat stand still, the seat be kept for a name that nobody answers to, and two tries
-    reach the store.
+    reach the store. Of a host that started `anew`, and knows nothing of it, a confirmation may yet be applied: then the
+    heartbeat stands still from there on.
     """
-    return timing.margin + standstill(timing.validity) + timing.nomination + 2 * timing.request
+    still = standstill(timing.promised) * (2 if anew else 1)
+    return timing.margin + still + timing.nomination + 2 * timing.request
 
 
 def courses(engine: Engine, world: Compact) -> list[Next]:

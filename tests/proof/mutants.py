@@ -17,8 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType, ModuleType
 
-SHARED = ("agent.core", "tests.support.world", "tests.support.host", "tests.support.moves", "tests.proof")
-OWN = ("tests.proof.mutants",)
+SHARED = (
+    "agent.core",
+    "tests.support.world",
+    "tests.support.host",
+    "tests.support.moves",
+    "tests.support.gate",
+    "tests.proof",
+)
+OWN = ("tests.proof.mutants", "tests.proof.gate_mutants")
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Mutant:
     """A mistake, the faults that bring it to light, and the promise it breaks.
 
     `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
-    leader. `timing`: what differs from the search's own.
+    leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Mutant:
     guard: bool = True
     eager: bool = True
     timing: dict[str, int] = field(default_factory=dict)
+    gate: str = ""
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from agent.core.timing import Timing
+from agent.core.timing import GateMode, Timing
 from tests.proof.engine import Budget, Compact, Engine
 from tests.proof.liveness import Afterwards, bound, same_leader
 from tests.proof.search import Found, search
+from tests.support.gate import SignGate
 from tests.support.host import Rules
 
 TICKS = Timing(
@@ -25,7 +27,15 @@ TICKS = Timing(
     election=1,
     lease_ttl=11,
 )
-"""The spans in ticks: E 10, A 3, R 1, so that a leader has seven ticks to confirm."""
+"""The spans in ticks: E 10, A 3, R 1, so that a leader has seven ticks to confirm. With a gate A is 2."""
+FOREVER = 1_000_000
+GATES = {
+    "required": (GateMode.REQUIRED, SignGate()),
+    "on": (GateMode.ON, SignGate(honest=True)),
+    "key": (GateMode.ON, SignGate(honest=True, keyed=True)),
+}
+"""Worlds with a gate. `required`: pauses prove nothing, nothing can be killed, no guard stands by, agents freeze for
+any time. `on`: all of that holds as without a gate. `key`: the same, but nodeos has the key itself, the gate no say."""
 
 
 def engine(
@@ -35,10 +45,20 @@ def engine(
     guard: bool = True,
     eager: bool = True,
     timing: dict[str, int] | None = None,
+    gate: str = "",
 ) -> Engine:
-    """Return an engine over nodes that rank alike."""
-    spans = replace(TICKS, **(timing or {}))
-    return Engine(Rules(spans, dict.fromkeys(names, 0), guard=guard, eager=eager), budget)
+    """Return an engine over nodes that rank alike; `gate` names one of `GATES`, empty: there is none."""
+    more: dict[str, Any] = dict(timing or {})
+    ranks = dict.fromkeys(names, 0)
+    if not gate:
+        return Engine(Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager), budget)
+    mode, first = GATES[gate]
+    spans = replace(TICKS, gate=mode, **{"gate_close": 1, **more})
+    bare = mode is GateMode.REQUIRED
+    stall = FOREVER if bare else 1
+    return Engine(
+        Rules(spans, ranks, guard=guard and not bare, stall=stall, eager=eager, gate=first, kill=not bare), budget
+    )
 
 
 def hunt(
@@ -48,10 +68,11 @@ def hunt(
     guard: bool = True,
     eager: bool = True,
     timing: dict[str, int] | None = None,
+    gate: str = "",
     limit: int = 200_000,
 ) -> Found:
     """Search with a few faults alone, in this order, each at any moment."""
-    found = engine(Budget(len(script), script=script), guard=guard, eager=eager, timing=timing)
+    found = engine(Budget(len(script), script=script), guard=guard, eager=eager, timing=timing, gate=gate)
     return search(found, limit, found.calm() if calm else found.ready())
 
 
@@ -59,9 +80,9 @@ DELAYS = ("a: confirm is slow", "a: confirm: applied, the answer is late", "a: h
 """Faults of messages that must cost a leader nothing (P3)."""
 
 
-def nothing_wrong(names: tuple[str, ...]) -> Found:
+def nothing_wrong(names: tuple[str, ...], gate: str = "") -> Found:
     """Search what may happen without a fault: the leader may not change (P3)."""
-    found = engine(Budget(0), names=names)
+    found = engine(Budget(0), names=names, gate=gate)
     return search(found, 10_000, check=lambda world: same_leader(found, world))
 
 
@@ -71,9 +92,9 @@ def slow_messages() -> Found:
     return search(found, 50_000, check=lambda world: same_leader(found, world))
 
 
-def one_fault(names: tuple[str, ...], only: tuple[str, ...] = ()) -> tuple[Found, Afterwards]:
+def one_fault(names: tuple[str, ...], only: tuple[str, ...] = (), gate: str = "") -> tuple[Found, Afterwards]:
     """Search every world that one fault leads to (P1), and every course from there on when it is over (P2)."""
-    rules = engine(Budget(1, only=only, ghosts=99), names=names)
+    rules = engine(Budget(1, only=only, ghosts=99), names=names, gate=gate)
     worlds: list[Compact] = []
 
     def keep(world: Compact) -> tuple[str, ...]:
@@ -81,4 +102,4 @@ def one_fault(names: tuple[str, ...], only: tuple[str, ...] = ()) -> tuple[Found
         return ()
 
     found = search(rules, 500_000, check=keep)
-    return found, Afterwards(rules, worlds, bound(TICKS))
+    return found, Afterwards(rules, worlds, bound(rules.rules.timing, anew=bool(gate)))

@@ -61,6 +61,14 @@ def test_forms_lose_nothing(seed: int) -> None:
     _follow(raw, few, random.Random(seed), 150)
 
 
+@pytest.mark.parametrize(("seed", "gate"), [(1, "required"), (2, "required"), (3, "on"), (4, "key")])
+def test_forms_lose_nothing_of_a_gate(seed: int, gate: str) -> None:
+    """The same with a gate."""
+    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0, gate=gate)
+    raw = Raw(few.rules, few.budget)
+    _follow(raw, few, random.Random(seed), 150)
+
+
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
 def test_names_do_not_matter(names: tuple[str, ...]) -> None:
     """Worlds that differ by the names of nodes alone have one fingerprint, and so has all that follows upon them."""

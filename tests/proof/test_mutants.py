@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests.proof.gate_mutants import GATE_MUTANTS
 from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, Edit, Mutant, mutated
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize("mutant", MUTANTS + GATE_MUTANTS, ids=lambda each: each.name)
 def test_mistake_is_found(mutant: Mutant) -> None:
     """P1, R5, R8: with this mistake in the core the search comes upon the broken promise, and tells the story."""
     with mutated(mutant.edits) as runs:
@@ -18,6 +19,7 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             guard=mutant.guard,
             eager=mutant.eager,
             timing=mutant.timing,
+            gate=mutant.gate,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
     assert found.story

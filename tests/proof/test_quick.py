@@ -33,6 +33,45 @@ def test_two_faults_within_the_quick_bound() -> None:
     assert found.states >= ENOUGH or found.complete
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("gate", ["required", "on"])
+def test_one_fault_with_a_gate_is_over(gate: str) -> None:
+    """P1, P2 with a gate: when any one fault is over somebody produces, on every course."""
+    found, after = one_fault(("a", "b"), gate=gate)
+    assert not found.broken, found.text()
+    assert found.complete
+    assert after.worst <= bound(TICKS, anew=True), "\n".join(("P2: nobody produces", *after.story()))
+
+
+@pytest.mark.timeout(600)
+def test_faults_with_a_gate_within_the_quick_bound() -> None:
+    """P1 with a gate that is required, all single faults and some pairs: no pause is true, nothing can be killed.
+
+    No guard stands by, and agents freeze for any time.
+    """
+    found = search(engine(Budget(2), gate="required"), 60_000)
+    assert not found.broken, found.text()
+    assert len(found.layers) == 3
+    assert found.layers[1] > 20_000
+
+
+@pytest.mark.parametrize("gate", ["on", "key"])
+def test_faults_with_a_gate_beside_the_old_way(gate: str) -> None:
+    """P1 with a gate that is on, and that is on though nodeos has the key itself."""
+    found = search(engine(Budget(1), gate=gate), 6_000)
+    assert not found.broken, found.text()
+    assert found.states >= 6_000
+
+
+@pytest.mark.parametrize("gate", ["required", "on"])
+def test_nothing_changes_with_a_gate_while_nothing_is_wrong(gate: str) -> None:
+    """P3: without a fault the leader keeps its place, and its gate lets it sign, in every world that there is."""
+    found = nothing_wrong(("a", "b"), gate)
+    assert not found.broken, found.text()
+    assert found.complete
+
+
 @GROUPS
 def test_nothing_changes_while_nothing_is_wrong(names: tuple[str, ...]) -> None:
     """P3: without a fault the leader keeps its place and produces, in every world that there is."""

@@ -16,11 +16,12 @@ from agent.core import events as ev
 from agent.core.chain import ProcessId
 from agent.core.leadership import step
 from agent.core.records import RuntimeRecord
-from agent.core.state import Power, Setup, State
+from agent.core.state import Phase, Power, Setup, State
 from agent.core.store import Ms
-from agent.core.timing import Timing
+from agent.core.timing import GateMode, Timing
 from agent.core.transitions import ACTIVE
 from tests.support.copying import replace
+from tests.support.gate import SignGate
 from tests.support.world import KEYS, PRODUCER, Ask, Host, Nodeos, Request, Save, Wish, wish
 
 
@@ -30,6 +31,7 @@ class Rules:
 
     `stall`: how long an agent may be frozen when no guard stands by. `ranks`: by name, 0 campaigns first.
     `eager`: what an agent asks of its own host is answered before anything else happens in the world, but for faults.
+    `gate`: nodeos signs through a gate, in its first state; None: there is none. `kill`: SIGKILL ends a process.
     """
 
     timing: Timing
@@ -40,6 +42,8 @@ class Rules:
     retry: Ms = 1
     backoff: Ms = 2
     eager: bool = False
+    gate: SignGate | None = None
+    kill: bool = True
 
     def setup(self, name: str, life: int) -> Setup:
         """Return the setup of an agent's start number `life`: the same object for the same."""
@@ -120,6 +124,10 @@ def feed(host: Host, event: ev.Event) -> Fed:
                 assert host.request is None
                 host = replace(host, request=Request(number, wish(host.name, kind, txn), host.clock + within))
                 said.append(f"sends {kind}")
+            case do.OpenGate(_epoch, until):
+                assert host.gate is not None
+                host = replace(host, gate=host.gate.opened(until))
+                said.append("opens the gate")
             case do.SaveRuntime(version, record):
                 host = replace(host, saves=(*host.saves, Save(version, record, host.clock + rules_save(core.setup))))
             case _:
@@ -143,6 +151,8 @@ def _ask(host: Host, action: do.Action) -> tuple[Host, str]:
             kind = "head"
         case do.FenceNodeos(call, _term, within):
             kind = "fence"
+        case do.CloseGate(call, within):
+            kind = "close"
         case _:
             raise AssertionError(action)
     return replace(host, asks=(*host.asks, Ask(kind, call, host.clock + within))), f"asks for {kind}"
@@ -162,7 +172,7 @@ def dead(host: Host) -> Host:
 def ended(host: Host) -> Host:
     """End the nodeos process: with it goes what it was asked; what has not been sent yet may reach the next one."""
     asks = tuple(replace(each, acted=True) if each.slow else each for each in host.asks)
-    return replace(host, nodeos=host.nodeos.gone(), asks=asks)
+    return replace(host, nodeos=host.nodeos.gone(), asks=asks, gate=host.gate.out() if host.gate else None)
 
 
 def told(label: str, fed: Fed, fault: str = "", ghosts: tuple[Wish, ...] = ()) -> Move:
@@ -177,6 +187,9 @@ def urgent(host: Host, rules: Rules) -> str:
     """Return what must happen before time may go on, nothing if it may."""
     if rules.guard and _guard_due(host) and host.file is not None and host.clock >= host.file.stop_by + rules.stall:
         return "guard"
+    gate = host.gate
+    if gate is not None and gate.under_way == "leaving" and host.clock >= gate.since + rules.timing.slack:
+        return "signature"
     if host.core is None:
         return ""
     if host.stalled:
@@ -196,6 +209,8 @@ def urgent(host: Host, rules: Rules) -> str:
 
 
 def _ask_urgent(host: Host, ask: Ask) -> bool:
+    if ask.kind == "close":
+        return host.clock >= ask.due or not ask.slow
     if host.clock >= ask.due or (host.nodeos.pid == 0 and not ask.slow):
         return True
     return not ask.slow and not host.nodeos.frozen
@@ -224,6 +239,8 @@ def elapse(host: Host, span: Ms = 1) -> Host:
 def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     """Yield everything that may happen inside this host now, but for time and the store."""
     yield from _nodeos_moves(host, rules, may)
+    if host.gate is not None:
+        yield from _gate_moves(host, host.gate, may)
     if rules.guard and _guard_due(host):
         yield from _guard_moves(host, rules)
     if host.core is None:
@@ -244,6 +261,46 @@ def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
         yield from _ask_moves(host, ask, rules, may)
     yield from _request_moves(host, may)
     yield from _probe_moves(host)
+
+
+def _gate_moves(host: Host, gate: SignGate, may: May) -> Iterator[Move]:
+    """Yield what may happen in the gate; a signature that is asked for and given at once is no move: it might be."""
+    now = host.clock
+    if gate.under_way == "forwarded":
+        answered = gate.answered(now)
+        word = "it leaves" if answered.under_way else "it is refused"
+        yield Move(f"a slow signature is there, {word}", "", replace(host, gate=answered))
+    elif gate.under_way == "leaving":
+        yield Move("a slow signature is out", "", replace(host, gate=gate.out()))
+    elif host.nodeos.pid and gate.passes(now) and may("gate", "a signature is slow"):
+        yield Move("a signature is slow", "gate", replace(host, gate=gate.asked()))
+    if gate.until > now and not gate.torn and may("gate", "the page is read while it is written"):
+        yield Move("the page is read while it is written", "gate", replace(host, gate=replace(gate, torn=True)))
+    if may("process", "the host starts anew"):
+        yield _rebooted(host, gate)
+
+
+def _rebooted(host: Host, gate: SignGate) -> Move:
+    """Start the host anew: all is gone but the page, on a disk by mistake, with times that mean nothing any more."""
+    ghosts = (host.request.wish,) if host.request and host.request.answer is None else ()
+    page = replace(gate.out(), until=0, torn=False, old_boot=gate.old_boot or gate.until > host.clock)
+    pid = 1 + max([host.nodeos.pid, *_pids(host)])
+    fresh = replace(dead(host), nodeos=Nodeos(pid=pid), file=None, gate=page, cut=False)
+    return Move("the host starts anew", "process", fresh, ghosts)
+
+
+def _close_moves(host: Host, rest: Host, ask: Ask, may: May) -> Iterator[Move]:
+    assert host.gate is not None
+    shut = replace(rest, gate=host.gate.closed())
+    if host.clock >= ask.due:
+        yield told("the closing is not proven", feed(rest, ev.GateFailed(ask.number, "no answer")))
+        return
+    if host.gate.idle:
+        yield told("the gate is closed", feed(shut, ev.GateClosed(ask.number)))
+    elif not ask.slow:
+        yield Move("the gate closes, a request is under way", "", _mark(shut, replace(ask, slow=True)))
+    if not ask.slow and may("gate", "the closing hangs"):
+        yield Move("the closing hangs", "gate", _mark(rest, replace(ask, slow=True)))
 
 
 def _nodeos_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
@@ -308,7 +365,7 @@ def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
         yield Move("the agent thaws", "", replace(host, stalled=False, stalled_for=0))
     elif may("process", "the agent freezes"):
         yield Move("the agent freezes", "process", replace(host, stalled=True))
-    if rules.guard and may("process", "the agent dies"):
+    if (rules.guard or rules.gate) and may("process", "the agent dies"):
         ghosts = (host.request.wish,) if host.request and host.request.answer is None else ()
         yield Move("the agent dies", "process", dead(host), ghosts)
     if not core.leaving and not host.stalled and may("word", "the agent is asked to end"):
@@ -339,7 +396,10 @@ def _save_moves(host: Host, may: May) -> Iterator[Move]:
 def _ask_moves(host: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:
     rest = replace(host, asks=tuple(each for each in host.asks if each is not ask))
     if ask.kind == "fence":
-        yield from _fence_moves(host, rest, ask, may)
+        yield from _fence_moves(host, rest, ask, rules, may)
+        return
+    if ask.kind == "close":
+        yield from _close_moves(host, rest, ask, may)
         return
     if host.nodeos.pid == 0:
         lost = ev.Call.TIMEOUT if ask.slow else ev.Call.UNREACHABLE
@@ -392,7 +452,10 @@ def _timed_out(rest: Host, ask: Ask) -> Move:
     return told(f"{ask.kind} had no answer", feed(rest, _answer(ask, ev.Call.TIMEOUT)))
 
 
-def _fence_moves(host: Host, rest: Host, ask: Ask, may: May) -> Iterator[Move]:
+def _fence_moves(host: Host, rest: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:
+    if not rules.kill:
+        yield told("the fence ends nothing", feed(rest, ev.FenceDone(ask.number, gone=False)))
+        return
     killed = ended(rest)
     yield told("the fence ends nodeos", feed(killed, ev.FenceDone(ask.number, gone=True)))
     if not ask.slow and host.clock < ask.due and host.nodeos.pid:
@@ -430,10 +493,20 @@ def _probe_moves(host: Host) -> Iterator[Move]:
     elif (to := _switchover_due(core)) is not None:
         asked = replace(core.standing, handover="asked for", cause="switchover", to=to)
         yield told("the switchover is due", feed(host, asked))
+    elif _signed_through(host, core):
+        yield told("the agent sees that the gate signs", feed(host, ev.GateSigned(host.clock)))
     elif nodeos.pid and not nodeos.frozen:
         wrong = Power.PRODUCING if nodeos.paused else Power.STOPPED
         if core.power is wrong:
             yield told("the agent sees `paused`", feed(host, ev.PausedSeen(host.clock, nodeos.paused)))
+
+
+def _signed_through(host: Host, core: State) -> bool:
+    """Whether the agent may now find that nodeos signs through the gate, and it matters to it."""
+    gate, tenure = host.gate, core.tenure
+    if gate is None or gate.keyed or tenure is None or tenure.gated or core.setup.timing.gate is not GateMode.ON:
+        return False
+    return core.phase is Phase.LEADING and host.signs()
 
 
 def _switchover_due(core: State) -> str | None:

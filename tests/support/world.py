@@ -24,6 +24,7 @@ from agent.core.records import (
 from agent.core.state import State
 from agent.core.store import Compare, Delete, Ms, Put, Txn
 from tests.support.copying import replace
+from tests.support.gate import SignGate
 
 KEYS = Keys("/g/")
 GARBAGE = "garbage"
@@ -198,7 +199,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A call to nodeos under way: `pause`, `resume`, `head` or `fence`. `acted`: it did, and will not answer."""
+    """A call under way: `pause`, `resume`, `head`, `fence`, or `close` of the gate. `acted`: it did, without answer."""
 
     kind: str
     number: int
@@ -234,7 +235,14 @@ class Host:
     stalled: bool = False
     stalled_for: Ms = 0
     cut: bool = False
+    gate: SignGate | None = None
 
     def signs(self) -> bool:
-        """Whether its nodeos may sign a block: the truth that P1 is about."""
-        return self.nodeos.signs(self.clock) and not self.nodeos.rogue
+        """Whether its nodeos may sign a block: the truth that P1 is about.
+
+        With a gate no block is signed without it, whoever started or resumed nodeos.
+        """
+        gate, able = self.gate, self.nodeos.signs(self.clock) and not self.nodeos.rogue
+        if gate is None:
+            return able
+        return self.nodeos.pid != 0 and (able or not gate.honest) and gate.may_sign(self.clock)

@@ -62,7 +62,7 @@ SLOW_S = 5.0
 """How often schedule and disk are looked at."""
 PEERS_S = 2.0
 INFO_S = 1.0
-GATE_S = 1.0
+GATE_S = 0.5
 """How often the signing gate is asked how it is."""
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
@@ -113,7 +113,7 @@ def limits(config: Config) -> health.Limits:
     gates = {
         name: health.Gate(check.rise, check.fall)
         for name, check in made.items()
-        if check.enabled and (name != "disk_space" or nodeos.data_dir)
+        if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.spans.gated)
     }
     return health.Limits(
         gates,
@@ -167,7 +167,7 @@ class Agent:
 
     def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
         self.config = config
-        self.timing = config.timing.spans
+        self.timing = config.spans
         self.clock = SystemClock()
         self.names = records.keys(config.etcd.prefix, config.group)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
@@ -176,7 +176,7 @@ class Agent:
         self.record = self._load()
         self.alerts = make_desk(config, self.clock)
         self.gate = open_gate(config, self.clock)
-        self.gate_watch = GateWatch(self.gate, self.clock) if self.gate else None
+        self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -229,7 +229,7 @@ class Agent:
         fields = {"group": new.group, "node": new.node}
         change_desk(self.alerts, old, new, self.pages.well, CLOSE_S)
         change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
-        self.loop.emit(Reconfigured(self._profile(new), new.timing.spans))
+        self.loop.emit(Reconfigured(self._profile(new), new.spans))
 
     def _setup(self) -> Setup:
         return Setup(
@@ -289,6 +289,7 @@ class Agent:
             self.alerts.tell,
             lambda _record: guard_fields(config),
             Hooks(config.hooks.commands, config.group, config.node),
+            self.gate,
         )
         self.hands = LaneHands(out, self.session, self.metrics, loop.emit)
         return self.hands
@@ -338,6 +339,8 @@ class Agent:
         self.session.close(CLOSE_S)
         self.alerts.close(CLOSE_S)
         self.guard.close()
+        if self.gate is not None:
+            self.gate.let_go()
         self.pulse.close(self.loop.snapshot)
         log.info("ended")
 

@@ -21,7 +21,7 @@ def look_for(config: Config) -> Look | None:
     """Return what is to be looked at: nothing with the default profile, of which `doctor` judges."""
     if config.timing.profile == "default":
         return None
-    return partial(see, config.timing.profile, config.timing.spans, f"{config.etcd.prefix}/{config.group}/leader")
+    return partial(see, config.timing.profile, config.spans, f"{config.etcd.prefix}/{config.group}/leader")
 
 
 def see(profile: str, timing: Timing, key: str, store: Store) -> None:

@@ -24,23 +24,36 @@ from agent.core.node import (
 )
 from agent.core.notice import Notice
 from agent.core.records import Keys, RuntimeRecord
+from agent.core.store import Ms
+from agent.errors import GateError
 from agent.hooks import Hooks
 from agent.lanes import Job, Lane
 from agent.loop import Snapshot
 from agent.metrics import Metrics
-from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, Store
+from agent.ports import Clock, Emit, Fence, Gate, Nodeos, RuntimeFile, Store
 from agent.session import Session
 
 log = logging.getLogger(__name__)
 
 SAVE_MS = 1000
 """Total deadline of writing the run-time file: it lies on tmpfs."""
-_CONTROL = {do.PauseNodeos: "pause", do.ResumeNodeos: "resume", do.ReadHead: "head", do.FenceNodeos: "fence"}
+_LANES = {
+    do.PauseNodeos: "pause",
+    do.ResumeNodeos: "resume",
+    do.ReadHead: "head",
+    do.FenceNodeos: "fence",
+    do.CloseGate: "gate",
+    do.SaveRuntime: "file",
+    ReadBlocks: "blocks",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file."""
+    """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file.
+
+    `gate` None: there is none, and the core asks for none.
+    """
 
     store: Store
     nodeos: Nodeos
@@ -51,6 +64,7 @@ class Outside:
     tell: Callable[[Notice], None]
     guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
     hooks: Hooks = field(default_factory=lambda: Hooks({}, "", ""))
+    gate: Gate | None = None
 
 
 class LaneHands:
@@ -60,7 +74,9 @@ class LaneHands:
         self._out = outside_
         self._session = session
         self._metrics = metrics
+        self._emit = emit
         names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *outside_.hooks.names)
+        names += ("gate",) if outside_.gate is not None else ()
         self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
 
     def do(self, action: NodeAction) -> None:
@@ -79,17 +95,23 @@ class LaneHands:
                 self._session.count(action.window)
             case RunHook():
                 self._lanes[action.hook].submit(self._job(action))
-            case ReadBlocks():
-                self._lanes["blocks"].submit(self._job(action))
             case Tell():
                 self._out.tell(action.notice)
             case do.Transact():
                 self._metrics.sent(action, self._out.clock.boot())
                 self._lanes["transactions"].submit(self._job(action))
-            case do.SaveRuntime():
-                self._lanes["file"].submit(self._job(action))
-            case do.PauseNodeos() | do.ResumeNodeos() | do.ReadHead() | do.FenceNodeos():
-                self._lanes[_CONTROL[type(action)]].submit(self._job(action))
+            case do.OpenGate(epoch, until):
+                self._open(epoch, until)
+            case _ if type(action) in _LANES:
+                self._lanes[_LANES[type(action)]].submit(self._job(action))
+
+    def _open(self, epoch: int, until: Ms) -> None:
+        """Open the gate: a memory store, so that it comes before the resume."""
+        assert self._out.gate is not None
+        try:
+            self._out.gate.permit(epoch, until)
+        except GateError as error:
+            self._emit(ev.GateRefused(epoch, str(error)))
 
     def _job(self, action: NodeAction) -> Job:
         """Return the call that an action asks for, and the event that stands for a defect in it."""
@@ -128,6 +150,11 @@ class LaneHands:
                     lambda: outside.fence(out.fence, action),
                     lambda why: ev.FenceDone(call, gone=False, why=why),
                     within,
+                )
+            case do.CloseGate(call, within) if out.gate is not None:
+                gate = out.gate
+                return Job(
+                    lambda: outside.close_gate(gate, action, out.clock), lambda why: ev.GateFailed(call, why), within
                 )
             case do.SaveRuntime(version, record):
                 more = out.guard_fields(record)

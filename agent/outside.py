@@ -14,6 +14,7 @@ from agent.core.store import TxnAnswer
 from agent.errors import (
     FailoverError,
     FenceError,
+    GateError,
     LeaseGone,
     NodeosAnswer,
     NodeosError,
@@ -21,7 +22,7 @@ from agent.errors import (
     StoreError,
     StoreRejected,
 )
-from agent.ports import Clock, Fence, Nodeos, RuntimeFile, Store
+from agent.ports import Clock, Fence, Gate, Nodeos, RuntimeFile, Store
 
 
 def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event:
@@ -120,6 +121,18 @@ def fence(fencing: Fence, action: do.FenceNodeos) -> ev.FenceDone:
     except FenceError as error:
         return ev.FenceDone(action.call, gone=False, why=str(error))
     return ev.FenceDone(action.call, gone=True, why=how)
+
+
+def close_gate(gate: Gate, action: do.CloseGate, clock: Clock) -> ev.Event:
+    """Close the signing gate and see it proven (R4)."""
+    left = min(action.within, action.by - clock.boot())
+    if left <= 0:
+        return ev.GateFailed(action.call, "not begun: this process was held up for too long")
+    try:
+        gate.close(left / 1000)
+    except GateError as error:
+        return ev.GateFailed(action.call, str(error))
+    return ev.GateClosed(action.call)
 
 
 def save(file: RuntimeFile, action: do.SaveRuntime, more: dict[str, object]) -> ev.RuntimeSaved:

@@ -7,14 +7,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.core.chain import ProcessId
-from agent.core.health import DiskProbed, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
+from agent.core.health import (
+    DiskProbed,
+    GateProbed,
+    InfoProbed,
+    PausedProbed,
+    PeersProbed,
+    ProcessProbed,
+    ScheduleProbed,
+)
 from agent.errors import FenceError, NodeosAnswer, NodeosError
+from agent.gate_watch import GateSeen
 from agent.ports import Clock, Fence, Nodeos, ProcessHandle
 
 FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
 ALIVE_S = 1.0
 """How often a live one is reported again."""
+READY = "ready"
+"""What a gate says of a keosd that signs."""
 NOBODY_KNOWS = ProcessId(0, 0)
 """Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 
@@ -62,6 +73,16 @@ def disk(path: Path) -> DiskProbed:
     except OSError as error:
         return DiskProbed(0, 0, f"{path}: {error.strerror}")
     return DiskProbed(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def gate(seen: GateSeen) -> GateProbed:
+    """Tell what was heard of the signing gate: it can sign when it holds our permit page and has keosd with the key."""
+    found = seen.status
+    if found is None:
+        return GateProbed(seen.at, seen.error)
+    why = "" if found.holds else "it does not hold the permit page of this node: see gate.* and runtime.dir"
+    why = why or ("" if found.keosd == READY else f"keosd: {found.keosd}")
+    return GateProbed(seen.at, why, found.started, found.last_signature)
 
 
 class ProcessWatch:

@@ -53,7 +53,7 @@ def problems(read: Loader, text: str, environ: Mapping[str, str] | None = None, 
 def test_five_lines_are_enough(read: Loader) -> None:
     """Group, node, producer, nodeos.url and etcd.endpoints suffice; the timing is the first profile of the core."""
     config = read(MINIMAL)
-    assert config.timing.spans == Timing()
+    assert config.spans == Timing()
     assert config.etcd.targets == (("127.0.0.1", 2379),)
     assert config.http.address == ("127.0.0.1", 9877)
     assert not config.etcd.tls
@@ -86,7 +86,7 @@ def test_the_environment_overrides_the_file_at_any_depth(read: Loader) -> None:
     )
     assert config.node == "bp-b"
     assert config.etcd.targets == (("etcd-1", 2379), ("etcd-2", 2379))
-    assert config.timing.spans.validity == 7500
+    assert config.spans.validity == 7500
     assert config.health.peers.min == 3
     assert config.http.address is None
     assert config.nodeos.producer_url is None

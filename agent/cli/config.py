@@ -21,7 +21,7 @@ def config() -> None:
 def validate(path: Path) -> None:
     """Tell every problem in the configuration at once; exit code 3 if there is one."""
     loaded = read_config(path)
-    spans = loaded.timing.spans
+    spans = loaded.spans
     click.echo(
         f"{path} is fine: node {loaded.node} of group {loaded.group}, producer {loaded.producer}; a confirmation "
         f"lasts {seconds(spans.validity)}, production stops {seconds(spans.margin)} before it runs out"

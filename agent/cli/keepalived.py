@@ -14,6 +14,7 @@ import click
 
 from agent.cli.options import config_option
 from agent.config import Config, load, secret_texts
+from agent.core.timing import GateMode
 from agent.errors import ConfigError, RefusedError
 from agent.supervision.keepalived import LOOK_S, Duty, Spans
 from agent.supervision.keepalived_metrics import textfile as metrics_text
@@ -54,7 +55,7 @@ def keepalived_notify(
         with log_to.open("ab") as file:
             os.dup2(file.fileno(), 2)
     config = load(path, NO_ETCD | dict(os.environ))
-    spans = Spans(round(deadman * 1000), round(delay * 1000), config.timing.spans.margin)
+    spans = Spans(round(deadman * 1000), round(delay * 1000), config.timing.spans(GateMode.OFF).margin)
     if problem := spans.problem(round(advert * 1000)):
         raise ConfigError([problem])
     try:

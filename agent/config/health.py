@@ -77,6 +77,13 @@ class ClockOffsetCheck(Check):
     max: Seconds = Field(default=0.25, gt=0, description="seconds that the clock may be off; a slot lasts 0.5")
 
 
+class GateCheck(Check):
+    """The signing gate can sign; made where gate.mode is required. Without it this node could not produce."""
+
+    rise: Count = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
+    fall: Count = Field(default=2, ge=1, le=1000, description="bad results in a row until the check fails")
+
+
 class HealthSection(Section):
     """[health.*]: what makes a node fit to lead."""
 
@@ -90,3 +97,4 @@ class HealthSection(Section):
     producing: ProducingCheck = ProducingCheck()
     disk_space: DiskSpaceCheck = DiskSpaceCheck()
     clock_offset: ClockOffsetCheck = ClockOffsetCheck()
+    gate: GateCheck = GateCheck()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from agent.config.alerts import AlertChannel
@@ -25,6 +25,7 @@ from agent.config.sections import (
 from agent.config.timing import TimingSection
 from agent.config.watchdog import WatchdogSection
 from agent.core.records import NAME, NOBODY
+from agent.core.timing import GateMode, Timing
 
 ENV_PREFIX = "NODEOS_FAILOVER_"
 ENV_DELIMITER = "__"
@@ -46,10 +47,10 @@ class Config(BaseModel):
     )
     nodeos: NodeosSection = Field(description="the node beside this agent")
     etcd: EtcdSection = Field(description="where the group meets")
+    gate: GateSection = Field(default=GateSection(), description="what signs only while this node may lead")
     timing: TimingSection = Field(default=TimingSection(), description="the spans of the protocol")
     health: HealthSection = Field(default=HealthSection(), description="what makes a node fit to lead")
     fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
-    gate: GateSection = Field(default=GateSection(), description="what signs only while this node may lead")
     election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
     urgency: UrgencySection = Field(default=UrgencySection(), description="how fast a leader acts, by its schedule")
     hooks: HooksSection = Field(default=HooksSection(), description="what is run when this node is promoted or demoted")
@@ -84,9 +85,22 @@ class Config(BaseModel):
             raise ValueError(f"several channels are named {', '.join(twice)}: give each its own name")
         return value
 
+    @property
+    def spans(self) -> Timing:
+        """The spans of the protocol, in whole milliseconds, and what the gate means for them."""
+        return self.timing.spans(GateMode(self.gate.mode))
+
+    @field_validator("timing")
+    @classmethod
+    def _is_possible(cls, value: TimingSection, info: ValidationInfo) -> TimingSection:
+        gate = info.data.get("gate")  # it stands above; a faulty one is told by itself
+        if gate is not None and (problems := value.spans(GateMode(gate.mode)).problems()):
+            raise Problems(problems)
+        return value
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = self.watchdog.problems(self.timing.spans) + self.gate.problems(self.nodeos.producer_key)
+        problems = self.watchdog.problems(self.spans) + self.gate.problems(self.nodeos.producer_key)
         if problems:
             raise Problems(problems)
         return self

@@ -23,7 +23,7 @@ def as_json(config: Config) -> str:
 
 def as_toml(config: Config) -> str:
     """Return the effective values as TOML, in the order of the file; what is not set stands there as a comment."""
-    margin = config.timing.spans.margin / 1000
+    margin = config.spans.margin / 1000
     notes = f"# effective values, secrets masked; production stops {margin:g} s before a confirmation runs out\n"
     return notes + "".join(f"{line}\n" for line in _table(as_data(config), ""))
 

@@ -1,14 +1,14 @@
-"""The spans of the protocol as an operator sets them: in seconds, and refused when they could not work together."""
+"""The spans of the protocol as an operator sets them, in seconds. Whether they can work together: `core.timing`."""
 
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from agent.config.base import Count, Problems, Seconds, Section
-from agent.core.timing import Timing
+from agent.config.base import Count, Seconds, Section
+from agent.core.timing import GateMode, Timing
 
 _T = Timing()
 FAST = Timing(validity=3000, renew=400, request=600, election=500)
@@ -60,6 +60,9 @@ class TimingSection(Section):
         default=_T.election / 1000, description="the election time-out in seconds that etcd is configured with"
     )
     lease_ttl: Count = Field(default=_T.lease_ttl, le=600, description="seconds that an etcd lease lives")
+    gate_close: Seconds = Field(
+        default=_T.gate_close / 1000, description="seconds for the signing gate to prove that it is closed"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -71,14 +74,8 @@ class TimingSection(Section):
         differs = {each.name for each in fields(Timing) if getattr(chosen, each.name) != getattr(_T, each.name)}
         return {name: getattr(chosen, name) / 1000 for name in sorted(differs)} | given
 
-    @property
-    def spans(self) -> Timing:
-        """The same, in whole milliseconds, as the core wants it."""
+    def spans(self, gate: GateMode) -> Timing:
+        """Return the same, in whole milliseconds, as the core wants it; they are judged there, too."""
         values = {name: getattr(self, name) for name in TimingSection.model_fields if name not in NO_SPAN}
-        return Timing(lease_ttl=self.lease_ttl, **{name: round(value * 1000) for name, value in values.items()})
-
-    @model_validator(mode="after")
-    def _is_possible(self) -> Self:
-        if problems := self.spans.problems():
-            raise Problems(problems)
-        return self
+        spans: dict[str, Any] = {name: round(value * 1000) for name, value in values.items()}
+        return Timing(lease_ttl=self.lease_ttl, gate=gate, **spans)

@@ -28,8 +28,13 @@ class WatchdogSection(Section):
     def problems(self, timing: Timing) -> list[str]:
         """Return what speaks against the time-out: a leader that is well must always be allowed to feed it (R3)."""
         most = timing.validity - timing.renew - timing.request - FEED_MS
-        if self.mode == "off" or self.timeout * 1000 <= most:
+        if self.mode == "off":
             return []
+        if self.timeout * 1000 <= most and timing.slack > FEED_MS:
+            return []
+        if timing.slack <= FEED_MS:
+            least = f"set timing.slack above {seconds(FEED_MS)}, or a stop that goes well may reset the host"
+            return [f'watchdog.mode is "{self.mode}": {least}; or set it to "off": a gate that is required needs none']
         return [
             f"watchdog.timeout is {self.timeout} s but must be at most {seconds(most)} = validity "
             f"{seconds(timing.validity)} - renew {seconds(timing.renew)} - request {seconds(timing.request)} - "

@@ -65,10 +65,14 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class CloseGate:
-    """Close the signing gate, at once, and see it proven that nothing is or can be signed."""
+    """Close the signing gate, at once, and see it proven that nothing is or can be signed.
+
+    Not to be begun after `by` (CLOCK_BOOTTIME): it would close what was opened since.
+    """
 
     call: int
     within: Ms
+    by: Ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,14 @@ class GateFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class GateRefused:
+    """The signing gate could not be opened for the tenure `epoch`."""
+
+    epoch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class GateSigned:
     """The signing gate told when it last gave a signature (CLOCK_BOOTTIME)."""
 
@@ -208,6 +216,7 @@ Event = (
     | FenceDone
     | GateClosed
     | GateFailed
+    | GateRefused
     | GateSigned
     | HeadRead
     | ProcessSeen

@@ -64,16 +64,17 @@ def rule_gate(turn: Turn) -> None:
         return
     if state.phase in ACTIVE and state.gate is Gate.OPEN and state.permit > state.gate_until:
         _permit(turn)
+    if state.gate is Gate.CLOSING and turn.at(state.gate_by):
+        _failed(turn, "no answer in time")
     if state.phase not in SHUT:
         return
+    state = turn.state
     if state.gate in (Gate.UNKNOWN, Gate.OPEN) and turn.at(state.gate_retry):
         _close(turn)
     state = turn.state
     over = state.gate_until + state.setup.timing.slack
     if state.gate in (Gate.UNKNOWN, Gate.CLOSING) and state.gate_until and turn.at(over):
         _closed(turn)  # by its own clock it has let nothing go for so long that the last signature is out
-    if turn.state.gate is Gate.CLOSING and turn.at(turn.state.gate_by):
-        _failed(turn, "no answer in time")
 
 
 def open_gate(turn: Turn) -> None:
@@ -94,7 +95,7 @@ def _close(turn: Turn) -> None:
     within = turn.state.setup.timing.gate_close
     turn.set(gate=Gate.CLOSING, gate_call=call, gate_by=turn.now + within)
     turn.at(turn.now + within)
-    turn.do(CloseGate(call, within))
+    turn.do(CloseGate(call, within, turn.now + within))
 
 
 # --- what it means for the rest ---

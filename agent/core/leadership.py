@@ -21,6 +21,7 @@ from agent.core.gate import gate_closed, gate_failed, gate_signed, rule_gate
 from agent.core.production import (
     begin_stop,
     fence_done,
+    gate_refused,
     head_read,
     pause_done,
     paused_seen,
@@ -193,6 +194,7 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     ev.FenceDone: fence_done,
     ev.GateClosed: gate_closed,
     ev.GateFailed: gate_failed,
+    ev.GateRefused: gate_refused,
     ev.GateSigned: gate_signed,
     ev.HeadRead: head_read,
     ev.ProcessSeen: process_seen,

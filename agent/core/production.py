@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from agent.core.actions import FenceNodeos, PauseNodeos, ReadHead, ResumeNodeos, Warn
 from agent.core.chain import Block
-from agent.core.events import Call, FenceDone, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
+from agent.core.events import Call, FenceDone, GateRefused, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
 from agent.core.gate import answers, harmless, next_pause, open_gate, spared
-from agent.core.state import Phase, Power
-from agent.core.transitions import REQUESTED
+from agent.core.state import Gate, Phase, Power
+from agent.core.transitions import ACTIVE, REQUESTED
 from agent.core.turn import Turn
 
 # --- events ---
@@ -69,6 +69,13 @@ def resume_done(turn: Turn, event: ResumeDone) -> None:
             stop(turn, "resume_failed", event.why)
     elif state.power is Power.PAUSING or (state.power is Power.STOPPED and event.result is Call.OK):
         turn.power(Power.UNKNOWN)  # it may have acted after the pause: pause again
+
+
+def gate_refused(turn: Turn, event: GateRefused) -> None:
+    """Take that the gate could not be opened: nothing will be signed for this tenure."""
+    state = turn.state
+    if state.phase in ACTIVE and turn.tenure.epoch == event.epoch:
+        stop(turn, "resume_failed", event.why)
 
 
 def fence_done(turn: Turn, event: FenceDone) -> None:
@@ -236,6 +243,8 @@ def rule_resume(turn: Turn) -> None:
     state = turn.state
     if state.phase is not Phase.ELECTED or not state.quiet or state.saved != "held":
         return
+    if state.gate is Gate.CLOSING:
+        return  # which must not come after the opening; it is given up soon
     if state.hold_until and not turn.at(state.hold_until):
         return
     wait = turn.tenure.wait_head

@@ -155,7 +155,7 @@ def round_trip(facts: EtcdFacts, config: Config) -> Finding:
     seen = f"median {1000 * typical:.1f} ms, longest {1000 * worst:.1f} ms of {len(facts.round_trips_s)} reads"
     timing = config.timing
     remedy = f"use members nearby, or raise timing.validity (E {timing.validity:g} s) and timing.request"
-    if too_slow_answers(timing.spans, facts.round_trips_s):
+    if too_slow_answers(config.spans, facts.round_trips_s):
         return fault("etcd_round_trip", seen, remedy)
     return warn("etcd_round_trip", seen, remedy) if worst > timing.renew / 2 else ok("etcd_round_trip", seen)
 
@@ -179,7 +179,7 @@ def election(facts: EtcdFacts, config: Config) -> Finding:
     low, high = election_between(facts.least_ttl_s)
     wanted, profile = config.timing.election, config.timing.profile
     seen = f"etcd's election time-out is between {low:.1f} and {high:.1f} s, timing.election says {wanted:g} s"
-    if too_slow_elections(config.timing.spans, facts.least_ttl_s):
+    if too_slow_elections(config.spans, facts.least_ttl_s):
         remedy = "set timing.election to etcd's --election-timeout; E may have to grow"
         if profile != "default":
             remedy = f"give etcd the time-outs of the profile {profile} (deploy/etcd), or take the default; {REFUSES}"

@@ -22,7 +22,7 @@ def fence_plan(config: Config) -> FencePlan:
 
 def guard_fields(config: Config) -> dict[str, object]:
     """Return what it takes to stop nodeos without the agent; `agent.supervision.means` reads it."""
-    timing, nodeos = config.timing.spans, config.nodeos
+    timing, nodeos = config.spans, config.nodeos
     guard = {
         "plan": asdict(fence_plan(config)),
         "producer_url": nodeos.producer_url or nodeos.url,

@@ -358,7 +358,7 @@ class Agent:
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"
         self.config = host.config
-        setup = Setup(host.name, instance, KEYS, PRODUCER, self.config.timing.spans, "boot", host.lives)
+        setup = Setup(host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives)
         begun: Node = core.begin(Profile("lab", LIMITS, self.config.election.priority), State(setup))
         self.loop = Loop(begun, host.clock, self._hands)
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue

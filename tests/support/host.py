@@ -151,7 +151,7 @@ def _ask(host: Host, action: do.Action) -> tuple[Host, str]:
             kind = "head"
         case do.FenceNodeos(call, _term, within):
             kind = "fence"
-        case do.CloseGate(call, within):
+        case do.CloseGate(call, within, _by):
             kind = "close"
         case _:
             raise AssertionError(action)

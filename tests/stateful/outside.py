@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.slots import EPOCH, SLOT
 from agent.core.store import Ms, Txn, TxnAnswer
-from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
-from agent.ports import Lease
+from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
+from agent.gate.counts import BOUNDS
+from agent.ports import Closed, GateStatus, Lease
 from tests.core.parts import CHAIN, PRODUCER, SCHEDULE
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
 BLOCK: Ms = 500
 """How long after a pause the block in flight may still be signed (R4): the protocol's B."""
+OUT: Ms = 250
+"""How long a signature that passed the last look takes to be out: the protocol's G is above."""
 After = Callable[[Ms, Callable[[], None]], None]
 """Does something after a span of true time."""
 
@@ -183,8 +186,8 @@ class SimHandle:
 class SimFence:
     """The port `Fence`."""
 
-    def __init__(self, around: Surroundings, nodeos: SimNodeos) -> None:
-        self._around, self._nodeos = around, nodeos
+    def __init__(self, around: Surroundings, nodeos: SimNodeos, *, helpless: bool) -> None:
+        self._around, self._nodeos, self.helpless = around, nodeos, helpless
 
     def find(self) -> SimHandle | None:
         """See the port."""
@@ -195,10 +198,77 @@ class SimFence:
         """See the port: a process that answers hears SIGTERM, any other gets SIGKILL when its grace is over."""
         if not self._nodeos.pid:
             return "was gone already"
+        if self.helpless:
+            raise FenceError("nothing can be ended here")
         hangs = self._nodeos.frozen or self._nodeos.slow > 100
         self._around.took = round(term_s * 1000) + 10 if hangs else 20
         self._nodeos.kill()
         return "ended by SIGKILL" if hangs else "ended by SIGTERM"
+
+
+class SimGate:
+    """The port `Gate`, and the truth about one gate with its page, which outlive the agent. Times are of its host.
+
+    hangs      it gives no proof and no answer
+    under_way  a request was handed on to keosd
+    leaving    a signature has passed the last look at the page, and is not out yet
+    """
+
+    def __init__(self, around: Surroundings, boot: Callable[[], Ms]) -> None:
+        self._around, self._boot = around, boot
+        self.until: Ms = 0
+        self.hangs = self.under_way = self.leaving = False
+        self._epoch = 0
+        self._over: int | None = None
+
+    def begins(self) -> None:
+        """Take it that another agent process is there, which has closed nothing yet."""
+        self._over = None
+
+    def may_sign(self) -> bool:
+        """Whether a signature may come out now."""
+        return self.leaving or self._boot() < self.until
+
+    def ask(self, span: Ms) -> None:
+        """Let nodeos ask for a signature that keosd takes so long for."""
+        if self.under_way or not self.may_sign():
+            return
+        self.under_way = True
+        self._around.after(span, self._answered)
+
+    def _answered(self) -> None:
+        if not self.may_sign():
+            self.under_way = False
+            return
+        self.leaving = True
+        self._around.after(OUT, self._out)
+
+    def _out(self) -> None:
+        self.leaving = self.under_way = False
+
+    # --- the port ---
+
+    def permit(self, epoch: int, until: Ms) -> None:
+        """See the port."""
+        if epoch == self._over:
+            raise GateError(f"epoch {epoch} was closed")
+        self._epoch, self.until = epoch, until
+
+    def close(self, timeout_s: float) -> Closed:
+        """See the port."""
+        self._over, self.until = self._epoch, 0
+        if self.hangs or self.under_way:
+            self._around.took = round(timeout_s * 1000)
+            raise GateError("not proven")
+        return Closed("it said so", self._boot())
+
+    def status(self, timeout_s: float) -> GateStatus:
+        """See the port."""
+        if self.hangs:
+            self._around.took = round(timeout_s * 1000)
+            raise GateError("no answer")
+        last = self._boot() if self.may_sign() else None
+        return GateStatus(1, 0, True, "ready", 1, last, {}, (0,) * (len(BOUNDS) + 1), 0.0)
 
 
 class SimFile:

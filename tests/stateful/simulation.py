@@ -13,6 +13,7 @@ import queue
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from unittest.mock import patch
 
 from agent import probes
@@ -20,7 +21,7 @@ from agent.config import Config
 from agent.core import node as core
 from agent.core import records
 from agent.core.events import LeaseSeen, Shutdown, Started, StoreSeen
-from agent.core.health import DiskProbed
+from agent.core.health import DiskProbed, Gate
 from agent.core.keys import keys
 from agent.core.node import Node, Profile
 from agent.core.state import Setup, State
@@ -35,8 +36,8 @@ from agent.ports import Clock, Emit
 from agent.session import Session
 from agent.supervision.notify import Notifier
 from agent.supervision.reload import Reload
-from tests.core.parts import LIMITS, PRODUCER
-from tests.stateful.outside import SimFence, SimFile, SimNodeos, SimStore, Surroundings
+from tests.core.parts import KEY, LIMITS, PRODUCER
+from tests.stateful.outside import SimFence, SimFile, SimGate, SimNodeos, SimStore, Surroundings
 from tests.support.memory_store import MemoryEtcd
 
 TIMING = Timing()
@@ -79,7 +80,7 @@ class Events:
         return self._events.popleft()
 
 
-def configuration(name: str, validity: float = 6.0, priority: int = 100) -> Config:
+def configuration(name: str, validity: float = 6.0, priority: int = 100, gate: str = "off") -> Config:
     """Return the configuration of a host, as its file has it."""
     settings = {
         "group": "lab",
@@ -89,14 +90,20 @@ def configuration(name: str, validity: float = 6.0, priority: int = 100) -> Conf
         "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
         "timing": {"validity": validity},
         "election": {"priority": priority},
+        "gate": {"mode": gate, "public_key": KEY},
     }
     return Config.model_validate(settings)
 
 
 class World:
-    """True time, the store, the hosts. After everything that happens `check` looks at the invariants."""
+    """True time, the store, the hosts. After everything that happens `check` looks at the invariants.
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    `gate` is the mode of every host's gate. Where it is required nodeos asks for signatures whenever it likes, pauses
+    prove nothing, no process can be ended, and no guard stands by.
+    """
+
+    def __init__(self, names: tuple[str, ...], gate: str = "off") -> None:
+        self.gate = gate
         self.now: Ms = 1000
         self._agenda: list[tuple[Ms, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -123,7 +130,7 @@ class World:
 
     def check(self) -> None:
         """P1, by the truth: no two nodes may sign at one time; and no two agents say that they lead."""
-        signing = [host.name for host in self.hosts.values() if host.nodeos.signs(self.now)]
+        signing = [host.name for host in self.hosts.values() if host.signs()]
         if len(signing) > 1:
             raise Broken(f"P1: {' and '.join(signing)} may both sign")
         leading = [host.name for host in self.hosts.values() if host.leads]
@@ -133,7 +140,7 @@ class World:
     @property
     def signing(self) -> bool:
         """Whether anybody may sign."""
-        return any(host.nodeos.signs(self.now) for host in self.hosts.values())
+        return any(host.signs() for host in self.hosts.values())
 
     def tell(self, text: str) -> None:
         """Note a line for the story of a failure."""
@@ -162,7 +169,7 @@ class WatchedEtcd(MemoryEtcd):
     def _judge(self, beat: records.Heartbeat, with_leader: bool) -> None:
         world = self._world
         if beat.released:
-            if world.hosts[beat.node].nodeos.signs(world.now):
+            if world.hosts[beat.node].signs():
                 raise Broken(f"R5: {beat.node} released epoch {beat.epoch}, and its nodeos may still sign")
         elif with_leader:
             if beat.epoch <= self.epoch:
@@ -204,14 +211,23 @@ class Host:
         self.around = Surroundings(lambda: world.now, world.after)
         self.clock = HostClock(self, RATES[name])
         self.nodeos = SimNodeos(self.around, lambda: world.signing)
-        self.fence = SimFence(self.around, self.nodeos)
+        self.bare = world.gate == "required"
+        self.fence = SimFence(self.around, self.nodeos, helpless=self.bare)
+        self.gate = SimGate(self.around, self.clock.boot) if world.gate != "off" else None
         self.file = SimFile(self.around, self._guard_reads)
         self.frozen = False
         self.late: list[Callable[[], None]] = []  # what comes to a frozen agent
         self.lane_delay: dict[str, Ms] = {}
         self.agent: Agent | None = None
         self.lives = 0
-        self.config = configuration(name)
+        self.config = configuration(name, gate=world.gate)
+
+    def signs(self) -> bool:
+        """Whether a block may be signed here: the truth that P1 is about."""
+        able = self.nodeos.signs(self.world.now)
+        if self.gate is None:
+            return able
+        return (able or (self.bare and self.nodeos.pid != 0)) and self.gate.may_sign()
 
     # --- time ---
 
@@ -242,6 +258,8 @@ class Host:
         self.lives += 1
         self.frozen = False
         self.world.tell(f"{self.name}: agent {self.lives} starts")
+        if self.gate is not None:
+            self.gate.begins()
         self.agent = Agent(self)
         self.agent.begin()
 
@@ -288,6 +306,8 @@ class Host:
     def _guard_acts(self, record: records.RuntimeRecord) -> None:
         """Pause nodeos, or end it when that proves nothing."""
         nodeos = self.nodeos
+        if self.bare:
+            return
         if not record.resume_open and not nodeos.frozen and nodeos.slow < TIMING.pause and not nodeos.refuses:
             if nodeos.pid:
                 nodeos.act("pause")
@@ -359,7 +379,9 @@ class Agent:
         instance = f"{host.name}-{host.lives}"
         self.config = host.config
         setup = Setup(host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives)
-        begun: Node = core.begin(Profile("lab", LIMITS, self.config.election.priority), State(setup))
+        gates = {**LIMITS.gates, "gate": Gate(1, 2)} if host.bare else LIMITS.gates
+        profile = Profile("lab", replace(LIMITS, gates=gates), self.config.election.priority)
+        begun: Node = core.begin(profile, State(setup))
         self.loop = Loop(begun, host.clock, self._hands)
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue
         self._watch = probes.ProcessWatch(host.fence, lambda _: None)
@@ -383,7 +405,7 @@ class Agent:
         )
         self.session._pause = lambda seconds: None  # type: ignore[method-assign] # its thread does not run: nothing waits
         store = SimStore(host.world.etcd, host.around)
-        out = Outside(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None)
+        out = Outside(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
         metrics = Metrics("lab", host.name, host.clock, lambda: loop.snapshot)
         with patch("agent.hands.Lane", SimLane):
             self.hands = LaneHands(out, self.session, metrics, loop.emit)
@@ -400,6 +422,7 @@ class Agent:
             ("info", 2 * LOOK),
             ("peers", HEAR),
             ("schedule", HEAR),
+            *((("gate", LOOK),) if self.host.gate is not None else ()),
         ):
             self._again(name, every)
         self._beat()
@@ -420,6 +443,7 @@ class Agent:
             "info": lambda: probes.info(host.nodeos, host.clock, 1.0),
             "peers": lambda: probes.peers(host.nodeos, 1.0),
             "schedule": lambda: probes.schedule(host.nodeos, 1.0),
+            "gate": lambda: probes.gate(host.gate, host.clock, 0.5) if host.gate is not None else None,
         }
         event = looks[name]()
         host.after(host.around.took, lambda: self.take(event))
@@ -500,5 +524,5 @@ class Agent:
         self.hands.close(2.0)
         self.session._end()
         host.agent = None
-        if host.nodeos.signs(host.world.now):
+        if host.signs():
             raise Broken(f"R3: the agent of {host.name} has ended, and its nodeos may still sign")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.timing import PROFILES, TimingSection
-from agent.core.timing import FENCE_START, Timing, standstill
+from agent.core.timing import FENCE_START, GateMode, Timing, standstill
 
 spans = st.integers(min_value=1, max_value=20_000)
 timings = st.builds(Timing, *[spans] * 12, st.integers(min_value=1, max_value=60))
@@ -26,7 +26,7 @@ def test_the_defaults_are_sound() -> None:
 def test_each_profile_is_sound_and_is_what_the_section_gives(name: str) -> None:
     """R3: the inequality holds for each profile, and choosing it sets its spans, no more."""
     assert PROFILES[name].problems() == []
-    assert TimingSection.model_validate({"profile": name}).spans == PROFILES[name]
+    assert TimingSection.model_validate({"profile": name}).spans(GateMode.OFF) == PROFILES[name]
 
 
 def test_what_is_set_stands_above_the_profile() -> None:
@@ -42,6 +42,28 @@ def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:
     fast = Timing(validity=3100, election=500, lease_ttl=4)
     assert fast.problems() == []
     assert replace(fast, validity=3099).problems()
+
+
+def test_a_gate_that_is_required_makes_a_faster_profile_sound() -> None:
+    """R3: with 500 ms elections and R 0.2 an E of 1.6 s suffices, A being 0.2 s; without the gate it is refused."""
+    fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
+    assert fast.problems() == []
+    assert fast.margin == 200
+    assert replace(fast, validity=1599).problems()
+    for mode in (GateMode.OFF, GateMode.ON):
+        texts = replace(fast, gate=mode).problems()
+        assert any(text.startswith("timing.validity is 1.6 s but must be at least") for text in texts)
+        assert any(text.startswith("timing.slack is 0.1 s: set at least 0.3 s") for text in texts)
+
+
+def test_others_wait_for_slots_that_were_signed_ahead() -> None:
+    """R8: a gate signs until V - G, up to 0.6 s ahead of a slot (Leap 4): what others wait for, E + B, lies after it."""
+    fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
+    ahead = 600
+    assert fast.promised >= fast.validity - fast.slack + ahead
+    assert Timing().promised == Timing().validity
+    paused_at = Timing().validity - Timing().margin
+    assert Timing().promised >= paused_at + Timing().block  # without a gate the pause leaves as much room
 
 
 @given(timings)

@@ -28,6 +28,7 @@ from agent.core.state import Setup, State
 from agent.core.store import Delete, Ms, Put
 from agent.core.timing import Timing
 from agent.errors import LeaseGone, RefusedError, StoreError
+from agent.gate_watch import GateWatch
 from agent.hands import LaneHands, Outside
 from agent.lanes import Job
 from agent.loop import Fatal, Loop
@@ -443,7 +444,7 @@ class Agent:
             "info": lambda: probes.info(host.nodeos, host.clock, 1.0),
             "peers": lambda: probes.peers(host.nodeos, 1.0),
             "schedule": lambda: probes.schedule(host.nodeos, 1.0),
-            "gate": lambda: probes.gate(host.gate, host.clock, 0.5) if host.gate is not None else None,
+            "gate": lambda: GateWatch(host.gate, host.clock, probes.gate).look() if host.gate is not None else None,
         }
         event = looks[name]()
         host.after(host.around.took, lambda: self.take(event))

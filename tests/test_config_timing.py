@@ -31,10 +31,10 @@ def test_each_profile_is_sound_and_is_what_the_section_gives(name: str) -> None:
 
 def test_what_is_set_stands_above_the_profile() -> None:
     """A field that is written wins over the profile; together they are judged as any other timing."""
-    chosen = TimingSection.model_validate({"profile": "fast", "validity": 4.0}).spans
+    chosen = TimingSection.model_validate({"profile": "fast", "validity": 4.0}).spans(GateMode.OFF)
     assert chosen == replace(PROFILES["fast"], validity=4000)
-    with pytest.raises(ValueError, match=r"timing\.validity is 3 s"):
-        TimingSection.model_validate({"profile": "fast", "election": 1.0})
+    slow = TimingSection.model_validate({"profile": "fast", "election": 1.0}).spans(GateMode.OFF).problems()
+    assert any(text.startswith("timing.validity is 3 s") for text in slow)
 
 
 def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:
@@ -57,7 +57,7 @@ def test_a_gate_that_is_required_makes_a_faster_profile_sound() -> None:
 
 
 def test_others_wait_for_slots_that_were_signed_ahead() -> None:
-    """R8: a gate signs until V - G, up to 0.6 s ahead of a slot (Leap 4): what others wait for, E + B, lies after it."""
+    """R8: a gate signs until V - G, up to 0.6 s ahead of a slot (Leap 4): E + B, for which others wait, lies after."""
     fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
     ahead = 600
     assert fast.promised >= fast.validity - fast.slack + ahead

@@ -3,6 +3,7 @@
 It reads the run-time file. When the confirmation that stands there is about to run out and has not been renewed, the
 agent is dead, frozen or cut off: the guard pauses nodeos, and ends the process if it is not seen to be paused. An agent
 that is well does the same at the same moment; to pause twice harms nobody, and before it kills the guard reads again.
+Where a signing gate is required nobody is killed: the gate lets nothing pass from V - G on, with the agent dead too.
 
 Standard library only, and few of its modules: it has an address space of its own, starts fast, and depends on
 nothing that can hang but the file and nodeos. It is started as `python -m agent.guard FILE AGENT_PID`, with a pipe as
@@ -20,6 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.adapters.clock import SystemClock
+from agent.adapters.process import hold
+from agent.core.chain import ProcessId
 from agent.core.fields import RecordError
 from agent.errors import ConfigError, FailoverError
 from agent.supervision.means import Armed, read
@@ -42,6 +45,7 @@ class Guard:
         self._armed: Armed | None = None
         self._agent = agent_pid  # whose file it is
         self._done: Armed | None = None  # what was acted upon
+        self._told: Armed | None = None  # of which was said that nodeos takes no pause
         self._voice = Voice()
         self.agent_lives = True
 
@@ -56,6 +60,8 @@ class Guard:
         wait_ms = armed.stop_by - self._clock.boot()
         if wait_ms > 0:
             return min(LOOK_S, wait_ms / 1000)
+        if armed.means.gated:
+            return self._pause(armed)
         try:
             how = self._stop(armed)
         except (FailoverError, OSError) as error:
@@ -64,6 +70,17 @@ class Guard:
         if not how:
             return 0.0
         self._voice.say(f"epoch {armed.epoch} was not confirmed in time: {how}")
+        self._done = armed
+        return self._idle()
+
+    def _pause(self, armed: Armed) -> float | None:
+        """Pause a nodeos that signs nothing any more, again and again: what is to be stopped here has stopped."""
+        if not armed.means.paused() and not _gone(armed.process):
+            if armed != self._told:
+                self._voice.say(f"epoch {armed.epoch} is over, nodeos takes no pause; its gate signs nothing")
+            self._told = armed
+            return AGAIN_S
+        self._voice.say(f"epoch {armed.epoch} was not confirmed in time: nodeos is paused, or gone")
         self._done = armed
         return self._idle()
 
@@ -98,6 +115,20 @@ class Guard:
         if self._armed != armed:
             return ""  # it was confirmed, or proven stopped, meanwhile
         return armed.means.end(armed.process)
+
+
+def _gone(found: ProcessId | None) -> bool:
+    """Tell whether a process that is known is gone."""
+    if found is None:
+        return False
+    try:
+        held = hold(found)
+    except FailoverError:
+        return False  # it can not be told
+    if held is None:
+        return True
+    held.close()
+    return False
 
 
 def main(arguments: list[str]) -> int:

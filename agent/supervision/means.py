@@ -28,7 +28,10 @@ LONGEST = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """How nodeos is paused and ended. Spans in seconds, named as in [timing] and [fence]."""
+    """How nodeos is paused and ended. Spans in seconds, named as in [timing] and [fence].
+
+    `gated`: nodeos signs through a gate that is required, and which signs nothing from V - G on by itself.
+    """
 
     producer: Endpoint
     plan: FencePlan
@@ -37,6 +40,7 @@ class Means:
     kill_s: float
     slack_s: float
     term_s: float
+    gated: bool = False
 
     def paused(self) -> bool:
         """Pause nodeos, and tell whether it then says that it is paused; within `pause_s` seconds in all (P).
@@ -148,6 +152,7 @@ def read_means(raw: bytes) -> Means:
         number(guard, "kill_ms", below=LONGEST_MS) / 1000,
         number(guard, "slack_ms", 0, below=LONGEST_MS) / 1000,  # an agent of version 0.1.0 did not write these two
         number(guard, "term_ms", 0, below=LONGEST_MS) / 1000,
+        flag(guard, "gated", default=False),
     )
 
 

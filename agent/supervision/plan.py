@@ -31,5 +31,6 @@ def guard_fields(config: Config) -> dict[str, object]:
         "kill_ms": timing.kill,
         "slack_ms": timing.slack,
         "term_ms": round(config.fence.term_grace * 1000),
+        "gated": timing.gated,
     }
     return {"guard": guard}

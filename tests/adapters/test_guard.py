@@ -103,6 +103,16 @@ def test_a_pause_that_proves_nothing_is_followed_by_the_kill(bench: Bench, how: 
     assert bench.asked()
 
 
+def test_with_a_gate_that_is_required_nobody_is_killed(bench: Bench) -> None:
+    """R3: the gate signs nothing from V - G on: the guard pauses, again and again, and ends no process."""
+    nodeos = bench.start_nodeos("refuses")
+    bench.start_guard()
+    record = bench.save(bench.record(300, resume_open=True), gated=True)
+    wait_until(lambda: len(bench.asked()) >= 3)
+    assert bench.asked()[0] >= record.stop_by
+    assert nodeos.alive
+
+
 def test_while_a_resume_is_open_a_pause_proves_nothing(bench: Bench) -> None:
     """An unanswered resume may act after any pause: only the end of the process is a proof (R4)."""
     bench.start_nodeos()

@@ -67,7 +67,9 @@ class Bench:
 
     def save(self, record: RuntimeRecord, **plan: Any) -> RuntimeRecord:
         """Write the file as the agent does."""
-        self.file.save(records.write(record, **self.plan(**plan)))
+        gated = plan.pop("gated", False)
+        more = self.plan(**plan)
+        self.file.save(records.write(record, guard={**more["guard"], "gated": gated}))
         return record
 
     def plan(self, **plan: Any) -> dict[str, Any]:

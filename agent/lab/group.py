@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -26,7 +26,7 @@ class Group:
 
     As a context it ends everything, and raises LabError when a slot was signed twice.
     Of `count` nodes that share the producer the first two have an agent. With `gate` they all sign through gates
-    (`chain.gates`); `settings` may then have a table for `gate`, too, e.g. its mode.
+    (`chain.gates`); it may be a table of settings, e.g. of the mode.
     """
 
     def __init__(
@@ -39,14 +39,17 @@ class Group:
         simulated: bool = False,
         producers: int = 1,
         count: int = 2,
-        gate: bool = False,
+        gate: bool | Mapping[str, Any] = False,
         **settings: Any,
     ) -> None:
         self.governed = 0.0
         self.lab = Lab(root)
         try:
             self.etcd = self.lab.etcd(etcd)
-            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated, gate=gate)
+            gated = bool(gate)
+            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated, gate=gated)
+            if isinstance(gate, Mapping):
+                settings["gate"] = dict(gate)
             self.agents = {
                 name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
                 for name, node in list(self.chain.nodes.items())[:2]

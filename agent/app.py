@@ -159,7 +159,7 @@ def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
 
 def beat(config: Config) -> Ms:
     """Return where in R this node confirms: its name decides, so that groups on one etcd spread by themselves."""
-    return zlib.crc32(f"{config.group}/{config.node}".encode()) % config.timing.spans.renew
+    return zlib.crc32(f"{config.group}/{config.node}".encode()) % config.spans.renew
 
 
 class Agent:

@@ -69,7 +69,7 @@ class LightAgent:
         self.clock = SystemClock()
         self.names = records.keys(config.etcd.prefix, config.group)
         self.nodeos = LightNodeos(config.node, signers, self.clock)
-        timing = config.timing.spans
+        timing = config.spans
         name = f"{config.group}/{config.node}"
         setup = Setup(config.node, f"{zlib.crc32(name.encode()):08x}", self.names, OURS, timing, "boot", 1)
         if not in_step:
@@ -191,7 +191,7 @@ class LightAgent:
 
     async def _session(self) -> None:
         """Have a lease, keep it, write what was handed in (`agent.session`)."""
-        ttl, within = self.config.timing.spans.lease_ttl, self.config.timing.spans.request / 1000
+        ttl, within = self.config.spans.lease_ttl, self.config.spans.request / 1000
         lease = 0
         while not self.over:
             try:
@@ -230,7 +230,7 @@ class LightAgent:
 
     async def _follow(self) -> None:
         """Read, watch, and read again after a failure or a silence (`agent.adapters.follower`)."""
-        within = self.config.timing.spans.request / 1000
+        within = self.config.spans.request / 1000
         while not self.over:
             try:
                 line = await self.link.line(within)

@@ -1,8 +1,8 @@
 """How much a signing gate adds to a signature: a real keosd asked alone and through a real gate, turn by turn.
 
-`python -m agent.lab.gate_speed [--times 1000]` prints the table: the host as it is, with somebody who asks the gate for its counts
-all the time, and with that on a host whose every processor is busy; and what it means for keosd-provider-timeout.
-It fails when more than P50_MS or P99_MS is added on the host as it is.
+`python -m agent.lab.gate_speed [--times 1000]` prints the table: the host as it is, with somebody who asks the gate for
+its counts all the time, and with that on a host whose every processor is busy; and the keosd-provider-timeout. It fails
+when more than P50_MS or P99_MS is added on the host as it is.
 """
 
 from __future__ import annotations

@@ -54,11 +54,13 @@ def permit(facts: GateFacts, config: Config) -> Finding:
     if facts.page is None or facts.directory is None:
         return unknown(name, facts.page_error or "not looked at", "start the agent; run doctor as its user or root")
     where, (owner, mode), (_, outer) = config.runtime.dir, facts.page, facts.directory
-    if mode & 0o022 or outer & 0o022:
-        return fault(name, f"others than the agent may write in {where}", f"run chmod g-w,o-w {where} and the page")
+    if mode & 0o022:
+        return fault(name, "others than the agent may write the permit page", f"run chmod 0640 on the page in {where}")
     if config.gate.agent_user and owner != facts.agent_user:
         remedy = "set gate.agent_user to the user that the agent runs as"
         return fault(name, f"the page belongs to user {owner}, gate.agent_user is {config.gate.agent_user}", remedy)
+    if outer & 0o022:
+        return warn(name, f"others than the agent may take the page out of {where}", f"run chmod 0750 {where}")
     if mode & 0o007 and outer & 0o001:
         return warn(name, f"everybody may read the permit page in {where}", f"run chmod 0750 {where}")
     return ok(name, f"only the agent writes in {where}")

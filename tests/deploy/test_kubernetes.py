@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from agent.cli.main import main as cli
+from agent.gate import settings
 
 ROOT = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
-BUILDS = ("base", "overlays/example")
+BUILDS = ("base", "overlays/example", "overlays/gate")
 
 
 def build(name: str) -> list[dict[str, Any]]:
@@ -44,7 +45,7 @@ def test_valid_in(name: str, version: str) -> None:
 def test_the_agent_can_do_its_work(name: str) -> None:
     """The agent is a native sidecar that sees nodeos's process as the same user; no probe of it asks for etcd."""
     pod = one(build(name), "StatefulSet")["spec"]["template"]["spec"]
-    (agent,) = pod["initContainers"]
+    agent = pod["initContainers"][-1]
     (nodeos,) = pod["containers"]
     assert agent["restartPolicy"] == "Always"
     assert pod["shareProcessNamespace"] is True
@@ -96,6 +97,47 @@ def test_the_agent_takes_its_configuration(name: str, tmp_path: Path, monkeypatc
         cli(["config", "validate", "--config", str(config)])
     assert ended.value.code == 0
     paths = {value for key, value in tomllib.loads(text)["etcd"].items() if key.endswith("_file")}
-    agent = one(resources, "StatefulSet")["spec"]["template"]["spec"]["initContainers"][0]
+    agent = one(resources, "StatefulSet")["spec"]["template"]["spec"]["initContainers"][-1]
     mounts = {mount["mountPath"] for mount in agent["volumeMounts"]}
     assert {str(Path(path).parent) for path in paths} <= mounts
+
+
+def test_the_gate_reaches_what_it_needs_and_nobody_else_does() -> None:
+    """Sidecars start in order; keosd's socket and the password are the gate's, the permit page is the agent's."""
+    pod = one(build("overlays/gate"), "StatefulSet")["spec"]["template"]["spec"]
+    keosd, gate, agent = pod["initContainers"]
+    (nodeos,) = pod["containers"]
+    assert [each["name"] for each in (keosd, gate, agent)] == ["keosd", "gate", "agent"]
+    assert {each["restartPolicy"] for each in (keosd, gate, agent)} == {"Always"}
+
+    def mounts(container: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {mount["name"]: mount for mount in container["volumeMounts"]}
+
+    assert [each["name"] for each in (keosd, gate, agent, nodeos) if "keosd" in mounts(each)] == ["keosd", "gate"]
+    assert [each["name"] for each in (keosd, gate, agent, nodeos) if "wallet-password" in mounts(each)] == ["gate"]
+    assert [each["name"] for each in (keosd, gate, agent, nodeos) if "wallet" in mounts(each)] == ["keosd"]
+    assert mounts(gate)["run"]["readOnly"] is True
+    assert "readOnly" not in mounts(agent)["run"]
+    assert "gate" in mounts(agent)
+    assert "cpu" not in gate["resources"]["limits"]
+    assert f"--unix-socket-path={mounts(keosd)['keosd']['mountPath']}/keosd.sock" in keosd["args"]
+    for container in (keosd, gate):
+        assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+
+
+def test_the_gate_takes_the_configuration_of_the_pod(tmp_path: Path) -> None:
+    """What the ConfigMap says is what the gate reads, with the password from the secret."""
+    resources = build("overlays/gate")
+    keosd, gate, _ = one(resources, "StatefulSet")["spec"]["template"]["spec"]["initContainers"]
+    config = tmp_path / "config.toml"
+    config.write_text(one(resources, "ConfigMap")["data"]["config.toml"])
+    (tmp_path / settings.CREDENTIAL).touch(0o440)
+    (tmp_path / settings.CREDENTIAL).chmod(0o640)
+    (tmp_path / settings.CREDENTIAL).write_text("PW5")
+    environ = {"NODEOS_FAILOVER_NODE": "producer-0", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert {each["name"] for each in gate["env"]} == set(environ)
+    found = settings.read(config, environ)
+    assert f"--unix-socket-path={found.keosd.path}" in keosd["args"]
+    mounted = {mount["mountPath"] for mount in gate["volumeMounts"]}
+    assert {str(Path(found.control).parent), str(found.page.parent)} <= mounted
+    assert found.password_file is not None

@@ -67,7 +67,7 @@ CASES = [
     ("gate_keosd", FAULT, facts(status=replace(STATUS, keosd="no unlocked wallet has the key")), "import the key"),
     ("gate_permit", UNKNOWN, facts(page=None, page_error="gone"), "gone"),
     ("gate_permit", FAULT, facts(page=(0, 0o660)), "others than the agent may write"),
-    ("gate_permit", FAULT, facts(directory=(0, 0o777)), "others than the agent may write"),
+    ("gate_permit", WARN, facts(directory=(0, 0o777)), "may take the page out"),
     ("gate_permit", FAULT, facts(page=(7, 0o640)), "belongs to user 7"),
     ("gate_permit", WARN, facts(page=(0, 0o644), directory=(0, 0o755)), "everybody may read"),
     ("gate_signature_provider", FAULT, with_options(signers=(f"{KEY}=KEY",)), "has the private key itself"),

@@ -315,3 +315,28 @@ def test_whatever_the_environment_says_it_is_a_config_or_a_config_error(read: Lo
     except ConfigError as error:
         assert error.problems
         assert all(problem.strip() for problem in error.problems)
+
+
+FAST = """
+gate.public_key = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
+timing.validity = 1.6
+timing.renew = 0.2
+timing.election = 0.5
+timing.slack = 0.1
+"""
+
+
+def test_spans_are_judged_by_what_the_gate_means_for_them(read: Loader) -> None:
+    """R3: with a gate that is required A is 0.2 s; off or on the same file is refused, by field and remedy."""
+    spans = read(MINIMAL + FAST + 'gate.mode = "required"\n').spans
+    assert (spans.margin, spans.promised) == (200, 2100)
+    for mode in ("off", "on"):
+        found = problems(read, MINIMAL + FAST + f'gate.mode = "{mode}"\n')
+        assert any(each.startswith("timing.validity is 1.6 s but must be at least") for each in found)
+        assert any(each.startswith("timing.slack is 0.1 s: set at least 0.3 s") for each in found)
+
+
+def test_a_gate_mode_that_there_is_not_is_the_only_fault_told(read: Loader) -> None:
+    """As long as it is not known what the gate means the spans are not judged by it."""
+    (problem,) = problems(read, MINIMAL + FAST + 'gate.mode = "always"\n')
+    assert problem.startswith("gate.mode")

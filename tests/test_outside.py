@@ -22,6 +22,7 @@ from agent.core.store import Compare, Delete, Put, Txn
 from agent.errors import (
     FailoverError,
     FenceError,
+    GateError,
     LeaseGone,
     NodeosAnswer,
     NodeosError,
@@ -233,6 +234,15 @@ def test_a_file_that_can_not_be_saved_is_told(error: Exception) -> None:
         assert told == ev.RuntimeSaved(9, ok=False, why=str(error))
 
 
+def test_a_gate_that_is_not_proven_closed_is_told() -> None:
+    """R4: an error is no proof; and what comes too late to be begun might close what was opened since."""
+    gate: Any = Scripted(GateError("no answer"))
+    assert outside.close_gate(gate, do.CloseGate(3, 100, FAR), SystemClock()) == ev.GateFailed(3, "no answer")
+    late = outside.close_gate(gate, do.CloseGate(4, 100, 0), SystemClock())
+    assert isinstance(late, ev.GateFailed)
+    assert len(gate.calls) == 1
+
+
 def test_every_store_error_is_known_here() -> None:
     """A new class of error has to be judged: these are all that there are."""
     assert set(subclasses(StoreError)) == {StoreError, StoreUnavailable, StoreRejected, StoreCompacted, LeaseGone} | {
@@ -249,15 +259,16 @@ class Bench:
 
     def __init__(self) -> None:
         self.store, self.nodeos, self.fence, self.file = Scripted(), Scripted(INFO), Scripted("ended"), Scripted()
-        self.session, self.metrics = Scripted(), Scripted()
+        self.session, self.metrics, self.gate = Scripted(), Scripted(), Scripted()
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.told: list[object] = []
 
         def guard_fields(record: RuntimeRecord | None) -> dict[str, object]:
             return {"for": record is not None}
 
+        clock, gate = SystemClock(), self.gate
         out = Outside(
-            self.store, self.nodeos, self.fence, self.file, SystemClock(), NAMES, self.told.append, guard_fields
+            self.store, self.nodeos, self.fence, self.file, clock, NAMES, self.told.append, guard_fields, gate=gate
         )
         session: Any = self.session
         metrics: Any = self.metrics
@@ -290,6 +301,10 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     bench.hands.do(do.SaveRuntime(5, RECORD))
     assert bench.event() == ev.RuntimeSaved(5, ok=True)
     assert b'"for":true' in bench.file.calls[0][1][0]
+    bench.hands.do(do.CloseGate(6, 300, FAR))
+    assert bench.event() == ev.GateClosed(6)
+    bench.hands.do(do.OpenGate(7, 12_345))
+    assert bench.gate.calls[-1] == ("permit", (7, 12_345)), "a store, done when `do` returns"
     bench.store.says = StoreUnavailable("cut")
     bench.hands.do(transaction(Delete("x")))
     assert bench.event() == ev.Unknown(4, "cut")
@@ -304,15 +319,23 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
         (do.ReadHead(1, 300), ev.HeadRead(1, None)),
         (do.FenceNodeos(1, 0, 300), ev.FenceDone(1, gone=False, why="KeyError: 'x'")),
         (do.SaveRuntime(1, RECORD), ev.RuntimeSaved(1, ok=False, why="KeyError: 'x'")),
+        (do.CloseGate(1, 300, FAR), ev.GateFailed(1, "KeyError: 'x'")),
         (replace(transaction(Delete("x")), request=1), ev.Unknown(1, "KeyError: 'x'")),
     ],
 )
 def test_a_defect_in_an_adapter_proves_nothing(bench: Bench, action: Any, told: object) -> None:
     """An exception that no adapter may raise is told as the worst that it can mean."""
-    for adapter in (bench.store, bench.nodeos, bench.fence, bench.file):
+    for adapter in (bench.store, bench.nodeos, bench.fence, bench.file, bench.gate):
         adapter.says = KeyError("x")
     bench.hands.do(action)
     assert bench.event() == told
+
+
+def test_a_gate_that_can_not_be_opened_is_told(bench: Bench) -> None:
+    """R3: a page that takes no permit any more ends the tenure: nothing would be signed for it."""
+    bench.gate.says = GateError("epoch 7 was closed")
+    bench.hands.do(do.OpenGate(7, 12_345))
+    assert bench.event() == ev.GateRefused(7, "epoch 7 was closed")
 
 
 def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:

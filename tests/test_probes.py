@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,18 @@ from agent import probes
 from agent.adapters.clock import SystemClock
 from agent.adapters.fence import FencePlan, ProcessFence
 from agent.core.chain import ChainInfo, Peers, Schedule
-from agent.core.health import DiskProbed, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
+from agent.core.health import (
+    DiskProbed,
+    GateProbed,
+    InfoProbed,
+    PausedProbed,
+    PeersProbed,
+    ProcessProbed,
+    ScheduleProbed,
+)
 from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
+from agent.gate_watch import GateSeen
+from agent.ports import GateStatus
 from agent.probes import NOBODY_KNOWS, ProcessWatch
 from tests.support.children import IDLE, child, state_of, wait_until
 
@@ -216,3 +227,13 @@ def test_the_clock_of_the_host_serves() -> None:
     """The real clock is what the probes are given."""
     before = SystemClock().boot()
     assert probes.paused(Nodeos(False), SystemClock(), 0.1).asked - before < 1000
+
+
+def test_a_gate_can_sign_when_it_holds_our_page_and_has_keosd() -> None:
+    """The check `gate`: no answer, another page, and a keosd that is not ready are each told with the reason."""
+    ready = GateStatus(7, 500, True, "ready", 3, 900, {}, (), 0.0)
+    assert probes.gate(GateSeen(1_000, ready, "", ready)) == GateProbed(1_000, "", 500, 900)
+    assert probes.gate(GateSeen(1_000, None, "no answer", ready)) == GateProbed(1_000, "no answer")
+    locked = probes.gate(GateSeen(1_000, replace(ready, keosd="locked")))
+    assert (locked.error, locked.signed) == ("keosd: locked", 900)
+    assert "permit page" in probes.gate(GateSeen(1_000, replace(ready, holds=False))).error

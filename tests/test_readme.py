@@ -20,7 +20,7 @@ from agent.config.model import Config, settings
 from agent.core.alert_kinds import KINDS
 from agent.core.keys import keys
 from agent.core.notice import WORDS
-from agent.core.timing import Timing
+from agent.core.timing import GateMode, Timing
 from agent.lab import docs
 
 ROOT = Path(__file__).parents[1]
@@ -154,6 +154,15 @@ def test_the_numbers_of_the_inequality_are_those_of_the_defaults() -> None:
         assert said in text, said
     assert T.problems() == []
     assert T.margin == T.pause + max(T.block, T.kill) + T.slack
+
+
+def test_the_numbers_of_the_fast_profile_with_a_gate_are_accepted() -> None:
+    """The spans that the text gives for a gate that is required hold, and not a millisecond less (R3)."""
+    text = " ".join(TEXT.split())
+    fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
+    needed = f"{seconds(fast.margin)} + 2 · {seconds(fast.election)} + 2 · {seconds(fast.renew)}"
+    assert f"{seconds(fast.validity)} ≥ {needed} = {seconds(fast.validity_needed)}" in text
+    assert fast.problems() == []
 
 
 # --- tests, targets, commands, keys, files ---

@@ -11,10 +11,10 @@ import pytest
 
 from agent.core import actions as do
 from agent.core import events as ev
-from agent.core.records import RuntimeRecord, read_heartbeat
+from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord, read_heartbeat
 from agent.core.state import Gate, Phase, Power
 from agent.core.store import Put
-from agent.core.timing import GateMode, Timing
+from agent.core.timing import GateMode, Timing, standstill
 from tests.core.test_rules import LEASE, NODEOS, One
 
 FAST = Timing(
@@ -293,3 +293,17 @@ def test_an_unanswered_resume_does_not_end_nodeos() -> None:
     one.tick(FAST.block)
     assert one.state.quiet
     assert do.FenceNodeos not in kinds(one.all)
+
+
+@pytest.mark.parametrize("mine", [FAST, Timing()], ids=["required", "off"])
+@pytest.mark.parametrize("theirs", [FAST.promised, Timing().promised], ids=["after required", "after off"])
+def test_groups_may_be_mixed_while_they_migrate(mine: Timing, theirs: int) -> None:
+    """R8: who takes over waits for what the heartbeat says, whatever its own mode and spans are."""
+    one = Gated(mine) if mine.gated else One()
+    one.standby()
+    beat = HeartbeatKey(Heartbeat(3, "bp-b", "other", 1, theirs, False, None, ""), 9)
+    one.see(leader=LeaderKey("bp-b", 9, 5), heartbeat=beat)
+    since = one.state.seen.heartbeat_since
+    while one.phase() is Phase.STANDBY:
+        one.tick(1)
+    assert one.now - since == standstill(theirs)

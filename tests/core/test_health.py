@@ -15,6 +15,7 @@ from agent.core.health import (
     Check,
     DiskProbed,
     Gate,
+    GateProbed,
     Health,
     InfoProbed,
     Limits,
@@ -379,3 +380,16 @@ def test_info_is_kept_for_those_who_ask() -> None:
     assert HEALTHY.info == info(1000)
     assert (HEALTHY.paused, HEALTHY.peers, HEALTHY.schedule) == (True, Peers(3, 3), SCHEDULE)
     assert after([PausedProbed(0, None, "hung")], start=HEALTHY).paused is None
+
+
+def test_a_gate_that_can_not_sign_makes_a_node_unable() -> None:
+    """With a gate that is required a node without it is no candidate, not even if an operator insists."""
+    limits = replace(LIMITS, gates={**LIMITS.gates, "gate": Gate(1, 2)})
+    unknown = after(GOOD.values(), limits)
+    assert not unknown.able
+    good = after([*GOOD.values(), GateProbed(0, "", 1, 2)], limits)
+    assert good.ok
+    assert good.able
+    bad = after([*GOOD.values(), GateProbed(0, "", 1, 2), *[GateProbed(0, "keosd: locked")] * 2], limits)
+    assert bad.reasons == ("gate: keosd: locked",)
+    assert not bad.able

@@ -8,10 +8,12 @@ from agent.core import tripwire
 from agent.core.chain import Peers
 from agent.core.claims import Claims, claimed
 from agent.core.following import Following
+from agent.core.health import GateProbed
 from agent.core.node import Tell
-from agent.core.slots import SLOT
+from agent.core.slots import EPOCH, SLOT
+from agent.core.state import State
 from agent.core.tripwire import Tripwire
-from tests.core.parts import PRODUCER, info
+from tests.core.parts import PRODUCER, SETUP, info
 from tests.core.story import Host, Story, settled
 from tests.core.test_ledger import header
 
@@ -143,3 +145,32 @@ def test_words_come_no_faster_than_every_ten_seconds() -> None:
         lines += len(found)
     assert lines == 5
     assert trip.counts["doubled"] == 100
+
+
+def sight(*slots: int) -> tripwire.Sight:
+    """Return what a leader sees that has these own blocks, on a clock that began with the chain's."""
+    return tripwire.Sight({slot: f"id{slot}" for slot in slots}, State(SETUP), -EPOCH, clock_ok=True, starting=False)
+
+
+def test_a_block_that_the_gate_did_not_sign_is_told_once() -> None:
+    """A leader whose required gate gave no signature for a block of ours: nodeos has the key itself, or a stray has."""
+    signed = GateProbed(60_000, started=0, signed=50_000)
+    assert tripwire.ungated(Tripwire(), sight(100, 111), signed, 10_000) == (Tripwire(), [])
+    trip, found = tripwire.ungated(Tripwire(), sight(100, 113), signed, 10_000)
+    assert [each.key for each in found] == ["stray_block"]
+    assert "slot 113" in found[0].text
+    assert trip.counts["ungated"] == 1
+    assert tripwire.ungated(trip, sight(100, 113), signed, 10_000)[1] == []
+
+
+def test_blocks_that_the_gate_may_have_signed_trip_nothing() -> None:
+    """Not of the leader before, not of a gate that was started since, not one too new for this answer, nor unknown."""
+    quiet: list[tuple[GateProbed, int]] = [
+        (GateProbed(60_000, started=0, signed=10_000), 51_000),
+        (GateProbed(60_000, started=51_000), 0),
+        (GateProbed(57_000, started=0, signed=10_000), 0),
+        (GateProbed(60_000, "no answer"), 0),
+    ]
+    for answer, since in quiet:
+        assert tripwire.ungated(Tripwire(), sight(113), answer, since)[1] == []
+    assert tripwire.ungated(Tripwire(), sight(113), GateProbed(60_000, started=0), 0)[1] != []

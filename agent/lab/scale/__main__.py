@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -117,6 +118,7 @@ def measure(root: Path, etcd: EtcdCluster, chosen: argparse.Namespace, groups: i
         after.rss, crowding_p90(found, before.at, after.at), steady,
         quantile(handled, handled_after, 0.5), quantile(handled, handled_after, 0.99),
         at([float(late) for report in reports for begin, late in report["lag"] if before.at <= begin < after.at], 0.99),
+        why=", ".join(f"{key} {n}" for key, n in Counter(k for report in reports for k in report["stops"]).items()),
         doubled=sum(report["doubled"] for report in reports),
     )  # fmt: skip
     return _with_kill(row, requests, killed, sum(len(report["stops"]) for report in reports) - stops - steady)
@@ -185,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 etcd = lab.etcd(3, fsync=chosen.fsync, more=["--metrics=extensive"])
                 rows.append(measure(root, etcd, chosen, groups))
             sys.stdout.write(table(rows[-1:]) + "\n" if len(rows) == 1 else table(rows[-1:]).splitlines()[-1] + "\n")
+            sys.stdout.write(f"tenures that ended: {rows[-1].why}\n" if rows[-1].why else "")
             sys.stdout.flush()
         if chosen.ceiling:
             with Lab(root / "ceiling") as lab:

@@ -55,6 +55,8 @@ def _line(action: NodeAction, node: Node) -> Line | None:
             return Line(logging.WARNING, f"ending nodeos {how}")
         case do.Transact(request, kind):
             return Line(logging.DEBUG, f"etcd: {kind}", {"request": request})
+        case RecordChange(fields=fields) if "release_ms" in fields:
+            return None  # how a tenure ended; the transitions have said so
         case RecordChange(epoch, fields) if "window" in fields:
             return _window(epoch, dict(fields))
         case RecordChange(epoch, fields) if "slots_missed" in fields:

@@ -26,7 +26,7 @@ class MainThreadCheck(Check):
     """nodeos answers a question that goes through its main thread."""
 
     interval: Seconds = Field(default=0.5, ge=0.05, description="seconds between two questions to nodeos")
-    timeout: Seconds = Field(default=1.0, ge=0.05, description="seconds until a question counts as not answered")
+    timeout: Seconds = Field(default=0.5, ge=0.05, description="seconds until a question counts as not answered")
 
 
 class HeadAgeCheck(Check):

@@ -10,6 +10,11 @@ history/<epoch>, written by the new leader, and written again when more is known
     from           who led before, empty if nobody ever did
     reason         why that ended, for people
     leaderless_ms  how long nobody was confirmed; left out if nobody ever led
+    take_ms        from the moment at which the take-over was sent until etcd had written it
+    resume_ms      from then until nodeos had answered the resume, hooks included
+    stop_ms        how long its end took: from the moment at which the leader began to stop until nodeos was proven
+                   stopped; like release_ms only in a tenure that ended by a release
+    release_ms     from then until the release was written
     slots_missed   own slots without a block between the last block before the change and the first one after it, as the
                    new leader's chain has them
     counted_to     the number of that first block
@@ -54,6 +59,10 @@ class Change:
     reason: str = ""
     when_ms: int | None = None
     leaderless_ms: int | None = None
+    take_ms: int | None = None
+    resume_ms: int | None = None
+    stop_ms: int | None = None
+    release_ms: int | None = None
     slots_missed: int | None = None
     counted_to: int | None = None
     window: int | None = None
@@ -123,5 +132,6 @@ def read_change(raw: bytes) -> Change:
 
 _NUMBERS: tuple[Any, ...] = (
     *("when_ms", "leaderless_ms", "slots_missed", "counted_to"),
+    *("take_ms", "resume_ms", "stop_ms", "release_ms"),
     *("window", "window_signed", "window_missed"),
 )

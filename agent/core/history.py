@@ -5,6 +5,7 @@ What stands in etcd is said in `book`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.core.book import Fields as Fields
@@ -37,8 +38,11 @@ class Proof:
     first: int | None = None
 
 
-def record(state: State) -> Fields:
-    """Return the record of the tenure that begins. What is not known is left out: before the first one, since when."""
+def record(state: State, entered: Mapping[str, Ms], now: Ms) -> Fields:
+    """Return the record of the tenure that begins. What is not known is left out: before the first one, since when.
+
+    `entered` says when each phase was last entered.
+    """
     tenure = state.tenure
     assert tenure is not None
     fields: dict[str, str | int] = {
@@ -47,7 +51,23 @@ def record(state: State) -> Fields:
         "from": tenure.before,
         "reason": tenure.origin,
     }
-    return fields | ({"leaderless_ms": tenure.gap} if tenure.before else {})
+    fields |= {"leaderless_ms": tenure.gap} if tenure.before else {}
+    return fields | _spans(entered, now, take_ms=("campaigning", "elected"), resume_ms=("elected", ""))
+
+
+def ended(fields: Fields, entered: Mapping[str, Ms], now: Ms) -> Fields:
+    """Return the record of a tenure with how long its end took, now that the release is written."""
+    return {**fields, **_spans(entered, now, stop_ms=("stopping", "releasing"), release_ms=("releasing", ""))}
+
+
+def _spans(entered: Mapping[str, Ms], now: Ms, **spans: tuple[str, str]) -> dict[str, Ms]:
+    """Return the spans from one phase to another, or until now, whose phases were entered in this order."""
+    found = {
+        name: (entered[end] if end else now) - entered[begin]
+        for name, (begin, end) in spans.items()
+        if begin in entered and (not end or end in entered)
+    }
+    return {name: span for name, span in found.items() if span >= 0}
 
 
 def proof(epoch: int, fields: Fields, health: Health, chain: Following, last_own: int | None, now: Ms) -> Proof | None:

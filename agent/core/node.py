@@ -105,15 +105,25 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
     node = replace(node, leadership=state, leading_since=since)
     for action in new:
         if isinstance(action, Announce) and action.key == "leads" and state.tenure is not None:
-            fields = history.record(state)
+            fields = history.record(state, node.entered, now)
             actions.append(RecordChange(action.epoch, fields))
             chain, own = node.watch.chain, node.watch.last_own
             node = replace(node, proof=history.proof(action.epoch, fields, node.health, chain, own, now))
+        if isinstance(action, Announce) and action.key == "released":
+            _ended(node, action.epoch, now, actions)
         if isinstance(action, Announce):
+            node = replace(node, entered={**node.entered, action.target: now})
             node = judgement.announced(node, action, now, actions)
         if isinstance(action, Warn) and action.key == "unpaused":
             node = replace(node, unpaused_at=now)
     return node
+
+
+def _ended(node: Node, epoch: int, now: Ms, actions: list[NodeAction]) -> None:
+    """Write into the record of our tenure how long its end took; nothing is written of it any more then."""
+    known = node.hooked
+    if known.epoch == epoch and known.record is not None:
+        actions.append(RecordChange(epoch, history.ended(known.record, node.entered, now)))
 
 
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:

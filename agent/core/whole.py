@@ -170,6 +170,7 @@ class Node:
     view_at       when the view was read
     store_since   since when the store is known
     own_block_at  when a block of our producer, whoever signed it, last came
+    entered       when each phase of leadership was last entered, by its name
     proof         the record of our tenure, and what is known of its blocks
     said, told    when each warning was last given out, and sent to people
     unpaused_at   when nodeos was last found producing though this node did not lead
@@ -188,6 +189,7 @@ class Node:
     leading_since: Ms | None = None
     store_since: Ms | None = None
     own_block_at: Ms = 0
+    entered: Mapping[str, Ms] = field(default_factory=dict)
     proof: history.Proof | None = None
     watch: Watch = field(default_factory=Watch)
     hooked: Hooked = field(default_factory=Hooked)

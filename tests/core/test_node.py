@@ -211,11 +211,35 @@ def test_a_killed_nodeos_is_replaced_and_goes_down_in_history() -> None:
     assert (news.fields["from"], news.fields["to"]) == (leader.name, standby.name)
 
 
+def test_history_tells_how_long_each_step_of_a_change_took() -> None:
+    """The new leader's record has its take-over and its resume, the old one's gets its stop and its release (R3 to R9).
+
+    What stood in a record before stays in it.
+    """
+    story = settled()
+    leader, standby = two(story)
+    before = leader.changes()[-1][1]
+    story.put("leader", standby.name.encode())
+    story.until(lambda: standby.leads, 10)
+    story.go(1)
+    epoch, end = leader.changes()[-1]
+    assert (epoch, {name: end[name] for name in before}) == (1, before)
+    timing = leader.setup.timing
+    assert timing.block <= int(str(end["stop_ms"])) <= timing.pause + timing.block + timing.pause
+    assert 0 <= int(str(end["release_ms"])) <= timing.request
+    epoch, begun = standby.changes()[-1]
+    assert epoch == 2
+    assert 0 <= int(str(begun["take_ms"])) <= timing.request
+    assert 0 <= int(str(begun["resume_ms"])) <= timing.request
+    assert "stop_ms" not in begun
+
+
 def test_the_first_tenure_knows_of_nobody_before() -> None:
     """Before the first leader nobody led, and since when is not known: it is left out of the history."""
     story = settled()
     _, begun = two(story)[0].changes()[0]
-    assert begun == {"epoch": 1, "node": "bp-a", "from": "", "reason": "nobody holds the heartbeat"}
+    spans = {name: begun[name] for name in ("take_ms", "resume_ms")}
+    assert begun == {"epoch": 1, "node": "bp-a", "from": "", "reason": "nobody holds the heartbeat", **spans}
 
 
 def test_a_leader_that_somebody_paused_hands_over() -> None:
@@ -517,7 +541,7 @@ def test_the_words_of_operators_are_told_as_they_stand() -> None:
 
 
 def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:
-    """What a leader that stopped at once would have counted is another one's blocks: its record stays as it is."""
+    """What a leader that stopped at once would have counted is another one's blocks: only its end is added."""
     story = settled()
     leader, standby = two(story)
     story.stalled = True
@@ -530,7 +554,9 @@ def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:
     story.stalled = False
     standby.nodeos.start()
     story.go(20)
-    assert [epoch for epoch, _ in standby.changes()] == [2]
+    assert [epoch for epoch, _ in standby.changes()] == [2, 2]
+    assert "stop_ms" in standby.changes()[-1][1]
+    assert not any("slots_missed" in fields for _, fields in standby.changes())
     assert leader.changes()[-1][0] == 3
     assert "slots_missed" in leader.changes()[-1][1]
 

@@ -128,7 +128,7 @@ def test_two_masters_both_produce_until_they_hear_each_other(tmp_path: Path, way
         pair.wait(
             "what the alert of the README sums up", lambda: pair.a.metric("producing") + pair.b.metric("producing") > 1
         )
-        pair.wait("a slot signed twice", lambda: pair.chain.doubles(), 60.0)
+        pair.wait("slots signed twice", lambda: len(pair.chain.doubles()) >= 6, 90.0)
         if way == "no multicast":
             tell("two masters, no multicast", begin, pair)
             return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import requests
 import urllib3
@@ -16,11 +17,31 @@ from urllib3.connection import HTTPConnection
 from agent.adapters.deadline import Bounded, Deadline, NoAnswer, NotSent
 from agent.adapters.dial import dial
 from agent.adapters.endpoint import Endpoint
-from agent.adapters.http_answer import CHUNK, MOST
-from agent.adapters.http_answer import Answer as Answer
-from agent.adapters.http_answer import CallFailed as CallFailed
-from agent.adapters.http_answer import TooMuch as TooMuch
 from agent.adapters.names import Names
+
+CHUNK = 64 * 1024
+MOST = 8 << 20
+"""Bytes of an answer that are taken: nodeos's largest here, a full block, has less."""
+
+
+class TooMuch(Exception):
+    """The answer is larger than it may be."""
+
+
+class CallFailed(Exception):
+    """There is no complete answer. `sent`: something of the request has left, so it may be acted upon yet."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class Answer(NamedTuple):
+    """A complete answer. `headers` are found whatever their case; `body` as it was sent, never unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class _Session(requests.Session):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from agent.adapters.deadline import Deadline
+from agent.adapters.deadline_http import Answer, CallFailed, TooMuch, call
 from agent.adapters.deadline_tls import tls_context
 from agent.adapters.endpoint import Endpoint, parse_endpoint
-from agent.adapters.http_answer import Answer, CallFailed, TooMuch
-from agent.adapters.lean_http import call
 from agent.adapters.names import Names
 from agent.adapters.nodeos_answers import (
     error_of,

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.adapters.http_answer import Answer
+from agent.adapters.deadline_http import Answer
 from agent.core.chain import ChainInfo, Header, Peers, Producer, Schedule
 from agent.core.store import Ms
 from agent.errors import NodeosAnswer

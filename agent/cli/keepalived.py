@@ -55,6 +55,8 @@ def keepalived_notify(
         with log_to.open("ab") as file:
             os.dup2(file.fileno(), 2)
     config = load(path, NO_ETCD | dict(os.environ))
+    if config.gate.mode != "off":
+        raise ConfigError([f'gate.mode is "{config.gate.mode}": only the agent opens a gate, here set it to "off"'])
     spans = Spans(round(deadman * 1000), round(delay * 1000), config.timing.spans(GateMode.OFF).margin)
     if problem := spans.problem(round(advert * 1000)):
         raise ConfigError([problem])

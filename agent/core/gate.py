@@ -50,8 +50,12 @@ def _closed(turn: Turn) -> None:
 
 
 def _failed(turn: Turn, why: str) -> None:
-    turn.set(gate=Gate.UNKNOWN, gate_call=0, gate_retry=turn.now + turn.state.setup.retry)
-    turn.do(Warn("gate_failed", f"the signing gate is not proven to be closed: {why}"))
+    state, timing = turn.state, turn.state.setup.timing
+    ending = state.phase in (Phase.STOPPING, Phase.RELEASING)
+    again = min(state.setup.retry, timing.gate_close) if ending else state.setup.retry
+    turn.set(gate=Gate.UNKNOWN, gate_call=0, gate_retry=turn.now + again)
+    if ending or turn.now >= state.phase_since + timing.validity:  # else a busy start is no reason to tell
+        turn.do(Warn("gate_failed", f"the signing gate is not proven to be closed: {why}"))
 
 
 # --- rules ---

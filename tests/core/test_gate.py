@@ -236,6 +236,30 @@ def test_required_no_candidate_before_the_gate_has_answered() -> None:
     one.answers = True
     one.tick(one.state.setup.retry)
     assert one.phase() is Phase.CAMPAIGNING
+    assert not [each for each in one.all if isinstance(each, do.Warn)], "a busy start is no reason to tell"
+
+
+def test_a_gate_that_never_answers_is_told_though_nobody_leads() -> None:
+    """A gate that hangs from the start on is told after E: this node can not lead."""
+    one = Gated()
+    one.answers = False
+    one.tell(ev.Started(None, NODEOS))
+    for _ in range(FAST.validity // 50 + 20):
+        one.tick(50)
+    assert {each.key for each in one.all if isinstance(each, do.Warn)} >= {"gate_failed"}
+
+
+def test_a_closing_that_was_late_is_tried_again_soon() -> None:
+    """R5: a host that was busy for a moment does not hold the release up until V."""
+    one = Gated()
+    one.lead()
+    one.answers = False
+    one.stop()
+    one.until_read()
+    one.tick(FAST.gate_close)
+    one.answers = True
+    one.tick(FAST.gate_close)
+    assert one.state.gate is Gate.CLOSED
 
 
 def test_a_restart_within_v_leaves_the_page_open() -> None:

@@ -105,6 +105,8 @@ def process_seen(turn: Turn, event: ProcessSeen) -> None:
         return
     was = state.process
     turn.set(process=event.process, hung=0, power_retry=turn.now)
+    if state.tenure is not None and state.tenure.gated:
+        turn.set_tenure(gated=False)  # how the next process signs was not seen
     if event.process is None:
         turn.set(resume_open=bool(state.resume_call))  # another process proves nothing: the resume may have reached it
         turn.power(Power.STOPPED)

@@ -11,6 +11,7 @@ import pytest
 
 from agent.core import actions as do
 from agent.core import events as ev
+from agent.core.chain import ProcessId
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord, read_heartbeat
 from agent.core.state import Gate, Phase, Power
 from agent.core.store import Put
@@ -131,6 +132,21 @@ def test_with_on_a_gate_that_was_not_seen_to_sign_proves_nothing() -> None:
     one = Gated(BESIDE)
     one.lead()
     one.stop()
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
+    assert one.state.gate is Gate.CLOSED
+    assert not one.state.proven
+    one.tick(BESIDE.block)
+    assert one.state.proven
+
+
+def test_with_on_what_was_seen_of_one_process_says_nothing_of_the_next() -> None:
+    """R4: mode on: nodeos is another process now, perhaps with the key itself: its stop is proven by the pause."""
+    one = Gated(BESIDE)
+    one.lead()
+    one.tell(ev.GateSigned(one.now + 5), 10)
+    one.tell(ev.ProcessSeen(ProcessId(101, 2)), 10)
     pause = one.last(do.PauseNodeos)
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)

@@ -102,7 +102,8 @@ class Bench:
         if first is not None or not fault.changes:
             observer.wait_blocks(AFTER)
         missed = self._missed(head, time.time() if first is None and fault.changes else None)
-        changed = method.producing() != host
+        lost = fault.changes and first is None
+        changed = not lost and method.producing() != host
         field.blocks.look()
         twice_then = field.blocks.twice
         steps = tracer.trace(host, other, started, first) if first is not None else {}
@@ -114,7 +115,7 @@ class Bench:
             name,
             missed,
             first.wall - started if first else None,
-            fault.changes and first is None,
+            lost,
             changed,
             twice_then - twice,
             field.blocks.twice - twice_then,

@@ -26,7 +26,8 @@ def pause_done(turn: Turn, event: PauseDone) -> None:
         turn.set(hung=0)
         if state.resume_open and harmless(state):
             turn.set(resume_open=False)
-        if not turn.state.resume_open:
+            state = turn.state
+        if not state.resume_open:
             turn.power(Power.SETTLING, turn.now + state.setup.timing.block)
         # else: wait for the resume's answer until the pause is due, then fence
         return

@@ -94,3 +94,21 @@ def test_agent_and_guard_frozen_beyond_e(gated: Group) -> None:
         gated.wait("it to be paused", lambda: node.paused)
     assert gated.leader is standby
     assert signed_after(gated, leader, since + E) == []
+
+
+@pytest.mark.slow
+def test_agent_restarted_within_v_costs_no_signature(tmp_path: Path) -> None:
+    """Restart: the permit page stays as it is, so an agent that is killed and back in time costs no slot."""
+    patient = {"validity": 20.0, "lease_ttl": 30}  # a busy machine takes its time to start a process
+    with Group(tmp_path, gate={"mode": "required"}, timing=patient) as group:
+        group.start()
+        leader = group.leader
+        epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+        leader.kill()
+        leader.start()
+        group.wait("the agent to lead again", lambda: leader.leads)
+        before = group.heartbeat()["seq"]
+        group.wait("new confirmations", lambda: group.heartbeat()["seq"] > before + 2)
+        group.chain.observer.wait_blocks(4)
+        assert group.heartbeat()["epoch"] == epoch
+        assert evidence.slots_missed(group.chain.observer, head) == 0

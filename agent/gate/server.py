@@ -189,6 +189,7 @@ class Server:
                 return
             self._questioners[sock] = (bytearray(), self._now() + QUESTION_S)
             self._selector.register(sock, selectors.EVENT_READ, partial(self._question, sock))
+            self._question(sock, selectors.EVENT_READ)  # it is here as a rule: no turn of the loop is spent on waiting
 
     def _question(self, sock: socket.socket, _mask: int) -> None:
         if sock not in self._questioners:  # an event that was found before the connection ended

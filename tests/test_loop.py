@@ -265,6 +265,7 @@ def test_transitions_and_warnings_are_logged(bench: Bench, caplog: pytest.LogCap
     """Each transition is one line with its fields, and so is each warning; renewals are none."""
     caplog.set_level(logging.INFO, "agent.loop")
     bench.lead()
+    wait_until(lambda: sum(hasattr(record, "transition") for record in caplog.records) >= 4)  # told after they are so
     transitions = [record for record in caplog.records if hasattr(record, "transition")]
     assert [vars(record)["to"] for record in transitions] == ["standby", "campaigning", "elected", "leading"]
     assert vars(transitions[-1])["epoch"] == 1

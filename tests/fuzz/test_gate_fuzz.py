@@ -6,8 +6,10 @@ import contextlib
 import json
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +22,7 @@ from agent.gate.page import Page, PageError, Sign
 from agent.gate.wire import HEAD, SIGN, WireError, is_signature, take_answer, take_request, wanted
 from tests.fuzz.mutation import broken_bytes, broken_json
 from tests.fuzz.test_parsers import fuzzed
-from tests.support.gate_bench import KEYS, SIGNATURE, answer
+from tests.support.gate_bench import KEYS, LIMIT_S, SIGNATURE, GateBench, answer, gate_on_fake
 
 KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
 BODY = json.dumps(["ab" * 32, KEY]).encode()
@@ -112,3 +114,36 @@ def test_what_a_gate_says(tmp_path: Path, data: bytes) -> None:
             assert found.signed >= 0
             assert found.keosd.isprintable()
         server.join()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateBench]:
+    """A gate process that may sign, before a FAKE keosd."""
+    with gate_on_fake(tmp_path_factory.mktemp("gate")) as (bench, _):
+        bench.open()
+        yield bench
+
+
+@fuzzed
+@given(broken_bytes([REQUEST, REQUEST * 2, REQUEST[:70]]), st.integers(0, 200))
+def test_a_gate_that_runs(live: GateBench, data: bytes, cut: int) -> None:
+    """Whatever is sent, in whatever parts, a gate answers with a signature, a refusal or the end, and lives on."""
+    with socket.create_connection(("127.0.0.1", live.port), timeout=LIMIT_S) as sock:
+        got = b""
+        with contextlib.suppress(ConnectionError, OSError):
+            sock.sendall(data[:cut])
+            sock.sendall(data[cut:])
+            sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(ConnectionError):
+            while more := sock.recv(4096):
+                got += more
+    assert got == b"" or got.startswith((b"HTTP/1.1 201 Created", b"HTTP/1.1 500 Internal"))
+    assert b"SIG_" not in got or SIGNATURE in got
+    assert live.process.running
+
+
+def test_a_gate_still_signs_after_that(live: GateBench) -> None:
+    """After broken requests a good one is signed."""
+    with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", live.port)) as sock:
+        sock.sendall(b"\xff" * 20_000)
+    assert live.ask()[0] == 201

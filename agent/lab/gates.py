@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,16 @@ ANSWER_S = 0.5
 LONGEST_MS = 590_000
 """A permit of the lab's own; the gate believes in none that is longer than ten minutes."""
 
+REFUSED = re.compile(r"refused (\d+) x (\w+)")
+
+
+def refusals(log: Path) -> Counter[str]:
+    """Return how many signatures were refused according to a gate's log, by reason; a killed gate took some with it."""
+    found: Counter[str] = Counter()
+    for count, reason in REFUSED.findall(log.read_text(errors="replace")) if log.exists() else ():
+        found[reason] += int(count)
+    return found
+
 
 class SigningGate:
     """The gate of one node. `process` and `wallet.process` may be killed, frozen and started again.
@@ -49,7 +61,7 @@ class SigningGate:
         self._root = root
         self._sockets = Path(tempfile.mkdtemp(prefix="nf-gate-"))  # a path of a Unix socket has 107 bytes at most
         self._page = runtime_dir / f"{self.group}-{self.node}.permit"
-        self.wallet = Wallet(root / "keosd", ports.take(), binaries, place)
+        self.wallet = Wallet(root / "keosd", ports.take(), binaries, place, f"keosd-{self.node}")
         self.url = f"http://{HOST}:{ports.take()}"
         self.control = self._sockets / "control.sock"
         self.settings: Mapping[str, Any] = {

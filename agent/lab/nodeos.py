@@ -137,21 +137,25 @@ class Node(Process):
 
     def call(self, path: str, body: dict[str, Any] | None = None, limit: float = API_LIMIT) -> Any:
         """POST to the API and return the JSON answer, within `limit` seconds in all. ApiError without success."""
+        status, text = self.ask(path, json.dumps(body).encode() if body else b"", limit)
+        if status not in (200, 201, 202):
+            raise ApiError(f"{self.name} {path}: {status} {text[:500]!r}")
+        return json.loads(text)
+
+    def ask(self, path: str, body: bytes = b"", limit: float = API_LIMIT) -> tuple[int, bytes]:
+        """POST to the API and return status and body of any answer. ApiError when there is none."""
         connection = http.client.HTTPConnection(HOST, self.spec.http)
         with self.place.inside():
             connection.sock = sock = DeadlineSocket(socket.AF_INET, Deadline(limit))
         try:
             sock.connect((HOST, self.spec.http))
-            connection.request("POST", path, body=json.dumps(body) if body else None)
+            connection.request("POST", path, body=body or None)
             answer = connection.getresponse()
-            text = answer.read()
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException) as error:
             raise ApiError(f"{self.name} {path}: {error}") from error
         finally:
             connection.close()
-        if answer.status not in (200, 201, 202):
-            raise ApiError(f"{self.name} {path}: {answer.status} {text[:500]!r}")
-        return json.loads(text)
 
     def info(self, limit: float = API_LIMIT) -> dict[str, Any]:
         """get_info."""

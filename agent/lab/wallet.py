@@ -24,13 +24,15 @@ CLEOS_LIMIT = 15.0  # seconds for one command; it takes about 0.03
 class Wallet:
     """`start` it (again and again does no harm), then `cleos` signs with the development key."""
 
-    def __init__(self, root: Path, port: int, binaries: NodeosBinaries, place: Place = LOOPBACK) -> None:
+    def __init__(
+        self, root: Path, port: int, binaries: NodeosBinaries, place: Place = LOOPBACK, name: str = "keosd"
+    ) -> None:
         self._root, self._cleos = root, binaries.cleos
         self.url = f"http://{HOST}:{port}"
         self.password_file = root / "password"
         command: list[str | Path] = [binaries.keosd, "--data-dir", root, "--config-dir", root, "--wallet-dir", root]
         command += ["--http-server-address", f"{HOST}:{port}", "--unix-socket-path", "", "--unlock-timeout", "9999999"]
-        self.process = Process("keosd", command, root / "keosd.log", place=place)
+        self.process = Process(name, command, root / "keosd.log", place=place)
 
     def start(self) -> None:
         """Start unless it runs, make the wallet and import the key."""

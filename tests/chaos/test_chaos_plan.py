@@ -9,7 +9,8 @@ import pytest
 from agent.core.timing import Timing
 from agent.lab.chaos import faults as acts
 from agent.lab.chaos import run
-from agent.lab.chaos.plan import JOINT_STALL, KINDS, LONG, MEMBERS, PAIRED, ROUND, Fault, Plan, make_plan, overlap
+from agent.lab.chaos.kinds import JOINT_STALL, KINDS, LONG, MEMBERS
+from agent.lab.chaos.plan import PAIRED, ROUND, Fault, Plan, make_plan, overlap
 
 HOSTS = ("bp-a", "bp-b", "bp-c")
 STOPPERS = ("agent-killed", "agent-frozen", "agent-restarted", "guard-killed", "guard-frozen", "host-stalled")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from agent.lab.chaos.faults import Skipped, fault
+from agent.lab.chaos.kinds import MEMBERS
 from agent.lab.chaos.links import Link, SpaceLink
-from agent.lab.chaos.plan import MEMBERS, Fault
+from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
 from agent.lab.relay import Direction
 

@@ -6,8 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from agent.lab.chaos.faults import IN_FLIGHT, SEEN_PAUSED, fault
-from agent.lab.chaos.history import Span
+from agent.lab.chaos.faults import SEEN_PAUSED, fault
 from agent.lab.chaos.hosts import Host
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
@@ -73,7 +72,7 @@ def _nodeos_unpaused(world: World, doing: Fault) -> Iterator[None]:
             world.launch(host, paused=False)
             until(lambda: host.node.paused, SEEN_PAUSED, f"{host.name} to be paused", retry_on=(ApiError,))
         finally:
-            world.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
+            world.not_governed(host, started)
     yield
 
 
@@ -136,13 +135,14 @@ def _host_stalled(world: World, doing: Fault) -> Iterator[None]:
 def _host_lost(world: World, doing: Fault) -> Iterator[None]:
     """Kill all of a host, nodeos first: else nobody would be left to stop it, if only for a moment."""
     host = world.hosts[doing.target]
-    with world.held(host.node, host.agent):
-        host.node.signal(signal.SIGKILL)
-        host.agent.signal(signal.SIGKILL)
+    processes = sorted(host.processes().values(), key=lambda process: process is not host.node)
+    with world.held(*processes):
+        for process in processes:
+            process.signal(signal.SIGKILL)
         host.signal_guards(signal.SIGKILL)
         world.gone(host, "host lost")
-        host.node.wait(10.0)
-        host.agent.wait(10.0)
+        for process in processes:
+            process.wait(10.0)
         yield
 
 

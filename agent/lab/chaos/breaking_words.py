@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from agent.lab.chaos.faults import IN_FLIGHT, SEEN_PAUSED, Skipped, fault
-from agent.lab.chaos.history import Span
+from agent.lab.chaos.faults import SEEN_PAUSED, Skipped, fault
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
 from agent.lab.nodeos import ApiError
@@ -110,7 +109,7 @@ def _nodeos_resumed(world: World, doing: Fault) -> Iterator[None]:
             host.node.call("/v1/producer/resume", limit=3.0)
         until(lambda: host.node.paused or host.agent.leads, 2 * SEEN_PAUSED, f"{host.name} paused", (ApiError,))
     finally:
-        world.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
+        world.not_governed(host, started)
     yield
 
 

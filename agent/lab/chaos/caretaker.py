@@ -13,6 +13,7 @@ from agent.lab.chaos.hosts import Host
 from agent.lab.chaos.world import World
 from agent.lab.errors import LabError
 from agent.lab.nodeos import ApiError, Node
+from agent.lab.process import Process
 
 PERIOD = 0.25
 BACK = 1.0
@@ -32,7 +33,9 @@ class Caretaker:
         hosts = world.hosts.values()
         works: list[tuple[str, float, Callable[[], None]]] = [("etcd", PERIOD, self._etcd)]
         works += [(f"nodeos-{host.name}", PERIOD, Nurse(world, host).look) for host in hosts]
-        works += [(f"agent-{host.name}", PERIOD, AgentNurse(world, host).look) for host in hosts]
+        for host in hosts:
+            others = {name: each for name, each in host.processes().items() if each is not host.node}
+            works += [(each.name, PERIOD, Starter(world, host.name, name, each).look) for name, each in others.items()]
         works += [("forks", COMPARE, Forks(world).look)]
         self._threads = [
             threading.Thread(target=self._run, args=(period, work), name=f"caretaker-{name}", daemon=True)
@@ -92,24 +95,23 @@ class Nurse:
             raise
 
 
-class AgentNurse:
-    """Starts an agent that ended, some time after."""
+class Starter:
+    """Starts an agent, a gate or its keosd that ended, some time after."""
 
-    def __init__(self, world: World, host: Host) -> None:
-        self._world, self._host = world, host
+    def __init__(self, world: World, host: str, what: str, process: Process) -> None:
+        self._world, self._host, self._what, self._process = world, host, what, process
         self._since = 0.0
 
     def look(self) -> None:
         """Look once."""
-        agent = self._host.agent
-        if agent.running or self._world.is_held(agent):
+        process = self._process
+        if process.running or self._world.is_held(process):
             self._since = 0.0
         elif not self._since:
             self._since = time.monotonic()
         elif time.monotonic() - self._since >= BACK:
-            code = agent.exit_code
-            self._world.note(self._host.name, f"the agent is started again (exit code {code})")
-            agent.start()
+            self._world.note(self._host, f"the {self._what} is started again (exit code {process.exit_code})")
+            process.start()
 
 
 class Forks:

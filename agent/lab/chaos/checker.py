@@ -3,6 +3,7 @@
 P1: no slot was signed by two nodes while both were governed, nor twice by one; no epoch was led by two nodes.
 P2: after all was healed, somebody produced within a bound.
 P3, as far as chance allows: a gap of more than SHORT slots has a cause among the faults, or is flagged.
+With signing gates nobody is excused by not being governed, and no node signs when another one has been elected.
 And every block of the observer's chain is among those that were signed, else evidence was lost; and no agent and no
 guard met a defect of its own.
 """
@@ -14,8 +15,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from agent.core.slots import slot_of
-from agent.lab.chaos.history import Change, Done, Double, Gap, History, Tenure, Verdict, slot_time
-from agent.lab.chaos.plan import KINDS, VALIDITY
+from agent.lab.chaos.history import Change, Done, Double, Gap, History, Late, Tenure, Thaw, Verdict, slot_time
+from agent.lab.chaos.kinds import KINDS, VALIDITY
+from agent.lab.chaos.late import APPLIED, find_late, find_thaws
 from agent.lab.evidence import Signature
 
 SHORT = 3
@@ -45,7 +47,13 @@ def check(history: History) -> Verdict:
         for gap in gaps
         if not gap.causes and gap.count > SHORT
     ]
-    return Verdict(doubles, gaps, tenures, tuple(violations), tuple(flags))
+    late: tuple[Late, ...] = ()
+    thaws: tuple[Thaw, ...] = ()
+    if history.gate:
+        right = [each for each in history.signatures if governed(each, history)]
+        late, thaws = tuple(find_late(history, right)), tuple(find_thaws(history, right))
+        violations += _stale(late)
+    return Verdict(doubles, gaps, tenures, tuple(violations), tuple(flags), late, thaws)
 
 
 def governed(signature: Signature, history: History) -> bool:
@@ -86,6 +94,14 @@ def _epochs(tenures: Sequence[Tenure]) -> Iterator[str]:
     for epoch, who in sorted(nodes.items()):
         if len(who) > 1:
             yield f"P1: epoch {epoch} was led by {' and '.join(sorted(who))}"
+
+
+def _stale(late: Sequence[Late]) -> Iterator[str]:
+    for each in late:
+        if each.seconds > APPLIED:
+            one = each.signature
+            who = f"{one.node} signed block {one.num} {one.id} for slot {one.slot} at {one.wall:.3f}"
+            yield f"P1: {who}, {each.seconds:.3f} s after another one was elected"
 
 
 def _p2(history: History) -> Iterator[str]:

@@ -12,8 +12,6 @@ from agent.lab.chaos.links import Skipped as Skipped
 from agent.lab.chaos.plan import Fault
 from agent.lab.chaos.world import World
 
-IN_FLIGHT = 0.6
-"""Seconds after a pause in which the block in flight is still signed (up to 0.5 s), and logged."""
 SEEN_PAUSED = 10.0
 """Seconds within which a live agent must have paused a nodeos that goes on unpaused and is not meant to."""
 Act = Callable[[World, Fault], Iterator[None]]

@@ -80,6 +80,8 @@ class History:
     rests: list[Rest] = field(default_factory=list)
     unsigned: list[int] = field(default_factory=list)
     """Blocks of the observer's chain whose signature is in no log: with any, the evidence is not whole."""
+    gate: bool = False
+    """Whether nodes signed through gates: then nobody is excused by not being governed."""
     means: dict[str, str] = field(default_factory=dict)
     """By what faults were made: what was left out for want of something says so."""
 
@@ -126,11 +128,33 @@ class Tenure:
 
 
 @dataclass(frozen=True)
+class Late:
+    """A node signed, though `seconds` before another one had been elected."""
+
+    signature: Signature
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Thaw:
+    """A nodeos was frozen while it signed, by the fault of that number, until another one was elected.
+
+    stale: how many blocks it signed when it thawed.
+    """
+
+    number: int
+    node: str
+    stale: int
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What the checker found. `violations` is empty when P1 and P2 held."""
+    """What the checker found. `violations` is empty when P1 and P2 held; the last two are for runs with gates."""
 
     doubles: tuple[Double, ...]
     gaps: tuple[Gap, ...]
     tenures: tuple[Tenure, ...]
     violations: tuple[str, ...]
     flags: tuple[str, ...]
+    late: tuple[Late, ...] = ()
+    thaws: tuple[Thaw, ...] = ()

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.lab.agents import Agent
+from agent.lab.binaries import find_nodeos
+from agent.lab.chaos.kinds import MEMBERS
+from agent.lab.chaos.liar import Liar
 from agent.lab.chaos.links import Link, ProxyLink, SpaceLink
 from agent.lab.chaos.parts import CutEtcd, FakeClock, signal_guards
-from agent.lab.chaos.plan import MEMBERS
+from agent.lab.gates import SigningGate, refusals
+from agent.lab.lab import GROUP
 from agent.lab.nodeos import Node
+from agent.lab.places import LOOPBACK
 from agent.lab.ports import Ports
+from agent.lab.process import Process
 from agent.lab.proxy import HOST, Proxies, Proxy
 from agent.lab.spaces import Spaces
 
 
 @dataclass
 class Host:
-    """An agent with its guard, and a nodeos; every way to others is a link. `node_clock`: nodeos's wall clock."""
+    """An agent with its guard, and a nodeos; every way to others is a link. `node_clock`: nodeos's wall clock.
+
+    With a gate it has a keosd, too, and its agent asks the producer API through a proxy that can lie.
+    """
 
     name: str
     node: Node
@@ -28,7 +39,16 @@ class Host:
     etcd_links: list[Link]
     clock: FakeClock | None
     node_clock: FakeClock | None
+    gate: SigningGate | None = None
+    liar: Liar | None = None
     launching: threading.Lock = field(default_factory=threading.Lock)
+
+    def processes(self) -> dict[str, Process]:
+        """Return what the lab itself started there, by what it is; the guard is the agent's."""
+        found: dict[str, Process] = {"agent": self.agent, "nodeos": self.node}
+        if self.gate is not None:
+            found |= {"gate": self.gate.process, "keosd": self.gate.wallet.process}
+        return found
 
     def signal_guards(self, number: signal.Signals) -> int:
         """Send a signal to the agent's guard; return to how many, there may be an old one."""
@@ -46,6 +66,12 @@ def reach_etcd(
     return [f"http://{HOST}:{proxy.port}" for proxy in proxies], [ProxyLink(proxy) for proxy in proxies]
 
 
+def make_gate(at: Path, name: str, ports: Ports, spaces: Spaces | None) -> SigningGate:
+    """Return a host's gate with its keosd, not started. `at`: the directory of its agent."""
+    place = spaces.places[name] if spaces else LOOPBACK
+    return SigningGate(at / "gate", (GROUP, name), at / "run", ports, find_nodeos(), place, mode="required")
+
+
 def means(hosts: Sequence[Host], etcd: CutEtcd, lacks: Sequence[str]) -> dict[str, str]:
     """Tell by what faults are made here, and what is left out for want of something."""
     clocks = {"agents": [host.clock for host in hosts], "nodeos": [host.node_clock for host in hosts]}
@@ -58,5 +84,9 @@ def means(hosts: Sequence[Host], etcd: CutEtcd, lacks: Sequence[str]) -> dict[st
         found["network"] = f"proxies on loopback ({'; '.join(lacks)}): a link that was cut is reset when it heals"
         found["delay and loss"] = "delay by proxies; loss LEFT OUT"
     found["slow disk"] = "fsync of an etcd held up (seccomp)" if etcd.disks else "LEFT OUT: no seccomp_unotify here"
+    if refused := [refusals(host.gate.process.log) for host in hosts if host.gate is not None]:
+        sums = ", ".join(f"{reason} {count}" for reason, count in sum(refused, Counter()).most_common())
+        found["signing gates"] = f"required; signatures refused at the least: {sums or 'none'}"
+        found["a pause that lies"] = "a proxy of the lab before the producer API answers ok, and swallows it"
     found["clock jumps"] = f"libfaketime, of {' and '.join(jumping)}" if jumping else "LEFT OUT: no libfaketime here"
     return found

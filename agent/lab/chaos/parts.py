@@ -14,9 +14,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from agent.lab.chain import OBSERVER, Chain
+from agent.lab.chaos.kinds import MEMBERS
 from agent.lab.chaos.links import Link, ProxyLink, SpaceLink
-from agent.lab.chaos.plan import MEMBERS
 from agent.lab.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from agent.lab.gates import SigningGate
 from agent.lab.places import LOOPBACK
 from agent.lab.ports import Ports
 from agent.lab.proxy import HOST, Proxy
@@ -109,10 +110,11 @@ class CutChain(Chain):
         count: int,
         spaces: Spaces | None,
         env: Mapping[str, Mapping[str, str]],
+        gates: Mapping[str, SigningGate],
     ) -> None:
         self._spaces = spaces
         places = spaces.places if spaces else None
-        super().__init__(root, ports, count, cuttable=spaces is None, places=places, env=env)
+        super().__init__(root, ports, count, cuttable=spaces is None, places=places, env=env, gates=gates)
 
     def ways(self, name: str) -> Iterator[tuple[Link, Direction, Direction]]:
         """Yield every link at a node, with the direction that leads out of the node, and the one into it."""

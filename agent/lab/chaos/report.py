@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from agent.lab.chaos.checker import SHORT, story
 from agent.lab.chaos.history import Done, History, Verdict
-from agent.lab.chaos.plan import KINDS, Plan
+from agent.lab.chaos.kinds import GATED, PLAIN
+from agent.lab.chaos.plan import Plan
 
 AROUND = 12.0
 """Seconds of a story before and after what it is about."""
@@ -15,7 +16,8 @@ AROUND = 12.0
 def table(history: History, verdict: Verdict) -> str:
     """Return a Markdown table: a row a kind of fault, with what it is blamed for."""
     lines = ["| fault | done | not done | slots missed | leader changes |", "| --- | --: | --: | --: | --: |"]
-    lines += [_row(name, [each for each in history.done if each.fault.kind == name], verdict) for name in KINDS]
+    kinds = GATED if history.gate else PLAIN
+    lines += [_row(name, [each for each in history.done if each.fault.kind == name], verdict) for name in kinds]
     blamed = [gap for gap in verdict.gaps if not gap.blamed]
     changes = sum(not tenure.blamed for tenure in verdict.tenures)
     lines.append(f"| none of them | | | {sum(gap.count for gap in blamed)} | {changes} |")
@@ -53,8 +55,25 @@ def summary(plan: Plan, history: History, verdict: Verdict) -> str:
         f"gaps of more than {SHORT} slots without a cause: {len(verdict.flags)}",
         f"stalls of the machine: {len(history.stalls)}, the longest {longest:.1f} s",
     ]
+    if history.gate:
+        lines += _gated(verdict)
     lines += [f"{what}: {how}" for what, how in history.means.items()]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _gated(verdict: Verdict) -> list[str]:
+    """Return what runs with signing gates are made for."""
+    late = [each.seconds for each in verdict.late]
+    stale = sum(thaw.stale for thaw in verdict.thaws)
+    alone = [gap for gap in verdict.gaps if len(gap.causes) == 1 and gap.blamed]
+    longest = max(alone, key=lambda gap: gap.count, default=None)
+    told = f"{longest.count} slots, {longest.causes[0]}" if longest else "none"
+    thawed = f"{len(verdict.thaws)} times; blocks that it signed when it thawed: {stale}"
+    return [
+        f"blocks signed after another one was elected: {len(late)}, the latest {max(late, default=0.0):.3f} s after",
+        f"nodeos frozen while it signed, until another one was elected: {thawed}",
+        f"the longest gap of which one fault alone is the cause: {told}",
+    ]
 
 
 def findings(history: History, verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from agent.lab.chaos import breaking_links, breaking_processes, breaking_rest, breaking_words, faults
+from agent.lab.chaos import breaking_gate, breaking_links, breaking_processes, breaking_rest, breaking_words, faults
 from agent.lab.chaos.breaking_rest import make_space
 from agent.lab.chaos.caretaker import Caretaker
 from agent.lab.chaos.checker import find_doubles
@@ -30,7 +30,7 @@ E, the time a seat is kept for who was named, an election of etcd, a start of no
 SETTLED = 40.0
 DONE_LIMIT = 90.0
 Say = Callable[[str], None]
-BREAKING = (breaking_links, breaking_processes, breaking_rest, breaking_words)
+BREAKING = (breaking_gate, breaking_links, breaking_processes, breaking_rest, breaking_words)
 """Imported for the faults that they register."""
 
 
@@ -40,7 +40,7 @@ class Run:
     def __init__(self, plan: Plan, root: Path, say: Say, *, namespaces: bool = True) -> None:
         self._plan = plan
         self._say = say
-        self.world = World(root, len(plan.hosts), namespaces=namespaces)
+        self.world = World(root, len(plan.hosts), namespaces=namespaces, gate=plan.gate)
         self._caretaker = Caretaker(self.world)
         self._watch = Watch(self.world)
         self._done: list[Done] = []
@@ -127,8 +127,10 @@ class Run:
         for disk in world.etcd.disks.values():
             disk.heal()
         for host in world.hosts.values():
-            host.node.thaw()
-            host.agent.thaw()
+            for process in host.processes().values():
+                process.thaw()
+            if host.liar is not None:
+                host.liar.lie("")
             host.signal_guards(signal.SIGCONT)
         for key in ("@override", "@maintenance"):
             world.insist(f"to delete {key}", partial(world.etcdctl, "del", key))
@@ -152,4 +154,5 @@ class Run:
             means=world.means(),
             stalls=list(self._watch.stalls),
             rests=list(self._rests),
+            gate=self._plan.gate,
         )

@@ -11,15 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.lab import evidence
 from agent.lab.agents import Agent
 from agent.lab.chain import NAMES, OBSERVER, PAUSED, START
 from agent.lab.chaos.history import Change, Note, Span
-from agent.lab.chaos.hosts import Host, means, reach_etcd
+from agent.lab.chaos.hosts import Host, make_gate, means, reach_etcd
+from agent.lab.chaos.kinds import MEMBERS
+from agent.lab.chaos.liar import Liar
 from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
-from agent.lab.chaos.plan import MEMBERS
 from agent.lab.errors import LabError, LabUnavailable
 from agent.lab.group import ROOT
 from agent.lab.lab import GROUP
@@ -32,6 +33,8 @@ from agent.lab.wait import until
 T = TypeVar("T")
 SETTLE = 40.0
 LAUNCH = 20.0
+IN_FLIGHT = 0.6
+"""Seconds after a pause in which the block in flight is still signed (up to 0.5 s), and logged."""
 ID = slice(8, 24)
 """What a node's log tells of a block's id: 16 characters behind the 8 of the block's number."""
 
@@ -39,7 +42,7 @@ ID = slice(8, 24)
 class World:
     """Starts all parts; `close` ends them. What it notes (changes, notes, spans) is for the history."""
 
-    def __init__(self, root: Path, hosts: int = 2, *, namespaces: bool = True) -> None:
+    def __init__(self, root: Path, hosts: int = 2, *, namespaces: bool = True, gate: bool = False) -> None:
         self.root = root
         self.spaces: Spaces | None = None
         self.lacks: list[str] = []
@@ -64,7 +67,11 @@ class World:
             library = find_faketime()
             node_clocks = {name: self._clock(f"clock-{name}", library) for name in NAMES[:hosts]}
             env = {name: clock.library_env for name, clock in node_clocks.items() if clock}
-            self.chain = CutChain(root / "chain", ports, hosts, self.spaces, env)
+            names = NAMES[:hosts] if gate else ()
+            self.gates = {name: make_gate(root / f"agent-{name}", name, ports, self.spaces) for name in names}
+            for each in self.gates.values():
+                self._closing.callback(each.close)
+            self.chain = CutChain(root / "chain", ports, hosts, self.spaces, env, self.gates)
             self._closing.callback(self.chain.close)
             self.chain.start()
             self.hosts = {name: self._host(name, ports, library, clock) for name, clock in node_clocks.items()}
@@ -89,7 +96,7 @@ class World:
         urls, links = reach_etcd(name, self.etcd, self.spaces, ports, self._closing)
         node = self.chain.nodes[name]
         clock = self._clock(f"agent-{name}", library)
-        settings = {
+        settings: dict[str, Any] = {
             "group": GROUP,
             "node": name,
             "producer": self.chain.producer,
@@ -98,8 +105,14 @@ class World:
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
             "log": {"level": "info", "format": "json"},
         }
+        gate, liar = self.gates.get(name), None
+        if gate is not None:
+            liar = Liar(node, ports.take())
+            self._closing.callback(liar.close)
+            settings["gate"] = dict(gate.settings)
+            settings["nodeos"]["producer_url"] = liar.url
         agent = Agent(settings, self.root / f"agent-{name}", ports.take(), clock.env if clock else None, node.place)
-        host = Host(name, node, agent, links, clock, node_clock)
+        host = Host(name, node, agent, links, clock, node_clock, gate, liar)
         self._closing.callback(host.signal_guards, signal.SIGKILL)
         self._closing.callback(agent.close)
         return host
@@ -111,6 +124,8 @@ class World:
     def start(self) -> None:
         """Start the agents, and return when one leads, the others stand by, and blocks come."""
         for host in self.hosts.values():
+            if host.gate is not None:
+                host.gate.shut()  # it was open for the boot; from here on only agents open it
             host.agent.start()
         until(self.settled, SETTLE, "a settled group")
         self.chain.observer.wait_blocks(2)
@@ -146,6 +161,11 @@ class World:
     def note(self, who: str, text: str) -> None:
         """Note a line for the story."""
         self.notes.append(Note(time.time(), who, text))
+
+    def not_governed(self, host: Host, started: float) -> None:
+        """Note that its agent could not keep a nodeos from signing from then to now; a gate can, and is held to it."""
+        if host.gate is None:
+            self.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
 
     def gone(self, host: Host, why: str) -> None:
         """Note that an agent is gone: its own log can not tell."""

@@ -1,0 +1,60 @@
+"""What a node signed after another one had been elected: with signing gates nobody may, whatever became of it. Pure.
+
+The judge of slots can not see it: a nodeos that was frozen with a block open signs that block when it thaws, for a slot
+in which nobody else led.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Sequence
+
+from agent.lab.chaos.history import Change, Done, History, Late, Thaw
+from agent.lab.evidence import Signature
+
+APPLIED = 0.6
+"""Seconds after another one's election within which a signature that left before is still made a block, and logged."""
+CLOSE = 0.2
+AFTER = 10.0
+"""Seconds before and after the noted end of a freeze in which what a node signs is taken for its consequence."""
+SIGNED = 2.0
+"""Seconds before a freeze in which the node must have signed last, to count as one that was frozen while it signed."""
+
+
+def find_late(history: History, signatures: Sequence[Signature]) -> Iterator[Late]:
+    """Yield the signatures of nodes other than the one that was elected last, and how long before that was."""
+    elections = _elections(history)
+    moments = [each.at for each in elections]
+    for each in signatures:
+        number = bisect.bisect_right(moments, each.wall) - 1
+        while number >= 0 and elections[number].node != each.node:
+            number -= 1
+        over = elections[number + 1].at if number + 1 < len(elections) else None
+        if over is not None and over <= each.wall:
+            yield Late(each, round(each.wall - over, 3))
+
+
+def find_thaws(history: History, signatures: Sequence[Signature]) -> Iterator[Thaw]:
+    """Yield the nodes that were frozen while they signed, until another one was elected, and what they did then."""
+    late = list(find_late(history, signatures))
+    for done in history.done:
+        if not done.failed and _freezes_nodeos(done) and _signed_last(done, signatures):
+            elected = [each for each in _elections(history) if done.started <= each.at <= done.ended]
+            if any(each.node != done.fault.target for each in elected):
+                mine = [each.signature.wall for each in late if each.signature.node == done.fault.target]
+                stale = sum(-CLOSE <= wall - done.ended <= AFTER for wall in mine)
+                yield Thaw(done.fault.number, done.fault.target, stale)
+
+
+def _elections(history: History) -> list[Change]:
+    return sorted((each for each in history.changes if each.key == "elected"), key=lambda each: each.at)
+
+
+def _freezes_nodeos(done: Done) -> bool:
+    kind, choice = done.fault.kind, done.fault.choice
+    return kind == "nodeos-frozen" or (kind == "parts-frozen" and "nodeos" in choice.split("+"))
+
+
+def _signed_last(done: Done, signatures: Sequence[Signature]) -> bool:
+    before = [each for each in signatures if done.started - SIGNED <= each.wall <= done.started]
+    return bool(before) and before[-1].node == done.fault.target

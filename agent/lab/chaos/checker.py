@@ -61,7 +61,9 @@ def governed(signature: Signature, history: History) -> bool:
 
     A node whose clock jumped dates its own log wrongly too, so that span is wider by SHIFT.
     """
-    wrong = [(span, SHIFT) for span in history.misdated] + [(span, 0.0) for span in history.ungoverned]
+    wrong = [(span, SHIFT) for span in history.misdated]
+    if not history.gate:  # a gate keeps also a node from signing that its agent has not paused yet
+        wrong += [(span, 0.0) for span in history.ungoverned]
     return not any(
         span.node == signature.node and span.started - wider <= signature.wall <= span.ended + wider
         for span, wider in wrong

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import threading
@@ -20,7 +19,7 @@ from agent.lab.chaos.history import Change, Note, Span
 from agent.lab.chaos.hosts import Host, make_gate, means, reach_etcd
 from agent.lab.chaos.kinds import MEMBERS
 from agent.lab.chaos.liar import Liar
-from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
+from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, cut_torn_line, find_faketime
 from agent.lab.errors import LabError, LabUnavailable
 from agent.lab.group import ROOT
 from agent.lab.lab import GROUP
@@ -163,9 +162,8 @@ class World:
         self.notes.append(Note(time.time(), who, text))
 
     def not_governed(self, host: Host, started: float) -> None:
-        """Note that its agent could not keep a nodeos from signing from then to now; a gate can, and is held to it."""
-        if host.gate is None:
-            self.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
+        """Note that its agent could not keep a nodeos from signing from then to now."""
+        self.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
 
     def gone(self, host: Host, why: str) -> None:
         """Note that an agent is gone: its own log can not tell."""
@@ -183,7 +181,7 @@ class World:
             if node.running:
                 return
             replay = ["--replay-blockchain"] if node.exit_code != 0 else []
-            _cut_torn_line(node.log)
+            cut_torn_line(node.log)
             self._collect(node)
             pause = [PAUSED] if paused else []
             self.note(host.name, f"nodeos starts {'paused' if paused else 'UNPAUSED'}{', with a replay' * len(replay)}")
@@ -244,12 +242,3 @@ class World:
     def leaders(self) -> Sequence[Host]:
         """Return the hosts whose agents say that they lead."""
         return [host for host in self.hosts.values() if host.agent.running and host.agent.leads]
-
-
-def _cut_torn_line(log: Path) -> None:
-    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
-    if not log.exists():
-        return
-    whole = log.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(log, whole.rfind(b"\n") + 1)

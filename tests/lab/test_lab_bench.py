@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.timing import TimingSection
+from agent.core.timing import GateMode
 from agent.lab.bench import __main__ as command
-from agent.lab.bench import keepalived, percentile, results
+from agent.lab.bench import gated, keepalived, percentile, results
 from agent.lab.bench.method import TITLES
 from agent.lab.bench.picture import draw
 from agent.lab.bench.results import Results, Run
 from agent.lab.bench.tails import Blocks, Tail
 from agent.lab.bench.trace import Tracer
+from agent.lab.binaries import find_nodeos
 from agent.lab.evidence import Signature
 from agent.lab.nodeos import Node, NodeSpec
 
@@ -124,6 +127,24 @@ def test_unknown_faults_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["--faults", "nodeos-killed,earthquake"])
     assert "earthquake" in capsys.readouterr().err
+
+
+def test_the_spans_with_a_gate_are_the_least_that_hold() -> None:
+    """The method with gates is measured with spans that an agent accepts, and E is as short as it may be."""
+    spans = TimingSection(**gated.SPANS).spans(GateMode.REQUIRED)
+    assert spans.problems() == []
+    assert spans.validity == spans.validity_needed
+
+
+def test_a_node_is_told_another_way_to_its_signatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the method with gates governs nodeos has no key; afterwards it has it again, and nothing else changed."""
+    node = Node(NodeSpec("bp-a", 1, 2, ["eosio"]), tmp_path, find_nodeos())
+    monkeypatch.setattr(node, "restart", lambda *_: None)
+    gated._sign_by(node, "KEY=KEOSD:http://127.0.0.1:3/sign")
+    assert not any("=KEY:" in each for each in node.command)
+    gated._sign_by(node, gated.PLAIN)
+    assert node.command[node.command.index(gated.PROVIDER) + 1] == gated.PLAIN
+    assert node.command.count(gated.TIMEOUT) == 1
 
 
 def test_keepalived_never_runs_pidof_itself() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from agent import __version__, lab
 from agent.config.timing import PROFILES
 from agent.lab import bench
+from agent.lab.bench import gated
 from agent.lab.bench import results as kept
 from agent.lab.bench.agents import Agents
 from agent.lab.bench.cost import cost
@@ -26,7 +27,7 @@ from agent.lab.bench.results import Results
 from agent.lab.bench.run import Bench, Wish
 from agent.lab.errors import LabUnavailable
 
-METHODS = ("agent", "agent-fast", "keepalived")
+METHODS = ("agent", "agent-fast", gated.NAME, "keepalived")
 METHODS_OF = {"default": ("agent",), "fast": ("agent-fast",), "both": ("agent", "agent-fast")}
 
 
@@ -87,7 +88,7 @@ def _methods(field: Field, names: Sequence[str]) -> list[Method]:
             except LabUnavailable as error:
                 sys.stdout.write(f"keepalived is left out: {error}\n")
             continue
-        made.append(_agents(field, name))
+        made.append(gated.Gated(field) if name == gated.NAME else _agents(field, name))
     if field.lacks:
         sys.stdout.write(f"all hosts share one network, and none can be cut off: {field.lacks}\n")
     return made

@@ -131,7 +131,7 @@ def test_unknown_faults_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_spans_with_a_gate_are_the_least_that_hold() -> None:
     """The method with gates is measured with spans that an agent accepts, and E is as short as it may be."""
-    spans = TimingSection(**gated.SPANS).spans(GateMode.REQUIRED)
+    spans = TimingSection.model_validate(gated.SPANS).spans(GateMode.REQUIRED)
     assert spans.problems() == []
     assert spans.validity == spans.validity_needed
 

@@ -117,8 +117,8 @@ def test_the_table_has_the_kinds_of_its_run() -> None:
 
 
 def test_plan_with_gates_has_every_kind_and_every_combination() -> None:
-    """Three hundred faults freeze and kill each part of a host, and all that stand together in TOGETHER."""
-    faults = list(itertools.chain(*plan(7).rounds))
+    """Six hundred faults freeze and kill each part of a host, and all that stand together in TOGETHER."""
+    faults = list(itertools.chain(*plan(7, 600).rounds))
     assert {fault.kind for fault in faults} >= set(GATED) - set(PLAIN)
     assert {fault.choice for fault in faults if fault.kind.startswith("parts-")} == set(TOGETHER)
 

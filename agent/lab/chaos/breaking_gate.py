@@ -38,6 +38,20 @@ def _parts_frozen(world: World, doing: Fault) -> Iterator[None]:
     yield from _freeze(world, doing, doing.choice.split("+"))
 
 
+@fault("signer-frozen")
+def _signer_frozen(world: World, doing: Fault) -> Iterator[None]:
+    """Freeze whoever leads just now."""
+    leaders = world.leaders()
+    if len(leaders) != 1 or leaders[0].gate is None:
+        raise Skipped("nobody leads just now, or without a gate")
+    names = doing.choice.split("+")
+    _send(leaders[0], names, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _send(leaders[0], names, signal.SIGCONT)
+
+
 @fault("gate-killed")
 def _gate_killed(world: World, doing: Fault) -> Iterator[None]:
     yield from _kill(world, doing, ["gate"])

@@ -28,6 +28,8 @@ TOGETHER = (
     "nodeos+agent+guard+gate+keosd",
 )
 """Parts of a host that stop at once, where gates sign: nothing rests on who is left then."""
+SIGNERS = ("nodeos", "nodeos", "nodeos+agent+guard", "nodeos+gate", "nodeos+agent+guard+gate+keosd")
+"""The same of whichever host signs, for long enough to lose the lead: what it does when it thaws is the question."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Kind:
 _AGENT = ("agent:{t}", "guard:{t}")  # a fault of either occupies both: they are never down together
 _HOST = (*_AGENT, "nodeos:{t}")
 _WHOLE = (*_HOST, "gate:{t}", "keosd:{t}")
+_ALL = tuple(part.format(t="*") for part in _WHOLE)
 _CALM = (*_HOST, "etcd:*", "etcd-link:{t}", "file:{t}")
 _SHIFTS = ("+0.4", "-0.4", "+1.5", "-1.5", "+5", "-5")
 _WAYS = ("both", "in", "out")
@@ -117,8 +120,9 @@ def _gate_kinds() -> Iterator[Kind]:
     yield Kind("gate-killed", "host", (0.1, LONG), ("gate:{t}",), "leader", 2.5)
     yield Kind("keosd-frozen", "host", (0.1, LONG), ("keosd:{t}",), "leader", 2.0)
     yield Kind("keosd-killed", "host", (0.1, LONG), ("keosd:{t}",), "leader", 2.0)
-    yield Kind("parts-frozen", "host", (0.1, LONG), _WHOLE, "leader", 7.0, choices=TOGETHER)
+    yield Kind("parts-frozen", "host", (0.1, LONG), _WHOLE, "leader", 5.0, choices=TOGETHER)
     yield Kind("parts-killed", "host", (0.1, LONG), _WHOLE, "leader", 4.0, choices=TOGETHER)
+    yield Kind("signer-frozen", "group", (4, LONG), _ALL, "group", 16.0, choices=SIGNERS)
     yield Kind("pause-lies", "host", (1, LONG), (*_WHOLE, "words"), "group", 4.0, choices=("unpaused", "paused"))
 
 

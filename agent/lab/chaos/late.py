@@ -38,12 +38,13 @@ def find_thaws(history: History, signatures: Sequence[Signature]) -> Iterator[Th
     """Yield the nodes that were frozen while they signed, until another one was elected, and what they did then."""
     late = list(find_late(history, signatures))
     for done in history.done:
-        if not done.failed and _freezes_nodeos(done) and _signed_last(done, signatures):
+        node = _signed_last(done, signatures)
+        if node and not done.failed and _freezes_nodeos(done) and node == (done.fault.target or node):
             elected = [each for each in _elections(history) if done.started <= each.at <= done.ended]
-            if any(each.node != done.fault.target for each in elected):
-                mine = [each.signature.wall for each in late if each.signature.node == done.fault.target]
+            if any(each.node != node for each in elected):
+                mine = [each.signature.wall for each in late if each.signature.node == node]
                 stale = sum(-CLOSE <= wall - done.ended <= AFTER for wall in mine)
-                yield Thaw(done.fault.number, done.fault.target, stale)
+                yield Thaw(done.fault.number, node, stale)
 
 
 def _elections(history: History) -> list[Change]:
@@ -52,9 +53,11 @@ def _elections(history: History) -> list[Change]:
 
 def _freezes_nodeos(done: Done) -> bool:
     kind, choice = done.fault.kind, done.fault.choice
-    return kind == "nodeos-frozen" or (kind == "parts-frozen" and "nodeos" in choice.split("+"))
+    several = kind in ("parts-frozen", "signer-frozen")
+    return kind == "nodeos-frozen" or (several and "nodeos" in choice.split("+"))
 
 
-def _signed_last(done: Done, signatures: Sequence[Signature]) -> bool:
+def _signed_last(done: Done, signatures: Sequence[Signature]) -> str:
+    """Return who signed last before a fault, nothing if nobody did for some time."""
     before = [each for each in signatures if done.started - SIGNED <= each.wall <= done.started]
-    return bool(before) and before[-1].node == done.fault.target
+    return before[-1].node if before else ""

@@ -20,8 +20,8 @@ KINDS = 20
 
 
 GATE_FAULTS = 7
-GATE_SEED = 6969
-"""Its plan has a pause that lies, a resume by hand, keosd killed, whole hosts killed and frozen, within 17 s."""
+GATE_SEED = 8199
+"""Its plan freezes the nodeos that signs, lets a pause lie, kills an agent and freezes a gate, within 15 s."""
 
 
 @pytest.mark.real
@@ -43,12 +43,12 @@ def test_short_run_breaks_no_promise(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.timeout(300)  # takes 60 s at a load average of 15
+@pytest.mark.timeout(300)  # takes 50 s at a load average of 12
 def test_short_run_with_gates_signs_nothing_twice(tmp_path: Path) -> None:
     """With gates no slot is signed twice in any moment, nor after another one was elected (P1), and P2 holds."""
     plan = make_plan(GATE_SEED, GATE_FAULTS, ("bp-a", "bp-b"), gate=True)
     kinds = {fault.kind for fault in itertools.chain(*plan.rounds)}
-    assert kinds >= {"pause-lies", "nodeos-resumed", "keosd-killed", "parts-killed", "parts-frozen"}
+    assert kinds >= {"signer-frozen", "pause-lies", "agent-killed", "gate-frozen"}
     run = Run(plan, tmp_path, say)
     try:
         history = run.play()
@@ -58,6 +58,5 @@ def test_short_run_with_gates_signs_nothing_twice(tmp_path: Path) -> None:
     assert verdict.violations == (), findings(history, verdict)
     assert sum(not done.failed or "skipped" in done.failed for done in history.done) >= GATE_FAULTS - 1
     assert sum(host.gate is not None and host.gate.process.log.exists() for host in run.world.hosts.values()) == 2
-    assert not any(double.governed for double in verdict.doubles)
     assert len(history.signatures) > 15
     assert len(history.rests) == len(plan.rounds)

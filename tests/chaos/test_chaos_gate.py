@@ -73,7 +73,7 @@ def test_a_stale_block_is_caught_though_nobody_else_has_its_slot() -> None:
     found.done.append(done("parts-frozen", "bp-a", 18.5, 30))
     object.__setattr__(found.done[0].fault, "choice", "nodeos+agent+guard")
     verdict = check(found)
-    assert [violation.startswith("P1: bp-a signed block 119") for violation in verdict.violations] == [True]
+    assert [violation.startswith("STALE: bp-a signed block 119") for violation in verdict.violations] == [True]
     assert [(thaw.node, thaw.stale) for thaw in verdict.thaws] == [("bp-a", 1)]
     assert "blocks that it signed when it thawed: 1" in report(plan(7, 1), found, verdict)
 

@@ -103,7 +103,7 @@ def _stale(late: Sequence[Late]) -> Iterator[str]:
         if each.seconds > APPLIED:
             one = each.signature
             who = f"{one.node} signed block {one.num} {one.id} for slot {one.slot} at {one.wall:.3f}"
-            yield f"P1: {who}, {each.seconds:.3f} s after another one was elected"
+            yield f"STALE: {who}, {each.seconds:.3f} s after another one was elected"
 
 
 def _p2(history: History) -> Iterator[str]:

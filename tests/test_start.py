@@ -59,10 +59,10 @@ def test_errors_are_told_alike_by_both_ways(tmp_path: Path) -> None:
 
 
 def test_an_agent_does_not_carry_what_only_commands_need() -> None:
-    """Each of these is some MB that would stay for as long as the agent runs; alert channels bring requests along."""
+    """Each of these is some MB that would stay for as long as the agent runs."""
     code = "import sys, agent.start, agent.app; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    heavy = {"click", "rich", "requests", "urllib3", "pydantic_settings", "dotenv", "apprise"}
+    heavy = {"click", "rich", "pydantic_settings", "dotenv", "apprise"}
     assert not heavy & set(done.stdout.split())
 
 

@@ -82,6 +82,8 @@ class Wallet:
         if found[0] is not None and is_signature(found[0]):
             self.state = "ready"
             self._look_from = self._now() + LOOK_AGAIN_S
+        elif found[0] is None and self.state == "ready":
+            self._look_from = 0.0  # whoever leads has to hear of it now
         return found
 
     def _having(self) -> _Talk:

@@ -19,6 +19,7 @@ from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.lab.etcd import EtcdCluster
 from agent.lab.etcd import EtcdOptions as ClusterOptions
 from agent.lab.ports import Ports
+from agent.lab.wait import until
 from tests.support.etcd_bench import PREFIX, options_for, put, running, store_on, until_answered
 
 pytestmark = pytest.mark.real
@@ -131,7 +132,8 @@ def test_dripping_answer_is_given_up_at_the_deadline(cluster: EtcdCluster) -> No
     cluster.etcdctl("put", PREFIX + "long", "x" * 4000)
     with dripping(int(cluster.members[0].endpoint.rpartition(":")[2])) as port, ExitStack() as stack:
         store = stack.enter_context(closing(EtcdStore(EtcdOptions((f"http://127.0.0.1:{port}",)))))
-        store.lease_state(1, 30.0)  # connects, slowly
+        # connects, slowly; on a busy machine so slowly that a ping is not answered in time
+        until(lambda: store.lease_state(1, 30.0), 90.0, "a connection", retry_on=(StoreUnavailable,))
         start = time.monotonic()
         with pytest.raises(StoreUnavailable, match="no answer in time"):
             store.range(PREFIX, 0.5)

@@ -58,5 +58,5 @@ def test_short_run_with_gates_signs_nothing_twice(tmp_path: Path) -> None:
     assert verdict.violations == (), findings(history, verdict)
     assert sum(not done.failed or "skipped" in done.failed for done in history.done) >= GATE_FAULTS - 1
     assert sum(host.gate is not None and host.gate.process.log.exists() for host in run.world.hosts.values()) == 2
-    assert len(history.signatures) > 15
+    assert len(history.signatures) > 8, "without blocks nothing is shown"
     assert len(history.rests) == len(plan.rounds)

@@ -77,7 +77,9 @@ def test_status_in_each_form_tells_the_same(operator: Operator) -> None:
 def test_the_live_view_tells_a_handover_line_by_line(operator: Operator) -> None:
     """`status -W`, piped, prints each step of a handover; Ctrl-C ends it with 0."""
     standby = operator.group.standby
-    watch = subprocess.Popen(operator.command("status", "-W"), stdout=subprocess.PIPE, text=True)
+    # a shell gives what it starts in the background a deaf ear to Ctrl-C, and this test may run there
+    command = ["env", "--default-signal=INT", *operator.command("status", "-W")]
+    watch = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert watch.stdout is not None
         assert "leads epoch" in watch.stdout.readline()
@@ -88,6 +90,7 @@ def test_the_live_view_tells_a_handover_line_by_line(operator: Operator) -> None
         said = watch.communicate(timeout=20)[0]
     finally:
         watch.kill()
+        watch.communicate()
     assert watch.returncode == 0
     assert f"{standby.node} holds epoch" in said
     assert "-> leading" in said

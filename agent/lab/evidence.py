@@ -7,6 +7,7 @@ double signature, also when they are byte-identical: empty blocks of two nodes a
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -107,3 +108,12 @@ def slots_missed(observer: Node, first: int, last: int | None = None) -> int:
 def first_after(signatures: Iterable[Signature], node: str, wall: float) -> Signature | None:
     """Return the first block that `node` signed after a moment."""
     return next((each for each in signatures if each.node == node and each.wall >= wall), None)
+
+
+def cut_torn_line(log: Path) -> None:
+    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
+    if not log.exists():
+        return
+    whole = log.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        os.truncate(log, whole.rfind(b"\n") + 1)

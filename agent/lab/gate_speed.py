@@ -26,6 +26,7 @@ from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from agent.gate.wire import SIGN
 from agent.lab.binaries import find_nodeos
 from agent.lab.errors import LabError
+from agent.lab.figures import percentile
 from agent.lab.gates import LONGEST_MS, SigningGate
 from agent.lab.nodeos import PUBLIC_KEY
 from agent.lab.ports import Ports
@@ -51,7 +52,7 @@ class Spans:
 
     def quantile(self, share: float) -> float:
         """Return the span that `share` of all do not exceed."""
-        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+        return percentile(self.milliseconds, share)
 
 
 class Line:

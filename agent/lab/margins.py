@@ -24,10 +24,10 @@ from agent.adapters.fence import FencePlan, ProcessFence
 from agent.adapters.nodeos import HttpNodeos
 from agent.config.timing import PROFILES
 from agent.core.timing import Timing
-from agent.lab.bench import percentile
 from agent.lab.bench.tails import Blocks
 from agent.lab.chain import START, Chain
 from agent.lab.errors import LabError
+from agent.lab.figures import markdown, percentile
 from agent.lab.lab import Lab
 from agent.lab.nodeos import Node
 from agent.lab.wait import until
@@ -180,15 +180,15 @@ def allowed(term: Term, timing: Timing) -> float:
 def table(terms: Sequence[Term]) -> str:
     """Return the figures as Markdown: ms, with what each profile allows, and how many times the worst that is."""
     heads = ["term", "what", "n", "p50 ms", "p99 ms", "max ms", *(f"{name} allows" for name in PROFILES)]
-    rows = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    rows = []
     for each in terms:
         worst = each.at(1)
         limits = [allowed(each, timing) for timing in PROFILES.values()]
         cells = [each.symbol, each.what, str(len(each.milliseconds))]
         cells += [f"{each.at(part):.1f}" for part in (0.5, 0.99, 1)]
         cells += [f"{limit:g} ms ({limit / worst:.1f} x)" if worst > 0 else f"{limit:g} ms" for limit in limits]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown(heads, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

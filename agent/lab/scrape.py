@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.lab.agents import Agent
 from agent.lab.errors import LabError
+from agent.lab.figures import percentile
 from agent.lab.group import Group
 
 PAUSE_S = 0.02
@@ -35,7 +36,7 @@ class Spans:
 
     def quantile(self, share: float) -> float:
         """Return the span that `share` of all do not exceed."""
-        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+        return percentile(self.milliseconds, share)
 
 
 def measure(agent: Agent, times: int) -> Spans:

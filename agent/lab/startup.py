@@ -23,8 +23,8 @@ from pathlib import Path
 
 from agent.config import load
 from agent.lab.agents import Agent
-from agent.lab.bench import percentile
 from agent.lab.errors import LabError
+from agent.lab.figures import markdown, percentile
 from agent.lab.lab import GROUP, Lab
 from agent.lab.usage import as_installed
 from agent.supervision.plan import guard_fields
@@ -165,14 +165,14 @@ def measure(lab: Lab, runs: int, pythons: dict[str, str]) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the figures as Markdown: p50 / p99 / max."""
-    lines = ["| command | n | wall, s | processor, s |", "| --- " * 4 + "|"]
+    lines = []
     for row in rows:
-        cells = [
+        spans = [
             f"{percentile(values, 0.5):.2f} / {percentile(values, 0.99):.2f} / {max(values):.2f}"
             for values in ([each.wall for each in row.runs], [each.cpu for each in row.runs])
         ]
-        lines.append(f"| {row.name} | {len(row.runs)} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines) + "\n"
+        lines.append([row.name, str(len(row.runs)), *spans])
+    return markdown(["command", "n", "wall, s", "processor, s"], lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

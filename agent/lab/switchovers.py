@@ -20,7 +20,8 @@ from pathlib import Path
 from agent.core.slots import REPETITIONS, SLOT
 from agent.lab import evidence
 from agent.lab.agents import Agent
-from agent.lab.bench import AFTER, PHASE_S, percentile
+from agent.lab.bench import AFTER, PHASE_S
+from agent.lab.figures import percentile
 from agent.lab.group import Group
 
 WINDOW_S = REPETITIONS * SLOT / 1000

@@ -8,6 +8,7 @@ import pytest
 
 from agent.lab import evidence
 from agent.lab.group import VALIDITY, Group
+from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = pytest.mark.real
 
@@ -41,16 +42,7 @@ def test_frozen_nodeos_is_killed_and_replaced(group: Group) -> None:
 
 def test_restarted_agent_goes_on(group: Group) -> None:
     """An agent that is killed and back within E goes on in the same epoch, without a lost slot (start and restart)."""
-    leader = group.leader
-    epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
-    leader.kill()
-    leader.start()
-    group.wait("the agent to lead again", lambda: leader.leads)
-    before = group.heartbeat()["seq"]
-    group.wait("new confirmations", lambda: group.heartbeat()["seq"] > before + 2)
-    group.chain.observer.wait_blocks(4)
-    assert group.heartbeat()["epoch"] == epoch
-    assert evidence.slots_missed(group.chain.observer, head) == 0
+    goes_on_after_a_restart(group)
 
 
 def test_agent_killed_for_good(group: Group) -> None:

@@ -17,6 +17,7 @@ import pytest
 from agent.lab import evidence
 from agent.lab.agents import Agent
 from agent.lab.group import Group
+from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 E = 3.0
@@ -102,13 +103,4 @@ def test_agent_restarted_within_v_costs_no_signature(tmp_path: Path) -> None:
     patient = {"validity": 20.0, "lease_ttl": 30}  # a busy machine takes its time to start a process
     with Group(tmp_path, gate={"mode": "required"}, timing=patient) as group:
         group.start()
-        leader = group.leader
-        epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
-        leader.kill()
-        leader.start()
-        group.wait("the agent to lead again", lambda: leader.leads)
-        before = group.heartbeat()["seq"]
-        group.wait("new confirmations", lambda: group.heartbeat()["seq"] > before + 2)
-        group.chain.observer.wait_blocks(4)
-        assert group.heartbeat()["epoch"] == epoch
-        assert evidence.slots_missed(group.chain.observer, head) == 0
+        goes_on_after_a_restart(group)

@@ -13,7 +13,7 @@ import pytest
 from agent.config.timing import TimingSection
 from agent.core.timing import GateMode
 from agent.lab.bench import __main__ as command
-from agent.lab.bench import gated, keepalived, percentile, results
+from agent.lab.bench import gated, keepalived, results
 from agent.lab.bench.method import TITLES
 from agent.lab.bench.picture import draw
 from agent.lab.bench.results import Results, Run
@@ -21,6 +21,7 @@ from agent.lab.bench.tails import Blocks, Tail
 from agent.lab.bench.trace import Tracer
 from agent.lab.binaries import find_nodeos
 from agent.lab.evidence import Signature
+from agent.lab.figures import percentile
 from agent.lab.nodeos import Node, NodeSpec
 
 BLOCK = (

@@ -7,15 +7,7 @@ in one lab: our agent with each profile, with signing gates, and keepalived with
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 AFTER = 6
 """Blocks to wait for after a fault before slots are counted: what comes late has come by then."""
 PHASE_S = 1.0
 """A fault comes at a random moment within two slots: right after a block, where settling ends, is no fair moment."""
-
-
-def percentile(values: Sequence[float], part: float) -> float:
-    """Return the value below which `part` of the values lie (nearest rank)."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,6 +11,7 @@ from typing import TypeVar
 from agent.lab.bench.tails import Blocks
 from agent.lab.chain import NAMES, OBSERVER, PAUSED, START, Chain
 from agent.lab.errors import LabError, LabUnavailable
+from agent.lab.evidence import cut_torn_line
 from agent.lab.nodeos import ApiError, Node
 from agent.lab.places import LOOPBACK, Place
 from agent.lab.ports import Ports
@@ -165,12 +165,3 @@ class Field:
 def program_of(host: str) -> str:
     """Return the name of a host's nodeos, at most 15 characters: what the kernel keeps of it."""
     return f"nodeos-{host}"
-
-
-def cut_torn_line(log: Path) -> None:
-    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
-    if not log.exists():
-        return
-    whole = log.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(log, whole.rfind(b"\n") + 1)

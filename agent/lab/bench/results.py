@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agent.lab.bench import percentile
 from agent.lab.bench.method import TITLES
 from agent.lab.bench.trace import STEPS
+from agent.lab.figures import markdown, percentile
 
 PARTS = (0.5, 0.99, 1)
 
@@ -78,7 +78,7 @@ def table(results: Results) -> str:
         *("fault", "method", "n", "slots missed", "seconds to first block", "leader changed", "nobody came"),
         *("slots signed twice", "and while coming back"),
     )
-    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    lines = []
     for fault, method, runs in results.cells():
         count = len(runs)
         seconds = [run.seconds for run in runs if run.seconds is not None]
@@ -93,19 +93,19 @@ def table(results: Results) -> str:
             str(sum(run.twice for run in runs)),
             str(sum(run.twice_back for run in runs)),
         )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        lines.append(cells)
+    return markdown(heads, lines)
 
 
 def traces(results: Results) -> str:
     """Return where the time goes, as a Markdown table: median ms from the fault to each step."""
-    lines = ["| fault | method | " + " | ".join(STEPS) + " |", "| --- " * (len(STEPS) + 2) + "|"]
+    lines = []
     for fault, method, runs in results.cells():
         steps = medians(runs)
         if steps:
             cells = [str(steps[name]) if name in steps else "-" for name in STEPS]
-            lines.append(f"| {TITLES[fault]} | {results.titles[method]} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) if len(lines) > 2 else ""
+            lines.append([TITLES[fault], results.titles[method], *cells])
+    return markdown(["fault", "method", *STEPS], lines) if lines else ""
 
 
 def medians(runs: Sequence[Run]) -> dict[str, int]:

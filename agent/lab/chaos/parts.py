@@ -211,12 +211,3 @@ def find_faketime(places: Sequence[str] = PLACES) -> Path | None:
         for found in sorted(Path(place).glob(f"**/{FAKETIME}")) if Path(place).is_dir() else ():
             return found
     return None
-
-
-def cut_torn_line(log: Path) -> None:
-    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
-    if not log.exists():
-        return
-    whole = log.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(log, whole.rfind(b"\n") + 1)

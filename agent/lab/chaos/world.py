@@ -19,7 +19,7 @@ from agent.lab.chaos.history import Change, Note, Span
 from agent.lab.chaos.hosts import Host, make_gate, means, reach_etcd
 from agent.lab.chaos.kinds import MEMBERS
 from agent.lab.chaos.liar import Liar
-from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, cut_torn_line, find_faketime
+from agent.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
 from agent.lab.errors import LabError, LabUnavailable
 from agent.lab.group import ROOT
 from agent.lab.lab import GROUP
@@ -181,7 +181,7 @@ class World:
             if node.running:
                 return
             replay = ["--replay-blockchain"] if node.exit_code != 0 else []
-            cut_torn_line(node.log)
+            evidence.cut_torn_line(node.log)
             self._collect(node)
             pause = [PAUSED] if paused else []
             self.note(host.name, f"nodeos starts {'paused' if paused else 'UNPAUSED'}{', with a replay' * len(replay)}")

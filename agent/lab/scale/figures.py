@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.core.store import Ms
+from agent.lab.figures import markdown, percentile
 
 BIN: Ms = 50
 """Confirmations that begin within so many ms count as one crowd."""
@@ -15,8 +16,7 @@ Request = tuple[str, Ms, Ms]
 
 def at(values: Sequence[float], share: float) -> float:
     """Return the value below which `share` of the values lie; -1 of none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else -1.0
+    return percentile(values, share) if values else -1.0
 
 
 def confirms(requests: Iterable[Request], begin: Ms, end: Ms) -> list[Request]:
@@ -122,6 +122,4 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
 
 def table(rows: Iterable[Row]) -> str:
     """Return a Markdown table."""
-    lines = ["| " + " | ".join(name for name, _ in COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    lines += ["| " + " | ".join(show(row) for _, show in COLUMNS) + " |" for row in rows]
-    return "\n".join(lines)
+    return markdown([name for name, _ in COLUMNS], ([show(row) for _, show in COLUMNS] for row in rows))

@@ -38,7 +38,7 @@ from agent.core.store import Ms, Snapshot
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.gate.page import Page, identity
-from agent.gate.settings import SUFFIX
+from agent.gate.settings import page_path
 from agent.gate_watch import GateSeen, GateWatch
 from agent.hands import LaneHands, Outside
 from agent.hooks import Hooks
@@ -152,7 +152,7 @@ def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
     """Return our hand on the signing gate, None when there is none. GateError when its page can not be used."""
     if config.gate.mode == "off":
         return None
-    path = config.runtime.dir / f"{config.group}-{config.node}{SUFFIX}"
+    path = page_path(config.runtime.dir, config.group, config.node)
     page = PageFile(path, clock.boot_id(), identity(config.group, config.node))
     return FileGate(page, config.gate.control, clock.boot)
 

@@ -9,6 +9,7 @@ from functools import partial
 
 from agent.config import Config
 from agent.core.carrying import too_slow_answers, too_slow_elections
+from agent.core.records import keys
 from agent.core.timing import Timing
 from agent.errors import RefusedError, StoreError
 from agent.ports import Store
@@ -21,7 +22,7 @@ def look_for(config: Config) -> Look | None:
     """Return what is to be looked at: nothing with the default profile, of which `doctor` judges."""
     if config.timing.profile == "default":
         return None
-    return partial(see, config.timing.profile, config.spans, f"{config.etcd.prefix}/{config.group}/leader")
+    return partial(see, config.timing.profile, config.spans, keys(config.etcd.prefix, config.group).leader)
 
 
 def see(profile: str, timing: Timing, key: str, store: Store) -> None:

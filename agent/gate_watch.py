@@ -14,6 +14,7 @@ from agent.errors import GateError
 from agent.gate.counts import BOUNDS
 from agent.gate.page import Page, Sign
 from agent.gate.server import REASONS
+from agent.gate.wallet import READY
 from agent.gauge_kit import LABELS, PREFIX, Kit
 from agent.ports import Clock, Gate, GateStatus
 
@@ -79,7 +80,7 @@ class GateGauges(Kit, Collector):
         yield self._one(
             "gate_up",
             "1 while the signing gate answers, has the lock of our permit page, and keosd has the key.",
-            status is not None and status.holds and status.keosd == "ready",
+            status is not None and status.holds and status.keosd == READY,
         )
         left = (page.until - now) / 1000 if page.sign is Sign.OPEN else 0.0
         yield self._one("gate_permit_remaining_seconds", "Seconds for which the gate may still sign.", max(0.0, left))

@@ -17,6 +17,7 @@ from agent.core.health import (
     ScheduleProbed,
 )
 from agent.errors import FenceError, NodeosAnswer, NodeosError
+from agent.gate.wallet import READY
 from agent.gate_watch import GateSeen
 from agent.ports import Clock, Fence, Nodeos, ProcessHandle
 
@@ -24,8 +25,6 @@ FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
 ALIVE_S = 1.0
 """How often a live one is reported again."""
-READY = "ready"
-"""What a gate says of a keosd that signs."""
 NOBODY_KNOWS = ProcessId(0, 0)
 """Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 

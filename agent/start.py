@@ -12,8 +12,8 @@ from pathlib import Path
 
 from agent.config import Config, load
 from agent.errors import ConfigError, FailoverError
+from agent.supervision.where import DEFAULT_CONFIG as DEFAULT_CONFIG
 
-DEFAULT_CONFIG = "/etc/nodeos-failover/config.toml"
 PROGRAM = "nodeos-failover"
 
 

@@ -18,9 +18,13 @@ def election_between(least_ttl_s: int) -> tuple[float, float]:
 
 def too_slow_elections(timing: Timing, least_ttl_s: int) -> str:
     """Return why E >= A + 2 elections + 2R does not hold for the time-out that etcd really has; nothing when it may."""
+    low, _ = election_between(least_ttl_s)
+    return elections(timing, least_ttl_s) if low >= timing.election / 1000 else ""
+
+
+def elections(timing: Timing, least_ttl_s: int) -> str:
+    """Return the time-out that etcd has, and the one that is set, in words."""
     low, high = election_between(least_ttl_s)
-    if low < timing.election / 1000:
-        return ""
     return (
         f"etcd's election time-out is between {low:.1f} and {high:.1f} s, "
         f"timing.election says {seconds(timing.election)}"

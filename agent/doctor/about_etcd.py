@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from agent.config import Config
-from agent.core.carrying import election_between, too_slow_answers, too_slow_elections
+from agent.core.carrying import elections, too_slow_answers, too_slow_elections
 from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 
@@ -176,9 +176,7 @@ def election(facts: EtcdFacts, config: Config) -> Finding:
     """E >= A + 2 election time-outs + 2R holds only for the time-out that etcd really has."""
     if facts.least_ttl_s is None:
         return unknown("etcd_election", facts.error or "no lease was granted", "let our user write, see etcd_rights")
-    low, high = election_between(facts.least_ttl_s)
-    wanted, profile = config.timing.election, config.timing.profile
-    seen = f"etcd's election time-out is between {low:.1f} and {high:.1f} s, timing.election says {wanted:g} s"
+    seen, profile = elections(config.spans, facts.least_ttl_s), config.timing.profile
     if too_slow_elections(config.spans, facts.least_ttl_s):
         remedy = "set timing.election to etcd's --election-timeout; E may have to grow"
         if profile != "default":

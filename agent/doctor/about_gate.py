@@ -7,6 +7,7 @@ from agent.doctor.facts import GateFacts, NodeosFacts, Options
 from agent.doctor.finding import Finding, fault, ok, unknown, warn
 from agent.gate import settings
 from agent.gate.settings import PROVIDER_TIMEOUT_MS
+from agent.gate.wallet import READY
 from agent.gate.wire import SIGN
 
 DEFAULT_TIMEOUT_MS = 5
@@ -42,7 +43,7 @@ def keosd(facts: GateFacts) -> Finding:
     """See that keosd could sign."""
     if facts.status is None:
         return unknown("gate_keosd", "only the gate can tell", "start the gate")
-    if facts.status.keosd == "ready":
+    if facts.status.keosd == READY:
         return ok("gate_keosd", "its wallet is unlocked and has the key")
     remedy = "start keosd, import the key, and set gate.password_file so that the gate unlocks the wallet"
     return fault("gate_keosd", facts.status.keosd, remedy)

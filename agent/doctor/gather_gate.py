@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 
 from agent.adapters.gate import look
 from agent.config import Config
@@ -17,7 +18,7 @@ def gather(config: Config) -> GateFacts:
     """Return what there is to know of the gate; nothing when there is none."""
     if config.gate.mode == "off":
         return GateFacts()
-    page = config.runtime.dir / f"{config.group}-{config.node}{settings.SUFFIX}"
+    page = settings.page_path(config.runtime.dir, config.group, config.node)
     try:
         outer, inner = config.runtime.dir.stat(), page.stat()
         found = GateFacts(
@@ -29,9 +30,7 @@ def gather(config: Config) -> GateFacts:
         user = settings.user(config.gate.agent_user)
     except ValueError:
         user = -1
-    status, why = None, ""
     try:
-        status = look(config.gate.control, ASK_S, page)
+        return replace(found, agent_user=user, status=look(config.gate.control, ASK_S, page))
     except GateError as error:
-        why = str(error)
-    return GateFacts(status, why, found.page, found.directory, found.page_error, user)
+        return replace(found, agent_user=user, error=str(error))

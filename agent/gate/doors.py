@@ -16,19 +16,18 @@ WAITING = 16
 
 def listen(address: Address) -> socket.socket:
     """Return a listening socket; a Unix socket that a dead gate left behind is replaced. ConfigError when it fails."""
-    unix = bool(address.path)
-    door = socket.socket(socket.AF_UNIX if unix else socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    door = socket.socket(address.family)
     try:
-        if unix:
+        if address.path:
             _clear(address.path)
             old = os.umask(0o117)  # for our group, and nobody else
             try:
-                door.bind(address.path)
+                door.bind(address.place)
             finally:
                 os.umask(old)
         else:
             door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind((address.host, address.port))
+            door.bind(address.place)
         door.listen(WAITING)
         door.setblocking(False)
     except OSError as error:

@@ -64,13 +64,11 @@ class Keosd:
             self._dial(whole, due, done)
 
     def _dial(self, whole: bytes, due: float, done: Done) -> None:
-        unix = bool(self._address.path)
-        family = socket.AF_UNIX if unix else socket.AF_INET6 if ":" in self._address.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        if not unix:
+        sock = socket.socket(self._address.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        if not self._address.path:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            code = sock.connect_ex(self._address.path if unix else (self._address.host, self._address.port))
+            code = sock.connect_ex(self._address.place)
         except OSError:  # a path that is too long; the settings refuse it
             code = errno.EINVAL
         if code not in (0, errno.EINPROGRESS):

@@ -31,8 +31,6 @@ CONTROL = f"{DIRECTORY}/control.sock"
 WALLET = "default"
 CREDENTIAL = "gate.password"
 """Name of the systemd credential with the wallet's password."""
-SUFFIX = ".permit"
-"""Of the permit page, beside the run-time file."""
 PATH_BYTES = 107
 """A Unix socket's path has no more (unix(7))."""
 PASSWORD_BYTES = 4096
@@ -58,10 +56,27 @@ class Address:
     port: int = 0
 
     @property
+    def family(self) -> socket.AddressFamily:
+        """What a socket for it has to be."""
+        if self.path:
+            return socket.AF_UNIX
+        return socket.AF_INET6 if ":" in self.host else socket.AF_INET
+
+    @property
+    def place(self) -> str | tuple[str, int]:
+        """What `bind` and `connect` take."""
+        return self.path or (self.host, self.port)
+
+    @property
     def text(self) -> str:
         """The form of the configuration."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"unix://{self.path}" if self.path else f"http://{host}:{self.port}"
+
+
+def page_path(runtime_dir: Path, group: str, node: str) -> Path:
+    """Return where the permit page of a node is: beside the run-time file."""
+    return runtime_dir / f"{group}-{node}.permit"
 
 
 def address(text: str) -> Address:
@@ -221,7 +236,7 @@ class _Reader:
             self._made("gate.keosd", KEOSD, address, Address()),
             self._made("gate.listen", LISTEN, address, Address()),
             self._made("gate.control", CONTROL, socket_path, ""),
-            Path(self._text("runtime.dir", RUNTIME_DIR)) / f"{group}-{node}{SUFFIX}",
+            page_path(Path(self._text("runtime.dir", RUNTIME_DIR)), group, node),
             self._made("gate.agent_user", "", user, 0),
             self._made("gate.nodeos_user", "", user, 0) if asker else None,
             self._made("gate.wallet", WALLET, wallet, ""),

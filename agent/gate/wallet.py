@@ -20,6 +20,8 @@ LOCKED = 3120003
 NO_KEY = 3120004
 """Codes of keosd: no wallet is unlocked; no unlocked wallet has the key, which is what it says of a locked one, too."""
 UNLOCKED_ALREADY = 3120007
+READY = "ready"
+"""The state of a wallet that signs."""
 
 _Ask = tuple[str, bytes]
 _Found = tuple[Answer | None, str]
@@ -58,7 +60,7 @@ class Wallet:
         self._looking = False
         if why:
             self.state = f"keosd gives no answer ({why})"
-        self._look_from = self._now() + (LOOK_AGAIN_S if self.state == "ready" else UNLOCK_AGAIN_S)
+        self._look_from = self._now() + (LOOK_AGAIN_S if self.state == READY else UNLOCK_AGAIN_S)
 
     def _drive(self, talk: _Talk, due: float, done: Done) -> None:
         """Ask question after question until the talk is over; all of it within one deadline."""
@@ -80,9 +82,9 @@ class Wallet:
             yield from self._unlocking()
             found = yield SIGN, body
         if found[0] is not None and is_signature(found[0]):
-            self.state = "ready"
+            self.state = READY
             self._look_from = self._now() + LOOK_AGAIN_S
-        elif found[0] is None and self.state == "ready":
+        elif found[0] is None and self.state == READY:
             self._look_from = 0.0  # whoever leads has to hear of it now
         return found
 
@@ -96,7 +98,7 @@ class Wallet:
                 return found
         if found[0] is None:
             return found
-        self.state = "ready" if self._in(found[0]) else "no unlocked wallet has the key"
+        self.state = READY if self._in(found[0]) else "no unlocked wallet has the key"
         return found
 
     def _may_unlock(self) -> bool:

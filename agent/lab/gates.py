@@ -15,6 +15,8 @@ from agent.adapters.clock import boot_id, boot_ms
 from agent.adapters.gate import FileGate, PageFile, look
 from agent.errors import GateError
 from agent.gate.page import identity
+from agent.gate.settings import page_path
+from agent.gate.wallet import READY
 from agent.gate.wire import SIGN
 from agent.lab.agents import to_toml
 from agent.lab.binaries import NodeosBinaries
@@ -60,7 +62,7 @@ class SigningGate:
         self.group, self.node = names
         self._root = root
         self._sockets = Path(tempfile.mkdtemp(prefix="nf-gate-"))  # a path of a Unix socket has 107 bytes at most
-        self._page = runtime_dir / f"{self.group}-{self.node}.permit"
+        self._page = page_path(runtime_dir, self.group, self.node)
         self.wallet = Wallet(root / "keosd", ports.take(), binaries, place, f"keosd-{self.node}")
         self.url = f"http://{HOST}:{ports.take()}"
         self.control = self._sockets / "control.sock"
@@ -99,7 +101,7 @@ class SigningGate:
         """Start the gate alone, and return once its wallet is unlocked."""
         self.process.start()
         until(
-            lambda: look(self.control, ANSWER_S).keosd == "ready",
+            lambda: look(self.control, ANSWER_S).keosd == READY,
             START_LIMIT,
             f"{self.process.name} ready: {self.process.log}",
             retry_on=(GateError,),

@@ -2,7 +2,8 @@
 
 A real group of two (leader and standby), then one of five, idles for a while. Processor and memory are what the kernel
 counts of agent and guard, requests what the agent counts, bytes what passes the proxies before etcd (for nodeos: the
-bytes of one call of each kind, times the calls). etcd's own count of requests stands below, for comparison.
+bytes of one call of each kind, times the calls). etcd's own count of requests stands below, for comparison. Last,
+beside the first group, runs a *floor*: the calls of its leader, made bare (`agent.lab.floor`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
+from agent.lab import floor
 from agent.lab.idle import Bytes, IdleGroup, Reading
-from agent.lab.usage import as_installed
+from agent.lab.usage import Usage, as_installed, usage
+from agent.lab.wait import until
 
+START_S = 20.0
 WARM_S = 15.0
 """Seconds from a settled group to the first reading: by then what comes once has come."""
 _HANDLED = re.compile(r'grpc_server_handled_total\{grpc_code="\w+",grpc_method="(\w+)".*\} (\S+)')
@@ -123,10 +127,47 @@ def handled(group: IdleGroup) -> Counter[str]:
     return found
 
 
-def measure(size: int, seconds: float, python: Path | None, label: str) -> tuple[list[Cost], dict[str, float]]:
+@dataclass(frozen=True)
+class Floor:
+    """What the calls of a leader cost when made bare. cpu: % of a core; rss, pss, own: MB (10^6 bytes)."""
+
+    cpu: float
+    rss: float
+    pss: float
+    own: float
+    threads: int
+
+
+def measure_floor(group: IdleGroup, rates: Mapping[str, float], seconds: float) -> Floor:
+    """Have the calls of the group's leader made bare, `rates` a second by kind. LabError when they do not begin."""
+    node = group.chain.nodes[group.leader.node]
+    ports = group.lab.ports
+    process = floor.child(
+        group.lab.root, group.cluster.members[0].endpoint, f"http://127.0.0.1:{node.spec.http}", ports.take(), rates
+    )
+    process.start()
+    try:
+        until(lambda: floor.READY in process.log.read_text(), START_S, "the floor's first calls")
+        time.sleep(WARM_S)
+        before, begin = usage(process.pid), time.monotonic()
+        time.sleep(seconds)
+        return _floor(before, usage(process.pid), time.monotonic() - begin)
+    finally:
+        process.close()
+
+
+def _floor(before: Usage, after: Usage, seconds: float) -> Floor:
+    rss, pss, own = (each * 1024 / 1e6 for each in (after.rss_kib, after.pss_kib, after.own_kib))
+    return Floor((after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
+
+
+def measure(
+    size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool = False
+) -> tuple[list[Cost], dict[str, float], Floor | None]:
     """Let a group of `size` idle for `seconds`; return the cost of each agent, and etcd's own count of calls a second.
 
-    LabError when it does not settle, or the leader changes meanwhile.
+    `with_floor`: return what its leader's calls cost bare, too. LabError when the group does not settle, or the leader
+    changes meanwhile.
     """
     with tempfile.TemporaryDirectory(prefix="nodeos-failover-cost-") as root:
         group = IdleGroup(Path(root), size, python)
@@ -144,7 +185,10 @@ def measure(size: int, seconds: float, python: Path | None, label: str) -> tuple
                     cost((label, agent.node, role), before, group.read(agent), bytes_of, time.monotonic() - at)
                 )
             span = time.monotonic() - begin
-            return found, {name: count / span for name, count in (handled(group) - calls).items()}
+            answered = {name: count / span for name, count in (handled(group) - calls).items()}
+            leading = next((each.requests for each in found if each.role == "leader"), None)
+            bare = measure_floor(group, leading, seconds) if with_floor and leading else None
+            return found, answered, bare
         finally:
             group.close()
 
@@ -164,6 +208,14 @@ def table(found: Sequence[Cost]) -> str:
         for each in found
     ]
     return "\n".join(rows) + "\n"
+
+
+def told_floor(bare: Floor) -> str:
+    """Return the floor in words."""
+    return (
+        f"the leader's calls made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
+        f"own {bare.own:.1f}, {bare.threads} threads"
+    )
 
 
 def kinds(found: Sequence[Cost]) -> str:
@@ -203,19 +255,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     as_installed()
     found: list[Cost] = []
+    floors: list[Floor] = []
     for size in chosen.sizes:
         for python in [chosen.other, None] if chosen.other else [None]:
             label = f"{size} agents" + (", other" if python else "")
             sys.stdout.write(f"{label}: load average {os.getloadavg()[0]:.1f}\n")
             sys.stdout.flush()
-            costs, calls = measure(size, chosen.seconds, python, label)
+            first = size == chosen.sizes[0] and python is None
+            costs, calls, bare = measure(size, chosen.seconds, python, label, with_floor=first)
             found += costs
+            floors += [bare] if bare else []
             told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))
             sys.stdout.write(f"etcd answered, a second, to the whole group: {told}\n")
     missed = misses(found)
-    sys.stdout.write(f"\n{table(found)}\n{kinds(found)}\n" + "".join(f"missed: {each}\n" for each in missed))
+    bare_text = "".join(f"{told_floor(each)}\n" for each in floors)
+    sys.stdout.write(f"\n{table(found)}\n{bare_text}{kinds(found)}\n" + "".join(f"missed: {each}\n" for each in missed))
     if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
+        figures = [asdict(each) for each in found] + [{"role": "floor", **asdict(each)} for each in floors]
+        chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
     return int(bool(missed))
 
 

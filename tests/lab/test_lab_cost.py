@@ -142,6 +142,8 @@ def test_an_idle_group_is_measured(tmp_path: Path) -> None:
         asked = sum(count for name, count in found[role]["requests"].items() if name.startswith("etcd"))
         assert 0.5 < asked <= aim
         assert all(found[role][name] > 0 for name in ("cpu", "rss", "pss", "etcd_up", "etcd_down", "nodeos_down"))
+    assert 0 < found["floor"]["cpu"] < found["leader"]["cpu"]
+    assert 0 < found["floor"]["rss"] < found["leader"]["rss"]
 
 
 @pytest.mark.real

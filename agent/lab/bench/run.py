@@ -89,6 +89,7 @@ class Bench:
         field, fault = self._field, method.faults[name]
         host = field.wait("somebody to produce", method.producing)
         observer, other = field.chain.observer, field.other(host)
+        observer.wait_blocks()  # who may produce did: what was missed until then is not this fault's
         time.sleep(self._random.uniform(0, PHASE_S))
         field.blocks.look()
         tracer.forget()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -163,5 +164,8 @@ class Field:
 
 
 def program_of(host: str) -> str:
-    """Return the name of a host's nodeos, at most 15 characters: what the kernel keeps of it."""
-    return f"nodeos-{host}"
+    """Return the name of a host's nodeos in this run, at most 15 characters: what the kernel keeps of it.
+
+    Another run on this machine has other names, or pidof would take its nodeos for this one.
+    """
+    return f"nodeos-{host}-{os.getpid() % 1000:03}"

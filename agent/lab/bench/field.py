@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TypeVar
 from agent.lab.bench.tails import Blocks
 from agent.lab.chain import NAMES, OBSERVER, PAUSED, START, Chain
 from agent.lab.errors import LabError, LabUnavailable
-from agent.lab.evidence import cut_torn_line
+from agent.lab.evidence import at_ms, cut_torn_line
 from agent.lab.nodeos import ApiError, Node
 from agent.lab.places import LOOPBACK, Place
 from agent.lab.ports import Ports
@@ -23,6 +24,7 @@ T = TypeVar("T")
 HOSTS = NAMES[:2]
 MEMBERS = ("etcd-1", "etcd-2", "etcd-3")
 LIMIT = 40.0
+FRESH_MS = 1500
 LEVEL_LIMIT = 15.0
 """Seconds for a node that was down to be level again, before its chain is looked at as another one."""
 
@@ -104,6 +106,11 @@ class Field:
             for two in self.places:
                 if one != two:
                     self.spaces.heal(one, two)
+
+    @property
+    def followed(self) -> bool:
+        """Whether the observer has a fresh block: what forks it off leaves it behind, and then nothing can be counted."""
+        return time.time() * 1000 - at_ms(self.chain.observer.info()["head_block_time"]) < FRESH_MS
 
     def wait(self, what: str, check: Callable[[], T | None], limit: float = LIMIT) -> T:
         """Wait for a condition, asked for every 20 ms."""

@@ -216,7 +216,8 @@ class Keepalived:
     def _settled(self) -> bool:
         words = [host.word for host in self._hosts.values()]
         newest = self._field.blocks.newest()
-        return words == ["MASTER", "BACKUP"] and self.producing() == (newest.node if newest else "")
+        in_order = words == ["MASTER", "BACKUP"] and self.producing() == (newest.node if newest else "")
+        return in_order and self._field.followed  # who signed twice may be on a chain of its own
 
     def producing(self) -> str | None:
         """Return whose nodeos is active."""

@@ -109,7 +109,7 @@ class Field:
 
     @property
     def followed(self) -> bool:
-        """Whether the observer has a fresh block: what forks it off leaves it behind, and then nothing can be counted."""
+        """Whether the observer has a fresh block: a fork leaves it behind, and then nothing can be counted."""
         return time.time() * 1000 - at_ms(self.chain.observer.info()["head_block_time"]) < FRESH_MS
 
     def wait(self, what: str, check: Callable[[], T | None], limit: float = LIMIT) -> T:

@@ -9,7 +9,7 @@ from html import escape
 from agent.lab.bench.method import TITLES
 from agent.lab.bench.results import Results, Run
 
-LEFT, WIDE, RIGHT = 270, 560, 150
+LEFT, WIDE, RIGHT = 290, 540, 150
 ROW, BAND, TOP, FOOT = 16, 10, 56, 30
 COLOURS = ("#2e7dd1", "#2e9e4f", "#d1722e", "#7a1fa2", "#8a6d00")
 BAD = "#d00000"

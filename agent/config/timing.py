@@ -44,6 +44,10 @@ class TimingSection(Section):
     kill: Seconds = Field(default=_T.kill / 1000, description="K: seconds to kill nodeos and see it gone")
     slack: Seconds = Field(default=_T.slack / 1000, description="G: seconds that scheduling may cost")
     request: Seconds = Field(default=_T.request / 1000, description="seconds for one etcd request")
+    resume: Seconds = Field(
+        default=_T.resume / 1000,
+        description="seconds for nodeos to answer a resume, if its confirmation lasts so long; then it is ended",
+    )
     nomination: Seconds = Field(
         default=_T.nomination / 1000, description="seconds for a node that was named by hand to take over"
     )

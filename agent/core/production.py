@@ -259,5 +259,5 @@ def rule_resume(turn: Turn) -> None:
     call = turn.number()
     turn.set(resume_open=True, resume_call=call, head_call=0)
     turn.power(Power.RESUMING)
-    within = min(state.setup.timing.request, state.over_by - turn.now)
+    within = min(state.setup.timing.resume, state.over_by - turn.now)
     turn.do(ResumeNodeos(call, within, turn.now + within))

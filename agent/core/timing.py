@@ -60,6 +60,8 @@ class Timing:
     kill         K: time to kill nodeos and see it gone (R3)
     slack        G: what scheduling may cost us between two steps
     request      total deadline of one etcd request
+    resume       how long nodeos may take to answer a resume: one that saw no block since its start measures its timers
+                 at the first, for 0.7 s (Leap 4.1, "Checktime timer accuracy"); no longer than until V - A (R3)
     nomination   how long the seat is kept for a node that was named by hand (R10)
     rank_step    how much longer each rank waits before it campaigns (R11)
     fair_chance  how long a leader that stopped by request leaves the seat to others (R12)
@@ -77,6 +79,7 @@ class Timing:
     kill: Ms = 500
     slack: Ms = 300
     request: Ms = 1000
+    resume: Ms = 1500
     nomination: Ms = 5000
     rank_step: Ms = 200
     fair_chance: Ms = 3000

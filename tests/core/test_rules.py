@@ -389,6 +389,28 @@ def test_resume_waits_for_the_last_own_block() -> None:
     assert any(isinstance(action, do.ResumeNodeos) for action in one.all)
 
 
+@pytest.mark.parametrize(
+    ("timing", "within"),
+    [
+        (T, 1500),
+        (replace(T, validity=3000, renew=400, request=600, election=500), 1500),
+        (replace(T, validity=2000, renew=100, request=300, election=200), 2000 - T.margin - 2),
+    ],
+    ids=["default", "fast", "short"],
+)
+def test_a_resume_has_its_own_time_and_ends_before_the_stop(timing: Timing, within: Ms) -> None:
+    """R9, R3: nodeos's first resume takes 0.7 s, which is no hang, whatever etcd is given; but none outlasts V - A."""
+    one = One()
+    one.state = replace(one.state, setup=replace(one.state.setup, timing=timing))
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    one.apply("take")
+    resume = one.last(do.ResumeNodeos)
+    assert isinstance(resume, do.ResumeNodeos)
+    assert resume.within == within
+    assert one.now + resume.within <= one.state.over_by
+
+
 def test_resume_is_sent_once() -> None:
     """R9: `paused` staying true is no reason to resume again: it would defeat nodeos's own safety."""
     one = One()

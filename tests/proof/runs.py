@@ -20,6 +20,7 @@ TICKS = Timing(
     kill=1,
     slack=1,
     request=2,
+    resume=2,
     nomination=5,
     rank_step=1,
     fair_chance=3,

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.real
 
 
 def test_a_chain_that_stands_is_begun_with_fast_spans(tmp_path: Path) -> None:
-    """R9, P2: such a nodeos answers its first resume after 0.7 s, longer than etcd may take; nobody ends it for that."""
+    """R9, P2: such a nodeos answers its first resume after 0.7 s; nobody ends it for that, however fast etcd is."""
     fast = {"validity": 3.0, "renew": 0.4, "request": 0.6, "election": 0.5}
     with Group(tmp_path, timing=fast) as group:
         nodes = group.chain.nodes.values()

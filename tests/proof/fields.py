@@ -177,6 +177,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "kill",
         "slack",
         "request",
+        "resume",
         "nomination",
         "rank_step",
         "fair_chance",

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from agent.lab.errors import LabError
 from agent.lab.figures import markdown, percentile
 from agent.lab.lab import Lab
 from agent.lab.nodeos import Node
+from agent.lab.process import Process
 from agent.lab.wait import until
 
 READERS = 8
@@ -77,14 +77,19 @@ class Term:
 
 @contextmanager
 def beside(commands: Sequence[Sequence[str]]) -> Iterator[None]:
-    """Run programs meanwhile; they are killed afterwards."""
-    running = [subprocess.Popen(command, stdin=subprocess.DEVNULL) for command in commands]
-    try:
-        yield
-    finally:
-        for each in running:
-            each.kill()
-            each.wait()
+    """Run programs meanwhile; they are killed afterwards, and die with us."""
+    with tempfile.TemporaryDirectory(prefix="nodeos-failover-beside-") as root:
+        running = [
+            Process(f"beside-{number}", command, Path(root) / f"{number}.log")
+            for number, command in enumerate(commands)
+        ]
+        try:
+            for each in running:
+                each.start()
+            yield
+        finally:
+            for each in running:
+                each.close()
 
 
 def hammered(node: Node) -> list[list[str]]:

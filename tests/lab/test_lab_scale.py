@@ -11,16 +11,18 @@ import pytest
 from agent.adapters.clock import boot_ms
 from agent.app import beat
 from agent.core.events import Shutdown
+from agent.lab.etcd import EtcdCluster
 from agent.lab.lab import Lab
 from agent.lab.scale.crowd import Crowd
 from agent.lab.scale.figures import confirms, crowding_p90, settled
 from agent.lab.scale.light import configuration
+from agent.lab.scale.wire import TIMING, Lead, Wire
 
 GROUPS = 3
 LIMIT = 20.0
 
 
-async def until(crowd: Crowd, what: str, check: object) -> None:
+async def until(crowd: Crowd | Wire, what: str, check: object) -> None:
     """Wait for a condition."""
     assert callable(check)
     end = asyncio.get_running_loop().time() + LIMIT
@@ -60,6 +62,42 @@ def test_light_agents_lead_confirm_and_hand_over(tmp_path: Path) -> None:
         for number in range(GROUPS):
             said = etcd.etcdctl("get", f"/nodeos-failover/scale-{number}/heartbeat", "--print-value-only")
             assert (json.loads(said)["epoch"], json.loads(said)["state"]) == (2, "held")
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+def test_the_wire_counts_who_would_have_stopped(tmp_path: Path) -> None:
+    """What is sent without a core counts the leads that an etcd away for longer than E - A would have ended (R3)."""
+
+    async def story(etcd: EtcdCluster) -> tuple[int, int, list[str]]:
+        wire = Wire(etcd.endpoints, 0, GROUPS, share=2)
+        await wire.begin()
+        await until(wire, "a confirmation of each", lambda: len([each for each in wire.told if each[2] >= 0]) > 9)
+        before = wire.stops
+        away = asyncio.get_running_loop().run_in_executor
+        await away(None, etcd.members[0].freeze)
+        await asyncio.sleep((TIMING.validity - TIMING.margin) / 1000 + 0.5)  # the fault's length, not a wait
+        await away(None, etcd.members[0].thaw)
+        await until(wire, "that it is counted", lambda: wire.stops == GROUPS)
+        found = wire.report()["stops"]
+        await wire.close()
+        assert isinstance(found, list)
+        return wire.led, before, found
+
+    with Lab(tmp_path) as lab:
+        assert asyncio.run(story(lab.etcd(1))) == (GROUPS, 0, ["expiring"] * GROUPS)
+
+
+def test_a_lead_lasts_until_a_before_the_end_of_its_validity() -> None:
+    """An answer may come E - A after the confirmation before it was sent, and no later (R1, R3)."""
+    span = TIMING.validity - TIMING.margin
+    for late in (0, 1):
+        lead = Lead(1000)
+        lead.answered(2000, 1000 + span + late)
+        assert lead.lost(2000 + span) == late
+        assert lead.lost(2001 + span) == late + 1, "without an answer it is over"
+        lead.answered(9000, 2000 + span)
+        assert lead.lost(9000 + span) == late, "from then on it counts from the newer one"
 
 
 @pytest.mark.parametrize("renew", [0.5, 0.25, 0.001])

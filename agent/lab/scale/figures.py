@@ -90,12 +90,7 @@ class Row:
 def _killed(row: Row) -> str:
     if row.lost < 0:
         return "-"
-    return f"{_leads(row, row.lost)}; {row.settle:.1f}; {row.worst_after:.0f}"
-
-
-def _leads(row: Row, lost: int) -> str:
-    """Return how many leads were lost; on the wire nobody leads."""
-    return "-" if row.load == "wire" else str(lost)
+    return f"{row.lost}; {row.settle:.1f}; {row.worst_after:.0f}"
 
 
 COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
@@ -113,7 +108,7 @@ COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("disk MB/s", lambda row: f"{row.disk / 1e6:.2f}"),
     ("fsync ms", lambda row: f"{row.fsync:.1f}"),
     ("etcd RSS MiB", lambda row: f"{row.rss / 2**20:.0f}"),
-    ("leads lost", lambda row: _leads(row, row.stops)),
+    ("leads lost", lambda row: str(row.stops)),
     ("etcd leader killed: leads lost; old rate after s; longest confirmation ms", _killed),
     ("crowding before, after", lambda row: f"{row.crowd:.1f}, {row.crowd_after:.1f}"),
 )

@@ -36,6 +36,7 @@ class Line:
         self.endpoint = endpoint
         self.channel: Any = grpc.aio.insecure_channel(endpoint, options=CHANNEL_OPTIONS)
         self.kv: Any = rpc.KVStub(self.channel)
+        self.txn_bytes: Any = self.channel.unary_unary("/etcdserverpb.KV/Txn")
         self.lease: Any = rpc.LeaseStub(self.channel)
         self.watch: Any = rpc.WatchStub(self.channel)
         self.keepalive: Any = self.channel.unary_unary(

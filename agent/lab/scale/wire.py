@@ -2,8 +2,8 @@
 
 A group costs what two agents cost etcd: a transaction with two comparisons every R, two member reports every 2 s, two
 keepalives a third of the lease, two watches. Each request is made once and sent again and again, so both comparisons
-are of the key `leader`; no answer is parsed. Nobody leads: a request without an answer is noted, and sent again at its
-next turn. Output as of `crowd`.
+are of the key `leader`; no answer is parsed. A request without an answer is noted, and sent again at its next turn.
+Nobody leads; it is counted how often a leader with these confirmations would have had to stop. Output as of `crowd`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 from agent.adapters.clock import boot_ms
 from agent.adapters.etcd_rpc import grpc, txn_request, watch_request
@@ -25,9 +26,27 @@ from agent.lab.scale.link import Link, asked_to_end
 from agent.lab.scale.process import main
 
 TIMING = Timing()
+T = TypeVar("T")
 REQUEST_S = TIMING.request / 1000
 MEMBER = Member("bp-a", "0123456789abcdef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
-TXN = "/etcdserverpb.KV/Txn"
+LEADERLESS: Mapping[str, object] = {"epochs": {}, "doubled": 0}
+
+
+class Lead:
+    """Whether a leader whose confirmations were answered so would lead still (R1, R3)."""
+
+    def __init__(self, sent: Ms) -> None:
+        self._good_until = sent + TIMING.validity - TIMING.margin
+        self._lost = 0
+
+    def lost(self, now: Ms) -> int:
+        """Return how often it had to stop: A before the end of the validity of what was answered last."""
+        return self._lost + (now > self._good_until)
+
+    def answered(self, sent: Ms, now: Ms) -> None:
+        """Take an answer; the validity counts from before it was sent."""
+        self._lost = self.lost(now)
+        self._good_until = sent + TIMING.validity - TIMING.margin
 
 
 class Wire:
@@ -35,7 +54,8 @@ class Wire:
 
     def __init__(self, endpoints: Sequence[str], first: int, count: int, share: int, in_step: bool = False) -> None:
         self.told: list[tuple[str, Ms, Ms]] = []
-        self.events = self.stops = self.led = 0
+        self.events = 0
+        self._leads: list[Lead] = []
         self._numbers = range(first, first + count)
         self._share = share
         self._in_step = in_step
@@ -60,7 +80,18 @@ class Wire:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(link.close() for link in self._links))
 
-    async def _send(self, kind: str, link: Link, request: bytes) -> None:
+    @property
+    def led(self) -> int:
+        """How many groups have begun."""
+        return len(self._leads)
+
+    @property
+    def stops(self) -> int:
+        """How often a leader would have had to stop."""
+        now = boot_ms()
+        return sum(each.lost(now) for each in self._leads)
+
+    async def _send(self, kind: str, link: Link, request: bytes, lead: Lead | None = None) -> None:
         """Send one transaction, and note how long it took."""
         sent = boot_ms()
         try:
@@ -69,33 +100,36 @@ class Wire:
             self.told.append((kind, sent, -1))
             return
         try:
-            call = line.channel.unary_unary(TXN, request_serializer=None, response_deserializer=None)
-            await call(request, timeout=REQUEST_S)
+            await line.txn_bytes(request, timeout=REQUEST_S)
         except (grpc.RpcError, asyncio.CancelledError):
             if asked_to_end():
                 raise
             link.broken(line)
             self.told.append((kind, sent, -1))
         else:
-            self.told.append((kind, sent, boot_ms() - sent))
+            now = boot_ms()
+            self.told.append((kind, sent, now - sent))
+            if lead is not None:
+                lead.answered(sent, now)
 
     async def _confirm(self, link: Link, names: records.Keys) -> None:
         now = asyncio.get_running_loop().time
-        first = await link.txn(Txn((), (Put(names.leader, b"bp-a"),)), 10.0)
+        first = await _sure(lambda: link.txn(Txn((), (Put(names.leader, b"bp-a"),)), 10.0))
         record = Heartbeat(1, "bp-a", "0123456789abcdef", 1, TIMING.validity, False, None, "the seat is free")
         compare, put = Compare(names.leader, first.revision), Put(names.heartbeat, records.write(record))
         request = txn_request(Txn((compare, compare), (put,), (names.leader, names.heartbeat))).SerializeToString()
-        self.led += 1
+        lead = Lead(boot_ms())
+        self._leads.append(lead)
         due, renew = now(), TIMING.renew / 1000
         while True:
-            await self._send("confirm", link, request)
+            await self._send("confirm", link, request, lead)
             due += renew
             if now() > due:  # held up: go on at the group's beat, or R from now on as without one
                 due = now() if self._in_step else due + math.ceil((now() - due) / renew) * renew
             await asyncio.sleep(due - now())
 
     async def _report(self, link: Link, names: records.Keys, node: str) -> None:
-        lease = await link.grant(TIMING.lease_ttl, 10.0)
+        lease = await _sure(lambda: link.grant(TIMING.lease_ttl, 10.0))
         value = records.write(MEMBER)
         request = txn_request(Txn((), (Put(names.member(node), value, lease),))).SerializeToString()
         every, kept = PUBLISH_EVERY / 1000, asyncio.get_running_loop().time()
@@ -126,8 +160,17 @@ class Wire:
                     raise
 
     def report(self) -> dict[str, object]:
-        """Return what `Crowd.report` does; nobody leads, so nothing ends."""
-        return {"requests": self.told, "stops": [], "epochs": {}, "doubled": 0, "events": self.events}
+        """Return what `Crowd.report` does."""
+        return {"requests": self.told, "stops": ["expiring"] * self.stops, "events": self.events, **LEADERLESS}
+
+
+async def _sure(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer: many that begin at once keep each other waiting."""
+    while True:
+        try:
+            return await ask()
+        except StoreError:
+            await asyncio.sleep(0.5)
 
 
 if __name__ == "__main__":

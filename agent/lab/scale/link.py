@@ -53,7 +53,7 @@ class Link:
         self._endpoints = endpoints
         self._index = first % len(endpoints)
         self._line: Line | None = None
-        self._lock = asyncio.Lock()
+        self._connecting: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     async def txn(self, txn: Txn, within_s: float) -> TxnAnswer:
@@ -76,22 +76,32 @@ class Link:
             raise LeaseGone("the lease is gone")
 
     async def line(self, within_s: float) -> Line:
-        """Return a line that is good as far as is known."""
-        deadline = Deadline(within_s)
-        async with self._lock:
+        """Return a line that is good as far as is known; all that wait for one wait for the same."""
+        if self._line is None:
+            if self._connecting is None:
+                self._connecting = asyncio.create_task(self._connect())
+            try:
+                await asyncio.wait_for(asyncio.shield(self._connecting), within_s)
+            except TimeoutError as error:
+                raise StoreUnavailable("not sent in time: no endpoint is fit") from error
+        if self._line is None:
+            raise StoreUnavailable("not sent: the connection broke as it was made")
+        return self._line
+
+    async def _connect(self) -> None:
+        """Turn to one member after the other until one answers."""
+        try:
             while self._line is None:
                 line = Line(self._endpoints[self._index])
                 try:
-                    share = min(CONNECT_S, deadline.left())
-                    await line.kv.Range(range_request("/nodeos-failover/", count_only=True), timeout=share)
-                except (grpc.RpcError, TimeoutError) as error:
+                    await line.kv.Range(range_request("/nodeos-failover/", count_only=True), timeout=CONNECT_S)
+                except grpc.RpcError:
                     self._drop(line)
-                    if deadline.remaining() <= PAUSE_S:
-                        raise StoreUnavailable(f"not sent, no endpoint is fit: {line.endpoint}") from error
                     await asyncio.sleep(spread(PAUSE_S))
                 else:
                     self._line = line
-            return self._line
+        finally:
+            self._connecting = None
 
     def broken(self, line: Line) -> None:
         """Throw a line away; nothing, if that was done before."""
@@ -101,6 +111,8 @@ class Link:
 
     async def close(self) -> None:
         """Drop the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
         if self._line is not None:
             self.broken(self._line)
         await asyncio.gather(*self._closing)

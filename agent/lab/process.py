@@ -19,6 +19,7 @@ from pathlib import Path
 
 from agent.lab.errors import LabError, LabTimeout
 from agent.lab.places import LOOPBACK, Place
+from agent.lab.wait import until
 
 # argv: the expected parent, then the command. Python ignores SIGPIPE and SIGXFSZ, and exec would hand that down.
 BECOME = """
@@ -33,6 +34,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 KEEP_LOG = 8 << 20  # bytes: a log above this is set aside (one generation) at the next start
 MOST_LOG = 64 << 20  # bytes: a child whose log is larger is killed, for the disk is everybody's
 LOOK_AT_LOG = 2.0  # seconds between two looks at its size
+FREEZE_LIMIT = 5.0  # seconds; some ms, more on a machine that is held up
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 
@@ -126,12 +128,12 @@ class Process:
 
     @property
     def frozen(self) -> bool:
-        """Whether the child is stopped by a signal, ours or another's."""
+        """Whether the child is stopped by a signal, ours or another's, with all its threads."""
         try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
+            stats = [(task / "stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
         except (FileNotFoundError, ProcessLookupError):
             return False
-        return self.running and stat.rpartition(")")[2].split()[0] == "T"
+        return self.running and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
     @property
     def exit_code(self) -> int | None:
@@ -159,8 +161,12 @@ class Process:
         self.signal(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """SIGSTOP: what a stalled host or a suspended machine looks like from outside."""
+        """SIGSTOP: what a stalled host or a suspended machine looks like from outside.
+
+        It returns once every thread stands, or the child is gone; on a busy machine one answers for some ms more.
+        """
         self.signal(signal.SIGSTOP)
+        until(lambda: self.frozen or not self.running, FREEZE_LIMIT, f"{self.name} to stand", interval=0.001)
 
     def thaw(self) -> None:
         """SIGCONT."""

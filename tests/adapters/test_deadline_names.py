@@ -16,9 +16,9 @@ from agent.adapters.endpoint import parse_endpoint
 from agent.adapters.names import Names
 from agent.errors import ConfigError
 from tests.support.raw_peer import OK, Make, answer, full_listener, peers
+from tests.support.slack import SLACK_S
 
 SHORT_S = 0.3
-SLACK_S = 0.3
 
 
 @pytest.fixture

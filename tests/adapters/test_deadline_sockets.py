@@ -17,9 +17,9 @@ from agent.adapters.deadline_http import CallFailed, TooMuch
 from agent.adapters.endpoint import Endpoint, parse_endpoint
 from agent.adapters.names import Names
 from tests.support.raw_peer import OK, Make, Script, answer, drip, full_listener, hang, peers
+from tests.support.slack import SLACK_S
 
 SHORT_S = 0.3
-SLACK_S = 0.3
 
 
 @pytest.fixture

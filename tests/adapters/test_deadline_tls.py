@@ -18,9 +18,9 @@ from agent.adapters.names import Names
 from agent.errors import ConfigError
 from agent.lab.tls import Certificates, make_certificates
 from tests.support.raw_peer import OK, Make, Peer, Script, answer, drip, hang, peers
+from tests.support.slack import SLACK_S
 
 SHORT_S = 0.3
-SLACK_S = 0.3
 
 
 @pytest.fixture

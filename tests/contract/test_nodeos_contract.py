@@ -263,7 +263,6 @@ def test_frozen_then_killed(lonely: Callable[..., Node]) -> None:
     node.launch()
     nodeos = HttpNodeos(node.http_url, producer_url=f"unix://{node.socket}")
     node.freeze()
-    until(lambda: node.frozen, 3.0, "the freeze")
     endpoint = parse_endpoint(node.http_url)
     for name, call in CALLS.items():
         in_time(call, nodeos, NodeosTimeout, name)
@@ -281,7 +280,6 @@ def test_frozen_with_a_full_backlog(lonely: Callable[..., Node]) -> None:
     node = lonely()
     node.launch()
     node.freeze()
-    until(lambda: node.frozen, 3.0, "the freeze")  # until then it may take one more, and the queue is not full
     nodeos = HttpNodeos(f"unix://{node.socket}")
     with ExitStack() as closing:
         _fill(node.socket, closing)

@@ -19,6 +19,12 @@ from agent.lab.process import Process
 from agent.lab.wait import until
 
 SLEEP = ["/bin/sleep", "60"]
+THREADS = """
+import hashlib, threading
+for _ in range(8):
+    threading.Thread(target=lambda: [hashlib.sha256(bytes(10 ** 7)) for _ in iter(int, 1)]).start()
+print("busy", flush=True)
+"""
 
 
 def state(pid: int) -> str:
@@ -53,10 +59,23 @@ def test_pid_is_the_program_itself(sleeper: Process) -> None:
 def test_freeze_and_thaw(sleeper: Process) -> None:
     """A frozen child is stopped and still counts as running; thawing lets it go on."""
     sleeper.freeze()
-    until(lambda: state(sleeper.pid) == "T", 5, "stopped")
+    assert state(sleeper.pid) == "T"
     assert sleeper.running
     sleeper.thaw()
     until(lambda: state(sleeper.pid) == "S", 5, "sleeping")
+
+
+def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:
+    """Freezing returns once every thread stands: until then one more request could be answered."""
+    with closing(Process("busy", [sys.executable, "-c", THREADS], tmp_path / "log")) as process:
+        process.start()
+        until(lambda: "busy" in process.log_tail(), 5, "threads")
+        for _ in range(10):
+            process.freeze()
+            tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
+            assert {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"}
+            assert len(tasks) == 9
+            process.thaw()
 
 
 def test_kill_reports_the_signal(sleeper: Process) -> None:

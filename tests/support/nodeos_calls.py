@@ -9,10 +9,10 @@ import pytest
 
 from agent.adapters.nodeos import HttpNodeos
 from agent.errors import NodeosError
+from tests.support.slack import SLACK_S
 
 LIMIT_S = 2.0
 SHORT_S = 0.3
-SLACK_S = 0.3
 CALLS: dict[str, Callable[[HttpNodeos, float], object]] = {
     "pause": HttpNodeos.pause,
     "resume": HttpNodeos.resume,

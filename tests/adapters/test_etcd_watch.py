@@ -121,10 +121,13 @@ def test_slow_reader_is_cut_off_not_fed(store: EtcdStore, monkeypatch: pytest.Mo
     """Who does not take changes loses the watch: what waits is bounded, and nothing is dropped silently."""
     monkeypatch.setattr(etcd_watch, "_BOUND", 3)
     first = store.txn(put("a", b"0"), 5.0).revision
+    before = set(threading.enumerate())
     watch = store.watch(PREFIX, first, 5.0)
+    (reader,) = {each for each in threading.enumerate() if each.name == "etcd-watch"} - before
     assert watch.next(5.0) is not None  # from now on each change comes on its own
     for number in range(10):
         store.txn(put("a", b"%d" % number), 5.0)
+    reader.join(5.0)  # it has come to the bound; while it had not, taking would make room
     taken = [first]
     with pytest.raises(StoreUnavailable, match="more than 3 changes wait"):
         while change := watch.next(2.0):

@@ -73,7 +73,7 @@ class Held:
     def stopped(self) -> bool:
         """Tell whether a signal or a debugger has stopped it: then it can not react to SIGTERM."""
         try:
-            return _stat(self._id.pid)[0] in ("T", "t")
+            return stat(self._id.pid)[0] in ("T", "t")
         except OSError:
             return False
 
@@ -101,20 +101,20 @@ def hold_pid(pid: int) -> Held | None:
         return None
 
 
-def _stat(pid: int) -> list[str]:
+def stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat behind the name, which may hold blanks and brackets (proc(5))."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
 def start_ticks(pid: int) -> int:
     """Return when the process started, in clock ticks since boot (field 22 of proc(5))."""
-    return int(_stat(pid)[19])
+    return int(stat(pid)[19])
 
 
 def parent(pid: int) -> int:
     """Return the pid of the parent, 0 when there is none to be seen."""
     try:
-        return int(_stat(pid)[1])
+        return int(stat(pid)[1])
     except OSError:
         return 0
 

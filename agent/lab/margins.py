@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,18 +78,13 @@ class Term:
 @contextmanager
 def beside(commands: Sequence[Sequence[str]]) -> Iterator[None]:
     """Run programs meanwhile; they are killed afterwards, and die with us."""
-    with tempfile.TemporaryDirectory(prefix="nodeos-failover-beside-") as root:
-        running = [
-            Process(f"beside-{number}", command, Path(root) / f"{number}.log")
-            for number, command in enumerate(commands)
-        ]
-        try:
-            for each in running:
-                each.start()
-            yield
-        finally:
-            for each in running:
-                each.close()
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nodeos-failover-beside-")))
+        for number, command in enumerate(commands):
+            process = Process(f"beside-{number}", command, root / f"{number}.log")
+            stack.enter_context(closing(process))
+            process.start()
+        yield
 
 
 def hammered(node: Node) -> list[list[str]]:

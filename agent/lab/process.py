@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from agent.adapters.process import stat
 from agent.lab.errors import LabError, LabTimeout
 from agent.lab.places import LOOPBACK, Place
 from agent.lab.wait import until
@@ -130,10 +131,10 @@ class Process:
     def frozen(self) -> bool:
         """Whether the child is stopped by a signal, ours or another's, with all its threads."""
         try:
-            stats = [(task / "stat").read_text() for task in Path(f"/proc/{self.pid}/task").iterdir()]
+            states = [stat(int(task.name))[0] for task in Path(f"/proc/{self.pid}/task").iterdir()]
         except (FileNotFoundError, ProcessLookupError):
             return False
-        return self.running and all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+        return self.running and set(states) == {"T"}
 
     @property
     def exit_code(self) -> int | None:

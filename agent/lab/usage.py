@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.adapters.process import stat
+
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _UTIME, _STIME, _THREADS = 11, 12, 17
 """Fields of /proc/PID/stat behind the name, counted from the state."""
@@ -30,7 +32,7 @@ class Usage:
 def usage(pid: int) -> Usage:
     """Read what process `pid` uses. OSError when it is gone, or another user's."""
     proc = Path(f"/proc/{pid}")
-    fields = proc.joinpath("stat").read_text().rpartition(")")[2].split()
+    fields = stat(pid)
     memory = {}
     for line in proc.joinpath("smaps_rollup").read_text().splitlines()[1:]:
         name, _, rest = line.partition(":")

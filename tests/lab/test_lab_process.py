@@ -17,6 +17,7 @@ from agent.lab.errors import LabError, LabTimeout
 from agent.lab.ports import Ports
 from agent.lab.process import Process
 from agent.lab.wait import until
+from tests.support.children import state_of
 
 SLEEP = ["/bin/sleep", "60"]
 THREADS = """
@@ -25,14 +26,6 @@ for _ in range(8):
     threading.Thread(target=lambda: [hashlib.sha256(bytes(10 ** 7)) for _ in iter(int, 1)]).start()
 print("busy", flush=True)
 """
-
-
-def state(pid: int) -> str:
-    """Return the kernel's one-letter state of a process, '' when there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # gone before the file was opened, or after
-        return ""
 
 
 def await_exec(process: Process) -> None:
@@ -59,10 +52,10 @@ def test_pid_is_the_program_itself(sleeper: Process) -> None:
 def test_freeze_and_thaw(sleeper: Process) -> None:
     """A frozen child is stopped and still counts as running; thawing lets it go on."""
     sleeper.freeze()
-    assert state(sleeper.pid) == "T"
+    assert state_of(sleeper.pid) == "T"
     assert sleeper.running
     sleeper.thaw()
-    until(lambda: state(sleeper.pid) == "S", 5, "sleeping")
+    until(lambda: state_of(sleeper.pid) == "S", 5, "sleeping")
 
 
 def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:
@@ -73,7 +66,7 @@ def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:
         for _ in range(10):
             process.freeze()
             tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
-            assert {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks} == {"T"}
+            assert {state_of(int(task.name)) for task in tasks} == {"T"}
             assert len(tasks) == 9
             process.thaw()
 
@@ -97,7 +90,7 @@ def test_stop_ends_a_frozen_child(sleeper: Process) -> None:
 def test_a_child_killed_by_others_leaves_no_zombie(sleeper: Process) -> None:
     """A child that somebody else kills is reaped at once, so that others see it gone."""
     os.kill(sleeper.pid, signal.SIGKILL)
-    until(lambda: state(sleeper.pid) == "", 5, "reaped")
+    until(lambda: state_of(sleeper.pid) == "", 5, "reaped")
     until(lambda: not sleeper.running, 5, "noticed")
     assert sleeper.signal(signal.SIGTERM) is False
 
@@ -141,9 +134,9 @@ def test_child_dies_with_its_owner(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
-        assert state(pid) != ""
+        assert state_of(pid) != ""
         owner.kill()
-    until(lambda: state(pid) in ("", "Z"), 5, "the child is gone")
+    until(lambda: state_of(pid) in ("", "Z"), 5, "the child is gone")
 
 
 def test_log_is_kept_and_shown(tmp_path: Path) -> None:

@@ -90,7 +90,6 @@ class Crowd:
         return {
             "requests": self.told,
             "stops": [key for agent in agents for key in agent.stops],
-            "epochs": {agent.names.root: agent.epoch for agent in agents if agent.leads},
             "doubled": sum(group.signers.doubled for group in self.groups),
             "events": self.events,
         }

@@ -93,12 +93,6 @@ class LightAgent:
         state = self.node.leadership
         return not self.over and state.phase is Phase.LEADING and self.clock.boot() < state.stop_by
 
-    @property
-    def epoch(self) -> int:
-        """The epoch that it leads; 0 when it does not."""
-        tenure = self.node.leadership.tenure
-        return tenure.epoch if tenure is not None and self.leads else 0
-
     def begin(self) -> None:
         """Start."""
         self.take(ev.Started(None, PROCESS))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.adapters.clock import boot_ms
+from agent.adapters.process import stat
 from agent.lab.etcd import EtcdMember
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -38,12 +39,12 @@ def usage(pids: Iterable[int]) -> Usage:
     cpu, written, rss = 0.0, 0, 0
     for pid in pids:
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            fields = stat(pid)
             io = Path(f"/proc/{pid}/io").read_text()
         except OSError:
             continue
-        cpu += (int(stat[11]) + int(stat[12])) / TICKS
-        rss += int(stat[21]) * os.sysconf("SC_PAGE_SIZE")
+        cpu += (int(fields[11]) + int(fields[12])) / TICKS
+        rss += int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
         found = re.search(r"^write_bytes: (\d+)", io, re.MULTILINE)
         written += int(found[1]) if found else 0
     return Usage(boot_ms(), cpu, written, rss)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from agent.adapters.clock import boot_ms
@@ -29,24 +29,25 @@ TIMING = Timing()
 T = TypeVar("T")
 REQUEST_S = TIMING.request / 1000
 MEMBER = Member("bp-a", "0123456789abcdef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
-LEADERLESS: Mapping[str, object] = {"epochs": {}, "doubled": 0}
+MAY_LAST: Ms = TIMING.validity - TIMING.margin
+"""How long after a confirmation was sent a leader needs the answer to the next (R1, R3)."""
 
 
 class Lead:
     """Whether a leader whose confirmations were answered so would lead still (R1, R3)."""
 
     def __init__(self, sent: Ms) -> None:
-        self._good_until = sent + TIMING.validity - TIMING.margin
+        self._sent = sent
         self._lost = 0
 
     def lost(self, now: Ms) -> int:
         """Return how often it had to stop: A before the end of the validity of what was answered last."""
-        return self._lost + (now > self._good_until)
+        return self._lost + (now > self._sent + MAY_LAST)
 
     def answered(self, sent: Ms, now: Ms) -> None:
         """Take an answer; the validity counts from before it was sent."""
         self._lost = self.lost(now)
-        self._good_until = sent + TIMING.validity - TIMING.margin
+        self._sent = sent
 
 
 class Wire:
@@ -91,14 +92,14 @@ class Wire:
         now = boot_ms()
         return sum(each.lost(now) for each in self._leads)
 
-    async def _send(self, kind: str, link: Link, request: bytes, lead: Lead | None = None) -> None:
-        """Send one transaction, and note how long it took."""
+    async def _send(self, kind: str, link: Link, request: bytes) -> Ms | None:
+        """Send one transaction, and note how long it took; return when it was sent, None without an answer."""
         sent = boot_ms()
         try:
             line = await link.line(REQUEST_S)
         except StoreError:
             self.told.append((kind, sent, -1))
-            return
+            return None
         try:
             await line.txn_bytes(request, timeout=REQUEST_S)
         except (grpc.RpcError, asyncio.CancelledError):
@@ -106,11 +107,9 @@ class Wire:
                 raise
             link.broken(line)
             self.told.append((kind, sent, -1))
-        else:
-            now = boot_ms()
-            self.told.append((kind, sent, now - sent))
-            if lead is not None:
-                lead.answered(sent, now)
+            return None
+        self.told.append((kind, sent, boot_ms() - sent))
+        return sent
 
     async def _confirm(self, link: Link, names: records.Keys) -> None:
         now = asyncio.get_running_loop().time
@@ -122,7 +121,9 @@ class Wire:
         self._leads.append(lead)
         due, renew = now(), TIMING.renew / 1000
         while True:
-            await self._send("confirm", link, request, lead)
+            sent = await self._send("confirm", link, request)
+            if sent is not None:
+                lead.answered(sent, boot_ms())
             due += renew
             if now() > due:  # held up: go on at the group's beat, or R from now on as without one
                 due = now() if self._in_step else due + math.ceil((now() - due) / renew) * renew
@@ -161,7 +162,7 @@ class Wire:
 
     def report(self) -> dict[str, object]:
         """Return what `Crowd.report` does."""
-        return {"requests": self.told, "stops": ["expiring"] * self.stops, "events": self.events, **LEADERLESS}
+        return {"requests": self.told, "stops": ["expiring"] * self.stops, "doubled": 0, "events": self.events}
 
 
 async def _sure(ask: Callable[[], Awaitable[T]]) -> T:

@@ -76,7 +76,7 @@ audit: $(STAMP) ## look the locked dependencies up in the database of known hole
 	$(BIN)/python -m pip install --quiet pip-audit uv
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet | $(BIN)/pip-audit --require-hashes --disable-pip -r /dev/stdin
 
-docs: $(STAMP) ## write the tables of settings and metrics into README.md and grafana/METRICS.md
+docs: $(STAMP) ## write the tables of settings, metrics and alerts into their pages
 	$(BIN)/python -m agent.lab.docs --update
 
 lint: $(STAMP) ## style and types

@@ -1,4 +1,4 @@
-"""README.md: every fact in it that can drift is compared with the program."""
+"""The pages: every fact in them that can drift is compared with the program, and every link leads somewhere."""
 
 from __future__ import annotations
 
@@ -21,17 +21,29 @@ from agent.core.alert_kinds import KINDS
 from agent.core.keys import keys
 from agent.core.notice import WORDS
 from agent.core.timing import GateMode, Timing
-from agent.lab import docs
+from agent.lab import binaries, docs
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text()
+    for path in (
+        *ROOT.glob("*.md"),
+        *(each for place in ("deploy", "grafana", "tests") for each in (ROOT / place).rglob("*.md")),
+    )
+}
+FACTS = ("CONFIGURATION", "OPERATING", "SECURITY", "gate/README")
+TEXT = "\n".join(
+    (README, PAGES["tests/README.md"], PAGES["tests/lab/README.md"], *(PAGES[f"deploy/{name}.md"] for name in FACTS))
+)
+"""What is said of the program; the pages of the single methods of deployment have tests of their own."""
 CODE = re.findall(r"(?m)^ {4}(\S.*)$", TEXT) + re.findall(r"`([^`\n]+)`", TEXT)
 """Lines of code, and code within lines."""
 T = Timing()
 
 
 def between(name: str) -> str:
-    """Return what stands between the marks NAME:begin and NAME:end."""
+    """Return what stands between the marks NAME:begin and NAME:end, in the one page that has them."""
     return TEXT.split(f"<!-- {name}:begin -->")[1].split(f"<!-- {name}:end -->")[0]
 
 
@@ -45,8 +57,8 @@ def rows(name: str) -> list[list[str]]:
 
 
 def test_the_table_of_settings_is_up_to_date() -> None:
-    """The table in README.md is what `make docs` would write."""
-    assert docs.up_to_date(docs.README) == TEXT, "run make docs"
+    """The table of CONFIGURATION.md is what `make docs` would write."""
+    assert docs.up_to_date(docs.CONFIGURATION) == docs.CONFIGURATION.read_text(), "run make docs"
 
 
 def test_the_table_of_settings_is_what_the_command_prints() -> None:
@@ -63,7 +75,7 @@ def test_the_table_of_settings_is_what_the_command_prints() -> None:
 
 
 def test_the_metrics_named_exist() -> None:
-    """Each metric in README.md is one that an agent exports."""
+    """Each metric named in a page is one that an agent exports."""
     table = docs.metrics_table()
     named = set(re.findall(r"`(nodeos_failover_\w+)`", TEXT)) - {"nodeos_failover_"}
     assert named
@@ -71,12 +83,12 @@ def test_the_metrics_named_exist() -> None:
 
 
 def test_marks_that_are_missing_are_told() -> None:
-    """A README without the marks is refused with the remedy, not written at random."""
+    """A page without the marks is refused with the remedy, not written at random."""
     with pytest.raises(ValueError, match="config:begin"):
         docs.with_table("no marks here", "config", "| table |")
 
 
-@pytest.mark.parametrize(("name", "table"), [("README", "config"), ("METRICS", "metrics")])
+@pytest.mark.parametrize(("name", "table"), [("CONFIGURATION", "config"), ("METRICS", "metrics")])
 def test_the_command_tells_and_mends_what_is_out_of_date(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, table: str
 ) -> None:
@@ -97,7 +109,7 @@ def test_the_command_tells_and_mends_what_is_out_of_date(
 
 def test_the_five_lines_load(tmp_path: Path) -> None:
     """The example of five lines is a whole configuration."""
-    example = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[0]
+    example = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)[0]
     assert len(example.splitlines()) == 5
     path = tmp_path / "config.toml"
     path.write_text(example)
@@ -107,8 +119,9 @@ def test_the_five_lines_load(tmp_path: Path) -> None:
 
 
 def test_the_variables_named_exist() -> None:
-    """Each environment variable in README.md sets something."""
+    """Each environment variable named sets something."""
     known = {variable_of(tuple(path.split("."))) for path, _ in settings()}
+    known |= {binaries.NODEOS_VARIABLE, binaries.ETCD_VARIABLE}
     named = set(re.findall(r"NODEOS_FAILOVER_[A-Z_]*[A-Z]", TEXT))
     assert named
     assert named <= known
@@ -126,7 +139,7 @@ def test_the_settings_named_exist() -> None:
 
 def test_the_default_path_of_the_configuration_is_the_commands() -> None:
     """README.md names the file that the commands read by default, and no other below /etc."""
-    assert set(re.findall(r"/etc/[\w./-]+\w", TEXT)) == {DEFAULT_CONFIG}
+    assert set(re.findall(r"/etc/[\w./-]+\w", README)) == {DEFAULT_CONFIG}
 
 
 # --- numbers ---
@@ -165,6 +178,30 @@ def test_the_numbers_of_the_fast_profile_with_a_gate_are_accepted() -> None:
     assert fast.problems() == []
 
 
+# --- form and links ---
+
+
+def test_the_readme_is_a_front_door() -> None:
+    """README.md has at most 180 lines, none above 120 characters."""
+    lines = README.splitlines()
+    assert len(lines) <= 180
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("name", sorted(PAGES))
+def test_every_link_leads_somewhere(name: str) -> None:
+    """Each relative link of a page leads to a file of the repository, and to a heading of it if it names one."""
+    for target in re.findall(r"\]\(([^)#\s]*#?[^)\s]*)\)", PAGES[name]):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        file = (ROOT / name).parent / path if path else ROOT / name
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"(?m)^#+ (.*)$", file.read_text())
+            assert anchor in {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}, target
+
+
 # --- tests, targets, commands, keys, files ---
 
 
@@ -181,13 +218,6 @@ def test_every_test_named_exists() -> None:
     assert [name for name in named if name not in known] == []
 
 
-def test_every_alert_named_exists() -> None:
-    """Each alert in the table of failures is one that the agent can send."""
-    named = {name for row in rows("failures") for name in re.findall(r"`(\w+)`", row[4])}
-    assert {"failover", "leader_stops"} <= named
-    assert named <= set(KINDS)
-
-
 def test_every_alert_has_a_runbook() -> None:
     """Each alert has a heading in runbooks.md to which its link leads, and ALERTS.md lists them as they are."""
     text = docs.ALERTS.read_text()
@@ -199,7 +229,7 @@ def test_every_alert_has_a_runbook() -> None:
 
 
 def test_every_make_target_named_exists() -> None:
-    """Each `make TARGET` in README.md is a target of the Makefile, and so is every phony one."""
+    """Each `make TARGET` named is a target of the Makefile, and so is every phony one."""
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"(?m)^([a-z-]+):", makefile))
     named = {name for code in CODE for name in re.findall(r"\bmake ([a-z-]+)", code)}
@@ -210,7 +240,7 @@ def test_every_make_target_named_exists() -> None:
 
 
 def test_every_command_named_exists() -> None:
-    """Each `nodeos-failover COMMAND` in README.md is a command, with the options that it is shown with."""
+    """Each `nodeos-failover COMMAND` named is a command, with the options that it is shown with."""
     named = [code.split("#")[0].split() for code in CODE if re.match(r"nodeos-failover [a-z]", code)]
     assert ["nodeos-failover", "run"] in named
     assert ["nodeos-failover", "show-states"] in named
@@ -242,7 +272,7 @@ def test_every_word_of_the_operators_is_a_key() -> None:
 
 
 def test_every_page_named_exists() -> None:
-    """The pages in README.md are those that the agent serves."""
+    """The HTTP pages named are those that the agent serves."""
     served = set(re.findall(r'"(/[a-z]+)"', Path(http_server.__file__).read_text()))
     named = set(re.findall(r"`(/(?:metrics|livez|readyz|leader|status))`", TEXT))
     assert len(named) == 5
@@ -250,7 +280,7 @@ def test_every_page_named_exists() -> None:
 
 
 def test_every_file_named_exists() -> None:
-    """Each file of the repository that README.md names is there."""
+    """Each file of the repository that is named is there."""
     named = {code for code in CODE if re.fullmatch(r"(agent|tests|deploy|grafana)/[\w./-]*", code)}
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []

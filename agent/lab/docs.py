@@ -1,4 +1,4 @@
-"""The tables that the program knows best: settings in README.md, metrics in METRICS.md, alerts in ALERTS.md (grafana/).
+"""The tables that the program knows best: settings in CONFIGURATION.md, metrics in METRICS.md, alerts in ALERTS.md.
 
 Only they are made here.
 
@@ -30,7 +30,7 @@ from agent.metrics import LABELS, Metrics
 from agent.ports import Delivery
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+CONFIGURATION = ROOT / "deploy" / "CONFIGURATION.md"
 METRICS = ROOT / "grafana" / "METRICS.md"
 ALERTS = ROOT / "grafana" / "ALERTS.md"
 SHOWN = 10
@@ -110,17 +110,17 @@ def with_table(text: str, name: str, table: str) -> str:
 
 
 def up_to_date(file: Path) -> str:
-    """Return what README.md, METRICS.md or ALERTS.md, as it is, should be."""
+    """Return what CONFIGURATION.md, METRICS.md or ALERTS.md, as it is, should be."""
     if file == ALERTS:
         return with_table(file.read_text(), "alerts", alert_kinds.table())
-    name, table = ("config", reference()) if file == README else ("metrics", metrics_table())
+    name, table = ("config", reference()) if file == CONFIGURATION else ("metrics", metrics_table())
     return with_table(file.read_text(), name, table)
 
 
 def main(arguments: list[str]) -> int:
     """Update the files, or only tell which are not up to date."""
     old = []
-    for file in (README, METRICS, ALERTS):
+    for file in (CONFIGURATION, METRICS, ALERTS):
         wanted = up_to_date(file)
         if file.read_text() != wanted:
             old.append(file.name)

@@ -159,6 +159,6 @@ def test_what_is_not_there_can_not_be_cleared() -> None:
 
 
 def test_the_readme_names_the_lag_that_is_refused() -> None:
-    """README.md says from how many blocks on a node lags."""
-    text = (Path(__file__).parents[2] / "README.md").read_text()
+    """OPERATING.md says from how many blocks on a node lags."""
+    text = (Path(__file__).parents[2] / "deploy" / "OPERATING.md").read_text()
     assert f"more than {LAG} blocks behind" in text

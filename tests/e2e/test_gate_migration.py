@@ -1,4 +1,4 @@
-"""From a key in nodeos's config.ini to the signing gate, in README's order, on a real group: no slot is lost."""
+"""From a key in nodeos's config.ini to the signing gate, in the order of deploy/gate, on real parts: no slot is lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def set_gate(agent: Agent, gate: SigningGate, mode: str) -> None:
 
 
 def move_key(group: Group, agent: Agent) -> SigningGate:
-    """Take the standby of a group from its key to a gate: steps 1 to 4 of README."""
+    """Take the standby of a group from its key to a gate: steps 1 to 4 of deploy/gate."""
     node = group.nodeos(agent)
     root = group.lab.root / f"agent-{node.name}"
     gate = SigningGate(root / "gate", (GROUP, node.name), agent.runtime_dir, group.lab.ports, find_nodeos())

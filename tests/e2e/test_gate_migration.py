@@ -1,4 +1,4 @@
-"""From a key in nodeos's config.ini to the signing gate, in the order of deploy/gate, on real parts: no slot is lost."""
+"""From a key in config.ini to the signing gate, in the order of deploy/gate, on real parts: no slot is lost."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ NO_KEY = 3120004
 UNLOCKED_ALREADY = 3120007
 READY = "ready"
 """The state of a wallet that signs."""
+NO_WALLET = "no unlocked wallet has the key"
 
 _Ask = tuple[str, bytes]
 _Found = tuple[Answer | None, str]
@@ -41,7 +42,7 @@ class Wallet:
         self._key = key
         self._now = now
         self._unlock_from = self._look_from = 0.0
-        self._looking = False
+        self._looking = self._unlocking_now = False
         self._ours = ""  # as it was written last
         self.state = "not asked yet"
 
@@ -78,15 +79,33 @@ class Wallet:
 
     def _signing(self, body: bytes) -> _Talk:
         found = yield SIGN, body
-        if found[0] is not None and _code(found[0]) in (LOCKED, NO_KEY) and self._may_unlock():
-            yield from self._unlocking()
+        unlock = None
+        if _code(found[0]) in (LOCKED, NO_KEY) and self._may_unlock():
+            unlock, _ = yield from self._unlocking()
             found = yield SIGN, body
-        if found[0] is not None and is_signature(found[0]):
+        answer = found[0]
+        if answer is not None and is_signature(answer):
             self.state = READY
             self._look_from = self._now() + LOOK_AGAIN_S
-        elif found[0] is None and self.state == READY:
-            self._look_from = 0.0  # whoever leads has to hear of it now
+        elif answer is None:
+            if self.state == READY:
+                self._look_from = 0.0  # the agent of a leader has to hear of it now
+        elif not self._unlocking_now:  # else another request is about to unlock the wallet, and tells
+            self._refused(answer, unlock)
         return found
+
+    def _refused(self, answer: Answer, unlock: Answer | None) -> None:
+        """Note at once that keosd said no to a signature: a leader must not wait for the next look to hear of it.
+
+        Where keosd has the key and yet signs nothing, a list of keys proves nothing, so the next look comes later.
+        """
+        was, locked = self.state, _code(answer) in (LOCKED, NO_KEY)
+        if _code(unlock):
+            self.state = f"keosd does not unlock wallet {self._name}: {_name(unlock)}"
+        elif was == READY:
+            self.state = NO_WALLET if locked else f"keosd refuses to sign: {_name(answer)}"
+        if was == READY:
+            self._look_from = self._now() + (UNLOCK_AGAIN_S if locked else LOOK_AGAIN_S)
 
     def _having(self) -> _Talk:
         found = yield "/v1/wallet/get_public_keys", b""
@@ -102,12 +121,19 @@ class Wallet:
         return found
 
     def _may_unlock(self) -> bool:
-        if self._password_file is None or self._now() < self._unlock_from:
+        if self._password_file is None or self._unlocking_now or self._now() < self._unlock_from:
             return False
         self._unlock_from = self._now() + UNLOCK_AGAIN_S
         return True
 
     def _unlocking(self) -> _Talk:
+        """Open and unlock the wallet, one request at a time; none before `UNLOCK_AGAIN_S` since the last began."""
+        self._unlocking_now = True
+        found = yield from self._unlocked()
+        self._unlocking_now = False
+        return found
+
+    def _unlocked(self) -> _Talk:
         """Open and unlock the wallet. The password is read each time, and is in no state, log or error."""
         found = yield "/v1/wallet/open", json.dumps(self._name).encode()
         if self._password_file is None or _code(found[0]):

@@ -80,7 +80,7 @@ class GateGauges(Kit, Collector):
         yield self._one(
             "gate_up",
             "1 while the signing gate answers, has the lock of our permit page, and keosd has the key.",
-            status is not None and status.holds and status.keosd == READY,
+            status is not None and status.holds and not status.refuses and status.keosd == READY,
         )
         left = (page.until - now) / 1000 if page.sign is Sign.OPEN else 0.0
         yield self._one("gate_permit_remaining_seconds", "Seconds for which the gate may still sign.", max(0.0, left))

@@ -183,6 +183,7 @@ class GateStatus:
     refused         requests by the slug of the reason
     latency         signatures by the `BOUNDS` of agent.gate.counts, each bucket for itself: from request to answer
     seconds         the sum of those spans
+    refuses         why it signs by no page at all, whatever the page says: a slug of `agent.gate.permit.REASONS`
     """
 
     pid: int
@@ -194,6 +195,7 @@ class GateStatus:
     refused: Mapping[str, int]
     latency: tuple[int, ...]
     seconds: float
+    refuses: str = ""
 
 
 class Gate(Protocol):

@@ -80,6 +80,7 @@ def gate(seen: GateSeen) -> GateProbed:
     if found is None:
         return GateProbed(seen.at, seen.error)
     why = "" if found.holds else "it does not hold the permit page of this node: see gate.* and runtime.dir"
+    why = why or (f"it refuses the permit page of this node: {found.refuses}" if found.refuses else "")
     why = why or ("" if found.keosd == READY else f"keosd: {found.keosd}")
     return GateProbed(seen.at, why, found.started, found.last_signature)
 

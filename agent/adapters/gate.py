@@ -5,9 +5,10 @@ Why a closing is proven, and by what, stands in `agent.gate`.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
-import mmap
+import logging
 import os
 import socket
 import stat
@@ -26,6 +27,8 @@ from agent.gate.counts import BOUNDS
 from agent.gate.page import Page, Sign
 from agent.ports import Closed, GateStatus
 
+log = logging.getLogger(__name__)
+
 MODE = 0o640
 """The gate's user reads the page as a member of the agent's group."""
 LONGEST = 16 * 1024
@@ -37,46 +40,97 @@ REASONS = 64
 
 
 class PageFile:
-    """The page as a file that is mapped into memory: to write is a memory store. One writer only."""
+    """The page as a file on tmpfs: to write is to copy `pages.SIZE` bytes, and blocks on no disk. One writer only."""
 
     def __init__(self, path: Path, boot_id: str, identity: bytes) -> None:
         """Take over the page as it stands, or make a closed one. GateError when the file can not be used."""
         self.path = path
         self.descriptor = -1
+        self._former: list[int] = []  # pages that were taken away: a gate may still have locked one
         try:
-            self._map = self._open()
+            self.descriptor = self._open(path, os.O_CREAT)
+            raw = os.pread(self.descriptor, pages.SIZE + 1, 0)
         except (OSError, ValueError) as error:
             self.close()
             raise GateError(f"the permit page {path} can not be used: {error}; remove it") from error
         empty = Page(boot_id, identity)
         try:
-            self.page = pages.unpack(self._map[:])
+            self.page = pages.unpack(raw)
         except pages.PageError:
             self.page = empty
+            os.ftruncate(self.descriptor, 0)
         if (self.page.boot_id, self.page.identity) != (boot_id, identity):
             self.page = empty
         if self.page is empty:
             self.write(empty)
 
-    def _open(self) -> mmap.mmap:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        self.descriptor = os.open(self.path, flags, MODE)
-        found = os.fstat(self.descriptor)
+    def _open(self, path: Path, more: int) -> int:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | more, MODE)
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            os.close(descriptor)
             raise ValueError("it is no file of ours")
-        os.fchmod(self.descriptor, MODE)  # the umask may have taken the group's right
-        if found.st_size != pages.SIZE:
-            os.ftruncate(self.descriptor, 0)
-            os.pwrite(self.descriptor, bytes(pages.SIZE), 0)  # takes the memory now, so that no store can lack it
-        return mmap.mmap(self.descriptor, pages.SIZE)
+        os.fchmod(descriptor, MODE)  # the umask may have taken the group's right
+        return descriptor
 
     def write(self, page: Page) -> None:
-        """Replace what stands in the page; a reader sees the old one, the new one, or that it is being written."""
+        """Replace what stands in the page; a reader sees the old one, the new one, or that it is being written.
+
+        GateError when it can not be written: then the page lets nothing be signed, or is the old one.
+        """
         sequence = (self.page.sequence | 1) + 1
-        busy = pages.pack(replace(self.page, sequence=sequence - 1))
-        self._map[: pages.SIZE] = busy
-        self.page = replace(page, sequence=sequence)
-        self._map[: pages.SIZE] = pages.pack(self.page)
+        try:
+            os.pwrite(self.descriptor, pages.pack(replace(self.page, sequence=sequence - 1)), 0)
+            new = replace(page, sequence=sequence)
+            os.pwrite(self.descriptor, pages.pack(new), 0)
+        except OSError as error:
+            raise GateError(f"the permit page {self.path} can not be written: {error.strerror}") from error
+        self.page = new
+
+    def stands(self) -> bool:
+        """Tell whether the page is still the file at its path, ours, and written by nobody else."""
+        try:
+            found = self.path.lstat()
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file and (found.st_uid, found.st_mode & 0o777) == (
+            os.geteuid(),
+            MODE,
+        )
+
+    def make_anew(self) -> None:
+        """Put a page that says the same in the place of one that was taken away or changed. OSError, ValueError.
+
+        The old files stay open until nobody has them locked: a gate that was frozen in between could still hand out a
+        signature that the old page allowed (R4).
+        """
+        new = self.path.with_suffix(".permit-new")
+        new.unlink(missing_ok=True)
+        descriptor = self._open(new, os.O_CREAT | os.O_EXCL)
+        try:
+            os.pwrite(descriptor, pages.pack(self.page), 0)
+            with contextlib.suppress(OSError):  # there is none, or none that we may read: nor may a gate
+                self._former.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+            new.replace(self.path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._former.append(self.descriptor)
+        self.descriptor = descriptor
+
+    def unlocked(self) -> bool:
+        """Tell whether no gate has locked this page, or one that stood in its place."""
+        self._former = [each for each in self._former if not _let_go_of(each)]
+        return not self._former and self._path_is_ours_or_free() and _free(self.descriptor)
+
+    def _path_is_ours_or_free(self) -> bool:
+        try:
+            found = self.path.lstat()
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self.file
 
     @property
     def file(self) -> tuple[int, int]:
@@ -86,9 +140,28 @@ class PageFile:
 
     def close(self) -> None:
         """Let go of the file. The page stays as it is."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        for each in (*self._former, self.descriptor):
+            if each >= 0:
+                os.close(each)
+        self._former, self.descriptor = [], -1
+
+
+def _free(descriptor: int) -> bool:
+    """Tell whether nobody has locked a file."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return True
+
+
+def _let_go_of(descriptor: int) -> bool:
+    """Close a file that nobody has locked; tell whether it was done."""
+    if not _free(descriptor):
+        return False
+    os.close(descriptor)
+    return True
 
 
 class FileGate:
@@ -101,7 +174,7 @@ class FileGate:
         self._file = page
         self._control = control
         self._boot = boot
-        self._lock = threading.Lock()  # held for memory stores only
+        self._lock = threading.Lock()  # held for what tmpfs does, which waits for nobody
         self._over: int | None = None  # the epoch that this process closed last
 
     @property
@@ -125,7 +198,9 @@ class FileGate:
             self._over = page.epoch
             self._file.write(replace(page, sign=Sign.CLOSED, until=0, close_number=number))
         while True:
-            if self._no_gate():
+            with self._lock:
+                unlocked = self._file.unlocked()
+            if unlocked:
                 return Closed("no gate runs", self._boot())
             why = ""
             try:
@@ -136,15 +211,6 @@ class FileGate:
                 raise GateError(f"the signing gate is not proven closed: {why}")
             time.sleep(AGAIN_S)
 
-    def _no_gate(self) -> bool:
-        """Tell whether no gate holds the page's lock."""
-        try:
-            fcntl.flock(self._file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        fcntl.flock(self._file.descriptor, fcntl.LOCK_UN)
-        return True
-
     def _said(self, number: int, deadline: Deadline) -> Closed:
         answer = ask(self._control, f"closed {number}", deadline)
         if answer.get("closed") != number or answer.get("page") != list(self._file.file):
@@ -152,8 +218,19 @@ class FileGate:
         return Closed("the gate said so", _number(answer, "quiet_since"))
 
     def status(self, timeout_s: float) -> GateStatus:
-        """Ask the gate how it is; it must hold our page."""
-        return _status(ask(self._control, "status", Deadline(timeout_s)), list(self._file.file))
+        """Ask the gate how it is; it must hold our page. A page that somebody took away is made anew before."""
+        with self._lock:
+            if not self._file.stands():
+                self._make_anew()
+            page = list(self._file.file)
+        return _status(ask(self._control, "status", Deadline(timeout_s)), page)
+
+    def _make_anew(self) -> None:
+        try:
+            self._file.make_anew()
+        except (OSError, ValueError) as error:
+            raise GateError(f"the permit page {self._file.path} is gone and can not be made anew: {error}") from error
+        log.warning("the permit page %s was taken away or changed; it is made anew", self._file.path)
 
     def let_go(self) -> None:
         """Let go of the page, which stays as it is."""
@@ -201,6 +278,7 @@ def _status(answer: dict[str, Any], page: list[int] | None) -> GateStatus:
         started=_number(answer, "started"),
         holds=held is not None if page is None else held == page,
         keosd=_text(answer.get("keosd")),
+        refuses=_text(answer.get("refuses", "")),
         signed=_number(answer, "signed"),
         last_signature=None if last is None else _number(answer, "last_signature"),
         refused={_text(key): _number(refused, key) for key in list(refused)[:REASONS]},

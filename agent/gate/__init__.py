@@ -24,8 +24,9 @@ CLOCK_BOOTTIME, or `closed` with a number that grows.
    check reads the closed page. What keosd is still busy with is refused when it comes back.
 2. The agent takes the lock. Then no gate that signs by this page lives: the kernel lets go of the lock when the last
    thread of the gate is gone, and with it every call that it was in. A gate that starts later reads the closed page,
-   so the agent need not keep the lock. (Whoever deletes the page while a gate lives takes this proof away; its
-   directory belongs to the agent's user alone.)
+   so the agent need not keep the lock. When somebody deletes or replaces the page, the gate lets go of it and the
+   agent makes it anew, but keeps the old file open and asks for its lock, too: a gate that was frozen in between may
+   still hand out a signature that the old page allowed.
 
 No answer proves nothing: a frozen gate keeps its lock.
 

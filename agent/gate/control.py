@@ -46,6 +46,7 @@ class Control:
         return {
             "pid": os.getpid(),
             "started": self._started,
+            "refuses": self._permit.why_not(),
             "page": self._permit.file,
             "keosd": self._keosd(),
             "signed": self._counts.signed,

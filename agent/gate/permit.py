@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -62,8 +63,18 @@ class Permit:
         """Device and inode of the page that we hold, None when we hold none."""
         return self._file if self._descriptor >= 0 else None
 
+    def look(self) -> None:
+        """Let go of a page that is gone or was replaced, and lock the one that is there. Never waits.
+
+        A lock on a page that nobody can find would look to the agent as if this gate still signed by it.
+        """
+        with contextlib.suppress(Refused):
+            if self.hold():
+                self._standing()
+        self.hold()
+
     def hold(self) -> bool:
-        """Try to lock the page unless it is locked already; tell whether it is. Never waits."""
+        """Try to lock the page unless one is locked already; tell whether it is. Never waits."""
         if self._descriptor >= 0:
             return True
         try:
@@ -72,6 +83,14 @@ class Permit:
         except Refused as refused:
             self._why = refused.reason
         return self._descriptor >= 0
+
+    def why_not(self) -> str:
+        """Return the reason why the page could not be read now, nothing if it can be, whatever it says."""
+        try:
+            self.read()
+        except Refused as refused:
+            return refused.reason
+        return ""
 
     def _locked(self) -> int:
         try:
@@ -107,20 +126,25 @@ class Permit:
         """Return the page that we hold, if it is the one at its path, of this boot and this node."""
         if not self.hold():
             raise Refused(self._why)
-        try:
-            found = self._path.lstat()
-        except OSError:
-            raise Refused("no_page") from None
-        if (found.st_dev, found.st_ino) != self._file:
-            self.let_go()  # we sign by no page that we have not locked; the next look locks the new one
-            raise Refused("other_page")
-        self._owned(found)
+        self._owned(self._standing())
         page = self._whole()
         if page.boot_id != self._boot_id:
             raise Refused("other_boot")
         if page.identity != self._identity:
             raise Refused("other_node")
         return page
+
+    def _standing(self) -> os.stat_result:
+        """Return what stands at the path, if it is the page that we hold; else let go of that. One system call."""
+        try:
+            found = self._path.lstat()
+        except OSError:
+            self.let_go()
+            raise Refused("no_page") from None
+        if (found.st_dev, found.st_ino) != self._file:
+            self.let_go()  # we sign by no page that we have not locked; the next look locks the new one
+            raise Refused("other_page")
+        return found
 
     def _whole(self) -> Page:
         for left in range(TRIES - 1, -1, -1):

@@ -80,7 +80,7 @@ class Server:
         if now < self._tick_from:
             return
         self._tick_from = now + TICK_S
-        self._permit.hold()
+        self._permit.look()
         self._keosd.tick()
         self.wallet.look()
         self._askers = [each for each in self._askers if not each.closed]

@@ -84,17 +84,85 @@ def test_page_cut_short_is_refused(pair: Pair) -> None:
     os.truncate(bench.page, pages.SIZE)  # for the hand, which has it mapped
 
 
-def test_page_that_is_gone_is_refused(pair: Pair) -> None:
-    """Without a file there is no permit; with the next one it goes on, once that is locked."""
+def test_gate_lets_go_of_a_page_that_is_gone(pair: Pair) -> None:
+    """Without a file there is no permit, and the gate says that it holds none; a new agent's page is locked (R4)."""
     bench, _ = pair
     bench.open()
     assert bench.ask() == SIGNED
     bench.page.unlink()
     assert bench.ask()[1].endswith("no_page")
+    found = look(bench.control, LIMIT_S)
+    assert (found.holds, found.refuses) == (False, "no_page")
     new = bench.new_hand()
     new.permit(2, boot_ms() + 60_000)
     bench.wait(lambda: bench.ask() == SIGNED)
     new.let_go()
+
+
+def test_gate_lets_go_of_a_gone_page_though_nobody_asks_for_a_signature(pair: Pair) -> None:
+    """An agent that starts beside such a gate is held by it: nobody has to start the gate again."""
+    bench, _ = pair
+    bench.page.unlink()
+    new = bench.new_hand()
+    bench.wait(lambda: new.status(LIMIT_S).holds)
+    new.let_go()
+
+
+@pytest.mark.parametrize("harm", ["unlink", "copy", "public", "truncate", "foreign"])
+def test_agent_mends_a_page_that_was_taken_away_or_changed(pair: Pair, harm: str) -> None:
+    """The agent's look at the gate makes the page anew with what it said, and signatures go on (P2)."""
+    bench, _ = pair
+    bench.open()
+    assert bench.ask() == SIGNED
+    match harm:
+        case "unlink":
+            bench.page.unlink()
+        case "copy":
+            copy = bench.page.with_suffix(".copy")
+            copy.write_bytes(bench.page.read_bytes())
+            copy.replace(bench.page)
+        case "public":
+            bench.page.chmod(0o666)
+            assert bench.ask()[1].endswith("other_owner")
+        case "truncate":
+            os.truncate(bench.page, 0)
+            bench.open()  # the next confirmation
+        case "foreign":
+            bench.page.unlink()
+            bench.page.symlink_to("/dev/null")
+    bench.wait(lambda: bench.hand.status(LIMIT_S).holds and not bench.hand.status(LIMIT_S).refuses)
+    bench.wait(lambda: bench.ask() == SIGNED)
+    assert bench.hand.close(LIMIT_S).how == "the gate said so"
+    assert bench.ask()[1].endswith("closed")
+
+
+def test_frozen_gate_with_a_former_page_is_no_proof(pair: Pair) -> None:
+    """A gate that still holds the page which was taken away may hand out one more signature, so it is no proof (R4)."""
+    bench, _ = pair
+    bench.open()
+    assert bench.ask() == SIGNED
+    bench.process.freeze()
+    bench.page.unlink()
+    with pytest.raises(GateError, match="does not answer"):
+        bench.hand.status(0.1)
+    assert bench.page.exists()
+    with pytest.raises(GateError, match="not proven closed"):
+        bench.hand.close(0.2)
+    bench.process.thaw()
+    bench.wait(lambda: bench.hand.close(LIMIT_S).how == "the gate said so")
+
+
+def test_page_that_cannot_be_made_anew_fails_the_look(pair: Pair) -> None:
+    """Where something stands in the page's place the agent says so, instead of believing the gate."""
+    bench, _ = pair
+    bench.page.unlink()
+    bench.page.mkdir()
+    (bench.page / "x").touch()
+    with pytest.raises(GateError, match="can not be made anew"):
+        bench.hand.status(LIMIT_S)
+    (bench.page / "x").unlink()
+    bench.page.rmdir()
+    bench.wait(lambda: bench.hand.status(LIMIT_S).holds)
 
 
 def test_page_that_others_may_write_is_refused(pair: Pair) -> None:

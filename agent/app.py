@@ -15,12 +15,10 @@ from functools import partial
 from agent import __version__, probes
 from agent.adapters.clock import SystemClock
 from agent.adapters.etcd import EtcdStore
-from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.fence import ProcessFence
 from agent.adapters.follower import PrefixFollower
 from agent.adapters.gate import FileGate, PageFile
 from agent.adapters.guard_process import GuardProcess
-from agent.adapters.http_guard import Door, server_context
 from agent.adapters.http_server import HttpServer
 from agent.adapters.nodeos import HttpNodeos
 from agent.adapters.runtime_file import LockedFile
@@ -35,6 +33,7 @@ from agent.core.policy import Policy, Urgency
 from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
 from agent.core.store import Ms, Snapshot
+from agent.credentials import door, etcd_options
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, StoreError
 from agent.gate.page import Page, identity
@@ -83,27 +82,6 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
         Agent(config, reread).run()
     finally:
         close_logs()
-
-
-def etcd_options(config: Config) -> EtcdOptions:
-    """Return how to reach etcd."""
-    etcd = config.etcd
-    return EtcdOptions(
-        etcd.endpoints,
-        etcd.ca_file,
-        etcd.cert_file,
-        etcd.key_file,
-        etcd.user,
-        etcd.password.get_secret_value() if etcd.password else None,
-        records.keys(etcd.prefix, config.group).root,
-    )
-
-
-def door(config: Config) -> Door:
-    """Return who may read over HTTP, and how. ConfigError when the certificate can not be used."""
-    http = config.http
-    context = server_context(http.cert_file, http.key_file) if http.cert_file and http.key_file else None
-    return Door(http.token.get_secret_value() if http.token else None, context)
 
 
 def limits(config: Config) -> health.Limits:
@@ -170,6 +148,7 @@ class Agent:
         self.timing = config.spans
         self.clock = SystemClock()
         self.names = records.keys(config.etcd.prefix, config.group)
+        self.etcd = etcd_options(config.etcd, self.names.root)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
         self.file.lock()
         self._leave_plan()
@@ -227,8 +206,11 @@ class Agent:
     def _reconfigure(self, old: Config, new: Config) -> None:
         """Go on under a configuration that was read again; on the thread of the reload (see `supervision.reload`)."""
         fields = {"group": new.group, "node": new.node}
+        new_door = door(new)
         change_desk(self.alerts, old, new, self.pages.well, CLOSE_S)
         change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
+        if self.http is not None:
+            self.http.admit(new_door)
         self.loop.emit(Reconfigured(self._profile(new), new.spans))
 
     def _setup(self) -> Setup:
@@ -246,7 +228,7 @@ class Agent:
 
     def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
         """Return a connection of its own for one thread; `kept` hears of a lease."""
-        return MeteredStore(EtcdStore(etcd_options(self.config)), self.metrics.etcd_request, self.clock, kept)
+        return MeteredStore(EtcdStore(self.etcd), self.metrics.etcd_request, self.clock, kept)
 
     def _leave_plan(self) -> None:
         try:

@@ -22,6 +22,8 @@ from types import TracebackType
 QUEUE_LINES = 2000
 REPEAT_S = 60.0
 """The same warning is written once in so many seconds, with the number of those in between."""
+ROTATED = 50
+"""Secrets that were renewed while the process ran and are still masked, the newest."""
 REPEATS = 500
 """Different warnings that are remembered."""
 LOOK_S = 1.0
@@ -42,6 +44,12 @@ class LineFormatter(logging.Formatter):
         self._json = form == "json"
         self._fields = dict(fields)
         self._secrets = [secret for secret in secrets if secret]
+        self._rotated: tuple[str, ...] = ()
+
+    def mask(self, secret: str) -> None:
+        """Mask one more text from now on."""
+        if secret and secret not in (*self._secrets, *self._rotated):
+            self._rotated = (*self._rotated, secret)[-ROTATED:]
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its end."""
@@ -51,7 +59,7 @@ class LineFormatter(logging.Formatter):
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         head = {"time": when, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         line = self._as_json(head | fields) if self._json else self._as_text(head, fields)
-        for secret in self._secrets:
+        for secret in (*self._secrets, *self._rotated):
             line = line.replace(secret, MASK)
         return line
 
@@ -240,6 +248,14 @@ def change_logs(form: str, level: str, fields: Mapping[str, str], secrets: Itera
         if isinstance(handler, LogWriter):
             handler.setFormatter(LineFormatter(form, fields, secrets))
     logging.getLogger("agent").setLevel(level.upper())
+
+
+def mask(secret: str) -> str:
+    """Mask a secret that was read while the process ran, in every line from now on; return it."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogWriter) and isinstance(handler.formatter, LineFormatter):
+            handler.formatter.mask(secret)
+    return secret
 
 
 def close_logs() -> None:

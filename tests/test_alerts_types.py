@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from agent.alerts.trial import try_channel
 from agent.config import AlertChannel, Config
 from agent.config.secrets import answer_texts, channel_texts
 from agent.core.notice import WORDS, Notice
+from agent.logs import MASK, close_logs, open_logs
 from tests.support.alert_channel import SECRET
 from tests.support.slow_server import Server, Talk, answer, hang, request
 
@@ -194,6 +197,39 @@ def test_a_webhook_without_a_secret_is_not_signed(recorder: Recorder) -> None:
 
 
 # --- templates ---
+
+
+def test_renewed_secrets_of_a_channel_are_used_and_masked(recorder: Recorder, tmp_path: Path) -> None:
+    """URL and secret are as their files are at each sending; no log line shows them; a bad one changes nothing."""
+    url, secret = tmp_path / "url", tmp_path / "secret"
+    base = f"http://127.0.0.1:{recorder.server.port}"
+    for path, text in ((url, f"{base}/hook/first"), (secret, KEY)):
+        path.touch(0o600)
+        path.write_text(text)
+    made = channel("webhook", recorder, "/hook/first", secret=SecretStr(KEY), url_file=url, secret_file=secret)
+    with (tmp_path / "log").open("wb") as out:
+        open_logs("text", "info", {}, channel_texts(made), out.fileno())
+        try:
+            sink = make_sink(made)
+            assert sink.send(OPEN, 2).ok
+            url.write_text(f"{base}/hook/a-second-secret")
+            secret.write_text("another-signing-key")
+            assert sink.send(OPEN, 2).ok
+            logging.getLogger("agent").warning("%s and another-signing-key", f"{base}/hook/a-second-secret")
+            url.write_text("no URL at all")
+            assert sink.send(OPEN, 2).ok
+        finally:
+            close_logs()
+    assert [line for line, _, _ in recorder.seen] == ["POST /hook/first", *["POST /hook/a-second-secret"] * 2]
+    _, headers, body = recorder.seen[1]
+    signed = headers["x-signature-timestamp"].encode() + b"." + body
+    assert (
+        headers["x-signature-256"] == f"sha256={hmac.new(b'another-signing-key', signed, hashlib.sha256).hexdigest()}"
+    )
+    log = (tmp_path / "log").read_text()
+    assert "alerts ops: a changed file cannot be used" in log
+    assert f"{MASK} and {MASK}" in log
+    assert "second-secret" not in log
 
 
 def test_a_template_puts_the_line(recorder: Recorder) -> None:

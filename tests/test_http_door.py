@@ -17,9 +17,12 @@ from agent.adapters.http_server import HttpServer
 from agent.adapters.livez import livez
 from agent.config import load
 from agent.config.show import as_toml
+from agent.credentials import door
 from agent.errors import ConfigError
 from agent.lab.tls import Certificates, make_certificates
+from tests.doctor.parts import config
 
+Serve = Callable[["Door | Callable[[], Door]"], int]
 TOKEN = "a-token-of-the-test-0123456789"
 HOST = "127.0.0.1"
 
@@ -43,12 +46,13 @@ class Pages:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Door], int]]:
+def serve() -> Iterator[Serve]:
     """Start servers; return their ports."""
     servers: list[HttpServer] = []
 
-    def start(door: Door) -> int:
-        servers.append(HttpServer((HOST, 0), Pages(), door))
+    def start(door: Door | Callable[[], Door]) -> int:
+        asked = door if callable(door) else lambda: door
+        servers.append(HttpServer((HOST, 0), Pages(), asked))
         servers[-1].start()
         return servers[-1].address[1]
 
@@ -84,7 +88,7 @@ def basic(password: str) -> str:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/status", "/"])
-def test_token_is_asked_for(serve: Callable[[Door], int], path: str) -> None:
+def test_token_is_asked_for(serve: Serve, path: str) -> None:
     """Metrics, status and the page are for those who show the token, as a bearer or as a browser's password."""
     port = serve(Door(TOKEN))
     assert ask(port, path, f"Bearer {TOKEN}")[0] == 200
@@ -96,17 +100,17 @@ def test_token_is_asked_for(serve: Callable[[Door], int], path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/leader"])
-def test_probes_need_no_token(serve: Callable[[Door], int], path: str) -> None:
+def test_probes_need_no_token(serve: Serve, path: str) -> None:
     """A yes or no is for everybody: no probe and no load balancer has to hold the token."""
     assert ask(serve(Door(TOKEN)), path)[0] == 200
 
 
-def test_without_a_token_anybody_reads(serve: Callable[[Door], int]) -> None:
+def test_without_a_token_anybody_reads(serve: Serve) -> None:
     """On loopback, the default, nothing has to be shown."""
     assert ask(serve(ANYBODY), "/status")[0] == 200
 
 
-def test_tls_by_our_certificate(serve: Callable[[Door], int], certificates: Certificates) -> None:
+def test_tls_by_our_certificate(serve: Serve, certificates: Certificates) -> None:
     """With a certificate clients that know the CA are served, and others turn away; plain text gets nothing."""
     port = serve(Door(None, server_context(certificates.server, certificates.server_key)))
     knows = ssl.create_default_context(cafile=str(certificates.ca))
@@ -118,7 +122,7 @@ def test_tls_by_our_certificate(serve: Callable[[Door], int], certificates: Cert
     assert livez(HOST, port, 5.0, tls=True) == (True, "ok")
 
 
-def test_a_silent_handshake_holds_nobody_up(serve: Callable[[Door], int], certificates: Certificates) -> None:
+def test_a_silent_handshake_holds_nobody_up(serve: Serve, certificates: Certificates) -> None:
     """Clients that connect and never shake hands keep no other one out."""
     port = serve(Door(None, server_context(certificates.server, certificates.server_key)))
     silent = [socket.create_connection((HOST, port), 5.0) for _ in range(40)]
@@ -128,6 +132,36 @@ def test_a_silent_handshake_holds_nobody_up(serve: Callable[[Door], int], certif
     finally:
         for each in silent:
             each.close()
+
+
+def shown(port: int) -> bytes:
+    """Return the certificate that a new connection is shown."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection((HOST, port), 5.0) as plain, context.wrap_socket(plain) as sock:
+        return sock.getpeercert(binary_form=True) or b""
+
+
+def test_renewed_certificate_and_token_are_taken_up(serve: Serve, tmp_path: Path) -> None:
+    """What certbot or an operator replaces is served from the next connection on, without a word to the agent."""
+    old, new = make_certificates(tmp_path / "old"), make_certificates(tmp_path / "new")
+    pair, token = (tmp_path / "tls.crt", tmp_path / "tls.key"), tmp_path / "token"
+    for path, text in zip((*pair, token), (old.server.read_text(), old.server_key.read_text(), TOKEN), strict=True):
+        path.touch(0o600)
+        path.write_text(text)
+    http = {"token_file": str(token), "token": TOKEN, "cert_file": str(pair[0]), "key_file": str(pair[1])}
+    port = serve(door(config(http=http)))
+    assert shown(port) == ssl.PEM_cert_to_DER_cert(old.server.read_text())
+    pair[0].write_text(new.server.read_text())
+    assert shown(port) == ssl.PEM_cert_to_DER_cert(old.server.read_text()), "the key is missing yet: the old pair stays"
+    pair[1].write_text(new.server_key.read_text())
+    assert shown(port) == ssl.PEM_cert_to_DER_cert(new.server.read_text())
+    token.write_text("x" + TOKEN)
+    knows = ssl.create_default_context(cafile=str(new.ca))
+    assert ask(port, "/status", f"Bearer {TOKEN}", knows)[0] == 401
+    assert ask(port, "/status", f"Bearer x{TOKEN}", knows)[0] == 200
+    token.write_text("short")
+    assert ask(port, "/status", f"Bearer x{TOKEN}", knows)[0] == 200, "what cannot be a token changes nothing"
 
 
 def test_bad_certificate_names_the_setting(tmp_path: Path) -> None:

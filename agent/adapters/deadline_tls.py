@@ -23,6 +23,14 @@ def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
     return context
 
 
+def authorities(ca_file: Path | None = None) -> tuple[Path, ...]:
+    """Return the files that a context with `ca_file`, or with the host's own authorities, is made of."""
+    if ca_file is not None:
+        return (ca_file,)
+    host = ssl.get_default_verify_paths()
+    return tuple(Path(each) for each in (host.cafile, host.capath) if each)
+
+
 def wrap(plain: DeadlineSocket, context: ssl.SSLContext, host: str) -> DeadlineTLSSocket:
     """Shake hands within the deadline of `plain`. OSError (ssl.SSLError, TimeoutError) when it fails."""
     plain.settimeout(plain.deadline.left())  # taken over by the wrapped socket: OpenSSL's loop is bounded by it in all

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class EtcdOptions:
     """How to reach etcd. `endpoints` are 'http://host:port', 'https://host:port' or 'host:port' (TLS if `ca` is set).
 
     `ca` (needed for TLS), `cert` and `key` (ours, both or neither) are PEM files, read anew for each connection.
-    `user` and `password` go together. `probe` is the key read to see that a member is fit; it need not exist.
+    `user` and `password` go together; a password that may change is a function, which is asked before each login.
+    `probe` is the key read to see that a member is fit; it need not exist.
     ConfigError when these do not fit.
     """
 
@@ -51,7 +53,7 @@ class EtcdOptions:
     cert: Path | None = None
     key: Path | None = None
     user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | Callable[[], str] | None = field(default=None, repr=False)
     probe: str = "/nodeos-failover/"
 
     def __post_init__(self) -> None:
@@ -68,6 +70,10 @@ class EtcdOptions:
             problems.append("etcd.user and its password: set both or neither")
         if problems:
             raise ConfigError(problems)
+
+    def secret(self) -> str:
+        """Return the password as it is now, empty when there is none."""
+        return self.password() if callable(self.password) else self.password or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +162,7 @@ def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline
     connection = Connection(options, endpoint)
     try:
         if options.user is not None and options.password is not None:
-            connection.login(options.user, options.password, deadline)
+            connection.login(options.user, options.secret(), deadline)
         _probe(connection, options.probe, deadline)
     except grpc.RpcError as error:
         connection.close()

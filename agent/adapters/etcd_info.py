@@ -85,7 +85,7 @@ def _asked(
             refused = isinstance(translate(error, doing, ""), StoreRejected)
             if not refused or options.user is None or options.password is None:
                 raise
-            connection.login(options.user, options.password, deadline)
+            connection.login(options.user, options.secret(), deadline)
             answer = ask(connection, deadline)
     except grpc.RpcError as error:
         raise translate(error, doing, str(connection.endpoint)) from error

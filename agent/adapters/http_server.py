@@ -15,7 +15,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
@@ -69,12 +69,12 @@ class HttpServer:
         self,
         address: tuple[str, int],
         pages: Pages,
-        door: Door = ANYBODY,
+        door: Callable[[], Door] = lambda: ANYBODY,
         *,
         max_connections: int = MAX_CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """ConfigError, naming http.listen, when the address can not be listened on."""
+        """Listen; `door` is asked for each connection. ConfigError, naming http.listen, when the address can not be."""
         shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -91,6 +91,10 @@ class HttpServer:
         """Host and port that it listens on."""
         host, port = self._server.socket.getsockname()[:2]
         return str(host), int(port)
+
+    def admit(self, door: Callable[[], Door]) -> None:
+        """Let others read from the next connection on, or show another certificate."""
+        self._server.door = door
 
     def start(self) -> None:
         """Begin to answer."""
@@ -117,7 +121,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, family: int, address: Any, pages: Pages, door: Door, max_connections: int, timeout_s: float
+        self, family: int, address: Any, pages: Pages, door: Callable[[], Door], max_connections: int, timeout_s: float
     ) -> None:
         self.address_family = family
         self.pages = pages
@@ -145,8 +149,9 @@ class _Server(ThreadingHTTPServer):
         except OSError:
             time.sleep(TICK_S)
             raise
-        if self.door.context is not None:  # hands are shaken by the connection's own thread
-            request = self.door.context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        context = self.door().context
+        if context is not None:  # hands are shaken by the connection's own thread
+            request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
         return request, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -200,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name is None:
             self._answer(HTTPStatus.NOT_FOUND, f"here there are {', '.join(PAGES)}\n".encode(), TEXT)
             return
-        if not self.server.door.admits(name, self.headers.get("Authorization", "")):
+        if not self.server.door().admits(name, self.headers.get("Authorization", "")):
             self._answer(HTTPStatus.UNAUTHORIZED, b"show the token\n", TEXT, CHALLENGE)
             return
         headers: dict[str, str] = {}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from agent.adapters.deadline import Deadline
 from agent.adapters.deadline_http import Answer, CallFailed, TooMuch, call
-from agent.adapters.deadline_tls import tls_context
+from agent.adapters.deadline_tls import authorities, tls_context
 from agent.adapters.endpoint import Endpoint, parse_endpoint
+from agent.adapters.from_files import FromFiles
 from agent.adapters.names import Names
 from agent.adapters.nodeos_answers import (
     error_of,
@@ -37,7 +38,8 @@ class HttpNodeos:
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
         self._names = Names()
         self._short = True  # until nodeos is seen not to know get_block_info, but get_block
-        self._context = tls_context() if self._chain.tls or self._producer.tls else None
+        tls = self._chain.tls or self._producer.tls
+        self._context = FromFiles("the host's authorities", authorities(), tls_context) if tls else None
 
     def pause(self, timeout_s: float) -> None:
         """Pause production."""
@@ -94,7 +96,8 @@ class HttpNodeos:
     def _call(self, endpoint: Endpoint, path: str, timeout_s: float, body: bytes = b"") -> Answer:
         """Return a complete answer that is no error, whatever it says."""
         try:
-            answer = call(endpoint, path, timeout_s, names=self._names, context=self._context, body=body)
+            context = self._context() if self._context is not None else None
+            answer = call(endpoint, path, timeout_s, names=self._names, context=context, body=body)
         except CallFailed as error:
             kind = NodeosTimeout if error.sent else NodeosUnreachable
             raise kind(f"nodeos, {path} at {error}") from error

@@ -89,16 +89,6 @@ def _section(endpoints: str, prefix: str) -> EtcdSection:
 def open_store(section: EtcdSection) -> Store:
     """Return a connection for one thread; the first call connects."""
     from agent.adapters.etcd import EtcdStore
-    from agent.adapters.etcd_client import EtcdOptions
+    from agent.credentials import etcd_options
 
-    password = section.password.get_secret_value() if section.password else None
-    options = EtcdOptions(
-        endpoints=section.endpoints,
-        ca=section.ca_file,
-        cert=section.cert_file,
-        key=section.key_file,
-        user=section.user,
-        password=password,
-        probe=f"{section.prefix}/",
-    )
-    return EtcdStore(options)
+    return EtcdStore(etcd_options(section, f"{section.prefix}/"))

@@ -42,9 +42,16 @@ class HttpSection(Section):
     @field_validator("token")
     @classmethod
     def _is_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[\x21-\x7e]{16,200}", value.get_secret_value()):
-            raise ValueError("it is too short or has spaces: write 16 to 200 visible characters")
+        if value is not None:
+            cls.checked_token(value.get_secret_value())
         return value
+
+    @staticmethod
+    def checked_token(text: str) -> str:
+        """Return a token. ValueError when it is easy to guess, or cannot stand in a header."""
+        if not re.fullmatch(r"[\x21-\x7e]{16,200}", text):
+            raise ValueError("it is too short or has spaces: write 16 to 200 visible characters")
+        return text
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr, ValidationError
+
 from agent.config.alerts import AlertChannel
 from agent.config.base import open_regular, refuse_public
 from agent.config.model import Config
+from agent.errors import ConfigError
 
 MAX_BYTES = 64 * 1024
 SHORTEST = 8
@@ -72,6 +75,24 @@ def secret_texts(config: Config) -> list[str]:
     for channel in config.alerts:
         texts += channel_texts(channel)
     return texts
+
+
+def files_of(channel: AlertChannel) -> tuple[Path, ...]:
+    """Return the files with the secrets of a channel."""
+    return tuple(each for each in (channel.url_file, channel.secret_file) if each is not None)
+
+
+def reread(channel: AlertChannel) -> AlertChannel:
+    """Return a channel with what its files hold now. ConfigError when they cannot be used; it repeats no secret."""
+    found = {"url": channel.url_file, "secret": channel.secret_file}
+    try:
+        read = {name: SecretStr(read_secret(path)) for name, path in found.items() if path is not None}
+        return AlertChannel.model_validate({**dict(channel), **read}) if read else channel
+    except ValidationError as error:
+        words = "; ".join(each["msg"] for each in error.errors(include_input=False))
+    except ValueError as error:
+        words = str(error)
+    raise ConfigError([f"alerts {channel.name}: {words}"])
 
 
 def channel_texts(channel: AlertChannel) -> list[str]:

@@ -22,6 +22,7 @@ from agent.adapters.names import Names
 from agent.config import Config
 from agent.core.records import Keys, keys
 from agent.core.store import Compare, Put, Txn
+from agent.credentials import etcd_options
 from agent.doctor.certificate import CertificateError, not_after, of_pem
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
 from agent.errors import ConfigError, StoreError, StoreRejected
@@ -37,10 +38,7 @@ DAY_S = 86400
 
 def options(config: Config) -> EtcdOptions:
     """Return how to reach etcd."""
-    etcd = config.etcd
-    password = etcd.password.get_secret_value() if etcd.password else None
-    root = keys(etcd.prefix, config.group).root
-    return EtcdOptions(etcd.endpoints, etcd.ca_file, etcd.cert_file, etcd.key_file, etcd.user, password, root)
+    return etcd_options(config.etcd, keys(config.etcd.prefix, config.group).root)
 
 
 def servers(config: Config, within_s: float) -> tuple[EtcdServer, ...]:

@@ -30,6 +30,10 @@ LIVE = (
     "runbooks",
     "nodeos.chain_id",
     "nodeos.producer_key",
+    "http.token",
+    "http.token_file",
+    "http.cert_file",
+    "http.key_file",
     "timing.rank_step",
     "timing.nomination",
     "timing.fair_chance",
@@ -54,6 +58,9 @@ FIXED = (
 )
 """Why a setting can not change, by pattern; these come before LIVE where they are more exact. All others: read once."""
 READ_ONCE = "it is read at the start only"
+FOLLOWED = {"etcd.password": "etcd.password_file"}
+"""Secrets that are read from their file when they are used: another one in the same file applies by itself."""
+NOTHING = "nothing to apply (certificates and secrets in files of their own are read whenever these change)"
 
 
 class Difference(NamedTuple):
@@ -70,8 +77,9 @@ def compare(old: Config, new: Config) -> Difference:
     ConfigError when what can change is only right together with what can not.
     """
     names = list(changes(old, new))
-    applied = tuple(name for name in names if not why_not(name))
-    refused = tuple((name, why_not(name)) for name in names if why_not(name))
+    reasons = {name: "" if _follows(old, new, name) else why_not(name) for name in names}
+    applied = tuple(name for name, why in reasons.items() if not why)
+    refused = tuple((name, why) for name, why in reasons.items() if why)
     if not refused:
         return Difference(new, applied, ())
     data = _plain(old)
@@ -82,6 +90,12 @@ def compare(old: Config, new: Config) -> Difference:
     except ValidationError as error:
         together = f"this needs a restart, for {', '.join(name for name, _why in refused)} can not change now"
         raise ConfigError([f"{problem} ({together})" for problem in explain(error, {})]) from None
+
+
+def _follows(old: Config, new: Config, name: str) -> bool:
+    """Tell whether a secret stands in the same file as before, from which it is read when it is used."""
+    file = FOLLOWED.get(name)
+    return file is not None and _get(new, file) is not None and _get(old, file) == _get(new, file)
 
 
 def why_not(name: str) -> str:
@@ -166,6 +180,6 @@ class Reload:
         if found.applied:
             self._apply(self._config, found.config)
             self._config = found.config
-        log.info("the configuration is read again: %s", ", ".join(found.applied) or "nothing to apply")
+        log.info("the configuration is read again: %s", ", ".join(found.applied) or NOTHING)
         for name, why in found.refused:
             log.warning("%s stays as it was: %s; restart the agent for it (a restart costs no block)", name, why)

@@ -17,7 +17,9 @@ from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.etcd_info import server_info
 from agent.adapters.etcd_rpc import range_request
+from agent.config.sections import EtcdSection
 from agent.core.store import Put, Txn
+from agent.credentials import etcd_options
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.lab.etcd import EtcdCluster
 from agent.lab.etcd import EtcdOptions as ClusterOptions
@@ -47,7 +49,7 @@ def fails(options: EtcdOptions, timeout_s: float = 2.0) -> StoreError:
     """Return the error of a read with these options; it must not show the password."""
     with closing(EtcdStore(options)) as store, pytest.raises(StoreError) as caught:
         store.range(PREFIX, timeout_s)
-    assert (options.password or "hunter2") not in str(caught.value) + repr(caught.value)
+    assert (options.secret() or "hunter2") not in str(caught.value) + repr(caught.value)
     return caught.value
 
 
@@ -85,6 +87,26 @@ def test_wrong_password_is_a_definite_no(guarded: EtcdCluster) -> None:
     assert isinstance(error, StoreRejected)
     assert error.reason == "auth"
     assert "etcd.user and its password" in str(error)
+
+
+def test_a_password_that_was_changed_is_used_at_the_next_login(guarded: EtcdCluster, tmp_path: Path) -> None:
+    """After `etcdctl user passwd` and the new word in the file a store that runs goes on, and shows neither."""
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_text(guarded.password or "")
+    given = {"endpoints": guarded.urls, "user": "agent", "password_file": str(file), "password": "at the start"}
+    options = etcd_options(EtcdSection.model_validate(given), PREFIX)
+    with closing(EtcdStore(options)) as store:
+        store.txn(put("rotated", b"1"), 5.0)
+        guarded.etcdctl("user", "passwd", "agent", "--interactive=false", stdin="another-word\n")
+        try:
+            with pytest.raises(StoreRejected):
+                store.txn(put("rotated", b"2"), 2.0)
+            file.write_text("another-word\n")
+            assert store.txn(put("rotated", b"3"), 2.0).applied
+        finally:
+            guarded.etcdctl("user", "passwd", "agent", "--interactive=false", stdin=f"{guarded.password}\n")
+    assert "another-word" not in repr(options)
 
 
 def test_missing_user_is_a_definite_no(guarded: EtcdCluster) -> None:

@@ -147,6 +147,34 @@ def test_an_etcd_with_certificates_user_and_password(
     assert locked.password not in agent.log.read_text()
 
 
+def test_a_password_that_is_rotated_costs_no_lead(make: Make, lab: Lab, node: Node, tmp_path: Path) -> None:
+    """`etcdctl user passwd`, then the file, as an operator does it: the same tenure goes on, without a restart (P3)."""
+    cluster = EtcdCluster(lab.root / "rotated", lab.ports, EtcdOptions(size=1, user="agent"))
+    try:
+        cluster.start()
+        secret = tmp_path / "password"
+        secret.touch(mode=0o600)
+        secret.write_text(str(cluster.password))
+        agent = make(node, {"endpoints": cluster.urls, "user": "agent", "password_file": str(secret)})
+        epoch = wait(agent, "the lead", lambda found: found["leads"])["epoch"]
+        cluster.etcdctl("user", "passwd", "agent", "--interactive=false", stdin="another-word\n")
+        until(lambda: "authentication failed" in agent.log.read_text(), 10, "a refused login")
+        secret.write_text("another-word\n")
+        revision = _revision(cluster)
+        until(lambda: _revision(cluster) > revision + 20, 30, "confirmations for longer than E")
+        status = agent.status()
+        assert (status["leads"], status["epoch"]) == (True, epoch)
+        end(agent)
+        assert "another-word" not in agent.log.read_text()
+    finally:
+        cluster.close()
+
+
+def _revision(cluster: EtcdCluster) -> int:
+    found = json.loads(cluster.etcdctl("get", "/nodeos-failover/", "--prefix", "--limit=1", "-w", "json"))
+    return int(found["header"]["revision"])
+
+
 def test_a_nodeos_without_the_producer_api(make: Make, lab: Lab, etcd: EtcdCluster, node: Node, tmp_path: Path) -> None:
     """Without producer_api_plugin nothing can be proven: no lead, nodeos stays alive, and the plugin is named (R4)."""
     plugins = [name for name in PLUGINS if name != "producer_api_plugin"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,9 @@ def test_changes_are_named_by_their_path() -> None:
         ("timing.lease_ttl", False),
         ("nodeos.producer_key", True),
         ("nodeos.url", False),
+        ("http.token", True),
+        ("http.cert_file", True),
+        ("http.listen", False),
         ("etcd.endpoints", False),
         ("fence.method", False),
         ("node", False),
@@ -135,6 +139,25 @@ def test_a_reload_applies_and_tells(caplog: pytest.LogCaptureFixture) -> None:
     assert "http.listen stays as it was: the port is open; restart the agent for it" in told(caplog)
     assert "nothing to apply" in told(caplog)
     assert story.done == 2
+
+
+def test_a_secret_in_the_same_file_needs_no_restart(tmp_path: Path) -> None:
+    """A password that was changed in its file is taken up by itself; one in the configuration, or elsewhere, is not."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.touch(0o600)
+        path.write_text("x")
+
+    def made(password: str, **other: str) -> Config:
+        return config(etcd={"user": "joe", "password": password, **other})
+
+    same = compare(made("old", password_file=str(one)), made("new", password_file=str(one)))
+    assert (same.applied, same.refused) == (("etcd.password",), ())
+    for old, new in (
+        (made("old"), made("new")),
+        (made("old", password_file=str(one)), made("new", password_file=str(two))),
+    ):
+        assert "etcd.password" in dict(compare(old, new).refused)
 
 
 @pytest.mark.parametrize("answer", [ConfigError(["log.level: no such level"]), RuntimeError("a defect")])

@@ -12,26 +12,68 @@ import json
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 from agent.adapters import notice_text
 from agent.adapters.clock import boot_ms
+from agent.adapters.from_files import FromFiles
 from agent.adapters.notice_text import Words
 from agent.adapters.sinks.external import AppriseSink
 from agent.adapters.sinks.http import HttpSink, Letter
 from agent.config import AlertChannel
 from agent.config.alerts import PAGERDUTY
+from agent.config.secrets import channel_texts, files_of, reread
 from agent.core.notice import Notice
 from agent.errors import ConfigError
+from agent.logs import mask
 from agent.ports import Delivery, Sink
 
+T = TypeVar("T")
 OPEN_FOR = 4
 """An alert that Alertmanager does not get again for so many intervals is over, as Prometheus does it."""
 JSON = {"Content-Type": "application/json"}
 ALERTS = "/api/v2/alerts"
 
 
+class RenewedSink:
+    """A sink that is made anew when the files of its secrets or its authorities change (port `Sink`)."""
+
+    def __init__(self, channel: AlertChannel, make: Callable[[AlertChannel], Sink]) -> None:
+        self.name = channel.name
+        self._sink = _renewed(channel, make)
+
+    def send(self, notice: Notice, timeout_s: float) -> Delivery:
+        """Try once, within `timeout_s` seconds in all. Never raises."""
+        return self._sink().send(notice, timeout_s)
+
+
+def _renewed(channel: AlertChannel, make: Callable[[AlertChannel], T]) -> FromFiles[T]:
+    """Return what is made of a channel, as its files are when it is asked for."""
+
+    def read() -> T:
+        found = reread(channel)
+        for text in channel_texts(found):
+            mask(text)
+        return make(found)
+
+    return FromFiles(f"alerts {channel.name}", (*files_of(channel), *_authorities(channel)), read)
+
+
+def _authorities(channel: AlertChannel) -> tuple[Path, ...]:
+    if channel.type == "apprise" or not channel.url.get_secret_value().startswith("https:"):
+        return ()
+    from agent.adapters.deadline_tls import authorities
+
+    return authorities(channel.ca_file)
+
+
 def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> Sink:
     """Return the sink of a configured channel. ConfigError when its CA file, or apprise, can not be used."""
+    return RenewedSink(channel, lambda found: _made(found, runbooks))
+
+
+def _made(channel: AlertChannel, runbooks: str) -> Sink:
     words = Words(channel.template, runbooks)
     if channel.type == "apprise":
         return AppriseSink(channel.name, channel.url.get_secret_value(), words)
@@ -41,8 +83,8 @@ def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> S
 def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
     """Return what pings the URL of a heartbeat channel, within the seconds it is given."""
     letter = Letter(b"", method="GET")  # every such service takes GET; some take nothing else
-    sink = _http(channel, lambda _notice: letter)
-    return lambda timeout_s: sink.post(letter, timeout_s)
+    sink = _renewed(channel, lambda found: _http(found, lambda _notice: letter))
+    return lambda timeout_s: sink().post(letter, timeout_s)
 
 
 def _http(channel: AlertChannel, write: Callable[[Notice], Letter]) -> HttpSink:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any
 
 QUEUE_LINES = 2000
 REPEAT_S = 60.0
@@ -43,13 +44,15 @@ class LineFormatter(logging.Formatter):
         super().__init__()
         self._json = form == "json"
         self._fields = dict(fields)
-        self._secrets = [secret for secret in secrets if secret]
+        self._secrets = tuple(secrets)
         self._rotated: tuple[str, ...] = ()
+        self._forms = _written(self._secrets)
 
     def mask(self, secret: str) -> None:
         """Mask one more text from now on."""
-        if secret and secret not in (*self._secrets, *self._rotated):
+        if secret not in (*self._secrets, *self._rotated):
             self._rotated = (*self._rotated, secret)[-ROTATED:]
+            self._forms = _written((*self._secrets, *self._rotated))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line without its end."""
@@ -58,10 +61,21 @@ class LineFormatter(logging.Formatter):
             fields["traceback"] = self.formatException(record.exc_info)
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         head = {"time": when, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        line = self._as_json(head | fields) if self._json else self._as_text(head, fields)
-        for secret in (*self._secrets, *self._rotated):
-            line = line.replace(secret, MASK)
-        return line
+        head, fields = self._masked(head), self._masked(fields)
+        return self._as_json(head | fields) if self._json else self._as_text(head, fields)
+
+    def _masked(self, value: Any) -> Any:
+        """Return a value without secrets. It is done before a line is written: quoting and cutting would hide parts."""
+        if isinstance(value, Mapping):
+            return {self._masked(str(key)): self._masked(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._masked(inner) for inner in value]
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        text = str(value)
+        for secret in self._forms:
+            text = text.replace(secret, MASK)
+        return text
 
     @staticmethod
     def _as_json(values: Mapping[str, object]) -> str:
@@ -78,6 +92,22 @@ class LineFormatter(logging.Formatter):
         message = _printable(head["message"])
         pairs = " ".join(f"{key}={_quoted(value)}" for key, value in fields.items())
         return f"{head['time']} {head['level']:8} {message}  logger={head['logger']} {pairs}".rstrip()[:LONGEST_LINE]
+
+
+def _written(secrets: Iterable[str]) -> list[str]:
+    """Return each secret as it stands, and as JSON and Python quote it; the longest first: the whole before a part."""
+    forms = {
+        form
+        for secret in secrets
+        if secret
+        for form in (
+            secret,
+            json.dumps(secret)[1:-1],
+            json.dumps(secret, ensure_ascii=False)[1:-1],
+            repr(secret)[1:-1],
+        )
+    }
+    return sorted(forms, key=len, reverse=True)
 
 
 def _printable(text: str) -> str:

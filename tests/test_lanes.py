@@ -14,6 +14,7 @@ from agent import lanes
 from agent.adapters.clock import SystemClock
 from agent.lanes import OVERDUE_MS, Job, Lane, Repeater
 from tests.support.children import wait_until
+from tests.support.moved_time import MovedTime
 
 SOON_S = 0.3
 """What anything may take on a busy machine that should take no time."""
@@ -145,6 +146,40 @@ def test_a_thread_left_behind_tells_and_ends(bench: Bench) -> None:
     wait_until(lambda: bench.threads[0] not in [thread.ident for thread in threading.enumerate()])
     bench.lane.submit(bench.quick("later"))
     assert bench.heard() == "later"
+
+
+def test_a_second_hang_is_found_after_the_first_call_came_back() -> None:
+    """A thread that was left behind and returns takes nothing away from the one that stands in for it."""
+    clock, events = MovedTime(), queue.SimpleQueue[object]()
+    lane = Lane("test", events.put, clock)
+    begun, go_on = [threading.Event(), threading.Event()], [threading.Event(), threading.Event()]
+
+    def hang(number: int) -> Job:
+        def run() -> object:
+            begun[number].set()
+            go_on[number].wait(10)
+            return f"{number} came back"
+
+        return Job(run, lambda _why: f"{number} hangs", 100)
+
+    try:
+        for number in (0, 1):
+            lane.submit(hang(number))
+            assert begun[number].wait(10)
+            clock.go(100 + OVERDUE_MS)
+            lane.look()
+            assert events.empty(), "not yet"
+            clock.go(1)
+            if number:
+                go_on[0].set()
+                assert events.get(timeout=10) == "0 came back"
+            lane.look()
+            assert events.get(timeout=10) == f"{number} hangs"
+    finally:
+        for each in go_on:
+            each.set()
+        lane.close()
+        lane.join(5.0)
 
 
 def test_close_does_what_was_asked_for(bench: Bench) -> None:

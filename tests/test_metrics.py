@@ -14,14 +14,14 @@ from agent.core import events as ev
 from agent.core import node as core
 from agent.core.actions import Announce, Transact
 from agent.core.chain import Peers, ProcessId
-from agent.core.health import PeersProbed
+from agent.core.health import AHEAD, PeersProbed
 from agent.core.notice import Notice
 from agent.core.records import Override
 from agent.core.state import Phase, Power, Seen
 from agent.core.store import Txn
 from agent.metrics import LABELS, PREFIX
 from agent.ports import Delivery
-from tests.core.parts import NODEOS
+from tests.core.parts import NODEOS, info
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything
 
@@ -55,6 +55,15 @@ def test_without_a_step_everything_can_be_scraped() -> None:
 # --- what ages -------------------------------------------------------------------------------------------------------
 
 
+def test_a_head_ahead_of_our_clock_is_a_clock_behind() -> None:
+    """The offset is below 0 while the head is from the future, in seconds, and 0 for one from the past."""
+    bench = everything()
+    assert bench.get("clock_offset_seconds") == 0.0
+    wall = info().head_time - 3500
+    bench.node(health=replace(bench.snapshot.node.health, info_wall=wall))
+    assert bench.get("clock_offset_seconds") == (AHEAD - 3500) / 1000 < 0
+
+
 def test_a_frozen_loop_shows() -> None:
     """Ages are computed when they are asked for: they go on while the loop does not."""
     bench = everything()
@@ -80,7 +89,7 @@ def test_the_leader_of_a_frozen_loop_ends_with_its_time() -> None:
 def test_times_of_the_past_stand_still() -> None:
     """When the lead was won, and when a block of ours was seen last, do not move between scrapes."""
     bench = everything()
-    before = bench.clock.wall_ms / 1000
+    before = bench.clock.wall() / 1000
     for _ in range(2):
         assert bench.get("leadership_acquired_timestamp_seconds") == pytest.approx(before - 2.0)
         assert bench.get("last_produced_block_timestamp_seconds") == pytest.approx(before - 0.5)

@@ -20,7 +20,9 @@ from agent.errors import (
 )
 from agent.metered import MeteredNodeos, MeteredStore
 from agent.ports import Lease
-from tests.support.metrics_bench import NOW, Bench, Clock
+from tests.support.metrics_bench import NOW, Bench
+from tests.support.moved_time import MovedTime
+from tests.support.recorder import Recorder
 
 NODEOS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("pause", "pause", ()),
@@ -42,23 +44,6 @@ STORE: list[tuple[str, tuple[Any, ...]]] = [
 ]
 
 
-class Fake:
-    """Any port: answers every call with `answer`, or raises it."""
-
-    def __init__(self, answer: object) -> None:
-        self.answer = answer
-        self.calls: list[tuple[str, tuple[Any, ...]]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*arguments: Any) -> Any:
-            self.calls.append((name, arguments))
-            if isinstance(self.answer, Exception):
-                raise self.answer
-            return self.answer
-
-        return call
-
-
 @pytest.mark.parametrize(("method", "endpoint", "arguments"), NODEOS)
 @pytest.mark.parametrize(
     ("error", "result"),
@@ -74,7 +59,7 @@ def test_each_request_to_nodeos_is_counted_and_timed(
 ) -> None:
     """Whatever comes back from nodeos, the caller gets it, and it counts once."""
     bench = Bench()
-    nodeos: Any = Fake(error or "answer")
+    nodeos: Any = Recorder(error or "answer")
     call = getattr(MeteredNodeos(nodeos, bench.metrics.nodeos_request), method)
     if error is None:
         assert call(*arguments, 0.5) == (None if method in ("pause", "resume") else "answer")
@@ -103,7 +88,7 @@ def test_each_request_to_etcd_is_counted_and_timed(
     """Whatever comes back from etcd, the caller gets it, and it counts once."""
     bench = Bench()
     answer: Any = Lease(5, 11) if operation == "grant" else 11
-    store: Any = Fake(error or answer)
+    store: Any = Recorder(error or answer)
     call = getattr(MeteredStore(store, bench.metrics.etcd_request, bench.clock), operation)
     if error is None:
         assert call(*arguments, 0.5) == (None if operation == "revoke" else answer)
@@ -130,10 +115,10 @@ def test_a_defect_in_counting_changes_no_answer(caplog: pytest.LogCaptureFixture
     def note(*_: object) -> None:
         raise KeyError("label")
 
-    nodeos: Any = Fake(True)
+    nodeos: Any = Recorder(True)
     assert MeteredNodeos(nodeos, note).paused(0.5) is True
     assert "a defect in counting" in caplog.text
-    nodeos.answer = NodeosTimeout("late")
+    nodeos.says = NodeosTimeout("late")
     with pytest.raises(NodeosTimeout):
         MeteredNodeos(nodeos, note).pause(0.5)
 
@@ -141,16 +126,16 @@ def test_a_defect_in_counting_changes_no_answer(caplog: pytest.LogCaptureFixture
 def test_a_lease_is_told_with_the_time_before_its_request() -> None:
     """Granted, kept, lost and revoked: what is left is never told as more than it is (R6)."""
     heard: list[tuple[int, int]] = []
-    clock = Clock()
-    store: Any = Fake(Lease(5, 11))
+    clock = MovedTime(NOW)
+    store: Any = Recorder(Lease(5, 11))
     metered_store = MeteredStore(store, lambda *_: None, clock, lambda ttl, at: heard.append((ttl, at)))
     metered_store.grant(10, 1.0)
-    clock.now, store.answer = NOW + 1000, 11
+    clock.now, store.says = NOW + 1000, 11
     metered_store.keepalive(5, 1.0)
     for error in (StoreUnavailable("x"), LeaseGone("x")):
-        clock.now, store.answer = clock.now + 1000, error
+        clock.now, store.says = clock.now + 1000, error
         with pytest.raises(type(error)):
             metered_store.keepalive(5, 1.0)
-    clock.now, store.answer = NOW + 4000, None
+    clock.now, store.says = NOW + 4000, None
     metered_store.revoke(5, 1.0)
     assert heard == [(11, NOW), (11, NOW + 1000), (0, NOW + 3000), (0, NOW + 4000)]

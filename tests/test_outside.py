@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +34,10 @@ from agent.errors import (
     StoreUnavailable,
 )
 from agent.hands import LaneHands, Outside
+from agent.lanes import Lane
 from tests.support.memory_store import Loss, MemoryEtcd, MemoryStore
+from tests.support.moved_time import MovedTime
+from tests.support.recorder import Recorder
 
 NAMES = records.keys("/nodeos-failover", "g")
 INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
@@ -43,34 +46,6 @@ RECORD = RuntimeRecord("boot", 1, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_9
 
 FAR = 2**52
 """A moment that does not come."""
-
-
-class Boot(SystemClock):
-    """A clock that stands still."""
-
-    def __init__(self, now: int) -> None:
-        self.now = now
-
-    def boot(self) -> int:
-        """Return the moment that the test says."""
-        return self.now
-
-
-@dataclass
-class Scripted:
-    """Stands for any adapter: each call is noted with its arguments, and answers or raises what the test says."""
-
-    says: Any = None
-    calls: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            self.calls.append((name, arguments))
-            if isinstance(self.says, Exception):
-                raise self.says
-            return self.says
-
-        return call
 
 
 def subclasses(base: type[Exception]) -> Iterator[type[Exception]]:
@@ -100,7 +75,7 @@ def transaction(*then: Put | Delete, compare: tuple[Compare, ...] = ()) -> do.Tr
 @pytest.mark.parametrize("kind", list(subclasses(StoreError)))
 def test_only_a_definite_no_is_told_as_one(kind: type[Exception]) -> None:
     """A rejection changed nothing; whatever else goes wrong at the store, the write may have been applied (R2)."""
-    store = Scripted(make(kind))
+    store = Recorder(make(kind))
     told = outside.transact(store, transaction(Delete("x")), NAMES)
     if issubclass(kind, StoreRejected):
         assert told == ev.Rejected(4, kind is LeaseGone, "why")
@@ -152,26 +127,26 @@ MEANING = {NodeosUnreachable: ev.Call.UNREACHABLE, NodeosAnswer: ev.Call.ERROR, 
 def test_what_may_have_been_delivered_is_told_so(kind: type[Exception]) -> None:
     """Refused connections were not delivered, answers are definite; all else may be acted upon at any later time."""
     means = MEANING.get(kind, ev.Call.TIMEOUT)
-    nodeos: Any = Scripted(make(kind))
-    assert outside.pause(nodeos, do.PauseNodeos(5, 300), Boot(4000)) == ev.PauseDone(5, means, "why")
-    assert outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), Boot(4000)) == ev.ResumeDone(6, means, "why")
+    nodeos: Any = Recorder(make(kind))
+    assert outside.pause(nodeos, do.PauseNodeos(5, 300), MovedTime(4000)) == ev.PauseDone(5, means, "why")
+    assert outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), MovedTime(4000)) == ev.ResumeDone(6, means, "why")
     assert outside.read_head(nodeos, do.ReadHead(7, 300)) == ev.HeadRead(7, None)
     assert nodeos.calls == [("pause", (0.3,)), ("resume", (1.0,)), ("info", (0.3,))]
 
 
 def test_resume_of_a_process_that_was_held_up_is_not_sent() -> None:
     """R3: an agent frozen with a resume in its lane drops it after the thaw; one just in time has what is left."""
-    nodeos: Any = Scripted()
-    late = outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), Boot(5000))
+    nodeos: Any = Recorder()
+    late = outside.resume(nodeos, do.ResumeNodeos(6, 1000, 5000), MovedTime(5000))
     assert (late.call, late.result, nodeos.calls) == (6, ev.Call.UNREACHABLE, [])
-    assert outside.resume(nodeos, do.ResumeNodeos(7, 1000, 5000), Boot(4900)).result is ev.Call.OK
+    assert outside.resume(nodeos, do.ResumeNodeos(7, 1000, 5000), MovedTime(4900)).result is ev.Call.OK
     assert nodeos.calls == [("resume", (0.1,))]
 
 
 def test_pause_without_effect_is_no_pause() -> None:
     """R4: a nodeos that answers ok, and yet is not paused, has refused: what follows is the end of its process."""
-    nodeos: Any = Scripted(False)
-    done = outside.pause(nodeos, do.PauseNodeos(5, 300), Boot(4000))
+    nodeos: Any = Recorder(False)
+    done = outside.pause(nodeos, do.PauseNodeos(5, 300), MovedTime(4000))
     assert (done.call, done.result) == (5, ev.Call.ERROR)
     assert nodeos.calls == [("pause", (0.3,)), ("paused", (0.3,))]
 
@@ -179,11 +154,11 @@ def test_pause_without_effect_is_no_pause() -> None:
 def test_pause_that_leaves_no_time_to_look_is_not_answered() -> None:
     """R3: pause and look together have P, and no more."""
 
-    class Slow(Scripted):
+    class Slow(Recorder):
         def pause(self, _timeout_s: float) -> None:
             clock.now += 300
 
-    clock = Boot(4000)
+    clock = MovedTime(4000)
     nodeos: Any = Slow(True)
     assert outside.pause(nodeos, do.PauseNodeos(5, 300), clock).result is ev.Call.TIMEOUT
     assert nodeos.calls == []
@@ -191,9 +166,9 @@ def test_pause_that_leaves_no_time_to_look_is_not_answered() -> None:
 
 def test_what_was_answered_is_told() -> None:
     """A pause and a resume that were answered, and a head that was read."""
-    assert outside.pause(Scripted(True), do.PauseNodeos(5, 300), Boot(4000)) == ev.PauseDone(5, ev.Call.OK)
-    assert outside.resume(Scripted(), do.ResumeNodeos(6, 300, 5000), Boot(4000)) == ev.ResumeDone(6, ev.Call.OK)
-    told = outside.read_head(Scripted(INFO), do.ReadHead(7, 300))
+    assert outside.pause(Recorder(True), do.PauseNodeos(5, 300), MovedTime(4000)) == ev.PauseDone(5, ev.Call.OK)
+    assert outside.resume(Recorder(), do.ResumeNodeos(6, 300, 5000), MovedTime(4000)) == ev.ResumeDone(6, ev.Call.OK)
+    told = outside.read_head(Recorder(INFO), do.ReadHead(7, 300))
     assert told == ev.HeadRead(7, 100, "id100", 1_000, "producer")
 
 
@@ -208,16 +183,16 @@ def test_no_error_is_success() -> None:
 def test_only_a_process_seen_gone_is_told_gone() -> None:
     """The fence tells how it went; an error of it is no proof (R4)."""
     action = do.FenceNodeos(8, 1000, 1500)
-    ended: Any = Scripted("ended by SIGTERM")
+    ended: Any = Recorder("ended by SIGTERM")
     assert outside.fence(ended, action) == ev.FenceDone(8, gone=True, why="ended by SIGTERM")
     assert ended.calls == [("stop", (1.0, 1.5))]
-    failed: Any = Scripted(FenceError("still there"))
+    failed: Any = Recorder(FenceError("still there"))
     assert outside.fence(failed, action) == ev.FenceDone(8, gone=False, why="still there")
 
 
 def test_the_file_is_saved_with_what_the_guard_needs() -> None:
     """A record is written with the guard's fields beside it; no record removes the file."""
-    file: Any = Scripted()
+    file: Any = Recorder()
     assert outside.save(file, do.SaveRuntime(9, RECORD), {"guard": 1}) == ev.RuntimeSaved(9, ok=True)
     assert outside.save(file, do.SaveRuntime(10, None), {}) == ev.RuntimeSaved(10, ok=True)
     (_, (content,)), (removed, _) = file.calls
@@ -230,13 +205,13 @@ def test_the_file_is_saved_with_what_the_guard_needs() -> None:
 def test_a_file_that_can_not_be_saved_is_told(error: Exception) -> None:
     """What was not written must not be taken for written (R3)."""
     for record in (RECORD, None):
-        told = outside.save(Scripted(error), do.SaveRuntime(9, record), {})
+        told = outside.save(Recorder(error), do.SaveRuntime(9, record), {})
         assert told == ev.RuntimeSaved(9, ok=False, why=str(error))
 
 
 def test_a_gate_that_is_not_proven_closed_is_told() -> None:
     """R4: an error is no proof; and what comes too late to be begun might close what was opened since."""
-    gate: Any = Scripted(GateError("no answer"))
+    gate: Any = Recorder(GateError("no answer"))
     assert outside.close_gate(gate, do.CloseGate(3, 100, FAR), SystemClock()) == ev.GateFailed(3, "no answer")
     late = outside.close_gate(gate, do.CloseGate(4, 100, 0), SystemClock())
     assert isinstance(late, ev.GateFailed)
@@ -258,8 +233,8 @@ class Bench:
     """Hands with adapters that answer as the test says."""
 
     def __init__(self) -> None:
-        self.store, self.nodeos, self.fence, self.file = Scripted(), Scripted(INFO), Scripted("ended"), Scripted()
-        self.session, self.metrics, self.gate = Scripted(), Scripted(), Scripted()
+        self.store, self.nodeos, self.fence, self.file = Recorder(), Recorder(INFO), Recorder("ended"), Recorder()
+        self.session, self.metrics, self.gate = Recorder(), Recorder(), Recorder()
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.told: list[object] = []
 
@@ -342,7 +317,7 @@ def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:
     """While a pause hangs, a resume, a fence and the run-time file have their turn."""
     go_on = threading.Event()
 
-    class Hanging(Scripted):
+    class Hanging(Recorder):
         def pause(self, _timeout_s: float) -> None:
             go_on.wait(10)
 
@@ -359,7 +334,7 @@ def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:
 def test_the_end_waits_for_what_was_asked_for(bench: Bench) -> None:
     """The last word in the run-time file is written before the agent ends, and the store is closed."""
 
-    class Slow(Scripted):
+    class Slow(Recorder):
         def remove(self) -> None:
             time.sleep(0.2)
             self.calls.append(("remove", ()))
@@ -375,7 +350,7 @@ def test_the_end_does_not_wait_for_ever(bench: Bench, caplog: pytest.LogCaptureF
     """A call that hangs is named, and does not hold up the end."""
     go_on = threading.Event()
 
-    class Hanging(Scripted):
+    class Hanging(Recorder):
         def txn(self, *_: Any) -> None:
             go_on.wait(10)
 
@@ -387,3 +362,20 @@ def test_the_end_does_not_wait_for_ever(bench: Bench, caplog: pytest.LogCaptureF
     assert "transactions" in caplog.text
     assert ("close", ()) not in bench.store.calls, "a store is for one thread"
     go_on.set()
+
+
+def test_at_the_end_all_lanes_share_one_time(bench: Bench, moved: MovedTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three calls hang: each gets what the one before has left of the time, so that the end takes it once."""
+    given: list[float] = []
+
+    def join(lane: Lane, timeout_s: float) -> bool:
+        if lane.name not in {"pause", "resume", "head"}:
+            return True
+        given.append(timeout_s)
+        moved.sleep(min(timeout_s, 0.8))
+        return False
+
+    monkeypatch.setattr(Lane, "join", join)
+    bench.hands.close(2.0)
+    assert given == [pytest.approx(each) for each in (2.0, 1.2, 0.4)]
+    assert moved.passed_s == pytest.approx(2.0)

@@ -23,6 +23,7 @@ from agent.loop import Snapshot
 from agent.metrics import Metrics
 from agent.pages import STUCK_MS, AgentPages, latest
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
+from tests.support.moved_time import MovedTime
 
 NOW = 100_000
 FIT = Standing(fit=True, able=True, why="")
@@ -39,32 +40,13 @@ TENURE = Tenure(3, "f00d", 9, 7, 12, 11, valid_until=NOW + 4000)
 LEADING = {**STANDBY, "phase": Phase.LEADING, "power": Power.PRODUCING, "tenure": TENURE}
 
 
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def boot(self) -> int:
-        """Return the time."""
-        return self.now
-
-    def wall(self) -> int:
-        """Return another."""
-        return self.now + 1_700_000_000_000
-
-    def boot_id(self) -> str:
-        """Return a name."""
-        return "boot"
-
-
-def make(clock: Clock | None = None, more: dict[str, Any] | None = None, **state: Any) -> AgentPages:
+def make(clock: MovedTime | None = None, more: dict[str, Any] | None = None, **state: Any) -> AgentPages:
     """Return the pages of an agent in some state; `more` are fields of the node."""
     begun: Node = core.begin(Profile("lab", LIMITS, version="0.1.0", url="127.0.0.1:9877"), State(SETUP))
     for probe in GOOD.values():
         begun, _ = core.step(begun, probe, NOW - 1000)
     whole = replace(begun, leadership=replace(begun.leadership, **state), **(more or {}))
-    clock = clock or Clock()
+    clock = clock or MovedTime(NOW)
     snapshot = Snapshot(whole, NOW)
     return AgentPages(lambda: snapshot, Metrics("lab", "bp-a", clock, lambda: snapshot), clock, lambda: 4242)
 
@@ -80,7 +62,7 @@ def test_they_are_what_the_endpoint_serves() -> None:
 
 def test_live_is_a_loop_that_steps() -> None:
     """A loop that has not stepped for seconds is not alive, whatever else is well; etcd has no part in it."""
-    clock = Clock()
+    clock = MovedTime(NOW)
     pages = make(clock, {"etcd_down_since": 1}, **STANDBY)
     assert pages.live() == (True, "last step 0.0 s ago")
     clock.now += STUCK_MS - 1
@@ -94,7 +76,7 @@ def test_live_is_a_loop_that_steps() -> None:
 
 def test_the_leader_is_who_is_confirmed() -> None:
     """Leading, producing, and the stop time not come: then, and only then, this node is the leader (R1, R3)."""
-    clock = Clock()
+    clock = MovedTime(NOW)
     pages = make(clock, **LEADING)
     assert pages.leader() == (True, "leader")
     assert pages.status()["leads"]
@@ -260,7 +242,7 @@ def test_the_status_tells_how_long_the_lead_is_confirmed() -> None:
 
 def test_a_sign_of_life_goes_out_while_nothing_critical_is_open() -> None:
     """A loop that stands still, and a critical alert, hold the pings back; a warning does not."""
-    clock = Clock()
+    clock = MovedTime(NOW)
     assert make(clock).well() == ""
     warning = Notice("no_standby/lab", "no_standby", "warning", "x", lasts=True)
     assert make(clock, {"alerts": alerting.Open({warning.key: warning})}).well() == ""

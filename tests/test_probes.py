@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from agent import probes
 from agent.adapters.clock import SystemClock
 from agent.adapters.fence import FencePlan, ProcessFence
-from agent.core.chain import ChainInfo, Peers, Schedule
+from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.health import (
     DiskProbed,
     GateProbed,
@@ -31,38 +30,11 @@ from agent.gate_watch import GateSeen
 from agent.ports import GateStatus
 from agent.probes import NOBODY_KNOWS, ProcessWatch
 from tests.support.children import IDLE, child, state_of, wait_until
+from tests.support.moved_time import MovedTime
+from tests.support.recorder import Recorder
 
 INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
 SOON_S = 0.2
-
-
-class Nodeos:
-    """Answers, or raises, the same to everything; `after_ms` on its clock have passed by then."""
-
-    def __init__(self, says: Any) -> None:
-        self.says = says
-        self.now = 1_000
-        self.asked: list[float] = []
-
-    def __getattr__(self, _name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
-            self.asked.append(arguments[-1])
-            self.now += 70
-            if isinstance(self.says, Exception):
-                raise self.says
-            return self.says
-
-        return call
-
-    def boot(self) -> int:
-        """Be the clock, too."""
-        return self.now
-
-    wall = boot
-
-    def boot_id(self) -> str:
-        """Be the clock, too."""
-        return "boot"
 
 
 ERRORS = [NodeosTimeout("slow"), NodeosUnreachable("nobody"), NodeosAnswer(500, 1, "no")]
@@ -70,21 +42,25 @@ ERRORS = [NodeosTimeout("slow"), NodeosUnreachable("nobody"), NodeosAnswer(500, 
 
 def test_answers_become_events() -> None:
     """What nodeos says stands in the event; a question is dated before it left, an answer after it came (R4)."""
-    nodeos = Nodeos(True)
-    assert probes.paused(nodeos, nodeos, 0.4) == PausedProbed(1_000, True)
-    assert nodeos.asked == [0.4]
-    nodeos = Nodeos(INFO)
-    assert probes.info(nodeos, nodeos, 0.5) == InfoProbed(INFO, 1_070)
-    assert probes.peers(Nodeos(Peers(3, 2)), 1.0) == PeersProbed(Peers(3, 2))
-    assert probes.schedule(Nodeos(Schedule(1, ())), 1.0) == ScheduleProbed(Schedule(1, ()))
+    clock = MovedTime(1_000, 5_000)
+    nodeos: Any = Recorder(True, clock, takes_ms=70)
+    assert probes.paused(nodeos, clock, 0.4) == PausedProbed(1_000, True)
+    nodeos.says = INFO
+    assert probes.info(nodeos, clock, 0.5) == InfoProbed(INFO, 5_140)
+    nodeos.says = Peers(3, 2)
+    assert probes.peers(nodeos, 1.0) == PeersProbed(Peers(3, 2))
+    nodeos.says = Schedule(1, ())
+    assert probes.schedule(nodeos, 2.0) == ScheduleProbed(Schedule(1, ()))
+    assert nodeos.calls == [("paused", (0.4,)), ("info", (0.5,)), ("peers", (1.0,)), ("schedule", (2.0,))]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=str)
 def test_errors_become_events(error: Exception) -> None:
     """No error of nodeos gets past a probe; each says why there is no answer."""
-    nodeos = Nodeos(error)
-    assert probes.paused(nodeos, nodeos, 0.4) == PausedProbed(1_000, None, str(error))
-    assert probes.info(nodeos, nodeos, 0.4) == InfoProbed(None, 1_140, str(error))
+    clock = MovedTime(1_000, 5_000)
+    nodeos: Any = Recorder(error, clock, takes_ms=70)
+    assert probes.paused(nodeos, clock, 0.4) == PausedProbed(1_000, None, str(error))
+    assert probes.info(nodeos, clock, 0.4) == InfoProbed(None, 5_140, str(error))
     assert probes.peers(nodeos, 0.4) == PeersProbed(None, str(error))
     assert probes.schedule(nodeos, 0.4) == ScheduleProbed(None, str(error))
 
@@ -92,7 +68,8 @@ def test_errors_become_events(error: Exception) -> None:
 def test_a_plugin_that_is_not_loaded_is_no_fault() -> None:
     """404 for the peers means that net_api_plugin is not there, which is told apart."""
     error = NodeosAnswer(404, 0, "unknown")
-    assert probes.peers(Nodeos(error), 0.4) == PeersProbed(None, "unknown", missing=True)
+    nodeos: Any = Recorder(error)
+    assert probes.peers(nodeos, 0.4) == PeersProbed(None, "unknown", missing=True)
 
 
 def test_the_disk_is_looked_at(tmp_path: Path) -> None:
@@ -182,35 +159,19 @@ def test_the_next_process_is_found(bench: Bench) -> None:
         assert bench.watch.look() == ProcessProbed(second.id)
 
 
-class Failing:
-    """A fence that can not tell, until it can."""
-
-    def __init__(self, *says: Any) -> None:
-        self.says = list(says)
-
-    def find(self) -> Any:
-        """Say the next thing."""
-        said = self.says.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return said
-
-    def stop(self, _term_s: float, _timeout_s: float) -> str:
-        """Never asked here."""
-        raise AssertionError
-
-
 def test_what_can_not_be_told_is_an_error_and_no_end() -> None:
     """A process that can not be found is neither there nor gone; looking goes on, without spinning."""
     waited: list[float] = []
-    watch = ProcessWatch(Failing(FenceError("hidden"), FenceError("hidden")), waited.append)
+    fence: Any = Recorder(FenceError("hidden"))
+    watch = ProcessWatch(fence, waited.append)
     assert [watch.look(), watch.look()] == [ProcessProbed(None, "hidden")] * 2
     assert waited == [probes.FIND_S] * 2
 
 
 def test_after_an_end_what_can_not_be_told_may_be_a_new_process() -> None:
     """Nobody was there, and now somebody may be whom nobody can name: nothing is taken for stopped any more (R4)."""
-    fence = Failing(None, FenceError("hidden"), FenceError("hidden"), None, FenceError("hidden"))
+    hidden = FenceError("hidden")
+    fence: Any = Recorder({"find": [None, hidden, hidden, None, hidden]})
     watch = ProcessWatch(fence, lambda _s: None)
     told = [watch.look() for _ in range(6)]
     assert told == [
@@ -223,10 +184,25 @@ def test_after_an_end_what_can_not_be_told_may_be_a_new_process() -> None:
     ]
 
 
+def test_the_handle_of_a_process_that_is_gone_is_closed_once() -> None:
+    """Each nodeos that ended is let go of: an agent that sees many restarts does not run out of descriptors."""
+    handles: list[Any] = [Recorder({"wait_gone": [False, True]}), Recorder({"wait_gone": True})]
+    for number, handle in enumerate(handles):
+        handle.id = ProcessId(100 + number, 1)
+    fence: Any = Recorder({"find": [*handles, None]})
+    watch = ProcessWatch(fence, lambda _s: None)
+    told = [watch.look() for _ in range(6)]
+    first, second = (ProcessProbed(handle.id) for handle in handles)
+    assert told == [first, first, ProcessProbed(None), second, ProcessProbed(None), ProcessProbed(None)]
+    assert [handle.names for handle in handles] == [["wait_gone", "wait_gone", "close"], ["wait_gone", "close"]]
+    assert {span for handle in handles for span in handle.spans} == {probes.ALIVE_S}
+
+
 def test_the_clock_of_the_host_serves() -> None:
     """The real clock is what the probes are given."""
+    nodeos: Any = Recorder(False)
     before = SystemClock().boot()
-    assert probes.paused(Nodeos(False), SystemClock(), 0.1).asked - before < 1000
+    assert probes.paused(nodeos, SystemClock(), 0.1).asked - before < 1000
 
 
 def test_a_gate_can_sign_when_it_holds_our_page_and_has_keosd() -> None:

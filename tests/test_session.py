@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,11 +24,12 @@ from agent.core.store import KeyValue, Put, Txn, TxnAnswer
 from agent.errors import RefusedError, StoreRejected, StoreUnavailable
 from agent.lab.etcd import EtcdCluster
 from agent.lab.etcd import EtcdOptions as ClusterOptions
-from agent.ports import Store
+from agent.ports import Lease, Store
 from agent.session import KEEP, Session
 from tests.support.children import wait_until
 from tests.support.etcd_bench import running, store_on
 from tests.support.memory_store import MemoryEtcd, MemoryStore
+from tests.support.moved_time import MovedTime
 
 LIMIT_S = 2.0
 TTL_S = 2
@@ -178,6 +180,65 @@ def drain(events: queue.SimpleQueue[object]) -> list[object]:
     while not events.empty():
         found.append(events.get())
     return found
+
+
+class Kept(MemoryStore):
+    """A store that notes when (ms) a lease is kept or asked for, and ends the session after a while."""
+
+    def __init__(self, time: MovedTime, ttls: list[int]) -> None:
+        super().__init__(MemoryEtcd(time.boot))
+        self.at: list[int] = []
+        self.spans: list[float] = []
+        self._time, self._ttls = time, ttls
+
+    def _ttl(self, timeout_s: float) -> int:
+        self.at.append(self._time.now)
+        self.spans.append(timeout_s)
+        if not self._ttls:
+            raise RefusedError("the test is over")
+        return self._ttls.pop(0)
+
+    def keepalive(self, lease: int, timeout_s: float) -> int:
+        """Note it."""
+        return self._ttl(timeout_s)
+
+    def grant(self, ttl_s: int, timeout_s: float) -> Lease:
+        """Note it."""
+        return Lease(5, self._ttl(timeout_s))
+
+
+@pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "granted"])
+def test_a_lease_is_renewed_after_a_third_of_what_etcd_grants(moved: MovedTime, resumed: bool) -> None:
+    """R6: with a TTL of 9 s, the first keepalive comes 3 s after the lease was resumed or granted, and so do all."""
+    store = Kept(moved, [9, 9, 9, 30, 9])
+    bench = Bench(lambda: store)
+    session = bench.session(store=store)
+    session.start(5 if resumed else None)
+    session._thread.join(10)
+    gaps = [(after - before) / 1000 for before, after in pairwise(store.at)]
+    assert [2.7 <= gap <= 3.001 for gap in gaps] == [True, True, True, False, True], gaps
+    assert 9.0 <= gaps[3] <= 10.001, "as long as etcd says, not as long as we asked for"
+    assert set(store.spans) == {LIMIT_S}
+
+
+def test_an_etcd_that_is_away_is_asked_a_few_times(moved: MovedTime) -> None:
+    """Ten seconds without etcd are some 20 to 40 tries of a session, each told, and no storm."""
+    store = MemoryStore(MemoryEtcd(moved.boot))
+    store.cut = True
+    bench = Bench(lambda: store)
+    session = bench.session(store=store)
+    told: list[object] = []
+
+    def emit(event: object) -> None:
+        told.append(event)
+        if moved.passed_s >= 10:
+            session._over = True
+
+    session._emit = emit
+    session.start(None)
+    session._thread.join(10)
+    assert 20 <= len(told) <= 42
+    assert all(isinstance(event, EtcdSeen) and event.error for event in told)
 
 
 def test_a_lost_lease_is_told_and_replaced(both: Bench) -> None:

@@ -102,7 +102,10 @@ class Server:
                 Path(path).unlink(missing_ok=True)
         for each in self._askers:
             each.close()
+        for sock in list(self._questioners):
+            self._end_question(sock)
         self._keosd.close()
+        self._selector.close()
         self._permit.let_go()
 
     def _refused(self, reason: str, more: str = "") -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.follower import PrefixFollower
+from agent.adapters.follower import SILENCE_S, PrefixFollower
 from agent.core.store import Delete, Put, Snapshot, Txn
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
 from tests.support.follow import following
 from tests.support.memory_store import MemoryEtcd, MemoryStore, MemoryWatch
+from tests.support.moved_time import MovedTime
 
 P = "/g/"
 SOON_S = 5.0
@@ -241,3 +244,71 @@ def test_every_snapshot_is_a_state_that_was(steps: list[str]) -> None:
     seen = list(follower.snapshots())
     assert [snapshot.revision for snapshot in seen] == sorted(snapshot.revision for snapshot in seen)
     assert all(snapshot == was[snapshot.revision] for snapshot in seen)
+
+
+# --- how often, and for how long -------------------------------------------------------------------------------------
+
+
+class Counted(MemoryStore):
+    """A store that is asked for a while: it fails as the test says, and ends the follower when the time is over."""
+
+    def __init__(self, moved: MovedTime, fails: str, span_s: float) -> None:
+        super().__init__(MemoryEtcd(moved.boot))
+        self.asked: list[tuple[str, float]] = []
+        self.follower = PrefixFollower(self, P, lambda _error: None, 1.5)
+        self.watches: list[ScriptedWatch] = []
+        self._moved, self._fails, self._span_s = moved, fails, span_s
+
+    def _note(self, what: str, timeout_s: float) -> None:
+        self.asked.append((what, timeout_s))
+        if self._moved.passed_s >= self._span_s:
+            self.follower.stop()
+        if self._fails == what:
+            raise StoreUnavailable("the test says so")
+
+    def range(self, prefix: str, timeout_s: float) -> Snapshot:
+        """Count it."""
+        self._note("range", timeout_s)
+        return super().range(prefix, timeout_s)
+
+    def watch(self, prefix: str, revision: int, timeout_s: float) -> MemoryWatch:
+        """Count it; a watch is silent for as long as it is listened to."""
+        self._note("watch", timeout_s)
+        store = self
+
+        class Silent(ScriptedWatch):
+            def next(self, timeout_s: float) -> Snapshot | None:
+                store._moved.sleep(timeout_s)
+                if store._fails == "next":
+                    raise StoreUnavailable("the test says so")
+                return None
+
+        self.watches.append(Silent([]))
+        found: Any = self.watches[-1]
+        return found  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("fails", ["range", "watch"])
+def test_a_store_that_fails_is_asked_a_few_times(moved: MovedTime, fails: str) -> None:
+    """Half a second without a store is fewer than ten tries: many agents would keep a member from coming back."""
+    store = Counted(moved, fails, 0.5)
+    assert len(list(store.follower.snapshots())) <= 10
+    assert 2 <= len([what for what, _ in store.asked if what == fails]) < 10
+    assert {span for _, span in store.asked} == {1.5}, "each try has its own deadline"
+
+
+def test_a_silent_watch_is_checked_every_two_seconds(moved: MovedTime) -> None:
+    """A dead watch deceives for so long at most; a live one costs no more than that."""
+    store = Counted(moved, "nothing", 20.0)
+    assert len(list(store.follower.snapshots())) == 1
+    assert [what for what, _ in store.asked].count("range") == 11
+    assert moved.slept == [SILENCE_S] * 10
+
+
+def test_every_watch_is_closed(moved: MovedTime) -> None:
+    """However a watch ends, its stream does not stay open beside the next one."""
+    store = Counted(moved, "next", 10.0)
+    list(store.follower.snapshots())
+    assert len(store.watches) >= 3
+    assert all(watch.closed for watch in store.watches)
+    assert store.follower.restarts == len(store.watches) - 1

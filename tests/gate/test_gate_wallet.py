@@ -54,12 +54,15 @@ class Locked(Keosd):
     """A keosd whose wallet is locked and whose password is another one; `held` answers come when they are let go."""
 
     locked, hold = True, False
+    takes: Callable[[], None] = staticmethod(lambda: None)
     asked: tuple[str, ...] = ()
+    spans: tuple[float, ...] = ()
     later: Callable[[], None]
 
     def ask(self, target: str, body: bytes, within_s: float, done: Done) -> None:
         """Answer at once, or when the test says so."""
-        self.asked = (*self.asked, target)
+        self.asked, self.spans = (*self.asked, target), (*self.spans, within_s)
+        self.takes()
         found = Answer(200, b"{}", keep=True)
         if target.endswith("/unlock") and self.locked:
             found = refusal(3120005, "wallet_invalid_password_exception")
@@ -109,6 +112,26 @@ def test_ten_refused_requests_in_a_second_give_one_unlock(locked: tuple[Wallet, 
     keosd.locked = False
     wallet.look()
     assert wallet.state == "ready"
+
+
+def test_all_questions_for_a_signature_have_one_deadline(locked: tuple[Wallet, Locked, list[float]]) -> None:
+    """The request, open, unlock, and the second try: each is given what those before it have left of 0.5 s."""
+    wallet, keosd, now = locked
+
+    def takes() -> None:
+        now[0] += 0.15
+
+    keosd.takes = takes
+
+    def sign() -> None:
+        wallet.sign("00" * 32, PUBLIC_KEY, lambda _answer, _why: None)
+
+    for call in (sign, wallet.look):
+        before = len(keosd.asked)
+        call()
+        assert keosd.asked[before + 1 : before + 3] == ("/v1/wallet/open", "/v1/wallet/unlock")
+        assert list(keosd.spans[before:]) == [pytest.approx(each) for each in (0.5, 0.35, 0.2, 0.05)]
+        now[0] += 10 * UNLOCK_AGAIN_S
 
 
 def test_a_request_beside_an_unlock_tells_no_fault(locked: tuple[Wallet, Locked, list[float]]) -> None:

@@ -13,7 +13,7 @@ from agent.gate.server import REASONS
 from agent.gate_watch import OLD_MS, GateWatch
 from agent.metrics import Metrics
 from agent.ports import Closed, GateStatus
-from tests.support.metrics_bench import Bench, Clock
+from tests.support.metrics_bench import Bench, clock
 
 STATUS = GateStatus(9, 1, True, "ready", 5, 99_000, {"closed": 3}, (2, 3, *(0,) * (len(BOUNDS) - 1)), 0.004)
 
@@ -42,7 +42,7 @@ class Scrape:
     """The metrics of an agent with a gate."""
 
     def __init__(self) -> None:
-        self.clock, self.gate = Clock(), FakeGate()
+        self.clock, self.gate = clock(), FakeGate()
         self.watch = GateWatch(self.gate, self.clock)
         self.page = Page("b", b"", 3, Sign.OPEN, self.clock.now + 2500)
         seen = (lambda: self.watch.seen, lambda: self.page)

@@ -1,4 +1,4 @@
-"""The metrics of an agent whose loop stands still, for tests: a clock that the test sets, and what a scrape brings."""
+"""The metrics of an agent whose loop stands still, for tests: a time that the test moves, and what a scrape brings."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from agent.core.store import Txn
 from agent.loop import Snapshot
 from agent.metrics import PREFIX, Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
+from tests.support.moved_time import MovedTime
 
 NOW = 100_000
 MARGIN = SETUP.timing.margin
@@ -30,36 +31,16 @@ LEADING: dict[str, Any] = {
 }
 
 
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.wall_ms = info().head_time + 1500
-
-    def boot(self) -> int:
-        """Return the time."""
-        return self.now
-
-    def wall(self) -> int:
-        """Return the time of day."""
-        return self.wall_ms
-
-    def boot_id(self) -> str:
-        """Return a name."""
-        return "boot"
-
-    def go(self, ms: int) -> None:
-        """Let time pass."""
-        self.now += ms
-        self.wall_ms += ms
+def clock() -> MovedTime:
+    """Return a clock at which the head is 1.5 s old."""
+    return MovedTime(NOW, info().head_time + 1500)
 
 
 class Bench:
     """The metrics of an agent whose loop stands still."""
 
     def __init__(self, *sources: Any, **state: Any) -> None:
-        self.clock = Clock()
+        self.clock = clock()
         begun: Node = core.begin(Profile("lab", LIMITS), State(SETUP))
         for probe in GOOD.values():
             begun, _ = core.step(begun, probe, NOW - 1000)

@@ -1,0 +1,155 @@
+"""What each request to etcd is given: what is left of the call's time, over login, probe and request; and no more."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+
+import grpc
+import pytest
+
+from agent.adapters.etcd import EtcdStore
+from agent.adapters.etcd_client import EtcdOptions
+from agent.adapters.etcd_rpc import rpc
+from agent.core.store import Put, Txn
+from agent.errors import LeaseGone, StoreError, StoreRejected, StoreUnavailable
+from tests.support.wire import ANSWERS, Failed, Wire, wire
+
+__all__ = ["wire"]
+
+SPAN_S = 2.0
+ONE, TWO = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+WITH_USER = EtcdOptions((ONE,), user="agent", password="correct-horse")
+CALLS: dict[str, Callable[[EtcdStore], object]] = {
+    "Txn": lambda store: store.txn(Txn((), (Put("/a", b"1"),)), SPAN_S),
+    "Range": lambda store: store.range("/a", SPAN_S),
+    "LeaseGrant": lambda store: store.grant(9, SPAN_S),
+    "LeaseKeepAlive": lambda store: store.keepalive(5, SPAN_S),
+    "LeaseTimeToLive": lambda store: store.lease_state(5, SPAN_S),
+    "LeaseRevoke": lambda store: store.revoke(5, SPAN_S),
+}
+STALE = Failed(grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token")
+AWAY = Failed(grpc.StatusCode.UNAVAILABLE, "connection refused")
+
+
+@pytest.fixture
+def store(wire: Wire) -> Iterator[EtcdStore]:
+    """Yield a store that logs in; each call takes 0.1 s."""
+    wire.takes_ms = 100
+    yield EtcdStore(WITH_USER)
+
+
+def left(*spans: float) -> list[object]:
+    """Return figures to compare with."""
+    return [pytest.approx(each, abs=0.002) for each in spans]
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_login_probe_and_request_share_one_deadline(wire: Wire, store: EtcdStore, method: str) -> None:
+    """A first call connects: the login gets at most the time of the call, each step after it what is left."""
+    CALLS[method](store)
+    assert wire.methods == ["Authenticate", "Range", method]
+    assert wire.spans("Authenticate", "Range")[:2] == left(1.0, 0.9), "an endpoint's share of the time"
+    assert wire.spans()[2:] == left(1.8)
+    CALLS[method](store)
+    assert wire.spans()[3:] == left(SPAN_S), "a call on a connection that stands has all of its time"
+
+
+@pytest.mark.parametrize("method", CALLS)
+def test_a_second_login_takes_from_the_same_deadline(wire: Wire, store: EtcdStore, method: str) -> None:
+    """A token that etcd forgot: the login, the probe and the request once more, within what is left of the call."""
+    store.range("/a", SPAN_S)
+    wire.calls.clear()
+    wire.says[method] = [STALE, ANSWERS[method]]
+    CALLS[method](store)
+    assert wire.methods == [method, "Authenticate", "Range", method]
+    assert wire.spans() == left(2.0, 1.0, 0.9, 1.7)
+
+
+def test_a_token_is_not_replaced_for_ever(wire: Wire, store: EtcdStore) -> None:
+    """An etcd that refuses the new token too is told after one more login."""
+    wire.says["Txn"] = STALE
+    with pytest.raises(StoreError):
+        CALLS["Txn"](store)
+    assert wire.methods.count("Txn") == 2
+    assert wire.methods.count("Authenticate") == 2
+
+
+def test_the_token_is_shown_and_a_leader_is_asked_for(wire: Wire, store: EtcdStore) -> None:
+    """Every request after the login carries the token, and asks a member that has no leader to say so."""
+    CALLS["Txn"](store)
+    assert [dict(call.metadata) for call in wire.calls[1:]] == [{"hasleader": "true", "token": "t0ken"}] * 2
+    assert wire.calls[0].request.password == "correct-horse"
+
+
+def test_a_request_is_sent_once(wire: Wire, store: EtcdStore) -> None:
+    """R2: what failed on its way may have been applied, so that nothing but the caller may ask again."""
+    wire.says["Txn"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        CALLS["Txn"](store)
+    assert wire.methods.count("Txn") == 1
+
+
+def test_endpoints_that_refuse_are_asked_a_few_times_within_the_deadline(wire: Wire) -> None:
+    """Both members are away: a call of 2 s goes round with growing pauses, ends in time, and leaves no channel open."""
+    random.seed(1)
+    wire.says["Range"] = AWAY
+    store = EtcdStore(EtcdOptions((ONE, TWO)))
+    with pytest.raises(StoreUnavailable, match="no etcd endpoint is fit"):
+        store.range("/a", SPAN_S)
+    assert SPAN_S - 0.25 <= wire.time.passed_s <= SPAN_S
+    assert 10 <= len(wire.opened) / 2 <= 24, "rounds"
+    assert set(wire.opened) == {ONE.removeprefix("http://"), TWO.removeprefix("http://")}
+    settle(wire)
+    assert all(span is not None and span <= 1.0 for span in wire.spans())
+
+
+def settle(wire: Wire) -> None:
+    """See that every channel that was opened is closed; threads of their own do that."""
+    for each in threading.enumerate():
+        if each.name == "etcd-close":
+            each.join(10)
+    assert wire.closed == len(wire.opened)
+
+
+@pytest.mark.parametrize("method", ["Authenticate", "Range"])
+def test_a_connection_that_does_not_come_about_is_closed(wire: Wire, store: EtcdStore, method: str) -> None:
+    """Whether the login or the probe fails, the channel does not stay."""
+    wire.says[method] = AWAY
+    with pytest.raises(StoreUnavailable):
+        store.range("/a", 0.3)
+    settle(wire)
+
+
+def test_a_slow_member_leaves_time_for_the_next(wire: Wire) -> None:
+    """The first one takes all of its share: half of the call's time is left for the second one."""
+    wire.takes_ms = 1000
+    wire.says["Range"] = [Failed(grpc.StatusCode.DEADLINE_EXCEEDED), ANSWERS["Range"]]
+    store = EtcdStore(EtcdOptions((ONE, TWO)))
+    store.range("/a", 4.0)
+    assert wire.opened == ["127.0.0.1:2379", "127.0.0.1:2380"]
+    assert wire.spans() == left(2.0, 1.5, 2.0), "its share, the next one's, and what is left for the request"
+
+
+def test_a_wrong_password_is_told_at_once(wire: Wire, store: EtcdStore) -> None:
+    """A definite no is not asked again within the call, and shows no password."""
+    wire.says["Authenticate"] = Failed(
+        grpc.StatusCode.INVALID_ARGUMENT, "etcdserver: authentication failed, invalid user ID or password"
+    )
+    with pytest.raises(StoreRejected) as caught:
+        store.range("/a", SPAN_S)
+    assert wire.methods == ["Authenticate"]
+    assert "correct-horse" not in str(caught.value) + repr(caught.value)
+    settle(wire)
+
+
+def test_a_lease_that_has_no_time_left_is_gone(wire: Wire, store: EtcdStore) -> None:
+    """etcd answers a keepalive of an expired lease with TTL 0; a state of one that is gone with a granted TTL of 0."""
+    wire.says["LeaseKeepAlive"] = rpc.LeaseKeepAliveResponse(ID=5, TTL=0)
+    with pytest.raises(LeaseGone):
+        store.keepalive(5, SPAN_S)
+    wire.says["LeaseTimeToLive"] = rpc.LeaseTimeToLiveResponse(ID=5, TTL=-1)
+    assert store.lease_state(5, SPAN_S).remaining == -1
+    wire.says["LeaseTimeToLive"] = rpc.LeaseTimeToLiveResponse(ID=5, TTL=-1, grantedTTL=9)
+    assert store.lease_state(5, SPAN_S).remaining == 0

@@ -168,7 +168,7 @@ class Agent:
         )
         nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
         self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
-        self.fence = ProcessFence(fence_plan(config))
+        self.fence = ProcessFence(fence_plan(config), self._known())
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
         state = State(self._setup())
@@ -298,6 +298,11 @@ class Agent:
             self.loop.run()
         finally:
             self._close(repeaters)
+
+    def _known(self) -> ProcessId | None:
+        """Return the nodeos that the agent before us led with; None: there was none, or it was never found."""
+        found = self.record.process if self.record and self.record.boot_id == self.clock.boot_id() else None
+        return found if found != probes.NOBODY_KNOWS else None
 
     def _process(self) -> ProcessId | None:
         try:

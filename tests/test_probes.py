@@ -14,7 +14,7 @@ import pytest
 
 from agent import probes
 from agent.adapters.clock import SystemClock
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
 from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.health import (
     DiskProbed,
@@ -29,7 +29,7 @@ from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreacha
 from agent.gate_watch import GateSeen
 from agent.ports import GateStatus
 from agent.probes import NOBODY_KNOWS, ProcessWatch
-from tests.support.children import IDLE, child, state_of, wait_until
+from tests.support.children import IDLE, child, plan, state_of, wait_until
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
@@ -90,7 +90,7 @@ class Bench:
     def __init__(self, root: Path) -> None:
         self.file = root / "nodeos.pid"
         self.waited: list[float] = []
-        fence = ProcessFence(FencePlan("http://127.0.0.1:1", pid_file=str(self.file)))
+        fence = ProcessFence(plan("http://127.0.0.1:1", pid_file=str(self.file)))
         self.watch = ProcessWatch(fence, self.waited.append)
 
 

@@ -1,8 +1,8 @@
 """Finding out who listens at nodeos's address. Standard library only: the guard uses it, and must start fast.
 
-"Nobody" is a proof that nodeos is gone (R4), so it is said only of an address of this host at which no socket listens
-and no connection comes about. A listener whose process can not be seen, in another container or of another user, or
-that only forwards, is a FenceError.
+"Nobody" is said only of an address of this host at which no socket listens and no connection comes about. A listener
+whose process cannot be seen, in another container or of another user, is a FenceError. Whether a listener is nodeos
+itself is the question of `agent.adapters.finder`: a forwarder listens, too.
 """
 
 from __future__ import annotations
@@ -21,10 +21,6 @@ from agent.errors import FenceError
 
 NET = Path("/proc/self/net")
 """Not /proc/net: that is hidden where systemd's ProcSubset=pid is on."""
-PROXIES = frozenset({"apache2", "caddy", "docker-proxy", "envoy", "haproxy", "httpd", "nginx", "rootlesskit"})
-PROXIES |= {"pasta", "pasta.avx2", "rootlessport", "slirp4netns", "socat", "ssh", "sshd", "stunnel", "stunnel4"}
-PROXIES |= {"systemd", "systemd-socket-", "traefik", "varnishd"}
-"""Programs that listen for others, as they stand in /proc/PID/comm (15 characters at most)."""
 REMEDY = "set fence.pid_file, fence.unit or fence.command"
 _LISTEN = "0A"  # the state in /proc/net/tcp (linux: include/net/tcp_states.h)
 _ACCEPTS = 0x10000  # the flag in /proc/net/unix (linux: include/uapi/linux/net.h, __SO_ACCEPTCON)
@@ -144,15 +140,6 @@ def _link(path: str) -> str:
         return os.readlink(path)  # noqa: PTH115 - Path costs more, and this runs for every open file of the host
     except OSError:
         return ""
-
-
-def proxy(pid: int) -> str:
-    """Return the name of a program that is known to listen for others, nothing for any other."""
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-    except OSError:
-        return ""
-    return name if name in PROXIES else ""
 
 
 def see_that_nobody_answers(endpoint: Endpoint, names: Names, deadline: Deadline) -> None:

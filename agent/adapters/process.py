@@ -22,6 +22,8 @@ from agent.errors import FenceError
 
 STALE_S = 5.0
 """A process that started later than its pid file was written, by more than this, is another one."""
+_COMM = 15
+"""Characters that the kernel keeps of a name (linux: TASK_COMM_LEN less one)."""
 _PID = re.compile(rb"[1-9][0-9]{0,9}")
 
 
@@ -77,6 +79,14 @@ class Held:
         except OSError:
             return False
 
+    def runs(self, executable: str) -> bool:
+        """Tell whether this very process runs `executable`, a file name or a whole path.
+
+        Where /proc/PID/exe may not be read, as of another user, its first argument and its name in the kernel must both
+        say so: of a script the first argument is the interpreter. FenceError when those cannot be seen either.
+        """
+        return runs(self._id.pid, executable) and not self.wait_gone(0.0)
+
     def close(self) -> None:
         """Let go."""
         if self._fd >= 0:
@@ -101,6 +111,37 @@ def hold_pid(pid: int) -> Held | None:
         return None
 
 
+def runs(pid: int, executable: str) -> bool:
+    """Tell whether the process that has this pid now runs `executable` (see Held.runs)."""
+    try:
+        path = os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - a text: "PATH (deleted)" names no file
+    except PermissionError:
+        return _name(_first_argument(pid)) == _name(executable) and comm(pid) == _name(executable)[:_COMM]
+    except OSError:
+        return False  # it is gone, or a thread of the kernel
+    path = path.removesuffix(" (deleted)")  # the file was replaced since, as by an upgrade (proc(5))
+    return executable in (path, _name(path))
+
+
+def _first_argument(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+    except OSError as error:
+        raise FenceError(f"which program pid {pid} runs cannot be seen: run the agent as nodeos's user") from error
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def comm(pid: int) -> str:
+    """Return the name that the kernel has for a process, 15 characters at most, nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat behind the name, which may hold blanks and brackets (proc(5))."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -119,35 +160,27 @@ def parent(pid: int) -> int:
         return 0
 
 
-def descends(pid: int, ancestor: int) -> bool:
-    """Tell whether `ancestor` started `pid`, directly or not."""
-    for _ in range(64):  # deeper than any start script; a chain that changes while it is read can not loop for ever
-        pid = parent(pid)
-        if pid == ancestor:
-            return True
-        if pid <= 1:
-            return False
-    return False
+def below(ancestor: int, executable: str) -> list[ProcessId]:
+    """Return the processes that run `executable` and that `ancestor` started, directly or not, as a start script does.
 
-
-def runs_others(pid: int) -> bool:
-    """Tell whether a process has started another program, as a start script has.
-
-    nodeos has a child too, that compiles contracts (oc-monitor): a fork of itself, with the same command line.
+    What such a process starts is left out: nodeos forks itself to compile contracts (oc-monitor).
     """
-    own = _command_line(pid)
     with os.scandir("/proc") as entries:
-        children = [int(entry.name) for entry in entries if entry.name.isdigit() and parent(int(entry.name)) == pid]
-    lines = {child: line for child in children if (line := _command_line(child))}
-    return any(line != own or runs_others(child) for child, line in lines.items())
-
-
-def _command_line(pid: int) -> bytes:
-    """Return the command line of a process, nothing when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+        parents = {int(entry.name): parent(int(entry.name)) for entry in entries if entry.name.isdigit()}
+    found, above = [], {ancestor}
+    while above:
+        children = {pid for pid, its in parents.items() if its in above}
+        above = set()
+        for pid in children:
+            del parents[pid]  # pids that are used again meanwhile cannot make a circle
+            if (held := hold_pid(pid)) is None:
+                continue
+            if held.runs(executable):
+                found.append(held.id)
+            else:
+                above.add(pid)
+            held.close()
+    return found
 
 
 def by_pid_file(path: str) -> Held | None:

@@ -147,6 +147,11 @@ class FenceSection(Section):
     unit: Optional[str] = Field(
         default=None, pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$", description="systemd unit of nodeos"
     )
+    executable: str = Field(
+        default="nodeos",
+        pattern=r"^(/.*[^/]|[^/]+)$",
+        description="file name or whole path of nodeos's program: no other process is taken for nodeos",
+    )
     command: tuple[str, ...] = Field(
         default=(), description="program and arguments that end nodeos, instead of signals; it must be seen gone after"
     )

@@ -19,7 +19,8 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
+from agent.adapters.finder import FencePlan
 from agent.adapters.nodeos import HttpNodeos
 from agent.config.timing import PROFILES
 from agent.core.timing import Timing

@@ -85,15 +85,12 @@ def _stop_idle(means: Means) -> str:
 
 def _end_idle(means: Means) -> str:
     """End a nodeos without a tenure that takes no pause. FenceError when it can not be told whether it may produce."""
+    if not means.listens():
+        return "nodeos does not listen yet, nobody led, and pause-on-startup keeps it from producing"
     found = ProcessFence(means.plan).find()
-    if found is None:
-        return "nodeos was gone already"
-    try:
-        if not means.listens():
-            return f"nodeos (pid {found.id.pid}) does not listen yet, and pause-on-startup keeps it from producing"
-        return means.end(found.id, means.term_s)
-    finally:
-        found.close()
+    assert found is not None  # only of one that was known is it seen that it is gone
+    found.close()
+    return means.end(found.id, means.term_s)
 
 
 def leave_guard(files: Files, found: Found) -> bool:

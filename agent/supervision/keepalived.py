@@ -179,7 +179,7 @@ class Duty:
 
     def _find(self) -> ProcessId | None:
         try:
-            held = ProcessFence(self._means.plan).find()
+            held = ProcessFence(self._means.plan, self._process).find()
         except FailoverError as error:
             if self._unseen != str(error):
                 self._unseen = str(error)

@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.adapters.deadline import Deadline, NotSent
 from agent.adapters.endpoint import Endpoint, parse_endpoint
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
+from agent.adapters.finder import EXECUTABLE, FencePlan
 from agent.adapters.tiny_http import call
 from agent.core import records
 from agent.core.chain import ProcessId
@@ -146,6 +147,7 @@ def read_means(raw: bytes) -> Means:
             text(plan, "unit", limit=LONGEST),
             texts(plan, "command", LONGEST, LONGEST),
             flag(plan, "enabled"),
+            text(plan, "executable", EXECUTABLE, limit=LONGEST),  # not in what version 0.1.0 wrote
         ),
         number(guard, "pause_ms", below=LONGEST_MS) / 1000,
         number(guard, "block_ms", 0, below=LONGEST_MS) / 1000,

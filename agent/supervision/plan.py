@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from agent.adapters.fence import FencePlan
+from agent.adapters.finder import FencePlan
 from agent.config import Config
 
 
@@ -17,6 +17,7 @@ def fence_plan(config: Config) -> FencePlan:
         fence.unit or "" if fence.method in ("auto", "unit", "command") else "",
         fence.command if fence.method in ("auto", "command") else (),
         fence.method != "none",
+        fence.executable,
     )
 
 

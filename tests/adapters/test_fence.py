@@ -13,19 +13,19 @@ from typing import Any
 import pytest
 
 from agent.adapters import listener as listeners
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
 from agent.adapters.process import Held
 from agent.core.chain import ProcessId
 from agent.errors import FenceError
-from tests.support.children import IDLE, STUBBORN, child, ident, listener, state_of, wait_until
+from tests.support.children import IDLE, STUBBORN, child, ident, listener, plan, state_of, wait_until
 
 pytestmark = pytest.mark.real
 NOWHERE = "http://127.0.0.1:1"
 
 
-def fence(known: ProcessId | None = None, url: str = NOWHERE, **plan: object) -> ProcessFence:
+def fence(known: ProcessId | None = None, url: str = NOWHERE, **more: object) -> ProcessFence:
     """Return a fence that knows the process already, as it does once it was found."""
-    return ProcessFence(FencePlan(url, **plan), known)  # type: ignore[arg-type] # the tests pass what the plan takes
+    return ProcessFence(plan(url, **more), known)
 
 
 @pytest.fixture
@@ -99,7 +99,6 @@ def test_one_that_is_gone_was_gone() -> None:
         nodeos.popen.kill()
         nodeos.popen.wait()
         assert fence(nodeos.id).stop(1.0, 2.0) == "was gone already"
-    assert fence().stop(1.0, 2.0) == "was gone already"
 
 
 def test_a_later_process_of_the_same_pid_is_left_alone() -> None:
@@ -140,7 +139,7 @@ def test_one_that_begins_to_listen_between_two_looks_is_found(monkeypatch: pytes
         looks.append(1)
         return real(*arguments) if len(looks) > 1 else []
 
-    monkeypatch.setattr("agent.adapters.fence.listener.listeners", late)
+    monkeypatch.setattr("agent.adapters.finder.listener.listeners", late)
     with listener() as nodeos:
         assert ident(fence(url=f"http://127.0.0.1:{nodeos.said}").find()) == nodeos.id
 

@@ -15,20 +15,33 @@ from pathlib import Path
 import pytest
 
 from agent.adapters import process
-from agent.adapters.fence import FencePlan, ProcessFence
+from agent.adapters.fence import ProcessFence
 from agent.adapters.process import Held, hold
 from agent.core.chain import ProcessId
 from agent.errors import FenceError
-from tests.support.children import IDLE, NAMED, SHARED, TCP, UNIX, WRAPPER, child, ident, listener, state_of, wait_until
+from tests.support.children import (
+    IDLE,
+    NAMED,
+    SHARED,
+    TCP,
+    UNIX,
+    WRAPPER,
+    child,
+    ident,
+    listener,
+    plan,
+    state_of,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real
 NOWHERE = "http://127.0.0.1:1"
 Spawn = Callable[..., object]
 
 
-def find(url: str = NOWHERE, **plan: str) -> ProcessId | None:
+def find(url: str = NOWHERE, **more: str) -> ProcessId | None:
     """Find nodeos as the agent does."""
-    return ident(ProcessFence(FencePlan(url, **plan)).find())  # type: ignore[arg-type] # only texts are passed
+    return ident(ProcessFence(plan(url, **more)).find())
 
 
 # --- holding ---------------------------------------------------------------------------------------------------------
@@ -118,7 +131,7 @@ def test_a_stale_pid_file_takes_nobody(tmp_path: Path) -> None:
         file.write_text(str(found.id.pid))
         os.utime(file, (time.time() - 60, time.time() - 60))
         assert find(pid_file=str(file)) is None
-        assert ProcessFence(FencePlan(NOWHERE, pid_file=str(file))).stop(0.0, 1.0) == "was gone already"
+        assert ProcessFence(plan(NOWHERE, pid_file=str(file))).stop(0.0, 1.0) == "was gone already"
         assert found.alive
 
 
@@ -166,7 +179,7 @@ def test_behind_a_wrapper_nodeos_itself_is_found(tmp_path: Path) -> None:
         found = find(f"http://127.0.0.1:{wrapper.said}", pid_file=str(file))
         assert found is not None
         assert found.pid != wrapper.id.pid
-        assert ProcessFence(FencePlan(NOWHERE), found).stop(0.0, 2.0) == "ended by SIGKILL"
+        assert ProcessFence(plan(NOWHERE), found).stop(0.0, 2.0) == "ended by SIGKILL"
 
 
 def test_a_wrapper_whose_child_is_silent_is_refused(tmp_path: Path) -> None:

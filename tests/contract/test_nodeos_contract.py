@@ -17,7 +17,7 @@ import pytest
 from agent.adapters import tiny_http
 from agent.adapters.deadline import NoAnswer, NotSent
 from agent.adapters.endpoint import parse_endpoint
-from agent.adapters.fence import FencePlan
+from agent.adapters.finder import FencePlan
 from agent.adapters.nodeos import HttpNodeos
 from agent.core.chain import ChainInfo
 from agent.core.slots import slot_of

@@ -12,11 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from agent.adapters.finder import FencePlan
 from agent.adapters.process import Held, start_ticks
 from agent.core.chain import ProcessId
 
 LIMIT_S = 10.0
+PROGRAM = Path("/proc/self/exe").readlink().name
+"""What our children run: it stands for nodeos's program."""
 IDLE = "print('ready', flush=True); sys.stdin.read()"
 STUBBORN = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); {IDLE}"
 TCP = """
@@ -105,6 +109,11 @@ def listener(host: str = "127.0.0.1", port: int | str = 0, only: str = "") -> It
     """Run a child that listens on TCP; it says its port. `only`: IPv6 without IPv4."""
     with child(TCP, host, str(port), only) as found:
         yield found
+
+
+def plan(url: str, **more: Any) -> FencePlan:
+    """Return how a child that stands for nodeos is found and ended."""
+    return FencePlan(url, **{"executable": PROGRAM, **more})
 
 
 def ident(held: Held | None) -> ProcessId | None:

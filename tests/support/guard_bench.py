@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters.clock import boot_id, boot_ms
-from agent.adapters.fence import FencePlan
 from agent.adapters.guard_process import GuardProcess
 from agent.adapters.runtime_file import LockedFile
 from agent.core import records
 from agent.core.chain import ProcessId
 from agent.core.records import RuntimeRecord
 from tests.support.children import NODEOS, Child, child, wait_until
+from tests.support.children import plan as plan_for
 
 LATE_MS = 400
 """How much later than its time anything may happen on a busy machine."""
@@ -76,7 +76,7 @@ class Bench:
         """Return what the agent writes about stopping nodeos."""
         url = f"http://127.0.0.1:{self.nodeos.said}" if self.nodeos else "http://127.0.0.1:1"
         times = {"pause_ms": PAUSE_MS, "block_ms": BLOCK_MS, "kill_ms": KILL_MS, "slack_ms": 300, "term_ms": 1000}
-        return {"guard": {"plan": asdict(FencePlan(url, **plan)), "producer_url": url, **times}}
+        return {"guard": {"plan": asdict(plan_for(url, **plan)), "producer_url": url, **times}}
 
     def asked(self, what: str = "pause") -> list[int]:
         """Return when nodeos was asked for something, in ms of CLOCK_BOOTTIME."""

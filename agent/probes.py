@@ -93,7 +93,6 @@ class ProcessWatch:
         self._wait = wait
         self._handle: ProcessHandle | None = None
         self._gone = False  # nobody was there when we could tell last
-        self._error = ""
 
     def look(self) -> ProcessProbed | None:
         """Look once; blocks for a second at most while the process lives."""
@@ -108,17 +107,12 @@ class ProcessWatch:
 
     def _find(self) -> ProcessProbed:
         """Look for a process. One that may have come since nobody was there is reported, though nobody knows it."""
-        if self._error:
-            error, self._error = self._error, ""
-            return ProcessProbed(None, error)
         try:
             self._handle = self._fence.find()
         except FenceError as error:
             self._wait(FIND_S)
-            if not self._gone:
-                return ProcessProbed(None, str(error))
-            self._gone, self._error = False, str(error)
-            return ProcessProbed(NOBODY_KNOWS)
+            unknown, self._gone = NOBODY_KNOWS if self._gone else None, False
+            return ProcessProbed(unknown, str(error))
         if self._handle is None:
             self._gone = True
             self._wait(FIND_S)

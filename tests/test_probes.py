@@ -173,14 +173,13 @@ def test_after_an_end_what_can_not_be_told_may_be_a_new_process() -> None:
     hidden = FenceError("hidden")
     fence: Any = Recorder({"find": [None, hidden, hidden, None, hidden]})
     watch = ProcessWatch(fence, lambda _s: None)
-    told = [watch.look() for _ in range(6)]
+    told = [watch.look() for _ in range(5)]
     assert told == [
         ProcessProbed(None),
-        ProcessProbed(NOBODY_KNOWS),
-        ProcessProbed(None, "hidden"),
+        ProcessProbed(NOBODY_KNOWS, "hidden"),
         ProcessProbed(None, "hidden"),
         ProcessProbed(None),
-        ProcessProbed(NOBODY_KNOWS),
+        ProcessProbed(NOBODY_KNOWS, "hidden"),
     ]
 
 

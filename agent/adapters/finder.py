@@ -22,8 +22,8 @@ from agent.core.chain import ProcessId
 from agent.errors import FenceError
 
 REMEDY = (
-    "name nodeos itself by fence.pid_file or fence.unit (the agent must share its process namespace), or what ends it by "
-    "fence.command; if this is nodeos under another name, set fence.executable"
+    "name nodeos itself by fence.pid_file or fence.unit (the agent has to share its process namespace), or what ends "
+    "it by fence.command; if this is nodeos under another name, set fence.executable"
 )
 EXECUTABLE = "nodeos"
 """The file name of the program in every release from EOSIO 1.8 to Spring 1.3."""

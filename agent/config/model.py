@@ -101,6 +101,12 @@ class Config(BaseModel):
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         problems = self.watchdog.problems(self.spans) + self.gate.problems(self.nodeos.producer_key)
+        unended = self.spans.gated or self.fence.method == "none" or self.fence.command
+        if not self.health.process.enabled and not unended:
+            problems.append(
+                "health.process.enabled is false, so a nodeos may lead that cannot be ended: leave it on, set "
+                'fence.command or gate.mode = "required", or fence.method = "none" if two producers are acceptable'
+            )
         if problems:
             raise Problems(problems)
         return self

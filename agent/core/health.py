@@ -31,7 +31,7 @@ LIB_STEP = REPETITIONS
 
 @dataclass(frozen=True, slots=True)
 class ProcessProbed:
-    """The nodeos process was looked for."""
+    """The nodeos process was looked for. With an error it is not known, and `process` is one that may be there."""
 
     process: ProcessId | None
     error: str = ""
@@ -194,7 +194,8 @@ def take(
         case ProcessProbed():
             health = _process(health, probe)
             gone = "no nodeos process" if not probe.error else f"can not look for it: {probe.error}"
-            verdicts["process"] = Verdict(probe.process is not None, "" if probe.process else gone)
+            known = probe.process is not None and not probe.error
+            verdicts["process"] = Verdict(known, "" if known else gone)
         case PausedProbed():
             health = replace(health, paused=probe.paused)
             answered = probe.paused is not None

@@ -135,7 +135,7 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
     if old.ok and found.failing:
         node = judgement.failed(node, now)
     match probe:
-        case health.ProcessProbed() if not probe.error and probe.process != node.leadership.process:
+        case health.ProcessProbed() if (probe.process or not probe.error) and probe.process != node.leadership.process:
             node = _lead(node, events.ProcessSeen(probe.process), now, actions)
         case health.PausedProbed() if probe.paused is not None:
             node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from agent.adapters.finder import REMEDY
 from agent.config import Config
 from agent.core.health import clock_offset
 from agent.doctor.facts import NodeosFacts
@@ -38,7 +39,26 @@ def nodeos(facts: NodeosFacts, config: Config, status: Mapping[str, object] | No
 
 
 def _without_api(facts: NodeosFacts, config: Config, status: Mapping[str, object] | None) -> list[Finding]:
-    return [pause_on_startup(facts, status), stale_production(facts), producer_api(facts, config)]
+    return [
+        process(facts, config),
+        pause_on_startup(facts, status),
+        stale_production(facts),
+        producer_api(facts, config),
+    ]
+
+
+def process(facts: NodeosFacts, config: Config) -> Finding:
+    """See that nodeos is known as a process: else it is never ended, and its end proves nothing."""
+    name, through = "nodeos_process", [f"{name} (pid {pid})" for name, pid in facts.listening if pid != facts.pid]
+    if facts.pid is not None:
+        seen = f"pid {facts.pid} runs {config.fence.executable}"
+        return ok(name, f"{seen}; requests reach it through {', '.join(through)}" if through else seen)
+    seen = facts.process_error.removesuffix(f": {REMEDY}") or "it was not looked for"
+    if facts.info is None:
+        return unknown(name, seen, REMEDY)
+    if config.health.process.enabled:
+        return fault(name, f"{seen}; so this node cannot lead (check `process`), and nodeos is not ended", REMEDY)
+    return warn(name, f"{seen}; so nodeos is not ended, and only a pause that it answers proves a stop", REMEDY)
 
 
 def parsed(text: str) -> tuple[int, int] | None:

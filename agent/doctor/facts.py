@@ -31,6 +31,8 @@ class NodeosFacts:
     """The node beside us. `asked_ms`: our clock when it told its head, ms since 1970.
 
     producer_missing, net_missing  whether nodeos says that it has no such API
+    pid         of the process that is nodeos for sure; None: `process_error` says why none is known
+    listening   the programs that listen at nodeos.url, each with its pid
     bound       the addresses that it listens on; None: they could not be seen
     reached     the addresses of this host, beyond loopback, at which the producer API answered
     """
@@ -48,6 +50,9 @@ class NodeosFacts:
     schedule_error: str = ""
     options: Options = Options()
     options_error: str = ""
+    pid: int | None = None
+    process_error: str = ""
+    listening: tuple[tuple[str, int], ...] = ()
     bound: tuple[str, ...] | None = None
     reached: tuple[str, ...] = ()
 

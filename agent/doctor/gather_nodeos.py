@@ -10,13 +10,16 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from agent.adapters import listener, process
 from agent.adapters.deadline import Deadline
+from agent.adapters.endpoint import parse_endpoint
 from agent.adapters.fence import ProcessFence
+from agent.adapters.names import Names
 from agent.adapters.nodeos import HttpNodeos
 from agent.config import Config
 from agent.doctor import options
 from agent.doctor.facts import NodeosFacts, Options
-from agent.errors import FailoverError, FenceError, NodeosAnswer, NodeosError
+from agent.errors import FailoverError, NodeosAnswer, NodeosError
 from agent.supervision.plan import fence_plan
 
 MOST = 1 << 20
@@ -40,6 +43,7 @@ def gather(config: Config, within_s: float) -> NodeosFacts:
         found["net_missing"] = True
     _ask(found, "schedule", lambda: node.schedule(min(2.0, deadline.left())))
     pid, error = _pid(config)
+    found["pid"], found["process_error"], found["listening"] = pid, error, _listening(config, deadline)
     found["options"], found["options_error"] = read_options(config, pid, error)
     found["bound"] = _bound(pid)
     found["reached"] = _reached(config, deadline)
@@ -62,12 +66,22 @@ def _ask(found: dict[str, object], name: str, call: object) -> int:
 def _pid(config: Config) -> tuple[int | None, str]:
     try:
         held = ProcessFence(fence_plan(config)).find()
-    except (FenceError, FailoverError) as error:
+    except FailoverError as error:
         return None, str(error)
-    if held is None:
-        return None, "there is no nodeos process"
+    assert held is not None  # only of one that was known is it seen that it is gone
     held.close()
     return held.id.pid, ""
+
+
+def _listening(config: Config, deadline: Deadline) -> tuple[tuple[str, int], ...]:
+    """Return the programs that listen at nodeos.url, as far as they may be seen."""
+    try:
+        found = listener.listeners(parse_endpoint(config.nodeos.url), Names(), deadline)
+    except FailoverError:
+        return ()
+    for held in found:
+        held.close()
+    return tuple((process.comm(held.id.pid), held.id.pid) for held in found)
 
 
 def read_options(config: Config, pid: int | None, error: str) -> tuple[Options, str]:

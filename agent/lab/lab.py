@@ -104,6 +104,7 @@ class Lab:
             "node": node.name,
             "producer": producer or node.spec.producers[0],
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "fence": {"executable": node.executable},
             "etcd": {"endpoints": urls, **_credentials(etcd)},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
         }

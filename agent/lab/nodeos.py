@@ -107,6 +107,11 @@ class Node(Process):
         return [*command, *spec.more]
 
     @property
+    def executable(self) -> str:
+        """The file name of the program: that of a SIMULATED node is Python."""
+        return Path(self.command[0]).resolve().name
+
+    @property
     def data_dir(self) -> Path:
         """The directory of blocks and state."""
         return self.root / "data"

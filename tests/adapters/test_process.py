@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.adapters import process
 from agent.adapters.fence import ProcessFence
@@ -20,8 +22,8 @@ from agent.adapters.process import Held, hold
 from agent.core.chain import ProcessId
 from agent.errors import FenceError
 from tests.support.children import (
+    CLOSES,
     IDLE,
-    NAMED,
     SHARED,
     TCP,
     UNIX,
@@ -30,6 +32,7 @@ from tests.support.children import (
     ident,
     listener,
     plan,
+    program,
     state_of,
     wait_until,
 )
@@ -42,6 +45,12 @@ Spawn = Callable[..., object]
 def find(url: str = NOWHERE, **more: str) -> ProcessId | None:
     """Find nodeos as the agent does."""
     return ident(ProcessFence(plan(url, **more)).find())
+
+
+def listens(port: int) -> bool:
+    """Whether anybody takes connections at a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 # --- holding ---------------------------------------------------------------------------------------------------------
@@ -102,17 +111,15 @@ def test_a_handle_that_can_not_be_had_is_a_fence_error(monkeypatch: pytest.Monke
 def test_a_pid_file_names_the_process(tmp_path: Path) -> None:
     """A pid file is taken at its word when nothing speaks against it."""
     file = tmp_path / "nodeos.pid"
+    fence = ProcessFence(plan(NOWHERE, pid_file=str(file)))
     with child(IDLE) as found:
         file.write_text(f"{found.id.pid}\n")
-        assert find(pid_file=str(file)) == found.id
+        assert ident(fence.find()) == found.id
         found.popen.kill()
         found.popen.wait()
-        assert find(pid_file=str(file)) is None
-
-
-def test_no_pid_file_is_no_process(tmp_path: Path) -> None:
-    """A pid file that is not there means that nodeos does not run, if nobody listens at its address either."""
-    assert find(pid_file=str(tmp_path / "none")) is None
+        assert fence.find() is None
+    file.unlink()
+    assert fence.find() is None
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", b"-1", b"0", b"12 34", "²".encode(), b"\xff\xfe", b"9" * 30])
@@ -130,8 +137,8 @@ def test_a_stale_pid_file_takes_nobody(tmp_path: Path) -> None:
     with child(IDLE) as found:
         file.write_text(str(found.id.pid))
         os.utime(file, (time.time() - 60, time.time() - 60))
-        assert find(pid_file=str(file)) is None
-        assert ProcessFence(plan(NOWHERE, pid_file=str(file))).stop(0.0, 1.0) == "was gone already"
+        with pytest.raises(FenceError, match="names no process"):
+            ProcessFence(plan(NOWHERE, pid_file=str(file))).stop(0.0, 1.0)
         assert found.alive
 
 
@@ -170,25 +177,17 @@ def test_a_pid_file_counts_where_nobody_can_tell_who_listens(tmp_path: Path) -> 
             find("http://no-such-host.invalid:8888", pid_file=str(file))
 
 
-def test_behind_a_wrapper_nodeos_itself_is_found(tmp_path: Path) -> None:
-    """A pid file of a start script: who listens is its child, and only that child's end is a proof."""
+@pytest.mark.parametrize("listens", [True, False])
+def test_behind_a_wrapper_nodeos_itself_is_found(tmp_path: Path, listens: bool) -> None:
+    """A pid file of a start script: its child is nodeos, while it replays as well, and only that child's end counts."""
     file = tmp_path / "nodeos.pid"
-    code = f"import socket, sys\n{TCP}"
-    with child(WRAPPER, code, "127.0.0.1", "0", "") as wrapper:
+    code, script = f"import socket, sys\n{TCP if listens else IDLE}", program(tmp_path, "bash")
+    with child(WRAPPER, sys.executable, code, "127.0.0.1", "0", "", python=script) as wrapper:
         file.write_text(str(wrapper.id.pid))
-        found = find(f"http://127.0.0.1:{wrapper.said}", pid_file=str(file))
+        found = find(f"http://127.0.0.1:{wrapper.said}" if listens else NOWHERE, pid_file=str(file))
         assert found is not None
         assert found.pid != wrapper.id.pid
         assert ProcessFence(plan(NOWHERE), found).stop(0.0, 2.0) == "ended by SIGKILL"
-
-
-def test_a_wrapper_whose_child_is_silent_is_refused(tmp_path: Path) -> None:
-    """While nobody listens yet a wrapper can not be told from nodeos but by its children: refuse to take it."""
-    file = tmp_path / "nodeos.pid"
-    with child(WRAPPER, f"import sys; {IDLE}") as wrapper:
-        file.write_text(str(wrapper.id.pid))
-        with pytest.raises(FenceError, match="exec"):
-            find(pid_file=str(file))
 
 
 def test_a_fork_of_itself_is_no_other_program(tmp_path: Path) -> None:
@@ -218,15 +217,16 @@ def test_a_fork_of_itself_is_no_other_program(tmp_path: Path) -> None:
 def test_who_listens_on_tcp_is_found(listens: str, host: str) -> None:
     """A listener is found at its address and at any, in both families, without asking what it is."""
     with listener(listens) as found:
-        assert find(f"http://{host}:{found.said}") == found.id
-    assert find(f"http://{host}:{found.said}") is None
+        fence = ProcessFence(plan(f"http://{host}:{found.said}"))
+        assert ident(fence.find()) == found.id
+    assert fence.find() is None
 
 
 @pytest.mark.parametrize(("listens", "host"), [("::1", "127.0.0.1"), ("0.0.0.0", "[::1]"), ("127.0.0.2", "127.0.0.1")])
 def test_who_listens_elsewhere_is_not_taken(listens: str, host: str) -> None:
     """Another address of this host, with the same port, is another program."""
-    with listener(listens) as found:
-        assert find(f"http://{host}:{found.said}") is None
+    with listener(listens) as found, pytest.raises(FenceError, match="nobody listens"):
+        find(f"http://{host}:{found.said}")
 
 
 def test_the_nearest_listener_wins() -> None:
@@ -240,7 +240,7 @@ def test_two_listeners_are_not_guessed_between() -> None:
     with (
         child(SHARED, "0") as first,
         child(SHARED, first.said),
-        pytest.raises(FenceError, match="several processes"),
+        pytest.raises(FenceError, match="several nodeos"),
     ):
         find(f"http://127.0.0.1:{first.said}")
 
@@ -248,9 +248,11 @@ def test_two_listeners_are_not_guessed_between() -> None:
 def test_a_connection_is_no_listener() -> None:
     """Whoever is only connected with the port does not listen."""
     with listener() as found, socket.create_connection(("127.0.0.1", int(found.said))):
+        fence = ProcessFence(plan(f"http://127.0.0.1:{found.said}"))
+        assert ident(fence.find()) == found.id
         found.popen.kill()
         found.popen.wait()
-        assert find(f"http://127.0.0.1:{found.said}") is None
+        assert fence.find() is None
 
 
 @pytest.mark.parametrize("way", ["direct", "symlink"])
@@ -259,11 +261,12 @@ def test_who_listens_on_a_unix_socket_is_found(tmp_path: Path, way: str) -> None
     (tmp_path / "symlink").symlink_to(tmp_path)
     path = tmp_path / "s"
     url = f"unix://{tmp_path}/s" if way == "direct" else f"unix://{tmp_path}/symlink/s"
+    fence = ProcessFence(plan(url))
     with child(UNIX, str(path)) as found:
-        assert find(url) == found.id
-    assert find(url) is None  # the file stays behind, and refuses
+        assert ident(fence.find()) == found.id
+    assert fence.find() is None  # the file stays behind, and refuses
     path.unlink()
-    assert find(url) is None
+    assert fence.find() is None
 
 
 def test_a_frozen_listener_is_found(tmp_path: Path) -> None:
@@ -314,7 +317,7 @@ def test_a_name_that_can_not_be_resolved_is_an_error() -> None:
 def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path) -> None:
     """Whoever answers on a shared Unix socket lives, even if this network namespace knows nothing of the listener."""
     code = (
-        "import sys; from agent.adapters.fence import *\n"
+        "import sys; from agent.adapters.fence import ProcessFence, FencePlan\n"
         "try: print(ProcessFence(FencePlan(sys.argv[1])).find())\nexcept Exception as e: print(type(e).__name__, e)"
     )
     command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code, f"unix://{tmp_path}/s"]
@@ -326,17 +329,137 @@ def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path) -> None:
     assert "answers" in done.stdout
 
 
-def test_a_proxy_is_not_nodeos(tmp_path: Path) -> None:
-    """Who forwards to nodeos is not nodeos: to end it proves nothing. By its pid file nodeos is found behind it."""
+FORWARDERS = ("conmon", "lighttpd", "patroneosd", "docker-proxy", "systemd", "nodeo", "nodeos2", "keosd", "Nodeos")
+
+
+@pytest.mark.parametrize("name", FORWARDERS)
+def test_what_listens_is_not_nodeos_whatever_its_name(tmp_path: Path, name: str) -> None:
+    """A program that listens and is not nodeos is never found, never ended, and its end is no proof (R4)."""
+    with listener(python=program(tmp_path, name)) as forwarder:
+        fence = ProcessFence(plan(f"http://127.0.0.1:{forwarder.said}"))
+        with pytest.raises(FenceError, match=rf"{name}.*fence\.executable"):
+            fence.find()
+        with pytest.raises(FenceError, match=name):
+            fence.stop(0.0, 1.0)
+        assert forwarder.alive
+    for _ in range(2):
+        with pytest.raises(FenceError, match="nothing proves"):
+            fence.find()
+        with pytest.raises(FenceError, match="nothing proves"):
+            fence.stop(0.0, 1.0)
+
+
+def test_a_name_in_the_kernel_makes_no_nodeos(tmp_path: Path) -> None:
+    """A program may call itself what it likes, in /proc/PID/comm and in its arguments: its executable file counts."""
+    code = "open('/proc/self/comm', 'w').write('nodeos')\n" + TCP
+    with child(code, "127.0.0.1", "0", "", python=program(tmp_path, "relay")) as relay:
+        with pytest.raises(FenceError, match="is not"):
+            find(f"http://127.0.0.1:{relay.said}")
+        with pytest.raises(FenceError, match="is not"):
+            find(f"http://127.0.0.1:{relay.said}", executable="nodeos")
+
+
+def test_behind_a_forwarder_nodeos_is_found_by_its_pid_file(tmp_path: Path) -> None:
+    """Named by its pid file nodeos is known though a forwarder listens, which may end or start as it likes."""
     file = tmp_path / "nodeos.pid"
-    with child(NAMED, "127.0.0.1", "0", "", "nginx") as proxy, child(IDLE) as nodeos:
-        url = f"http://127.0.0.1:{proxy.said}"
-        with pytest.raises(FenceError, match="nginx"):
-            find(url)
+    relay = program(tmp_path, "nginx")
+    with child(IDLE) as nodeos:
         file.write_text(str(nodeos.id.pid))
-        assert find(url, pid_file=str(file)) == nodeos.id
-        file.unlink()
-        assert find(url, pid_file=str(file)) is None
+        with listener(python=relay) as forwarder:
+            fence = ProcessFence(plan(f"http://127.0.0.1:{forwarder.said}", pid_file=str(file)))
+            assert ident(fence.find()) == nodeos.id
+        assert ident(fence.find()) == nodeos.id
+        with listener(port=forwarder.said, python=relay):
+            assert ident(fence.find()) == nodeos.id
+            assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
+            assert fence.find() is None
+
+
+def test_a_forwarder_put_in_front_later_hides_the_next_nodeos(tmp_path: Path) -> None:
+    """The nodeos that was known is gone, and what stands behind a forwarder in its place may run: no proof (R4)."""
+    with listener() as nodeos:
+        fence = ProcessFence(plan(f"http://127.0.0.1:{nodeos.said}"))
+        assert ident(fence.find()) == nodeos.id
+    assert fence.find() is None
+    with listener(port=nodeos.said, python=program(tmp_path, "haproxy")), pytest.raises(FenceError, match="haproxy"):
+        fence.find()
+    with pytest.raises(FenceError, match="nothing proves"):
+        fence.find()
+    with pytest.raises(FenceError, match="nothing proves"):
+        fence.stop(0.0, 1.0)
+
+
+def test_a_nodeos_that_no_longer_listens_is_not_gone() -> None:
+    """One that was known and lives is found, though it has closed its listener, as on its way to the end."""
+    with child(CLOSES) as nodeos:
+        fence = ProcessFence(plan(f"http://127.0.0.1:{nodeos.said}"))
+        assert ident(fence.find()) == nodeos.id
+        os.kill(nodeos.id.pid, signal.SIGUSR1)
+        wait_until(lambda: not listens(int(nodeos.said)))
+        assert ident(fence.find()) == nodeos.id
+
+
+def test_a_listener_shared_with_another_program_is_not_taken(tmp_path: Path) -> None:
+    """Who answers is not sure where nodeos and a forwarder listen at one address (SO_REUSEPORT): nothing is ended."""
+    with (
+        child(SHARED, "0") as nodeos,
+        child(SHARED, nodeos.said, python=program(tmp_path, "socat")),
+        pytest.raises(FenceError, match="socat"),
+    ):
+        find(f"http://127.0.0.1:{nodeos.said}")
+
+
+@pytest.mark.parametrize(
+    ("path", "executable", "is_it"),
+    [
+        ("/usr/bin/nodeos", "nodeos", True),
+        ("/usr/bin/nodeos (deleted)", "nodeos", True),
+        ("/opt/spring/bin/nodeos", "/usr/bin/nodeos", False),
+        ("/usr/bin/nodeos (deleted)", "/usr/bin/nodeos", True),
+        ("/usr/bin/nodeos-5.0.3", "nodeos", False),
+        ("/usr/bin/nodeos-5.0.3", "nodeos-5.0.3", True),
+        ("/tmp/.mount_x/usr/bin/nodeos", "nodeos", True),
+        ("/nodeos/bash", "nodeos", False),
+        ("/usr/bin/not-nodeos", "nodeos", False),
+        ("", "nodeos", False),
+    ],
+)
+def test_the_executable_file_tells(monkeypatch: pytest.MonkeyPatch, path: str, executable: str, is_it: bool) -> None:
+    """The file name must be the very one, wherever it stands and whether or not an upgrade replaced it since."""
+    monkeypatch.setattr(os, "readlink", lambda _path: path)
+    assert process.runs(os.getpid(), executable) is is_it
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1))
+def test_no_other_name_is_nodeos(name: str) -> None:
+    """Whatever a program is called, it is nodeos only by that very name (R4)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "readlink", lambda _path: f"/usr/bin/{name}")
+        assert process.runs(1, "nodeos") is (name in ("nodeos", "nodeos (deleted)"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "comm", "is_it"),
+    [
+        (b"/usr/bin/nodeos\0--config-dir\0/etc\0", "nodeos", True),
+        (b"/bin/bash\0/usr/bin/nodeos\0", "nodeos", False),  # a script of that name
+        (b"docker\0run\0nodeos\0", "docker", False),
+        (b"nodeos\0", "docker", False),
+        (b"", "nodeos", False),
+    ],
+)
+def test_of_another_user_name_and_first_argument_tell(
+    monkeypatch: pytest.MonkeyPatch, arguments: bytes, comm: str, is_it: bool
+) -> None:
+    """Where the executable file of another user's process may not be read, both must say nodeos."""
+
+    def refuse(_path: str) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "readlink", refuse)
+    monkeypatch.setattr(Path, "read_bytes", lambda _path: arguments)
+    monkeypatch.setattr(process, "comm", lambda _pid: comm)
+    assert process.runs(1, "nodeos") is is_it
 
 
 # --- by systemd unit -------------------------------------------------------------------------------------------------
@@ -366,19 +489,46 @@ echo ActiveState={active}"""
 
 def test_the_main_process_of_a_unit_is_found(systemctl: Callable[[str], None]) -> None:
     """A unit is asked for its main process."""
+    fence = ProcessFence(plan(NOWHERE, unit="nodeos.service"))
     with child(IDLE) as found:
         systemctl(shows(found.id.pid))
-        assert find(unit="nodeos.service") == found.id
+        assert ident(fence.find()) == found.id
         found.popen.kill()
         found.popen.wait()
-        assert find(unit="nodeos.service") is None
+        assert fence.find() is None
+    for active in ("inactive", "failed", "activating"):
+        systemctl(shows(0, active=active))
+        assert fence.find() is None
 
 
-@pytest.mark.parametrize("active", ["inactive", "failed", "activating"])
-def test_a_unit_without_a_process_has_none(systemctl: Callable[[str], None], active: str) -> None:
-    """A unit that is down, or waits to be started again, has no process."""
-    systemctl(shows(0, active=active))
-    assert find(unit="nodeos.service") is None
+def test_what_a_unit_starts_need_not_be_nodeos(systemctl: Callable[[str], None], tmp_path: Path) -> None:
+    """`docker run` in a unit: nodeos is no child of its client and goes on without it: no fence, no proof (R4)."""
+    fence = ProcessFence(plan(NOWHERE, unit="nodeos.service"))
+    with child(IDLE), child(IDLE, python=program(tmp_path, "docker")) as client:
+        systemctl(shows(client.id.pid))
+        with pytest.raises(FenceError, match=rf"docker .pid {client.id.pid}.*fence\.pid_file"):
+            fence.find()
+        with pytest.raises(FenceError, match="docker"):
+            fence.stop(0.0, 1.0)
+        assert client.alive
+    for active in ("inactive", "failed", "activating"):
+        systemctl(shows(0, active=active))
+        with pytest.raises(FenceError, match="nothing proves"):
+            fence.find()
+        with pytest.raises(FenceError, match="nothing proves"):
+            fence.stop(0.0, 1.0)
+
+
+def test_nodeos_below_what_a_unit_starts_is_found(systemctl: Callable[[str], None], tmp_path: Path) -> None:
+    """Podman's conmon, or a start script, as main process: nodeos is its child, and with that one's end it is over."""
+    fence = ProcessFence(plan(NOWHERE, unit="nodeos.service"))
+    with child(WRAPPER, sys.executable, f"import sys; {IDLE}", python=program(tmp_path, "conmon")) as conmon:
+        systemctl(shows(conmon.id.pid))
+        found = ident(fence.find())
+        assert found is not None
+        assert process.parent(found.pid) == conmon.id.pid
+        assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
+        assert fence.find() is None
 
 
 @pytest.mark.parametrize(

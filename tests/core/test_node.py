@@ -526,6 +526,17 @@ def test_a_nodeos_that_can_not_be_looked_for_is_not_taken_for_gone() -> None:
     assert leader.told[-1].event == "unhealthy"
 
 
+def test_a_process_that_may_be_there_is_not_known() -> None:
+    """Something stands where nodeos was and is not known to be nodeos: a leader stops, and does not come back (R4)."""
+    story = settled("bp-a")
+    (leader,) = story.hosts
+    leader.step(ProcessProbed(ProcessId(0, 0), "conmon listens"))
+    assert not leader.leads
+    assert leader.node.leadership.process == ProcessId(0, 0)
+    assert leader.node.health.failing == ("process: can not look for it: conmon listens",)
+    assert not leader.node.leadership.standing.able
+
+
 def test_the_words_of_operators_are_told_as_they_stand() -> None:
     """Alerts name whom an override names, or that nobody may lead; a maintenance without a reason is one too."""
     node = settled("bp-a").hosts[0].node

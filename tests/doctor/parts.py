@@ -76,6 +76,8 @@ NODEOS = NodeosFacts(
     peers=Peers(8, 6),
     schedule=Schedule(1, (Producer("eosio", (KEY,)),)),
     options=Options({"pause-on-startup": ("true",), "signature-provider": (KEY,)}, ("/etc/nodeos/config.ini",)),
+    pid=41,
+    listening=(("nodeos", 41),),
     bound=("127.0.0.1:8888",),
 )
 SERVERS = tuple(

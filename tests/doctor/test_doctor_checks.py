@@ -57,6 +57,7 @@ def scheduled(*keys: str) -> Schedule:
 
 OTHER = "EOS7MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
 UNPAUSED = replace(nodeos(options=Options()), agent=replace(WELL.agent, status={**STATUS, "found_unpaused_s": 90.2}))
+UNSEEN = nodeos(pid=None, process_error="conmon (pid 7) listens")
 NODEOS_CASES = [
     (Facts(etcd=ETCD), "nodeos", FAULT, "not asked"),
     (spring("v1.2.2"), "nodeos_version", OK, "Spring v1.2.2"),
@@ -85,6 +86,10 @@ NODEOS_CASES = [
     (UNPAUSED, "pause_on_startup", FAULT, "90 s ago nodeos was found unpaused"),
     (nodeos(options=Options({"enable-stale-production": ("true",)}, INI)), "stale_production", FAULT, "is on"),
     (nodeos(options=Options()), "stale_production", UNKNOWN, "no config.ini"),
+    (nodeos(), "nodeos_process", OK, "pid 41 runs nodeos"),
+    (nodeos(listening=(("lighttpd", 7),)), "nodeos_process", OK, "requests reach it through lighttpd (pid 7)"),
+    (nodeos(pid=None, process_error="conmon (pid 7) listens"), "nodeos_process", FAULT, "conmon (pid 7) listens"),
+    (replace(UNSEEN, nodeos=replace(UNSEEN.nodeos, info=None)), "nodeos_process", UNKNOWN, "conmon"),
     (nodeos(reached=("10.0.0.5:8888",)), "producer_api_private", FAULT, "10.0.0.5:8888"),
     (nodeos(bound=("0.0.0.0:8888",)), "producer_api_private", WARN, "0.0.0.0:8888"),
     (nodeos(bound=None), "producer_api_private", UNKNOWN, "could not be seen"),

@@ -20,7 +20,7 @@ from agent.adapters.clock import boot_ms
 from agent.core.chain import ProcessId
 from agent.core.timing import FENCE_START
 from agent.supervision.where import Files, save_plan
-from tests.support.children import state_of, wait_until
+from tests.support.children import PROGRAM, state_of, wait_until
 from tests.support.guard_bench import BLOCK_MS, KILL_MS, LATE_MS, PAUSE_MS, Bench
 
 pytestmark = pytest.mark.real
@@ -165,6 +165,7 @@ def test_without_any_file_the_configuration_counts(fencing: Fencing) -> None:
     url = f"http://127.0.0.1:{nodeos.said}"
     fencing.config.write_text(
         f'group = "group"\nnode = "a"\nproducer = "myproducer11"\nnodeos.url = "{url}"\n'
+        f'fence.executable = "{PROGRAM}"\n'
         'etcd.endpoints = ["http://127.0.0.1:1"]\n'
     )
     code, words = fencing.run()

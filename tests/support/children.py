@@ -6,6 +6,7 @@ Each ends with the test, and when the test process dies: they read a pipe whose 
 from __future__ import annotations
 
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -42,12 +43,41 @@ listener.listen()
 print(listener.getsockname()[1], flush=True)
 sys.stdin.read()
 """
+CLOSES = """
+listener = socket.create_server(("127.0.0.1", 0))
+signal.signal(signal.SIGUSR1, lambda *_: listener.close())
+print(listener.getsockname()[1], flush=True)
+while True:
+    signal.pause()
+"""
+"""Listens, and no longer after a SIGUSR1. It ends by signals only."""
 UNIX = "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(1);" + IDLE
+RELAY = """
+import threading
+def pump(source, sink):
+    try:
+        while data := source.recv(65536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+    except OSError:
+        source.close()
+def serve():
+    while True:
+        client = listener.accept()[0]
+        server = socket.create_connection(("127.0.0.1", int(sys.argv[2])))
+        for ways in ((client, server), (server, client)):
+            threading.Thread(target=pump, args=ways, daemon=True).start()
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+threading.Thread(target=serve, daemon=True).start()
+print(listener.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+"""A forwarder. Arguments: its port, 0 for any, and the port that it forwards to."""
 WRAPPER = """
-inner = subprocess.Popen([sys.executable, "-I", "-S", "-c", sys.argv[1], *sys.argv[2:]])
+inner = subprocess.Popen([sys.argv[1], "-I", "-S", "-c", *sys.argv[2:]])
 sys.exit(inner.wait())
 """
-NAMED = "open('/proc/self/comm', 'w').write(sys.argv.pop());" + TCP
+"""Starts a Python, its first argument, for the code in the second."""
 
 NODEOS = """
 how, log, paused = sys.argv[1], open(sys.argv[2], "a", buffering=1), False
@@ -90,11 +120,19 @@ class Child:
         return self.popen.poll() is None
 
 
+def program(root: Path, name: str) -> str:
+    """Return a Python whose executable file has another name, so that it is not taken for what PROGRAM stands for."""
+    folder = root / "programs"
+    folder.mkdir(exist_ok=True)
+    (folder / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix) / 'bin'}\n")
+    return str(shutil.copy(str(Path("/proc/self/exe").readlink()), str(folder / name)))
+
+
 @contextmanager
-def child(code: str, *arguments: str) -> Iterator[Child]:
+def child(code: str, *arguments: str, python: str = sys.executable) -> Iterator[Child]:
     """Run Python code, from its first line of output to the end of the block."""
     whole = f"import os, signal, socket, subprocess, sys, time\n{code}"
-    command = [sys.executable, "-I", "-S", "-c", whole, *arguments]
+    command = [python, "-I", "-S", "-c", whole, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as popen:
         try:
             assert popen.stdout is not None
@@ -105,9 +143,11 @@ def child(code: str, *arguments: str) -> Iterator[Child]:
 
 
 @contextmanager
-def listener(host: str = "127.0.0.1", port: int | str = 0, only: str = "") -> Iterator[Child]:
+def listener(
+    host: str = "127.0.0.1", port: int | str = 0, only: str = "", python: str = sys.executable
+) -> Iterator[Child]:
     """Run a child that listens on TCP; it says its port. `only`: IPv6 without IPv4."""
-    with child(TCP, host, str(port), only) as found:
+    with child(TCP, host, str(port), only, python=python) as found:
         yield found
 
 

@@ -66,6 +66,7 @@ class Agents:
             "node": host,
             "producer": self._field.chain.producer,
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "fence": {"executable": node.executable},
             "etcd": {"endpoints": self.etcd.urls},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
             "log": {"level": "info", "format": "json"},

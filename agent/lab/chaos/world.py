@@ -100,6 +100,7 @@ class World:
             "node": name,
             "producer": self.chain.producer,
             "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "fence": {"executable": node.executable},
             "etcd": {"endpoints": urls},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
             "log": {"level": "info", "format": "json"},

@@ -95,11 +95,12 @@ class Finder:
             return self._by_listener(deadline)
         named, stale = self._named(deadline)
         try:
-            listening = [pid for pid, is_nodeos in self._listening(deadline) if is_nodeos]
+            heard = self._listening(deadline)
         except listener.Untold:
             if not named or stale:
                 raise
-            listening = []  # the setting is all that there is
+            heard = []  # the setting is all that there is
+        listening = [each for each, is_nodeos in heard if is_nodeos]
         agreed = [each for each in named if each in listening]
         if listening and not agreed:
             who = f"pid {named[0].pid}" if named else "no process"
@@ -109,6 +110,8 @@ class Finder:
         found = agreed or ([] if stale else named)
         if len(found) > 1:
             raise FenceError(f"{self._setting} has started several nodeos (pids {_pids(found)}): name one of them")
+        if heard and not found:
+            raise FenceError(f"{self._setting} names no process, but {self._stranger(heard[0][0])} listens: {REMEDY}")
         return found[0] if found else None
 
     def _named(self, deadline: Deadline) -> tuple[list[ProcessId], bool]:

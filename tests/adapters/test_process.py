@@ -372,7 +372,10 @@ def test_behind_a_forwarder_nodeos_is_found_by_its_pid_file(tmp_path: Path) -> N
         with listener(port=forwarder.said, python=relay):
             assert ident(fence.find()) == nodeos.id
             assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
-            assert fence.find() is None
+            assert fence.stop(0.0, 1.0) == "was gone already"
+            with pytest.raises(FenceError, match="nginx"):
+                fence.find()  # what answers behind it may be another nodeos
+        assert ProcessFence(plan(NOWHERE, pid_file=str(file)), nodeos.id).find() is None
 
 
 def test_a_forwarder_put_in_front_later_hides_the_next_nodeos(tmp_path: Path) -> None:

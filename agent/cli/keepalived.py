@@ -82,6 +82,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.adapters.runtime_file import LockedFile
     from agent.alerts.build import make_desk
     from agent.core.notice import Notice
+    from agent.supervision.fence import read_file
     from agent.supervision.means import read_means
     from agent.supervision.plan import guard_fields
     from agent.supervision.where import Files, save_plan
@@ -99,7 +100,9 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     more = guard_fields(config)
     save_plan(files.runtime, more)
     guard = GuardProcess(files.runtime)
-    duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell)
+    before = read_file(files.runtime)[0].armed
+    led = before.process if before is not None else None
+    duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell, led)
     duty.more = more
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: setattr(duty, "ending", True))

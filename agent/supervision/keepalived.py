@@ -75,9 +75,21 @@ class Counts:
 
 
 class Duty:
-    """Production under one VRRP instance. `look` is one round; it returns False when there is nothing left to do."""
+    """Production under one VRRP instance. `look` is one round; it returns False when there is nothing left to do.
 
-    def __init__(self, fifo: int, file: LockedFile, stamp: Path, means: Means, spans: Spans, tell: Tell) -> None:
+    `led`: the nodeos that a process before this one may have left producing.
+    """
+
+    def __init__(
+        self,
+        fifo: int,
+        file: LockedFile,
+        stamp: Path,
+        means: Means,
+        spans: Spans,
+        tell: Tell,
+        led: ProcessId | None = None,
+    ) -> None:
         self._fifo = fifo
         self._poll = select.poll()
         self._poll.register(fifo, select.POLLIN)
@@ -95,7 +107,7 @@ class Duty:
         self.counts = Counts(dict.fromkeys(WORDS, 0))
         self.changed_at = time.time()
         self._since: Ms = 0  # from when `delay` counts
-        self._process: ProcessId | None = None
+        self._process = self._led = led  # what may produce is to be stopped until that is proven
         self._stop_by: Ms = 0
         self._asked: Ms = 0
         self._epoch = 0
@@ -195,9 +207,10 @@ class Duty:
         self.producing, self.proven = False, False
         self._since = boot_ms()
         self._tell("keepalived_stops", "warning", f"{why}: production stops")
-        self._keep_stopped(boot_ms(), self._process)
+        self._led = self._process
+        self._keep_stopped(boot_ms())
 
-    def _keep_stopped(self, now: Ms, led: ProcessId | None = None) -> bool:
+    def _keep_stopped(self, now: Ms) -> bool:
         """See that nodeos, which must not produce, does not; tell whether that is proven."""
         if self.proven:
             if now < self._asked + ASK_MS:
@@ -208,14 +221,14 @@ class Duty:
             if self._process is not None and self._find() == self._process:
                 self._tell("unpaused", "warning", "nodeos is not paused though this node is not MASTER; pausing it")
         try:
-            how = self._end(led) if led is not None else fence.stop(None, self._means)
+            how = self._end(self._led) if self._led is not None else fence.stop(None, self._means)
         except (FailoverError, OSError) as error:
             if self._said != str(error):
                 self._tell("fence_failed", "critical", f"nodeos could NOT be stopped, stop it by hand: {error}")
             self._said, self.proven = str(error), False
             return False
         self.counts.fencings += "ended" in how
-        self.proven, self._process, self._asked = True, self._find(), boot_ms()
+        self.proven, self._led, self._process, self._asked = True, None, self._find(), boot_ms()
         self._save("", 0)
         return True
 

@@ -7,14 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.adapters.clock import boot_ms
+from agent.core.chain import ProcessId
+from agent.supervision.fence import read_file
 from agent.supervision.keepalived import AFTER_TRIP_MS, ASK_MS, Duty, Spans
 from agent.supervision.keepalived_metrics import textfile
 from agent.supervision.means import read_means
-from tests.support.children import wait_until
+from tests.support.children import RELAY, child, program, wait_until
 from tests.support.guard_bench import Bench
 
 pytestmark = pytest.mark.real
@@ -38,9 +41,12 @@ class Stage:
     def begin(self, how: str = "honest", spans: Spans = SPANS) -> None:
         """Put a nodeos beside it."""
         self.bench.start_nodeos(how)
-        more = self.bench.plan()
+        self.start(self.bench.plan(), spans)
+
+    def start(self, more: dict[str, Any], spans: Spans = SPANS, led: ProcessId | None = None) -> None:
+        """Begin, with what a process before has left."""
         means = read_means(json.dumps(more).encode())
-        self.duty = Duty(self.reader, self.bench.file, self.stamp, means, spans, self._tell)
+        self.duty = Duty(self.reader, self.bench.file, self.stamp, means, spans, self._tell, led)
         self.duty.more = more
 
     def _tell(self, event: str, severity: str, _text: str) -> None:
@@ -125,6 +131,32 @@ def test_what_takes_no_pause_is_ended(stage: Stage, how: str) -> None:
     stage.look()
     assert stage.bench.gone()
     assert stage.duty.counts.fencings == 1
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_behind_a_relay_that_ended_nodeos_is_ended(stage: Stage, tmp_path: Path, anew: bool) -> None:
+    """No pause reaches nodeos, and nobody listens: it is ended, also by a duty that begins then (R3)."""
+    nodeos, file = stage.bench.start_nodeos(), tmp_path / "nodeos.pid"
+    file.write_text(str(nodeos.id.pid))
+    with child(RELAY, "0", nodeos.said, python=program(tmp_path, "conmon")) as relay:
+        more = stage.bench.plan(pid_file=str(file))
+        more["guard"]["plan"]["url"] = more["guard"]["producer_url"] = f"http://127.0.0.1:{relay.said}"
+        stage.start(more)
+        stage.master()
+    if anew:
+        stage.start(more, led=led_by(stage.bench.file.path))
+    else:
+        stage.say("FAULT")
+    stage.until(lambda: stage.duty.proven)
+    assert stage.bench.gone()
+
+
+def led_by(path: Path) -> ProcessId:
+    """Return the process that a run-time file names."""
+    found = read_file(path)[0].armed
+    assert found is not None
+    assert found.process is not None
+    return found.process
 
 
 def test_of_several_words_the_last_counts(stage: Stage) -> None:

@@ -51,8 +51,12 @@ def process(facts: NodeosFacts, config: Config) -> Finding:
     """See that nodeos is known as a process: else it is never ended, and its end proves nothing."""
     name, through = "nodeos_process", [f"{name} (pid {pid})" for name, pid in facts.listening if pid != facts.pid]
     if facts.pid is not None:
-        seen = f"pid {facts.pid} runs {config.fence.executable}"
-        return ok(name, f"{seen}; requests reach it through {', '.join(through)}" if through else seen)
+        bound = ", ".join(facts.bound or ("no TCP port",))
+        seen = f"pid {facts.pid} runs {config.fence.executable} and listens on {bound}"
+        if not through:
+            return ok(name, seen)
+        remedy = "let nodeos.url name nodeos itself; a forwarder to another nodeos would have the wrong one ended"
+        return warn(name, f"{seen}, but requests go to {', '.join(through)}", remedy)
     seen = facts.process_error.removesuffix(f": {REMEDY}") or "it was not looked for"
     if facts.info is None:
         return unknown(name, seen, REMEDY)

@@ -87,7 +87,7 @@ NODEOS_CASES = [
     (nodeos(options=Options({"enable-stale-production": ("true",)}, INI)), "stale_production", FAULT, "is on"),
     (nodeos(options=Options()), "stale_production", UNKNOWN, "no config.ini"),
     (nodeos(), "nodeos_process", OK, "pid 41 runs nodeos"),
-    (nodeos(listening=(("lighttpd", 7),)), "nodeos_process", OK, "requests reach it through lighttpd (pid 7)"),
+    (nodeos(listening=(("lighttpd", 7),)), "nodeos_process", WARN, "requests go to lighttpd (pid 7)"),
     (nodeos(pid=None, process_error="conmon (pid 7) listens"), "nodeos_process", FAULT, "conmon (pid 7) listens"),
     (replace(UNSEEN, nodeos=replace(UNSEEN.nodeos, info=None)), "nodeos_process", UNKNOWN, "conmon"),
     (nodeos(reached=("10.0.0.5:8888",)), "producer_api_private", FAULT, "10.0.0.5:8888"),

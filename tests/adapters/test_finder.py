@@ -1,0 +1,104 @@
+"""The finder in a played world of nodeos and forwarders: whatever comes and goes, gone is said of nodeos alone (R4)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.adapters import listener, process
+from agent.adapters.deadline import Deadline
+from agent.adapters.finder import FencePlan, Finder
+from agent.adapters.process import Held
+from agent.core.chain import ProcessId
+from agent.errors import FenceError
+
+URL = "http://127.0.0.1:8888"
+MOVES = ("nodeos starts", "nodeos starts behind", "forwarder starts", "listener ends", "nodeos ends", "look", "look")
+
+
+@dataclass
+class World:
+    """Processes by pid, with their program; `listens` at nodeos's address, and `behind` answers what that forwards."""
+
+    programs: dict[int, str] = field(default_factory=dict)
+    listens: int = 0
+    behind: int = 0
+    pids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    answered: set[int] = field(default_factory=set)
+
+    def start(self, program: str) -> int:
+        """Start a process."""
+        pid = next(self.pids)
+        self.programs[pid] = program
+        return pid
+
+    def play(self, move: str) -> None:
+        """Make a move that is no look."""
+        if move == "nodeos starts" and not self.listens:
+            self.listens = self.start("nodeos")
+        elif move == "nodeos starts behind" and self.behind not in self.programs:
+            self.behind = self.start("nodeos")
+        elif move == "forwarder starts" and not self.listens:
+            self.listens = self.start("conmon")
+        elif move == "listener ends":
+            self.programs.pop(self.listens, None)
+            self.listens = 0
+        elif move == "nodeos ends":
+            self.programs.pop(self.behind, None)
+
+    def note(self) -> None:
+        """Note which nodeos answers the agent now: that one may be the one that it leads with."""
+        answers = self.listens if self.programs.get(self.listens) == "nodeos" else self.behind if self.listens else 0
+        if answers in self.programs:
+            self.answered.add(answers)
+
+
+class Handle:
+    """A process of the world that is held."""
+
+    def __init__(self, world: World, pid: int) -> None:
+        self.id = ProcessId(pid, 1)
+        self._world = world
+
+    def runs(self, executable: str) -> bool:
+        """Tell what the world says."""
+        return self._world.programs.get(self.id.pid) == executable
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+
+def hold(world: World, pid: int) -> Held | None:
+    """Hold a process of the world."""
+    return cast("Held", Handle(world, pid)) if pid in world.programs else None
+
+
+@given(st.lists(st.sampled_from(MOVES), max_size=30))
+def test_gone_is_said_only_when_all_that_answered_is_gone(moves: list[str]) -> None:
+    """However forwarders and nodeos come and go: None is never said while a nodeos lives that answered at a look."""
+    world = World()
+    finder = Finder(FencePlan(URL))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listener, "listeners", lambda *_: [held] if (held := hold(world, world.listens)) else [])
+        patch.setattr(listener, "see_that_nobody_answers", lambda *_: None)
+        patch.setattr(process, "hold", lambda wanted: hold(world, wanted.pid))
+        patch.setattr(process, "comm", lambda pid: world.programs.get(pid, ""))
+        for move in moves:
+            world.play(move)
+            if move != "look":
+                continue
+            world.note()
+            try:
+                held = finder.find(Deadline(1.0))
+            except FenceError:
+                continue
+            if held is None:
+                assert not world.answered & set(world.programs)
+            else:
+                assert held.runs("nodeos")
+                assert held.id.pid == world.listens, "what answers is what would be ended"

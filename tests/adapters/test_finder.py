@@ -94,7 +94,7 @@ def look(world: World, finder: Finder) -> None:
 
 
 def test_gone_is_said_only_when_all_that_answered_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However forwarders and nodeos come and go: None is never said while a nodeos lives that answered since one was found."""
+    """However forwarders and nodeos come and go: None is never said while one lives that answered."""
     world = World()
     monkeypatch.setattr(listener, "listeners", lambda *_: [held] if (held := hold(world, world.listens)) else [])
     monkeypatch.setattr(listener, "see_that_nobody_answers", lambda *_: None)

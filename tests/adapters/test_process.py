@@ -317,7 +317,7 @@ def test_a_name_that_can_not_be_resolved_is_an_error() -> None:
 def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path) -> None:
     """Whoever answers on a shared Unix socket lives, even if this network namespace knows nothing of the listener."""
     code = (
-        "import sys; from agent.adapters.fence import ProcessFence, FencePlan\n"
+        "import sys; from agent.adapters.fence import ProcessFence; from agent.adapters.finder import FencePlan\n"
         "try: print(ProcessFence(FencePlan(sys.argv[1])).find())\nexcept Exception as e: print(type(e).__name__, e)"
     )
     command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code, f"unix://{tmp_path}/s"]
@@ -531,6 +531,7 @@ def test_nodeos_below_what_a_unit_starts_is_found(systemctl: Callable[[str], Non
         assert found is not None
         assert process.parent(found.pid) == conmon.id.pid
         assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
+        wait_until(lambda: state_of(conmon.id.pid) in ("", "Z"))
         assert fence.find() is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.adapters.endpoint import parse_endpoint
-from agent.adapters.fence import FencePlan
+from agent.adapters.finder import FencePlan
 from agent.core.chain import ProcessId
 from agent.supervision import fence
 from agent.supervision.means import Armed, Means

@@ -11,6 +11,7 @@ import threading
 import zlib
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from agent import __version__, probes
 from agent.adapters.clock import SystemClock
@@ -27,6 +28,7 @@ from agent.carrying import look_for
 from agent.config import Config, secret_texts
 from agent.core import health, node, records
 from agent.core.chain import ProcessId
+from agent.core.copying import replace
 from agent.core.events import Shutdown, Started, StoreSeen
 from agent.core.node import EtcdSeen, Profile, Reconfigured
 from agent.core.policy import Policy, Urgency
@@ -35,12 +37,13 @@ from agent.core.state import Setup, State
 from agent.core.store import Ms, Snapshot
 from agent.credentials import door, etcd_options
 from agent.doctor.shared import settings_of
-from agent.errors import FenceError, StoreError
+from agent.errors import FenceError, NotOursError, StoreError
 from agent.gate.page import Page, identity
 from agent.gate.settings import page_path
 from agent.gate_watch import GateSeen, GateWatch
 from agent.hands import LaneHands, Outside
 from agent.hooks import Hooks
+from agent.joining import Look
 from agent.lanes import Repeater
 from agent.logs import change_logs, close_logs, open_logs
 from agent.loop import Fatal, Loop
@@ -53,7 +56,7 @@ from agent.supervision.notify import Notifier
 from agent.supervision.plan import fence_plan, guard_fields
 from agent.supervision.pulse import Heart, Pulse
 from agent.supervision.reload import Reload
-from agent.supervision.where import save_plan
+from agent.supervision.where import save_plan, save_refusal
 
 log = logging.getLogger(__name__)
 
@@ -135,6 +138,15 @@ def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
     return FileGate(page, config.gate.control, clock.boot)
 
 
+def host_of(clock: SystemClock) -> str:
+    """Return what makes a pid unique: this boot of the host, and the pid namespace that we look from."""
+    try:
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return ""
+    return f"{clock.boot_id()}.{space}"
+
+
 def beat(config: Config) -> Ms:
     """Return where in R this node confirms: its name decides, so that groups on one etcd spread by themselves."""
     return zlib.crc32(f"{config.group}/{config.node}".encode()) % config.spans.renew
@@ -147,6 +159,7 @@ class Agent:
         self.config = config
         self.timing = config.spans
         self.clock = SystemClock()
+        self.host = host_of(self.clock)
         self.names = records.keys(config.etcd.prefix, config.group)
         self.etcd = etcd_options(config.etcd, self.names.root)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
@@ -201,6 +214,7 @@ class Agent:
             policy=policy(config),
             hooks=frozenset(config.hooks.commands),
             hook_ms=round(config.hooks.timeout * 1000),
+            host=self.host,
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
@@ -284,8 +298,11 @@ class Agent:
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
+        process = self._process()
+        if not self._has_tenure():
+            self._see_that_we_belong(process)
         self.guard.ensure()
-        self.loop.emit(Started(self.record, self._process()))
+        self.loop.emit(Started(self.record, process))
         self.session.start(self.record.lease or None if self.record else None)
         repeaters = self._repeaters()
         for repeater in repeaters:
@@ -296,6 +313,9 @@ class Agent:
         self.alerts.beat(make_pulses(self.config, self.pages.well))
         try:
             self.loop.run()
+        except NotOursError as error:
+            self._leave_refusal(error)
+            raise
         finally:
             self._close(repeaters)
 
@@ -303,6 +323,36 @@ class Agent:
         """Return the nodeos that the agent before us led with; None: there was none, or it was never found."""
         found = self.record.process if self.record and self.record.boot_id == self.clock.boot_id() else None
         return found if found != probes.NOBODY_KNOWS else None
+
+    def _has_tenure(self) -> bool:
+        """Tell whether the run-time file speaks of a tenure of this boot: then there is no time for a look."""
+        record = self.record
+        return record is not None and record.boot_id == self.clock.boot_id() and record.heartbeat_revision > 0
+
+    def _see_that_we_belong(self, process: ProcessId | None) -> None:
+        """Look before the first pause (`agent.joining`). NotOursError: nothing was touched."""
+        config, began = self.config, self.loop.snapshot.node
+        known = replace(began, leadership=replace(began.leadership, process=process))
+        store = self._store()
+        try:
+            Look(store, self.nodeos, self.names, config.node, self.over.wait).belongs(
+                node.member_of(known, self.clock.boot())
+            )
+        except NotOursError as error:
+            log.critical("%s", error)
+            self._leave_refusal(error)
+            raise
+        except Exception:
+            log.exception("a defect in the look before the first pause; going on")  # the pause is the safe thing to do
+        finally:
+            store.close()
+
+    def _leave_refusal(self, error: NotOursError) -> None:
+        """Tell the supervisor's fence that this nodeos is not ours to stop."""
+        try:
+            save_refusal(self.file.path, str(error))
+        except OSError as failed:
+            log.warning("the refusal cannot be written, a supervisor will pause nodeos: %s", failed)
 
     def _process(self) -> ProcessId | None:
         try:

@@ -2,7 +2,8 @@
 
     FailoverError
     ├── ConfigError            the configuration can not be used (exit code 3)
-    ├── RefusedError           the agent will not do that, e.g. a node name that is alive elsewhere (6)
+    ├── RefusedError           the agent will not do that, e.g. a profile that etcd cannot carry (6)
+    │   └── NotOursError       the name, the nodeos or the group is not this agent's: its nodeos is left alone
     ├── StoreError             etcd (4)
     │   ├── StoreUnavailable   no answer: the outcome of a write is unknown
     │   └── StoreRejected      a definite no: nothing was changed (dead lease, no permission, no space)
@@ -39,6 +40,10 @@ class RefusedError(FailoverError):
     """The agent will not do what was asked, for safety's sake."""
 
     exit_code = 6
+
+
+class NotOursError(RefusedError):
+    """The name is alive elsewhere, or the group or the nodeos is not this agent's: its configuration is wrong."""
 
 
 class StoreError(FailoverError):

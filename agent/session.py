@@ -13,13 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from agent.adapters.clock import boot_s
 from agent.adapters.jitter import spread
 from agent.core import records
+from agent.core.belonging import Belonging
 from agent.core.book import KEEP as KEEP
 from agent.core.book import Window, write_window
 from agent.core.events import LeaseSeen
 from agent.core.node import PUBLISH_EVERY, EtcdSeen
 from agent.core.records import Keys, Member
 from agent.core.store import Compare, Delete, Put, Txn
-from agent.errors import LeaseGone, RefusedError, StoreError, StoreRejected
+from agent.errors import LeaseGone, NotOursError, RefusedError, StoreError, StoreRejected
+from agent.joining import contradiction
 from agent.ports import Emit, Store
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ ALIVE_MS = PUBLISH_EVERY * 3 // 2
 """A report that stands still for so long is nobody's any more."""
 LOOK_S = 0.25
 """Between two looks at it."""
+IDLE = ("starting", "standby")
+"""Roles in which an agent may end at once: it holds nothing that the others wait for."""
 
 
 class Session:
@@ -74,6 +78,7 @@ class Session:
         self._windows: dict[int, Window] = {}
         self._written = COUNT_EVERY  # windows since the old ones were looked for
         self._dated = (0, 0)  # the newest change, and when it was first told of
+        self._fits: Belonging | None = None  # what the others were last compared with
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
 
@@ -183,12 +188,13 @@ class Session:
     def _is_other(self, value: bytes) -> bool:
         """Tell whether a report is another agent's. What can not be read is nobody's and may be overwritten."""
         try:
-            return records.read_member(value).instance not in self._instances
+            found = records.read_member(value)
         except records.RecordError:
             return False
+        return found.instance not in self._instances and found.role != records.REFUSED
 
-    def _alive_elsewhere(self) -> RefusedError:
-        return RefusedError(
+    def _alive_elsewhere(self) -> NotOursError:
+        return NotOursError(
             f"node {self._node} is alive elsewhere (another agent writes the key {self._key}): "
             "give each agent of the group its own `node` name, or end the other one"
         )
@@ -231,6 +237,18 @@ class Session:
         with self._changed:
             if self._member is member:
                 self._member = None
+        if member.role in IDLE and member.belonging != self._fits:
+            self._see_that_it_fits(member, answer.revision)
+
+    def _see_that_it_fits(self, member: Member, revision: int) -> None:
+        """Refuse when a report that stood before ours (at `revision`) contradicts what ours says for the first time.
+
+        Each of two agents writes before it reads, so of two that join at once at least the later one sees the other.
+        """
+        found = self._store.range(self._names.member(""), self._timeout)
+        if why := contradiction(self._names, found, self._node, member.belonging, revision):
+            raise NotOursError(f"this agent does not belong to the group {self._names.root}: {why}")
+        self._fits = member.belonging
 
     def _write_refusal(self, refusal: tuple[int, Mapping[str, str | int]]) -> None:
         """Delete a wish and write why it was refused; one that was put since is another one, and stays."""

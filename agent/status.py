@@ -11,6 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.core.belonging import clashes
 from agent.core.records import Drain, GroupView, Heartbeat, Keys, Member, read_group
 from agent.core.store import Ms, Snapshot
 
@@ -57,6 +58,7 @@ def drain_reason(drain: Drain) -> str:
 def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -> list[str]:
     """Return why the group is not well."""
     why = [f"can not be read: {problem}" for problem in view.problems]
+    why += clashes({each.node: each.belonging for each in view.members})
     if view.override is not None and view.override.leader is None:
         return why
     if heartbeat is None or heartbeat.released:

@@ -21,7 +21,7 @@ _GOOD = ("etcd_up", "check_passes")
 """Words of the core that bring good news."""
 _SAID = (
     *("failover", "leader_leaves", "leader_stops", "etcd_down"),
-    *("fence_failed", "unpaused", "pause_failed", "pause_refused", "file_failed"),
+    *("fence_failed", "unpaused", "pause_failed", "pause_refused", "file_failed", "stranger"),
 )
 """Alerts whose reason the log has already."""
 

@@ -157,6 +157,15 @@ _ROWS = (
         hold=HOLD,
     ),
     Kind(
+        "stranger",
+        "critical",
+        "node",
+        "a member of the group has another producer, another chain, or the nodeos of another member",
+        "no such member reported for 5 min",
+        "Correct the configuration that is wrong; until then that member counts for nothing.",
+        hold=HOLD,
+    ),
+    Kind(
         "hook_failed",
         "warning",
         "node",

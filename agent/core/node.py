@@ -71,6 +71,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
             since = node.store_since if node.store_since is not None else now
             node = replace(node, view=event.view, view_at=now, store_since=since)
             node = _etcd(node, "", now, actions)
+            actions.extend(Warn("stranger", f"a member does not belong here: {why}") for why in node.strangers)
         node = _lead(node, event, now, actions)
     node = judgement.look(node, now, actions)
     standing = judgement.standing(node, now)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agent.core.belonging import Belonging
 from agent.core.book import Window as Window
 from agent.core.book import read_window as read_window
 from agent.core.chain import Block, ProcessId
@@ -38,6 +39,8 @@ OWN = 60
 """Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
+REFUSED = "refused"
+"""The role in the last report of an agent that refused to start, because it does not belong to the group."""
 _LIMITS = {
     "instance": 100,
     "role": 40,
@@ -47,6 +50,10 @@ _LIMITS = {
     "plan": 300,
     "tells": 20,
     "settings": 200,
+    "chain": 64,
+    "producer": 13,
+    "key": 100,
+    "process": 120,
 }
 
 
@@ -77,6 +84,7 @@ class Member:
     told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
     tells  from which severity on it has a channel for alerts; empty: it has none
     settings  words `name=value` of its configuration, all of them ASCII, for `doctor`
+    chain, producer, key, process  what it serves (see `belonging.Belonging`); empty where it is not known
     """
 
     node: str
@@ -102,6 +110,15 @@ class Member:
     tells: str = ""
     settings: str = ""
     own: tuple[str, ...] = ()
+    chain: str = ""
+    producer: str = ""
+    key: str = ""
+    process: str = ""
+
+    @property
+    def belonging(self) -> Belonging:
+        """What it serves, and with which nodeos."""
+        return Belonging(self.producer, self.chain, self.key, self.process)
 
     @property
     def own_blocks(self) -> dict[int, str]:
@@ -210,6 +227,10 @@ def read_member(raw: bytes) -> Member:
         _text(value, "tells", ""),
         _text(value, "settings", ""),
         texts(value, "own", REASONS, OWN),
+        _text(value, "chain", ""),
+        _text(value, "producer", ""),
+        _text(value, "key", ""),
+        _text(value, "process", ""),
     )
 
 

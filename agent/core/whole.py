@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from agent.core import alerting, claims, events, following, health, history, ledger, records
 from agent.core.actions import Action
 from agent.core.alert_kinds import KINDS
+from agent.core.belonging import Belonging, clash, process_text
 from agent.core.book import Fields, Window
 from agent.core.flapping import Flaps
 from agent.core.hooks import HookDone, Hooked, RunHook
@@ -107,6 +108,7 @@ class Profile:
     tells  from which severity on it has a channel for alerts; empty: it has none
     settings  what others may compare, as words `name=value`
     hooks  the hooks that are set; each has `hook_ms` in all
+    host   the boot of this host and our pid namespace: what makes a pid unique; empty: not known
     """
 
     group: str
@@ -120,6 +122,7 @@ class Profile:
     policy: Policy = field(default_factory=Policy)
     hooks: frozenset[str] = frozenset()
     hook_ms: Ms = 5000
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +204,20 @@ class Node:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """How every agent of the group reports to be, ourselves among them."""
-        return self.view.members if self.view else ()
+        """How every agent that belongs to our group reports to be, ourselves among them."""
+        return tuple(each for each, why in self._compared() if not why)
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Why members do not belong to one group with us, a line for each: nothing that they report counts."""
+        return tuple(why for _, why in self._compared() if why)
+
+    def _compared(self) -> Iterator[tuple[Member, str]]:
+        """Yield each report with why it is a stranger's, empty when it is not."""
+        mine = belonging_of(self)
+        for each in self.view.members if self.view else ():
+            ours = each.node == self.leadership.setup.node
+            yield each, "" if ours else clash(mine, each.belonging, each.node)
 
 
 def wall_of(node: Node, now: Ms) -> Ms | None:
@@ -216,11 +231,22 @@ def drained(node: Node, name: str) -> bool:
     return node.view is not None and name in node.view.drains
 
 
+def belonging_of(node: Node) -> Belonging:
+    """Return what this member serves, as far as it is known."""
+    profile, info, state = node.profile, node.health.info, node.leadership
+    return Belonging(
+        state.setup.producer,
+        info.chain_id if info else profile.limits.chain_id,
+        profile.limits.producer_key,
+        process_text(profile.host, state.process),
+    )
+
+
 def member_of(node: Node, now: Ms) -> Member:
     """Return how this member is, as it is published."""
     state, info, profile = node.leadership, node.health.info, node.profile
     ready = state.phase is not Phase.STARTING and state.lease is not None
-    mind = node.judgement
+    mind, serves = node.judgement, belonging_of(node)
     return Member(
         node=state.setup.node,
         instance=state.setup.instance,
@@ -245,6 +271,10 @@ def member_of(node: Node, now: Ms) -> Member:
         tells=profile.tells,
         settings=profile.settings,
         own=node.watch.own,
+        chain=serves.chain,
+        producer=serves.producer,
+        key=serves.key,
+        process=serves.process,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from agent import __version__
 from agent.config import Config
+from agent.core.belonging import clashes
 from agent.core.records import GroupView, Member
 from agent.doctor.facts import AgentFacts, ChannelFact, GroupFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
@@ -22,6 +23,8 @@ def group(facts: GroupFacts, config: Config, status: Mapping[str, object] | None
         return [unknown("group", facts.error or "it was not read", "see etcd")]
     return [
         members(facts.view, config),
+        belonging(facts.view),
+        signing_keys(facts.view),
         values(facts.view),
         versions(facts.view, status),
         *settings(facts.view),
@@ -44,6 +47,25 @@ def members(view: GroupView, config: Config) -> Finding:
 
 def _names(found: Mapping[str, Member]) -> str:
     return ", ".join(sorted(found)) or "none"
+
+
+def belonging(view: GroupView) -> Finding:
+    """All serve one producer on one chain, each with a nodeos of its own."""
+    if why := clashes({each.node: each.belonging for each in view.members}):
+        return fault("belonging", "; ".join(why), "correct `producer`, `group` or `nodeos.url` where it is wrong")
+    chains = ", ".join(sorted({each.chain for each in view.members if each.chain})) or "not told yet"
+    return ok("belonging", f"one producer, one chain ({chains}), a nodeos of its own for each")
+
+
+def signing_keys(view: GroupView) -> Finding:
+    """Each can sign with the key that the schedule names; an account may have several."""
+    told = {each.node: each.key for each in view.members if each.key}
+    if not told:
+        return skipped("signing_keys", "no member has nodeos.producer_key set")
+    if len(set(told.values())) > 1:
+        seen = ", ".join(f"{node} {key}" for node, key in sorted(told.items()))
+        return warn("signing_keys", seen, "see that the account's authority has all of them, or set one key for all")
+    return ok("signing_keys", f"{', '.join(sorted(told))} sign with {next(iter(told.values()))}")
 
 
 def values(view: GroupView) -> Finding:

@@ -25,7 +25,7 @@ from agent.adapters.fence import ProcessFence
 from agent.core.fields import RecordError
 from agent.errors import ConfigError, FailoverError, FenceError
 from agent.supervision.means import Armed, Found, Means, read, read_means
-from agent.supervision.where import DEFAULT_CONFIG, Files, find
+from agent.supervision.where import DEFAULT_CONFIG, Files, find, refusal
 
 READY_S = 1.0
 """How long a guard that is left behind may take to say that it guards; else we act ourselves."""
@@ -43,10 +43,16 @@ class Outcome:
     text: str
 
 
-def fence(files: Files, *, restart: bool, slow: Slow) -> Outcome:
-    """Fence the nodeos of one node; `restart` leaves it to a guard while an agent that comes back may go on."""
+def fence(files: Files, *, restart: bool, slow: Slow, supervised: bool = False) -> Outcome:
+    """Fence the nodeos of one node; `restart` leaves it to a guard while an agent that comes back may go on.
+
+    `supervised`: an agent ended, and no operator asks. Then the nodeos of one that refused to start is left alone, for
+    it is another agent's, which may be leading with it.
+    """
     found, why = read_file(files.runtime)
     armed = found.armed
+    if supervised and armed is None and (refused := refusal(files)):
+        return Outcome(True, f"nodeos is left alone, it is not this agent's: {refused}")
     if restart and armed is not None and armed.left_ms(boot_ms()) > 0 and leave_guard(files, found):
         left_s = armed.left_ms(boot_ms()) / 1000
         return Outcome(True, f"epoch {armed.epoch} may go on for {left_s:.1f} s; a guard stops nodeos after that")
@@ -134,7 +140,8 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--restart",
         action="store_true",
-        help="let nodeos produce for an agent that comes back in time; a guard acts if none does",
+        help="for a supervisor: let nodeos produce for an agent that comes back in time (a guard acts if none does), "
+        "and leave it alone if the agent refused to start",
     )
     parser.add_argument(
         "-c", "--config", type=Path, default=os.environ.get("NODEOS_FAILOVER_CONFIG", DEFAULT_CONFIG), help="(TOML)"
@@ -150,7 +157,10 @@ def main(words: list[str], environ: Mapping[str, str] = os.environ) -> int:
     except ConfigError as error:
         print(f"nodeos-failover fence: {error}", file=sys.stderr)  # noqa: T201 - this is a command
         return ConfigError.exit_code
-    outcomes = [fence(each, restart=given.restart, slow=lambda: slow_means(given.config, environ)) for each in nodes]
+    outcomes = [
+        fence(each, restart=given.restart, slow=lambda: slow_means(given.config, environ), supervised=given.restart)
+        for each in nodes
+    ]
     for each in outcomes:
         print(f"nodeos-failover fence: {each.text}", file=sys.stderr)  # noqa: T201 - this is a command
     return 0 if all(each.proven for each in outcomes) else FenceError.exit_code

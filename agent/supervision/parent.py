@@ -88,7 +88,10 @@ class Parent:
     def _last(self, code: int) -> int:
         """Return with the exit code when nodeos is fenced, or can not be."""
         end = time.monotonic() + END_S
-        while not fence.fence(self._files, restart=False, slow=self._slow).proven and time.monotonic() < end:
+        while (
+            not fence.fence(self._files, restart=False, slow=self._slow, supervised=True).proven
+            and time.monotonic() < end
+        ):
             self._wait(AGAIN_S[0])
         self._voice.end()
         return code
@@ -153,7 +156,7 @@ class Parent:
         if left_ms:
             how = f"starting it again, nodeos may go on for {left_ms / 1000:.1f} s"
         else:
-            how = fence.fence(self._files, restart=False, slow=self._slow).text
+            how = fence.fence(self._files, restart=False, slow=self._slow, supervised=True).text
         self._voice.say(f"the agent ended with {code}: {how}")
 
     def _rest(self) -> None:

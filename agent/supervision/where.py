@@ -41,11 +41,32 @@ class Files:
 
 def save_plan(runtime: Path, guard: Mapping[str, object]) -> None:
     """Write the plan file beside a run-time file, as a whole or not at all. OSError when that fails."""
-    path = Files(runtime).plan
+    _save(Files(runtime).plan, guard)
+
+
+def save_refusal(runtime: Path, why: str) -> None:
+    """Write in the place of the plan that this agent refused to start, for nodeos is not its own. OSError on failure.
+
+    The next agent that starts writes its plan over it.
+    """
+    _save(Files(runtime).plan, {"refused": why})
+
+
+def _save(path: Path, content: Mapping[str, object]) -> None:
     new = path.with_suffix(".plan.new")
-    new.write_text(json.dumps(guard))
+    new.write_text(json.dumps(content))
     new.chmod(0o600)
     new.replace(path)
+
+
+def refusal(files: Files) -> str:
+    """Return why the last agent refused to start without touching nodeos; empty when it did not."""
+    try:
+        found = json.loads(files.plan.read_bytes())
+    except (OSError, ValueError):
+        return ""
+    why = found.get("refused") if isinstance(found, dict) else None
+    return why if isinstance(why, str) else ""
 
 
 def find(config: Path, environ: Mapping[str, str]) -> list[Files]:

@@ -15,9 +15,10 @@ from agent.core.actions import Warn
 from agent.core.chain import ProcessId
 from agent.core.health import Limits, Probe, ProcessProbed
 from agent.core.node import EtcdSeen, Node, Profile, Publish, Tell
-from agent.core.records import GroupView, Override
+from agent.core.records import GroupView, Override, write
 from agent.core.slots import SLOT
 from agent.core.state import Phase, State
+from agent.core.store import Put, Txn
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.core.story import GATES, NAMES, Host, Story, settled
 
@@ -608,3 +609,19 @@ def test_any_order_of_events_is_taken(events: list[tuple[int, core.NodeEvent]]) 
         assert core.step(before, event, now) == (node, actions), "a step is pure"
         assert node.wake <= now + 2000
         assert not any(isinstance(each, Tell) and not each.notice.summary for each in actions)
+
+
+def test_a_member_of_another_chain_counts_for_nothing_and_is_told() -> None:
+    """P2: it is no standby, no measure and no candidate, however healthy it says that it is."""
+    story = settled()
+    host = story.hosts[0]
+    stranger = member("bp-z", chain="b" * 64, priority=1, head=10**6)
+    lease = story.etcdctl.grant(60, 1.0).id
+    story.etcdctl.txn(Txn((), (Put(NAMES.member("bp-z"), write(stranger), lease),)), 1.0)
+    story.go(5)
+    assert host.leads
+    assert [each.node for each in host.node.members] == ["bp-a", "bp-b"]
+    assert "bp-z" in host.node.strangers[0]
+    assert "stranger" in host.events_told()
+    assert "stranger" in story.hosts[1].events_told()
+    assert host.node.health.ok

@@ -1,0 +1,128 @@
+"""An agent whose configuration is wrong refuses before it touches a nodeos: real parts, under transactions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.lab.agents import Agent
+from agent.lab.binaries import find_nodeos
+from agent.lab.chain import START
+from agent.lab.group import Group
+from agent.lab.nodeos import Node, NodeSpec
+
+REFUSED = 6
+GENESIS: dict[str, Any] = {
+    "initial_timestamp": "2020-02-02T00:00:00.000",
+    "initial_key": "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV",
+    "initial_configuration": {
+        "max_block_net_usage": 1048576,
+        "target_block_net_usage_pct": 1000,
+        "max_transaction_net_usage": 524288,
+        "base_per_transaction_net_usage": 12,
+        "net_usage_leeway": 500,
+        "context_free_discount_net_usage_num": 20,
+        "context_free_discount_net_usage_den": 100,
+        "max_block_cpu_usage": 200000,
+        "target_block_cpu_usage_pct": 1000,
+        "max_transaction_cpu_usage": 150000,
+        "min_transaction_cpu_usage": 100,
+        "max_transaction_lifetime": 3600,
+        "deferred_trx_expiration_window": 600,
+        "max_transaction_delay": 3888000,
+        "max_inline_action_size": 4096,
+        "max_inline_action_depth": 4,
+        "max_authority_depth": 6,
+    },
+}
+"""The lab's chains are one chain by nodeos's own genesis; this is another one."""
+
+
+def intruder(group: Group, nodeos: Node, tmp_path: Path, **wrong: Any) -> Agent:
+    """Return an agent (not started) whose configuration is as that of bp-c would be, but for what is wrong."""
+    settings: dict[str, Any] = {
+        "group": "lab",
+        "node": "bp-c",
+        "producer": "eosio",
+        "nodeos": {"url": nodeos.http_url},
+        "etcd": {"endpoints": group.etcd.urls},
+    }
+    return Agent({**settings, **wrong}, tmp_path / "intruder", group.lab.ports.take())
+
+
+def refusal(group: Group, agent: Agent) -> str:
+    """Start an agent that must refuse, and return its log; the leader loses no slot by it."""
+    leader, epoch = group.leader, group.heartbeat()["epoch"]
+    blocks = len(group.chain.signed())
+    try:
+        agent.start()
+        assert agent.wait(20.0) == REFUSED, agent.log_tail(30)
+    finally:
+        agent.close()
+    assert leader.leads
+    assert group.heartbeat()["epoch"] == epoch
+    group.wait("blocks to come", lambda: len(group.chain.signed()) > blocks + 2)
+    return agent.log.read_text()
+
+
+def slots(group: Group) -> set[int]:
+    """Return the slots that were signed."""
+    return {each.slot for each in group.chain.signed()}
+
+
+def gaps(group: Group, since: int) -> int:
+    """Return how many slots from `since` on have no block; the last may be under way."""
+    signed = slots(group)
+    return len(set(range(since, max(signed))) - signed)
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One group for all tests of this file: no refusal may leave a trace in it."""
+    with Group(tmp_path_factory.mktemp("joining")) as group:
+        group.start()
+        yield group
+
+
+def test_agent_that_names_the_nodeos_of_the_leader_is_refused(group: Group, tmp_path: Path) -> None:
+    """P2: a copied line costs no slot; both sides tell of it."""
+    since = max(slots(group))
+    text = refusal(group, intruder(group, group.nodeos(group.leader), tmp_path))
+    assert f"{group.leader.node} governs the same nodeos" in text
+    assert gaps(group, since) == 0
+    group.wait("the leader to tell", lambda: "stranger/lab/bp" in str(group.leader.status().get("open_alerts")))
+
+
+def test_second_agent_with_the_leaders_name_leaves_its_nodeos_alone(group: Group, tmp_path: Path) -> None:
+    """P2: with a run-time directory of its own it refuses, and the leader's nodeos was not paused meanwhile."""
+    since = max(slots(group))
+    leader = group.leader
+    text = refusal(group, intruder(group, group.nodeos(leader), tmp_path, node=leader.node))
+    assert f"node {leader.node} is alive elsewhere" in text
+    assert gaps(group, since) == 0
+
+
+def test_agent_of_another_producer_is_refused(group: Group, tmp_path: Path) -> None:
+    """P2: a group that belongs to another producer is left alone, and so is this producer's nodeos."""
+    text = refusal(group, intruder(group, group.chain.observer, tmp_path, producer="othera"))
+    assert "serves producer eosio, this agent othera" in text
+
+
+def test_agent_on_another_chain_is_refused(group: Group, tmp_path: Path) -> None:
+    """P2: a nodeos that produces for another chain goes on, though the configuration names no chain."""
+    ports = group.lab.ports
+    genesis = tmp_path / "genesis.json"
+    genesis.write_text(json.dumps(GENESIS))
+    spec = NodeSpec("elsewhere", ports.take(), ports.take(), ["eosio"], more=("--genesis-json", str(genesis)))
+    nodeos = Node(spec, tmp_path / "other", find_nodeos())
+    try:
+        nodeos.launch(START)
+        nodeos.wait_head(3)
+        text = refusal(group, intruder(group, nodeos, tmp_path))
+        assert "is on chain" in text
+        assert not nodeos.paused
+    finally:
+        nodeos.close()

@@ -19,7 +19,7 @@ import pytest
 from agent.adapters.clock import boot_ms
 from agent.core.chain import ProcessId
 from agent.core.timing import FENCE_START
-from agent.supervision.where import Files, save_plan
+from agent.supervision.where import Files, save_plan, save_refusal
 from tests.support.children import PROGRAM, state_of, wait_until
 from tests.support.guard_bench import BLOCK_MS, KILL_MS, LATE_MS, PAUSE_MS, Bench
 
@@ -59,6 +59,21 @@ def fencing(tmp_path: Path) -> Iterator[Fencing]:
         bench = Bench(tmp_path, closing)
         (tmp_path / "run" / "group-a.lock").unlink()  # of the bench, as if its agent were gone
         yield Fencing(bench, tmp_path)
+
+
+def test_nodeos_of_an_agent_that_refused_to_start_is_left_alone(fencing: Fencing) -> None:
+    """P2: it is another agent's, which may lead with it; an operator who asks has it paused, and so a tenure (R3)."""
+    fencing.bench.start_nodeos()
+    save_refusal(fencing.bench.file.path, "bp-a governs the same nodeos")
+    code, words = fencing.run("--restart")
+    assert code == 0
+    assert "nodeos is left alone" in words
+    assert "bp-a governs the same nodeos" in words
+    assert not fencing.bench.asked()
+    fencing.bench.save(fencing.bench.record(60_000, state="stopping"))
+    code, _ = fencing.run("--restart")
+    assert code == 0
+    assert fencing.bench.asked()
 
 
 # --- now -------------------------------------------------------------------------------------------------------------

@@ -92,7 +92,7 @@ def limits(config: Config) -> health.Limits:
     checks, nodeos = config.health, config.nodeos
     made = {name: getattr(checks, name) for name in type(checks).model_fields}
     gates = {
-        name: health.Gate(check.rise, check.fall)
+        name: health.Gate(getattr(check, "rise", 1), getattr(check, "fall", 1))
         for name, check in made.items()
         if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.spans.gated)
     }
@@ -107,6 +107,7 @@ def limits(config: Config) -> health.Limits:
         checks.disk_space.min_free_bytes,
         checks.disk_space.min_free_percent,
         round(checks.clock_offset.max * 1000),
+        round(checks.can_lead.max * 1000),
     )
 
 
@@ -190,7 +191,9 @@ class Agent:
         self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
         self.reload = Reload(config, reread or (lambda: config), notifier, self._reconfigure, self.pulse.again)
         self.loop = Loop(begun, self.clock, self._hands, self.pulse)
-        self.follower = PrefixFollower(self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000)
+        self.follower = PrefixFollower(
+            self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000, on_read=self._etcd_read
+        )
         self.keys: Snapshot | None = None
         self.pages = AgentPages(
             lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
@@ -394,7 +397,10 @@ class Agent:
                 return
 
     def _etcd_failed(self, error: StoreError) -> None:
-        self.loop.emit(EtcdSeen(str(error)))
+        self.loop.emit(EtcdSeen(str(error), reader=True))
+
+    def _etcd_read(self) -> None:
+        self.loop.emit(EtcdSeen(reader=True))
 
     def _repeaters(self) -> list[Repeater]:
         config, nodeos, clock = self.config, self.nodeos, self.clock
@@ -407,6 +413,7 @@ class Agent:
             ("peers", PEERS_S, partial(probes.peers, nodeos, PEERS_S)),
             ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
             ("guard", GUARD_S, self._see_guard),
+            ("runtime-file", SLOW_S, partial(probes.runtime_file, self.file)),
         ]
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))

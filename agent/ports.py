@@ -229,6 +229,9 @@ class RuntimeFile(Protocol):
     def save(self, content: bytes) -> None:
         """Replace the content atomically. OSError when that fails."""
 
+    def try_write(self) -> None:
+        """See that a content could be saved, and leave it as it is. OSError when it could not."""
+
     def remove(self) -> None:
         """Remove the file; one that is not there is fine. OSError when that fails."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.core.chain import ProcessId
 from agent.core.health import (
     DiskProbed,
+    FileProbed,
     GateProbed,
     InfoProbed,
     PausedProbed,
@@ -19,7 +20,7 @@ from agent.core.health import (
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.gate.wallet import READY
 from agent.gate_watch import GateSeen
-from agent.ports import Clock, Fence, Nodeos, ProcessHandle
+from agent.ports import Clock, Fence, Nodeos, ProcessHandle, RuntimeFile
 
 FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
@@ -72,6 +73,15 @@ def disk(path: Path) -> DiskProbed:
     except OSError as error:
         return DiskProbed(0, 0, f"{path}: {error.strerror}")
     return DiskProbed(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def runtime_file(file: RuntimeFile) -> FileProbed:
+    """Write a file of some size beside the run-time file: a directory that is full shows before the lead is won."""
+    try:
+        file.try_write()
+    except OSError as error:
+        return FileProbed(f"{error.strerror or error}")
+    return FileProbed()
 
 
 def gate(seen: GateSeen) -> GateProbed:

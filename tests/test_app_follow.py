@@ -9,7 +9,9 @@ import pytest
 
 from agent import app
 from agent.core import records
+from agent.core.node import EtcdSeen
 from agent.core.store import Snapshot
+from agent.errors import StoreRejected
 
 
 class Breaking:
@@ -35,6 +37,15 @@ class Events:
     def emit(self, event: object) -> None:
         """Keep an event."""
         self.taken.append(event)
+
+
+def test_the_reader_speaks_for_itself() -> None:
+    """What reading the group gives is told as the reader's own, so that the session's success cannot hide it."""
+    agent, events = object.__new__(app.Agent), Events()
+    agent.loop = events  # type: ignore[assignment] # stands in for the loop
+    agent._etcd_failed(StoreRejected("permission_denied", "no"))
+    agent._etcd_read()
+    assert events.taken == [EtcdSeen("no", reader=True), EtcdSeen(reader=True)]
 
 
 def test_follower_goes_on_after_a_defect(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

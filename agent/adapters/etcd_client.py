@@ -23,7 +23,10 @@ from agent.errors import ConfigError, StoreRejected
 _log = logging.getLogger(__name__)
 
 _DEFAULT_PORT = 2379
+MOST_RECEIVED = 32 * 1024 * 1024
+"""Bytes of one answer. gRPC's own bound of 4 MiB is exceeded by three values as large as etcd takes them."""
 CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", MOST_RECEIVED),
     ("grpc.use_local_subchannel_pool", 1),  # else a new client gets the dead connection of the old one
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.min_reconnect_backoff_ms", 2000),  # how long a hung connect keeps its socket after we gave it up

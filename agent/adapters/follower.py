@@ -23,8 +23,9 @@ PAUSE_S = 0.2
 class PrefixFollower:
     """Follows one prefix on the thread that iterates over `snapshots`; it has the store for itself.
 
-    `on_error` hears each failure, on that thread, and must not block. After a failure the next snapshot means that
-    the store answers again. `restarts` counts the watches that were opened after the first.
+    `on_error` hears each failure, `on_read` each read that found nothing new, both on that thread: neither may block.
+    After a failure the next snapshot means that the store answers again. `restarts` counts the watches that were opened
+    after the first.
     """
 
     def __init__(
@@ -34,12 +35,14 @@ class PrefixFollower:
         on_error: Callable[[StoreError], None],
         timeout_s: float = 1.0,
         silence_s: float = SILENCE_S,
+        on_read: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._prefix = prefix
         self._on_error = on_error
         self._timeout_s = timeout_s
         self._silence_s = silence_s
+        self._on_read = on_read
         self._stop = threading.Event()
         self._watch: Watch | None = None
         self._watches = 0
@@ -91,6 +94,7 @@ class PrefixFollower:
             if self._items != known:
                 yield now
                 return
+            self._on_read()
 
     def _read(self) -> Snapshot:
         """Read everything. StoreUnavailable when the store has gone back, as after a restored backup."""

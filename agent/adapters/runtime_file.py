@@ -14,6 +14,10 @@ from agent.errors import RefusedError
 log = logging.getLogger(__name__)
 
 
+TRIAL = 16 * 1024
+"""Bytes of a trial: more than a record and what the guard needs beside it."""
+
+
 class LockedFile:
     """A small file that is replaced as a whole. `lock` first: two agents may not share it.
 
@@ -68,6 +72,17 @@ class LockedFile:
             if version != self._version:
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
             new.replace(self.path)
+
+    def try_write(self) -> None:
+        """Write as much as a content may have into a file of its own, and remove it. OSError when that fails."""
+        trial = self.path.with_suffix(".try")
+        trial.unlink(missing_ok=True)
+        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(bytes(TRIAL))
+        finally:
+            trial.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Leave an empty file: one that is gone would look to the guard as if somebody else had taken it away."""

@@ -7,8 +7,15 @@ from pydantic import Field
 from agent.config.base import Count, Number, Seconds, Section
 
 
+class CanLeadCheck(Section):
+    """The agent itself could lead: it reads the group, writes its run-time file, holds its lease, and is not stuck."""
+
+    enabled: bool = Field(default=True, description="false: the check is not made")
+    max: Seconds = Field(default=5.0, gt=0, description="seconds for which it may be unable to until the check fails")
+
+
 class Check(Section):
-    """What every check has. A check changes its verdict only after `rise` good or `fall` bad results in a row."""
+    """What the others have. A check changes its verdict only after `rise` good or `fall` bad results in a row."""
 
     enabled: bool = Field(default=True, description="false: the check is not made")
     rise: Count = Field(default=2, ge=1, le=1000, description="good results in a row until the check passes again")
@@ -101,3 +108,4 @@ class HealthSection(Section):
     disk_space: DiskSpaceCheck = DiskSpaceCheck()
     clock_offset: ClockOffsetCheck = ClockOffsetCheck()
     gate: GateCheck = GateCheck()
+    can_lead: CanLeadCheck = CanLeadCheck()

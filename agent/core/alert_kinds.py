@@ -186,9 +186,9 @@ _ROWS = (
         "etcd_down",
         "warning",
         "node",
-        "etcd does not answer this agent for 5 s",
+        "etcd does not answer this agent, or lets it not read the group, for 5 s",
         "etcd answers",
-        "Look at etcd.",
+        "Look at etcd, and at what the agent's user may read there.",
         ETCD_AFTER,
     ),
     Kind(

@@ -244,7 +244,8 @@ def _conditions(facts: Facts) -> Iterator[_Condition]:
         return _Condition(KINDS[event].after, start, notice)
 
     if facts.etcd_down_since is not None:
-        text = f"{facts.node} has no answer from etcd, and can not lead without: {facts.etcd_error}"
+        means = "obeys no operator while it leads" if facts.leads else "cannot lead without"
+        text = f"{facts.node} has no answer from etcd, and {means}: {facts.etcd_error}"
         yield found("etcd_down", facts.node, text, facts.etcd_down_since)
     if facts.unhealthy:
         sick = found("unhealthy", facts.node, f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy))

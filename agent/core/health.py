@@ -94,12 +94,19 @@ class GateProbed:
     signed: Ms | None = None
 
 
-Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed | DiskProbed | GateProbed
+@dataclass(frozen=True, slots=True)
+class FileProbed:
+    """A file was written beside the run-time file, to see that it can be; `error` says why not."""
+
+    error: str = ""
+
+
+Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed | DiskProbed | GateProbed | FileProbed
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds; `gates` has the enabled checks only."""
+    """The thresholds; `gates` has the enabled checks only. can_lead: how long the agent may be unable to lead."""
 
     gates: Mapping[str, Gate]
     producer: str = ""
@@ -111,6 +118,7 @@ class Limits:
     disk_bytes: int = 0
     disk_percent: float = 0.0
     clock_offset: Ms = 250
+    can_lead: Ms = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,7 @@ class Others:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """All checks, and the newest answers that they rest on."""
+    """All checks, and the newest answers that they rest on. file: why the run-time file cannot be written."""
 
     checks: Mapping[str, Check] = field(default_factory=dict)
     info: ChainInfo | None = None
@@ -136,6 +144,7 @@ class Health:
     paused: bool | None = None
     peers: Peers | None = None
     schedule: Schedule | None = None
+    file: str = ""
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
     @property
@@ -145,10 +154,8 @@ class Health:
 
     @property
     def able(self) -> bool:
-        """Tell whether nodeos could produce if an operator insisted: it lives, answers, signs, on the right chain."""
-        return all(
-            self.checks[name].ok for name in ("process", "main_thread", "chain_id", "gate") if name in self.checks
-        )
+        """Tell whether it could lead if an operator insisted: nodeos lives, answers, signs, on the right chain."""
+        return all(self.checks[name].ok for name in NEEDED if name in self.checks)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -175,6 +182,8 @@ AHEAD: Ms = 1000
 """A head this far in the future is normal: from Leap 5 on a block is signed up to 0.9 s early."""
 OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
 """The checks that rest on answers of one nodeos process, and prove nothing of the next."""
+NEEDED = ("process", "main_thread", "chain_id", "gate", "can_lead")
+"""The checks without which no operator's word makes a leader."""
 HURRIED = ("main_thread", "producing", "head_age", "peers")
 """The checks that tell of production itself: only these are worth haste, or patience, for a window's sake."""
 
@@ -210,6 +219,8 @@ def take(
             health, verdicts["schedule"] = _schedule(health, probe, limits)
         case DiskProbed():
             verdicts["disk_space"] = _disk(probe, limits)
+        case FileProbed():
+            health = replace(health, file=probe.error)
         case GateProbed():
             verdicts["gate"] = Verdict(not probe.error, probe.error)
     checks = dict(health.checks)

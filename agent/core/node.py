@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from operator import attrgetter
 
-from agent.core import alerting, election, events, health, history, judgement, leadership, planning
+from agent.core import alerting, can_lead, election, events, health, history, judgement, leadership, planning
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.copying import replace
@@ -27,6 +27,7 @@ from agent.core.store import Ms
 from agent.core.telling import facts as facts
 from agent.core.telling import tell
 from agent.core.watching import watch
+from agent.core.whole import READER, EtcdFault
 from agent.core.whole import EtcdSeen as EtcdSeen
 from agent.core.whole import Node as Node
 from agent.core.whole import NodeAction as NodeAction
@@ -59,7 +60,7 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
     actions: list[NodeAction] = []
     if isinstance(event, EtcdSeen):
-        node = _etcd(node, event.error, now, actions)
+        node = _etcd(node, event, now, actions)
     elif isinstance(event, Reconfigured):
         node = _lead(reconfigured(node, event), events.Tick(), now, actions)
     elif isinstance(event, BlocksRead | HookDone):
@@ -70,9 +71,11 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         if isinstance(event, events.StoreSeen):
             since = node.store_since if node.store_since is not None else now
             node = replace(node, view=event.view, view_at=now, store_since=since)
-            node = _etcd(node, "", now, actions)
+            node = _etcd(node, EtcdSeen(reader=True), now, actions)
             actions.extend(Warn("stranger", f"a member does not belong here: {why}") for why in node.strangers)
+        node = _known(node, event, now)
         node = _lead(node, event, now, actions)
+    node = _can_lead(node, now, actions)
     node = judgement.look(node, now, actions)
     standing = judgement.standing(node, now)
     if standing != node.leadership.standing:
@@ -87,15 +90,41 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     return replace(node, wake=min(times)), tuple(actions)
 
 
-def _etcd(node: Node, error: str, now: Ms, actions: list[NodeAction]) -> Node:
-    """Take whether etcd answers; for the log at once, for people when it lasts."""
-    down = node.etcd_down_since
-    if error:
-        actions.append(Warn("etcd_down", f"etcd does not answer as it should: {error}"))
-        return replace(node, etcd_down_since=now if down is None else down, etcd_error=error)
-    if down is not None:
+def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Node:
+    """Note whether etcd answers session and reader; for the log at once, for people when it lasts."""
+    feed = READER if seen.reader else "session"
+    faults = {name: fault for name, fault in node.etcd_faults.items() if name != feed}
+    if seen.reader and not seen.error:
+        node = replace(node, read_at=now)
+    if seen.error:
+        since = node.etcd_faults[feed].since if feed in node.etcd_faults else now
+        faults[feed] = EtcdFault(since, seen.error)
+        actions.append(Warn("etcd_down", f"etcd does not answer as it should: {seen.error}"))
+    elif node.etcd_faults and not faults:
         actions.append(Warn("etcd_up", "etcd answers again"))
-    return replace(node, etcd_down_since=None, etcd_error="")
+    words = "; ".join(sorted({fault.error for fault in faults.values()}))
+    first = min((fault.since for fault in faults.values()), default=None)
+    return replace(node, etcd_faults=faults, etcd_error=words, etcd_down_since=first)
+
+
+def _known(node: Node, event: events.Event, now: Ms) -> Node:
+    """Note what else tells whether this agent could lead."""
+    match event:
+        case events.LeaseSeen(lease):
+            since = node.lease_gone_since if node.lease_gone_since is not None else now
+            return replace(node, lease_gone_since=None if lease is not None else since)
+        case events.RuntimeSaved(_, ok, why):
+            return replace(node, health=replace(node.health, file="" if ok else why))
+        case events.Started():
+            return replace(node, lease_gone_since=now, read_at=now)
+    return node
+
+
+def _can_lead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    found = can_lead.judged(node, now)
+    if found is not node:
+        actions.extend(_turned(node.health, found.health))
+    return found
 
 
 def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -> Node:

@@ -23,6 +23,8 @@ from agent.core.whole import Node, Plan, drained, wall_of
 from agent.core.wishes import wished
 from agent.core.words import clock_text
 
+KEPT = ("can_lead",)
+"""Checks that say nothing of a node that leads already: while its confirmations succeed it does."""
 PATIENT = ("disk_space", "clock_offset")
 """Checks whose failure does not hinder production for the seconds that a gap is away."""
 
@@ -43,7 +45,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     if sound and (why := witness.barren(node, now)):
         before = node.leadership.tenure.before if node.leadership.tenure else ""
         yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
-    failing = [each for each in node.health.failing if _check(each) not in node.judgement.insisted]
+    failing = [each for each in node.health.failing if _check(each) not in (*node.judgement.insisted, *KEPT)]
     sure = any(not member.doubtful for member in others)  # who begins to fail alike is no better candidate
     if sure and any(_check(each) not in PATIENT for each in failing):
         yield Plan("unhealthy", "; ".join(failing), now)

@@ -347,8 +347,16 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                 ledger.append(read_window(item.value))
         except RecordError as error:
             problems.append(f"{shown(item.key)}: {error}")
+    problems += _oversized(snapshot, problems)
     found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
     return GroupView(snapshot.revision, **found)
+
+
+def _oversized(snapshot: Snapshot, problems: list[str]) -> list[str]:
+    """Return a line for each value that nobody reads for its size, and that everybody has to fetch all the same."""
+    told = {each.partition(": ")[0] for each in problems}
+    large = [item for item in snapshot.items if len(item.value) > MAX_BYTES and shown(item.key) not in told]
+    return [f"{shown(item.key)}: {len(item.value)} bytes, at most {MAX_BYTES} are read; delete it" for item in large]
 
 
 def _member_at(names: Keys, item: KeyValue) -> Member:

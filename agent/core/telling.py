@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core import alerting
+from agent.core import alerting, can_lead
 from agent.core.actions import Announce, Warn
 from agent.core.copying import replace
 from agent.core.events import RuntimeSaved
@@ -52,7 +52,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> alerting.Facts
         leaderless_since=leaderless,
         etcd_down_since=node.etcd_down_since,
         etcd_error=node.etcd_error,
-        unhealthy=node.health.failing,
+        unhealthy=tuple(each for each in node.health.failing if not _told_otherwise(node, each)),
         override="" if override is None else override.leader or "nobody may lead",
         silenced=override is not None and override.leader is None,
         maintenance=state.seen.maintenance,
@@ -67,6 +67,11 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> alerting.Facts
         fresh=now - node.view_at <= FRESH,
         elsewhere=frozenset(key for member in others for key in member.told),
     )
+
+
+def _told_otherwise(node: Node, reason: str) -> bool:
+    """Tell whether a failing check only says what the alert `etcd_down` says better."""
+    return node.etcd_down_since is not None and reason.startswith(f"{can_lead.NAME}:")
 
 
 def _ahead(other: str, leader: str, mine: str) -> bool:

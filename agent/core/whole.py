@@ -27,9 +27,25 @@ from agent.core.tripwire import Tripwire
 
 @dataclass(frozen=True, slots=True)
 class EtcdSeen:
-    """etcd did not answer, or did to something else than a read of the group: `error` says why not."""
+    """etcd answered, or did not: `error` says why not. The session asks it, or the `reader` of the group's keys.
+
+    Neither speaks for the other: a role may let an agent write what it cannot read.
+    """
 
     error: str = ""
+    reader: bool = False
+
+
+READER = "reader"
+"""The name of the reader among `Node.etcd_faults`; the other is the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFault:
+    """What one of the two has from etcd instead of an answer, and since when."""
+
+    since: Ms
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +187,9 @@ class Node:
     """The state of one agent.
 
     view_at       when the view was read
+    etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
+    read_at       when the reader was last seen to read the group
+    lease_gone_since  since when there is no session lease
     store_since   since when the store is known
     own_block_at  when a block of our producer, whoever signed it, last came
     entered       when each phase of leadership was last entered, by its name
@@ -189,6 +208,9 @@ class Node:
     alerts: alerting.Open = field(default_factory=alerting.Open)
     etcd_down_since: Ms | None = None
     etcd_error: str = ""
+    etcd_faults: Mapping[str, EtcdFault] = field(default_factory=dict)
+    read_at: Ms | None = None
+    lease_gone_since: Ms | None = None
     leading_since: Ms | None = None
     store_since: Ms | None = None
     own_block_at: Ms = 0

@@ -14,6 +14,8 @@ import pytest
 from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.etcd_info import server_info
+from agent.core.records import keys as names
+from agent.core.records import read_group
 from agent.core.store import Delete, Put, Txn
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.lab.etcd import EtcdCluster
@@ -237,6 +239,23 @@ def test_closed_store_connects_again(store: EtcdStore) -> None:
     with pytest.raises(StoreUnavailable):
         watch.next(5.0)
     assert store.txn(put("a"), 5.0).applied
+
+
+def test_large_values_below_the_prefix_blind_nobody(cluster: EtcdCluster, store: EtcdStore) -> None:
+    """Anybody may put values as large as etcd takes them: four exceed gRPC's own bound, and the group is read still."""
+    keys = [PREFIX + f"large/{number}" for number in range(4)]
+    try:
+        for key in keys:
+            store.txn(Txn((), (Put(key, bytes(1_050_000)),)), 5.0)
+        found = store.range(PREFIX, 5.0)
+        assert {item.key for item in found.items} >= set(keys)
+        problems = read_group(names("/nodeos-failover", "test"), found).problems
+        assert sum("1050000 bytes, at most 65536 are read" in each for each in problems) == 4
+        change = store.watch(PREFIX, found.revision - 3, 5.0)
+        assert all(change.next(5.0) for _ in keys)
+        change.close()
+    finally:
+        store.txn(Txn((), tuple(Delete(key) for key in keys)), 5.0)
 
 
 def test_failed_request_leaves_a_good_connection_alone(store: EtcdStore) -> None:

@@ -53,6 +53,29 @@ def test_what_was_saved_is_loaded(file: LockedFile) -> None:
     assert port.load() is None
 
 
+def test_a_trial_leaves_the_content_and_nothing_else(file: LockedFile) -> None:
+    """To see whether it could be saved changes nothing, and a file left by a crash is in nobody's way."""
+    file.lock()
+    file.save(b"content")
+    file.path.with_suffix(".try").write_bytes(b"of a crash")
+    file.try_write()
+    assert file.load() == b"content"
+    assert {each.suffix for each in file.path.parent.iterdir()} == {".json", ".lock"}
+
+
+def test_a_trial_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """A file system that takes no more bytes is found out by trying, and by a reason for people."""
+    code = (
+        "import resource; from pathlib import Path; from agent import probes\n"
+        "from agent.adapters.runtime_file import LockedFile\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        f"print(probes.runtime_file(LockedFile(Path({str(tmp_path / 'a.json')!r}))).error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "File too large"
+    assert not list(tmp_path.iterdir())
+
+
 def test_nobody_else_may_read(file: LockedFile) -> None:
     """Directory, lock and file are the agent's own, whatever the umask, and whatever lay there before."""
     before = os.umask(0)

@@ -16,7 +16,16 @@ from agent.core import events as ev
 from agent.core import node as core
 from agent.core.book import Window, write_window
 from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
-from agent.core.health import DiskProbed, Gate, InfoProbed, PausedProbed, PeersProbed, ProcessProbed, ScheduleProbed
+from agent.core.health import (
+    DiskProbed,
+    FileProbed,
+    Gate,
+    InfoProbed,
+    PausedProbed,
+    PeersProbed,
+    ProcessProbed,
+    ScheduleProbed,
+)
 from agent.core.node import (
     BlocksRead,
     EtcdSeen,
@@ -41,7 +50,9 @@ from agent.errors import LeaseGone, StoreError
 from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
-GATES = {name: Gate(1, 1) if name in ("process", "chain_id") else Gate(2, 3) for name in CHECKS}
+GATES = {
+    name: Gate(1, 1) if name in ("process", "chain_id", "can_lead") else Gate(2, 3) for name in (*CHECKS, "can_lead")
+}
 """Those of the configuration's defaults."""
 NAMES = SETUP.keys
 LATER = 5  # ms from anything to its answer
@@ -96,6 +107,9 @@ class Host:
         self.nodeos = Nodeos(story)
         self.disk_free = 500
         self.key_ok = True
+        self.unread = ""  # why it may not read the group, though it may write
+        self.deaf = False  # its reader hangs
+        self.file_error = ""  # why its run-time file can not be written
         self.hook_takes: dict[str, int] = {}  # ms that a hook takes; one that is not in here hangs
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None
@@ -189,6 +203,7 @@ class Host:
         connected = 0 if self.nodeos.isolated else 2
         self.step(PeersProbed(None if self.nodeos.silent else Peers(2, connected), self.nodeos.silent))
         self.step(DiskProbed(self.disk_free, 1000))
+        self.step(FileProbed(self.file_error))
 
     def _schedule(self) -> None:
         schedule = self.story.schedule if self.key_ok else replace(SCHEDULE, producers=())
@@ -206,12 +221,21 @@ class Host:
             self.step(ev.LeaseSeen(None))
         except StoreError as error:
             self.step(EtcdSeen(str(error)))
+            self._reads(str(error))
         else:
             self.step(EtcdSeen())
+            self._reads(self.unread)
+
+    def _reads(self, error: str) -> None:
+        """Tell how the reader of the group fares: it reads every two seconds, or tries five times a second."""
+        if error:
+            self.step(EtcdSeen(error, reader=True))
+        elif not self.deaf and (self.node.etcd_faults.get("reader") or self.story.now % 2000 < 200):
+            self.step(EtcdSeen(reader=True))
 
     def see_store(self) -> None:
         """Hear of a change in etcd."""
-        if not self.store.cut:
+        if not self.store.cut and not self.unread and not self.deaf:
             self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
 
     def _do(self, action: NodeAction) -> None:
@@ -228,8 +252,8 @@ class Host:
                 wish = NAMES.switchover
                 self.store.txn(Txn((Compare(wish, revision),), (Delete(wish), Put(NAMES.answer, b"{}"))), 1.0)
             case do.SaveRuntime(version, record):
-                self.record = record
-                answer = ev.RuntimeSaved(version, ok=True)
+                self.record = record if not self.file_error else self.record
+                answer = ev.RuntimeSaved(version, not self.file_error, self.file_error)
             case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
                 kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
                 if nodeos.missing:

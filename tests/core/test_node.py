@@ -385,11 +385,13 @@ def test_an_etcd_that_does_not_answer_is_logged_with_its_words_and_told_when_it_
     _, standby = two(story)
     standby.store.cut = True
     story.go(10)
-    assert said(standby) == ["etcd does not answer as it should: the test cut this store off"]
+    why = "the test cut this store off"
+    cannot = f"check can_lead fails: it cannot read the group in etcd: {why}"
+    assert said(standby) == [f"etcd does not answer as it should: {why}", cannot]
     assert standby.told[0].summary.endswith("the test cut this store off")
     standby.store.cut = False
     story.go(1)
-    assert said(standby)[1:] == ["etcd answers again"]
+    assert said(standby)[2:] == ["etcd answers again", "check can_lead passes again"]
 
 
 def test_without_etcd_and_without_blocks_everybody_tells() -> None:

@@ -289,6 +289,9 @@ class SimFile:
         self.content = content
         self._written()
 
+    def try_write(self) -> None:
+        """It could be saved."""
+
     def remove(self) -> None:
         """See the port."""
         self.save(b"")

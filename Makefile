@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers scale chaos proof fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers scale chaos proof mutants fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -62,6 +62,10 @@ chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --
 
 proof: $(STAMP) ## search the protocol for two producers at once, deep; ARGS="--worlds N --agents 2 --faults 3 --seed 7"
 	$(BIN)/python -m tests.proof $(ARGS)
+
+mutants: $(STAMP) ## make small mistakes outside the core, and tell which no test finds; ARGS="--minutes 30 --only agent/gate"
+	$(BIN)/python -m pip install --quiet mutmut==3.8.1
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800

@@ -49,28 +49,36 @@ class PageFile:
         self._former: list[int] = []  # pages that were taken away: a gate may still have locked one
         try:
             self.descriptor = self._open(path, os.O_CREAT)
-            raw = os.pread(self.descriptor, pages.SIZE + 1, 0)
-        except (OSError, ValueError) as error:
+            self._take_over(Page(boot_id, identity))
+        except (OSError, ValueError, GateError) as error:
             self.close()
             raise GateError(f"the permit page {path} can not be used: {error}; remove it") from error
-        empty = Page(boot_id, identity)
+
+    def _take_over(self, empty: Page) -> None:
+        """Keep what stands in the file when it is a page of this boot and node; else put the empty one there."""
         try:
-            self.page = pages.unpack(raw)
+            self.page = pages.unpack(os.pread(self.descriptor, pages.SIZE + 1, 0))
         except pages.PageError:
             self.page = empty
             os.ftruncate(self.descriptor, 0)
-        if (self.page.boot_id, self.page.identity) != (boot_id, identity):
+        if (self.page.boot_id, self.page.identity) != (empty.boot_id, empty.identity):
             self.page = empty
         if self.page is empty:
             self.write(empty)
 
     def _open(self, path: Path, more: int) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | more, MODE)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        try:
+            found = os.fstat(descriptor)
+            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            if ours:
+                os.fchmod(descriptor, MODE)  # the umask may have taken the group's right
+        except OSError:
+            os.close(descriptor)
+            raise
+        if not ours:
             os.close(descriptor)
             raise ValueError("it is no file of ours")
-        os.fchmod(descriptor, MODE)  # the umask may have taken the group's right
         return descriptor
 
     def write(self, page: Page) -> None:
@@ -107,15 +115,17 @@ class PageFile:
         new = self.path.with_suffix(".permit-new")
         new.unlink(missing_ok=True)
         descriptor = self._open(new, os.O_CREAT | os.O_EXCL)
+        former = [self.descriptor]
         try:
             os.pwrite(descriptor, pages.pack(self.page), 0)
             with contextlib.suppress(OSError):  # there is none, or none that we may read: nor may a gate
-                self._former.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+                former.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
             new.replace(self.path)
         except OSError:
-            os.close(descriptor)
+            for each in (descriptor, *former[1:]):
+                os.close(each)
             raise
-        self._former.append(self.descriptor)
+        self._former += former
         self.descriptor = descriptor
 
     def unlocked(self) -> bool:

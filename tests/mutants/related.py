@@ -1,0 +1,128 @@
+"""Which tests run which function: measured by coverage, once for each file of tests, and anew when that file changed.
+
+Nothing is listed by hand, so that neither a new test nor a module that moves has to be told.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mutants.trial import OPTIONS, apart
+
+LEFT_OUT = ("core", "proof", "stateful", "chaos", "grafana", "lab", "deploy", "e2e", "mutants", "browser")
+"""Folders of tests that are of the core, of the laboratory, or too slow to be run for each mistake."""
+SLOW_S = 4.0
+"""A test that takes longer, with what it sets up, is not run for a mistake."""
+FILE_S = 300.0
+
+
+class Related:
+    """Tests by the function that they run: `file.py` without its folders, a colon, and the name of the function."""
+
+    def __init__(self, root: Path, cache: Path) -> None:
+        self._root, self._cache = root, cache
+        self._tests: dict[str, dict[str, float]] = defaultdict(dict)
+
+    def measure(self, say: Any) -> None:
+        """Measure what is not known yet."""
+        known = json.loads(self._cache.read_text()) if self._cache.exists() else {}
+        found = {}
+        for path in self._files():
+            name = str(path.relative_to(self._root))
+            key = f"{name}:{hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()[:12]}"
+            if key not in known:
+                say(f"measuring {name}")
+                measured = apart(partial(_measure, self._root, path), FILE_S)
+                if measured is None:
+                    say(f"{name} could not be measured: its tests are left out of this run")
+                    continue
+                known[key] = json.loads(measured)
+                self._cache.parent.mkdir(exist_ok=True)
+                self._cache.write_text(json.dumps(known))
+            found[key] = known[key]
+        self._cache.write_text(json.dumps(found))
+        for tests in found.values():
+            for test, (seconds, functions) in tests.items():
+                for function in functions:
+                    self._tests[function][test] = seconds
+                for file in {function.partition(":")[0] for function in functions}:
+                    self._tests[file][test] = seconds
+
+    def _files(self) -> Iterator[Path]:
+        for path in sorted((self._root / "tests").rglob("test_*.py")):
+            if not set(path.relative_to(self._root).parts) & set(LEFT_OUT):
+                yield path
+
+    def tests(self, path: Path, function: str, limit_s: float) -> dict[str, float]:
+        """Return the tests that run a function, or for a constant any of its module, the fastest first; seconds each.
+
+        What all of them take in is at most `limit_s`.
+        """
+        found = self._tests.get(f"{path.name}:{function}") if function else None
+        chosen: dict[str, float] = {}
+        for test, seconds in sorted((found or self._tests.get(path.name, {})).items(), key=lambda each: each[1]):
+            if seconds > SLOW_S or sum(chosen.values()) + seconds > limit_s:
+                break
+            chosen[test] = seconds
+        return chosen
+
+
+def _measure(root: Path, path: Path) -> bytes:
+    """Run a file of tests; return for each test its seconds, and the functions outside the core that it ran."""
+    import coverage
+
+    covering = coverage.Coverage(
+        data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*", f"{root}/agent/lab/*"]
+    )
+    spans: dict[str, float] = {}
+
+    class Plugin:
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+            test = item.nodeid.partition("[")[0]
+            covering.switch_context(test)
+            begin = time.perf_counter()
+            try:
+                return (yield)
+            finally:
+                spans[test] = spans.get(test, 0.0) + time.perf_counter() - begin
+                covering.switch_context("")
+
+    covering.start()
+    pytest.main([*OPTIONS, str(path)], plugins=[Plugin()])
+    covering.stop()
+    data = covering.get_data()
+    ran: dict[str, set[str]] = defaultdict(set)
+    for file in data.measured_files():
+        places = _functions(Path(file))
+        for line, tests in data.contexts_by_lineno(file).items():
+            for test in filter(None, tests):
+                ran[test].add(f"{Path(file).name}:{places.get(line, '')}")
+    return json.dumps({test: (round(spans[test], 3), sorted(ran[test])) for test in spans}).encode()
+
+
+def _functions(path: Path) -> dict[int, str]:
+    """Return the innermost function or class of each line."""
+    places: dict[int, str] = {}
+
+    def walk(nodes: Iterable[ast.AST], names: tuple[str, ...]) -> None:
+        for node in nodes:
+            inner = names
+            if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                inner = (*names, node.name)
+                for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
+                    places[line] = ".".join(inner)
+            walk(ast.iter_child_nodes(node), inner)
+
+    walk([ast.parse(path.read_text(encoding="utf-8"))], ())
+    return places

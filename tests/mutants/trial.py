@@ -1,0 +1,137 @@
+"""One mistake and its tests in a process of its own, which has what is slow to import, and none of our modules yet."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+HEAVY = (
+    "hypothesis",
+    "grpc",
+    "pydantic_settings",
+    "prometheus_client.parser",
+    "requests",
+    "click.testing",
+    "rich.table",
+)
+PR_SET_CHILD_SUBREAPER = 36
+OPTIONS = (
+    "-q",
+    "-p",
+    "no:randomly",
+    "-p",
+    "no:cacheprovider",
+    "-W",
+    "ignore:Module already imported",
+    "-m",
+    "not slow",
+)
+KILLED, SURVIVED, ENDLESS = "killed", "survived", "endless"
+"""`endless`: the tests did not end within their time, which a run of all tests would tell as a failure."""
+
+
+def begin() -> None:
+    """Load what every trial needs, and become the parent of whatever a trial leaves behind."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    for name in HEAVY:
+        importlib.import_module(name)
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def apart(work: Callable[[], bytes], limit_s: float, cpu_s: float = 0.0) -> bytes | None:
+    """Do something in a process of its own; return what it returned, None when it ended otherwise or took too long."""
+    source, sink = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _child(work, sink, cpu_s)
+    os.close(sink)
+    heard, end = b"", time.monotonic() + limit_s
+    with os.fdopen(source, "rb", 0) as file:
+        while select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
+            if not (more := file.read(65536)):
+                break
+            heard += more
+    _end_all()
+    return heard or None
+
+
+def _child(work: Callable[[], bytes], sink: int, cpu_s: float) -> None:
+    try:
+        os.setsid()
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        if cpu_s:
+            resource.setrlimit(resource.RLIMIT_CPU, (round(cpu_s), round(cpu_s) + 1))
+        os.set_inheritable(sink, False)
+        found = work()
+        while found:
+            found = found[os.write(sink, found) :]
+    finally:
+        os._exit(0)
+
+
+def _end_all() -> None:
+    """End every process that the trial started, whatever became of it."""
+    while children := Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        for child in children:
+            with suppress(ChildProcessError):
+                os.waitpid(int(child), 0)
+
+
+def trial(name: str, path: Path, text: str, tests: Iterable[str], baseline_s: float) -> str:
+    """Run tests with the text in the place of a module; `baseline_s` is what they take without it."""
+
+    def work() -> bytes:
+        sys.meta_path.insert(0, _Finder(name, path, text))
+        return str(int(pytest.main([*OPTIONS, "-x", "--timeout", "60", *tests]))).encode()
+
+    code = apart(work, 60 + 10 * baseline_s, 20 + 5 * baseline_s)
+    if code is None:
+        return ENDLESS
+    if code in (b"4", b"5"):  # nothing was run: the tests are not those that were measured
+        return SURVIVED
+    return SURVIVED if code == b"0" else KILLED
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Finds one module, with another text."""
+
+    def __init__(self, name: str, path: Path, text: str) -> None:
+        self._name, self._path, self._text = name, path, text
+
+    def find_spec(
+        self, fullname: str, path: object, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        return importlib.util.spec_from_file_location(
+            fullname, self._path, loader=_Loader(fullname, str(self._path), self._text)
+        )
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    def __init__(self, name: str, path: str, text: str) -> None:
+        super().__init__(name, path)
+        self._text = text
+
+    def get_code(self, fullname: str) -> object:  # type: ignore[override]  # typeshed knows a code object here
+        return compile(self._text, self.path, "exec", dont_inherit=True)

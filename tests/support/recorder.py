@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from tests.support.moved_time import MovedTime
@@ -12,7 +13,7 @@ class Recorder:
     """Notes each call with its arguments, and answers, or raises, what the test says.
 
     `says` is one answer for all, or a dict by the name of the method, with a list where the answers differ (the last
-    one stays). With a `time` each call takes `takes_ms` of it.
+    one stays); a function is called for its answer. With a `time` each call takes `takes_ms` of it.
     `at`: when (ms) each call began.
     """
 
@@ -35,6 +36,8 @@ class Recorder:
             said = self.says.get(name) if isinstance(self.says, dict) else self.says
             if isinstance(said, list):
                 said = said.pop(0) if len(said) > 1 else said[0]
+            if isinstance(said, FunctionType):
+                said = said()
             if isinstance(said, BaseException):
                 raise said
             return said

@@ -196,8 +196,12 @@ def take(
     leading_since: Ms | None,
     now: Ms,
     pace: Pace = STEADY,
+    vain: str = "",
 ) -> Health:
-    """Take in one probe. `leading_since`: since when nodeos is meant to produce, None if it is not."""
+    """Take in one probe. `leading_since`: since when nodeos is meant to produce, None if it is not.
+
+    `vain`: why nothing that it was meant to produce is on the chain.
+    """
     verdicts: dict[str, Verdict] = {}
     match probe:
         case ProcessProbed():
@@ -209,7 +213,7 @@ def take(
             health = replace(health, paused=probe.paused)
             answered = probe.paused is not None
             verdicts["main_thread"] = Verdict(answered, "" if answered else probe.error)
-            verdicts["producing"] = _producing(probe, leading_since)
+            verdicts["producing"] = _producing(probe, leading_since, vain)
         case InfoProbed():
             health, verdicts = _info(health, probe, limits, others, now)
         case PeersProbed():
@@ -241,11 +245,22 @@ def _process(health: Health, probe: ProcessProbed) -> Health:
     return replace(health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None)
 
 
-def _producing(probe: PausedProbed, leading_since: Ms | None) -> Verdict:
+def producing(health: Health, why: str = "") -> Health:
+    """Return the health with the check `producing` decided: it passes, or fails because of `why`."""
+    old = health.checks.get("producing")
+    if old is None or (old.known and old.ok == (not why)):
+        return health
+    found = Check(not why, why, known=True, failures=old.failures + bool(why))
+    return replace(health, checks={**health.checks, "producing": found})
+
+
+def _producing(probe: PausedProbed, leading_since: Ms | None, vain: str) -> Verdict:
     if probe.paused is None:
         return Verdict(None, probe.error)
-    if leading_since is None or probe.asked < leading_since or not probe.paused:
+    if leading_since is None or probe.asked < leading_since:
         return Verdict(True)
+    if not probe.paused:
+        return Verdict(not vain, vain)
     return Verdict(False, "nodeos is paused though this node leads: somebody paused it, or its votes timed out")
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.core import election, flapping, planning, wishes, witness
+from agent.core import election, flapping, health, planning, wishes, witness
 from agent.core.actions import Announce, Warn
-from agent.core.chain import ChainInfo
 from agent.core.copying import replace
 from agent.core.events import Standing
 from agent.core.state import Phase
@@ -19,8 +18,12 @@ from agent.core.transitions import ACTIVE
 from agent.core.whole import Node, NodeAction, RefuseWish, drained, member_of, wall_of
 from agent.core.words import clock_text
 
-FAULTS = {"resume_failed": 1, "expiring": 1, "barren": 2}
-"""Ends of a tenure that are this node's own faults, beside its health: a node that led in vain is held down at once."""
+FAULTS = ("resume_failed", "expiring")
+"""Ends of a tenure that are this node's own faults, beside its health."""
+VAIN = 2
+"""A node that led in vain is held down at once."""
+SHORT: Ms = 60_000
+"""A leader that was to produce for less, and whose nodeos does not, has led in vain as well."""
 ANSWER_FOR: Ms = 60_000
 """How long a member shows why it refused a wish."""
 
@@ -40,25 +43,24 @@ def standing(node: Node, now: Ms) -> Standing:
 def look(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     """Look again at everything that a plan rests on, and plan."""
     mind = node.judgement
-    if node.leadership.tenure is None and (mind.insisted or mind.begun or mind.plan):
-        node = _with(node, insisted=frozenset(), begun=None, plan=None)
+    if node.leadership.tenure is None and (mind.insisted or mind.plan):
+        node = _with(node, insisted=frozenset(), plan=None)
+    node = _judge(_with(node, unseen=witness.unseen_from(node, now)), now, actions)
     if node.leadership.phase not in ACTIVE:
         return _with(node, better="", plan=None) if mind.better or mind.plan else node
     if mind.insisted:
         node = _with(node, insisted=mind.insisted & _wrong(node))
-    if mind.begun is not None and witness.fruitful(node):
-        node = _with(node, begun=None)
     node = _refuse(_better(node, now), now, actions)
     plan = planning.plan(node, now)
-    if plan is None and (why := witness.barren(node, now)):
-        actions.append(Warn("in_vain", f"this node leads, but {why}; nobody is there to hand over to"))
+    if (why := node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
+        actions.append(Warn("in_vain", f"this node leads, but {why}; nobody is there to hand over to: it begins anew"))
     return _with(node, plan=plan) if plan != node.judgement.plan else node
 
 
 def wakes(node: Node, now: Ms) -> list[Ms]:
     """Return when to look again."""
-    plan, verdict = node.judgement.plan, witness.looks_at(node, now)
-    return [at for at in (plan.at if plan else None, verdict) if at is not None and at > now]
+    plan = node.judgement.plan
+    return [at for at in (*([plan.at] if plan else ()), *witness.looks_at(node, now)) if at > now]
 
 
 def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -> Node:
@@ -66,12 +68,14 @@ def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -
     state, view = node.leadership, node.view
     wish = view.switchover if view else None
     if event.key in FAULTS:
-        node = failed(node, now, FAULTS[event.key])
-    if event.key == "campaign" and state.nominated:
+        node = failed(node, now)
+    if event.key == "begins_anew":
+        before = node.judgement.anew
+        node = _with(node, anew=flapping.failed(before, now, node.profile.policy, 1 if before.times else VAIN))
+    if event.key == "campaign" and state.nominated and not state.kept:
         node = _with(node, insisted=_wrong(node))
-    if event.key == "leads":
-        wall = wall_of(node, now)
-        node = _with(node, begun=None if wall is None else wall + witness.SETTLED)
+    if event.key == "elected":
+        node = replace(node, health=health.producing(node.health))  # what was found of the tenure before is over
     void = event.target == Phase.STOPPING.value and event.key != "switchover"
     void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.setup.node))
     if wish is not None and void:
@@ -80,11 +84,17 @@ def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -
     return node
 
 
-def own_block(node: Node, info: ChainInfo) -> Node:
-    """Note a block of our producer on our chain, whoever made it."""
-    if info.head_producer != node.leadership.setup.producer or info.head_time <= node.judgement.own_ms:
-        return node
-    return _with(node, own_ms=info.head_time)
+def rescheduled(node: Node) -> Node:
+    """Judge from now on only: which of the slots before were ours is not known under another schedule."""
+    return _with(node, unseen=None)
+
+
+def check_failed(node: Node, now: Ms) -> Node:
+    """Take that a check fails of a node that was well."""
+    since = node.leading_since
+    short = since is not None and now - since < SHORT
+    silent = any(_name(reason) == "producing" for reason in node.health.failing)
+    return failed(node, now, VAIN if short and silent else 1)
 
 
 def failed(node: Node, now: Ms, weight: int = 1) -> Node:
@@ -104,7 +114,22 @@ def _with(node: Node, **changes: Any) -> Node:
 def _wrong(node: Node) -> frozenset[str]:
     """Return what speaks against this node as leader."""
     gone = {"drained"} if node.profile.drained or drained(node, node.leadership.setup.node) else set()
-    return frozenset({reason.partition(":")[0] for reason in node.health.failing} | gone)
+    return frozenset({_name(reason) for reason in node.health.failing} | gone)
+
+
+def _name(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def _judge(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Have the check `producing` follow what the chain shows."""
+    before, why = node.judgement.vain, witness.barren(node, now)
+    if bool(why) == bool(before):
+        return node
+    if why:
+        actions.append(Warn("check_fails", f"check producing fails: {why}"))
+        node = failed(replace(node, health=health.producing(node.health, why)), now, VAIN)
+    return _with(node, vain=why)
 
 
 def _better(node: Node, now: Ms) -> Node:

@@ -159,11 +159,11 @@ def _ended(node: Node, epoch: int, now: Ms, actions: list[NodeAction]) -> None:
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:
     me, old = node.leadership.setup.node, node.health
     others, pace = election.others(me, node.members), planning.pace(node, now)
-    found = health.take(old, probe, node.profile.limits, others, node.leading_since, now, pace)
+    found = health.take(old, probe, node.profile.limits, others, node.leading_since, now, pace, node.judgement.vain)
     actions.extend(_turned(old, found))
     node = replace(node, health=found)
     if old.ok and found.failing:
-        node = judgement.failed(node, now)
+        node = judgement.check_failed(node, now)
     match probe:
         case health.ProcessProbed() if (probe.process or not probe.error) and probe.process != node.leadership.process:
             node = _lead(node, events.ProcessSeen(probe.process), now, actions)
@@ -172,7 +172,9 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
         case health.GateProbed() if probe.signed is not None:
             node = _lead(node, events.GateSigned(probe.signed), now, actions)
         case health.InfoProbed() if probe.info is not None:
-            node = judgement.own_block(_own_block(node, old.info, probe.info, now), probe.info)
+            node = _own_block(node, old.info, probe.info, now)
+        case health.ScheduleProbed() if found.schedule != old.schedule:
+            node = judgement.rescheduled(node)
     return node
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent.core import witness
 from agent.core.election import ready
 from agent.core.judging import STEADY, Pace
 from agent.core.records import Member
@@ -27,13 +26,19 @@ KEPT = ("can_lead",)
 """Checks that say nothing of a node that leads already: while its confirmations succeed it does."""
 PATIENT = ("disk_space", "clock_offset")
 """Checks whose failure does not hinder production for the seconds that a gap is away."""
+SILENT = "producing"
+"""The check that only a leader can fail: that a candidate passes it does not tell that it would produce."""
+STAYS: Ms = 5000
+"""So long a leader that is held down stays before it hands over to another that is held down: doubled each time."""
 
 
 def plan(node: Node, now: Ms) -> Plan | None:
     """Return what comes first of all that this node has reason to do with the lead; None while it just keeps it."""
     seen = node.leadership.seen
-    if node.leadership.phase not in ACTIVE or seen.override is not None or seen.maintenance is not None:
+    if node.leadership.phase not in ACTIVE or seen.maintenance is not None:
         return None
+    if seen.override is not None:
+        return _anew(node, now) if seen.override.leader == node.leadership.setup.node else None
     return min(_plans(node, now), key=lambda each: each.at, default=None)
 
 
@@ -42,15 +47,18 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     others = others_of(node)
     sound = [member for member in others if not member.held_down_ms]
     names = [member.node for member in sound]
-    if sound and (why := witness.barren(node, now)):
+    if sound and (why := node.judgement.vain):
         before = node.leadership.tenure.before if node.leadership.tenure else ""
         yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
     failing = [each for each in node.health.failing if _check(each) not in (*node.judgement.insisted, *KEPT)]
-    sure = any(not member.doubtful for member in others)  # who begins to fail alike is no better candidate
-    if sure and any(_check(each) not in PATIENT for each in failing):
-        yield Plan("unhealthy", "; ".join(failing), now)
+    sure = any(not member.doubtful for member in sound or others)  # who begins to fail alike is no better candidate
+    leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
+    if sure and leaves is not None:
+        yield Plan("unhealthy", "; ".join(failing), leaves)
     if node.leadership.phase is not Phase.LEADING:
         return
+    if (anew := _anew(node, now)) is not None:
+        yield anew
     if (wish := wished(node, others, now)) is not None and wish.plan is not None:
         yield wish.plan if wish.at_once else in_gap(node, wish.plan, now)
     if sound and sure and failing:
@@ -60,6 +68,36 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     better = node.judgement.better
     if better in names and now >= node.judgement.better_since + node.profile.policy.failback_after:
         yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
+
+
+def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms | None:
+    """Return when faults that stop production move the lead, None if they do not.
+
+    Where all are held down, the node that leads stays: for longer each time if it fails what the others do not, and
+    until one of them is not held down any more if it cannot know that they would do better.
+    """
+    flaps = node.judgement.flaps
+    if not grave or sound or not flaps.left(now):
+        return now if grave else None
+    if grave == {SILENT}:
+        return None
+    return max(now, flaps.times[-1] + min(STAYS << max(0, len(flaps.times) - 2), node.profile.policy.hold_down_max))
+
+
+def _anew(node: Node, now: Ms) -> Plan | None:
+    """Return when a leader that signs nothing begins anew: at once, and then less and less often.
+
+    It is resumed once more, with a new permit. A nodeos that does not answer would be ended instead, and is not.
+    """
+    mind, checks = node.judgement, node.health.checks
+    found = checks.get(SILENT)
+    why = mind.vain or (found.reason if found is not None and found.known and not found.ok else "")
+    deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
+    if not why or deaf or node.leadership.phase is not Phase.LEADING:
+        return None
+    at, wall = max(now, mind.anew.until), wall_of(node, now)
+    when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
+    return Plan("begins_anew", why, at, node.leadership.setup.node, f"begins anew{when}: {why}")
 
 
 def _check(reason: str) -> str:

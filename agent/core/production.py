@@ -11,8 +11,12 @@ from agent.core.chain import Block
 from agent.core.events import Call, FenceDone, GateRefused, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
 from agent.core.gate import answers, harmless, next_pause, open_gate, spared
 from agent.core.state import Gate, Phase, Power
+from agent.core.store import Ms
 from agent.core.transitions import ACTIVE, REQUESTED
 from agent.core.turn import Turn
+
+ASK_AGAIN: Ms = 50
+"""A nodeos that is busy answers 429 or 503: it is asked again so long after, at the least."""
 
 # --- events ---
 
@@ -38,6 +42,11 @@ def _pause_failed(turn: Turn, result: Call, why: str) -> None:
     state = turn.state
     hung = state.hung + 1 if result is Call.TIMEOUT else 0
     turn.set(hung=hung)
+    stopping = state.phase is Phase.STOPPING and not spared(state)
+    if stopping and result is not Call.TIMEOUT and turn.now < state.pause_by:
+        turn.power(Power.UNKNOWN)
+        turn.set(power_retry=min(turn.now + _growing(turn), state.pause_by))  # ended then, when it is no use
+        return
     if (state.phase is Phase.STOPPING or hung >= state.setup.patience) and not spared(state):
         turn.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
         _fence(turn)
@@ -46,6 +55,12 @@ def _pause_failed(turn: Turn, result: Call, why: str) -> None:
     turn.set(power_retry=next_pause(turn))
     if result is Call.ERROR:
         turn.do(Warn("pause_refused", f"nodeos refuses to pause: {why}"))
+
+
+def _growing(turn: Turn) -> Ms:
+    """Return a wait as long as the stop has taken so far, so that each is about twice the one before."""
+    begun = turn.state.pause_by - turn.state.setup.timing.pause
+    return max(ASK_AGAIN, turn.now - begun)
 
 
 def resume_done(turn: Turn, event: ResumeDone) -> None:

@@ -258,6 +258,13 @@ class State:
         return leader is not None and leader.name == self.setup.node and leader.lease == 0
 
     @property
+    def kept(self) -> bool:
+        """Whether our own release kept the seat for us, to begin anew: no operator named us."""
+        found, leader = self.seen.heartbeat, self.seen.leader
+        kept = leader is not None and found is not None and leader.revision == found.revision
+        return kept and self.nominated and self.seen.last_holder == self.setup.node
+
+    @property
     def chosen(self) -> bool:
         """Whether operators want this very node: by override or by nomination."""
         override = self.seen.override

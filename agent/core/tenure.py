@@ -192,7 +192,7 @@ def rule_stop(turn: Turn) -> None:
         return
     elif seen.override is not None and seen.override.leader != me:
         stop(turn, "override", seen.override.leader or "nobody may lead")
-    elif seen.override is None and standing.handover:
+    elif standing.handover and (seen.override is None or standing.cause == "begins_anew"):
         turn.set_tenure(hand_to=standing.to or None)
         stop(turn, standing.cause, standing.handover)
 

@@ -48,6 +48,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("switchover", ACTIVE, P.STOPPING, "a switchover was asked for", "R3"),
         _row("unhealthy", ACTIVE, P.STOPPING, "unhealthy, and a better candidate is there", "R3"),
         _row("barren", ACTIVE, P.STOPPING, "its blocks do not appear on the chain", "R9"),
+        _row("begins_anew", ACTIVE, P.STOPPING, "it signs nothing, and begins anew", "R3"),
         _row("drained", ACTIVE, P.STOPPING, "drained, and another may lead", "R3"),
         _row("failback", ACTIVE, P.STOPPING, "a node of better priority is back", "R11"),
         _row("nodeos_gone", ACTIVE, P.STOPPING, "the nodeos process is gone", "R3"),

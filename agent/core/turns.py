@@ -35,6 +35,10 @@ class Turns:
     def _round(self) -> int:
         return self.producers * REPETITIONS
 
+    def ours(self, date: Ms) -> bool:
+        """Tell whether a block of that date stands in a slot of ours."""
+        return slot_of(date) % self._round // REPETITIONS == self.place
+
     def window(self, wall: Ms) -> tuple[Ms, Ms]:
         """Return the dates of the first and the last slot of the window that is not over (with QUIET) at `wall`."""
         slot = slot_of(wall - QUIET)
@@ -61,15 +65,12 @@ class Turns:
 
     def own(self, wall: Ms, count: int) -> tuple[Ms, Ms]:
         """Return the dates of the first and of the `count`-th of our slots that are dated `wall` or later."""
-        slot, found = slot_of(wall + SLOT - 1), 0
-        first = -1
-        while True:
-            if slot % self._round // REPETITIONS == self.place:
-                first = slot if first < 0 else first
-                found += 1
-                if found == count:
-                    return date(first), date(slot)
-            slot += 1
+        slot = slot_of(wall + SLOT - 1)
+        into = (slot - self.place * REPETITIONS) % self._round  # slots since the last window began
+        first = slot if into < REPETITIONS else slot + self._round - into
+        rounds, rest = divmod((into if into < REPETITIONS else 0) + count - 1, REPETITIONS)
+        begin = first - (into if into < REPETITIONS else 0)
+        return date(first), date(begin + rounds * self._round + rest)
 
 
 def date(slot: int) -> Ms:

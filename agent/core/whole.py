@@ -19,6 +19,7 @@ from agent.core.notice import Notice, rank
 from agent.core.policy import Policy
 from agent.core.records import GroupView, Member
 from agent.core.reigns import Reigns
+from agent.core.slots import EPOCH, SLOT
 from agent.core.state import Phase, State
 from agent.core.store import Ms
 from agent.core.timing import Timing
@@ -165,8 +166,10 @@ class Judgement:
     insisted       what was wrong with it when operators made it lead all the same: no reason to hand over
     better         the node of better priority that is well, and since when
     refused        the mod revision of the last wish that was refused, and its `answer`, shown until `answer_until`
-    own_ms         the date of the newest block of our producer on our chain
-    begun          the date from which on blocks of our producer must be of the tenure that leads; None: seen, or none
+    unseen         the date (ms since 1970) from which on no block of the tenure that leads was seen on anybody's chain;
+                   None while nothing is judged
+    vain           why it leads in vain, empty while it does not
+    anew           when it began anew, and until when it does not again
     """
 
     flaps: Flaps = field(default_factory=Flaps)
@@ -177,8 +180,9 @@ class Judgement:
     refused: int = 0
     answer: str = ""
     answer_until: Ms = 0
-    own_ms: Ms = 0
-    begun: Ms | None = None
+    unseen: Ms | None = None
+    vain: str = ""
+    anew: Flaps = field(default_factory=Flaps)
     plan: Plan | None = None
 
 
@@ -248,6 +252,13 @@ def wall_of(node: Node, now: Ms) -> Ms | None:
     return found.info_wall + now - found.info_at if found.info_wall else None
 
 
+def own_ms(node: Node) -> Ms:
+    """Return the date of the newest block of our producer on our chain, 0 while none was seen."""
+    info, last = node.health.info, node.watch.last_own
+    head = info.head_time if info is not None and info.head_producer == node.leadership.setup.producer else 0
+    return max(head, EPOCH + last * SLOT if last is not None else 0)
+
+
 def drained(node: Node, name: str) -> bool:
     """Tell whether operators drained a member; its own configuration stands in its report."""
     return node.view is not None and name in node.view.drains
@@ -285,7 +296,7 @@ def member_of(node: Node, now: Ms) -> Member:
         nodeos=info.server_version if info else "",
         url=profile.url,
         asked_ms=node.health.info_wall if info else 0,
-        own_ms=mind.own_ms,
+        own_ms=own_ms(node),
         held_down_ms=mind.flaps.left(now),
         doubtful=node.health.doubtful,
         plan=mind.plan.text if mind.plan else mind.answer if now < mind.answer_until else "",

@@ -68,6 +68,7 @@ class Nodeos:
         self.pids = itertools.count(70)
         self.isolated = False
         self.barren = False  # resumed it signs nothing, as with a wrong key
+        self.balks = False  # it pauses itself as soon as it was resumed, as for want of votes
         self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
         self.head = story.head
         self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
@@ -341,6 +342,8 @@ class Story:
             ours = bool(together) or self.rogue
             self.head = self._block(self.head.head_num + 1, PRODUCER if ours else "someoneelse1")
         self.missed += not theirs and not together
+        for host in self.hosts:
+            host.nodeos.paused = host.nodeos.paused or host.nodeos.balks
         self._keep(self.head, self.blocks)
         for host in self.hosts:
             nodeos = host.nodeos

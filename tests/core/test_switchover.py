@@ -1,4 +1,4 @@
-"""Planned changes of leader, told as stories: wishes and when they are granted, drained nodes, failback, leads in vain.
+"""Planned changes of leader, told as stories: wishes and when they are granted, drained nodes, failback.
 
 The chain has four producers, ours the second: its window is six seconds of twenty-four.
 """
@@ -14,10 +14,8 @@ from agent.core.actions import Warn
 from agent.core.chain import Producer, Schedule
 from agent.core.node import RefuseWish
 from agent.core.policy import Policy
-from agent.core.records import GroupView
-from agent.core.witness import barren, fruitful
 from agent.core.words import clock_text
-from tests.core.parts import KEY, OTHER_KEY, PRODUCER, member
+from tests.core.parts import KEY, OTHER_KEY, PRODUCER
 from tests.core.story import NAMES, Host, Story, settled
 
 FOUR = Schedule(1, tuple(Producer(name, (OTHER_KEY,)) for name in ("aaa", "bbb", "ccc")))
@@ -316,105 +314,3 @@ def test_a_node_that_is_held_down_leads_when_nobody_else_may() -> None:
     assert standby.published()[-1][1].held_down_ms > 0
     leader.nodeos.kill()
     assert story.until(lambda: standby.leads, 5) < 2
-
-
-# --- a lead in vain ---
-
-
-def test_a_new_leader_that_does_not_produce_steps_down_and_the_old_one_comes_back() -> None:
-    """Resumed, and none of its slots on anybody's chain: it is critical, and goes down in history (P2)."""
-    story, leader, standby = group()
-    standby.nodeos.barren = True
-    story.until_window(3.0)
-    ask(story, standby.name)
-    story.until(lambda: standby.leads, 15)
-    story.until(lambda: leader.leads, 40)
-    assert story.missed <= 12
-    reason = str(leader.changes()[-1][1]["reason"])
-    assert "its blocks do not appear on the chain: none of its first 6 slots is on the chain of bp-a" in reason
-    (told,) = [each for each in standby.told if each.event == "leader_in_vain" and not each.resolved]
-    assert told.severity == "critical"
-    story.missed = 0
-    story.go(2 * ROUND)
-    assert leader.leads
-    assert story.missed == 0
-    assert standby.node.judgement.flaps.left(story.now) or len(standby.node.judgement.flaps.times) == 2
-
-
-def test_on_a_chain_of_one_producer_too() -> None:
-    """There the chain stands with the leader in vain: the old one is back within ten seconds."""
-    story = settled(turns=Schedule(1, (Producer(PRODUCER, (KEY,)),)))
-    leader, standby = story.hosts
-    standby.nodeos.barren = True
-    ask(story, standby.name)
-    story.until(lambda: standby.leads, 5)
-    assert story.until(lambda: leader.leads, 15) < 10
-    story.go(60)
-    assert leader.leads
-
-
-@pytest.mark.parametrize(
-    ("report", "tells"),
-    [
-        ({}, True),
-        ({"healthy": False, "reasons": ("disk_space: full",)}, True),
-        ({"reasons": ("head_age: 9 s old, bp-c is 18 blocks ahead",)}, False),
-        ({"reasons": ("peers: 0 peers connected",)}, False),
-        ({"asked_ms": 0}, False),
-        ({"own_ms": 2**50}, False),
-        ({"node": "bp-a"}, False),
-    ],
-)
-def test_only_who_sees_the_chain_tells_that_a_lead_is_in_vain(report: dict[str, object], tells: bool) -> None:
-    """Who lags, is cut off, or has not looked since says nothing about our blocks, nor do we ourselves (P3)."""
-    story, leader, _ = group()
-    known = {"asked_ms": story.wall, "own_ms": 0} | report
-    view = GroupView(1, members=(member(**known),))  # type: ignore[arg-type] # fields of the table
-    mind = replace(leader.node.judgement, begun=story.wall - 60_000)
-    node = replace(leader.node, view=view, judgement=mind)
-    assert bool(barren(node, story.now)) == tells
-    assert fruitful(node) == ("own_ms" in report)
-
-
-def test_a_leader_in_vain_that_is_alone_stays_and_tells() -> None:
-    """With nobody to hand over to it goes on, and says what is wrong."""
-    story, leader, standby = group()
-    standby.nodeos.barren = True
-    ask(story, standby.name)
-    story.until(lambda: standby.leads, 25)
-    leader.disk_free = 1
-    story.go(2 * ROUND)
-    assert standby.leads
-    assert "in_vain" in standby.events_told()
-
-
-def test_when_nobody_can_produce_the_lead_is_tried_less_and_less() -> None:
-    """With both nodes in vain each is held down for longer: the lead does not bounce."""
-    story, leader, standby = group()
-    leader.nodeos.barren = standby.nodeos.barren = True
-    ask(story, standby.name)
-    story.go(150)
-    epoch = max(host.node.leadership.seen.max_epoch for host in (leader, standby))
-    assert epoch < 8
-
-
-def test_a_leader_whose_blocks_appear_is_never_doubted() -> None:
-    """Once one of its blocks is on another's chain, a chain that stands still is nobody's fault (P3)."""
-    story, _, standby = group()
-    ask(story, standby.name)
-    story.until(lambda: standby.leads, 25)
-    story.until_window(5.0)
-    story.go(10)
-    assert standby.node.judgement.begun is None
-    story.stalled = True
-    story.go(120)
-    assert standby.leads
-
-
-def test_a_chain_that_stands_still_changes_nothing_planned() -> None:
-    """On a chain of several producers a whole round without a block is nobody's fault either (P3)."""
-    story, leader, _ = group()
-    story.stalled = True
-    story.go(5 * ROUND)
-    assert leader.leads
-    assert leader.node.leadership.seen.max_epoch == 1

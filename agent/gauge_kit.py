@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
+from agent.core import planning
 from agent.core.state import Power
 from agent.core.store import Ms
 from agent.loop import Snapshot
@@ -50,10 +51,13 @@ def producing_since(snapshot: Snapshot) -> Ms | None:
     """Return since when (CLOCK_BOOTTIME) nodeos produces as far as it is known, None when it does not.
 
     A nodeos that is not proven stopped (R4) counts if it was resumed by a tenure that is not over yet, or if it said
-    itself that it is not paused; a standby's that starts, and gives no answer yet, does not.
+    itself that it is not paused; a standby's that starts, and gives no answer yet, does not. A leader's does not while
+    it is seen to sign nothing: it is paused, or none of its blocks is on the chain.
     """
     node = snapshot.node
     state, paused = node.leadership, node.health.paused
+    if state.power is Power.PRODUCING and planning.silent(node):
+        return None
     if state.power in (Power.PRODUCING, Power.RESUMING):
         return node.leading_since if node.leading_since is not None else state.power_since
     if state.power is Power.STOPPED or paused or (paused is None and state.tenure is None):

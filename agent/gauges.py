@@ -98,7 +98,8 @@ class Gauges(Kit, Collector):
             since = producing_since(snapshot)
             yield self._one(
                 "producing",
-                "1 while nodeos produces, or is not known to have stopped after it did; absent while the loop hangs.",
+                "1 while nodeos produces, or is not known to have stopped after it did; 0 while a leader's signs "
+                "nothing; absent while the loop hangs.",
                 since is not None,
             )
             span = 0.0 if since is None else (now - since) / 1000

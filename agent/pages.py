@@ -12,6 +12,7 @@ from agent.core.fields import MAX_BYTES, MAX_NUMBER
 from agent.core.judging import Check
 from agent.core.keys import Keys
 from agent.core.node import Node, member_of
+from agent.core.planning import silent
 from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
 from agent.loop import STUCK_MS as STUCK_MS
@@ -63,7 +64,7 @@ class AgentPages:
         node = self._snapshot().node
         state = node.leadership
         if state.phase is Phase.LEADING:
-            return True, "leading"
+            return True, f"leading, but {why}" if (why := silent(node)) else "leading"
         if why := _hindrance(node):
             return False, why
         if state.standing.able if state.chosen else state.standing.fit:
@@ -94,6 +95,7 @@ class AgentPages:
             "nodeos_pid": state.process.pid or None if state.process else None,
             "guard_pid": self._guard_pid(),
             "leads": snapshot.leads(now),
+            "in_vain": silent(node) if snapshot.leads(now) else "",
             "epoch": tenure.epoch if tenure else None,
             "validity_left_s": max(0, tenure.valid_until - now) / 1000 if tenure else None,
             "leader": seen.leader.name if seen.leader else None,

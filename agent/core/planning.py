@@ -89,15 +89,19 @@ def _anew(node: Node, now: Ms) -> Plan | None:
 
     It is resumed once more, with a new permit. A nodeos that does not answer would be ended instead, and is not.
     """
-    mind, checks = node.judgement, node.health.checks
-    found = checks.get(SILENT)
-    why = mind.vain or (found.reason if found is not None and found.known and not found.ok else "")
+    mind, checks, why = node.judgement, node.health.checks, silent(node)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
     if not why or deaf or node.leadership.phase is not Phase.LEADING:
         return None
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
     return Plan("begins_anew", why, at, node.leadership.setup.node, f"begins anew{when}: {why}")
+
+
+def silent(node: Node) -> str:
+    """Return why a leader is seen to sign nothing, nothing while it is not."""
+    found = node.health.checks.get(SILENT)
+    return node.judgement.vain or (found.reason if found is not None and found.known and not found.ok else "")
 
 
 def _check(reason: str) -> str:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core.chain import ProcessId
@@ -155,3 +161,42 @@ def test_gone_process_is_no_proof_while_a_resume_is_out() -> None:
     assert one.phase() is Phase.STOPPING
     one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.UNREACHABLE), 5)
     assert one.phase() is Phase.RELEASING
+
+
+def refused(one: One, result: ev.Call = ev.Call.ERROR, after: int = 11) -> list[do.Action]:
+    """Answer the pause under way with an error."""
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    return one.tell(ev.PauseDone(pause.call, result, "HTTP 429: busy"), after)
+
+
+@pytest.mark.parametrize("result", [ev.Call.ERROR, ev.Call.UNREACHABLE])
+def test_busy_nodeos_is_asked_again_and_not_ended(result: ev.Call) -> None:
+    """R3: one 429 or 503 to the pause of a planned handover costs 50 ms, not a killed nodeos and its replay."""
+    one = One()
+    one.lead()
+    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    assert not any(isinstance(action, do.FenceNodeos) for action in refused(one, result))
+    (again,) = [action for action in one.tick(50) if isinstance(action, do.PauseNodeos)]
+    one.tell(ev.PauseDone(again.call, ev.Call.OK), 1)
+    one.tick(T.block)
+    assert one.power() is Power.STOPPED
+    assert not any(isinstance(action, do.FenceNodeos) for action in one.all)
+
+
+@given(st.lists(st.integers(0, 60), min_size=40, max_size=40))
+def test_nodeos_that_refuses_every_pause_is_ended_in_time_and_asked_less_and_less(waits: list[int]) -> None:
+    """R3: the fence begins P after the stop at the latest, however nodeos refuses; until then it is asked few times."""
+    one = One()
+    one.lead()
+    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    begun, before = one.now, len(one.all)
+    for wait in waits:
+        if one.power() is Power.PAUSING:
+            refused(one, after=wait)
+        elif one.power() is Power.UNKNOWN:
+            assert one.state.wake is not None
+            one.tick(max(0, one.state.wake - one.now))
+    assert one.power() is Power.FENCING
+    assert one.state.power_since <= begun + T.pause + 60
+    assert sum(isinstance(action, do.PauseNodeos) for action in one.all[before:]) <= 4

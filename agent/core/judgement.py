@@ -11,6 +11,7 @@ from agent.core import election, flapping, health, planning, wishes, witness
 from agent.core.actions import Announce, Warn
 from agent.core.copying import replace
 from agent.core.events import Standing
+from agent.core.policy import Policy
 from agent.core.state import Phase
 from agent.core.store import Ms
 from agent.core.timing import seconds
@@ -20,6 +21,10 @@ from agent.core.words import clock_text
 
 FAULTS = ("resume_failed", "expiring")
 """Ends of a tenure that are this node's own faults, beside its health."""
+NEVER_BEGAN = ("resume_failed", "file_failed")
+"""Ends of a tenure that produced nothing, and at once: on nodes that share the fault they come again and again."""
+TRIES = Policy(hold_down=3_000, hold_down_max=60_000)
+"""After the second of these it waits so long, then twice as long … before it takes over again."""
 VAIN = 2
 """A node that led in vain is held down at once."""
 SHORT: Ms = 60_000
@@ -34,7 +39,9 @@ def standing(node: Node, now: Ms) -> Standing:
     members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
     found = election.standing(member_of(node, now), node.health, members, holder, held)
-    plan = node.judgement.plan
+    plan, waits = node.judgement.plan, node.judgement.resumes.left(now)
+    if waits and found.fit:
+        found = replace(found, fit=False, why="its last take-overs came to nothing: it waits before the next")
     if plan is None or plan.at > now:
         return found
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
@@ -53,14 +60,15 @@ def look(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     node = _refuse(_better(node, now), now, actions)
     plan = planning.plan(node, now)
     if (why := node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
-        actions.append(Warn("in_vain", f"this node leads, but {why}; nobody is there to hand over to: it begins anew"))
+        then = "nobody is there to hand over to" + (": it begins anew" if plan else "")
+        actions.append(Warn("in_vain", f"this node leads, but {why}; {then}"))
     return _with(node, plan=plan) if plan != node.judgement.plan else node
 
 
 def wakes(node: Node, now: Ms) -> list[Ms]:
     """Return when to look again."""
-    plan = node.judgement.plan
-    return [at for at in (*([plan.at] if plan else ()), *witness.looks_at(node, now)) if at > now]
+    plan, tries = node.judgement.plan, node.judgement.resumes.until
+    return [at for at in (tries, *([plan.at] if plan else ()), *witness.looks_at(node, now)) if at > now]
 
 
 def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -> Node:
@@ -69,6 +77,8 @@ def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -
     wish = view.switchover if view else None
     if event.key in FAULTS:
         node = failed(node, now)
+    if event.key in NEVER_BEGAN:
+        node = _with(node, resumes=flapping.failed(node.judgement.resumes, now, TRIES))
     if event.key == "begins_anew":
         before = node.judgement.anew
         node = _with(node, anew=flapping.failed(before, now, node.profile.policy, 1 if before.times else VAIN))

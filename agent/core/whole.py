@@ -170,6 +170,7 @@ class Judgement:
                    None while nothing is judged
     vain           why it leads in vain, empty while it does not
     anew           when it began anew, and until when it does not again
+    resumes        when a take-over of it came to nothing, and until when it tries no other
     """
 
     flaps: Flaps = field(default_factory=Flaps)
@@ -183,6 +184,7 @@ class Judgement:
     unseen: Ms | None = None
     vain: str = ""
     anew: Flaps = field(default_factory=Flaps)
+    resumes: Flaps = field(default_factory=Flaps)
     plan: Plan | None = None
 
 

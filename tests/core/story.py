@@ -68,6 +68,7 @@ class Nodeos:
         self.pids = itertools.count(70)
         self.isolated = False
         self.barren = False  # resumed it signs nothing, as with a wrong key
+        self.refuses = False  # it answers a resume with an error
         self.balks = False  # it pauses itself as soon as it was resumed, as for want of votes
         self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
         self.head = story.head
@@ -257,7 +258,7 @@ class Host:
                 answer = ev.RuntimeSaved(version, not self.file_error, self.file_error)
             case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
                 kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
-                if nodeos.missing:
+                if nodeos.missing or (nodeos.refuses and kind is ev.ResumeDone):
                     answer = kind(call, ev.Call.ERROR, "404: load eosio::producer_api_plugin")
                 elif nodeos.silent:
                     result = ev.Call.TIMEOUT if nodeos.frozen else ev.Call.UNREACHABLE

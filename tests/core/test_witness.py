@@ -193,9 +193,17 @@ def test_a_nodeos_that_hangs_is_not_ended_to_begin_anew() -> None:
 # --- a fault that all share ---
 
 
-@pytest.mark.parametrize("names", [("bp-a", "bp-b"), ("bp-a", "bp-b", "bp-c")])
-@pytest.mark.parametrize("fault", ["balks", "barren"])
-@pytest.mark.parametrize("turns", [FOUR, ALONE], ids=["four", "alone"])
+@pytest.mark.parametrize(
+    ("names", "fault", "turns"),
+    [
+        (("bp-a", "bp-b"), "balks", ALONE),
+        (("bp-a", "bp-b", "bp-c"), "balks", ALONE),
+        (("bp-a", "bp-b"), "balks", FOUR),
+        (("bp-a", "bp-b"), "barren", FOUR),
+        (("bp-a", "bp-b"), "refuses", ALONE),
+    ],
+    ids=lambda each: each if isinstance(each, str) else str(len(getattr(each, "producers", each))),
+)
 def test_a_fault_that_all_share_moves_the_lead_a_few_times_only(
     names: tuple[str, ...], fault: str, turns: Schedule
 ) -> None:

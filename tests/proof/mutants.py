@@ -174,6 +174,13 @@ MUTANTS = (
         timing={"validity": 6},
     ),
     Mutant(
+        "a nodeos that refuses to pause is asked for ever",
+        (Edit(PRODUCTION, "power_retry=min(turn.now + _growing(turn), state.pause_by)", "power_retry=turn.now + 50"),),
+        ("a: is cut off", "a: pause is refused"),
+        "P1",
+        guard=False,
+    ),
+    Mutant(
         "no margin",
         (Edit(STATE, "self.tenure.valid_until - self.setup.timing.margin if", "self.tenure.valid_until if"),),
         ("a: nodeos freezes", "a: is cut off"),

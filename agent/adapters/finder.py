@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from agent.adapters import listener, process
 from agent.adapters.deadline import Deadline
@@ -22,9 +23,11 @@ from agent.core.chain import ProcessId
 from agent.errors import FenceError
 
 REMEDY = (
-    "name nodeos itself by fence.pid_file or fence.unit (the agent has to share its process namespace), or what ends "
-    "it by fence.command; if this is nodeos under another name, set fence.executable"
+    "name nodeos itself by fence.pid_file or fence.unit, or its nodeos.data_dir (the agent has to share its process "
+    "namespace), or what ends it by fence.command; if this is nodeos under another name, set fence.executable"
 )
+DATABASE = "state/shared_memory.bin"
+"""What nodeos locks, below its data directory, for as long as it runs (chainbase, since EOSIO 1.8)."""
 EXECUTABLE = "nodeos"
 """The file name of the program in every release from EOSIO 1.8 to Spring 1.3."""
 
@@ -34,9 +37,10 @@ class FencePlan:
     """How nodeos is found and ended, as data: it also goes into the run-time file for the guard.
 
     Found by the first of `pid_file`, `unit`, and the listener at `url`; who listens is looked at in any case, and must
-    not contradict. Only a process that runs `executable`, a file name or a whole path, is nodeos. Ended by `command` if
-    there is one (it must end within the deadline; exit code 0 counts only if the process, where it could be found, is
-    gone), else by signals. `enabled` False: nothing is ever ended.
+    not contradict. Behind a forwarder the lock of the database in `data_dir` tells, or must not contradict. Only a
+    process that runs `executable`, a file name or a whole path, is nodeos. Ended by `command` if there is one (it must
+    end within the deadline; exit code 0 counts only if the process, where it could be found, is gone), else by signals.
+    `enabled` False: nothing is ever ended.
     """
 
     url: str
@@ -45,6 +49,7 @@ class FencePlan:
     command: tuple[str, ...] = ()
     enabled: bool = True
     executable: str = EXECUTABLE
+    data_dir: str = ""
 
 
 class Finder:
@@ -110,9 +115,16 @@ class Finder:
         found = agreed or ([] if stale else named)
         if len(found) > 1:
             raise FenceError(f"{self._setting} has started several nodeos (pids {_pids(found)}): name one of them")
-        if heard and not found:
+        if not heard or agreed:
+            return found[0] if found else None
+        if not found:
             raise FenceError(f"{self._setting} names no process, but {self._stranger(heard[0][0])} listens: {REMEDY}")
-        return found[0] if found else None
+        holder = self._by_lock()
+        if holder not in (None, found[0]):
+            raise FenceError(
+                f"{self._setting} names pid {found[0].pid}, but nodeos.data_dir is of another: correct one"
+            )
+        return found[0]
 
     def _named(self, deadline: Deadline) -> tuple[list[ProcessId], bool]:
         """Return the nodeos that the operator's setting names, or that a start script named there has started.
@@ -151,11 +163,21 @@ class Finder:
                 return None
         for each, is_nodeos in found:
             if not is_nodeos:
+                if (holder := self._by_lock()) is not None:
+                    return holder
                 raise FenceError(f"{self._stranger(each)} listens on {self._endpoint}: {REMEDY}")
         if len(found) > 1:
             pids = _pids([each for each, _ in found])
             raise FenceError(f"several nodeos (pids {pids}) listen on {self._endpoint}: {listener.REMEDY}")
         return found[0][0]
+
+    def _by_lock(self) -> ProcessId | None:
+        """Return the nodeos that has locked the database in nodeos.data_dir, as only one can; None: none is seen."""
+        held = process.by_lock(Path(self._plan.data_dir) / DATABASE) if self._plan.data_dir else None
+        if held is None:
+            return None
+        with closing(held):
+            return held.id if held.runs(self._plan.executable) else None
 
     def _stranger(self, found: ProcessId) -> str:
         return f"{process.comm(found.pid) or 'a program'} (pid {found.pid}), which is not {self._plan.executable},"

@@ -23,6 +23,7 @@ NET = Path("/proc/self/net")
 """Not /proc/net: that is hidden where systemd's ProcSubset=pid is on."""
 REMEDY = "set fence.pid_file, fence.unit or fence.command"
 _LISTEN = "0A"  # the state in /proc/net/tcp (linux: include/net/tcp_states.h)
+_CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, 0 for one of another process namespace; uid, gid
 _ACCEPTS = 0x10000  # the flag in /proc/net/unix (linux: include/uapi/linux/net.h, __SO_ACCEPTCON)
 
 
@@ -34,7 +35,7 @@ def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held
     """Return the processes that listen at `endpoint`, held; FenceError when there are some that can not be seen."""
     inodes = _sockets_at(endpoint, names, deadline)
     if not inodes:
-        return []
+        return _peer(endpoint.path, deadline) if endpoint.path else []
     found, hidden = _owners(inodes)
     if not found and hidden:
         raise Untold(
@@ -106,6 +107,22 @@ def _unix(path: str) -> set[str]:
         if listens and fields[7].startswith("/") and os.path.realpath(fields[7]) == wanted:
             found.add(fields[6])
     return found
+
+
+def _peer(path: str, deadline: Deadline) -> list[Held]:
+    """Return the process that listens on a Unix socket by the kernel's word to a client (SO_PEERCRED, unix(7)).
+
+    nodeos binds its socket by a path relative to its directory (from Leap 4 on), which /proc/net/unix shows as it is.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(max(0.001, deadline.remaining()))
+        try:
+            probe.connect(path)
+            pid = _CREDENTIALS.unpack(probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+        except OSError:
+            return []  # the caller finds out what this means
+    held = hold_pid(pid) if pid else None
+    return [held] if held is not None else []
 
 
 def _owners(inodes: set[str]) -> tuple[list[Held], bool]:

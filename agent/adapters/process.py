@@ -183,6 +183,23 @@ def below(ancestor: int, executable: str) -> list[ProcessId]:
     return found
 
 
+def by_lock(path: Path) -> Held | None:
+    """Find the process that has locked a file as nodeos locks its database; None when none is seen.
+
+    The kernel tells pids of our own process namespace only, and on some file systems (btrfs) another device.
+    """
+    try:
+        found = path.stat()
+        locks = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    for fields in map(str.split, locks):
+        if fields[1:4] == ["POSIX", "ADVISORY", "WRITE"] and fields[5] == file:
+            return hold_pid(int(fields[4]))
+    return None
+
+
 def by_pid_file(path: str) -> Held | None:
     """Find the process that a pid file names; None when file or process is not there."""
     try:

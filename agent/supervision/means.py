@@ -147,7 +147,8 @@ def read_means(raw: bytes) -> Means:
             text(plan, "unit", limit=LONGEST),
             texts(plan, "command", LONGEST, LONGEST),
             flag(plan, "enabled"),
-            text(plan, "executable", EXECUTABLE, limit=LONGEST),  # not in what version 0.1.0 wrote
+            text(plan, "executable", EXECUTABLE, limit=LONGEST),  # these two are not in what version 0.1.0 wrote
+            text(plan, "data_dir", "", limit=LONGEST),
         ),
         number(guard, "pause_ms", below=LONGEST_MS) / 1000,
         number(guard, "block_ms", 0, below=LONGEST_MS) / 1000,

@@ -18,6 +18,7 @@ def fence_plan(config: Config) -> FencePlan:
         fence.command if fence.method in ("auto", "command") else (),
         fence.method != "none",
         fence.executable,
+        str(config.nodeos.data_dir or ""),
     )
 
 

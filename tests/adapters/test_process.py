@@ -24,6 +24,7 @@ from agent.errors import FenceError
 from tests.support.children import (
     CLOSES,
     IDLE,
+    LOCKS,
     SHARED,
     TCP,
     UNIX,
@@ -269,6 +270,15 @@ def test_who_listens_on_a_unix_socket_is_found(tmp_path: Path, way: str) -> None
     assert fence.find() is None
 
 
+def test_a_unix_socket_of_a_relative_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nodeos binds its socket by a path that is relative to its directory: the kernel tells a client who listens."""
+    monkeypatch.chdir(tmp_path)
+    fence = ProcessFence(plan(f"unix://{tmp_path}/s"))
+    with child(UNIX, "s") as found:
+        assert ident(fence.find()) == found.id
+    assert fence.find() is None
+
+
 def test_a_frozen_listener_is_found(tmp_path: Path) -> None:
     """A nodeos that is frozen, its queue of connections full, is there."""
     path = tmp_path / "s"
@@ -314,19 +324,22 @@ def test_a_name_that_can_not_be_resolved_is_an_error() -> None:
     assert time.monotonic() - begin < 3.0
 
 
-def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path) -> None:
-    """Whoever answers on a shared Unix socket lives, even if this network namespace knows nothing of the listener."""
+@pytest.mark.parametrize(
+    ("spaces", "says"), [(("--net",), "is not nodeos"), (("--net", "--pid", "--fork", "--mount-proc"), "answers")]
+)
+def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path, spaces: tuple[str, ...], says: str) -> None:
+    """What answers on a shared Unix socket lives, though this network or process namespace knows nothing of it."""
     code = (
         "import sys; from agent.adapters.fence import ProcessFence; from agent.adapters.finder import FencePlan\n"
         "try: print(ProcessFence(FencePlan(sys.argv[1])).find())\nexcept Exception as e: print(type(e).__name__, e)"
     )
-    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", code, f"unix://{tmp_path}/s"]
+    command = ["unshare", "--map-root-user", *spaces, sys.executable, "-c", code, f"unix://{tmp_path}/s"]
     with child(UNIX, str(tmp_path / "s")):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     if done.returncode:
         pytest.skip(f"no namespaces here: {done.stderr.strip()}")
     assert done.stdout.startswith("FenceError"), done.stdout
-    assert "answers" in done.stdout
+    assert says in done.stdout
 
 
 FORWARDERS = ("conmon", "lighttpd", "patroneosd", "docker-proxy", "systemd", "nodeo", "nodeos2", "keosd", "Nodeos")
@@ -376,6 +389,45 @@ def test_behind_a_forwarder_nodeos_is_found_by_its_pid_file(tmp_path: Path) -> N
             with pytest.raises(FenceError, match="nginx"):
                 fence.find()  # what answers behind it may be another nodeos
         assert ProcessFence(plan(NOWHERE, pid_file=str(file)), nodeos.id).find() is None
+
+
+def test_behind_a_forwarder_nodeos_is_found_by_the_lock_of_its_database(tmp_path: Path) -> None:
+    """One process at a time has the database of nodeos.data_dir: that is nodeos, whatever listens in front of it."""
+    data, relay = tmp_path / "data", program(tmp_path, "lighttpd")
+    with child(LOCKS, str(data)) as nodeos:
+        with listener(python=relay) as forwarder:
+            fence = ProcessFence(plan(f"http://127.0.0.1:{forwarder.said}", data_dir=str(data)))
+            assert ident(fence.find()) == nodeos.id
+        assert ident(fence.find()) == nodeos.id
+        with listener(port=forwarder.said, python=relay):
+            assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
+            with pytest.raises(FenceError, match="lighttpd"):
+                fence.find()
+
+
+def test_a_pid_file_of_another_nodeos_is_refused(tmp_path: Path) -> None:
+    """Behind a forwarder a pid file may name another nodeos of this host: the lock of its database tells (R4)."""
+    data, file = tmp_path / "data", tmp_path / "nodeos.pid"
+    with (
+        child(LOCKS, str(data)) as nodeos,
+        child(IDLE) as other,
+        listener(python=program(tmp_path, "lighttpd")) as forwarder,
+    ):
+        url = f"http://127.0.0.1:{forwarder.said}"
+        file.write_text(str(other.id.pid))
+        with pytest.raises(FenceError, match=r"nodeos\.data_dir is of another"):
+            find(url, pid_file=str(file), data_dir=str(data))
+        file.write_text(str(nodeos.id.pid))
+        assert find(url, pid_file=str(file), data_dir=str(data)) == nodeos.id
+
+
+def test_a_lock_of_another_program_makes_no_nodeos(tmp_path: Path) -> None:
+    """A backup that locks the database, or a file that nobody has locked, tells nothing."""
+    data, other = tmp_path / "data", program(tmp_path, "backup")
+    with child(LOCKS, str(data), python=other), listener(python=other) as forwarder:
+        for place in (data, tmp_path):
+            with pytest.raises(FenceError, match="backup"):
+                find(f"http://127.0.0.1:{forwarder.said}", data_dir=str(place))
 
 
 def test_a_forwarder_put_in_front_later_hides_the_next_nodeos(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from agent.adapters import tiny_http
 from agent.adapters.deadline import NoAnswer, NotSent
 from agent.adapters.endpoint import parse_endpoint
+from agent.adapters.fence import ProcessFence
 from agent.adapters.finder import FencePlan
 from agent.adapters.nodeos import HttpNodeos
 from agent.core.chain import ChainInfo
@@ -24,7 +25,7 @@ from agent.core.slots import slot_of
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.lab.binaries import NodeosBinaries, find_nodeos
 from agent.lab.errors import LabUnavailable
-from agent.lab.nodeos import PUBLIC_KEY, Node, NodeSpec
+from agent.lab.nodeos import HOST, PUBLIC_KEY, Node, NodeSpec
 from agent.lab.ports import Ports
 from agent.lab.simulated_node import SimulatedNode
 from agent.lab.wait import until
@@ -218,6 +219,21 @@ def test_without_producer_api(lonely: Callable[..., Node]) -> None:
         assert caught.value.status == 404
     with pytest.raises(NodeosAnswer, match="eosio::net_api_plugin"):
         nodeos.peers(LIMIT_S)
+
+
+def test_it_is_known_as_a_process(pair: Pair) -> None:
+    """By its program it is known where it listens, and behind a forwarder by the lock of its database."""
+    node = pair.nodes[0]
+    plans = [FencePlan(url, executable=node.executable) for url in (node.http_url, f"unix://{node.socket}")]
+    with socket.create_server((HOST, 0)) as forwarder:  # this process, which is none
+        if not isinstance(node, SimulatedNode):
+            url = f"http://{HOST}:{forwarder.getsockname()[1]}"
+            plans.append(FencePlan(url, executable=node.executable, data_dir=str(node.data_dir)))
+        for plan in plans:
+            held = ProcessFence(plan).find()
+            assert held is not None
+            held.close()
+            assert held.id.pid == node.pid
 
 
 def test_listeners_by_category(lonely: Callable[..., Node], pair: Pair) -> None:

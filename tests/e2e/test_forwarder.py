@@ -24,6 +24,7 @@ class Forwarded:
     """A group of which the agent of bp-a reaches its nodeos through a relay in a process of its own."""
 
     def __init__(self, root: Path, name: str, closing: ExitStack) -> None:
+        self.name = name
         self.group = closing.enter_context(Group(root))
         self.node = self.group.chain.nodes["bp-a"]
         self.pid_file = root / "nodeos.pid"
@@ -35,10 +36,10 @@ class Forwarded:
     def _start(self, port: str) -> Child:
         return self._closing.enter_context(child(RELAY, port, str(self.node.spec.http), python=self._python))
 
-    def agent(self, **settings: Any) -> Agent:
+    def agent(self, data_dir: Path, **settings: Any) -> Agent:
         """Make the agent of bp-a anew, with the relay as its nodeos."""
-        url = {"url": f"http://{HOST}:{self.relay.said}"}
-        self.group.agents["bp-a"] = self.group.lab.agent(self.node, self.group.etcd, nodeos=url, **settings)
+        nodeos = {"url": f"http://{HOST}:{self.relay.said}", "data_dir": str(data_dir)}
+        self.group.agents["bp-a"] = self.group.lab.agent(self.node, self.group.etcd, nodeos=nodeos, **settings)
         return self.group.agents["bp-a"]
 
     def end_relay(self) -> None:
@@ -64,9 +65,9 @@ def names_the_relay(agent: Agent, name: str) -> bool:
 
 
 @pytest.mark.parametrize("forwarded", ["conmon"], indirect=True)
-def test_what_is_not_known_to_be_nodeos_never_leads(forwarded: Forwarded) -> None:
+def test_what_is_not_known_to_be_nodeos_never_leads(forwarded: Forwarded, tmp_path: Path) -> None:
     """The relay is no nodeos: the node does not lead, the end of the relay proves nothing, and the other one leads."""
-    group, agent = forwarded.group, forwarded.agent()
+    group, agent = forwarded.group, forwarded.agent(tmp_path)
     for each in group.chain.nodes.values():
         each.pause()
     agent.start()
@@ -92,10 +93,13 @@ def test_what_is_not_known_to_be_nodeos_never_leads(forwarded: Forwarded) -> Non
 
 @pytest.mark.parametrize("forwarded", ["lighttpd", "patroneosd"], indirect=True)
 @pytest.mark.parametrize("fault", ["relay ended", "nodeos frozen", "nodeos ended"])
-def test_behind_a_relay_the_nodeos_that_is_named_is_ended(forwarded: Forwarded, fault: str) -> None:
-    """With its pid file it leads. What takes no pause through the relay is ended itself, and only that is a proof."""
+def test_behind_a_relay_the_nodeos_that_is_known_is_ended(forwarded: Forwarded, fault: str, tmp_path: Path) -> None:
+    """By pid file or data directory it is known, and leads. What takes no pause is ended, and only that is a proof."""
     group = forwarded.group
-    agent = forwarded.agent(fence={"pid_file": str(forwarded.pid_file)})
+    if forwarded.name == "lighttpd":
+        agent = forwarded.agent(forwarded.node.data_dir)
+    else:
+        agent = forwarded.agent(tmp_path, fence={"pid_file": str(forwarded.pid_file)})
     group.start()
     if group.leader is not agent:
         group.etcdctl("put", "@leader", "bp-a")

@@ -51,6 +51,14 @@ while True:
     signal.pause()
 """
 """Listens, and no longer after a SIGUSR1. It ends by signals only."""
+LOCKS = f"""
+import fcntl
+os.makedirs(sys.argv[1] + "/state")
+file = open(sys.argv[1] + "/state/shared_memory.bin", "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+{IDLE}
+"""
+"""Locks the database in a data directory, its argument, as nodeos does."""
 UNIX = "listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(1);" + IDLE
 RELAY = """
 import threading

@@ -24,7 +24,8 @@ from agent.errors import FenceError
 
 REMEDY = (
     "name nodeos itself by fence.pid_file or fence.unit, or its nodeos.data_dir (the agent has to share its process "
-    "namespace), or what ends it by fence.command; if this is nodeos under another name, set fence.executable"
+    "namespace); if this is nodeos under another name, set fence.executable; if it cannot be seen, name what ends it by "
+    "fence.command, with health.process.enabled = false"
 )
 DATABASE = "state/shared_memory.bin"
 """What nodeos locks, below its data directory, for as long as it runs (chainbase, since EOSIO 1.8)."""

@@ -24,7 +24,7 @@ from agent.errors import FenceError
 
 REMEDY = (
     "name nodeos itself by fence.pid_file or fence.unit, or its nodeos.data_dir (the agent has to share its process "
-    "namespace); if this is nodeos under another name, set fence.executable; if it cannot be seen, name what ends it by "
+    "namespace); if this is nodeos under another name, set fence.executable; if it cannot be seen, what ends it by "
     "fence.command, with health.process.enabled = false"
 )
 DATABASE = "state/shared_memory.bin"

@@ -304,17 +304,9 @@ class Agent:
         process = self._process()
         if not self._has_tenure():
             self._see_that_we_belong(process)
-        self.guard.ensure()
-        self.loop.emit(Started(self.record, process))
-        self.session.start(self.record.lease or None if self.record else None)
         repeaters = self._repeaters()
-        for repeater in repeaters:
-            repeater.start()
-        threading.Thread(target=self._follow, name="follower", daemon=True).start()
-        if self.http is not None:
-            self.http.start()
-        self.alerts.beat(make_pulses(self.config, self.pages.well))
         try:
+            self._begin(process, repeaters)
             self.loop.run()
         except NotOursError as error:
             self._leave_refusal(error)
@@ -356,6 +348,23 @@ class Agent:
             save_refusal(self.file.path, str(error))
         except OSError as failed:
             log.warning("the refusal cannot be written, a supervisor will pause nodeos: %s", failed)
+
+    def _begin(self, process: ProcessId | None, repeaters: list[Repeater]) -> None:
+        """Start every thread. When one cannot be, and a tenure of the process before may go on, nodeos is stopped."""
+        try:
+            self.guard.ensure()
+            self.loop.emit(Started(self.record, process))
+            self.session.start(self.record.lease or None if self.record else None)
+            for repeater in repeaters:
+                repeater.start()
+            threading.Thread(target=self._follow, name="follower", daemon=True).start()
+            if self.http is not None:
+                self.http.start()
+            self.alerts.beat(make_pulses(self.config, self.pages.well))
+        except BaseException:
+            if self.record is not None:
+                self.hands.halt(self.loop.snapshot.node.leadership)
+            raise
 
     def _process(self) -> ProcessId | None:
         try:

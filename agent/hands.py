@@ -24,8 +24,10 @@ from agent.core.node import (
 )
 from agent.core.notice import Notice
 from agent.core.records import Keys, RuntimeRecord
+from agent.core.state import State
 from agent.core.store import Ms
 from agent.errors import GateError
+from agent.halt import halt
 from agent.hooks import Hooks
 from agent.lanes import Job, Lane
 from agent.loop import Snapshot
@@ -67,6 +69,10 @@ class Outside:
     gate: Gate | None = None
 
 
+def _unsent(call: int) -> ev.ResumeDone:
+    return ev.ResumeDone(call, ev.Call.UNREACHABLE, "not sent: the loop has ended")
+
+
 class LaneHands:
     """Hands each action to its lane. A pause and a resume have lanes of their own, and so has the kill."""
 
@@ -78,6 +84,7 @@ class LaneHands:
         names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *outside_.hooks.names)
         names += ("gate",) if outside_.gate is not None else ()
         self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
+        self._halted = False
 
     def do(self, action: NodeAction) -> None:
         """Carry out one action; never blocks."""
@@ -131,7 +138,7 @@ class LaneHands:
                 )
             case do.ResumeNodeos(call, within):
                 return Job(
-                    lambda: outside.resume(out.nodeos, action, out.clock),
+                    lambda: outside.resume(out.nodeos, action, out.clock) if not self._halted else _unsent(call),
                     lambda why: ev.ResumeDone(call, ev.Call.TIMEOUT, why),
                     within,
                 )
@@ -164,6 +171,12 @@ class LaneHands:
                     SAVE_MS,
                 )
         raise AssertionError(f"no call for {action}")
+
+    def halt(self, state: State) -> None:
+        """Stop nodeos at once, on the caller's thread; no resume is sent any more."""
+        self._halted = True
+        out = self._out
+        halt(state, out.nodeos, out.fence, out.gate, out.clock)
 
     def seen(self, event: object, snapshot: Snapshot) -> None:
         """See that no lane hangs, and count one event."""

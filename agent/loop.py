@@ -16,7 +16,7 @@ from agent.core import node as core
 from agent.core.actions import Exit
 from agent.core.events import Shutdown, Tick
 from agent.core.node import Node, NodeAction, NodeEvent
-from agent.core.state import Phase, Power
+from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
 from agent.errors import FailoverError
 from agent.ports import Clock
@@ -55,6 +55,9 @@ class Hands(Protocol):
 
     def seen(self, event: object, snapshot: Snapshot) -> None:
         """Note one event."""
+
+    def halt(self, state: State) -> None:
+        """Stop nodeos at once, without the loop, which cannot go on. Never raises."""
 
 
 class Pulse(Protocol):
@@ -97,7 +100,19 @@ class Loop:
         self._events.put(event)
 
     def run(self) -> None:
-        """Go on until the core says that nothing is held any more. Raises what was fatal."""
+        """Go on until the core says that nothing is held any more. Raises what was fatal.
+
+        Whatever ends it otherwise is a defect: nodeos is stopped, and then it is raised.
+        """
+        try:
+            self._go_on()
+        except BaseException:
+            self._hands.halt(self.snapshot.node.leadership)
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def _go_on(self) -> None:
         while not self._over:
             event = self._next()
             if isinstance(event, Fatal):
@@ -108,8 +123,6 @@ class Loop:
             if not self._over and self._clock.boot() >= self.snapshot.node.wake:
                 self._step(Tick())  # what is due does not wait behind a burst of events that have no say in it
             self._pulse(self.snapshot)
-        if self._error is not None:
-            raise self._error
 
     def _next(self) -> object:
         wait_ms = min(self.snapshot.node.wake - self._clock.boot(), self._pulse.every)

@@ -41,6 +41,7 @@ class PlayedHands:
         self.noted: list[tuple[object, Snapshot]] = []
         self.etcd_answers = True
         self.revision = 1
+        self.halted: list[State] = []
 
     def do(self, action: NodeAction) -> None:
         """Note an action, and answer it."""
@@ -69,6 +70,10 @@ class PlayedHands:
     def seen(self, event: object, snapshot: Snapshot) -> None:
         """Note an event."""
         self.noted.append((event, snapshot))
+
+    def halt(self, state: State) -> None:
+        """Note that nodeos is to be stopped without the loop, and what was known then."""
+        self.halted.append(state)
 
     def when(self, kind: type) -> list[int]:
         """Return when actions of a kind were handed out."""
@@ -168,23 +173,47 @@ def test_a_fatal_error_stops_first_and_is_raised_then(bench: Bench) -> None:
     assert [action.kind for _, action in bench.hands.done if isinstance(action, do.Transact)][-1] == "release"
 
 
-def test_a_defect_in_the_core_ends_it_loudly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A core that can not step must not be waited for: the agent ends, and its guard acts."""
+DEFECTS = [AssertionError("a defect"), MemoryError(), RuntimeError("can't start new thread"), SystemExit(1)]
+STAGES = {
+    "the step": ("agent.core.node.step", None),
+    "the snapshot": ("agent.loop.Snapshot", None),
+    "handing out an action": ("do", "hands"),
+    "the pulse": ("_pulse", "loop"),
+    "the clock": ("_clock", "loop"),
+    "the queue": ("_next", "loop"),
+}
+"""Where the loop may come upon a defect: the name to break, and in what."""
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_defect_in_any_stage_stops_nodeos_before_it_ends(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, stage: str, defect: BaseException
+) -> None:
+    """R3: whatever ends the loop, nodeos is stopped first, by what was known last; then the error is raised."""
     bench.lead()
-    bench.drop(monkeypatch)
-    assert [type(error) for error in bench.raised] == [AssertionError]
+    name, where = STAGES[stage]
 
+    def broken(*_: Any, **__: Any) -> Any:
+        raise defect
 
-def test_hands_that_fail_end_it_loudly(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, when an action can not be handed out: what the core asked for has not begun."""
-    bench.lead()
-
-    def broken(_action: NodeAction) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(bench.hands, "do", broken)
+    if where is None:
+        monkeypatch.setattr(name, broken)
+    else:
+        monkeypatch.setattr(bench.hands if where == "hands" else bench.loop, name, broken)
     bench.thread.join(3)
-    assert [type(error) for error in bench.raised] == [RuntimeError]
+    assert not bench.thread.is_alive()
+    assert len(bench.hands.halted) == 1
+    assert bench.hands.halted[0].may_produce
+    assert len(bench.raised) == 1
+    assert bench.raised[0] is defect or stage == "the clock"
+
+
+def test_no_last_act_at_an_orderly_end(bench: Bench) -> None:
+    """What ends as the core says has stopped already, and says nothing else to nodeos."""
+    bench.lead()
+    bench.end()
+    assert not bench.hands.halted
 
 
 def test_what_nobody_counts_does_not_end_it(

@@ -18,6 +18,7 @@ from agent.core import events as ev
 from agent.core import records
 from agent.core.chain import ChainInfo, ProcessId
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.state import State
 from agent.core.store import Compare, Delete, Put, Txn
 from agent.errors import (
     FailoverError,
@@ -35,6 +36,7 @@ from agent.errors import (
 )
 from agent.hands import LaneHands, Outside
 from agent.lanes import Lane
+from tests.core.parts import SETUP
 from tests.support.memory_store import Loss, MemoryEtcd, MemoryStore
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -379,3 +381,13 @@ def test_at_the_end_all_lanes_share_one_time(bench: Bench, moved: MovedTime, mon
     bench.hands.close(2.0)
     assert given == [pytest.approx(each) for each in (2.0, 1.2, 0.4)]
     assert moved.passed_s == pytest.approx(2.0)
+
+
+def test_no_resume_leaves_once_nodeos_was_stopped_for_good(bench: Bench) -> None:
+    """R3: after the last act a resume that waits in its lane is not sent."""
+    bench.hands.halt(State(SETUP))
+    paused = len(bench.nodeos.calls)
+    assert paused
+    bench.hands.do(do.ResumeNodeos(2, 300, FAR))
+    assert bench.event() == ev.ResumeDone(2, ev.Call.UNREACHABLE, "not sent: the loop has ended")
+    assert len(bench.nodeos.calls) == paused

@@ -94,6 +94,14 @@ _ROWS = (
         "",
         "Ask again if it is still wanted.",
     ),
+    Kind(
+        "leader_ignored",
+        "warning",
+        "node",
+        "the key leader was put by hand and names no agent of the group; the leader put its own name back",
+        "",
+        "To hand over, name a node whose agent runs: nodeos-failover switchover --to NODE.",
+    ),
     Kind("no_leader", "critical", "group", "nobody is confirmed for 30 s", "somebody leads", _STATUS, NO_LEADER_AFTER),
     Kind(
         "unhealthy",

@@ -122,6 +122,7 @@ def _store_seen(turn: Turn, event: ev.StoreSeen) -> None:
             override=view.override,
             maintenance=view.maintenance,
             switchover=view.switchover,
+            names=tuple(sorted(member.node for member in view.members)),
         )
 
 

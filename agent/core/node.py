@@ -21,7 +21,7 @@ from agent.core.hooks import HookDone as HookDone
 from agent.core.hooks import RunHook as RunHook
 from agent.core.notice import Notice
 from agent.core.reconfigure import reconfigured
-from agent.core.records import Member
+from agent.core.records import GroupView, Member
 from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
 from agent.core.telling import facts as facts
@@ -43,6 +43,8 @@ from agent.core.whole import member_of as member_of
 
 PUBLISH_EVERY: Ms = 2000
 """How often a member reports how it is when nothing changes."""
+STALE: Ms = 5 * PUBLISH_EVERY
+"""A report that did not change for so long, while others came, counts no more: nobody stands behind it."""
 WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
 
@@ -70,7 +72,9 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     else:
         if isinstance(event, events.StoreSeen):
             since = node.store_since if node.store_since is not None else now
-            node = replace(node, view=event.view, view_at=now, store_since=since)
+            node = replace(_heard(node, event.view, now), store_since=since)
+            assert node.view is not None
+            event = events.StoreSeen(node.view)
             node = _etcd(node, EtcdSeen(reader=True), now, actions)
             actions.extend(Warn("stranger", f"a member does not belong here: {why}") for why in node.strangers)
         node = _known(node, event, now)
@@ -88,6 +92,16 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     if node.leadership.wake is not None:
         times.append(node.leadership.wake)
     return replace(node, wake=min(times)), tuple(actions)
+
+
+def _heard(node: Node, view: GroupView, now: Ms) -> Node:
+    """Return the node with a view of the group, but for members whose reports stand still, by our own clock."""
+    heard = {
+        name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
+        for name, revision in view.reported.items()
+    }
+    fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
+    return replace(node, view=replace(view, members=fresh), view_at=now, heard=heard)
 
 
 def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Node:

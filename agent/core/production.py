@@ -10,7 +10,7 @@ from agent.core.actions import FenceNodeos, PauseNodeos, ReadHead, ResumeNodeos,
 from agent.core.chain import Block
 from agent.core.events import Call, FenceDone, GateRefused, HeadRead, PauseDone, PausedSeen, ProcessSeen, ResumeDone
 from agent.core.gate import answers, harmless, next_pause, open_gate, spared
-from agent.core.state import Gate, Phase, Power
+from agent.core.state import Gate, Phase, Power, State
 from agent.core.store import Ms
 from agent.core.transitions import ACTIVE, REQUESTED
 from agent.core.turn import Turn
@@ -221,13 +221,17 @@ def _pause(turn: Turn) -> None:
     turn.do(PauseNodeos(call, until - turn.now))
 
 
+def grace(state: State, now: Ms) -> Ms:
+    """Return how long SIGTERM may take, as far as the confirmation leaves time: a killed nodeos needs a replay."""
+    timing, term = state.setup.timing, state.setup.term
+    if state.tenure is None:
+        return term
+    return max(0, min(term, state.tenure.valid_until - now - timing.kill - timing.slack))
+
+
 def _fence(turn: Turn) -> None:
-    """End the process. SIGTERM first as far as the confirmation leaves time for it: a killed nodeos needs a replay."""
-    state = turn.state
-    timing = state.setup.timing
-    term = state.setup.term
-    if state.tenure is not None:
-        term = max(0, min(term, state.tenure.valid_until - turn.now - timing.kill - timing.slack))
+    """End the process."""
+    timing, term = turn.state.setup.timing, grace(turn.state, turn.now)
     call = turn.number()
     within = term + timing.kill
     turn.set(call=call)

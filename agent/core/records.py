@@ -33,6 +33,9 @@ from agent.core.words import read_switchover as read_switchover
 
 LONGEST_VALIDITY: Ms = 600_000
 """No agent can be configured with more: a heartbeat that claims it is garbage, and nobody waits for it that long."""
+FAR = 2**52
+"""No agent writes an epoch that is so far above its key's mod revision: each take-over adds one to the epoch, and at
+least one to the revision. So whatever epoch can be read, the next one can be written and read as well."""
 REASONS = 16
 REASON = 250
 OWN = 60
@@ -286,7 +289,8 @@ class HeartbeatKey:
 class GroupView:
     """All keys of a group at one revision. `problems` has a line for each value that could not be read.
 
-    `drains` is by node; `switchover_revision` is the mod revision of that key, 0 when it is absent or can not be read.
+    `drains` is by node, and so is `reported`: the mod revision of each report. `switchover_revision` is the mod revision
+    of that key, 0 when it is absent or can not be read.
     """
 
     revision: int
@@ -300,6 +304,7 @@ class GroupView:
     drains: Mapping[str, Drain] = field(default_factory=dict)
     switchover_revision: int = 0
     ledger: tuple[Window, ...] = ()
+    reported: Mapping[str, int] = field(default_factory=dict)
 
 
 def leader_key(item: KeyValue) -> LeaderKey:
@@ -311,9 +316,16 @@ def leader_key(item: KeyValue) -> LeaderKey:
 def heartbeat_key(item: KeyValue) -> HeartbeatKey:
     """Read the key `heartbeat`, whatever stands there."""
     try:
-        return HeartbeatKey(read_heartbeat(item.value), item.mod_revision)
+        return HeartbeatKey(_heartbeat_at(item), item.mod_revision)
     except RecordError:
         return HeartbeatKey(None, item.mod_revision)
+
+
+def _heartbeat_at(item: KeyValue) -> Heartbeat:
+    record = read_heartbeat(item.value)
+    if record.epoch - item.mod_revision >= FAR:
+        raise RecordError(f"epoch: {record.epoch} is too far ahead, no agent wrote it")
+    return record
 
 
 def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
@@ -323,6 +335,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
     ledger: list[Window] = []
     problems: list[str] = []
     drains: dict[str, Drain] = {}
+    reported: dict[str, int] = {}
     for item in snapshot.items:
         try:
             if item.key == names.leader:
@@ -331,7 +344,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                     raise RecordError("expected a node's name; put one, or delete the key")  # noqa: TRY301 - one place reports
             elif item.key == names.heartbeat:
                 found["heartbeat"] = heartbeat_key(item)
-                read_heartbeat(item.value)
+                _heartbeat_at(item)
             elif item.key == names.override:
                 found["override"] = read_override(item.value)
             elif item.key == names.maintenance:
@@ -343,12 +356,14 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
                 drains[a_name(item.key.removeprefix(names.drain("")), "the key's end")] = read_drain(item.value)
             elif item.key.startswith(names.root + "members/"):
                 members.append(_member_at(names, item))
+                reported[members[-1].node] = item.mod_revision
             elif item.key.startswith(names.root + "ledger/"):
                 ledger.append(read_window(item.value))
         except RecordError as error:
             problems.append(f"{shown(item.key)}: {error}")
     problems += _oversized(snapshot, problems)
     found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
+    found["reported"] = reported
     return GroupView(snapshot.revision, **found)
 
 
@@ -360,7 +375,10 @@ def _oversized(snapshot: Snapshot, problems: list[str]) -> list[str]:
 
 
 def _member_at(names: Keys, item: KeyValue) -> Member:
+    """Read a report. An agent writes it with its session's lease: without one it would outlive whom it speaks of."""
     member = read_member(item.value)
+    if not item.lease:
+        raise RecordError("the key has no lease, so no agent stands behind it; delete it")
     if item.key != names.member(member.node):
         raise RecordError("node: differs from the key's name")
     return member

@@ -131,6 +131,8 @@ class Seen:
     override: Override | None = None
     maintenance: str | None = None
     switchover: Switchover | None = None
+    names: tuple[str, ...] = ()  # of the members that report
+    unreleased: bool = False  # the heartbeat says `released`, but whoever wrote it left the leader's own `leader` there
 
     @property
     def known(self) -> bool:
@@ -238,6 +240,55 @@ class State:
             and record.instance in (tenure.instance, self.setup.instance)
         )
 
+    def stands(self, found: HeartbeatKey | None) -> bool:
+        """Whether a heartbeat is held by our tenure as we wrote it. Anything else was written by somebody else (R1)."""
+        record = found.record if found else None
+        if record is None or not self.mine(found) or record.released or record.node != self.setup.node:
+            return False
+        return record.instance != self.setup.instance or record.validity_ms >= self.setup.timing.promised
+
+    def void(self, leader: LeaderKey | None) -> bool:
+        """Whether `leader` names nobody: it has no name in it, or, put by hand, one that no member has (R10)."""
+        if leader is None or leader.name is None:
+            return leader is not None
+        known = leader.name == self.setup.node or leader.name in self.seen.names
+        return self.seen.known and not leader.lease and not known
+
+    @property
+    def changed(self) -> bool:
+        """Whether the store is known as it became after our last write that is known to stand."""
+        return self.tenure is not None and self.seen.keys_revision > self.tenure.heartbeat_revision
+
+    def put_both(self, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
+        """Whether one write of our tenure put `leader` and `heartbeat`, as a take-over does (R8)."""
+        if self.tenure is None or leader is None or heartbeat is None or leader.revision != heartbeat.revision:
+            return False
+        return (leader.name, leader.lease) == (self.setup.node, self.tenure.lease) and self.mine(heartbeat)
+
+    @property
+    def lost_leader(self) -> bool:
+        """Whether the key `leader` is not the one of our tenure any more."""
+        seen, tenure = self.seen, self.tenure
+        ours = tenure is not None and seen.leader is not None and seen.leader.revision == tenure.leader_revision
+        return self.changed and not ours and not self.put_both(seen.leader, seen.heartbeat)
+
+    @property
+    def regains(self) -> LeaderKey | None:
+        """What names nobody and stands in place of our `leader`: our next confirmation puts our name back (R1)."""
+        leased = self.tenure is not None and self.tenure.lease
+        return self.seen.leader if leased and self.lost_leader and self.void(self.seen.leader) else None
+
+    @property
+    def released(self) -> bool:
+        """Whether the heartbeat was released by who held it (R5).
+
+        A release takes `leader` away. A heartbeat put by hand leaves it: then its holder may not know yet.
+        """
+        record = self.seen.heartbeat.record if self.seen.heartbeat else None
+        if record is None or not record.released:
+            return False
+        return not self.seen.unreleased or record.node == self.setup.node
+
     def free_at(self) -> Ms | None:
         """Return since when, or from when on, the heartbeat is free to take (R8); None: the store is not known."""
         seen = self.seen
@@ -245,10 +296,10 @@ class State:
             return None
         if seen.heartbeat is None:
             return seen.heartbeat_since
-        record = seen.heartbeat.record
-        if record is not None and record.released:
+        if self.released:
             return seen.heartbeat_since
-        validity = self.setup.timing.promised if record is None else record.validity_ms
+        record, promised = seen.heartbeat.record, self.setup.timing.promised
+        validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
         return seen.heartbeat_since + standstill(validity)
 
     @property
@@ -274,10 +325,8 @@ class State:
         """Return from when on the seat may be taken, given when the heartbeat is free (R8, R10)."""
         seen = self.seen
         leader = seen.leader
-        if leader is None or leader.name == self.setup.node:
+        if leader is None or leader.name == self.setup.node or self.void(leader):
             return free
-        record = seen.heartbeat.record if seen.heartbeat else None
-        released = record is not None and record.released
-        if not released and leader.name is not None and leader.name == seen.last_holder:
+        if not self.released and leader.name is not None and leader.name == seen.last_holder:
             return free
         return max(free, seen.leader_since) + self.setup.timing.nomination

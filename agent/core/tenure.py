@@ -5,6 +5,7 @@ The answers of the store are taken in here. How nodeos is stopped stands in `pro
 
 from __future__ import annotations
 
+from agent.core.actions import Warn
 from agent.core.events import Applied, Refused, Rejected, Unknown
 from agent.core.gate import last_block_missed
 from agent.core.production import begin_stop, rule_read_last_block, stop
@@ -23,15 +24,28 @@ def learn(turn: Turn, revision: int, leader: LeaderKey | None, heartbeat: Heartb
     if revision < seen.keys_revision:
         return
     record = heartbeat.record if heartbeat else None
+    anew = revision_of(heartbeat) != revision_of(seen.heartbeat)
     turn.set_seen(
         keys_revision=revision,
         leader=leader,
         heartbeat=heartbeat,
         leader_since=seen.leader_since if revision_of(leader) == revision_of(seen.leader) else turn.now,
-        heartbeat_since=seen.heartbeat_since if revision_of(heartbeat) == revision_of(seen.heartbeat) else turn.now,
+        heartbeat_since=turn.now if anew else seen.heartbeat_since,
         last_holder=record.node if record else seen.last_holder,
         max_epoch=max(seen.max_epoch, record.epoch if record else 0),
+        unreleased=_unreleased(leader, heartbeat) if anew else seen.unreleased,
     )
+
+
+def _unreleased(leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
+    """Tell whether a heartbeat says `released` while its node's own `leader`, with its lease, is older and still there.
+
+    A release takes that away in the same transaction (R5), so the holder did not write this.
+    """
+    record = heartbeat.record if heartbeat else None
+    if heartbeat is None or record is None or leader is None or not record.released:
+        return False
+    return leader.lease != 0 and leader.name == record.node and leader.revision < heartbeat.revision
 
 
 def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:
@@ -52,7 +66,7 @@ def applied(turn: Turn, event: Applied) -> None:
     tenure = turn.tenure
     record = heartbeat_of(state, released=kind == "release")
     leader = state.seen.leader
-    if kind == "take":
+    if kind in ("take", "regain"):
         leader = LeaderKey(state.setup.node, event.revision, tenure.lease)
     elif kind == "release" and not tenure.leader_lost:
         leader = LeaderKey(tenure.hand_to, event.revision) if tenure.hand_to else None
@@ -60,7 +74,7 @@ def applied(turn: Turn, event: Applied) -> None:
     if kind == "release":
         _end(turn, "released")
         return
-    if kind == "take":
+    if kind in ("take", "regain"):
         turn.set_tenure(leader_revision=event.revision)
     _confirmed(turn, event.revision, tenure.sent_at(tenure.seq))
 
@@ -75,8 +89,10 @@ def refused(turn: Turn, event: Refused) -> None:
     record = event.heartbeat.record if event.heartbeat else None
     if event.heartbeat is None or record is None or not state.mine(event.heartbeat):
         _not_mine(turn, kind)
-    elif record.released:
-        _end(turn, "released")
+    elif kind == "release" and record.released:
+        _vacate(turn)
+    elif kind != "release" and not state.stands(event.heartbeat):
+        _not_mine(turn, kind)
     else:
         _adopt(turn, event.heartbeat, record)
 
@@ -85,13 +101,13 @@ def _adopt(turn: Turn, found: HeartbeatKey, record: Heartbeat) -> None:
     """Go on from our own heartbeat, with V counted from when that very write was sent (R2)."""
     leader = turn.state.seen.leader
     tenure = turn.tenure
-    if not tenure.leader_revision and leader and leader.revision == found.revision:
-        turn.set_tenure(leader_revision=leader.revision)  # a take-over puts both keys at one revision
-    lost = leader is None or leader.revision != turn.tenure.leader_revision
+    if turn.state.put_both(leader, found):
+        turn.set_tenure(leader_revision=found.revision)
+    lost = revision_of(leader) != turn.tenure.leader_revision
     turn.set_tenure(leader_lost=lost)
     ours = record.instance == turn.state.setup.instance  # else of the process before, which counted seqs of its own
     _confirmed(turn, found.revision, tenure.sent_at(record.seq) if ours else None)
-    if lost and turn.state.phase in ACTIVE:
+    if lost and turn.state.phase in ACTIVE and not turn.state.void(leader):
         stop(turn, "leader_changed", _who(leader))
 
 
@@ -181,10 +197,10 @@ def rule_stop(turn: Turn) -> None:
     if turn.at(state.over_by):
         behind = "the run-time file is behind, and a guard acts on it" if turn.now < state.stop_by else ""
         stop(turn, "expiring", behind)
-    elif _lost_leader(state):
+    elif state.lost_leader and not state.regains:
         turn.set_tenure(leader_lost=True)
         stop(turn, "leader_changed", _who(seen.leader))
-    elif _lostheartbeat_of(state):
+    elif state.changed and not state.stands(seen.heartbeat):
         stop(turn, "heartbeat_changed")
     elif state.leaving:
         stop(turn, "shutdown")
@@ -195,18 +211,6 @@ def rule_stop(turn: Turn) -> None:
     elif standing.handover and (seen.override is None or standing.cause == "begins_anew"):
         turn.set_tenure(hand_to=standing.to or None)
         stop(turn, standing.cause, standing.handover)
-
-
-def _lost_leader(state: State) -> bool:
-    tenure, seen = state.tenure, state.seen
-    assert tenure is not None
-    return seen.keys_revision > tenure.heartbeat_revision and revision_of(seen.leader) != tenure.leader_revision
-
-
-def _lostheartbeat_of(state: State) -> bool:
-    tenure, seen = state.tenure, state.seen
-    assert tenure is not None
-    return seen.keys_revision > tenure.heartbeat_revision and not state.mine(seen.heartbeat)
 
 
 def _who(leader: LeaderKey | None) -> str:
@@ -242,19 +246,26 @@ def note_write(turn: Turn) -> None:
 
 
 def rule_confirm(turn: Turn) -> None:
-    """Confirm by writing, every R; at once when the last try had no answer (R1, R2)."""
+    """Confirm by writing, every R; at once when the last try had no answer, or `leader` names nobody (R1, R2)."""
     state = turn.state
     if state.phase not in ACTIVE or state.request:
         return
-    tenure = turn.tenure
-    due = turn.now if tenure.sent else _next_confirmation(state, tenure)
+    tenure, void = turn.tenure, state.regains
+    due = turn.now if tenure.sent or void else _next_confirmation(state, tenure)
     if not turn.at(max(due, state.retry_at)):
         return
     names = state.setup.keys
     note_write(turn)
-    compare = (Compare(names.leader, tenure.leader_revision), Compare(names.heartbeat, tenure.heartbeat_revision))
-    value = write(heartbeat_of(turn.state))
-    turn.transact("confirm", Txn(compare, (Put(names.heartbeat, value),), (names.leader, names.heartbeat)))
+    found = void.revision if void else tenure.leader_revision
+    compare = (Compare(names.leader, found), Compare(names.heartbeat, tenure.heartbeat_revision))
+    then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(turn.state))),)
+    if void is None:
+        turn.transact("confirm", Txn(compare, then, (names.leader, names.heartbeat)))
+        return
+    whom = f"{void.name}, which no agent of the group is" if void.name else "no node"
+    turn.do(Warn("leader_ignored", f"the key leader names {whom}: this node leads on, and puts its own name back"))
+    then += (Put(names.leader, state.setup.node.encode(), tenure.lease),)
+    turn.transact("regain", Txn(compare, then, (names.leader, names.heartbeat)))
 
 
 def _next_confirmation(state: State, tenure: Tenure) -> Ms:
@@ -288,10 +299,11 @@ def rule_release(turn: Turn) -> None:
     if not turn.at(state.retry_at):
         return
     tenure, names, seen = turn.tenure, state.setup.keys, state.seen
-    if seen.keys_revision > tenure.heartbeat_revision and not state.mine(seen.heartbeat):
+    record = seen.heartbeat.record if seen.heartbeat else None
+    if state.changed and (record is None or not state.mine(seen.heartbeat) or record.released):
         _vacate(turn)
         return
-    lost = tenure.leader_lost or _lost_leader(state)
+    lost = tenure.leader_lost or state.lost_leader
     turn.set_tenure(leader_lost=lost)
     compare = [Compare(names.heartbeat, tenure.heartbeat_revision)]
     then: list[Put | Delete] = [Put(names.heartbeat, write(heartbeat_of(turn.state, released=True)))]
@@ -305,10 +317,10 @@ def rule_release(turn: Turn) -> None:
 
 
 def _vacate(turn: Turn) -> None:
-    """Release nothing, for the heartbeat is not ours; take `leader` away if that is still ours (R5)."""
+    """Release nothing, for the heartbeat is not held by us any more; take `leader` away if that is still ours (R5)."""
     tenure, names, leader = turn.tenure, turn.state.setup.keys, turn.state.seen.leader
     if leader is None or not tenure.leader_revision or leader.revision != tenure.leader_revision:
-        _end(turn, "superseded")
+        _end(turn, "released" if turn.state.mine(turn.state.seen.heartbeat) else "superseded")
         return
     compare = (Compare(names.leader, leader.revision),)
     turn.transact("vacate", Txn(compare, (Delete(names.leader),), (names.leader, names.heartbeat)))

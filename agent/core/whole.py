@@ -192,7 +192,8 @@ class Judgement:
 class Node:
     """The state of one agent.
 
-    view_at       when the view was read
+    view_at       when the view was read; members whose reports stand still are not in it
+    heard         of each member the mod revision of its report, and when it was first seen
     etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
     read_at       when the reader was last seen to read the group
     lease_gone_since  since when there is no session lease
@@ -209,6 +210,7 @@ class Node:
     health: health.Health
     view: GroupView | None = None
     view_at: Ms = 0
+    heard: Mapping[str, tuple[int, Ms]] = field(default_factory=dict)
     published: Member | None = None
     published_at: Ms = 0
     alerts: alerting.Open = field(default_factory=alerting.Open)

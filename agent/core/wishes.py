@@ -11,6 +11,8 @@ from agent.core.store import Ms
 from agent.core.whole import Node, Plan, drained, wall_of
 from agent.core.words import NOW, clock_text, moment
 
+AHEAD: Ms = 30 * 24 * 3600 * 1000
+"""A wish for a later moment is refused: a slip of the pen would stand until somebody remembers it."""
 LAG = REPETITIONS
 """Blocks that a node may seem behind: reports are up to three seconds old, and half a round comes in those."""
 
@@ -34,6 +36,8 @@ def wished(node: Node, others: Sequence[Member], now: Ms) -> Wish | None:
         return None
     due, wall = moment(wish.when), wall_of(node, now)
     why = _why(wish)
+    if due is not None and wall is not None and due - wall > AHEAD:
+        return Wish(refused=f"{clock_text(due)} is more than {AHEAD // 86_400_000} days ahead")
     if due is not None and (wall is None or wall < due):
         at = now + due - wall if wall is not None else now + 1000
         text = f"hands over to {wish.to or 'whoever is best'} from {clock_text(due)} on, in a gap: {why}"

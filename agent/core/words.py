@@ -17,6 +17,8 @@ NOW, GAP = "now", "gap"
 """The words for when: at once; or between two windows of our producer, so that no slot is lost."""
 WHEN = 40
 """Characters of a moment."""
+LAST: Ms = 253_402_300_799_000
+"""The last second of the year 9999: later moments cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,17 @@ def moment(when: str) -> Ms | None:
         found = datetime.fromisoformat(when)
         if found.tzinfo is None:
             raise ValueError("no offset")  # noqa: TRY301 - one place reports
-        return round(found.timestamp() * 1000)
+        wall = round(found.timestamp() * 1000)
+        if not 0 <= wall <= LAST:
+            raise ValueError("not from 1970 to 9999 in UTC")  # noqa: TRY301 - one place reports
     except (ValueError, OverflowError) as error:
         raise RecordError("when: expected now, gap, or a moment with its offset like 2026-01-31T03:00:00Z") from error
+    return wall
 
 
 def clock_text(wall: Ms) -> str:
-    """Return a moment (ms since 1970) as people read it, to the second, in UTC."""
-    return datetime.fromtimestamp(wall // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Return a moment (ms since 1970) as people read it, to the second, in UTC; at most the bounds 1970 and 9999."""
+    return datetime.fromtimestamp(min(max(wall, 0), LAST) // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def read_override(raw: bytes) -> Override:

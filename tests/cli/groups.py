@@ -34,7 +34,12 @@ def snapshot(revision: int, heartbeat: bytes | None, **other: bytes | None) -> S
         "history/7": b'{"when_ms":1700000000000,"node":"bp-a"}',
     } | {name.replace("__", "/").replace("_", "-"): value for name, value in other.items()}
     items = tuple(
-        KeyValue(NAMES.root + name, value, revision if name == "heartbeat" else 5, lease=1 if name == "leader" else 0)
+        KeyValue(
+            NAMES.root + name,
+            value,
+            revision if name == "heartbeat" else 5,
+            lease=int(name == "leader" or name.startswith("members/")),
+        )
         for name, value in sorted(found.items())
         if value is not None
     )

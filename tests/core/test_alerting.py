@@ -270,7 +270,7 @@ def warnings_in_use() -> Iterator[str]:
 def test_every_warning_names_a_remedy() -> None:
     """Each warning that the core can give has a row in the table, with its severity and what to do."""
     keys = set(warnings_in_use()) - set(alerting.FOR_THE_LOG)
-    at_once = {"in_vain", "switchover_refused", "switchover_void"}
+    at_once = {"in_vain", "switchover_refused", "switchover_void", "leader_ignored"}
     assert keys == set(alerting._HOLDS) - {"leader_stops", "leader_in_vain"} | at_once
     for key in keys:
         notice = warned(Warn(key, "why"), CALM)

@@ -365,6 +365,7 @@ def test_a_whole_group() -> None:
         (MEMBER,),
         drains={"bp-b": Drain("a disk")},
         switchover_revision=5,
+        reported={"bp-a": 5},
     )
 
 

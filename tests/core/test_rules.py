@@ -17,6 +17,7 @@ from agent.core.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Ov
 from agent.core.state import Phase, Power, Setup, State
 from agent.core.store import Delete, Ms, Put
 from agent.core.timing import Timing, standstill
+from tests.core.parts import member
 
 KEYS = records.keys("/nodeos-failover", "g")
 T = Timing()
@@ -78,6 +79,7 @@ class One:
         self.revision += 1
         seen = self.state.seen
         whole = {"leader": seen.leader, "heartbeat": seen.heartbeat, "override": seen.override} | keys
+        whole = {"members": (member("bp-b"), member("bp-c"))} | whole
         return self.tell(ev.StoreSeen(GroupView(self.revision, **whole)), after)  # type: ignore[arg-type] # keys of it
 
     def paused(self) -> list[do.Action]:

@@ -203,8 +203,7 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
     Each moment is set anew when its key changes, so one that does not count now never will.
     """
     seen, timing = core.seen, core.setup.timing
-    record = seen.heartbeat.record if seen.heartbeat else None
-    free_after = 0 if seen.heartbeat is None or (record and record.released) else standstill(timing.promised)
+    free_after = 0 if seen.heartbeat is None or core.released else standstill(timing.promised)
     rank = core.standing.rank * timing.rank_step
     kept_for_another = core.seat_at(0) > 0
     if not kept_for_another:

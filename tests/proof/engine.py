@@ -117,7 +117,7 @@ class Engine(Parts):
     ) -> Next:
         broken = ""
         if store != before[0]:
-            broken = self._store_changed(before, store)
+            broken = self._store_changed(label, before, store)
             if self.parts[store].revision != self.parts[before[0]].revision:
                 hosts = tuple(host if at == knows else self.hears(host) for at, host in enumerate(hosts))
         if ghosts:
@@ -127,18 +127,20 @@ class Engine(Parts):
             broken = f"P1: {' and '.join(signing)} may both sign"
         return Next(self.canonical((store, hosts, ghosts, spent)), label, broken, took)
 
-    def _store_changed(self, before: Compact, store: int) -> str:
+    def _store_changed(self, label: str, before: Compact, store: int) -> str:
         """Return what a change of the store breaks: R5, or that epochs only grow."""
         old: Store = self.parts[before[0]]
         new: Store = self.parts[store]
         if new.heartbeat is None or new.heartbeat == old.heartbeat or new.heartbeat.record is None:
             return ""
         record = new.heartbeat.record
-        if record.released and self.signs(before[1][self.names.index(record.node)]):
+        by_hand = label.startswith("put heartbeat")
+        if record.released and not by_hand and self.signs(before[1][self.names.index(record.node)]):
             return f"R5: {record.node} released, but its nodeos may still sign"
         last = old.heartbeat.record if old.heartbeat else None
         took = new.leader is not None and new.leader.lease and new.leader.revision == new.revision
-        if took and last and record.epoch <= last.epoch:
+        regained = last is not None and (record.epoch, record.instance) == (last.epoch, last.instance)
+        if took and last and not regained and record.epoch <= last.epoch:
             return f"R8: epoch {record.epoch} of {record.node} comes after epoch {last.epoch}"
         return ""
 

@@ -79,6 +79,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "override",
         "maintenance",
         "switchover",
+        "names",
+        "unreleased",
     ),
     "Sent": ("seq", "at"),
     "Setup": (

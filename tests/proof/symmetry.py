@@ -36,7 +36,8 @@ class Symmetry:
         if isinstance(part, Store):
             part, leases = replace(part, leases=()), part.leases
         elif isinstance(part, Host) and part.core is not None:
-            part = replace(part, core=replace(part.core, setup=None))  # name and life say all that can differ there
+            seen = replace(part.core.seen, names=())  # the same in all worlds
+            part = replace(part, core=replace(part.core, setup=None, seen=seen))  # name and life say all of a setup
         pieces = [each for each in self._token.split(repr(part)) if each is not None]
         out = []
         for to in self._to:

@@ -29,7 +29,10 @@ def test_seat_kept_for_ever_is_found() -> None:
     """P2: a core that keeps the seat for ever for a name that nobody answers to leaves nobody producing."""
     free = "    when = max(state.seat_at(free), state.retry_at)\n"
     never = Edit(CAMPAIGN, free, "    if state.seat_at(0):\n        return None\n" + free)
-    with mutated((never,)) as runs:
+    heeds = Edit(
+        STATE, "        if leader is None or leader.name is None:\n", "        return False\n        if not leader:\n"
+    )
+    with mutated((never, heeds)) as runs:
         _, after = runs.one_fault(("a", "b"), only=("put leader garbage",))
         assert after.worst > runs.bound(runs.TICKS)
         assert after.story()

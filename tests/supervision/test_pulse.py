@@ -72,6 +72,9 @@ class IdleHands:
         """Be what a step waits for."""
         self.hold.wait(10)
 
+    def halt(self, state: State) -> None:
+        """Stop nothing."""
+
 
 def snapshot(state: State) -> Snapshot:
     """Return what the loop shows."""

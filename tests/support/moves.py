@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent.core import events as ev
-from agent.core.records import Override, Switchover
+from agent.core.records import HeartbeatKey, Override, Switchover
 from tests.support.copying import replace
 from tests.support.host import feed, told
-from tests.support.world import GARBAGE, Host, Store, end_lease, put, transact
+from tests.support.world import GARBAGE, NOBODY, Host, Store, end_lease, put, transact
 
 
 class Deal(NamedTuple):
@@ -93,6 +93,11 @@ def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[t
         yield "del leader", "word", put(store, leader=None)
     if store.leader is None or store.leader.name is not None:
         yield "put leader garbage", "word", put(store, leader=GARBAGE)
+    if store.leader is None or store.leader.name != NOBODY:
+        yield "put leader nobody", "word", put(store, leader=NOBODY)
+    if store.heartbeat is not None and store.heartbeat.record is not None:
+        forged = replace(store.heartbeat.record, released=True)
+        yield "put heartbeat released", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
     if store.heartbeat is not None and store.heartbeat.record is not None:
         yield "put heartbeat garbage", "word", put(store, heartbeat=GARBAGE)
     if store.heartbeat is not None and holder_dead:

@@ -16,6 +16,7 @@ from agent.core.records import (
     HeartbeatKey,
     Keys,
     LeaderKey,
+    Member,
     Override,
     RuntimeRecord,
     Switchover,
@@ -27,6 +28,11 @@ from tests.support.copying import replace
 from tests.support.gate import SignGate
 
 KEYS = Keys("/g/")
+MEMBERS = tuple(
+    Member(name, f"i-{name}", "standby", True, True, (), 1, 1, 0, 100, False, "0", "v4") for name in ("a", "b", "c")
+)
+"""Who reports to be there, in every world: a name that is not among them is nobody's."""
+NOBODY = "nobody"
 GARBAGE = "garbage"
 """A value that no reader makes sense of."""
 PRODUCER = "producer"
@@ -64,7 +70,8 @@ class Store:
 
     def view(self) -> GroupView:
         """Return what a reader sees."""
-        return GroupView(self.revision, self.leader, self.heartbeat, self.override, self.maintenance, self.switchover)
+        found = (self.leader, self.heartbeat, self.override, self.maintenance, self.switchover)
+        return GroupView(self.revision, *found, members=MEMBERS)
 
 
 @cache

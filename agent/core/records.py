@@ -289,7 +289,7 @@ class HeartbeatKey:
 class GroupView:
     """All keys of a group at one revision. `problems` has a line for each value that could not be read.
 
-    `drains` is by node, and so is `reported`: the mod revision of each report. `switchover_revision` is the mod revision
+    `drains` is by node, and so is `reported`, the mod revision of its report. `switchover_revision` is the mod revision
     of that key, 0 when it is absent or can not be read.
     """
 

@@ -155,6 +155,7 @@ class WatchedEtcd(MemoryEtcd):
         super().__init__(lambda: world.now)
         self._world = world
         self.epoch = 0
+        self.taken = (0, "")
 
     def _write(self, writes: tuple[Put | Delete, ...]) -> None:
         before = self.revision
@@ -172,7 +173,8 @@ class WatchedEtcd(MemoryEtcd):
         if beat.released:
             if world.hosts[beat.node].signs():
                 raise Broken(f"R5: {beat.node} released epoch {beat.epoch}, and its nodeos may still sign")
-        elif with_leader:
+        elif with_leader and (beat.epoch, beat.instance) != self.taken:  # else it puts its own name back
+            self.taken = (beat.epoch, beat.instance)
             if beat.epoch <= self.epoch:
                 raise Broken(f"R8: {beat.node} takes epoch {beat.epoch} after {self.epoch}")
             world.tell(f"{beat.node} takes epoch {beat.epoch}")
@@ -504,7 +506,7 @@ class Agent:
         if self.over or self.host.frozen or self.host.agent is not self:
             return
         with suppress(Waits):
-            self.loop.run()
+            self.loop._go_on()  # not `run`, which takes it for a defect to be left where it would wait
             self._ended()
             return
         at = self.host.world.now + self.host.clock.span(self.loop.snapshot.node.wake - self.host.clock.boot())

@@ -27,7 +27,7 @@ TRIES = Policy(hold_down=3_000, hold_down_max=60_000)
 """After the second of these it waits so long, then twice as long … before it takes over again."""
 VAIN = 2
 """A node that led in vain is held down at once."""
-SHORT: Ms = 60_000
+SHORT: Ms = 10_000
 """A leader that was to produce for less, and whose nodeos does not, has led in vain as well."""
 ANSWER_FOR: Ms = 60_000
 """How long a member shows why it refused a wish."""

@@ -6,6 +6,7 @@ configuration, etcd or the agent: whatever it takes to stop nodeos stands in a f
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ ARMED = ("held", "stopping")
 """States of a tenure that may produce, or was not proven to have stopped."""
 LONGEST_MS = 600_000
 """No span can be configured longer."""
+BUSY = (429, 503)
+ASK_AGAIN_S = 0.05
+"""What a busy nodeos answers, and how long to wait before it is asked again; then twice as long."""
 LONGEST = 64 * 1024
 """Nothing that is read is longer: nothing is cut."""
 
@@ -50,13 +54,23 @@ class Means:
         """
         deadline = Deadline(self.pause_s)
         try:
-            status, _ = call(self.producer, "/v1/producer/pause", self.pause_s)
+            status = self._pause(deadline)
             if not 200 <= status < 300:
                 return False
             status, body = self._ask(deadline)
         except (FailoverError, OSError):
             return False
         return 200 <= status < 300 and body.strip() == b"true"
+
+    def _pause(self, deadline: Deadline) -> int:
+        """Pause, and return the status of the answer. A nodeos that is busy is asked again while there is time."""
+        wait = ASK_AGAIN_S
+        while True:
+            status, _ = call(self.producer, "/v1/producer/pause", deadline.left())
+            if status not in BUSY or deadline.remaining() <= wait:
+                return status
+            time.sleep(wait)
+            wait *= 2
 
     def listens(self) -> bool:
         """Tell whether anybody takes connections where a pause goes."""

@@ -9,7 +9,9 @@ import pytest
 
 from agent.core import node as core
 from agent.core.chain import Producer, Schedule
-from agent.core.health import ScheduleProbed
+from agent.core.flapping import Flaps
+from agent.core.health import Check, ScheduleProbed
+from agent.core.planning import plan
 from agent.core.records import GroupView
 from agent.core.state import Phase
 from agent.core.turns import Turns
@@ -221,6 +223,34 @@ def test_a_fault_that_all_share_moves_the_lead_a_few_times_only(
     story.missed = 0
     story.go(MINUTES)
     assert story.missed == 0
+
+
+@pytest.mark.parametrize(
+    ("faults", "held_ms", "check", "expected"),
+    [
+        (0, 9000, "peers", ("unhealthy", 0)),  # one fault, and the others are held down: better a flapping leader
+        (2, 0, "producing", ("unhealthy", 0)),  # one of the others is not
+        (2, 9000, "peers", ("unhealthy", 5000)),
+        (3, 9000, "peers", ("unhealthy", 10_000)),
+        (5, 9000, "peers", ("unhealthy", 40_000)),
+        (32, 9000, "peers", ("unhealthy", 600_000)),
+        (2, 9000, "producing", ("begins_anew", 0)),  # whether the others would do better nobody knows
+    ],
+)
+def test_where_all_are_held_down_the_leader_stays(
+    faults: int, held_ms: int, check: str, expected: tuple[str, int]
+) -> None:
+    """For longer each time if the others pass the check that it fails, else until one of them is held down no more."""
+    story, leader, _ = group()
+    others = (member(held_down_ms=held_ms),)
+    flaps = Flaps((story.now,) * faults, story.now + 600_000 if faults > 1 else 0)
+    health = replace(
+        leader.node.health, checks={**leader.node.health.checks, check: Check(ok=False, known=True, reason="a test")}
+    )
+    mind = replace(leader.node.judgement, flaps=flaps)
+    found = plan(replace(leader.node, view=GroupView(1, members=others), judgement=mind, health=health), story.now)
+    assert found is not None
+    assert (found.cause, found.at - story.now) == expected
 
 
 # --- what is no fault of the leader ---

@@ -76,6 +76,23 @@ def test_whatever_is_no_clear_yes_is_no_pause(http: Recorder, answers: list[Any]
     assert not stop().paused()
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_nodeos_is_asked_again_and_not_ended(http: Recorder, status: int) -> None:
+    """R3: one answer that it is busy is no reason to end nodeos; it is asked again within P."""
+    http._takes_ms = 20
+    http.says["call"] = [(status, b""), (status, b""), OK, TRUE]
+    assert stop().paused()
+
+
+def test_a_nodeos_that_stays_busy_is_given_up_in_time(http: Recorder, moved: MovedTime) -> None:
+    """R3: the tries together have P, and each wait is twice the one before."""
+    http._takes_ms = 20
+    http.says["call"] = (429, b"")
+    assert not stop().paused()
+    assert moved.slept == [0.05, 0.1]
+    assert moved.passed_s <= 0.3
+
+
 def test_a_pause_that_took_all_of_its_time_is_no_proof(http: Recorder, moved: MovedTime) -> None:
     """No question is sent once P is over."""
     http._takes_ms = 300

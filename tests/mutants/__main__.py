@@ -42,8 +42,10 @@ def main() -> int:
     if not given.report:
         begin()
         related = Related(ROOT, KEPT / "related.json")
-        related.measure(_say)
-        _try(modules, related, results, end, most=given.most, again=given.again)
+        if related.measure(_say, end):
+            _try(modules, related, results, end, most=given.most, again=given.again)
+        else:
+            _say("time is over before it was measured which tests run what: run it again")
     for line in results.lines({str(each.path): min(given.most, len(each.changes)) for each in modules}):
         print(line)  # noqa: T201 - this is a command
     return 0

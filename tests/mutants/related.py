@@ -33,14 +33,16 @@ class Related:
         self._root, self._cache = root, cache
         self._tests: dict[str, dict[str, float]] = defaultdict(dict)
 
-    def measure(self, say: Any) -> None:
-        """Measure what is not known yet."""
+    def measure(self, say: Any, end: float) -> bool:
+        """Measure what is not known yet; False when the time (monotonic) is over before all is."""
         known = json.loads(self._cache.read_text()) if self._cache.exists() else {}
         found = {}
         for path in self._files():
             name = str(path.relative_to(self._root))
             key = f"{name}:{hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()[:12]}"
             if key not in known:
+                if time.monotonic() > end:
+                    return False
                 say(f"measuring {name}")
                 measured = apart(partial(_measure, self._root, path), FILE_S)
                 if measured is None:
@@ -57,6 +59,7 @@ class Related:
                     self._tests[function][test] = seconds
                 for file in {function.partition(":")[0] for function in functions}:
                     self._tests[file][test] = seconds
+        return True
 
     def _files(self) -> Iterator[Path]:
         for path in sorted((self._root / "tests").rglob("test_*.py")):

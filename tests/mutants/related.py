@@ -9,7 +9,7 @@ import ast
 import hashlib
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from tests.mutants.trial import OPTIONS, apart
+from tests.mutants.trial import OPTIONS, WithoutLab, apart
 
 LEFT_OUT = ("core", "proof", "stateful", "chaos", "grafana", "lab", "deploy", "e2e", "mutants", "browser")
 """Folders of tests that are of the core, of the laboratory, or too slow to be run for each mistake."""
-SLOW_S = 4.0
+SLOW_S = 2.0
 """A test that takes longer, with what it sets up, is not run for a mistake."""
 FILE_S = 300.0
 
@@ -80,6 +80,17 @@ class Related:
         return chosen
 
 
+def in_stages(tests: dict[str, float]) -> list[dict[str, float]]:
+    """Part tests in two: those of the two files with the most of them, and the rest; a file costs time to load."""
+    files = Counter(test.partition("::")[0] for test in tests)
+    first = {file for file, _ in files.most_common(2)}
+    parts = (
+        {test: seconds for test, seconds in tests.items() if (test.partition("::")[0] in first) is early}
+        for early in (True, False)
+    )
+    return [each for each in parts if each]
+
+
 def _measure(root: Path, path: Path) -> bytes:
     """Run a file of tests; return for each test its seconds, and the functions outside the core that it ran."""
     import coverage
@@ -102,7 +113,7 @@ def _measure(root: Path, path: Path) -> bytes:
                 covering.switch_context("")
 
     covering.start()
-    pytest.main([*OPTIONS, str(path)], plugins=[Plugin()])
+    pytest.main([*OPTIONS, str(path)], plugins=[Plugin(), WithoutLab()])
     covering.stop()
     data = covering.get_data()
     ran: dict[str, set[str]] = defaultdict(set)

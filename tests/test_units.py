@@ -1,0 +1,96 @@
+"""Units at each border: seconds in the configuration, milliseconds in the core and in files, seconds in every call."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.app import limits, policy
+from agent.config import Config
+from agent.config.timing import NO_SPAN, TimingSection
+from agent.core.timing import GateMode, Timing
+from agent.supervision.means import read_means
+from agent.supervision.notify import Notifier
+from agent.supervision.plan import guard_fields
+
+BASE: dict[str, Any] = {
+    "group": "eos",
+    "node": "bp-a",
+    "producer": "myproducer11",
+    "nodeos": {"url": "http://127.0.0.1:8888"},
+    "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+}
+ODD_S, ODD_MS = 1.001, 1001
+"""A figure that is cut to a wrong one (1000) where it should be rounded."""
+
+
+def config(**tables: Any) -> Config:
+    """Return a configuration with some tables."""
+    return Config.model_validate(BASE | tables)
+
+
+@pytest.mark.parametrize("name", [each for each in TimingSection.model_fields if each not in NO_SPAN])
+def test_each_span_of_the_protocol_is_rounded_to_milliseconds(name: str) -> None:
+    """One setting changes its own span, and no other one."""
+    made = TimingSection.model_validate({name: ODD_S}).spans(GateMode.OFF)
+    assert getattr(made, name) == ODD_MS
+    others = {each.name for each in fields(Timing)} - {name, "gate"}
+    assert {each: getattr(made, each) for each in others} == {each: getattr(Timing(), each) for each in others}
+
+
+def test_the_life_of_a_lease_stays_in_seconds() -> None:
+    """etcd grants leases in whole seconds."""
+    assert TimingSection.model_validate({"lease_ttl": 17}).spans(GateMode.OFF).lease_ttl == 17
+
+
+@pytest.mark.parametrize("check", ["head_age", "lib_progress", "clock_offset", "can_lead"])
+def test_each_limit_of_a_check_is_rounded_to_milliseconds(check: str) -> None:
+    """One setting changes its own limit, and no other one."""
+    names = ("head_age", "lib_progress", "clock_offset", "can_lead")
+    made, plain = limits(config(health={check: {"max": ODD_S}})), limits(config())
+    changed = {each: getattr(made, each) for each in names if getattr(made, each) != getattr(plain, each)}
+    assert changed == {check: ODD_MS}
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "more"),
+    [
+        ("election", "failback_after", {}),
+        ("election", "hold_down", {}),
+        ("election", "hold_down_max", {"hold_down": 1.0}),
+        ("election", "hold_down_window", {}),
+        ("urgency", "near", {}),
+        ("urgency", "far", {"near": 1.0}),
+    ],
+)
+def test_each_span_of_the_election_is_rounded_to_milliseconds(table: str, name: str, more: dict[str, float]) -> None:
+    """One setting changes its own span."""
+    made = policy(config(**{table: {name: ODD_S, **more}}))
+    assert getattr(made if table == "election" else made.urgency, name) == ODD_MS
+
+
+def test_what_stops_nodeos_comes_back_in_seconds_as_it_was_set() -> None:
+    """Configuration in seconds, run-time file in ms, calls in seconds: the same figures, each by its own name."""
+    spans = {"pause": 0.301, "block": 0.502, "kill": 0.403, "slack": 0.304, "validity": 9.0}
+    found = config(timing=spans, fence={"term_grace": ODD_S})
+    written = guard_fields(found)
+    guard: Any = written["guard"]
+    assert [guard[f"{name}_ms"] for name in ("pause", "block", "kill", "slack")] == [301, 502, 403, 304]
+    assert guard["term_ms"] == ODD_MS
+    means = read_means(json.dumps(written).encode())
+    assert (means.pause_s, means.block_s, means.kill_s, means.slack_s) == (0.301, 0.502, 0.403, 0.304)
+    assert means.term_s == ODD_S
+
+
+def test_systemd_says_microseconds(tmp_path: Path) -> None:
+    """WATCHDOG_USEC is in microseconds, the agent's sign of life in seconds."""
+    environ = {"NOTIFY_SOCKET": str(tmp_path / "none"), "WATCHDOG_USEC": "2500000"}
+    assert Notifier(environ).watchdog_s == 2.5
+    assert Notifier(environ | {"WATCHDOG_PID": "7"}, pid=7).watchdog_s == 2.5
+    assert Notifier(environ | {"WATCHDOG_PID": "7"}, pid=8).watchdog_s is None, "meant for another process"
+    assert Notifier(environ | {"WATCHDOG_USEC": "0"}).watchdog_s is None
+    assert Notifier({"WATCHDOG_USEC": "2500000"}).watchdog_s is None, "nobody would hear it"

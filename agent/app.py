@@ -10,6 +10,7 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from agent.core.records import RuntimeRecord
 from agent.core.state import Setup, State
 from agent.core.store import Ms, Snapshot
 from agent.credentials import door, etcd_options
+from agent.doctor import options
 from agent.doctor.shared import settings_of
 from agent.errors import FenceError, NotOursError, StoreError
 from agent.gate.page import Page, identity
@@ -43,7 +45,7 @@ from agent.gate.settings import page_path
 from agent.gate_watch import GateSeen, GateWatch
 from agent.hands import LaneHands, Outside
 from agent.hooks import Hooks
-from agent.joining import Look
+from agent.joining import Found, Look
 from agent.lanes import Repeater
 from agent.logs import change_logs, close_logs, open_logs
 from agent.loop import Fatal, Loop
@@ -302,11 +304,10 @@ class Agent:
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
         process = self._process()
-        if not self._has_tenure():
-            self._see_that_we_belong(process)
+        found = Found() if self._has_tenure() else self._look(process)
         repeaters = self._repeaters()
         try:
-            self._begin(process, repeaters)
+            self._begin(process, found, repeaters)
             self.loop.run()
         except NotOursError as error:
             self._leave_refusal(error)
@@ -324,21 +325,34 @@ class Agent:
         record = self.record
         return record is not None and record.boot_id == self.clock.boot_id() and record.heartbeat_revision > 0
 
-    def _see_that_we_belong(self, process: ProcessId | None) -> None:
+    def _may_adopt(self) -> bool:
+        """Tell whether this node may lead, and nodeos's own configuration, where it can be read, has the producer."""
+        config = self.config
+        if config.election.nofailover:
+            return False
+        with suppress(OSError):
+            if config.nodeos.config_file is not None:
+                given = options.of_ini(config.nodeos.config_file.read_text(errors="replace"))
+                names = [value for name, value in given if name == "producer-name"]
+                return not names or config.producer in names
+        return True
+
+    def _look(self, process: ProcessId | None) -> Found:
         """Look before the first pause (`agent.joining`). NotOursError: nothing was touched."""
         config, began = self.config, self.loop.snapshot.node
         known = replace(began, leadership=replace(began.leadership, process=process))
         store = self._store()
         try:
-            Look(store, self.nodeos, self.names, config.node, self.over.wait).belongs(
-                node.member_of(known, self.clock.boot())
-            )
+            look = Look(store, self.nodeos, self.names, config.node, self.over.wait)
+            look.belongs(node.member_of(known, self.clock.boot()))
+            return look.back(config.producer, self.clock.wall())
         except NotOursError as error:
             log.critical("%s", error)
             self._leave_refusal(error)
             raise
         except Exception:
             log.exception("a defect in the look before the first pause; going on")  # the pause is the safe thing to do
+            return Found()
         finally:
             store.close()
 
@@ -349,11 +363,13 @@ class Agent:
         except OSError as failed:
             log.warning("the refusal cannot be written, a supervisor will pause nodeos: %s", failed)
 
-    def _begin(self, process: ProcessId | None, repeaters: list[Repeater]) -> None:
+    def _begin(self, process: ProcessId | None, found: Found, repeaters: list[Repeater]) -> None:
         """Start every thread. When one cannot be, and a tenure of the process before may go on, nodeos is stopped."""
         try:
             self.guard.ensure()
-            self.loop.emit(Started(self.record, process))
+            if found.past is not None:
+                self.loop.emit(found.past)
+            self.loop.emit(Started(self.record, process, found.claims and self._may_adopt()))
             self.session.start(self.record.lease or None if self.record else None)
             for repeater in repeaters:
                 repeater.start()

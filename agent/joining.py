@@ -9,6 +9,7 @@ something contradicts. Why the delay costs no safety:
   this nodeos is ours.
 - Without a tenure this agent has allowed nothing to sign. What signs has signed before it came, and the look adds at
   most `LOOK_S` to that. A tenure whose run-time file was lost ends by its guard, as it does when no agent comes back.
+- An agent that may adopt its nodeos (R19, `core.adoption`) learns here whether that nodeos produces already.
 - In doubt (etcd or nodeos gives no answer in time, or a report under our own name does not move) the pause comes, as
   ever: without it a second producer could go on, and with it some slots are lost at most.
 """
@@ -18,23 +19,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 from agent.adapters.deadline import Deadline
 from agent.core import records
 from agent.core.belonging import Belonging, clash
+from agent.core.chain import ChainInfo, Header
+from agent.core.node import LookedBack
 from agent.core.records import GroupView, Keys, Member
-from agent.core.store import Compare, Put, Snapshot, Txn
+from agent.core.slots import REPETITIONS, slot_of
+from agent.core.store import Compare, Ms, Put, Snapshot, Txn
 from agent.core.transitions import ACTIVE
-from agent.errors import NodeosError, NotOursError, StoreError
+from agent.core.turns import date
+from agent.core.windows import Turns, turns_of
+from agent.errors import NodeosError, NodeosTimeout, NotOursError, StoreError
 from agent.ports import Nodeos, Store
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 """Total deadline of the look: four confirmations of a leader (R 0.5 s), so that one who lives is seen to move."""
 ASK_S = 0.5
 """Of it, for each question to nodeos; it answers in a few ms, or it is busy and tells nothing in this time."""
+FRESH: Ms = 3000
+"""A producer that is alone in the schedule has signed within this time, or it does not sign."""
 AGAIN_S = 0.1
 """Between two looks at a heartbeat."""
 TOLD_S = 10
@@ -60,6 +71,18 @@ def contradiction(names: Keys, snapshot: Snapshot, node: str, mine: Belonging, b
             if why := clash(mine, other.belonging, other.node):
                 return why
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look has found out about production before this agent.
+
+    claims  our nodeos is not paused, and its chain has a block of our producer in the newest window that could be (R19)
+    past    which of our slots were looked at; None: they could not be
+    """
+
+    claims: bool = False
+    past: LookedBack | None = None
 
 
 class Look:
@@ -90,6 +113,55 @@ class Look:
         except StoreError as error:
             log.warning("the group cannot be read before the first pause, going on without: %s", error)
 
+    def back(self, producer: str, wall: Ms) -> Found:
+        """Return what was signed for our producer before `wall` (ms since 1970), as our nodeos's chain shows it."""
+        try:
+            info, places = self._ask(self._nodeos.info), turns_of(self._ask(self._nodeos.schedule), producer)
+            if places is None:
+                return Found()
+            past = self._newest_window(info, places, producer)
+            fresh = past.own > 0 and (places.producers > 1 or wall - info.head_time < FRESH)
+            return Found(fresh and not self._ask(self._nodeos.paused), past)
+        except NodeosError as error:
+            log.info("what was signed before cannot be told: %s", error)
+            return Found()
+
+    def _newest_window(self, info: ChainInfo, places: Turns, producer: str) -> LookedBack:
+        """Look at our newest window; at the one before it as well when that has no block, for it may just begin."""
+        last, found = slot_of(info.head_time), 0
+        first = last
+        for _ in range(2):
+            while not places.ours(last):
+                last -= 1
+            first = last
+            while places.ours(first - 1) and last - first < REPETITIONS - 1:
+                first -= 1
+            block = self._block_at(info, last)
+            found = block.time if block.producer == producer and slot_of(block.time) >= first else 0
+            if found:
+                break
+            last = first - 1
+        return LookedBack(date(first), found)
+
+    def _block_at(self, info: ChainInfo, slot: int) -> Header:
+        """Return the newest block of a slot no later than `slot`: between two blocks there is at least one slot."""
+        high, head = info.head_num, slot_of(info.head_time)
+        low = max(1, high - max(0, head - slot))
+        while low < high:
+            middle = (low + high + 1) // 2
+            if slot_of(self._ask(partial(self._nodeos.block, middle)).time) <= slot:
+                low = middle
+            else:
+                high = middle - 1
+        return self._ask(partial(self._nodeos.block, low))
+
+    def _ask(self, question: Callable[[float], T]) -> T:
+        """Ask nodeos, within what is left of the look."""
+        left = self._deadline.remaining()
+        if left <= 0:
+            raise NodeosTimeout("the look is over")
+        return question(min(ASK_S, left))
+
     def _tell(self, mine: Member, why: str) -> None:
         """Leave a report of the refusal for the others, who tell of it, unless one stands under our name."""
         reasons = (f"belonging: {why}",)
@@ -102,13 +174,13 @@ class Look:
 
     def _chain(self) -> str:
         with suppress(NodeosError):
-            return self._nodeos.info(min(ASK_S, self._deadline.remaining())).chain_id
+            return self._ask(self._nodeos.info).chain_id
         return ""
 
     def _paused(self) -> bool:
         """Tell whether nodeos is paused already, so that pausing it harms nobody."""
         with suppress(NodeosError):
-            return self._nodeos.paused(min(ASK_S, self._deadline.remaining()))
+            return self._ask(self._nodeos.paused)
         return False
 
     def _led_by_a_namesake(self, view: GroupView) -> bool:

@@ -22,7 +22,7 @@ PROBLEMS = 5
 """Values that can not be read, told at the same time."""
 COUNTED: Ms = 10_000
 """So long the news of a failover waits for the count of the slots that it cost; on a long schedule it goes without."""
-FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes")
+FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes", "not_adopted")
 """Warnings that are no alerts: what lasts is told as `etcd_down` or `unhealthy`."""
 ASKED = ("leader_changed", "override", "switchover", "drained", "failback", "shutdown")
 """Stops that somebody asked for."""

@@ -43,13 +43,20 @@ def rule_campaign(turn: Turn) -> None:
         return
     if state.phase is Phase.CAMPAIGNING:
         if turn.at(state.retry_at):
-            _take(turn)
+            take(turn)
         return
     when = _campaign_at(state)
     if when is None or not turn.at(when):
         return
+    prepare(turn, _why_free(state))
+    turn.go("campaign", turn.tenure.origin)
+    take(turn)
+
+
+def prepare(turn: Turn, origin: str) -> None:
+    """Begin a tenure with what was seen: a take-over, and every later try of it, rests on that (R8)."""
+    state = turn.state
     record = state.seen.heartbeat.record if state.seen.heartbeat else None
-    stood = state.seen.heartbeat_since
     block = record.last_block if record and record.released else None
     turn.set(
         tenure=Tenure(
@@ -58,18 +65,16 @@ def rule_campaign(turn: Turn) -> None:
             0,
             lease=state.lease or 0,
             wait_head=block.num if block else None,
-            gap=turn.now - stood,
-            origin=_why_free(state),
+            gap=turn.now - state.seen.heartbeat_since,
+            origin=origin,
             before=state.seen.last_holder or "",
             expected=(revision_of(state.seen.leader), revision_of(state.seen.heartbeat)),
         )
     )
-    turn.go("campaign", turn.tenure.origin)
-    _take(turn)
 
 
 def _campaign_at(state: State) -> Ms | None:
-    """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12)."""
+    """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12, R18)."""
     seen, standing, timing = state.seen, state.standing, state.setup.timing
     free = state.free_at()
     if free is None or state.lease is None or state.leaving or seen.maintenance is not None:
@@ -83,6 +88,8 @@ def _campaign_at(state: State) -> Ms | None:
         return when if standing.able else None
     if not standing.fit:
         return None
+    if seen.heartbeat is None:
+        when = max(when, state.clear_at)
     holdoff = state.holdoff_until if seen.max_epoch <= state.ended_epoch else 0
     return max(when, holdoff, max(free, state.standing_since) + standing.rank * timing.rank_step)
 
@@ -109,7 +116,8 @@ def _why_free(state: State) -> str:
     return f"the heartbeat of {record.node} stood still" + ("" if leader else ", and its lease ended")
 
 
-def _take(turn: Turn) -> None:
+def take(turn: Turn) -> None:
+    """Send a take-over, or send it again (R8, R2)."""
     state, names, tenure = turn.state, turn.state.setup.keys, turn.tenure
     note_write(turn)
     # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn

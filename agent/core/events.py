@@ -21,10 +21,15 @@ class Call(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The agent starts. `record`: the run-time file of this boot, if any; `process`: the nodeos process, if any."""
+    """The agent starts. `record`: the run-time file of this boot, if any; `process`: the nodeos process, if any.
+
+    `claims`: nodeos is not paused, and its chain has the newest blocks that our producer can have: it may be what signs
+    already (R19).
+    """
 
     record: RuntimeRecord | None
     process: ProcessId | None
+    claims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,13 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Ungoverned:
+    """Until then (CLOCK_BOOTTIME) a nodeos without an agent may be signing: no absent heartbeat is taken (R18)."""
+
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The agent was asked to end."""
 
@@ -225,5 +237,6 @@ Event = (
     | RuntimeSaved
     | Standing
     | Hold
+    | Ungoverned
     | Shutdown
 )

@@ -21,6 +21,7 @@ from agent.core.events import Hold
 from agent.core.hooks import HookDone, Hooked, RunHook
 from agent.core.state import Phase
 from agent.core.store import Ms
+from agent.core.transitions import BEGINS
 from agent.core.whole import Node, NodeAction, NodeEvent, RecordChange
 
 TEXT = 900
@@ -60,7 +61,7 @@ def _announced(node: Node, action: Announce, now: Ms, actions: list[NodeAction])
         node = replace(node, hooked=Hooked(epoch))
         if _run(node, "before_promote", epoch, origin, actions):
             node = _hold(node, now + node.profile.hook_ms, now, actions)
-    elif action.key == "leads":
+    elif action.key in BEGINS:
         _run(node, "after_promote", epoch, origin, actions)
     elif action.target == Phase.STOPPING.value and action.key not in _NEVER_LED:
         if hooked.ahead != epoch:

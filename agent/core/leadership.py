@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.core import events as ev
 from agent.core.actions import Action, Exit, Warn
+from agent.core.adoption import claim, rule_adopt
 from agent.core.campaign import rule_campaign, rule_late_answer
 from agent.core.copying import replace
 from agent.core.gate import gate_closed, gate_failed, gate_signed, rule_gate
@@ -81,6 +82,8 @@ def _started(turn: Turn, event: ev.Started) -> None:
     power = Power.STOPPED if event.process is None else Power.UNKNOWN
     turn.set(started=True, process=event.process, phase_since=turn.now, power_since=turn.now, power=power)
     if record is None or record.boot_id != turn.state.setup.boot_id or not record.heartbeat_revision:
+        if event.claims:
+            claim(turn, event.process)
         return
     turn.set(
         resume_open=record.resume_open and event.process is not None,
@@ -160,6 +163,10 @@ def _hold(turn: Turn, event: ev.Hold) -> None:
     turn.set(hold_until=event.until)
 
 
+def _ungoverned(turn: Turn, event: ev.Ungoverned) -> None:
+    turn.set(clear_at=event.until)
+
+
 def _tick(_turn: Turn, _event: ev.Tick) -> None:
     pass
 
@@ -204,11 +211,13 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     ev.RuntimeSaved: _runtime_saved,
     ev.Standing: _standing,
     ev.Hold: _hold,
+    ev.Ungoverned: _ungoverned,
     ev.Shutdown: _shutdown,
 }  # each handler takes its own event type, which is the key
 
 _RULES: tuple[Callable[[Turn], None], ...] = (
     rule_stop,
+    rule_adopt,
     rule_gate,
     rule_stop_nodeos,
     _rule_ready,

@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from dataclasses import fields
 from operator import attrgetter
 
-from agent.core import alerting, can_lead, election, events, health, history, judgement, leadership, planning
+from agent.core import (
+    alerting,
+    can_lead,
+    election,
+    events,
+    health,
+    history,
+    judgement,
+    leadership,
+    planning,
+    ungoverned,
+)
 from agent.core.actions import Announce, Warn
 from agent.core.chain import ChainInfo
 from agent.core.copying import replace
@@ -26,9 +37,11 @@ from agent.core.state import Phase, Power, State
 from agent.core.store import Ms
 from agent.core.telling import facts as facts
 from agent.core.telling import tell
+from agent.core.transitions import BEGINS
 from agent.core.watching import watch
 from agent.core.whole import READER, EtcdFault
 from agent.core.whole import EtcdSeen as EtcdSeen
+from agent.core.whole import LookedBack as LookedBack
 from agent.core.whole import Node as Node
 from agent.core.whole import NodeAction as NodeAction
 from agent.core.whole import NodeEvent as NodeEvent
@@ -65,11 +78,14 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _etcd(node, event, now, actions)
     elif isinstance(event, Reconfigured):
         node = _lead(reconfigured(node, event), events.Tick(), now, actions)
+    elif isinstance(event, LookedBack):
+        node = replace(node, past=event)
     elif isinstance(event, BlocksRead | HookDone):
         pass  # only `watch` and `hook` take these
     elif isinstance(event, health.Probe):
         node = _probe(node, event, now, actions)
     else:
+        node = _clear(node, now, actions)
         if isinstance(event, events.StoreSeen):
             since = node.store_since if node.store_since is not None else now
             node = replace(_heard(node, event.view, now), store_since=since)
@@ -80,11 +96,12 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _known(node, event, now)
         node = _lead(node, event, now, actions)
     node = _can_lead(node, now, actions)
-    node = judgement.look(node, now, actions)
+    node = judgement.look(_clear(node, now, actions), now, actions)
     standing = judgement.standing(node, now)
     if standing != node.leadership.standing:
         node = _lead(node, standing, now, actions)
     node = watch(node, event, now, actions)
+    node = ungoverned.tell(node, now, actions)
     node = hook(node, event, now, actions)
     node = tell(node, event, now, actions)
     node = _publish(node, now, actions)
@@ -102,6 +119,12 @@ def _heard(node: Node, view: GroupView, now: Ms) -> Node:
     }
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
     return replace(node, view=replace(view, members=fresh), view_at=now, heard=heard)
+
+
+def _clear(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Have leadership know until when an absent heartbeat is to be left alone (R18), before it looks at one."""
+    until = ungoverned.clear_at(node, now)
+    return node if until == node.leadership.clear_at else _lead(node, events.Ungoverned(until), now, actions)
 
 
 def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Node:
@@ -148,7 +171,7 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
     since = (node.leading_since if node.leading_since is not None else now) if producing else None
     node = replace(node, leadership=state, leading_since=since)
     for action in new:
-        if isinstance(action, Announce) and action.key == "leads" and state.tenure is not None:
+        if isinstance(action, Announce) and action.key in BEGINS and state.tenure is not None:
             fields = history.record(state, node.entered, now)
             actions.append(RecordChange(action.epoch, fields))
             chain, own = node.watch.chain, node.watch.last_own

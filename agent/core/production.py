@@ -140,6 +140,9 @@ def paused_seen(turn: Turn, event: PausedSeen) -> None:
     if state.tenure is not None and state.tenure.inherited and event.asked >= state.power_since:
         _inherited_seen(turn, event)
         return
+    if event.paused and state.power is Power.FOUND and event.asked >= state.power_since:
+        turn.power(Power.UNKNOWN)  # somebody has paused it: there is nothing to adopt
+        return
     if event.paused or state.power is not Power.STOPPED or event.asked < state.power_since or state.process is None:
         return
     turn.power(Power.UNKNOWN)
@@ -186,7 +189,7 @@ def begin_stop(turn: Turn) -> None:
     state = turn.state
     turn.set(pause_by=turn.now + state.setup.timing.pause, power_retry=turn.now, head_call=0, head_until=0)
     turn.set(gate_retry=0)
-    if state.power in (Power.PRODUCING, Power.RESUMING):
+    if state.power in (Power.PRODUCING, Power.RESUMING, Power.FOUND):
         turn.power(Power.UNKNOWN)
     turn.save("stopping")
 

@@ -34,6 +34,7 @@ class Power(Enum):
     STOPPED = "stopped"
     RESUMING = "resuming"
     PRODUCING = "producing"
+    FOUND = "found producing"  # since before this agent started; it is being decided whether it goes on (R19)
 
 
 class Gate(Enum):
@@ -178,6 +179,7 @@ class State:
     standing: Standing = field(default_factory=Standing)
     standing_since: Ms = 0  # since when it is fit
     holdoff_until: Ms = 0  # R12
+    clear_at: Ms = 0  # an absent heartbeat is not taken before this time, for a nodeos without an agent signs (R18)
     saving: int = 0  # version of the run-time file under way; 0: none
     saving_what: str = ""
     saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing

@@ -34,6 +34,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("ready", (P.STARTING,), P.STANDBY, "nodeos is proven stopped", "R4"),
         _row("goes_on", (P.STARTING,), P.LEADING, "the agent restarted within its confirmation and goes on", "R1"),
         _row("restart_stop", (P.STARTING,), P.STOPPING, "the agent restarted with a tenure that is over", "R3"),
+        _row("adopt", (P.STARTING,), P.CAMPAIGNING, "nodeos produces already, and nobody has led yet", "R19"),
         _row("campaign", (P.STANDBY,), P.CAMPAIGNING, "the seat is free", "R8"),
         _row("not_first", (P.CAMPAIGNING,), P.STANDBY, "another change came first", "R8"),
         _row("not_taken", (P.CAMPAIGNING,), P.STANDBY, "etcd refused the take-over", "R8"),
@@ -41,6 +42,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("elected_late", (P.CAMPAIGNING,), P.STOPPING, "the take-over is confirmed too late to use", "R1"),
         _row("late_answer", (P.STANDBY,), P.STOPPING, "a take-over of ours was applied after we gave it up", "R2"),
         _row("leads", (P.ELECTED,), P.LEADING, "nodeos has resumed", "R9"),
+        _row("adopted", (P.ELECTED,), P.LEADING, "nodeos goes on as it was, governed from now on", "R19"),
         _row("expiring", ACTIVE, P.STOPPING, "no confirmation in time", "R3"),
         _row("leader_changed", ACTIVE, P.STOPPING, "the key leader was changed", "R3"),
         _row("heartbeat_changed", ACTIVE, P.STOPPING, "the key heartbeat was changed", "R3"),
@@ -64,6 +66,9 @@ TRANSITIONS: dict[str, Transition] = {
 }
 REQUESTED = frozenset({"leader_changed", "override", "switchover", "resume_failed", "barren", "drained", "failback"})
 """Stops after which the leader leaves the seat to others for a while (R12)."""
+
+BEGINS = ("leads", "adopted")
+"""Transitions with which a tenure begins to produce."""
 
 
 def mermaid() -> str:

@@ -58,6 +58,18 @@ class Reconfigured:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedBack:
+    """What the chain had of our producer before this agent started, in ms since 1970 (R18).
+
+    since  every slot of ours from this date on was looked at
+    own    the date of the newest block of ours among them, 0: there is none
+    """
+
+    since: Ms
+    own: Ms = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Publish:
     """Write how this member is, on its session lease."""
 
@@ -94,7 +106,7 @@ class RecordWindow:
     window: Window
 
 
-NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured | following.BlocksRead | HookDone
+NodeEvent = events.Event | health.Probe | EtcdSeen | Reconfigured | LookedBack | following.BlocksRead | HookDone
 NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | following.ReadBlocks | RunHook
 
 
@@ -202,6 +214,7 @@ class Node:
     entered       when each phase of leadership was last entered, by its name
     proof         the record of our tenure, and what is known of its blocks
     said, told    when each warning was last given out, and sent to people
+    past          what the chain had before this agent started, as far as it was looked at
     unpaused_at   when nodeos was last found producing though this node did not lead
     """
 
@@ -231,6 +244,7 @@ class Node:
     wake: Ms = 0
     judgement: Judgement = field(default_factory=Judgement)
     unpaused_at: Ms | None = None
+    past: LookedBack | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -30,6 +30,7 @@ from agent.core.node import (
     BlocksRead,
     EtcdSeen,
     HookDone,
+    LookedBack,
     Node,
     NodeAction,
     Profile,
@@ -163,6 +164,7 @@ class Host:
 
     def start(self) -> None:
         """Start the agent and everything that probes."""
+        self.step(LookedBack(self.story.wall - 600_000))
         self.step(ev.Started(None, self.nodeos.process))
         self.story.every(500, self._paused)
         self.story.every(500, self._info)
@@ -311,7 +313,7 @@ class Story:
         self.foreign = False  # somebody else signs every slot
         self.rogue = False  # an ungoverned nodeos with our key signs whenever none of ours does
         self.blocks: dict[int, Header] = {}
-        self.head = self._block(1000, PRODUCER)
+        self.head = self._block(1000, "someoneelse1")  # nobody has signed for our producer lately (R18)
         self._keep(self.head, self.blocks)
         self.hosts = [Host(self, name, **profiles.get(name.replace("-", "_"), {})) for name in names]
         self._known = 0

@@ -71,7 +71,7 @@ def test_every_row_has_a_reason_a_rule_and_its_own_key() -> None:
     for key, row in TRANSITIONS.items():
         assert row.key == key
         assert re.fullmatch(r"[a-z_]+", key)
-        assert re.fullmatch(r"R([1-9]|1[0-2])", row.rules)
+        assert re.fullmatch(r"R([1-9]|1[0-9]|20)", row.rules)
         assert row.reason
 
 

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from agent.core.slots import slot_of
+from agent.core.transitions import BEGINS
 from agent.lab.chaos.history import Change, Done, Double, Gap, History, Late, Tenure, Thaw, Verdict, slot_time
 from agent.lab.chaos.kinds import KINDS, VALIDITY
 from agent.lab.chaos.late import APPLIED, find_late, find_thaws
@@ -135,7 +136,7 @@ def find_tenures(history: History) -> Iterator[Tenure]:
 def _tenure(history: History, since: Change, ended: float) -> Tenure:
     before = [each for each in history.done if not each.failed and each.started <= since.at]
     before = [each for each in before if KINDS[each.fault.kind].costs != "nobody" and since.at - each.ended < RECOVERY]
-    new = since.key == "leads"
+    new = since.key in BEGINS
     blamed = max(before, key=lambda each: each.started).fault.number if before and new else 0
     return Tenure(since.node, since.epoch, since.at, ended, blamed)
 

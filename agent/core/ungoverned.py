@@ -30,8 +30,8 @@ SURE: Ms = 3000
 
 def nobody_led(node: Node) -> bool:
     """Tell whether no heartbeat was ever seen, as far as this agent knows."""
-    state = node.leadership
-    return state.seen.heartbeat is None and not state.seen.max_epoch and not state.ended_epoch and state.tenure is None
+    seen = node.leadership.seen
+    return seen.heartbeat is None and seen.last_holder is None
 
 
 def clear_at(node: Node, now: Ms) -> Ms:
@@ -49,7 +49,9 @@ def clear_at(node: Node, now: Ms) -> Ms:
     if ours.alone:
         since = last + SLOT
     end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
-    return now + end - wall if end > wall else 0
+    if node.health.info_wall >= end:
+        return 0
+    return now + max(end - wall, SLOT)  # nodeos has yet to tell how that window ended: silence of nodeos proves nothing
 
 
 def last_own(node: Node) -> Ms:

@@ -5,13 +5,15 @@ The rules of the world itself are in tests/support; what is assumed of it stands
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from agent.core.records import Heartbeat
 from agent.core.state import Phase
 from tests.proof import canon
 from tests.proof.parts import Budget, Compact, Host, Parts, Store, Wish
 from tests.support import host as local
+from tests.support.world import Nodeos
 
 FIRST = ("wake", "save", "ask", "guard", "probe")
 """What a host does first of all, when the rules are eager."""
@@ -97,12 +99,19 @@ class Engine(Parts):
         later = [self.later(host) for host in hosts]
         if any(why for why, _ in later):
             return
-        yield self._moved("time passes", world, store, tuple(host for _, host in later), ghosts, spent, took=1)
+        yield self._moved("time passes", world, store, self._seeing([host for _, host in later]), ghosts, spent, took=1)
         for place, host in enumerate(hosts):
             label = f"time passes, but the clock of {self.names[place]} runs slow"
             if _allowed(begin, label):
                 slow = tuple(host if at == place else new for at, (_, new) in enumerate(later))
-                yield self._moved(label, world, store, slow, ghosts, spent + 1, took=1)
+                yield self._moved(label, world, store, self._seeing(slow), ghosts, spent + 1, took=1)
+
+    def _seeing(self, hosts: Sequence[int]) -> tuple[int, ...]:
+        """Let each host see the blocks that another's nodeos signs without a leader."""
+        if not self.rules.live:
+            return tuple(hosts)
+        rogue = [self.rogue(each) for each in hosts]
+        return tuple(self.sees(each, any(rogue[:at] + rogue[at + 1 :])) for at, each in enumerate(hosts))
 
     def _moved(
         self,
@@ -138,11 +147,28 @@ class Engine(Parts):
         if record.released and not by_hand and self.signs(before[1][self.names.index(record.node)]):
             return f"R5: {record.node} released, but its nodeos may still sign"
         last = old.heartbeat.record if old.heartbeat else None
+        if (
+            self.rules.live == 1
+            and old.heartbeat is None
+            and not record.released
+            and (rogue := self._beside(before, record))
+        ):
+            return f"R18: {record.node} takes over though the nodeos of {rogue} signs without an agent"
         took = new.leader is not None and new.leader.lease and new.leader.revision == new.revision
         regained = last is not None and (record.epoch, record.instance) == (last.epoch, last.instance)
         if took and last and not regained and record.epoch <= last.epoch:
             return f"R8: epoch {record.epoch} of {record.node} comes after epoch {last.epoch}"
         return ""
+
+    def _beside(self, before: Compact, record: Heartbeat) -> str:
+        """Return whose nodeos signs without a leader, seen by one that takes over by no word of operators."""
+        store: Store = self.parts[before[0]]
+        mine = self.names.index(record.node)
+        taker: Host = self.parts[before[1][mine]]
+        word = store.override is not None or (store.leader is not None and not store.leader.lease)
+        if word or not taker.strange or self.rogue(before[1][mine]):
+            return ""
+        return ", ".join(self.names[at] for at, host in enumerate(before[1]) if at != mine and self.rogue(host))
 
     def moved_from(self, other: Parts, world: Compact) -> Compact:
         """Return a world of another engine, in the canonical form of this one."""
@@ -164,6 +190,16 @@ class Engine(Parts):
         fresh = [Host(name, clock=canon.BASE, gate=self.rules.gate) for name in self.names]
         hosts = tuple(self.host(local.restarted(each, self.rules).host) for each in fresh)
         return self.canonical((self.intern(Store()), hosts, (), 0))
+
+    def live(self, *rogues: int) -> Compact:
+        """Return the world in which nobody has led, no agent runs, and these hosts' nodeos produce all the same."""
+        signing = Nodeos(paused=False, rogue=True)
+        found = []
+        for at, name in enumerate(self.names):
+            strange = any(other != at for other in rogues)
+            nodeos = signing if at in rogues else Nodeos()
+            found.append(self.host(Host(name, clock=canon.BASE, nodeos=nodeos, strange=strange)))
+        return self.canonical((self.intern(Store()), tuple(found), (), 0))
 
     def calm(self, leader: int = 0) -> Compact:
         """Return the world in which one host leads and all is quiet: reached without any fault."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.core.state import Phase
+from agent.core.state import Phase, Power
 from agent.core.timing import Timing, standstill
 from tests.proof.engine import Compact, Engine, Next
 from tests.proof.story import numbered
+from tests.support.world import Host
 
 REPAIRS = (
     "nodeos thaws",
@@ -74,6 +75,21 @@ def same_leader(engine: Engine, world: Compact) -> tuple[str, ...]:
     if first.core is not None and first.core.phase is Phase.LEADING and engine.signs(world[1][0]):
         return ()
     return ("P3: the leader changed though it could confirm itself",)
+
+
+def adopted(engine: Engine, world: Compact, alone: int | None) -> tuple[str, ...]:
+    """Tell what an adoption breaks (R19): a producer that is `alone` was paused, or in doubt one was not."""
+    for at, number in enumerate(world[1]):
+        host: Host = engine.parts[number]
+        core = host.core
+        if at == alone and host.nodeos.paused:
+            return (f"R19: the nodeos of {host.name} produced already, and is paused for nothing",)
+        if core is None or core.power is not Power.FOUND or host.stalled:
+            continue
+        led = core.phase is Phase.STARTING and core.seen.heartbeat is not None
+        if led or core.phase not in (Phase.STARTING, Phase.CAMPAIGNING, Phase.ELECTED):
+            return (f"R19: the nodeos of {host.name} produces though another leads, and is not paused",)
+    return ()
 
 
 class Afterwards:

@@ -25,7 +25,7 @@ SHARED = (
     "tests.support.gate",
     "tests.proof",
 )
-OWN = ("tests.proof.mutants", "tests.proof.gate_mutants")
+OWN = ("tests.proof.mutants", "tests.proof.gate_mutants", "tests.proof.adoption_mutants")
 
 
 @dataclass(frozen=True)

@@ -201,6 +201,15 @@ class Parts:
             lambda: (local.urgent(self.parts[host], self.rules), self.host(local.elapse(self.parts[host]))),
         )
 
+    def sees(self, host: int, strange: bool) -> int:
+        """Return a host that sees whether blocks come which no leader signs."""
+        return self._once(("sees", host, strange), lambda: self.host(local.sees(self.parts[host], strange)))
+
+    def rogue(self, host: int) -> bool:
+        """Whether this host's nodeos signs without a leader."""
+        found: Host = self.parts[host]
+        return found.nodeos.rogue and found.nodeos.signs(found.clock)
+
     def signs(self, host: int) -> bool:
         """Whether this host's nodeos may sign."""
         return self._once(("signs", host), lambda: bool(self.parts[host].signs()))

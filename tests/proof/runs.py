@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.core.timing import GateMode, Timing
 from tests.proof.engine import Budget, Compact, Engine
-from tests.proof.liveness import Afterwards, bound, same_leader
+from tests.proof.liveness import Afterwards, adopted, bound, same_leader
 from tests.proof.search import Found, search
 from tests.support.gate import SignGate
 from tests.support.host import Rules
@@ -47,12 +47,13 @@ def engine(
     eager: bool = True,
     timing: dict[str, int] | None = None,
     gate: str = "",
+    live: int = 0,
 ) -> Engine:
     """Return an engine over nodes that rank alike; `gate` names one of `GATES`, empty: there is none."""
     more: dict[str, Any] = dict(timing or {})
     ranks = dict.fromkeys(names, 0)
     if not gate:
-        return Engine(Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager), budget)
+        return Engine(Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live), budget)
     mode, first = GATES[gate]
     spans = replace(TICKS, gate=mode, **{"gate_close": 1, **more})
     bare = mode is GateMode.REQUIRED
@@ -75,6 +76,23 @@ def hunt(
     """Search with a few faults alone, in this order, each at any moment."""
     found = engine(Budget(len(script), script=script), guard=guard, eager=eager, timing=timing, gate=gate)
     return search(found, limit, found.calm() if calm else found.ready())
+
+
+FAULTS = ("a: ", "b: ", "c: ", "lease ", "time passes, but")
+"""All but the words of operators: whoever puts `leader` or `override` says that nobody else signs (R18)."""
+
+
+def installing(
+    *rogues: int, faults: int = 0, names: tuple[str, ...] = ("a", "b"), limit: int = 200_000, strict: bool = True
+) -> Found:
+    """Search how agents are installed beside nodeos that produce already, those at `rogues` (R18, R19).
+
+    The agents start in any order, at any time. Without a fault a single producer is never paused.
+    `strict`: see R19 kept in each world, beside P1, R5, R8 and R18.
+    """
+    found = engine(Budget(faults, only=FAULTS), names=names, live=max(1, len(rogues)))
+    alone = rogues[0] if len(rogues) == 1 and not faults else None
+    return search(found, limit, found.live(*rogues), (lambda world: adopted(found, world, alone)) if strict else None)
 
 
 DELAYS = ("a: confirm is slow", "a: confirm: applied, the answer is late", "a: hears late", "b: hears late")

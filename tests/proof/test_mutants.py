@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.proof.adoption_mutants import ADOPTION_MUTANTS, Mistaken
 from tests.proof.gate_mutants import GATE_MUTANTS
 from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, Edit, Mutant, mutated
 
@@ -22,6 +23,15 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             gate=mutant.gate,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
+    assert found.story
+
+
+@pytest.mark.parametrize("mistake", ADOPTION_MUTANTS, ids=lambda each: each.name)
+def test_mistake_about_adoption_is_found(mistake: Mistaken) -> None:
+    """P1, R18, R19: with this mistake installing agents beside a live producer breaks the promise, and it is told."""
+    with mutated(mistake.edits) as runs:
+        found = runs.installing(*mistake.rogues, strict=mistake.strict)
+    assert found.broken.startswith(mistake.breaks), found.text()
     assert found.story
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.proof.engine import Budget
 from tests.proof.liveness import bound
-from tests.proof.runs import TICKS, engine, nothing_wrong, one_fault, slow_messages
+from tests.proof.runs import TICKS, engine, installing, nothing_wrong, one_fault, slow_messages
 from tests.proof.search import search
 
 ENOUGH = 500_000
@@ -85,3 +85,23 @@ def test_slow_messages_change_nothing() -> None:
     found = slow_messages()
     assert not found.broken, found.text()
     assert found.complete
+
+
+@GROUPS
+@pytest.mark.parametrize("rogues", [(0,), (0, 1), ()], ids=["one produces", "two produce", "none produces"])
+def test_agents_are_installed_beside_a_live_producer(names: tuple[str, ...], rogues: tuple[int, ...]) -> None:
+    """P1, R18, R19: in every order of starting a live producer is adopted and never paused, and none resumed beside it.
+
+    Of two that produce, one is adopted at most, and the other is paused.
+    """
+    found = installing(*rogues, names=names)
+    assert not found.broken, found.text()
+    assert found.complete
+
+
+@pytest.mark.parametrize("rogues", [(0,), (0, 1)], ids=["one produces", "two produce"])
+def test_agents_are_installed_beside_a_live_producer_with_a_fault(rogues: tuple[int, ...]) -> None:
+    """P1, R18: with a fault at any moment of the installing, within the quick bound, all the same."""
+    found = installing(*rogues, faults=1, limit=25_000)
+    assert not found.broken, found.text()
+    assert found.states >= 25_000 or found.complete

@@ -31,6 +31,7 @@ class Rules:
 
     `stall`: how long an agent may be frozen when no guard stands by. `ranks`: by name, 0 campaigns first.
     `eager`: what an agent asks of its own host is answered before anything else happens in the world, but for faults.
+    `live`: so many nodeos produce before any agent is there; none begins to later, and all see its blocks (R18).
     `gate`: nodeos signs through a gate, in its first state; None: there is none. `kill`: SIGKILL ends a process.
     """
 
@@ -44,6 +45,7 @@ class Rules:
     eager: bool = False
     gate: SignGate | None = None
     kill: bool = True
+    live: int = 0
 
     def setup(self, name: str, life: int) -> Setup:
         """Return the setup of an agent's start number `life`: the same object for the same."""
@@ -115,6 +117,8 @@ def feed(host: Host, event: ev.Event) -> Fed:
         match action:
             case do.Announce(key, source, target, reason):
                 said.append(f"{source} -> {target} ({key}: {reason})")
+                if key == "adopted":
+                    host = replace(host, nodeos=replace(host.nodeos, rogue=False))
             case do.Warn(key, text):
                 said.append(f"warns {key}: {text}")
             case do.Exit():
@@ -205,6 +209,8 @@ def urgent(host: Host, rules: Rules) -> str:
     request = host.request
     if request is not None and (host.clock >= request.due or not (request.slow or host.cut)):
         return "request"
+    if rules.live and host.core.lease is None and not host.cut:
+        return "lease"
     return "news" if host.news == "new" and not host.cut else ""
 
 
@@ -308,7 +314,7 @@ def _nodeos_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     if nodeos.pid == 0:
         pid = 1 + max([0, *_pids(host)])
         yield Move("nodeos starts, paused", "", replace(host, nodeos=Nodeos(pid=pid)))
-        if may("config", "nodeos starts UNPAUSED"):
+        if not rules.live and may("config", "nodeos starts UNPAUSED"):
             rogue = Nodeos(pid=pid, paused=False, rogue=True)
             yield Move("nodeos starts UNPAUSED", "config", replace(host, nodeos=rogue))
         return
@@ -348,9 +354,24 @@ def restarted(host: Host, rules: Rules) -> Move:
     """Return the start of the agent, with the run-time file that is there."""
     core = State(rules.setup(host.name, host.life + 1))
     fresh = replace(host, core=core, life=host.life + 1, news="new")
-    begun = feed(fresh, ev.Started(host.file, process(host.nodeos)))
+    claims = host.nodeos.rogue and host.nodeos.signs(host.clock)
+    begun = feed(sees(fresh, host.strange), ev.Started(host.file, process(host.nodeos), claims))
     fed = feed(begun.host, standing(host.name, rules))
     return told("the agent starts", Fed(fed.host, begun.said + fed.said))
+
+
+WINDOW: Ms = 3
+"""After so long without a block of a nodeos without an agent an absent heartbeat may be taken (R18)."""
+
+
+def sees(host: Host, strange: bool) -> Host:
+    """Let a host see whether blocks come that no leader signs; what its agent makes of it is `core.ungoverned`'s."""
+    host = replace(host, strange=strange)
+    core = host.core
+    if not strange or core is None or host.stalled:
+        return host
+    led = core.seen.heartbeat is not None or core.seen.last_holder is not None
+    return host if led else feed(host, ev.Ungoverned(host.clock + WINDOW)).host
 
 
 def standing(name: str, rules: Rules, handover: str = "") -> ev.Standing:
@@ -362,7 +383,7 @@ def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     core = host.core
     assert core is not None
     if host.stalled:
-        yield Move("the agent thaws", "", replace(host, stalled=False, stalled_for=0))
+        yield Move("the agent thaws", "", sees(replace(host, stalled=False, stalled_for=0), host.strange))
     elif may("process", "the agent freezes"):
         yield Move("the agent freezes", "process", replace(host, stalled=True))
     if (rules.guard or rules.gate) and may("process", "the agent dies"):

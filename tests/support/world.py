@@ -165,7 +165,7 @@ class Nodeos:
 
     `quiet_at`: until then the block in flight may still be signed after a pause. `queued`: calls that were given up
     and may act at any time. `rogue`: it was started unpaused by a fault of its configuration, and not resumed
-    since: what it signs is that fault's, not the agents'.
+    since, nor adopted: what it signs is that fault's, not the agents'.
     """
 
     pid: int = 1  # 0: it is gone
@@ -243,6 +243,7 @@ class Host:
     stalled_for: Ms = 0
     cut: bool = False
     gate: SignGate | None = None
+    strange: bool = False  # its chain shows blocks of our producer that a nodeos without a leader signs
 
     def signs(self) -> bool:
         """Whether its nodeos may sign a block: the truth that P1 is about.

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers scale chaos proof mutants fuzz package audit docs lint clean
+.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers adopt scale chaos proof mutants fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -50,6 +50,9 @@ soak: $(STAMP) ## fail over every 30 s for half an hour, and see whether anythin
 
 startup: $(STAMP) ## measure how long run, status and fence --local take to start; ARGS="-n 20"
 	$(BIN)/python -m agent.lab.startup $(ARGS)
+
+adopt: $(STAMP) ## measure how agents are installed beside a live producer; ARGS="-n 20 --producers 4"
+	$(BIN)/python -m agent.lab.adopting $(ARGS)
 
 switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
 	$(BIN)/python -m agent.lab.switchovers $(ARGS)

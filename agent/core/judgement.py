@@ -15,7 +15,7 @@ from agent.core.policy import Policy
 from agent.core.state import Phase
 from agent.core.store import Ms
 from agent.core.timing import seconds
-from agent.core.transitions import ACTIVE, BEGINS
+from agent.core.transitions import ACTIVE
 from agent.core.whole import Node, NodeAction, RefuseWish, drained, member_of, wall_of
 from agent.core.words import clock_text
 

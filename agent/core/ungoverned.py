@@ -18,7 +18,7 @@ from agent.core.slots import REPETITIONS, SLOT, slot_of
 from agent.core.state import Phase
 from agent.core.store import Ms
 from agent.core.turns import date, turns
-from agent.core.whole import Node, NodeAction, wall_of
+from agent.core.whole import Node, NodeAction, own_ms, wall_of
 
 ALONE = 6
 """Slots of a producer that is alone in the schedule: 3 s."""
@@ -56,9 +56,7 @@ def clear_at(node: Node, now: Ms) -> Ms:
 
 def last_own(node: Node) -> Ms:
     """Return the date of the newest block of our producer that is known on our chain, 0: none is."""
-    followed = 0 if node.watch.last_own is None else date(node.watch.last_own)
-    past = node.past.own if node.past else 0
-    return max(node.judgement.own_ms, followed, past)
+    return max(own_ms(node), node.past.own if node.past else 0)
 
 
 def _watched_since(node: Node, info: ChainInfo) -> Ms:

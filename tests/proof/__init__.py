@@ -27,7 +27,7 @@ reached.
 | | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
 | clocks that run apart | a fault makes one host's clock lose a tick: 1 in 12, far above 0.1 % |
 | the run-time file | slow, or not written |
-| agents die, are asked to end, are unhealthy | at any moment |
+| agents die, are asked to end, are unhealthy, begin anew | at any moment |
 
 **What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A
 resume is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes

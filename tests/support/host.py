@@ -396,6 +396,16 @@ def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
             yield told("it is healthy again", feed(host, standing(host.name, rules)))
         elif may("word", "it is unhealthy"):
             yield told("it is unhealthy and another is better", feed(host, standing(host.name, rules, "sick")), "word")
+        if core.phase is Phase.LEADING and may("word", "it signs nothing"):
+            yield told("it signs nothing and begins anew", _anew(host, rules), "word")
+
+
+def _anew(host: Host, rules: Rules) -> Fed:
+    """Let a leader begin anew; it is as good as before as soon as it has begun to stop."""
+    well = standing(host.name, rules)
+    begun = feed(host, replace(well, handover="it signs nothing", cause="begins_anew", to=host.name))
+    fed = feed(begun.host, well)
+    return Fed(fed.host, begun.said + fed.said)
 
 
 def _save_moves(host: Host, may: May) -> Iterator[Move]:

@@ -56,9 +56,10 @@ class MemberInfo:
 def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...]:
     """List the members, asking one endpoint after another. StoreError within `timeout_s` seconds when none answers."""
     deadline, failure = Deadline(timeout_s), StoreError("no endpoint")
-    for endpoint in options.endpoints:
+    for index, endpoint in enumerate(options.endpoints):
+        share = Deadline(deadline.remaining() / (len(options.endpoints) - index))  # a silent one leaves time for others
         try:
-            _where, answer = _asked(options, endpoint, deadline, "list of members", _members)
+            _where, answer = _asked(options, endpoint, share, "list of members", _members)
             return tuple(
                 MemberInfo(
                     str(each.name),

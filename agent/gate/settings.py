@@ -140,16 +140,15 @@ def user(text: str) -> int:
 def password(path: Path) -> str:
     """Read the wallet's password; ValueError with the remedy. Nothing of it is ever in an error."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise ValueError(f"{path} is not a regular file: name the file itself")
+            if mode & 0o007:
+                raise ValueError(f"{path} holds a secret but everybody may use it: run chmod 0600 {path}")
+            raw = file.read(PASSWORD_BYTES + 1)
     except OSError as error:
         raise ValueError(f"can not read {path} ({error.strerror}): correct gate.password_file or the rights") from None
-    with os.fdopen(fd, "rb") as file:
-        mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):
-            raise ValueError(f"{path} is not a regular file: name the file itself")
-        if mode & 0o007:
-            raise ValueError(f"{path} holds a secret but everybody may use it: run chmod 0600 {path}")
-        raw = file.read(PASSWORD_BYTES + 1)
     try:
         text = raw.decode().strip()
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ import pytest
 
 from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import EtcdOptions
+from agent.adapters.etcd_info import member_list, server_info
 from agent.adapters.etcd_rpc import rpc
 from agent.core.store import Put, Txn
 from agent.errors import LeaseGone, StoreError, StoreRejected, StoreUnavailable
@@ -19,7 +20,7 @@ from tests.support.wire import ANSWERS, Failed, Wire, wire
 __all__ = ["wire"]
 
 SPAN_S = 2.0
-ONE, TWO = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
+ONE, TWO, THREE = "http://127.0.0.1:2379", "http://127.0.0.1:2380", "http://127.0.0.1:2381"
 WITH_USER = EtcdOptions((ONE,), user="agent", password="correct-horse")
 CALLS: dict[str, Callable[[EtcdStore], object]] = {
     "Txn": lambda store: store.txn(Txn((), (Put("/a", b"1"),)), SPAN_S),
@@ -153,3 +154,46 @@ def test_a_lease_that_has_no_time_left_is_gone(wire: Wire, store: EtcdStore) -> 
     assert store.lease_state(5, SPAN_S).remaining == -1
     wire.says["LeaseTimeToLive"] = rpc.LeaseTimeToLiveResponse(ID=5, TTL=-1, grantedTTL=9)
     assert store.lease_state(5, SPAN_S).remaining == 0
+
+
+def test_a_look_at_a_member_logs_in_within_its_time(wire: Wire) -> None:
+    """A member that refuses a stranger is asked once more after a login; all of it within one deadline, and closed."""
+    wire.takes_ms = 100
+    denied = Failed(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
+    wire.says["Status"] = [denied, ANSWERS["Status"]]
+    assert server_info(WITH_USER, ONE, SPAN_S).raft_index == 4
+    assert wire.methods == ["Status", "Authenticate", "Status"]
+    assert wire.spans() == left(2.0, 1.9, 1.8)
+    assert wire.calls[0].metadata == (), "a member without a leader shall answer, too"
+    settle(wire)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED])
+def test_a_look_that_fails_is_closed(wire: Wire, code: grpc.StatusCode) -> None:
+    """Whether the member is away, or refuses one who has no password to show."""
+    wire.says["Status"] = Failed(code, "no")
+    with pytest.raises(StoreError):
+        server_info(EtcdOptions((ONE,)), ONE, SPAN_S)
+    assert wire.methods == ["Status"]
+    settle(wire)
+
+
+def test_the_list_of_members_is_had_from_whoever_answers(wire: Wire) -> None:
+    """A silent member costs its share of the time, and the next one is asked with its share of the rest."""
+    wire.says["MemberList"] = [Failed(grpc.StatusCode.DEADLINE_EXCEEDED), AWAY, ANSWERS["MemberList"]]
+    wire.takes_ms = 300
+    (member,) = member_list(EtcdOptions((ONE, TWO, THREE)), 3.0)
+    assert (member.name, member.urls, member.learner) == ("m1", ("http://10.0.0.1:2379",), False)
+    assert wire.spans() == left(1.0, 1.35, 2.4)
+    wire.says["MemberList"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        member_list(EtcdOptions((ONE, TWO, THREE)), 3.0)
+    settle(wire)
+
+
+def test_members_are_gone_round_in_their_order(wire: Wire) -> None:
+    """Each has its turn, and after the last comes the first."""
+    wire.says["Range"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        EtcdStore(EtcdOptions((ONE, TWO, THREE))).range("/a", SPAN_S)
+    assert wire.opened[:6] == [each.removeprefix("http://") for each in (ONE, TWO, THREE)] * 2

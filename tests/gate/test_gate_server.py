@@ -24,12 +24,15 @@ from tests.support.moved_time import MovedTime
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 STRANGER = 61_203
+BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 
 
 class Bench:
     """A gate without a page, whose keosd is not there. `turn` is its loop."""
 
-    def __init__(self, root: Path, *, owner: int | None = None, asker: int | None = None) -> None:
+    def __init__(
+        self, root: Path, *, owner: int | None = None, asker: int | None = None, keosd: str = "http://127.0.0.1:1"
+    ) -> None:
         self.time = MovedTime()
         self.control, self.sign = str(root / "control"), str(root / "sign")
         self.page = root / "page"
@@ -39,7 +42,7 @@ class Bench:
             "bp-a",
             settings.key(PUBLIC_KEY),
             PUBLIC_KEY,
-            settings.address("http://127.0.0.1:1"),
+            settings.address(keosd),
             Address(path=self.sign),
             self.control,
             self.page,
@@ -48,7 +51,7 @@ class Bench:
             "default",
             None,
         )
-        permit = Permit(self.page, identity("eos", "bp-a"), owner, "boot", self.time.boot)
+        permit = Permit(self.page, identity("eos", "bp-a"), owner, BOOT, self.time.boot)
         self.told: list[str] = []
         self.server = Server(
             made, permit, self.time.boot, lambda reason, _more: self.told.append(reason), lambda: self.time.now / 1000

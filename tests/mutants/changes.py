@@ -91,6 +91,8 @@ def _is_docstring(node: Any) -> bool:
 
 
 def _for_types(node: Any) -> bool:
+    """Whether a node is for the type checker, for `import *`, or only run as a program."""
     named = m.AssignTarget(m.Name("__all__") | m.Name("_Base"))
     made = m.Assign([named]) | m.Assign(value=m.Call(m.Name("TypeVar")))
-    return bool(m.matches(node, m.If(m.Name("TYPE_CHECKING")) | made))
+    started = m.Comparison(m.Name("__name__"))
+    return bool(m.matches(node, m.If(m.Name("TYPE_CHECKING") | started) | made))

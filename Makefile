@@ -73,11 +73,14 @@ mutants: $(STAMP) ## make small mistakes outside the core, and tell which no tes
 fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800
 
-package: $(STAMP) ## build a wheel, an sdist and a .deb into dist/
-	$(BIN)/python -m pip install --quiet build uv
+package: $(STAMP) ## build a wheel, an sdist, a .deb, checksums and an SBOM (CycloneDX) into dist/
+	$(BIN)/python -m pip install --quiet build click-man cyclonedx-bom uv
 	rm -rf dist && $(BIN)/python -m build --outdir dist .
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet --output-file dist/requirements.txt
-	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist
+	mkdir dist/man && $(BIN)/python -c "$$MAN_PAGES"
+	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist/man dist
+	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.cdx.json dist/requirements.txt
+	cd dist && sha256sum *.whl *.tar.gz *.deb sbom.cdx.json >SHA256SUMS
 
 audit: $(STAMP) ## look the locked dependencies up in the database of known holes (needs the internet)
 	$(BIN)/python -m pip install --quiet pip-audit uv
@@ -92,6 +95,14 @@ lint: $(STAMP) ## style and types
 	$(BIN)/mypy
 
 venv: $(STAMP) ## make .venv with all that is needed
+
+define MAN_PAGES
+from agent import __version__
+from agent.cli import main
+from click_man.core import write_man_pages
+write_man_pages("nodeos-failover", main, version=__version__, target_dir="dist/man")
+endef
+export MAN_PAGES
 
 # pip reads dependency groups only from 25.1 on, so the group is read here: pyproject.toml stays the one place.
 define READ_GROUP

@@ -96,7 +96,7 @@ def limits(config: Config) -> health.Limits:
     gates = {
         name: health.Gate(getattr(check, "rise", 1), getattr(check, "fall", 1))
         for name, check in made.items()
-        if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.spans.gated)
+        if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.gate.mode != "off")
     }
     return health.Limits(
         gates,

@@ -88,7 +88,7 @@ class ClockOffsetCheck(Check):
 
 
 class GateCheck(Check):
-    """The signing gate can sign; made where gate.mode is required. Without it this node could not produce."""
+    """The signing gate can sign. With gate.mode = "on" it is judged once nodeos was seen to sign through it."""
 
     rise: Count = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
     fall: Count = Field(default=2, ge=1, le=1000, description="bad results in a row until the check fails")

@@ -169,7 +169,8 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
     actions.extend(new)
     producing = state.phase is Phase.LEADING and state.power is Power.PRODUCING
     since = (node.leading_since if node.leading_since is not None else now) if producing else None
-    node = replace(node, leadership=state, leading_since=since)
+    gated = state.process if state.tenure is not None and state.tenure.gated else node.gated_process
+    node = replace(node, leadership=state, leading_since=since, gated_process=gated)
     for action in new:
         if isinstance(action, Announce) and action.key in BEGINS and state.tenure is not None:
             fields = history.record(state, node.entered, now)
@@ -196,7 +197,8 @@ def _ended(node: Node, epoch: int, now: Ms, actions: list[NodeAction]) -> None:
 def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) -> Node:
     me, old = node.leadership.setup.node, node.health
     others, pace = election.others(me, node.members), planning.pace(node, now)
-    found = health.take(old, probe, node.profile.limits, others, node.leading_since, now, pace, node.judgement.vain)
+    judged = replace(probe, error="") if isinstance(probe, health.GateProbed) and not _signs_by_gate(node) else probe
+    found = health.take(old, judged, node.profile.limits, others, node.leading_since, now, pace, node.judgement.vain)
     actions.extend(_turned(old, found))
     node = replace(node, health=found)
     if old.ok and found.failing:
@@ -213,6 +215,12 @@ def _probe(node: Node, probe: health.Probe, now: Ms, actions: list[NodeAction]) 
         case health.ScheduleProbed() if found.schedule != old.schedule:
             node = judgement.rescheduled(node)
     return node
+
+
+def _signs_by_gate(node: Node) -> bool:
+    """Tell whether nodeos has no signature but through the gate: it is required, or this process was seen to use it."""
+    state = node.leadership
+    return state.setup.timing.gated or (state.process is not None and state.process == node.gated_process)
 
 
 def _turned(old: health.Health, new: health.Health) -> Iterator[Warn]:

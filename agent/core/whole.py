@@ -13,6 +13,7 @@ from agent.core.actions import Action
 from agent.core.alert_kinds import KINDS
 from agent.core.belonging import Belonging, clash, process_text
 from agent.core.book import Fields, Window
+from agent.core.chain import ProcessId
 from agent.core.flapping import Flaps
 from agent.core.hooks import HookDone, Hooked, RunHook
 from agent.core.notice import Notice, rank
@@ -210,6 +211,7 @@ class Node:
     read_at       when the reader was last seen to read the group
     lease_gone_since  since when there is no session lease
     store_since   since when the store is known
+    gated_process  the nodeos process that was seen to sign through the gate last
     own_block_at  when a block of our producer, whoever signed it, last came
     entered       when each phase of leadership was last entered, by its name
     proof         the record of our tenure, and what is known of its blocks
@@ -233,6 +235,7 @@ class Node:
     read_at: Ms | None = None
     lease_gone_since: Ms | None = None
     leading_since: Ms | None = None
+    gated_process: ProcessId | None = None
     store_since: Ms | None = None
     own_block_at: Ms = 0
     entered: Mapping[str, Ms] = field(default_factory=dict)

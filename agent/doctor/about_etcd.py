@@ -186,12 +186,14 @@ def election(facts: EtcdFacts, config: Config) -> Finding:
 
 
 def rights(facts: EtcdFacts, config: Config) -> Finding:
-    """Our user may write what the agent writes, and no more."""
+    """Our user may read the group and write what the agent writes, and no more."""
     if facts.refused is None:
         return unknown("etcd_rights", facts.error or "they could not be tried", "see etcd's log")
     if facts.refused:
         named = ", ".join(facts.refused)
         return fault("etcd_rights", f"we may not write {named}", "grant them: deploy/etcd/access.sh does")
+    if facts.unread:
+        return fault("etcd_rights", f"we may not read the group: {facts.unread}", "grant read on its whole prefix")
     if not facts.too_much:
         return ok("etcd_rights", "we may write what the agent writes, and nothing else")
     who = "anybody" if not config.etcd.user and not config.etcd.cert_file else "our user"

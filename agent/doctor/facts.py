@@ -91,6 +91,7 @@ class EtcdFacts:
 
     refused   what our user may not write though the agent must
     too_much  what it may write though the agent need not
+    unread    why it cannot read the group as a whole
     certificates  days until each file of ours runs out, by setting
     """
 
@@ -103,6 +104,7 @@ class EtcdFacts:
     least_ttl_s: int | None = None
     refused: tuple[str, ...] | None = None
     too_much: tuple[str, ...] = ()
+    unread: str = ""
     certificates: Mapping[str, float] = field(default_factory=dict)
 
 

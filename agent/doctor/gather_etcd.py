@@ -178,7 +178,17 @@ def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, de
         facts,
         refused=tuple(refused),
         too_much=tuple(name for name, key in beyond.items() if _may(store, key, deadline)),
+        unread=_unread(store, names.root, deadline),
     )
+
+
+def _unread(store: EtcdStore, root: str, deadline: Deadline) -> str:
+    """Return why the keys of the group cannot be read as a whole, as the agent reads them; nothing if they can."""
+    try:
+        store.range(root, min(2.0, deadline.left()))
+    except StoreRejected as error:
+        return str(error)
+    return ""
 
 
 def _may(store: EtcdStore, key: str, deadline: Deadline) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from agent.core.can_lead import PASSING, SILENT, why_not
-from agent.core.node import EtcdSeen
+from agent.core.health import Gate, GateProbed
+from agent.core.node import EtcdSeen, Reconfigured
 from agent.core.state import Phase
 from agent.core.store import Put, Txn
 from tests.core.story import NAMES, Host, settled
@@ -118,3 +119,20 @@ def test_a_phase_that_does_not_move_is_told(phase: Phase) -> None:
     assert not why_not(sits, story.now - 1)
     moves = replace(sits, leadership=replace(sits.leadership, phase=Phase.STANDBY))
     assert not why_not(moves, story.now)
+
+
+def test_a_gate_beside_a_key_is_judged_once_nodeos_was_seen_to_use_it() -> None:
+    """With `on` a dead gate says nothing of a nodeos that may have its key; of one that signs through it, all (P2)."""
+    story = settled()
+    leader, standby = two(story)
+    limits = leader.profile.limits
+    gated = replace(leader.node.profile, limits=replace(limits, gates={**limits.gates, "gate": Gate(1, 2)}))
+    leader.step(Reconfigured(gated, leader.setup.timing))
+    for _ in range(3):
+        leader.step(GateProbed(story.now, "no answer"))
+    assert leader.node.health.checks["gate"].ok
+    leader.node = replace(leader.node, gated_process=leader.node.leadership.process)
+    for _ in range(2):
+        leader.step(GateProbed(story.now, "no answer"))
+    assert leader.node.health.failing == ("gate: no answer",)
+    story.until(lambda: standby.leads, 5)

@@ -135,6 +135,7 @@ ETCD_CASES = [
     (etcd(least_ttl_s=None, error="refused"), "etcd_election", UNKNOWN, "refused"),
     (etcd(refused=("heartbeat",)), "etcd_rights", FAULT, "may not write heartbeat"),
     (etcd(too_much=("override",)), "etcd_rights", WARN, "anybody may write override"),
+    (etcd(unread="permission denied"), "etcd_rights", FAULT, "may not read the group: permission denied"),
     (etcd(refused=None, error="no answer"), "etcd_rights", UNKNOWN, "no answer"),
     (etcd(certificates={"etcd.cert_file": 3.0}), "certificates", FAULT, "etcd.cert_file, in 3 days"),
     (etcd(certificates={"etcd.cert_file": -3.0}), "certificates", FAULT, "has run out"),

@@ -19,7 +19,12 @@ class Seen:
     def __init__(self) -> None:
         self.snapshots: list[Snapshot] = []
         self.errors: list[StoreError] = []
+        self.reads = 0
         self.follower: PrefixFollower | None = None
+
+    def read(self) -> None:
+        """Note a read that found nothing new."""
+        self.reads += 1
 
     def until(self, condition: Callable[[], bool], limit_s: float) -> None:
         """Wait for a condition."""
@@ -38,7 +43,7 @@ class Seen:
 def following(store: Store, prefix: str, timeout_s: float = 1.0, silence_s: float = SILENCE_S) -> Iterator[Seen]:
     """Follow a prefix for the time of a `with` block, and see that the thread ends soon after it."""
     seen = Seen()
-    follower = seen.follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, silence_s)
+    follower = seen.follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, silence_s, seen.read)
     failed: list[BaseException] = []
 
     def run() -> None:

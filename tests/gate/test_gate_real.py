@@ -99,6 +99,25 @@ def test_wrong_password_is_told_and_not_repeated(wallet: Wallet, tmp_path: Path)
         bench.close()
 
 
+def test_locked_wallet_shows_with_the_first_signature_that_keosd_refuses(wallet: Wallet, tmp_path: Path) -> None:
+    """A leader's agent hears of it at its next look, not after the gate's own look at a wallet that was well (P2)."""
+    wrong = tmp_path / "wrong"
+    wrong.touch(0o600)
+    wrong.write_text("PW5wrong")
+    wallet.cleos("wallet", "lock_all")
+    wallet.cleos("wallet", "unlock", "--password", wallet.password_file.read_text().strip())
+    bench = GateBench(tmp_path, wallet.url, password_file=str(wrong))
+    try:
+        bench.start().open()
+        assert bench.ask()[0] == 201
+        assert bench.hand.status(LIMIT_S).keosd == "ready"
+        wallet.cleos("wallet", "lock_all")
+        assert bench.ask()[1].endswith("keosd_error")
+        assert "wallet_invalid_password_exception" in bench.hand.status(LIMIT_S).keosd
+    finally:
+        bench.close()
+
+
 def test_real_nodeos_stops_with_the_very_block(tmp_path: Path) -> None:
     """Blocks are signed through the gate; a closed page is the end of them, though nodeos is resumed (P1, R4)."""
     with Lab(tmp_path) as lab:

@@ -129,7 +129,8 @@ class SimNodeos:
     def block(self, num: int, timeout_s: float) -> Header:
         """See the port."""
         self._call("", timeout_s)
-        return Header(num, f"{num:08x}", EPOCH + num * SLOT, PRODUCER, f"{num - 1:08x}")
+        signer = PRODUCER if self._producing() else "someoneelse1"
+        return Header(num, f"{num:08x}", EPOCH + num * SLOT, signer, f"{num - 1:08x}")
 
     def _call(self, word: str, timeout_s: float) -> None:
         around, limit = self._around, round(timeout_s * 1000)

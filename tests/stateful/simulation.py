@@ -23,7 +23,7 @@ from agent.core import records
 from agent.core.events import LeaseSeen, Shutdown, Started, StoreSeen
 from agent.core.health import DiskProbed, Gate
 from agent.core.keys import keys
-from agent.core.node import Node, Profile
+from agent.core.node import LookedBack, Node, Profile
 from agent.core.state import Setup, State
 from agent.core.store import Delete, Ms, Put
 from agent.core.timing import Timing
@@ -416,6 +416,7 @@ class Agent:
 
     def begin(self) -> None:
         """Start, as `agent.app` does."""
+        self.loop.emit(LookedBack(since=0))  # nobody produces before the group begins
         self.loop.emit(Started(self.record, self.host.nodeos.process))
         self.session._lease = (self.record.lease or None) if self.record else None
         self.loop.emit(DiskProbed(500, 1000))

@@ -27,8 +27,6 @@ TRIES = Policy(hold_down=3_000, hold_down_max=60_000)
 """After the second of these it waits so long, then twice as long … before it takes over again."""
 VAIN = 2
 """A node that led in vain is held down at once."""
-SHORT: Ms = 10_000
-"""A leader that was to produce for less, and whose nodeos does not, has led in vain as well."""
 ANSWER_FOR: Ms = 60_000
 """How long a member shows why it refused a wish."""
 
@@ -101,10 +99,8 @@ def rescheduled(node: Node) -> Node:
 
 def check_failed(node: Node, now: Ms) -> Node:
     """Take that a check fails of a node that was well."""
-    since = node.leading_since
-    short = since is not None and now - since < SHORT
-    silent = any(_name(reason) == "producing" for reason in node.health.failing)
-    return failed(node, now, VAIN if short and silent else 1)
+    vain = node.leading_since is not None and planning.soon(node, now) and planning.silent(node)
+    return failed(node, now, VAIN if vain else 1)
 
 
 def failed(node: Node, now: Ms, weight: int = 1) -> Node:

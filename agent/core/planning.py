@@ -28,6 +28,8 @@ PATIENT = ("disk_space", "clock_offset")
 """Checks whose failure does not hinder production for the seconds that a gap is away."""
 SILENT = "producing"
 """The check that only a leader can fail: that a candidate passes it does not tell that it would produce."""
+SOON: Ms = 10_000
+"""A fault that comes so soon after the resume is there whoever leads, or with every resume."""
 STAYS: Ms = 5000
 """So long a leader that is held down stays before it hands over to another that is held down: doubled each time."""
 
@@ -73,14 +75,17 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
 def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms | None:
     """Return when faults that stop production move the lead, None if they do not.
 
-    Where all are held down, the node that leads stays: for longer each time if it fails what the others do not, and
-    until one of them is not held down any more if it cannot know that they would do better.
+    Where all are held down, a leader that failed soon after its resume stays: for longer each time if it fails what the
+    others do not. One that signs nothing stays until one of them is not held down any more: it cannot know that they
+    would do better.
     """
     flaps = node.judgement.flaps
     if not grave or sound or not flaps.left(now):
         return now if grave else None
     if grave == {SILENT}:
         return None
+    if not soon(node, flaps.times[-1]):
+        return now
     return max(now, flaps.times[-1] + min(STAYS << max(0, len(flaps.times) - 2), node.profile.policy.hold_down_max))
 
 
@@ -96,6 +101,11 @@ def _anew(node: Node, now: Ms) -> Plan | None:
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
     return Plan("begins_anew", why, at, node.leadership.setup.node, f"begins anew{when}: {why}")
+
+
+def soon(node: Node, now: Ms) -> bool:
+    """Tell whether nodeos was resumed so shortly before that the tenure was worth nothing."""
+    return node.leading_since is None or now - node.leading_since < SOON
 
 
 def silent(node: Node) -> str:

@@ -77,7 +77,7 @@ def _campaign_at(state: State) -> Ms | None:
     """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12, R18)."""
     seen, standing, timing = state.seen, state.standing, state.setup.timing
     free = state.free_at()
-    if free is None or state.lease is None or state.leaving or seen.maintenance is not None:
+    if free is None or state.lease is None or state.leaving or not _let_by_maintenance(state):
         return None
     if not state.quiet or state.process is None or not closed_if_required(state):
         return None
@@ -92,6 +92,12 @@ def _campaign_at(state: State) -> Ms | None:
         when = max(when, state.clear_at)
     holdoff = state.holdoff_until if seen.max_epoch <= state.ended_epoch else 0
     return max(when, holdoff, max(free, state.standing_since) + standing.rank * timing.rank_step)
+
+
+def _let_by_maintenance(state: State) -> bool:
+    """Whether maintenance, if it is on, leaves this node the lead: it changes nothing, so who led before comes back."""
+    seen = state.seen
+    return seen.maintenance is None or (state.returns and seen.max_epoch <= state.ended_epoch)
 
 
 def _next_epoch(state: State) -> int:

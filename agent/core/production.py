@@ -179,6 +179,7 @@ def stop(turn: Turn, key: str, detail: str = "") -> None:
     """End the tenure, from now on (R3); leave the seat to others if somebody asked for it (R12)."""
     turn.go(key, detail)
     turn.set_tenure(stop_reason=turn.reason)
+    turn.set(returns=key == "expiring" and turn.state.seen.maintenance is not None)
     if key in REQUESTED:
         turn.set(holdoff_until=turn.now + turn.state.setup.timing.fair_chance)
     begin_stop(turn)

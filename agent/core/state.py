@@ -187,6 +187,7 @@ class State:
     guard_next: tuple[tuple[int, Ms], ...] = ()  # the same for writes under way, each with its version
     started: bool = False
     hold_until: Ms = 0  # a hook goes before the resume, until then at the latest; 0: none does
+    returns: bool = False  # stopped for want of confirmations under maintenance: it alone may lead again meanwhile
     leaving: bool = False
     leaving_since: Ms = 0
     exited: bool = False

@@ -144,6 +144,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "guard_next",
         "hold_until",
         "started",
+        "returns",
         "leaving",
         "leaving_since",
         "exited",

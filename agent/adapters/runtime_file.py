@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from pathlib import Path
 
 from agent.errors import RefusedError
@@ -14,8 +15,19 @@ from agent.errors import RefusedError
 log = logging.getLogger(__name__)
 
 
+AGAIN_S = 0.05
+"""Between two tries to have the lock."""
 TRIAL = 16 * 1024
 """Bytes of a trial: more than a record and what the guard needs beside it."""
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the lock of an open file, if nobody has it; tell whether it was taken."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 class LockedFile:
@@ -30,8 +42,11 @@ class LockedFile:
         self._turn = threading.Lock()
         self._version = 0
 
-    def lock(self) -> None:
-        """Take the lock until the process ends. RefusedError when another agent has it, or it can not be made."""
+    def lock(self, within_s: float = 0.0) -> None:
+        """Take the lock until the process ends, waiting at most `within_s` seconds for another agent to end.
+
+        RefusedError when another agent has it, or it can not be made.
+        """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -41,13 +56,14 @@ class LockedFile:
                 f"the run-time directory {self.path.parent} can not be used: {error.strerror}; "
                 "make it writable for the agent, or set runtime.dir"
             ) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            raise RefusedError(
-                f"another agent runs with {self.path}: end it first, or give each its own `node` name"
-            ) from error
+        by = time.monotonic() + within_s
+        while not _locked(descriptor):
+            if time.monotonic() >= by:
+                os.close(descriptor)
+                raise RefusedError(
+                    f"another agent runs with {self.path}: end it first, or give each its own `node` name"
+                )
+            time.sleep(AGAIN_S)
         self._lock = descriptor
 
     def load(self) -> bytes | None:

@@ -26,6 +26,8 @@ NO_ETCD = {"NODEOS_FAILOVER_ETCD__ENDPOINTS": "http://127.0.0.1:1"}
 WRITE_S = 5.0
 """How often the metrics are written when nothing changes."""
 CLOSE_S = 2.0
+HANDOVER_S = 30.0
+"""When keepalived is reloaded it starts this anew, while the one before still stops nodeos: so long it may take."""
 
 
 @click.command("keepalived-notify")
@@ -89,7 +91,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
 
     files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
     file, desk = LockedFile(files.runtime), make_desk(config, SystemClock())
-    file.lock()
+    file.lock(HANDOVER_S)
 
     def tell(event: str, severity: str, summary: str) -> None:
         log.log(logging.INFO if severity == "info" else logging.WARNING, "%s", summary)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from agent.adapters.finder import REMEDY
 from agent.config import Config
 from agent.core.health import clock_offset
 from agent.doctor.facts import NodeosFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.gate.wire import SIGN
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 FEW_PEERS = 3
@@ -34,6 +36,7 @@ def nodeos(facts: NodeosFacts, config: Config, status: Mapping[str, object] | No
         clock(facts, config),
         peers(facts, config),
         key(facts, config),
+        signer(facts, config),
         *_without_api(facts, config, status),
     ]
 
@@ -191,6 +194,28 @@ def key(facts: NodeosFacts, config: Config) -> Finding:
             "schedule_key", f"{config.producer} is scheduled with {', '.join(ours.keys)}", "set nodeos.producer_key"
         )
     return ok("schedule_key", f"{config.producer} is scheduled with {wanted}")
+
+
+def signer(facts: NodeosFacts, config: Config) -> Finding:
+    """See that nodeos has a way to sign, and that one by keosd names the path that keosd signs at."""
+    name, known = "signature_provider", config.nodeos.producer_key or "PUBLIC_KEY"
+    if not facts.options.sources:
+        return unknown(name, facts.options_error or "no config.ini could be read", _READABLE)
+    signers = facts.options.values.get("signers", ())
+    if not facts.options.values.get("signature-provider"):
+        remedy = f"set signature-provider = {known}=KEOSD:http://127.0.0.1:8900{SIGN} (or KEY:…), and restart nodeos"
+        seen = f"not set in {', '.join(facts.options.sources)}: it signs with a key that everybody knows, or not at all"
+        return fault(name, seen, remedy)
+    for each in signers:
+        key, _, way = each.partition("=")
+        if way.startswith("KEOSD:") and not _has_path(way.removeprefix("KEOSD:")):
+            return fault(name, f"{way} has no path: keosd signs nothing there", f"set {key}={way.rstrip('/')}{SIGN}")
+    return ok(name, f"{len(facts.options.values['signature-provider'])} set in {', '.join(facts.options.sources)}")
+
+
+def _has_path(url: str) -> bool:
+    """Tell whether a URL names a path; the one of a socket is a file, and keosd's own path is implied there."""
+    return not url.startswith("http") or urlsplit(url).path not in ("", "/")
 
 
 def _kind(key: str) -> str:

@@ -127,6 +127,19 @@ def test_a_lock_lasts_as_long_as_its_process(file: LockedFile) -> None:
 
 
 @pytest.mark.real
+def test_a_lock_can_be_waited_for(file: LockedFile) -> None:
+    """Who comes while the one before is ending waits for it, and not for ever."""
+    with child(f"sys.path[:0] = {sys.path!r}\n{HOLDER}", str(file.path)) as other:
+        with pytest.raises(RefusedError, match="another agent runs"):
+            file.lock(0.2)
+        ending = threading.Timer(0.3, other.popen.kill)
+        ending.start()
+        file.lock(20)
+        assert other.popen.wait(5) is not None
+        ending.join()
+
+
+@pytest.mark.real
 def test_a_child_does_not_keep_the_lock(file: LockedFile) -> None:
     """What an agent starts (its guard above all) lives on after it without holding the lock."""
     inner = "inner = subprocess.Popen(['sleep', '60'], close_fds=False); print(inner.pid, flush=True)"

@@ -48,6 +48,23 @@ def test_nodeos_dies_returns_and_hangs(pair: Pair) -> None:
 
 @needs_keepalived
 @pytest.mark.real
+@pytest.mark.timeout(300)
+def test_reload_of_the_master_goes_on(pair: Pair) -> None:
+    """`systemctl reload keepalived`: the notifier that keepalived starts anew waits for the one before and produces."""
+    a, b = pair.a, pair.b
+
+    def resumes() -> int:
+        return a.log.read_text().count("is MASTER and produces")
+
+    for count in (2, 3):
+        os.kill(a.keepalived.pid, signal.SIGHUP)
+        pair.wait(f"resume {count}", lambda count=count: resumes() >= count)
+        pair.wait_leads(a)
+    assert not b.produces
+
+
+@needs_keepalived
+@pytest.mark.real
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", ["stopped", "killed", "frozen", "host lost"])

@@ -56,6 +56,13 @@ def scheduled(*keys: str) -> Schedule:
 
 
 OTHER = "EOS7MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
+
+
+def signing(way: str) -> Options:
+    """Return the options of a nodeos that signs this way."""
+    return Options({"signature-provider": (KEY,), "signers": (f"{KEY}={way}",)}, INI)
+
+
 UNPAUSED = replace(nodeos(options=Options()), agent=replace(WELL.agent, status={**STATUS, "found_unpaused_s": 90.2}))
 UNSEEN = nodeos(pid=None, process_error="conmon (pid 7) listens")
 NODEOS_CASES = [
@@ -80,6 +87,13 @@ NODEOS_CASES = [
     (nodeos(schedule=Schedule(1, ())), "schedule_key", WARN, "not in the schedule"),
     (nodeos(schedule=scheduled(OTHER)), "schedule_key", FAULT, f"wants {OTHER}, not {KEY}"),
     (nodeos(options=Options({"signature-provider": (OTHER,)}, INI)), "schedule_key", FAULT, "no such key"),
+    (nodeos(options=Options({}, INI)), "signature_provider", FAULT, "not set in /etc/nodeos/config.ini"),
+    (nodeos(options=signing("KEOSD:http://127.0.0.1:8900")), "signature_provider", FAULT, "has no path"),
+    (nodeos(options=signing("KEOSD:http://127.0.0.1:8900/")), "signature_provider", FAULT, "has no path"),
+    (nodeos(options=signing("KEOSD:http://127.0.0.1:8900/v1/wallet/sign_digest")), "signature_provider", OK, "1 set"),
+    (nodeos(options=signing("KEOSD:unix:///run/keosd.sock")), "signature_provider", OK, "1 set"),
+    (nodeos(options=signing("KEY")), "signature_provider", OK, "1 set"),
+    (nodeos(options=Options(), options_error="no permission"), "signature_provider", UNKNOWN, "no permission"),
     (nodeos(options=Options({}, INI)), "pause_on_startup", FAULT, "not set in /etc/nodeos/config.ini"),
     (nodeos(options=Options({"pause-on-startup": ("false",)}, INI)), "pause_on_startup", FAULT, "not set"),
     (nodeos(options=Options(), options_error="no permission"), "pause_on_startup", UNKNOWN, "no permission"),

@@ -8,10 +8,12 @@ import os
 import signal
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from agent.adapters.process import start_ticks
 from agent.cli.options import config_option
 from agent.config import Config, load, secret_texts
 from agent.core.timing import GateMode
@@ -106,6 +108,8 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     led = before.process if before is not None else None
     duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell, led)
     duty.more = more
+    keepalived = _parent()
+    duty.begin_with(_word_left(files.word, keepalived))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: setattr(duty, "ending", True))
     metrics = _Metrics(textfile, f'group="{config.group}",node="{config.node}"')
@@ -118,9 +122,28 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
                 return
             time.sleep(LOOK_S)
     finally:
+        with suppress(OSError):  # then the next one waits for a word
+            files.word.write_text(f"{keepalived} {duty.word}")
         metrics.write(duty)
         guard.close()
         desk.close(CLOSE_S)
+
+
+def _parent() -> str:
+    """Return who started this process, so that no other process is taken for it."""
+    pid = os.getppid()
+    return f"{pid} {start_ticks(pid)}"
+
+
+def _word_left(path: Path, keepalived: str) -> str:
+    """Return what this keepalived said last to the notifier before us, once: it was reloaded, and says it no more."""
+    try:
+        left = path.read_text()
+        path.unlink()
+    except OSError:
+        return ""
+    said_by, _, word = left.rpartition(" ")
+    return word if said_by == keepalived else ""
 
 
 class _Metrics:

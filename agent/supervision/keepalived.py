@@ -133,6 +133,10 @@ class Duty:
 
     # --- keepalived ---
 
+    def begin_with(self, word: str) -> None:
+        """Begin with what keepalived said last to the process before this one; it says only what changes."""
+        self._take(["INSTANCE", "", word])
+
     def _listen(self) -> None:
         """Read what is in the fifo; of several words the last counts. Without a writer there is no keepalived."""
         for _, events in self._poll.poll(0):

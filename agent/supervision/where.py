@@ -38,6 +38,11 @@ class Files:
         """When keepalived last gave a sign of life, where it is the method (agent.supervision.keepalived)."""
         return self.runtime.with_suffix(".stamp")
 
+    @property
+    def word(self) -> Path:
+        """What keepalived said last to the notifier before this one."""
+        return self.runtime.with_suffix(".word")
+
 
 def save_plan(runtime: Path, guard: Mapping[str, object]) -> None:
     """Write the plan file beside a run-time file, as a whole or not at all. OSError when that fails."""

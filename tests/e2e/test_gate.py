@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.adapters.gate import look
+from agent.gate.settings import page_path
 from agent.lab import evidence
 from agent.lab.agents import Agent
 from agent.lab.group import Group
+from agent.lab.lab import GROUP
 from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
@@ -104,3 +107,27 @@ def test_agent_restarted_within_v_costs_no_signature(tmp_path: Path) -> None:
     with Group(tmp_path, gate={"mode": "required"}, timing=patient) as group:
         group.start()
         goes_on_after_a_restart(group)
+
+
+def test_permit_page_removed_under_a_leader_costs_no_lead(gated: Group) -> None:
+    """P2, P3: the page is made anew and the gate takes it up, within the same tenure, without a restart of either."""
+    leader, epoch = gated.leader, gated.heartbeat()["epoch"]
+    page = page_path(leader.runtime_dir, GROUP, leader.node)
+    page.unlink()
+    gated.wait("the page to be made anew", lambda: page.exists() or None)
+    begun = time.time()
+    gated.wait("blocks signed by it", lambda: signed_after(gated, leader, begun)[2:] or None)
+    assert (gated.leader, gated.heartbeat()["epoch"]) == (leader, epoch)
+    assert leader.status()["checks"]["gate"]["ok"]
+
+
+def test_wallet_locked_under_a_leader_is_known_at_once(gated: Group) -> None:
+    """P2: the gate tells with the first signature that keosd refuses, not with its next look, and the standby leads."""
+    leader, standby = gated.leader, gated.standby
+    gate = gated.chain.gates[leader.node]
+    gate.wallet.password_file.write_text("PW5wrong")
+    gate.wallet.cleos("wallet", "lock_all")
+    gated.wait("a refused signature", lambda: look(gate.control, 1.0).refused["keosd_error"] or None)
+    assert "wallet_invalid_password_exception" in look(gate.control, 1.0).keosd
+    gated.wait_leads(standby)
+    assert "wallet_invalid_password_exception" in leader.status()["checks"]["gate"]["reason"]

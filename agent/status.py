@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.core.belonging import clashes
+from agent.core.claims import strays
 from agent.core.records import Drain, GroupView, Heartbeat, Keys, Member, read_group
 from agent.core.store import Ms, Snapshot
 
@@ -59,6 +60,7 @@ def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -
     """Return why the group is not well."""
     why = [f"can not be read: {problem}" for problem in view.problems]
     why += clashes({each.node: each.belonging for each in view.members})
+    why += strays(view.members, led=view.heartbeat is not None)
     if view.override is not None and view.override.leader is None:
         return why
     if heartbeat is None or heartbeat.released:

@@ -5,8 +5,11 @@ Two blocks for one slot are two signatures, whatever branch they are on: a gover
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from agent.core.records import Member
+from agent.core.store import Ms
 
 KEPT = 400
 """Slots of ours that are remembered at most, and at least half as many: on a chain of one producer, 100 seconds."""
@@ -14,6 +17,9 @@ TOLD = 12
 """Blocks that a member tells of: one turn, while it reports three times as often."""
 SHORT = 24
 """Characters of an id that are told: 8 of them are the number, the rest are 64 bits of a hash."""
+
+LATELY: Ms = 150_000
+"""A block that is dated so shortly before a report is of the last round, up to 24 producers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +57,24 @@ def claimed(claims: Claims, node: str, blocks: Mapping[int, str]) -> Claims:
 def told(blocks: Mapping[int, str]) -> tuple[str, ...]:
     """Return the newest blocks as a member tells of them."""
     return tuple(f"{slot}:{blocks[slot][:SHORT]}" for slot in sorted(blocks)[-TOLD:])
+
+
+def strays(members: Iterable[Member], *, led: bool) -> list[str]:
+    """Return what reports tell of blocks that no leader can have signed, a line for each kind, for those outside.
+
+    Two blocks for one slot are on the chains of two members; or blocks come though nobody has ever `led`.
+    """
+    members = tuple(members)
+    by_slot: dict[int, dict[str, set[str]]] = {}
+    for member in members:
+        for slot, short in member.own_blocks.items():
+            by_slot.setdefault(slot, {}).setdefault(short, set()).add(member.node)
+    found = []
+    if twice := [slot for slot, ids in by_slot.items() if len(ids) > 1]:
+        nodes = sorted(set().union(*(each for slot in twice for each in by_slot[slot].values())))
+        found.append(f"slots were signed twice, the last of them {max(twice)}, by the chains of {', '.join(nodes)}")
+    if not led and (seen := sorted(each.node for each in members if 0 < each.asked_ms < each.own_ms + LATELY)):
+        found.append(
+            f"blocks come though nobody has led, on the chain of {', '.join(seen)}: a nodeos without agent signs"
+        )
+    return found

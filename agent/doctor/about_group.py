@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from agent import __version__
 from agent.config import Config
 from agent.core.belonging import clashes
+from agent.core.claims import strays
 from agent.core.records import GroupView, Member
 from agent.doctor.facts import AgentFacts, ChannelFact, GroupFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
@@ -25,6 +26,7 @@ def group(facts: GroupFacts, config: Config, status: Mapping[str, object] | None
         members(facts.view, config),
         belonging(facts.view),
         signing_keys(facts.view),
+        signers(facts.view),
         values(facts.view),
         versions(facts.view, status),
         *settings(facts.view),
@@ -55,6 +57,14 @@ def belonging(view: GroupView) -> Finding:
         return fault("belonging", "; ".join(why), "correct `producer`, `group` or `nodeos.url` where it is wrong")
     chains = ", ".join(sorted({each.chain for each in view.members if each.chain})) or "not told yet"
     return ok("belonging", f"one producer, one chain ({chains}), a nodeos of its own for each")
+
+
+def signers(view: GroupView) -> Finding:
+    """Nobody signs for our producer but the leader, as far as the members' chains tell."""
+    if why := strays(view.members, led=view.heartbeat is not None):
+        remedy = "start the agent beside that nodeos, or stop it: look on every host that ever had the key"
+        return fault("signers", "; ".join(why), remedy)
+    return ok("signers", "by the members' chains nobody signs but the leader")
 
 
 def signing_keys(view: GroupView) -> Finding:

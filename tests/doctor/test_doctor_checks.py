@@ -8,6 +8,8 @@ import pytest
 
 from agent.config import Config
 from agent.core.chain import Peers, Producer, Schedule
+from agent.core.records import GroupView, HeartbeatKey
+from agent.doctor import about_group
 from agent.doctor.examine import findings
 from agent.doctor.facts import AgentFacts, ChannelFact, EtcdFacts, EtcdServer, Facts, GroupFacts, NodeosFacts, Options
 from agent.doctor.finding import Verdict
@@ -240,3 +242,15 @@ def test_facts_that_nobody_gathered_are_no_defect() -> None:
     assert {"nodeos", "etcd", "group", "agent"} <= {each.name for each in found if each.verdict in (FAULT, UNKNOWN)}
     assert isinstance(config(), Config)
     assert CHAIN
+
+
+def test_a_nodeos_that_signs_without_an_agent_is_a_fault() -> None:
+    """R18: blocks while nobody has ever led, and two blocks for one slot, are told with the remedy."""
+    live = [member("bp-a", asked_ms=1_000_000, own_ms=999_000), member("bp-b", asked_ms=1_000_000)]
+    found = about_group.signers(GroupView(1, members=tuple(live)))
+    assert found.verdict is FAULT
+    assert "on the chain of bp-a" in found.seen
+    assert about_group.signers(GroupView(1, members=tuple(live), heartbeat=HeartbeatKey(None, 1))).verdict is OK
+    twice = (member("bp-a", own=("7:aa", "8:ab")), member("bp-b", own=("7:bb", "8:ab")))
+    found = about_group.signers(GroupView(1, members=twice, heartbeat=HeartbeatKey(None, 1)))
+    assert "signed twice, the last of them 7" in found.seen

@@ -69,11 +69,12 @@ class Group:
             self.close()
 
     def start(self) -> None:
-        """Start the agents, the one that is to lead first; all nodes are paused until they are governed.
+        """Start the agents, the one that is to lead first: it adopts the node that booted the chain (R19).
 
-        Else the node that booted the chain signs on until its agent has started, though another one may lead by then.
+        With gates all nodes are paused before, for what signs without the gate's leave is not adopted.
         """
-        for node in self.chain.nodes.values():
+        live, *others = self.chain.nodes.values()
+        for node in (live, *others) if self.chain.gates else others:
             node.pause()
         for signer in self.chain.gates.values():
             signer.shut()

@@ -6,9 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
+import pytest
+
 from agent.alerts import AlertDesk, Channel
 from agent.core.notice import Notice
 from agent.ports import Delivery
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 class Sink:

@@ -15,6 +15,8 @@ from agent.config.hooks import HooksSection
 from agent.core.hooks import HookDone, RunHook
 from agent.hooks import Hooks, environment
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 SECRET = "hunter2-in-the-agents-environment"
 
 

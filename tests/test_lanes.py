@@ -16,6 +16,8 @@ from agent.lanes import OVERDUE_MS, Job, Lane, Repeater
 from tests.support.children import wait_until
 from tests.support.moved_time import MovedTime
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 SOON_S = 0.3
 """What anything may take on a busy machine that should take no time."""
 

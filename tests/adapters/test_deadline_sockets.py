@@ -19,6 +19,8 @@ from agent.adapters.names import Names
 from tests.support.raw_peer import OK, Make, Script, answer, drip, full_listener, hang, peers
 from tests.support.slack import SLACK_S
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 SHORT_S = 0.3
 
 

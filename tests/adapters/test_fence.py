@@ -19,7 +19,7 @@ from agent.core.chain import ProcessId
 from agent.errors import FenceError
 from tests.support.children import IDLE, STUBBORN, child, ident, listener, plan, state_of, wait_until
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("no_leaks")]
 NOWHERE = "http://127.0.0.1:1"
 
 

@@ -18,6 +18,7 @@ from agent.adapters.runtime_file import LockedFile
 from agent.errors import RefusedError
 from agent.ports import RuntimeFile
 from tests.support.children import child, wait_until
+from tests.support.leaks import nothing_left_open
 
 HOLDER = """
 from pathlib import Path
@@ -74,6 +75,48 @@ def test_a_trial_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "File too large"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("call", ["write", "replace"])
+def test_a_failure_leaves_nothing_open(file: LockedFile, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """An agent that is refused the lock, or a disk that takes no more, costs no descriptor."""
+    file.lock()
+    with nothing_left_open():
+        for _ in range(3):
+            with pytest.raises(RefusedError):
+                LockedFile(file.path).lock()
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    if call == "replace":
+        monkeypatch.setattr(Path, "replace", fail)
+    else:
+        real = os.fdopen
+        monkeypatch.setattr(os, "fdopen", lambda fd, mode: _Full(real(fd, mode)))
+    with nothing_left_open():
+        for _ in range(3):
+            with pytest.raises(OSError, match="No space left"):
+                file.save(b"content")
+    assert file.load() is None
+
+
+class _Full:
+    """A file that takes no bytes."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> Any:
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.__exit__(*error)
+
+    def write(self, _content: bytes) -> None:
+        """Refuse."""
+        raise OSError(28, "No space left on device")
 
 
 def test_nobody_else_may_read(file: LockedFile) -> None:

@@ -12,6 +12,8 @@ from agent.adapters.endpoint import Endpoint, parse_endpoint
 from agent.adapters.tiny_http import call
 from tests.support.slow_server import Server, request
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 
 @pytest.fixture
 def says() -> Iterator[Callable[[bytes], Endpoint]]:

@@ -18,8 +18,6 @@ KEPT = ROOT / ".mutants"
 LEFT_OUT = ("agent/core/", "agent/lab/", "agent/cli/", "agent/__main__.py", "agent/entry.py", "agent/__init__.py")
 LIMIT_S = 4.0
 """What the tests of one mistake may take together, by their measured times."""
-SOUND_S = 2.0
-"""The same for a look whether they pass without a mistake."""
 
 
 def arguments() -> argparse.Namespace:
@@ -69,25 +67,11 @@ def _try(modules: list[Module], related: Related, results: Results, end: float, 
         if not results.known(str(module.path), change.number, again=again)
     ]
     _say(f"{len(todo)} mistakes to try")
-    sound: dict[str, bool] = {}
     for number, (_, module, change) in enumerate(sorted(todo, key=lambda each: (each[0], str(each[1].path)))):
         if time.monotonic() > end:
             _say(f"time is over; {len(todo) - number} are left: run it again")
             return
-        name = str(module.path)
-        if name not in sound:
-            sound[name] = _is_sound(module, related)
-        if sound[name]:
-            results.add(_tried(module, change, related))
-
-
-def _is_sound(module: Module, related: Related) -> bool:
-    """Whether the tests of a module pass here while there is no mistake in it: else each would seem to be found."""
-    tests = related.tests(module.path, "", SOUND_S)
-    if not tests or trial(_name(module), module.path, module.text, tests, sum(tests.values())) == SURVIVED:
-        return True
-    _say(f"left out, its tests fail without a mistake: {module.path}")
-    return False
+        results.add(_tried(module, change, related))
 
 
 def _name(module: Module) -> str:

@@ -99,8 +99,13 @@ def _measure(root: Path, path: Path) -> bytes:
         data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*", f"{root}/agent/lab/*"]
     )
     spans: dict[str, float] = {}
+    failed: set[str] = set()
 
     class Plugin:
+        def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+            if report.failed:
+                failed.add(report.nodeid.partition("[")[0])  # it would fail with each mistake, too
+
         @pytest.hookimpl(wrapper=True)
         def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
             test = item.nodeid.partition("[")[0]
@@ -122,7 +127,8 @@ def _measure(root: Path, path: Path) -> bytes:
         for line, tests in data.contexts_by_lineno(file).items():
             for test in filter(None, tests):
                 ran[test].add(f"{Path(file).name}:{places.get(line, '')}")
-    return json.dumps({test: (round(spans[test], 3), sorted(ran[test])) for test in spans}).encode()
+    passed = spans.keys() - failed
+    return json.dumps({test: (round(spans[test], 3), sorted(ran[test])) for test in sorted(passed)}).encode()
 
 
 def _functions(path: Path) -> dict[int, str]:

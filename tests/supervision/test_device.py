@@ -14,6 +14,8 @@ from agent.core.timing import Timing
 from agent.errors import RefusedError
 from agent.supervision.device import DeviceWatchdog, NoWatchdog, open_watchdog
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 
 class FakeDevice:
     """A fifo in the place of /dev/watchdog, and a FAKE ioctl that grants what it likes."""

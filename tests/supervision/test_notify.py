@@ -12,6 +12,8 @@ import pytest
 
 from agent.supervision.notify import Notifier
 
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
 
 class Systemd:
     """The other end of NOTIFY_SOCKET."""

@@ -161,7 +161,9 @@ def test_a_look_at_a_member_logs_in_within_its_time(wire: Wire) -> None:
     wire.takes_ms = 100
     denied = Failed(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
     wire.says["Status"] = [denied, ANSWERS["Status"]]
-    assert server_info(WITH_USER, ONE, SPAN_S).raft_index == 4
+    found = server_info(WITH_USER, ONE, SPAN_S)
+    assert (found.endpoint, found.version, found.leader, found.raft_term, found.raft_index) == (ONE, "3.5.1", 2, 3, 4)
+    assert (found.db_size, found.db_size_in_use, found.learner, found.alarms) == (5, 0, False, ())
     assert wire.methods == ["Status", "Authenticate", "Status"]
     assert wire.spans() == left(2.0, 1.9, 1.8)
     assert wire.calls[0].metadata == (), "a member without a leader shall answer, too"
@@ -197,3 +199,16 @@ def test_members_are_gone_round_in_their_order(wire: Wire) -> None:
     with pytest.raises(StoreUnavailable):
         EtcdStore(EtcdOptions((ONE, TWO, THREE))).range("/a", SPAN_S)
     assert wire.opened[:6] == [each.removeprefix("http://") for each in (ONE, TWO, THREE)] * 2
+
+
+def test_the_password_is_read_at_each_login(wire: Wire) -> None:
+    """One that was rotated meanwhile is shown when the next connection is made, without a restart."""
+    words = iter(("old", "new"))
+    store = EtcdStore(EtcdOptions((ONE,), user="agent", password=lambda: next(words)))
+    wire.says["Txn"] = [AWAY, ANSWERS["Txn"]]
+    with pytest.raises(StoreUnavailable):
+        CALLS["Txn"](store)
+    CALLS["Txn"](store)
+    logins = [call.request for call in wire.calls if call.method == "Authenticate"]
+    assert [(each.name, each.password) for each in logins] == [("agent", "old"), ("agent", "new")]
+    assert EtcdOptions((ONE,)).secret() == ""

@@ -149,3 +149,26 @@ def test_events_are_grouped_by_revision() -> None:
         Snapshot(7, (KeyValue("/a", b"v", 7), KeyValue("/b", b"", 0))),
         Snapshot(8, (KeyValue("/\\xff", b"v", 8),)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("Ssl handshake failed: SSL_ERROR_SSL: CERTIFICATE_VERIFY_FAILED", "not signed by etcd.ca_file"),
+        ("Ssl handshake failed: WRONG_VERSION_NUMBER", "does not speak TLS"),
+        ("Handshake read failed", "does it speak plain text"),
+        ("failed to connect to all addresses; last error: Socket closed", "does it want TLS"),
+        ("TLSV1_ALERT_CERTIFICATE_REQUIRED", "set etcd.cert_file and etcd.key_file"),
+        ("SSLV3_ALERT_BAD_CERTIFICATE", "refuses our client certificate"),
+        ("TLSV1_ALERT_UNKNOWN_CA", "does not know the CA of our client certificate"),
+        ("connect: Connection refused (111)", "nothing listens there"),
+        ("etcdserver: no leader", "no quorum, or an election"),
+    ],
+)
+def test_no_answer_comes_with_what_to_look_at(words: str, remedy: str) -> None:
+    """Each way in which a connection does not come about names its remedy, beside what was said."""
+    error = translate(Failure(CODE.UNAVAILABLE, words), "connecting", "http://e:1")
+    assert isinstance(error, StoreUnavailable)
+    assert remedy in str(error)
+    assert words in str(error)
+    assert "(" not in str(translate(Failure(CODE.UNAVAILABLE, "something else"), "connecting", "http://e:1"))

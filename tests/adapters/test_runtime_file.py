@@ -54,6 +54,14 @@ def test_what_was_saved_is_loaded(file: LockedFile) -> None:
     assert port.load() is None
 
 
+def test_the_directory_is_made_with_those_above_it(tmp_path: Path) -> None:
+    """After a reboot nothing of it is there, and one that is there is no error."""
+    file = LockedFile(tmp_path / "a" / "b" / "c.json")
+    file.lock()
+    LockedFile(tmp_path / "a" / "b" / "d.json").lock()
+    assert mode(tmp_path / "a" / "b") == 0o700
+
+
 def test_a_trial_leaves_the_content_and_nothing_else(file: LockedFile) -> None:
     """To see whether it could be saved changes nothing, and a file left by a crash is in nobody's way."""
     file.lock()

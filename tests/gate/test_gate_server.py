@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from agent.gate import server as gate_server
 from agent.gate import settings
-from agent.gate.asker import WHOLE_S
+from agent.gate.asker import WHOLE_S, _kernel_form, peer_user
 from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import ASKERS, QUESTION_S, QUESTIONERS, TICK_S, Server
@@ -239,3 +240,29 @@ def test_closing_leaves_no_socket_file(bench: Bench) -> None:
     assert [heard(sock) for sock in waiting] == [b"", b""]
     for sock in waiting:
         sock.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.8.7", "::1"])
+def test_the_user_at_the_other_end_of_a_port_is_known(host: str) -> None:
+    """By the kernel's table, for IPv4 and IPv6; our own connection is ours, and not that of who accepts it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as server:
+        server.bind((host, 0))
+        server.listen()
+        with socket.create_connection(server.getsockname()[:2]) as client, server.accept()[0] as served:
+            assert peer_user(served) == peer_user(client) == os.geteuid()
+        assert peer_user(server) is None, "nobody is there"
+
+
+@pytest.mark.parametrize(("host", "form"), [("127.0.0.1", "0100007F:1F90"), ("::1", f"{'0' * 24}01000000:1F90")])
+def test_an_address_is_written_as_the_kernel_does(host: str, form: str) -> None:
+    """Words of four bytes in the order of the machine, here the usual one, and the port in hex."""
+    assert sys.byteorder == "little"
+    assert _kernel_form(host, 8080) == form
+
+
+def test_the_user_at_the_other_end_of_a_socket_is_known() -> None:
+    """By the kernel's word."""
+    with contextlib.ExitStack() as closing:
+        ours, theirs = map(closing.enter_context, socket.socketpair())
+        assert peer_user(ours) == peer_user(theirs) == os.geteuid()

@@ -114,6 +114,27 @@ def test_ten_refused_requests_in_a_second_give_one_unlock(locked: tuple[Wallet, 
     assert wallet.state == "ready"
 
 
+def test_a_mended_wallet_signs_again_within_a_second(locked: tuple[Wallet, Locked, list[float]]) -> None:
+    """A password that was corrected is used at the next try, a second after the last one, and not in two (P2)."""
+    wallet, keosd, now = locked
+    wallet.sign("00" * 32, PUBLIC_KEY, lambda _answer, _why: None)
+    keosd.locked = False
+    for tenths in range(1, 11):
+        now[0] = 100.0 + tenths / 10
+        wallet.look()
+    assert wallet.state == "ready"
+
+
+def test_a_wallet_that_is_ready_is_looked_at_every_five_seconds(locked: tuple[Wallet, Locked, list[float]]) -> None:
+    """One that somebody else locks is noticed by then, and keosd is not asked ten times a second."""
+    wallet, keosd, now = locked
+    keosd.locked, keosd.asked = False, ()
+    for tenths in range(1, 200):
+        now[0] = 100.0 + tenths / 10
+        wallet.look()
+    assert len(keosd.asked) == 3
+
+
 def test_all_questions_for_a_signature_have_one_deadline(locked: tuple[Wallet, Locked, list[float]]) -> None:
     """The request, open, unlock, and the second try: each is given what those before it have left of 0.5 s."""
     wallet, keosd, now = locked

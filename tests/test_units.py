@@ -15,7 +15,7 @@ from agent.config.timing import NO_SPAN, TimingSection
 from agent.core.timing import GateMode, Timing
 from agent.supervision.means import read_means
 from agent.supervision.notify import Notifier
-from agent.supervision.plan import guard_fields
+from agent.supervision.plan import fence_plan, guard_fields
 
 BASE: dict[str, Any] = {
     "group": "eos",
@@ -84,6 +84,29 @@ def test_what_stops_nodeos_comes_back_in_seconds_as_it_was_set() -> None:
     means = read_means(json.dumps(written).encode())
     assert (means.pause_s, means.block_s, means.kill_s, means.slack_s) == (0.301, 0.502, 0.403, 0.304)
     assert means.term_s == ODD_S
+
+
+@pytest.mark.parametrize(
+    "fence",
+    [
+        {},
+        {"pid_file": "/run/nodeos.pid", "executable": "/opt/nodeos"},
+        {"unit": "nodeos.service"},
+        {"command": ("/usr/bin/docker", "kill", "nodeos")},
+        {"method": "none"},
+    ],
+)
+@pytest.mark.parametrize("nodeos", [{}, {"producer_url": "http://127.0.0.1:8889", "data_dir": "/"}])
+def test_how_nodeos_is_found_comes_back_as_it_was_set(fence: dict[str, Any], nodeos: dict[str, Any]) -> None:
+    """What the run-time file says to guard and fence is what the agent itself goes by."""
+    found = config(fence=fence, nodeos=BASE["nodeos"] | nodeos)
+    means = read_means(json.dumps(guard_fields(found)).encode())
+    assert means.plan == fence_plan(found)
+    assert str(means.producer) == nodeos.get("producer_url", BASE["nodeos"]["url"])
+    assert means.plan.enabled is (fence.get("method") != "none")
+    assert means.plan.command == fence.get("command", ())
+    assert (means.plan.pid_file, means.plan.unit) == (fence.get("pid_file", ""), fence.get("unit", ""))
+    assert means.plan.executable == fence.get("executable", "nodeos")
 
 
 def test_systemd_says_microseconds(tmp_path: Path) -> None:

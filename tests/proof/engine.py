@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from agent.core.records import Heartbeat
 from agent.core.state import Phase
+from agent.core.transitions import ACTIVE
 from tests.proof import canon
 from tests.proof.parts import Budget, Compact, Host, Parts, Store, Wish
 from tests.support import host as local
@@ -131,10 +132,22 @@ class Engine(Parts):
                 hosts = tuple(host if at == knows else self.hears(host) for at, host in enumerate(hosts))
         if ghosts:
             ghosts = self.haunting(ghosts, store, hosts)
+            broken = broken or self._led_on(ghosts, hosts)
         signing = [self.names[at] for at, host in enumerate(hosts) if self.signs(host)]
         if len(signing) > 1:
             broken = f"P1: {' and '.join(signing)} may both sign"
         return Next(self.canonical((store, hosts, ghosts, spent)), label, broken, took)
+
+    def _led_on(self, ghosts: tuple[int, ...], hosts: tuple[int, ...]) -> str:
+        """Return who leads on in a tenure whose release may still be applied (R3); nothing if nobody does."""
+        for each in ghosts:
+            wish: Wish = self.parts[each]
+            core = self.parts[hosts[self.names.index(wish.owner)]].core
+            leads = core is not None and core.tenure is not None and core.phase in ACTIVE
+            released = wish.heartbeat.epoch if wish.kind == "release" and wish.heartbeat else None
+            if leads and core.tenure.epoch == released:
+                return f"R3: {wish.owner} leads on, though its release is under way"
+        return ""
 
     def _store_changed(self, label: str, before: Compact, store: int) -> str:
         """Return what a change of the store breaks: R5, or that epochs only grow."""
@@ -155,7 +168,7 @@ class Engine(Parts):
         ):
             return f"R18: {record.node} takes over though the nodeos of {rogue} signs without an agent"
         took = new.leader is not None and new.leader.lease and new.leader.revision == new.revision
-        regained = last is not None and (record.epoch, record.instance) == (last.epoch, last.instance)
+        regained = "regain" in label.partition(";")[0]  # it puts its own name back, in its own epoch
         if took and last and not regained and record.epoch <= last.epoch:
             return f"R8: epoch {record.epoch} of {record.node} comes after epoch {last.epoch}"
         return ""

@@ -199,7 +199,7 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "seen.heartbeat_since if revision_of(heartbeat) == revision_of(seen.heartbeat) else turn.now",
+                "turn.now if anew else seen.heartbeat_since",
                 "seen.heartbeat_since or turn.now",
             ),
         ),
@@ -330,10 +330,16 @@ MUTANTS = (
         timing={"slack": 0, "validity": 8},
     ),
     Mutant(
+        "release put by hand believed",
+        (Edit(STATE, "return not self.seen.unreleased or record.node == self.setup.node", "return True"),),
+        ("a: is cut off", "put heartbeat released"),
+        "P1",
+    ),
+    Mutant(
         "release sent before the run-time file says stopping",
         (Edit(TENURE, 'if state.saved not in ("stopping", "stopped"):', "if False:"),),
         ("del leader", "a: the disk is slow", "a: the agent dies"),
-        "DEFECT",
+        "R3",
     ),
     Mutant(
         "retried take-over rests on what came since",

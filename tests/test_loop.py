@@ -18,7 +18,7 @@ from agent.core import events as ev
 from agent.core import node
 from agent.core.health import ProcessProbed
 from agent.core.node import EtcdSeen, Node, NodeAction, Profile
-from agent.core.records import GroupView
+from agent.core.records import GroupView, Heartbeat, HeartbeatKey
 from agent.core.state import Phase, State
 from agent.core.timing import Timing
 from agent.errors import RefusedError
@@ -27,6 +27,8 @@ from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP
 from tests.support.children import wait_until
 
 TIMING = Timing(validity=1500, renew=100, pause=100, block=50, kill=50, slack=100, request=200, rank_step=1)
+BEFORE = Heartbeat(0, "bp-z", "before", 0, 1500, released=True)
+"""What the leader before has left, so that nobody waits for a first window (R18)."""
 SOON_MS = 250
 """What anything may take on a busy machine that should take no time."""
 
@@ -116,12 +118,12 @@ class Bench:
         self.thread.start()
 
     def lead(self) -> None:
-        """Become the leader of an empty group."""
+        """Become the leader of a group that nobody leads."""
         self.start()
         for probe in GOOD.values():
             self.loop.emit(probe)
         self.loop.emit(ev.LeaseSeen(7))
-        self.loop.emit(ev.StoreSeen(GroupView(1)))
+        self.loop.emit(ev.StoreSeen(GroupView(1, heartbeat=HeartbeatKey(BEFORE, 1))))
         wait_until(lambda: self.phase is Phase.LEADING)
 
     def drop(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     slots       slots, rounds and schedules
     turns       windows of our producer, and the gaps between them
     timing      E, R, P, B, K, G, and the inequality between them
-    leadership  the protocol, rules R1 to R12: who may produce, and when it must have stopped
+    leadership  the protocol, its rules R1 to R20: who may produce, and when it must have stopped
+    adoption    taking the lead with a nodeos that produces already
     transitions its phases as a table, each row with the reason that people read
     judging     how one check makes up its mind: rise and fall
     health      the checks, with thresholds
@@ -25,6 +26,8 @@ milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds t
     judgement   all of that made up into one mind
     windows     whose slots are ours
     following   the blocks of our own chain, and which of them have to be read
+    ungoverned  whether a nodeos without an agent signs while nobody has led
+    belonging   whether members can serve one group
     claims      which of our blocks each member's chain has
     reigns      who held the lead when, and what each end was due to
     ledger      how many slots of each own window have a block, and what the others were lost to

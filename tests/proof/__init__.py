@@ -34,6 +34,11 @@ resume is not sent after its moment. What signs because it was started unpaused 
 it. Not tried: a hook that holds a resume up. Not covered: agent, guard and nodeos frozen together; a `paused` that
 lies; `del heartbeat` while its holder lives.
 
+**How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
+any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as
+well: nobody takes an absent heartbeat while the chain shows such blocks (R18, but for the words of operators); without
+a fault a single producer is adopted and never paused, and in doubt nodeos is paused at once (R19).
+
 **With a signing gate** (`--gate`; `gate.py` in tests/support). P1 is about signatures that leave the gate, so these
 worlds do without much of that: nodeos asks for a signature whenever it likes, so pauses and `paused` may lie or hang
 for ever, resumes come late or by hand, and it may be started unpaused; nothing can be killed; no guard and no

@@ -44,7 +44,7 @@ def refused(action: do.Transact, error: StoreError) -> ev.Event:
 def answered(action: do.Transact, answer: TxnAnswer, names: records.Keys) -> ev.Event:
     """Return the event for a definite answer to a transaction."""
     if answer.applied:
-        return ev.Applied(action.request, answer.revision)
+        return ev.Applied(action.request, answer.revision, answer.cluster)
     found = {item.key: item for item in answer.found}
     leader, heartbeat = found.get(names.leader), found.get(names.heartbeat)
     return ev.Refused(
@@ -52,6 +52,7 @@ def answered(action: do.Transact, answer: TxnAnswer, names: records.Keys) -> ev.
         answer.revision,
         records.leader_key(leader) if leader else None,
         records.heartbeat_key(heartbeat) if heartbeat else None,
+        answer.cluster,
     )
 
 

@@ -102,7 +102,9 @@ class EtcdStore:
 
         def send(connection: Connection, deadline: Deadline) -> EtcdWatch:
             probe = range_request(prefix, count_only=True)  # a watch with a stale token would be silent, not refused
-            connection.call(connection.client.kvstub.Range, probe, deadline)
+            now = int(connection.call(connection.client.kvstub.Range, probe, deadline).header.revision)
+            if now < revision - 1:  # a watch from a revision that is yet to come is silent until it comes
+                raise StoreUnavailable(f"etcd at {connection.endpoint} is at revision {now}, before {revision - 1}")
             watch = EtcdWatch(connection, prefix, revision, lambda: self._turn(connection))
             watch.wait_created(deadline)
             return watch

@@ -75,13 +75,14 @@ def range_request(prefix: str, *, count_only: bool = False) -> Any:
 
 def snapshot(response: Any) -> Snapshot:
     """Turn a RangeResponse into data."""
-    return Snapshot(int(response.header.revision), tuple(key_value(item) for item in response.kvs))
+    items = tuple(key_value(item) for item in response.kvs)
+    return Snapshot(int(response.header.revision), items, int(response.header.cluster_id))
 
 
 def txn_request(txn: Txn) -> Any:
     """Build a transaction whose failure branch reads `txn.read`, so that a refusal reports what is there."""
     return rpc.TxnRequest(
-        compare=[_compare(item) for item in txn.compare],
+        compare=[each for item in txn.compare for each in _compare(item)],
         success=[_write(item) for item in txn.then],
         failure=[rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode())) for key in txn.read],
     )
@@ -92,7 +93,7 @@ def txn_answer(response: Any) -> TxnAnswer:
     applied = bool(response.succeeded)
     ranges = () if applied else response.responses
     found = tuple(key_value(item) for part in ranges for item in part.response_range.kvs)
-    return TxnAnswer(applied, int(response.header.revision), found)
+    return TxnAnswer(applied, int(response.header.revision), found, int(response.header.cluster_id))
 
 
 def watch_request(prefix: str, revision: int) -> Any:
@@ -122,11 +123,18 @@ def later_fields(message: Any) -> dict[int, list[Any]]:
     return fields
 
 
-def _compare(compare: Compare) -> Any:
-    """Compare by mod revision: that of a key which does not exist is 0."""
-    return rpc.Compare(
-        result=rpc.Compare.EQUAL, target=rpc.Compare.MOD, key=compare.key.encode(), mod_revision=compare.mod_revision
-    )
+def _compare(compare: Compare) -> list[Any]:
+    """Compare by mod revision: that of a key which does not exist is 0. Value and lease beside it, if they are given."""
+    wanted: dict[str, Any] = {"MOD": {"mod_revision": compare.mod_revision}}
+    if compare.value is not None:
+        wanted["VALUE"] = {"value": compare.value}
+    if compare.lease is not None:
+        wanted["LEASE"] = {"lease": compare.lease}
+    key = compare.key.encode()
+    return [
+        rpc.Compare(result=rpc.Compare.EQUAL, target=rpc.Compare.CompareTarget.Value(target), key=key, **field)
+        for target, field in wanted.items()
+    ]
 
 
 def _write(write: Put | Delete) -> Any:

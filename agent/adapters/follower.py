@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+from agent.adapters.clock import boot_ms
 from agent.adapters.jitter import spread
-from agent.core.store import KeyValue, Snapshot
+from agent.core.store import KeyValue, Ms, Snapshot
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
 from agent.ports import Store, Watch
 
@@ -18,6 +19,8 @@ SILENCE_S = 2.0
 """A watch that was silent for so long is checked by a read: it bounds how long a dead one can deceive."""
 PAUSE_S = 0.2
 """Between two tries after a failure; each try is bounded by its own deadline as well."""
+LAGS_MS = 1000
+"""A member that lags behind what was seen for longer does not lag: the store has gone back (R20)."""
 
 
 class PrefixFollower:
@@ -36,6 +39,7 @@ class PrefixFollower:
         timeout_s: float = 1.0,
         silence_s: float = SILENCE_S,
         on_read: Callable[[], None] = lambda: None,
+        clock: Callable[[], Ms] = boot_ms,
     ) -> None:
         self._store = store
         self._prefix = prefix
@@ -43,10 +47,13 @@ class PrefixFollower:
         self._timeout_s = timeout_s
         self._silence_s = silence_s
         self._on_read = on_read
+        self._clock = clock
         self._stop = threading.Event()
         self._watch: Watch | None = None
         self._watches = 0
-        self._revision = 0
+        self._revision = self._cluster = 0
+        self._asked: Ms = 0
+        self._back_since: Ms | None = None  # since when the store answers with older revisions than were seen
         self._items: dict[str, KeyValue] = {}
 
     @property
@@ -64,7 +71,8 @@ class PrefixFollower:
     def snapshots(self) -> Iterator[Snapshot]:
         """Yield all keys of the prefix: at once, after every change, and after every failure. Ends after `stop`.
 
-        Revisions never fall from one snapshot to the next. A change that was undone before it was seen may be missed.
+        Revisions never fall from one snapshot to the next, but where the store itself has gone back (R20): a snapshot
+        tells when it was asked for. A change that was undone before it was seen may be missed.
         """
         while not self._stop.is_set():
             try:
@@ -89,22 +97,26 @@ class PrefixFollower:
                 if change.revision > self._revision:
                     yield self._apply(change)
                 continue
-            known = self._items
+            known, revision, cluster = self._items, self._revision, self._cluster
             now = self._read()
-            if self._items != known:
+            if self._items != known or now.revision < revision or now.cluster != cluster:
                 yield now
                 return
             self._on_read()
 
     def _read(self) -> Snapshot:
-        """Read everything. StoreUnavailable when the store has gone back, as after a restored backup."""
+        """Read everything. StoreUnavailable while a member lags behind what was seen."""
+        asked = self._clock()
         now = self._store.range(self._prefix, self._timeout_s)
-        if now.revision < self._revision:
-            raise StoreUnavailable(
-                f"etcd at {self._store.endpoint()} is at revision {now.revision}, after {self._revision} was seen: "
-                "a member that lags; or etcd was restored from a backup, then restart the agents"
-            )
-        self._revision = now.revision
+        if now.revision < self._revision and now.cluster == self._cluster:
+            self._back_since = asked if self._back_since is None else self._back_since
+            if asked < self._back_since + LAGS_MS:
+                raise StoreUnavailable(
+                    f"etcd at {self._store.endpoint()} is at revision {now.revision}, after {self._revision} was seen: "
+                    "a member that lags, or a store that was restored"
+                )
+        self._back_since = None
+        self._revision, self._cluster, self._asked = now.revision, now.cluster, asked
         self._items = {item.key: item for item in now.items}
         return self._snapshot()
 
@@ -119,7 +131,8 @@ class PrefixFollower:
         return self._snapshot()
 
     def _snapshot(self) -> Snapshot:
-        return Snapshot(self._revision, tuple(self._items[key] for key in sorted(self._items)))
+        items = tuple(self._items[key] for key in sorted(self._items))
+        return Snapshot(self._revision, items, self._cluster, self._asked)
 
     def _end_watch(self) -> None:
         watch, self._watch = self._watch, None

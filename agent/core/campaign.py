@@ -25,7 +25,7 @@ def rule_late_answer(turn: Turn) -> None:
         record.epoch,
         record.instance,
         record.seq,
-        lease=0,
+        lease=leader.lease if leader and ours else 0,
         heartbeat_revision=seen.heartbeat.revision,
         leader_revision=revision_of(leader) if ours else 0,
         stop_reason="the take-over was given up",
@@ -68,7 +68,7 @@ def prepare(turn: Turn, origin: str) -> None:
             gap=turn.now - state.seen.heartbeat_since,
             origin=origin,
             before=state.seen.last_holder or "",
-            expected=(revision_of(state.seen.leader), revision_of(state.seen.heartbeat)),
+            expected=(state.seen.leader, state.seen.heartbeat),
         )
     )
 
@@ -127,7 +127,11 @@ def take(turn: Turn) -> None:
     state, names, tenure = turn.state, turn.state.setup.keys, turn.tenure
     note_write(turn)
     # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn
-    compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))
+    leader, heartbeat = tenure.expected
+    compare = (
+        Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
+        Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
+    )
     then: tuple[Put | Delete, ...] = (
         Put(names.leader, state.setup.node.encode(), tenure.lease),
         Put(names.heartbeat, write(heartbeat_of(turn.state))),

@@ -46,10 +46,11 @@ class StoreSeen:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The transaction `request` was applied at `revision`."""
+    """The transaction `request` was applied at `revision`, in the store with the id `cluster` (0: not told)."""
 
     request: int
     revision: int
+    cluster: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class Refused:
     revision: int
     leader: LeaderKey | None
     heartbeat: HeartbeatKey | None
+    cluster: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.core import events as ev
+from agent.core import forgetting
 from agent.core.actions import Action, Exit, Warn
 from agent.core.adoption import claim, rule_adopt
 from agent.core.campaign import rule_campaign, rule_late_answer
@@ -85,6 +86,7 @@ def _started(turn: Turn, event: ev.Started) -> None:
         if event.claims:
             claim(turn, event.process)
         return
+    turn.set_seen(cluster=record.cluster, least=record.heartbeat_revision)  # else the record is void (R20)
     turn.set(
         resume_open=record.resume_open and event.process is not None,
         tenure=_tenure(record),
@@ -118,6 +120,8 @@ def _tenure(record: RuntimeRecord) -> Tenure:
 
 def _store_seen(turn: Turn, event: ev.StoreSeen) -> None:
     view = event.view
+    if not forgetting.read(turn, view.cluster, view.revision, view.asked, view.leader, view.heartbeat):
+        return
     learn(turn, view.revision, view.leader, view.heartbeat)
     if view.revision >= turn.state.seen.words_revision:
         turn.set_seen(

@@ -139,7 +139,7 @@ class RuntimeRecord:
     """The run-time file of a tenure: what a restarted agent needs, and what the guard acts on.
 
     Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
-    under way unanswered.
+    under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
     """
 
     boot_id: str
@@ -155,6 +155,7 @@ class RuntimeRecord:
     stop_by: Ms
     resume_open: bool
     process: ProcessId | None
+    cluster: int = 0
 
 
 def write(record: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
@@ -262,6 +263,7 @@ def read_runtime(raw: bytes) -> RuntimeRecord:
         stop_by=number(value, "stop_by"),
         resume_open=flag(value, "resume_open"),
         process=process,
+        cluster=number(value, "cluster", 0, below=2**64),
     )
 
 
@@ -279,10 +281,16 @@ class LeaderKey:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatKey:
-    """The key `heartbeat`. `record` is None when its value can not be read."""
+    """The key `heartbeat`. `record` is None when its value can not be read. `raw`: the value, if it was read."""
 
     record: Heartbeat | None
     revision: int
+    raw: bytes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def value(self) -> bytes | None:
+        """What stands in the store, so that a comparison can ask for it; None: not known."""
+        return self.raw if self.raw is not None or self.record is None else write(self.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +298,7 @@ class GroupView:
     """All keys of a group at one revision. `problems` has a line for each value that could not be read.
 
     `drains` is by node, and so is `reported`, the mod revision of its report. `switchover_revision` is the mod revision
-    of that key, 0 when it is absent or can not be read.
+    of that key, 0 when it is absent or can not be read. `cluster` and `asked` are those of the snapshot.
     """
 
     revision: int
@@ -305,6 +313,8 @@ class GroupView:
     switchover_revision: int = 0
     ledger: tuple[Window, ...] = ()
     reported: Mapping[str, int] = field(default_factory=dict)
+    cluster: int = 0
+    asked: Ms = 0
 
 
 def leader_key(item: KeyValue) -> LeaderKey:
@@ -316,9 +326,9 @@ def leader_key(item: KeyValue) -> LeaderKey:
 def heartbeat_key(item: KeyValue) -> HeartbeatKey:
     """Read the key `heartbeat`, whatever stands there."""
     try:
-        return HeartbeatKey(_heartbeat_at(item), item.mod_revision)
+        return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value)
     except RecordError:
-        return HeartbeatKey(None, item.mod_revision)
+        return HeartbeatKey(None, item.mod_revision, item.value)
 
 
 def _heartbeat_at(item: KeyValue) -> Heartbeat:
@@ -363,7 +373,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
             problems.append(f"{shown(item.key)}: {error}")
     problems += _oversized(snapshot, problems)
     found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
-    found["reported"] = reported
+    found |= {"reported": reported, "cluster": snapshot.cluster, "asked": snapshot.asked}
     return GroupView(snapshot.revision, **found)
 
 

@@ -106,7 +106,7 @@ class Tenure:
     gap: Ms = 0  # how long nobody was confirmed before this tenure, for the history
     origin: str = ""
     before: str = ""  # who led before, for the history
-    expected: tuple[int, int] = (0, 0)  # revisions of leader and heartbeat that the take-over rests on (R8)
+    expected: tuple[LeaderKey | None, HeartbeatKey | None] = (None, None)  # what the take-over rests on (R8)
     hand_to: str | None = None  # whom a switchover names
     inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
     gated: bool = False  # the signing gate has signed for it: nodeos signs through it
@@ -119,8 +119,18 @@ class Tenure:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The store as far as it is known. Each key's knowledge only ever gets newer."""
+    """The store as far as it is known. Each key's knowledge only ever gets newer, until it is another store (R20).
 
+    cluster       the store's id; 0: not told
+    least         no later answer of this store has a lower revision
+    answered      when a transaction was last answered: a read that was sent before may be older
+    barred_until  no take-over before, for a confirmation may count that the store has forgotten (R20)
+    """
+
+    cluster: int = 0
+    least: int = 0
+    answered: Ms = 0
+    barred_until: Ms = 0
     keys_revision: int = 0  # of leader and heartbeat
     words_revision: int = 0  # of what operators put
     leader: LeaderKey | None = None
@@ -172,6 +182,7 @@ class State:
     ended_epoch: int = 0
     request: int = 0  # of the transaction under way; 0: none
     kind: str = ""
+    floor: int = 0  # `seen.least` when it was sent
     retry_at: Ms = 0  # not before this time is another transaction sent
     numbers: int = 0  # the last number given to a request, call or file version
     seen: Seen = field(default_factory=Seen)
@@ -297,13 +308,11 @@ class State:
         seen = self.seen
         if not seen.known:
             return None
-        if seen.heartbeat is None:
-            return seen.heartbeat_since
-        if self.released:
-            return seen.heartbeat_since
+        if seen.heartbeat is None or self.released:
+            return max(seen.heartbeat_since, seen.barred_until)
         record, promised = seen.heartbeat.record, self.setup.timing.promised
         validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
-        return seen.heartbeat_since + standstill(validity)
+        return max(seen.heartbeat_since + standstill(validity), seen.barred_until)
 
     @property
     def nominated(self) -> bool:

@@ -5,7 +5,7 @@ Only plain data lives here. Keys are full etcd keys as text, values are bytes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Ms = int
 """Milliseconds on CLOCK_BOOTTIME, or a span of them."""
@@ -23,10 +23,15 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """True if the key's mod revision is `mod_revision`. 0 means: the key does not exist."""
+    """True if the key's mod revision is `mod_revision`. 0 means: the key does not exist.
+
+    A store that was restored gives the same revisions again: `value` and `lease`, unless None, must be the same too.
+    """
 
     key: str
     mod_revision: int
+    value: bytes | None = None
+    lease: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +65,24 @@ class TxnAnswer:
 
     `applied` tells whether the comparisons held. `revision` is the store's revision at the answer: when applied,
     it is the mod revision of every key that was put. `found` has the keys of `Txn.read` that exist (refused only).
+    `cluster` is the store's id; 0: not told.
     """
 
     applied: bool
     revision: int
     found: tuple[KeyValue, ...] = ()
+    cluster: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All keys under a prefix at one revision of the store."""
+    """All keys under a prefix at one revision of the store.
+
+    `cluster` is the store's id, 0 if it was not told. `asked` is the time (CLOCK_BOOTTIME) before the read was sent, 0
+    if not noted: what was asked for after something newer was known cannot be older, unless the store has gone back.
+    """
 
     revision: int
     items: tuple[KeyValue, ...]
+    cluster: int = 0
+    asked: Ms = field(default=0, compare=False)

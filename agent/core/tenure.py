@@ -5,6 +5,7 @@ The answers of the store are taken in here. How nodeos is stopped stands in `pro
 
 from __future__ import annotations
 
+from agent.core import forgetting
 from agent.core.actions import Warn
 from agent.core.events import Applied, Refused, Rejected, Unknown
 from agent.core.gate import last_block_missed
@@ -21,12 +22,13 @@ from agent.core.turn import Turn
 def learn(turn: Turn, revision: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
     """Take what stands in the two keys at `revision`, unless something newer is known. First sight counts as o (R7)."""
     seen = turn.state.seen
-    if revision < seen.keys_revision:
+    if revision < seen.least:
         return
     record = heartbeat.record if heartbeat else None
     anew = revision_of(heartbeat) != revision_of(seen.heartbeat)
     turn.set_seen(
         keys_revision=revision,
+        least=max(revision, seen.least),
         leader=leader,
         heartbeat=heartbeat,
         leader_since=seen.leader_since if revision_of(leader) == revision_of(seen.leader) else turn.now,
@@ -60,7 +62,7 @@ def applied(turn: Turn, event: Applied) -> None:
         return
     state = turn.state
     if kind == "vacate":
-        learn(turn, event.revision, None, state.seen.heartbeat)
+        turn.set_seen(leader=None, leader_since=turn.now)  # how the heartbeat stood then is not known
         _end(turn, "superseded")
         return
     tenure = turn.tenure
@@ -70,7 +72,9 @@ def applied(turn: Turn, event: Applied) -> None:
         leader = LeaderKey(state.setup.node, event.revision, tenure.lease)
     elif kind == "release" and not tenure.leader_lost:
         leader = LeaderKey(tenure.hand_to, event.revision) if tenure.hand_to else None
-    learn(turn, event.revision, leader, HeartbeatKey(record, event.revision))
+    heartbeat = HeartbeatKey(record, event.revision)
+    forgetting.answered(turn, event.cluster, event.revision, leader, heartbeat, wrote=True)
+    learn(turn, event.revision, leader, heartbeat)
     if kind == "release":
         _end(turn, "released")
         return
@@ -84,6 +88,7 @@ def refused(turn: Turn, event: Refused) -> None:
     kind = _close(turn, event.request)
     if not kind:
         return
+    forgetting.answered(turn, event.cluster, event.revision, event.leader, event.heartbeat, wrote=False)
     learn(turn, event.revision, event.leader, event.heartbeat)
     state = turn.state
     record = event.heartbeat.record if event.heartbeat else None
@@ -121,7 +126,7 @@ def _confirmed(turn: Turn, revision: int, sent_at: Ms | None) -> None:
     turn.set_tenure(heartbeat_revision=revision, sent=())
     if state.phase is Phase.CAMPAIGNING:
         turn.set_tenure(valid_until=valid)
-        if turn.now >= turn.state.stop_by:
+        if turn.now >= turn.state.stop_by or turn.now < turn.state.seen.barred_until:
             turn.go("elected_late")
             begin_stop(turn)
         else:
@@ -238,6 +243,21 @@ def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
     )
 
 
+def same_leader(state: State) -> Compare:
+    """Ask that `leader` is as when it was won: its lease, too, for a restored store gives revisions again (R20)."""
+    tenure = state.tenure
+    assert tenure is not None
+    return Compare(state.setup.keys.leader, tenure.leader_revision, lease=tenure.lease if tenure.leader_revision else None)
+
+
+def same_heartbeat(state: State) -> Compare:
+    """Ask that `heartbeat` is as we last wrote it: its value, too, as far as it is known (R20)."""
+    tenure, seen = state.tenure, state.seen.heartbeat
+    assert tenure is not None
+    known = seen is not None and seen.revision == tenure.heartbeat_revision
+    return Compare(state.setup.keys.heartbeat, tenure.heartbeat_revision, seen.value if seen and known else None)
+
+
 def note_write(turn: Turn) -> None:
     """Give the next write its seq, and note when it leaves; forget those too old to prolong V (R1, R2)."""
     tenure, oldest = turn.tenure, turn.now - turn.state.setup.timing.validity
@@ -256,8 +276,8 @@ def rule_confirm(turn: Turn) -> None:
         return
     names = state.setup.keys
     note_write(turn)
-    found = void.revision if void else tenure.leader_revision
-    compare = (Compare(names.leader, found), Compare(names.heartbeat, tenure.heartbeat_revision))
+    leader = Compare(names.leader, void.revision) if void else same_leader(turn.state)
+    compare = (leader, same_heartbeat(turn.state))
     then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(turn.state))),)
     if void is None:
         turn.transact("confirm", Txn(compare, then, (names.leader, names.heartbeat)))
@@ -305,10 +325,10 @@ def rule_release(turn: Turn) -> None:
         return
     lost = tenure.leader_lost or state.lost_leader
     turn.set_tenure(leader_lost=lost)
-    compare = [Compare(names.heartbeat, tenure.heartbeat_revision)]
+    compare = [same_heartbeat(state)]
     then: list[Put | Delete] = [Put(names.heartbeat, write(heartbeat_of(turn.state, released=True)))]
     if not lost:
-        compare.append(Compare(names.leader, tenure.leader_revision))
+        compare.append(same_leader(state))
         hand_to = turn.tenure.hand_to
         then.append(Put(names.leader, hand_to.encode()) if hand_to else Delete(names.leader))
     if state.seen.switchover is not None:
@@ -322,5 +342,5 @@ def _vacate(turn: Turn) -> None:
     if leader is None or not tenure.leader_revision or leader.revision != tenure.leader_revision:
         _end(turn, "released" if turn.state.mine(turn.state.seen.heartbeat) else "superseded")
         return
-    compare = (Compare(names.leader, leader.revision),)
+    compare = (same_leader(turn.state),)
     turn.transact("vacate", Txn(compare, (Delete(names.leader),), (names.leader, names.heartbeat)))

@@ -76,7 +76,7 @@ class Turn:
         """Send a transaction; there is never more than one under way."""
         assert not self.state.request
         request = self.number()
-        self.set(request=request, kind=kind)
+        self.set(request=request, kind=kind, floor=self.state.seen.least)
         self.do(Transact(request, kind, txn, self.state.setup.timing.request))
 
     def save(self, what: str) -> None:
@@ -103,6 +103,7 @@ class Turn:
             stop_by=max(0, state.stop_by),
             resume_open=state.resume_open or (what == "held" and state.phase is Phase.ELECTED),
             process=state.process,
+            cluster=state.seen.cluster,
         )
         self.do(SaveRuntime(version, record))
 

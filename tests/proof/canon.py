@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from agent.core import events as ev
 from agent.core.chain import ProcessId
-from agent.core.records import HeartbeatKey, RuntimeRecord
+from agent.core.records import HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.state import Gate, Phase, Power, Seen, State, Tenure
 from agent.core.store import Ms
 from agent.core.timing import standstill
@@ -156,9 +156,10 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         head_retry=due(core.head_retry),
         tenure=_tenure(core, core.tenure, past, kept) if core.tenure else None,
         request=numbers[core.request],
+        floor=core.floor if core.request else 0,
         retry_at=due(core.retry_at),
         numbers=len(numbers),
-        seen=_seen(core, past),
+        seen=_seen(core, past, due),
         standing_since=past(core.standing_since, core.standing.rank * timing.rank_step),
         holdoff_until=due(core.holdoff_until),
         clear_at=due(core.clear_at),
@@ -181,20 +182,28 @@ def _tenure(core: State, tenure: Tenure, past, kept) -> Tenure:  # type: ignore[
         gap=0,
         origin="",
         before="",
-        expected=tenure.expected if core.phase is Phase.CAMPAIGNING else (0, 0),
+        expected=_expected(core, tenure),
         wait_head=tenure.wait_head if core.phase in (Phase.CAMPAIGNING, Phase.ELECTED) else None,
     )
 
 
-def _seen(core: State, past) -> Seen:  # type: ignore[no-untyped-def] # a local function
+def _expected(core: State, tenure: Tenure) -> tuple[LeaderKey | None, HeartbeatKey | None]:
+    leader, heartbeat = tenure.expected
+    return (leader, _seen_heartbeat(heartbeat)) if core.phase is Phase.CAMPAIGNING else (None, None)
+
+
+def _seen(core: State, past, due) -> Seen:  # type: ignore[no-untyped-def] # local functions
     seen = core.seen
     leader_since, heartbeat_since = _sights(core, past)
+    barred_until = due(seen.barred_until)
     return replace(
         seen,
         words_revision=min(seen.words_revision, 1),
         leader_since=leader_since,
         heartbeat_since=heartbeat_since,
         heartbeat=_seen_heartbeat(seen.heartbeat),
+        answered=0,  # whoever reads now asks later
+        barred_until=barred_until,
     )
 
 
@@ -215,7 +224,7 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
 
 
 def _seen_heartbeat(found: HeartbeatKey | None) -> HeartbeatKey | None:
-    """Drop the seq of a heartbeat that was only seen: the core compares seqs in answers to its own writes alone."""
+    """Drop what is for people."""
     if found is None or found.record is None:
         return found
-    return replace(found, record=replace(found.record, seq=0, reason=""))
+    return HeartbeatKey(replace(found.record, reason=""), found.revision)

@@ -22,11 +22,11 @@ def reached() -> dict[str, tuple[str, ...]]:
 
 
 KNOWN: dict[str, tuple[str, ...]] = {
-    "Applied": ("request", "revision"),
+    "Applied": ("request", "revision", "cluster"),
     "Ask": ("kind", "number", "due", "slow", "acted"),
     "Block": ("num", "id", "time", "producer"),
     "Heartbeat": ("epoch", "node", "instance", "seq", "validity_ms", "released", "last_block", "reason"),
-    "HeartbeatKey": ("record", "revision"),
+    "HeartbeatKey": ("record", "revision", "raw"),  # what a reader read: nobody reads bytes in the search
     "Host": (
         "name",
         "core",
@@ -49,7 +49,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "Nodeos": ("pid", "paused", "quiet_at", "queued", "frozen", "rogue"),
     "Override": ("leader", "reason", "by"),
     "ProcessId": ("pid", "start_ticks"),
-    "Refused": ("request", "revision", "leader", "heartbeat"),
+    "Refused": ("request", "revision", "leader", "heartbeat", "cluster"),
     "Rejected": ("request", "lease_gone", "why"),
     "Request": ("number", "wish", "due", "slow", "answer"),
     "RuntimeRecord": (
@@ -66,9 +66,14 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "stop_by",
         "resume_open",
         "process",
+        "cluster",
     ),
     "Save": ("version", "record", "due", "slow"),
     "Seen": (
+        "cluster",
+        "least",
+        "answered",
+        "barred_until",
         "keys_revision",
         "words_revision",
         "leader",
@@ -129,6 +134,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "ended_epoch",
         "request",
         "kind",
+        "floor",
         "retry_at",
         "numbers",
         "seen",
@@ -150,7 +156,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "exited",
         "wake",
     ),
-    "Store": ("revision", "leader", "heartbeat", "override", "maintenance", "switchover", "leases"),
+    "Store": ("revision", "leader", "heartbeat", "override", "maintenance", "switchover", "leases", "cluster", "snapshot", "forgot"),
     "Switchover": ("to", "when", "by", "reason", "force"),
     "Tenure": (
         "epoch",
@@ -202,5 +208,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "drops_leader",
         "heartbeat",
         "drops_switchover",
+        "leader_lease",
+        "heartbeat_was",
     ),
 }

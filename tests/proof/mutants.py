@@ -130,6 +130,10 @@ CORE = "agent.core."
 TENURE, CAMPAIGN, STATE, PRODUCTION = CORE + "tenure", CORE + "campaign", CORE + "state", CORE + "production"
 LEADERSHIP = CORE + "leadership"
 
+TAKE = """compare = (
+        Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
+        Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
+    )"""
 MUTANTS = (
     Mutant(
         "deadline counted from receipt",
@@ -149,8 +153,8 @@ MUTANTS = (
         (
             Edit(
                 CAMPAIGN,
-                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
-                "compare = (Compare(names.leader, tenure.expected[0]),)",
+                TAKE,
+                "compare = (Compare(names.leader, revision_of(leader)),)",
             ),
         ),
         ("b: hears late",),
@@ -272,10 +276,10 @@ MUTANTS = (
         (
             Edit(
                 CAMPAIGN,
-                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
+                TAKE,
                 "nominated = state.nominated\n"
-                "    compare = () if nominated else (Compare(names.leader, tenure.expected[0]), "
-                "Compare(names.heartbeat, tenure.expected[1]))",
+                "    compare = () if nominated else (Compare(names.leader, revision_of(leader)), "
+                "Compare(names.heartbeat, revision_of(heartbeat)))",
             ),
         ),
         ("put leader b", "b: take is slow"),
@@ -346,7 +350,7 @@ MUTANTS = (
         (
             Edit(
                 CAMPAIGN,
-                "compare = (Compare(names.leader, tenure.expected[0]), Compare(names.heartbeat, tenure.expected[1]))",
+                TAKE,
                 "compare = (\n"
                 "        Compare(names.leader, revision_of(state.seen.leader)),\n"
                 "        Compare(names.heartbeat, revision_of(state.seen.heartbeat)),\n"

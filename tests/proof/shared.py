@@ -14,20 +14,30 @@ from tests.support.world import Host, Store, Wish
 
 EPOCH = 1_000
 SEQ = 10_000
+GAPS = -1
+"""Stands among the numbers of a store that has gone back: there a revision may be met again, so gaps between stay."""
 
 
 def of(found: Host | Store | Wish) -> frozenset[int]:
     """Return the shared numbers in a part of the world: revisions as they are, epochs and seqs moved out of the way."""
     out: set[int] = set()
     if isinstance(found, Store):
-        out.add(found.revision)
-        _of_leader(found.leader, out)
-        _of_heartbeat(found.heartbeat, out)
+        _of_store(found, out)
     elif isinstance(found, Wish):
         _of_wish(found, out)
     else:
         _of_host(found, out)
     return frozenset(out - {0, EPOCH})
+
+
+def _of_store(found: Store, out: set[int]) -> None:
+    out.add(found.revision)
+    _of_leader(found.leader, out)
+    _of_heartbeat(found.heartbeat, out)
+    if found.snapshot:
+        _of_store(found.snapshot, out)
+    if found.forgot:
+        out.add(GAPS)
 
 
 def _of_leader(found: LeaderKey | None, out: set[int]) -> None:
@@ -39,22 +49,23 @@ def _owner(name: str) -> int:
     return SEQ * (1 + ord(name[0]) - ord("a"))
 
 
-def _of_record(record: Heartbeat | None, out: set[int], seq: bool = True) -> None:
+def _of_record(record: Heartbeat | None, out: set[int]) -> None:
     if record:
         out.add(EPOCH + record.epoch)
-        if seq and record.seq:
+        if record.seq:
             out.add(_owner(record.node) + record.seq)
 
 
-def _of_heartbeat(found: HeartbeatKey | None, out: set[int], seq: bool = True) -> None:
+def _of_heartbeat(found: HeartbeatKey | None, out: set[int]) -> None:
     if found:
         out.add(found.revision)
-        _of_record(found.record, out, seq)
+        _of_record(found.record, out)
 
 
 def _of_wish(found: Wish, out: set[int]) -> None:
     out.update((found.leader_at or 0, found.heartbeat_at or 0))
     _of_record(found.heartbeat, out)
+    _of_record(found.heartbeat_was, out)
 
 
 def _of_host(found: Host, out: set[int]) -> None:
@@ -75,11 +86,13 @@ def _of_host(found: Host, out: set[int]) -> None:
     if core is None:
         return
     seen, tenure = core.seen, core.tenure
-    out.update((seen.keys_revision, EPOCH + seen.max_epoch, EPOCH + core.ended_epoch))
+    out.update((seen.keys_revision, seen.least, core.floor, EPOCH + seen.max_epoch, EPOCH + core.ended_epoch))
     _of_leader(seen.leader, out)
-    _of_heartbeat(seen.heartbeat, out, seq=False)
+    _of_heartbeat(seen.heartbeat, out)
     if tenure:
-        out.update((tenure.heartbeat_revision, tenure.leader_revision, *tenure.expected, EPOCH + tenure.epoch))
+        out.update((tenure.heartbeat_revision, tenure.leader_revision, EPOCH + tenure.epoch))
+        _of_leader(tenure.expected[0], out)
+        _of_heartbeat(tenure.expected[1], out)
         out.update(owner + seq for seq in (tenure.seq, *(each.seq for each in tenure.sent)) if seq)
 
 
@@ -92,10 +105,11 @@ class Names(dict[int, int]):
 def names(live: frozenset[int]) -> Names:
     """Name numbers by their order. Between epochs a gap stays, as one: an epoch + 1 meets no other by chance."""
     out = Names({0: 0, EPOCH: EPOCH})
-    last_old = last_new = place = 0
-    for number in sorted(live):
+    last_old = last_new = place = before = 0
+    for number in sorted(live - {GAPS}):
         if number < EPOCH:
-            place += 1
+            place += min(number - before, 2) if GAPS in live else 1
+            before = number
             out[number] = place
         elif number < SEQ:
             step = min(number - max(last_old, EPOCH), 2)
@@ -121,6 +135,7 @@ def _store(found: Store, to: Names) -> Store:
         revision=to[found.revision],
         leader=_leader_to(found.leader, to),
         heartbeat=_heartbeat_to(found.heartbeat, to),
+        snapshot=_store(found.snapshot, to) if found.snapshot else None,
     )
 
 
@@ -130,6 +145,7 @@ def _wish(found: Wish, to: Names) -> Wish:
         leader_at=None if found.leader_at is None else to[found.leader_at],
         heartbeat_at=None if found.heartbeat_at is None else to[found.heartbeat_at],
         heartbeat=_record_to(found.heartbeat, to),
+        heartbeat_was=_record_to(found.heartbeat_was, to),
     )
 
 
@@ -151,16 +167,16 @@ def _leader_to(found: LeaderKey | None, to: Names) -> LeaderKey | None:
     return replace(found, revision=to[found.revision]) if found else None
 
 
-def _record_to(record: Heartbeat | None, to: Names, seq: bool = True) -> Heartbeat | None:
+def _record_to(record: Heartbeat | None, to: Names) -> Heartbeat | None:
     if record is None:
         return None
     owner = _owner(record.node)
-    new = to[owner + record.seq] - owner if seq and record.seq else 0
+    new = to[owner + record.seq] - owner if record.seq else 0
     return replace(record, epoch=to[EPOCH + record.epoch] - EPOCH, seq=new, reason="")
 
 
-def _heartbeat_to(found: HeartbeatKey | None, to: Names, seq: bool = True) -> HeartbeatKey | None:
-    return HeartbeatKey(_record_to(found.record, to, seq), to[found.revision]) if found else None
+def _heartbeat_to(found: HeartbeatKey | None, to: Names) -> HeartbeatKey | None:
+    return HeartbeatKey(_record_to(found.record, to), to[found.revision]) if found else None
 
 
 def _answer_to(answer: ev.Event | None, to: Names) -> ev.Event | None:
@@ -198,13 +214,16 @@ def _core_to(core: State, owner: int, to: Names) -> State:
             heartbeat_revision=to[tenure.heartbeat_revision],
             leader_revision=to[tenure.leader_revision],
             sent=tuple(replace(each, seq=to[owner + each.seq] - owner) for each in tenure.sent),
-            expected=(to[tenure.expected[0]], to[tenure.expected[1]]),
+            expected=(_leader_to(tenure.expected[0], to), _heartbeat_to(tenure.expected[1], to)),
         )
     seen = replace(
         seen,
         keys_revision=to[seen.keys_revision],
+        least=to[seen.least],
         leader=_leader_to(seen.leader, to),
-        heartbeat=_heartbeat_to(seen.heartbeat, to, seq=False),
+        heartbeat=_heartbeat_to(seen.heartbeat, to),
         max_epoch=to[EPOCH + seen.max_epoch] - EPOCH,
     )
-    return replace(core, tenure=tenure, seen=seen, ended_epoch=to[EPOCH + core.ended_epoch] - EPOCH)
+    return replace(
+        core, tenure=tenure, seen=seen, floor=to[core.floor], ended_epoch=to[EPOCH + core.ended_epoch] - EPOCH
+    )

@@ -10,10 +10,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from agent.core.store import Delete, KeyValue, Ms, Put, Snapshot, Txn, TxnAnswer
+from agent.core.store import Compare, Delete, KeyValue, Ms, Put, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreCompacted, StoreRejected, StoreUnavailable
 from agent.ports import Lease, LeaseState
 
@@ -30,12 +31,27 @@ class Loss(Enum):
     LATE = "it is applied when the test calls deliver_late"
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A snapshot of the whole store: revision, keys, leases (ttl in s, end)."""
+
+    revision: int = 1
+    keys: dict[str, KeyValue] = field(default_factory=dict)
+    leases: dict[int, tuple[int, Ms]] = field(default_factory=dict)
+
+
+NOTHING = Saved()
+"""What a store starts with whose data was lost."""
+
+
 class MemoryEtcd:
     """What all stores of one test share. `now` is the clock of the leases, in ms."""
 
     def __init__(self, now: Callable[[], Ms]) -> None:
         self._now = now
         self.changed = threading.Condition(threading.RLock())
+        self.cluster = 7
+        self.life = 1  # the watches of an earlier one have ended
         self.revision = 1
         self.compacted = 0
         self.keys: dict[str, KeyValue] = {}
@@ -80,18 +96,19 @@ class MemoryEtcd:
         written = [write.key for write in txn.then]
         if not all(written) or len(set(written)) < len(written):
             raise StoreRejected("invalid", "a transaction writes each key once, and no empty one")
-        if any(self._mod(compare.key) != compare.mod_revision for compare in txn.compare):
-            return TxnAnswer(False, self.revision, tuple(self.keys[key] for key in txn.read if key in self.keys))
+        if not all(map(self._holds, txn.compare)):
+            found = tuple(self.keys[key] for key in txn.read if key in self.keys)
+            return TxnAnswer(False, self.revision, found, self.cluster)
         for write in txn.then:
             if isinstance(write, Put) and write.lease and write.lease not in self._leases:
                 self._no_lease(write.lease)
         self._write(txn.then)
-        return TxnAnswer(True, self.revision)
+        return TxnAnswer(True, self.revision, (), self.cluster)
 
     def range(self, prefix: str) -> Snapshot:
         """Return what stands under a prefix."""
         found = (self.keys[key] for key in sorted(self.keys) if key.startswith(prefix))
-        return Snapshot(self.revision, tuple(found))
+        return Snapshot(self.revision, tuple(found), self.cluster)
 
     def compact(self, revision: int) -> None:
         """Forget the changes up to `revision`."""
@@ -114,8 +131,30 @@ class MemoryEtcd:
                 except StoreRejected:
                     continue
 
-    def _mod(self, key: str) -> int:
-        return self.keys[key].mod_revision if key in self.keys else 0
+    def save(self) -> Saved:
+        """Return a snapshot, as `etcdctl snapshot save` makes one."""
+        return Saved(self.revision, dict(self.keys), dict(self._leases))
+
+    def restore(self, saved: Saved, *, cluster: int = 0) -> None:
+        """Go back to a snapshot, as a restore in place: what came since is gone. `cluster`: the id, if it changes.
+
+        Watches end; leases have their whole time again.
+        """
+        with self.changed:
+            self.cluster = cluster or self.cluster
+            self.revision, self.keys = saved.revision, dict(saved.keys)
+            self._leases = {lease: (ttl, self._now() + ttl * 1000) for lease, (ttl, _) in saved.leases.items()}
+            self.history, self.compacted, self._late = [], 0, []
+            self.life += 1
+            self.changed.notify_all()
+
+    def _holds(self, compare: Compare) -> bool:
+        found = self.keys.get(compare.key)
+        return (
+            (found.mod_revision if found else 0) == compare.mod_revision
+            and (compare.value is None or (found is not None and found.value == compare.value))
+            and (compare.lease is None or (found.lease if found else 0) == compare.lease)
+        )
 
     def _write(self, writes: tuple[Put | Delete, ...]) -> None:
         real = [write for write in writes if isinstance(write, Put) or write.key in self.keys]
@@ -142,6 +181,7 @@ class MemoryWatch:
 
     def __init__(self, store: MemoryStore, prefix: str, revision: int) -> None:
         self._store, self._prefix, self._next = store, prefix, revision
+        self._life = store.etcd.life
         self._closed = False
 
     def next(self, timeout_s: float) -> Snapshot | None:
@@ -153,6 +193,8 @@ class MemoryWatch:
                 etcd.expire()
                 if self._closed:
                     raise StoreUnavailable("the watch was closed")
+                if self._life != etcd.life:
+                    raise StoreUnavailable("the watch ended with the store that it was opened on")
                 change = None if self._store.cut else self._take()
                 left = end - time.monotonic()
                 if change is not None or left <= 0:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent.core import events as ev
-from agent.core.records import HeartbeatKey, Override, Switchover
+from agent.core.records import GroupView, HeartbeatKey, Override, Switchover
 from tests.support.copying import replace
 from tests.support.host import feed, told
 from tests.support.world import GARBAGE, NOBODY, Host, Store, end_lease, put, transact
@@ -36,12 +36,17 @@ def deals(host: Host, store: Store) -> Iterator[Deal]:
     if host.core is None or host.stalled:
         return
     if host.news and not host.cut:
-        heard = told("hears of the store", feed(replace(host, news=""), ev.StoreSeen(store.view())))
+        heard = told("hears of the store", feed(replace(host, news=""), ev.StoreSeen(_read(host, store))))
         yield Deal(heard.label, "", heard.host, store)
         if host.news == "new":
             yield Deal("hears late of the store", "net", replace(host, news="late"), store)
     if not host.cut:
         yield from _lease_deals(host, store)
+
+
+def _read(host: Host, store: Store) -> GroupView:
+    """Return what a reader sees who asks now: later, within this tick, than whatever was known."""
+    return store.view(asked=host.clock + 1)
 
 
 def _verdict(answer: ev.Event) -> str:

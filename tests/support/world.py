@@ -23,7 +23,7 @@ from agent.core.records import (
     read_heartbeat,
 )
 from agent.core.state import State
-from agent.core.store import Compare, Delete, Ms, Put, Txn
+from agent.core.store import Delete, Ms, Put, Txn
 from tests.support.copying import replace
 from tests.support.gate import SignGate
 
@@ -43,7 +43,7 @@ PRODUCER = "producer"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A transaction of the core, read once. A comparison of None is not made; `hand` names whom a release hands to."""
+    """A transaction of the core, read once. A comparison of None is not made."""
 
     owner: str
     kind: str
@@ -54,11 +54,16 @@ class Wish:
     drops_leader: bool = False
     heartbeat: Heartbeat | None = None
     drops_switchover: bool = False
+    leader_lease: int | None = None
+    heartbeat_was: Heartbeat | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The group's keys. `leases` are those that are alive."""
+    """The group's keys. `leases` are those that are alive. `cluster`: the id, which may change when it forgets.
+
+    `snapshot` is what was saved of it; `forgot`: it has gone back, so that its revisions may come a second time.
+    """
 
     revision: int = 1
     leader: LeaderKey | None = None
@@ -67,11 +72,14 @@ class Store:
     maintenance: str | None = None
     switchover: Switchover | None = None
     leases: tuple[int, ...] = ()
+    cluster: int = 1
+    snapshot: Store | None = None
+    forgot: bool = False
 
-    def view(self) -> GroupView:
-        """Return what a reader sees."""
+    def view(self, asked: Ms = 0) -> GroupView:
+        """Return what a reader sees who asks at a time."""
         found = (self.leader, self.heartbeat, self.override, self.maintenance, self.switchover)
-        return GroupView(self.revision, *found, members=MEMBERS)
+        return GroupView(self.revision, *found, members=MEMBERS, cluster=self.cluster, asked=asked)
 
 
 @cache
@@ -81,9 +89,14 @@ def _heartbeat(raw: bytes) -> Heartbeat:
 
 def wish(owner: str, kind: str, txn: Txn) -> Wish:
     """Read a transaction; one that touches anything else than it should is a defect, and raises."""
-    at = {each.key: each.mod_revision for each in txn.compare if isinstance(each, Compare)}
-    found = Wish(owner, kind, at.pop(KEYS.leader, None), at.pop(KEYS.heartbeat, None))
+    at = {each.key: each for each in txn.compare}
+    leader, heartbeat = at.pop(KEYS.leader, None), at.pop(KEYS.heartbeat, None)
     assert not at, at
+    found = Wish(owner, kind, leader.mod_revision if leader else None, heartbeat.mod_revision if heartbeat else None)
+    if leader and leader.lease is not None:
+        found = replace(found, leader_lease=leader.lease)
+    if heartbeat and heartbeat.value is not None:
+        found = replace(found, heartbeat_was=_heartbeat(heartbeat.value))
     for each in txn.then:
         if isinstance(each, Put) and each.key == KEYS.leader:
             found = replace(found, puts_leader=each.value.decode(), lease=each.lease)
@@ -103,11 +116,21 @@ def holds(store: Store, wanted: Wish) -> bool:
     """Tell whether the comparisons hold."""
     leader = store.leader.revision if store.leader else 0
     heartbeat = store.heartbeat.revision if store.heartbeat else 0
-    return wanted.leader_at in (None, leader) and wanted.heartbeat_at in (None, heartbeat)
+    return (
+        wanted.leader_at in (None, leader)
+        and wanted.heartbeat_at in (None, heartbeat)
+        and wanted.leader_lease in (None, store.leader.lease if store.leader else 0)
+        and wanted.heartbeat_was in (None, store.heartbeat.record if store.heartbeat else None)
+    )
 
 
 def hopeless(store: Store, wanted: Wish) -> bool:
-    """Tell whether the comparisons can never hold again: a mod revision that passed does not come back."""
+    """Tell whether the comparisons can never hold again: a mod revision that passed does not come back.
+
+    But in a store that has gone back one may come that is above its revision now.
+    """
+    if max(wanted.heartbeat_at or 0, wanted.leader_at or 0) > store.revision:
+        return False
     heartbeat = store.heartbeat.revision if store.heartbeat else 0
     leader = store.leader.revision if store.leader else 0
     gone = wanted.lease and wanted.lease not in store.leases
@@ -121,7 +144,7 @@ def hopeless(store: Store, wanted: Wish) -> bool:
 def transact(store: Store, wanted: Wish, request: int) -> tuple[Store, ev.Applied | ev.Refused | ev.Rejected]:
     """Run a transaction; return the store after it and the answer."""
     if not holds(store, wanted):
-        return store, ev.Refused(request, store.revision, store.leader, store.heartbeat)
+        return store, ev.Refused(request, store.revision, store.leader, store.heartbeat, store.cluster)
     if wanted.lease and wanted.lease not in store.leases:
         return store, ev.Rejected(request, lease_gone=True, why="no such lease")
     revision = store.revision + 1
@@ -134,7 +157,7 @@ def transact(store: Store, wanted: Wish, request: int) -> tuple[Store, ev.Applie
         changes["heartbeat"] = HeartbeatKey(wanted.heartbeat, revision)
     if wanted.drops_switchover:
         changes["switchover"] = None
-    return replace(store, **changes), ev.Applied(request, revision)
+    return replace(store, **changes), ev.Applied(request, revision, store.cluster)
 
 
 def put(store: Store, **changes: object) -> Store:

@@ -90,7 +90,7 @@ def test_an_applied_transaction_tells_its_revision() -> None:
     """The revision is the mod revision of what was put."""
     etcd = MemoryEtcd(lambda: 0)
     told = outside.transact(MemoryStore(etcd), transaction(Put(NAMES.leader, b"a")), NAMES)
-    assert told == ev.Applied(4, etcd.keys[NAMES.leader].mod_revision)
+    assert told == ev.Applied(4, etcd.keys[NAMES.leader].mod_revision, etcd.cluster)
 
 
 def test_a_refusal_brings_what_stands_there() -> None:
@@ -98,17 +98,17 @@ def test_a_refusal_brings_what_stands_there() -> None:
     etcd = MemoryEtcd(lambda: 0)
     store = MemoryStore(etcd)
     refused = transaction(Delete("x"), compare=(Compare("x", 99),))
-    assert outside.transact(store, refused, NAMES) == ev.Refused(4, etcd.revision, None, None)
+    assert outside.transact(store, refused, NAMES) == ev.Refused(4, etcd.revision, None, None, etcd.cluster)
     heartbeat = Heartbeat(7, "b", "f00d", 3, 6000)
     store.txn(Txn((), (Put(NAMES.leader, b"b"), Put(NAMES.heartbeat, records.write(heartbeat)))), 1.0)
     revision = etcd.revision
     assert outside.transact(store, refused, NAMES) == ev.Refused(
-        4, revision, LeaderKey("b", revision), HeartbeatKey(heartbeat, revision)
+        4, revision, LeaderKey("b", revision), HeartbeatKey(heartbeat, revision), etcd.cluster
     )
     store.txn(Txn((), (Put(NAMES.leader, b"\xff"), Put(NAMES.heartbeat, b"{"))), 1.0)
     revision = etcd.revision
     assert outside.transact(store, refused, NAMES) == ev.Refused(
-        4, revision, LeaderKey(None, revision), HeartbeatKey(None, revision)
+        4, revision, LeaderKey(None, revision), HeartbeatKey(None, revision), etcd.cluster
     )
 
 

@@ -124,7 +124,7 @@ def later_fields(message: Any) -> dict[int, list[Any]]:
 
 
 def _compare(compare: Compare) -> list[Any]:
-    """Compare by mod revision: that of a key which does not exist is 0. Value and lease beside it, if they are given."""
+    """Compare by mod revision: that of a key which does not exist is 0. Value and lease beside it, where given."""
     wanted: dict[str, Any] = {"MOD": {"mod_revision": compare.mod_revision}}
     if compare.value is not None:
         wanted["VALUE"] = {"value": compare.value}

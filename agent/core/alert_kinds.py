@@ -174,6 +174,15 @@ _ROWS = (
         hold=HOLD,
     ),
     Kind(
+        "store_forgot",
+        "warning",
+        "node",
+        "etcd is not the store that it was: its id changed, or its revisions went back",
+        "it did not happen again for 5 min",
+        "Nothing to do if etcd was restored or set up anew; else see that all endpoints belong to one cluster.",
+        hold=HOLD,
+    ),
+    Kind(
         "hook_failed",
         "warning",
         "node",

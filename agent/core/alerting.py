@@ -185,7 +185,7 @@ _HOLDS: Mapping[str, Callable[[Facts], bool]] = {
     **dict.fromkeys(
         ("leader_stops", "leader_in_vain"), lambda facts: not facts.leads and facts.leader in ("", facts.node)
     ),
-    **dict.fromkeys(("stray_block", "stranger", "hook_failed"), lambda _facts: False),
+    **dict.fromkeys(("stray_block", "stranger", "hook_failed", "store_forgot"), lambda _facts: False),
     "file_failed": lambda facts: not facts.saved,
     "gate_failed": lambda facts: facts.gate_open,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),

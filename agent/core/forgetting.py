@@ -27,8 +27,7 @@ def answered(
     What was `wrote` has a revision of its own, above all that were known.
     """
     back = revision < turn.state.floor + wrote
-    found = None if wrote else heartbeat
-    if back or _contradicts(turn.state.seen, cluster, revision, found):
+    if back or _contradicts(turn.state.seen, cluster, revision, heartbeat):
         forget(turn, cluster, leader, heartbeat)
     turn.set_seen(answered=turn.now, cluster=cluster or turn.state.seen.cluster)
 
@@ -78,6 +77,7 @@ def forget(turn: Turn, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
             barred_until=max(seen.barred_until, turn.now + wait),
             last_holder=seen.last_holder,
             max_epoch=seen.max_epoch,
+            names=seen.names,
         )
     )
     tenure = state.tenure

@@ -127,10 +127,6 @@ class Seen:
     barred_until  no take-over before, for a confirmation may count that the store has forgotten (R20)
     """
 
-    cluster: int = 0
-    least: int = 0
-    answered: Ms = 0
-    barred_until: Ms = 0
     keys_revision: int = 0  # of leader and heartbeat
     words_revision: int = 0  # of what operators put
     leader: LeaderKey | None = None
@@ -144,6 +140,10 @@ class Seen:
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
     unreleased: bool = False  # the heartbeat says `released`, but whoever wrote it left the leader's own `leader` there
+    cluster: int = 0
+    least: int = 0
+    answered: Ms = 0
+    barred_until: Ms = 0
 
     @property
     def known(self) -> bool:

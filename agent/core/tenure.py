@@ -247,7 +247,8 @@ def same_leader(state: State) -> Compare:
     """Ask that `leader` is as when it was won: its lease, too, for a restored store gives revisions again (R20)."""
     tenure = state.tenure
     assert tenure is not None
-    return Compare(state.setup.keys.leader, tenure.leader_revision, lease=tenure.lease if tenure.leader_revision else None)
+    lease = tenure.lease if tenure.leader_revision else None
+    return Compare(state.setup.keys.leader, tenure.leader_revision, lease=lease)
 
 
 def same_heartbeat(state: State) -> Compare:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.follower import SILENCE_S, PrefixFollower
+from agent.adapters.follower import LAGS_MS, SILENCE_S, PrefixFollower
 from agent.core.store import Delete, Put, Snapshot, Txn
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
 from tests.support.follow import following
@@ -164,23 +164,53 @@ def test_old_changes_of_a_watch_are_passed_over() -> None:
     assert watch.closed
 
 
-def test_store_that_went_back_is_never_shown() -> None:
-    """A read below what was seen (a stale member, a restored backup) is an error that says so, not a snapshot."""
+def test_member_that_lags_is_never_shown() -> None:
+    """A read below what was seen is an error that says so, not a snapshot, as long as it may be a member that lags."""
     store = MemoryStore(memory())
     for number in range(5):
         put(store.etcd, "a", b"%d" % number)
-    with following(store, P, silence_s=0.05) as seen:
+    with following(store, P, silence_s=0.05, clock=lambda: 1) as seen:
         seen.until(lambda: len(seen.snapshots) == 1, SOON_S)
         newest = seen.snapshots[0].revision
         older = memory()
         put(older, "a", b"old")
         store.etcd = older
         seen.until(lambda: len(seen.errors) >= 2, SOON_S)
-        assert "restored from a backup" in str(seen.errors[0])
+        assert "a member that lags" in str(seen.errors[0])
         assert [snapshot.revision for snapshot in seen.snapshots] == [newest]
         while put(older, "a", b"caught up") <= newest:
             pass
         seen.until(lambda: seen.values == {P + "a": b"caught up"}, SOON_S)
+
+
+def test_store_that_went_back_is_shown_after_a_while() -> None:
+    """A store that stays behind what was seen has forgotten it: it is shown, with when it was asked for (R20)."""
+    store = MemoryStore(memory())
+    saved = store.etcd.save()
+    for number in range(5):
+        put(store.etcd, "a", b"%d" % number)
+    with following(store, P, silence_s=0.05) as seen:
+        seen.until(lambda: len(seen.snapshots) == 1, SOON_S)
+        store.etcd.restore(saved)
+        seen.until(lambda: len(seen.snapshots) == 2, SOON_S)
+        back = seen.snapshots[1]
+        assert (back.revision, back.items) == (saved.revision, ())
+        assert back.asked >= seen.snapshots[0].asked + LAGS_MS
+        revision = put(store.etcd, "a", b"new")
+        seen.until(lambda: seen.values == {P + "a": b"new"}, SOON_S)
+        assert seen.snapshots[-1].revision == revision
+    assert all("a member that lags" in str(error) for error in seen.errors[1:])
+
+
+def test_store_with_another_id_is_shown_at_once() -> None:
+    """Another cluster id needs no patience, though nothing else differs (R20)."""
+    store = MemoryStore(memory())
+    put(store.etcd, "a", b"1")
+    with following(store, P, silence_s=0.05) as seen:
+        seen.until(lambda: len(seen.snapshots) == 1, SOON_S)
+        store.etcd.restore(store.etcd.save(), cluster=8)
+        seen.until(lambda: len(seen.snapshots) == 2, SOON_S)
+    assert [each.cluster for each in seen.snapshots] == [7, 8]
 
 
 def test_stop_wakes_a_follower_that_waits() -> None:
@@ -230,7 +260,7 @@ def test_every_snapshot_is_a_state_that_was(steps: list[str]) -> None:
                 revision = writer.txn(
                     Txn((), (Put(key, b"%d" % len(steps)) if step == "put" else Delete(key),)), 1.0
                 ).revision
-                was[revision] = Snapshot(revision, etcd.range(P).items)
+                was[revision] = Snapshot(revision, etcd.range(P).items, etcd.cluster)
             return self._inner.next(0.0) if len(steps) % 2 else None
 
         def close(self) -> None:

@@ -25,6 +25,8 @@ reached.
 | nodeos restarts | it dies at any moment, starts paused; or, as a fault of its configuration, unpaused |
 | `put`, `del`, `revoke` | `leader`: each name, garbage, gone; `heartbeat`: garbage; gone if its holder is dead |
 | | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
+| etcd forgets | its data is lost, or a snapshot of any moment restored; with a new id, or the old one. Only where a |
+| | search names it (`runs.FORGETTING`): it makes worlds many |
 | clocks that run apart | a fault makes one host's clock lose a tick: 1 in 12, far above 0.1 % |
 | the run-time file | slow, or not written |
 | agents die, are asked to end, are unhealthy, begin anew | at any moment |
@@ -32,7 +34,9 @@ reached.
 **What is assumed.** Transactions are linearizable. SIGKILL ends a process. The guard acts within G of its time. A
 resume is not sent after its moment. What signs because it was started unpaused is that fault's, until an agent resumes
 it. Not tried: a hook that holds a resume up. Not covered: agent, guard and nodeos frozen together; a `paused` that
-lies; `del heartbeat` while its holder lives.
+lies; `del heartbeat` while its holder lives. A store that forgets drops what was given up before; it keeps its id only
+where every agent that runs has seen a revision above the one that it goes back to, and none starts afresh then: such a
+loss cannot be told from silence (restore with a new cluster token).
 
 **How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
 any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as

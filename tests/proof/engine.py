@@ -58,7 +58,20 @@ class Engine(Parts):
         for label, fault, changed in self.words(store, self._holder_dead(store, hosts)):
             if not fault or _allowed(begin, label):
                 yield self._moved(label, world, changed, hosts, ghosts, spent + bool(fault))
+        yield from self._forgetting(world, begin)
         yield from self._time(world, begin)
+
+    def _forgetting(self, world: Compact, begin: Begin) -> Iterator[Next]:
+        """Yield how the store may forget: only where a search asks for it by name, for it makes worlds many."""
+        store, hosts, ghosts, spent = world
+        if not begin:
+            return
+        for label, _fault, after in self.forgettings(store, min(map(self.known, hosts))):
+            if _allowed(begin, label):
+                lost = self.parts[after].forgot
+                told = tuple(map(self.hears, hosts)) if lost else hosts
+                # what was asked of the etcd that is gone, and given up, went with it
+                yield Next(self.canonical((after, told, () if lost else ghosts, spent + 1)), label)
 
     def _inside(self, world: Compact, place: int, host: int, begin: Begin) -> Iterator[Next]:
         store, hosts, ghosts, spent = world

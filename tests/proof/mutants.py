@@ -128,7 +128,7 @@ def mutated(edits: Sequence[Edit]) -> Iterator[ModuleType]:
 
 CORE = "agent.core."
 TENURE, CAMPAIGN, STATE, PRODUCTION = CORE + "tenure", CORE + "campaign", CORE + "state", CORE + "production"
-LEADERSHIP = CORE + "leadership"
+LEADERSHIP, FORGETTING = CORE + "leadership", CORE + "forgetting"
 
 TAKE = """compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
@@ -360,6 +360,42 @@ MUTANTS = (
         ("a: take is slow",),
         "R8",
         calm=False,
+    ),
+    Mutant(
+        "takes over at once in a store that forgot",
+        (Edit(FORGETTING, "max(seen.barred_until, turn.now + wait)", "seen.barred_until"),),
+        ("etcd loses",),
+        "P1",
+    ),
+    Mutant(
+        "a store that forgot is not noticed",
+        (
+            Edit(FORGETTING, "    if back or _contradicts", "    if False and _contradicts"),
+            Edit(FORGETTING, "    if asked > seen.answered and", "    if False and"),
+        ),
+        ("a snapshot", "b: is cut off", "etcd is restored"),
+        "P1",
+    ),
+    Mutant(
+        "only revisions are compared, which come again in a restored store",
+        (
+            Edit(TENURE, "lease = tenure.lease if tenure.leader_revision else None", "lease = None"),
+            Edit(TENURE, "seen.value if seen and known else None", "None"),
+            Edit(
+                CAMPAIGN,
+                TAKE,
+                "compare = (Compare(names.leader, revision_of(leader)), "
+                "Compare(names.heartbeat, revision_of(heartbeat)))",
+            ),
+        ),
+        ("a snapshot", "b: is cut off", "etcd is restored"),
+        "P1",
+    ),
+    Mutant(
+        "a take-over counts though the store has forgotten what it rests on",
+        (Edit(TENURE, " or turn.now < turn.state.seen.barred_until", ""),),
+        ("a snapshot", "b: is cut off", "etcd is restored"),
+        "P1",
     ),
     Mutant(
         "resume before the run-time file says so",

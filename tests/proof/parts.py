@@ -184,6 +184,21 @@ class Parts:
             ],
         )
 
+    def forgettings(self, store: int, known: int) -> list[tuple[str, str, int]]:
+        """Return how the store may forget: label, class of fault, the store after it."""
+        return self._once(
+            ("forgettings", store, known),
+            lambda: [
+                (label, fault, self.intern(after))
+                for label, fault, after in around.forgettings(self.parts[store], known)
+            ],
+        )
+
+    def known(self, host: int) -> int:
+        """Return the newest revision that an agent has seen, 0 if none runs."""
+        core = self.parts[host].core
+        return core.seen.least if core else 0
+
     def haunt(self, ghost: int, store: int) -> int:
         """Return the store after a ghost has acted."""
         return self._once(

@@ -111,6 +111,18 @@ def slow_messages() -> Found:
     return search(found, 50_000, check=lambda world: same_leader(found, world))
 
 
+FORGETTING = (
+    ("a snapshot", "etcd is restored"),
+    ("a: confirm", "a snapshot", "etcd is restored"),
+    ("a snapshot", "b: is cut off", "etcd is restored"),
+    ("a snapshot", "etcd is restored", "a: is cut off"),
+    ("b: is cut off", "etcd loses"),
+    ("a: is cut off", "etcd loses"),
+    ("a: the agent dies", "etcd loses"),
+)
+"""Faults among which the store forgets (R20)."""
+
+
 def one_fault(names: tuple[str, ...], only: tuple[str, ...] = (), gate: str = "") -> tuple[Found, Afterwards]:
     """Search every world that one fault leads to (P1), and every course from there on when it is over (P2)."""
     rules = engine(Budget(1, only=only, ghosts=99), names=names, gate=gate)

@@ -104,7 +104,7 @@ class Names(dict[int, int]):
 
 def names(live: frozenset[int]) -> Names:
     """Name numbers by their order. Between epochs a gap stays, as one: an epoch + 1 meets no other by chance."""
-    out = Names({0: 0, EPOCH: EPOCH})
+    out = Names({0: 0, EPOCH: EPOCH, GAPS: GAPS})
     last_old = last_new = place = before = 0
     for number in sorted(live - {GAPS}):
         if number < EPOCH:

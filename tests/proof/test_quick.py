@@ -6,7 +6,7 @@ import pytest
 
 from tests.proof.engine import Budget
 from tests.proof.liveness import bound
-from tests.proof.runs import TICKS, engine, installing, nothing_wrong, one_fault, slow_messages
+from tests.proof.runs import FORGETTING, TICKS, engine, hunt, installing, nothing_wrong, one_fault, slow_messages
 from tests.proof.search import search
 
 ENOUGH = 500_000
@@ -31,6 +31,25 @@ def test_two_faults_within_the_quick_bound() -> None:
     found = search(engine(Budget(2)), ENOUGH)
     assert not found.broken, found.text()
     assert found.states >= ENOUGH or found.complete
+
+
+@pytest.mark.timeout(600)
+def test_store_that_forgets() -> None:
+    """P1, P2 when etcd loses its data at any moment: no two may produce, and after a while somebody does (R20)."""
+    found, after = one_fault(("a", "b"), only=("etcd loses",))
+    assert not found.broken, found.text()
+    assert found.complete
+    assert found.states > 2_000
+    assert TICKS.validity < after.worst <= bound(TICKS), "\n".join(("P2: nobody produces", *after.story()))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("script", FORGETTING, ids=", ".join)
+def test_store_that_forgets_beside_other_faults(script: tuple[str, ...]) -> None:
+    """P1 when etcd loses its data, or goes back to a snapshot, beside other faults, within the quick bound (R20)."""
+    found = hunt(script, limit=40_000)
+    assert not found.broken, found.text()
+    assert found.states >= 40_000 or found.complete
 
 
 @pytest.mark.slow

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from agent.adapters.clock import boot_ms
 from agent.adapters.follower import SILENCE_S, PrefixFollower
-from agent.core.store import Snapshot
+from agent.core.store import Ms, Snapshot
 from agent.errors import StoreError
 from agent.ports import Store
 
@@ -40,10 +41,17 @@ class Seen:
 
 
 @contextmanager
-def following(store: Store, prefix: str, timeout_s: float = 1.0, silence_s: float = SILENCE_S) -> Iterator[Seen]:
+def following(
+    store: Store,
+    prefix: str,
+    timeout_s: float = 1.0,
+    silence_s: float = SILENCE_S,
+    clock: Callable[[], Ms] = boot_ms,
+) -> Iterator[Seen]:
     """Follow a prefix for the time of a `with` block, and see that the thread ends soon after it."""
     seen = Seen()
-    follower = seen.follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, silence_s, seen.read)
+    follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, silence_s, seen.read, clock)
+    seen.follower = follower
     failed: list[BaseException] = []
 
     def run() -> None:

@@ -44,6 +44,23 @@ def deals(host: Host, store: Store) -> Iterator[Deal]:
         yield from _lease_deals(host, store)
 
 
+def forgettings(store: Store, known: int) -> Iterator[tuple[str, str, Store]]:
+    """Yield how the store may lose what it knew: (label, class of fault, the store after it).
+
+    Its id may stay the same only where every agent has seen a revision above the one that it goes back to: `known`.
+    """
+    if store.snapshot is None and not store.forgot:
+        yield "a snapshot of etcd is saved", "store", replace(store, snapshot=store)
+    ways = [("etcd loses its data", Store())]
+    if store.snapshot is not None:
+        ways.append(("etcd is restored from the snapshot", store.snapshot))
+    for label, left in ways:
+        left = replace(left, snapshot=None, forgot=True)
+        yield f"{label}, with a new id", "store", replace(left, cluster=store.cluster + 1)
+        if known > left.revision:
+            yield f"{label}, with its old id", "store", replace(left, cluster=store.cluster)
+
+
 def _read(host: Host, store: Store) -> GroupView:
     """Return what a reader sees who asks now: later, within this tick, than whatever was known."""
     return store.view(asked=host.clock + 1)
@@ -73,7 +90,7 @@ def new_lease(host: Host, store: Store) -> int:
     if store.leader is not None and base < store.leader.lease < base + 100:
         used.append(store.leader.lease)
     known = host.core.tenure.lease if host.core and host.core.tenure else 0
-    return max([base, known, host.file.lease if host.file else 0, *used]) + 1
+    return max([base + 50 * store.forgot, known, host.file.lease if host.file else 0, *used]) + 1
 
 
 def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[tuple[str, str, Store]]:

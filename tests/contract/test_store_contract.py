@@ -103,7 +103,7 @@ def test_revision_0_compares_as_absent(bench: Bench) -> None:
 def test_revision_of_an_applied_txn_is_that_of_its_keys(bench: Bench) -> None:
     """Winning and confirming go on from the answer's revision, so it is the mod revision of every key put (R1, R8)."""
     answer = bench.do(Put(bench.key("leader"), b"a"), Put(bench.key("heartbeat"), b"1"), Delete(bench.key("none")))
-    assert answer == TxnAnswer(True, answer.revision)
+    assert answer == TxnAnswer(True, answer.revision, cluster=answer.cluster)
     assert [item.mod_revision for item in bench.read().items] == [answer.revision, answer.revision]
 
 
@@ -112,8 +112,33 @@ def test_refused_txn_changes_nothing_and_reports_what_is_there(bench: Bench) -> 
     before = bench.put("leader", b"bp-b")
     keys = (bench.key("absent"), bench.key("leader"))
     refused = bench.store.txn(Txn((Compare(bench.key("leader"), before - 1),), (Put(keys[0], b"x"),), keys), LIMIT_S)
-    assert refused == TxnAnswer(False, before, (KeyValue(keys[1], b"bp-b", before),))
-    assert bench.read() == Snapshot(before, refused.found)
+    assert refused == TxnAnswer(False, before, (KeyValue(keys[1], b"bp-b", before),), refused.cluster)
+    assert bench.read() == Snapshot(before, refused.found, refused.cluster)
+
+
+def test_every_answer_names_the_cluster(bench: Bench) -> None:
+    """A write, a refusal and a read tell the same id, so that another store is known by it (R20)."""
+    refused = bench.store.txn(Txn((Compare(bench.key("leader"), 99),), (Put(bench.key("leader"), b"x"),)), LIMIT_S)
+    found = {bench.do(Put(bench.key("leader"), b"a")).cluster, refused.cluster, bench.read().cluster}
+    assert len(found) == 1
+    assert 0 not in found
+
+
+def test_value_and_lease_are_compared_beside_the_revision(bench: Bench) -> None:
+    """A revision that comes again in a restored store does not suffice: value and lease must be the same too (R20)."""
+    lease = bench.store.grant(60, LIMIT_S).id
+    leader, heartbeat, none = bench.key("leader"), bench.key("heartbeat"), bench.key("none")
+    first, second = bench.put("leader", b"a", lease), bench.put("heartbeat", b"1")
+
+    def holds(*compare: Compare) -> bool:
+        return bench.store.txn(Txn(compare, (Put(bench.key("other"), b""),)), LIMIT_S).applied
+
+    assert holds(Compare(leader, first, lease=lease), Compare(heartbeat, second, b"1"))
+    assert not holds(Compare(leader, first, lease=lease + 1), Compare(heartbeat, second, b"1"))
+    assert not holds(Compare(leader, first, lease=lease), Compare(heartbeat, second, b"2"))
+    assert not holds(Compare(leader, first + 1, b"a", lease))
+    assert holds(Compare(heartbeat, second, lease=0))
+    assert not holds(Compare(none, 0, b"1"))
 
 
 def test_every_comparison_must_hold(bench: Bench) -> None:
@@ -129,7 +154,8 @@ def test_every_comparison_must_hold(bench: Bench) -> None:
 def test_deletion_of_an_absent_key_changes_nothing(bench: Bench) -> None:
     """A delete that finds nothing is applied and leaves the revision as it was."""
     before = bench.put("a")
-    assert bench.do(Delete(bench.key("none"))) == TxnAnswer(True, before)
+    answer = bench.do(Delete(bench.key("none")))
+    assert (answer.applied, answer.revision) == (True, before)
 
 
 def test_key_written_twice_is_rejected(bench: Bench) -> None:
@@ -159,7 +185,8 @@ def test_range_is_the_prefix_alone(bench: Bench) -> None:
 def test_another_store_sees_a_write_at_once(bench: Bench) -> None:
     """What one agent wrote the other reads."""
     revision = bench.put("a", b"1")
-    assert bench.make().range(bench.prefix, LIMIT_S) == Snapshot(revision, (KeyValue(bench.key("a"), b"1", revision),))
+    found = bench.make().range(bench.prefix, LIMIT_S)
+    assert (found.revision, found.items) == (revision, (KeyValue(bench.key("a"), b"1", revision),))
 
 
 # --- leases -------------------------------------------------------------------------------------------------

@@ -233,12 +233,20 @@ def test_server_info_is_bounded(cluster: EtcdCluster) -> None:
 
 def test_closed_store_connects_again(store: EtcdStore) -> None:
     """Close drops the connection and never raises; the next call makes a new one."""
-    watch = store.watch(PREFIX, 1 << 40, 5.0)
+    watch = store.watch(PREFIX, store.range(PREFIX, 5.0).revision + 1, 5.0)
     store.close()
     store.close()
     with pytest.raises(StoreUnavailable):
         watch.next(5.0)
     assert store.txn(put("a"), 5.0).applied
+
+
+def test_watch_from_a_revision_that_is_yet_to_come_is_refused(store: EtcdStore) -> None:
+    """It would be silent until the revision comes, as after a restored snapshot: the reader reads again instead."""
+    now = store.range(PREFIX, 5.0).revision
+    with pytest.raises(StoreUnavailable, match=f"is at revision {now}, before {now + 1}"):
+        store.watch(PREFIX, now + 2, 5.0)
+    store.watch(PREFIX, now + 1, 5.0).close()
 
 
 def test_large_values_below_the_prefix_blind_nobody(cluster: EtcdCluster, store: EtcdStore) -> None:

@@ -43,8 +43,8 @@ ADOPTION_MUTANTS = (
         (
             Edit(
                 CAMPAIGN,
-                "    compare = (Compare(names.leader, tenure",
-                "    compare = () and (Compare(names.leader, tenure",
+                "    compare = (\n        Compare(names.leader, revision_of",
+                "    compare = () and (\n        Compare(names.leader, revision_of",
             ),
         ),
         (0, 1),

@@ -104,7 +104,7 @@ def _seen(before: Node, after: Node) -> Iterator[Line]:
         by = f", asked by {new.switchover.by}" if new.switchover.by else ""
         yield Line(logging.INFO, f"a switchover to {new.switchover.to} is asked for{by}")
     named = new.leader.name if new.leader is not None and not new.leader.lease else None
-    if new.leader is not None and named and new.leader != old.leader:
+    if new.leader is not None and named and new.leader != old.leader and not new.handed:
         yield Line(logging.INFO, f"somebody put {named} into the key leader")
     record = new.heartbeat.record if new.heartbeat else None
     known = old.heartbeat.record if old.heartbeat else None

@@ -110,8 +110,7 @@ def _next_epoch(state: State) -> int:
 def _why_free(state: State) -> str:
     found, leader = state.seen.heartbeat, state.seen.leader
     record = found.record if found else None
-    handed = leader is not None and found is not None and leader.revision == found.revision  # by one release
-    if state.nominated and not handed:
+    if state.nominated and not state.seen.handed:
         return "named by hand in the key leader"
     if found is None:
         return "nobody holds the heartbeat"

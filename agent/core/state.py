@@ -146,6 +146,12 @@ class Seen:
     barred_until: Ms = 0
 
     @property
+    def handed(self) -> bool:
+        """Whether one write put both keys: with a lease a take-over, without one a release for the node it names."""
+        leader, heartbeat = self.leader, self.heartbeat
+        return leader is not None and heartbeat is not None and leader.revision == heartbeat.revision
+
+    @property
     def known(self) -> bool:
         """Tell whether the store was read at all."""
         return self.words_revision > 0
@@ -323,9 +329,7 @@ class State:
     @property
     def kept(self) -> bool:
         """Whether our own release kept the seat for us, to begin anew: no operator named us."""
-        found, leader = self.seen.heartbeat, self.seen.leader
-        kept = leader is not None and found is not None and leader.revision == found.revision
-        return kept and self.nominated and self.seen.last_holder == self.setup.node
+        return self.seen.handed and self.nominated and self.seen.last_holder == self.setup.node
 
     @property
     def chosen(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -212,3 +213,11 @@ def test_every_call_sets_the_time_that_is_left(
 def test_tls_sockets_keep_the_deadline_too() -> None:
     """The socket that OpenSSL reads and writes through is one of ours."""
     assert deadline_tls.tls_context().sslsocket_class is deadline_tls.DeadlineTLSSocket
+
+
+def test_a_context_is_made_of_the_file_that_is_named_or_of_the_hosts() -> None:
+    """So that a change of these files is noticed, and no other."""
+    assert deadline_tls.authorities(Path("/x/ca.pem")) == (Path("/x/ca.pem"),)
+    host = deadline_tls.authorities()
+    assert Path("/x/ca.pem") not in host
+    assert all(each.is_absolute() for each in host)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -14,7 +16,8 @@ from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.etcd_info import member_list, server_info
 from agent.adapters.etcd_rpc import rpc
 from agent.core.store import Put, Txn
-from agent.errors import LeaseGone, StoreError, StoreRejected, StoreUnavailable
+from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
+from agent.ports import Lease, LeaseState
 from tests.support.wire import ANSWERS, Failed, Wire, wire
 
 __all__ = ["wire"]
@@ -212,3 +215,46 @@ def test_the_password_is_read_at_each_login(wire: Wire) -> None:
     logins = [call.request for call in wire.calls if call.method == "Authenticate"]
     assert [(each.name, each.password) for each in logins] == [("agent", "old"), ("agent", "new")]
     assert EtcdOptions((ONE,)).secret() == ""
+
+
+def test_each_request_says_which_lease(wire: Wire, store: EtcdStore) -> None:
+    """And what etcd grants is what counts, not what was asked for."""
+    wire.says["LeaseGrant"] = rpc.LeaseGrantResponse(ID=77, TTL=12)
+    assert store.grant(9, SPAN_S) == Lease(77, 12)
+    wire.says["LeaseKeepAlive"] = rpc.LeaseKeepAliveResponse(ID=77, TTL=11)
+    assert store.keepalive(77, SPAN_S) == 11
+    assert store.lease_state(77, SPAN_S) == LeaseState(4, 9)
+    store.revoke(77, SPAN_S)
+    requests = {call.method: call.request for call in wire.calls}
+    assert requests["LeaseGrant"].TTL == 9
+    assert requests["LeaseGrant"].ID == 0, "etcd chooses"
+    assert {requests[name].ID for name in ("LeaseKeepAlive", "LeaseTimeToLive", "LeaseRevoke")} == {77}
+
+
+def test_a_lease_that_is_gone_is_revoked_already(wire: Wire, store: EtcdStore) -> None:
+    """That is fine, and everything else is not."""
+    wire.says["LeaseRevoke"] = Failed(grpc.StatusCode.NOT_FOUND, "etcdserver: requested lease not found")
+    store.revoke(77, SPAN_S)
+    wire.says["LeaseRevoke"] = AWAY
+    with pytest.raises(StoreUnavailable):
+        store.revoke(77, SPAN_S)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"user": "joe"}, "etcd.user and its password"),
+        ({"password": "x"}, "etcd.user and its password"),
+        ({"cert": Path("c")}, "etcd.cert_file and etcd.key_file"),
+        ({"key": Path("k")}, "etcd.cert_file and etcd.key_file"),
+    ],
+)
+def test_what_goes_together_is_set_together(options: dict[str, Any], field: str) -> None:
+    """Half of a pair is a mistake that would show at the first connection only."""
+    with pytest.raises(ConfigError, match=f"{field}: set both or neither"):
+        EtcdOptions((ONE,), **options)
+    EtcdOptions((ONE,), user="joe", password="x", cert=Path("c"), key=Path("k"))
+    with pytest.raises(ConfigError, match="name at least one"):
+        EtcdOptions(())
+    with pytest.raises(ConfigError, match="https needs the certificates"):
+        EtcdOptions((ONE, "https://10.0.0.1:2379"))

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from agent.cli.main import main
 from agent.config import Config, load, secret_texts
 from agent.config.show import as_json, as_toml
-from agent.logs import LONGEST_LINE, MASK, LineFormatter
+from agent.logs import LONGEST_LINE, MASK, ROTATED, LineFormatter
 
 SECRETS = {
     "etcd.password": 'pass"wörd\\with all',
@@ -169,3 +169,14 @@ def test_no_error_of_a_configuration_shows_it(path: Path, name: str) -> None:
         result = CliRunner().invoke(main, ["config", "validate", "--config", str(path.with_name("bad.toml"))])
         assert result.exit_code == 3
         assert not shown(result.output), result.output
+
+
+def test_of_rotated_secrets_the_newest_stay_masked() -> None:
+    """A password that is renewed each day does not pile up; the oldest go, and none of the configuration."""
+    formatter = LineFormatter("text", {}, ["secret-of-the-start"])
+    for number in range(ROTATED + 2):
+        formatter.mask(f"secret-number-{number:03d}")
+        formatter.mask("secret-of-the-start")
+    words = ["secret-of-the-start", *(f"secret-number-{number:03d}" for number in range(ROTATED + 2))]
+    lines = {word: formatter.format(logging.LogRecord("a", logging.ERROR, "f", 1, word, (), None)) for word in words}
+    assert [word for word, line in lines.items() if word in line] == words[1:3]

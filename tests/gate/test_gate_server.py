@@ -230,6 +230,25 @@ def test_connections_for_signatures_are_bounded(bench: Bench) -> None:
         sock.close()
 
 
+def test_a_newcomer_takes_the_place_of_the_longest_resting(bench: Bench) -> None:
+    """nodeos comes back on a new connection while sixteen rest: the one that was used longest ago goes."""
+    resting = []
+    for _ in range(ASKERS):
+        resting.append(bench.connect(bench.sign))
+    used = [3, 0, *(number for number in range(ASKERS) if number not in (0, 3))]
+    for number in used:
+        bench.time.go(10)
+        resting[number].send(b"GET /x HTTP/1.1\r\n\r\n")
+        bench.turn()
+        assert b"refused: path" in (heard(resting[number]) or b"")
+    with bench.connect(bench.sign) as newcomer, bench.connect(bench.sign) as another:
+        assert [number for number in range(ASKERS) if heard(resting[number]) == b""] == sorted(used[:2])
+        assert (heard(newcomer), heard(another)) == (None, None)
+    assert bench.told.count("crowded") == 2
+    for sock in resting:
+        sock.close()
+
+
 def test_closing_leaves_no_socket_file(bench: Bench) -> None:
     """The next gate finds the places free, and those who are connected hear that it ended."""
     assert Path(bench.control).exists()

@@ -23,7 +23,8 @@ reached.
 | pause lies | the agent reads `paused` back, so a lie of the pause is a refusal; a lie of both is not covered |
 | resume acts late | as above; also one that the agent before had sent |
 | nodeos restarts | it dies at any moment, starts paused; or, as a fault of its configuration, unpaused |
-| `put`, `del`, `revoke` | `leader`: each name, garbage, gone; `heartbeat`: garbage; gone if its holder is dead |
+| `put`, `del`, `revoke` | `leader`: each name, nobody's, garbage, gone; `heartbeat`: garbage, as `released` |
+| | `heartbeat`: gone if its holder is dead |
 | | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
 | etcd forgets | its data is lost, or a snapshot of any moment restored; with a new id, or the old one. Only where a |
 | | search names it (`runs.FORGETTING`): it makes worlds many |

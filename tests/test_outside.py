@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,12 @@ from agent.adapters.clock import SystemClock
 from agent.core import actions as do
 from agent.core import events as ev
 from agent.core import records
+from agent.core.book import Window
 from agent.core.chain import ChainInfo, ProcessId
+from agent.core.following import BlocksRead, ReadBlocks
+from agent.core.hooks import HookDone, RunHook
+from agent.core.node import Publish, RecordChange, RecordWindow, RefuseWish, Tell
+from agent.core.notice import Notice
 from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.state import State
 from agent.core.store import Compare, Delete, Put, Txn
@@ -35,6 +41,7 @@ from agent.errors import (
     StoreUnavailable,
 )
 from agent.hands import LaneHands, Outside
+from agent.hooks import Hooks
 from agent.lanes import Lane
 from tests.core.parts import SETUP
 from tests.support.memory_store import Loss, MemoryEtcd, MemoryStore
@@ -231,6 +238,19 @@ def test_every_store_error_is_known_here() -> None:
 # --- hands -----------------------------------------------------------------------------------------------------------
 
 
+class Failing(Hooks):
+    """A hook that is set, and fails as the test says."""
+
+    says: Exception = KeyError()
+
+    def __init__(self) -> None:
+        super().__init__({"before_promote": ("/none",)}, "g", "a")
+
+    def run(self, action: RunHook) -> HookDone:
+        """Fail."""
+        raise self.says
+
+
 class Bench:
     """Hands with adapters that answer as the test says."""
 
@@ -244,8 +264,18 @@ class Bench:
             return {"for": record is not None}
 
         clock, gate = SystemClock(), self.gate
+        self.hooks = Failing()
         out = Outside(
-            self.store, self.nodeos, self.fence, self.file, clock, NAMES, self.told.append, guard_fields, gate=gate
+            self.store,
+            self.nodeos,
+            self.fence,
+            self.file,
+            clock,
+            NAMES,
+            self.told.append,
+            guard_fields,
+            hooks=self.hooks,
+            gate=gate,
         )
         session: Any = self.session
         metrics: Any = self.metrics
@@ -298,11 +328,17 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
         (do.SaveRuntime(1, RECORD), ev.RuntimeSaved(1, ok=False, why="KeyError: 'x'")),
         (do.CloseGate(1, 300, FAR), ev.GateFailed(1, "KeyError: 'x'")),
         (replace(transaction(Delete("x")), request=1), ev.Unknown(1, "KeyError: 'x'")),
+        (ReadBlocks(1, (7,), 300), BlocksRead(1, (), "KeyError: 'x'")),
+        (
+            RunHook("before_promote", 7, "why", "a", "b", 400),
+            HookDone("before_promote", 7, "error", 400, "KeyError: 'x'"),
+        ),
     ],
 )
 def test_a_defect_in_an_adapter_proves_nothing(bench: Bench, action: Any, told: object) -> None:
     """An exception that no adapter may raise is told as the worst that it can mean."""
-    for adapter in (bench.store, bench.nodeos, bench.fence, bench.file, bench.gate):
+    adapters: list[Any] = [bench.store, bench.nodeos, bench.fence, bench.file, bench.gate, bench.hooks]
+    for adapter in adapters:
         adapter.says = KeyError("x")
     bench.hands.do(action)
     assert bench.event() == told
@@ -391,3 +427,39 @@ def test_no_resume_leaves_once_nodeos_was_stopped_for_good(bench: Bench) -> None
     bench.hands.do(do.ResumeNodeos(2, 300, FAR))
     assert bench.event() == ev.ResumeDone(2, ev.Call.UNREACHABLE, "not sent: the loop has ended")
     assert len(bench.nodeos.calls) == paused
+
+
+def test_everything_else_reaches_who_it_is_for(bench: Bench) -> None:
+    """What is neither a call nor an answer goes to the session, the metrics or the alerts at once, with all it says."""
+    member: Any = object()
+    window, notice = Window(1200, 12, 12, 0), Notice("k", "test", "info", "x", False, {})
+    announced = do.Announce("leads", "elected", "leading", "because", 3)
+    for action in (
+        Publish(member),
+        RecordChange(7, {"node": "a"}),
+        RefuseWish(9, {"refused": "why"}),
+        RecordWindow(window),
+        Tell(notice),
+        announced,
+    ):
+        bench.hands.do(action)
+    assert bench.session.calls == [
+        ("publish", (member,)),
+        ("record", (7, {"node": "a"})),
+        ("refuse", (9, {"refused": "why"})),
+        ("count", (window,)),
+    ]
+    assert bench.told == [notice]
+    assert bench.metrics.calls == [("changed", ({"node": "a"},)), ("announced", (announced,))]
+
+
+def test_every_step_looks_at_every_lane_and_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that hangs is found though nobody hands anything in."""
+    looked: list[str] = []
+    monkeypatch.setattr(Lane, "look", lambda lane: looked.append(lane.name))
+    snapshot: Any = SimpleNamespace(at=4711)
+    bench.hands.seen("event", snapshot)
+    assert sorted(looked) == sorted(
+        ["transactions", "pause", "resume", "head", "fence", "file", "blocks", "before_promote", "gate"]
+    )
+    assert bench.metrics.calls == [("seen", ("event", 4711))]

@@ -190,6 +190,7 @@ class State:
     kind: str = ""
     floor: int = 0  # `seen.least` when it was sent
     retry_at: Ms = 0  # not before this time is another transaction sent
+    pause: Ms = 0  # the last pause after a transaction that failed
     numbers: int = 0  # the last number given to a request, call or file version
     seen: Seen = field(default_factory=Seen)
     lease: int | None = None

@@ -143,17 +143,19 @@ def _not_mine(turn: Turn, kind: str) -> None:
     if kind == "take":
         turn.go("not_first")
         _give_up(turn)
-        turn.set(retry_at=turn.now)
+        turn.back_off()
     elif kind == "vacate":
         _end(turn, "superseded")
     elif state.phase in ACTIVE:
         stop(turn, "heartbeat_changed")
-    # when releasing: rule_release sees to `leader`
+    else:
+        turn.back_off()  # when releasing: rule_release sees to `leader`
 
 
 def unknown(turn: Turn, event: Unknown) -> None:
     """Take that there is no definite answer: what was sent stays noted, and the next try tells (R2)."""
-    _close(turn, event.request)
+    if _close(turn, event.request):
+        turn.back_off()
 
 
 def rejected(turn: Turn, event: Rejected) -> None:
@@ -161,7 +163,7 @@ def rejected(turn: Turn, event: Rejected) -> None:
     kind = _close(turn, event.request)
     if event.lease_gone:
         turn.set(lease=None)
-    turn.set(retry_at=turn.now + turn.state.setup.backoff)
+    turn.back_off()
     if kind == "take":
         turn.go("not_taken", event.why)
         _give_up(turn)
@@ -303,7 +305,7 @@ def rule_prove(turn: Turn) -> None:
         return
     if last_block_missed(turn):
         return
-    turn.set(head_call=0)
+    turn.set(head_call=0, retry_at=turn.now)  # a release does not wait for what a confirmation met
     turn.go("proven")
     turn.save("stopped")
 

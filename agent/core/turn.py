@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.actions import Action, Announce, SaveRuntime, Transact
+from agent.core.backoff import longer
 from agent.core.copying import replace
 from agent.core.records import RuntimeRecord
 from agent.core.state import Phase, Power, State, Tenure
@@ -106,6 +107,12 @@ class Turn:
             cluster=state.seen.cluster,
         )
         self.do(SaveRuntime(version, record))
+
+    def back_off(self) -> None:
+        """Send no transaction for a while: one failed. At most for R, so that a confirmation is tried again in time."""
+        state, most = self.state, self.state.setup.timing.renew
+        pause = longer(state.pause, most, self.now - state.retry_at)
+        self.set(pause=pause, retry_at=self.now + pause)
 
     def wake(self) -> Ms | None:
         """Return when the rules want to look again at the latest."""

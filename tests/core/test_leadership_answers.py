@@ -23,6 +23,7 @@ def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
     one.see(leader=None, heartbeat=None)
     for _ in range(200):
         one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
+        one.tick(one.state.pause)
     assert one.state.tenure is not None
     assert len(one.state.tenure.sent) <= T.validity // T.request + 1
 
@@ -52,6 +53,7 @@ def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
     assert one.state.tenure is not None
     epoch, seq = one.state.tenure.epoch, one.state.tenure.seq
     one.tell(ev.Unknown(lost.request, "no answer"), T.request)
+    one.tick(one.state.pause)
     one.tell(ev.Rejected(one.request("take").request, lease_gone=False, why="no space"), 5)
     assert one.phase() is Phase.STANDBY
     one.tick(one.state.setup.backoff)

@@ -161,6 +161,7 @@ def test_unknown_outcome_is_read_back_with_its_own_time() -> None:
     sent, won = one.now, one.state.tenure
     assert won is not None
     one.tell(ev.Unknown(one.request("confirm").request, "no answer"), T.request)
+    one.tick(one.state.pause)
     again = one.request("confirm")
     mine = Heartbeat(1, "bp-a", "me", 2, T.validity)
     leader = LeaderKey("bp-a", won.leader_revision, LEASE)
@@ -372,9 +373,11 @@ def test_take_over_tried_again_rests_on_what_the_first_try_saw() -> None:
     one.standby()
     one.see(leader=None, heartbeat=HeartbeatKey(held(3, released=True), 12))
     one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
+    one.tick(one.state.pause)
     first = one.request("take").txn.compare
     one.see(leader=LeaderKey("bp-b", 60, 9), heartbeat=HeartbeatKey(held(4), 60))
     one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
+    one.tick(one.state.pause)
     assert one.request("take").txn.compare == first
 
 

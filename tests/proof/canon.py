@@ -158,6 +158,7 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         request=numbers[core.request],
         floor=core.floor if core.request else 0,
         retry_at=due(core.retry_at),
+        pause=0,  # R is one tick, and a tenth of it is none
         numbers=len(numbers),
         seen=_seen(core, past, due),
         standing_since=past(core.standing_since, core.standing.rank * timing.rank_step),

@@ -136,6 +136,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "kind",
         "floor",
         "retry_at",
+        "pause",
         "numbers",
         "seen",
         "lease",

@@ -141,6 +141,7 @@ class Session:
                 log.warning("the session lease is gone; asking for a new one")
                 self._lease = None
                 self._emit(LeaseSeen(None))
+                self._pause(spread(RETRY_S))
             except StoreError as error:
                 self._emit(EtcdSeen(str(error)))
                 self._pause(spread(RETRY_S))

@@ -78,8 +78,8 @@ class PrefixFollower:
             try:
                 yield self._read()
                 yield from self._follow()
-            except StoreCompacted:  # we were too slow, nothing is wrong: read again
-                continue
+            except StoreCompacted:  # we were too slow, nothing is wrong: read again, but not without a pause
+                self._stop.wait(spread(PAUSE_S))
             except StoreError as error:
                 if not self._stop.is_set():
                     self._on_error(error)

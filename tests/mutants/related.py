@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.mutants.trial import OPTIONS, WithoutLab, apart
+from tests.mutants.trial import OPTIONS, Chosen, apart
 
 LEFT_OUT = ("core", "proof", "stateful", "chaos", "grafana", "lab", "deploy", "e2e", "mutants", "browser")
 """Folders of tests that are of the core, of the laboratory, or too slow to be run for each mistake."""
@@ -118,7 +118,7 @@ def _measure(root: Path, path: Path) -> bytes:
                 covering.switch_context("")
 
     covering.start()
-    pytest.main([*OPTIONS, str(path)], plugins=[Plugin(), WithoutLab()])
+    pytest.main([*OPTIONS, str(path)], plugins=[Plugin(), Chosen()])
     covering.stop()
     data = covering.get_data()
     ran: dict[str, set[str]] = defaultdict(set)

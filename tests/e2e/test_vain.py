@@ -6,7 +6,6 @@ group no slot may have been signed twice (P1).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,13 +15,16 @@ import pytest
 from agent.gate.wire import SIGN
 from agent.lab import evidence
 from agent.lab.binaries import find_nodeos
+from agent.lab.errors import LabError
 from agent.lab.group import Group
 from agent.lab.nodeos import PUBLIC_KEY
+from agent.lab.wait import until
 from agent.lab.wallet import Wallet
 from tests.e2e.test_switchover import away, history, wait_away
 
 pytestmark = pytest.mark.real
 
+KEOSD_S = 20.0
 IN_VAIN_S = 45.0
 """A round of four producers, until the verdict, and what a busy machine takes longer."""
 
@@ -52,18 +54,14 @@ def by_keosd(root: Path, producers: int) -> Iterator[tuple[Group, dict[str, Wall
 def unlock(wallet: Wallet) -> None:
     """Bring a keosd back that was killed, as an operator does."""
     wallet.again()
-    deadline = time.monotonic() + 10
-    while "Wallets" not in (said := _try(wallet, "wallet", "list")):
-        assert time.monotonic() < deadline, said
-        time.sleep(0.05)
-    wallet.cleos("wallet", "unlock", "--password", wallet.password_file.read_text())
+    until(lambda: _unlocked(wallet), KEOSD_S, "keosd to be unlocked")
 
 
-def _try(wallet: Wallet, *arguments: str) -> str:
+def _unlocked(wallet: Wallet) -> bool:
     try:
-        return wallet.cleos(*arguments)
-    except Exception as error:  # noqa: BLE001 - it is asked again until the deadline
-        return str(error)
+        return "nlocked" in wallet.cleos("wallet", "unlock", "--password", wallet.password_file.read_text())
+    except LabError as error:
+        return "Already unlocked" in str(error)  # an answer before was lost
 
 
 def test_a_leader_whose_keosd_dies_loses_one_window_and_the_standby_leads(tmp_path: Path) -> None:

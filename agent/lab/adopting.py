@@ -30,6 +30,8 @@ FIRST, SECOND = "bp-a", "bp-b"
 APART_S = 5.0
 """Between the starts of the two agents: with one producer, longer than an empty window (3 s) is waited for."""
 LIMIT = 30.0
+ROUND_S = 60.0
+"""Until a producer that was resumed signs: a whole round of four, and a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Adoption:
 def install(lab: Lab, chain: Chain, etcd: EtcdCluster, number: int, first: str) -> Adoption:
     """Install both agents, the one of `first` before the other, in a group of their own; and take them away again."""
     live, observer = chain.nodes[FIRST], chain.observer
+    resumed = time.time()
     live.resume()
+    until(lambda: evidence.first_after(chain.signed(), FIRST, resumed), ROUND_S, "the live producer to sign")
     observer.wait_blocks(AFTER)
     agents = {name: lab.agent(node, etcd, group=f"adopt-{number}") for name, node in chain.nodes.items()}
     head, twice = observer.head, len(chain.doubles())

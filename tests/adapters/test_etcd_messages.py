@@ -45,12 +45,12 @@ def test_what_is_written_stands_in_the_branch_of_success_alone() -> None:
 
 @pytest.mark.parametrize("applied", [True, False])
 def test_the_answer_to_a_transaction(applied: bool) -> None:
-    """Whether it was applied, at which revision, and after a refusal what stands there instead."""
+    """Whether it was applied, at which revision of which store (R20), and after a refusal what stands there."""
     item = rpc.RangeResponse(kvs=[{"key": b"/a", "value": b"x", "mod_revision": 5, "lease": 9}])
     answer = rpc.TxnResponse(succeeded=applied, responses=[rpc.ResponseOp(response_range=item)])
-    answer.header.revision = 12
+    answer.header.revision, answer.header.cluster_id = 12, 99
     found = () if applied else (KeyValue("/a", b"x", 5, 9),)
-    assert txn_answer(answer) == TxnAnswer(applied, 12, found)
+    assert txn_answer(answer) == TxnAnswer(applied, 12, found, cluster=99)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_a_watch_begins_at_its_revision() -> None:
 
 
 def test_a_read_keeps_order_and_revision() -> None:
-    """The revision is that of the store at the read, not that of a key."""
+    """The revision is that of the store at the read, not that of a key; and of which store (R20)."""
     answer = rpc.RangeResponse(kvs=[{"key": b"/a", "mod_revision": 3}, {"key": b"/b", "value": b"v", "lease": 8}])
-    answer.header.revision = 20
-    assert snapshot(answer) == Snapshot(20, (KeyValue("/a", b"", 3, 0), KeyValue("/b", b"v", 0, 8)))
+    answer.header.revision, answer.header.cluster_id = 20, 99
+    assert snapshot(answer) == Snapshot(20, (KeyValue("/a", b"", 3, 0), KeyValue("/b", b"v", 0, 8)), cluster=99)
 
 
 def test_a_key_that_is_no_text_is_shown_and_none_of_ours() -> None:

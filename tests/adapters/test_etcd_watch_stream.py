@@ -10,10 +10,11 @@ import grpc
 import pytest
 
 from agent.adapters.deadline import Deadline
+from agent.adapters.etcd import EtcdStore
 from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions
 from agent.adapters.etcd_rpc import rpc
 from agent.adapters.etcd_watch import _BOUND, EtcdWatch
-from agent.errors import StoreCompacted, StoreRejected, StoreUnavailable
+from agent.errors import StoreCompacted, StoreError, StoreRejected, StoreUnavailable
 from tests.support.wire import Failed, Wire, wire
 
 __all__ = ["wire"]
@@ -178,3 +179,20 @@ def test_it_asks_for_the_prefix_from_the_revision_on(opened: Callable[..., Bench
     create = call.request.create_request
     assert (create.key, create.range_end, create.start_revision) == (b"/a", b"/b", 5)
     assert dict(call.metadata)["hasleader"] == "true"
+
+
+@pytest.mark.parametrize(("revision", "yet_to_come"), [(7, False), (8, False), (9, True), (100, True)])
+def test_a_watch_begins_at_the_next_revision_at_the_latest(wire: Wire, revision: int, yet_to_come: bool) -> None:
+    """The store is at 7: a watch from 8 on sees the next change; one from later on would be silent for long."""
+    stream = Stream(CREATED)
+    stream.more()
+    wire.says["Watch"] = stream
+    store = EtcdStore(EtcdOptions(("http://127.0.0.1:2379",)))
+    if yet_to_come:
+        with pytest.raises(StoreError):
+            store.watch("/a", revision, 1.0)
+        assert "Watch" not in wire.methods
+    else:
+        store.watch("/a", revision, 1.0).close()
+        assert stream.cancelled.is_set()
+    store.close()

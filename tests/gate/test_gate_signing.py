@@ -170,10 +170,35 @@ def test_the_word_on_a_closing_comes_with_how_the_gate_is(gate: Signing) -> None
     assert found["page"] == [status.st_dev, status.st_ino]
     assert found["quiet_since"] == found["last_signature"] == gate.time.boot()
     assert (found["signed"], found["pid"], found["keosd"]) == (1, os.getpid(), "ready")
+    counts = gate.server.counts
+    assert (found["refused"], found["latency"], found["seconds"]) == (
+        dict(counts.refused),
+        counts.latency,
+        pytest.approx(0.01),
+    )
+    assert found["started"] == 1_000_000
     assert json.loads(gate.ask(b"closed 6\n"))["closed"] is None
     assert "closed" not in json.loads(gate.ask(b"status\n"))
     for wrong in (b"closed\n", b"closed x\n", b"closed -1\n", b"open 5\n", b"\n"):
         assert "the questions are" in json.loads(gate.ask(wrong))["why"]
+
+
+def test_a_page_that_can_not_be_seen_is_no_closing(gate: Signing) -> None:
+    """R4: the answer says so, and why."""
+    gate.page.unlink()
+    found = json.loads(gate.ask(b"closed 5\n"))
+    assert (found["closed"], found["why"], found["page"]) == (None, "no_page", None)
+
+
+def test_a_second_request_before_the_answer_ends_the_connection(gate: Signing) -> None:
+    """Nobody asks so, and two readers could understand it differently."""
+    gate.request()
+    gate.request()
+    assert gate.told == ["malformed"]
+    head = gate.nodeos.recv(65536)
+    assert head.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert b"refused: malformed" in head
+    assert gate.nodeos.recv(1) == b""
 
 
 def test_a_keosd_that_answers_something_else_gives_no_signature(gate: Signing) -> None:
@@ -231,7 +256,9 @@ def test_a_socket_that_a_dead_gate_left_is_replaced_and_no_other() -> None:
     """It is for our group and nobody else; a live gate's is not taken away, and neither is a file."""
     with tempfile.TemporaryDirectory(prefix="nf-gate-") as name:
         path = Path(name) / "s"
+        mask = os.umask(0o022)
         listen(Address(path=str(path))).close()
+        assert os.umask(mask) == 0o022, "files that the gate writes later are not its business"
         door = listen(Address(path=str(path)))
         assert path.stat().st_mode & 0o777 == 0o660
         with pytest.raises(ConfigError, match="somebody listens there already"):

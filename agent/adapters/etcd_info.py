@@ -21,10 +21,14 @@ _ALARM = re.compile(rb"alarm:(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """One member. Sizes in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member."""
+    """One member, of the cluster with the id `cluster`.
+
+    Sizes in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
+    """
 
     endpoint: str
     version: str
+    cluster: int
     member: int
     leader: int
     raft_term: int
@@ -109,6 +113,7 @@ def _server_info(endpoint: str, status: Any) -> ServerInfo:
     return ServerInfo(
         endpoint=endpoint,
         version=str(status.version),
+        cluster=int(status.header.cluster_id),
         member=int(status.header.member_id),
         leader=int(status.leader),
         raft_term=int(status.raftTerm),

@@ -36,7 +36,7 @@ def etcd(facts: EtcdFacts, config: Config) -> list[Finding]:
         remedy = "start it, and check etcd.endpoints, certificates and the way there"
         return [fault("etcd", why, remedy), *certificates(facts, config)]
     return [
-        endpoints(facts),
+        one_cluster(up) or endpoints(facts),
         version(up),
         quorum(facts, up),
         alarms(up),
@@ -61,6 +61,16 @@ def endpoints(facts: EtcdFacts) -> Finding:
         remedy = "name every member in etcd.endpoints: the agent turns to another when one fails"
         return warn("etcd", f"{seen}, the cluster has {len(facts.members)} members", remedy)
     return ok("etcd", seen)
+
+
+def one_cluster(up: list[EtcdServer]) -> Finding | None:
+    """Endpoints of two clusters are two groups: each may have a leader of its own (P1). None: they are of one."""
+    clusters = {each.cluster: each.endpoint for each in reversed(up) if each.cluster}
+    if len(clusters) < 2:
+        return None
+    named = ", ".join(f"{endpoint} has the cluster id {cluster:x}" for cluster, endpoint in sorted(clusters.items()))
+    remedy = "name the endpoints of one cluster in etcd.endpoints, the same on every host"
+    return fault("etcd", f"the endpoints belong to {len(clusters)} clusters, each with a leader: {named}", remedy)
 
 
 def _number(text: str) -> tuple[int, int, int] | None:

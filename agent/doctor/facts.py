@@ -59,11 +59,15 @@ class NodeosFacts:
 
 @dataclass(frozen=True, slots=True)
 class EtcdServer:
-    """One endpoint. `error`: why it did not answer. Sizes in bytes, `fsync_s` the 99th percentile of its disk."""
+    """One endpoint. `error`: why it did not answer. Sizes in bytes, `fsync_s` the 99th percentile of its disk.
+
+    cluster  the id of the cluster that it belongs to; 0: not told
+    """
 
     endpoint: str
     error: str = ""
     version: str = ""
+    cluster: int = 0
     member: int = 0
     leader: int = 0
     learner: bool = False

@@ -55,6 +55,7 @@ def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:
     found = EtcdServer(
         endpoint,
         version=info.version,
+        cluster=info.cluster,
         member=info.member,
         leader=info.leader,
         learner=info.learner,

@@ -84,6 +84,7 @@ SERVERS = tuple(
     EtcdServer(
         f"http://10.0.0.{n}:2379",
         version="3.5.28",
+        cluster=0xC1,
         member=n,
         leader=1,
         db_size=10 * 2**20,

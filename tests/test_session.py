@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -208,16 +209,24 @@ class Kept(MemoryStore):
 
 
 @pytest.mark.parametrize("resumed", [True, False], ids=["resumed", "granted"])
-def test_a_lease_is_renewed_after_a_third_of_what_etcd_grants(moved: MovedTime, resumed: bool) -> None:
-    """R6: with a TTL of 9 s, the first keepalive comes 3 s after the lease was resumed or granted, and so do all."""
+@pytest.mark.parametrize("late", [True, False], ids=["late", "early"])
+def test_a_lease_is_renewed_after_a_third_of_what_etcd_grants(
+    moved: MovedTime, monkeypatch: pytest.MonkeyPatch, resumed: bool, late: bool
+) -> None:
+    """R6: with a TTL of 9 s, the first keepalive comes 3 s after the lease was resumed or granted, and so do all.
+
+    Chance makes it a tenth earlier at most, so that leases part again that one election held up.
+    """
+    monkeypatch.setattr(random, "uniform", lambda least, most: most if late else least)
     store = Kept(moved, [9, 9, 9, 30, 9])
     bench = Bench(lambda: store)
     session = bench.session(store=store)
     session.start(5 if resumed else None)
     session._thread.join(10)
     gaps = [(after - before) / 1000 for before, after in pairwise(store.at)]
-    assert [2.7 <= gap <= 3.001 for gap in gaps] == [True, True, True, False, True], gaps
-    assert 9.0 <= gaps[3] <= 10.001, "as long as etcd says, not as long as we asked for"
+    share = 1.0 if late else 0.9
+    ttls = (9, 9, 9, 30, 9)  # as long as etcd says, not as long as we asked for
+    assert gaps == [pytest.approx(share * ttl / 3, abs=0.003) for ttl in ttls]
     assert set(store.spans) == {LIMIT_S}
 
 

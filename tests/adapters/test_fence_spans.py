@@ -142,6 +142,25 @@ def test_a_command_and_the_look_after_it_share_one_deadline(
     assert waited(held) == [near(0.5)]
 
 
+def test_a_command_has_nothing_of_ours(held: Any, moved: MovedTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither our streams, which a hanging reader would block, nor our group, whose signals are not for it."""
+    given: dict[str, Any] = {}
+
+    def popen(command: Any, **more: Any) -> Command:
+        given.update(more, command=command)
+        return Command(moved, 0.1)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    monkeypatch.setenv("NODEOS_FAILOVER_ETCD__PASSWORD", "secret")
+    with pytest.raises(FenceError):
+        ProcessFence(FencePlan(NOWHERE, command=("/x", "y")), NODEOS).stop(9.0, 2.0)
+    assert given["command"] == ("/x", "y")
+    assert [given[name] for name in ("stdin", "stdout", "stderr")] == [subprocess.DEVNULL] * 3
+    assert given["start_new_session"] is True
+    assert "secret" not in given["env"].values()
+    assert given["env"]["PATH"] == os.environ["PATH"]
+
+
 def test_a_command_that_hangs_is_killed_with_its_group(
     held: Any, moved: MovedTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

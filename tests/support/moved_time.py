@@ -39,7 +39,10 @@ class MovedTime:
     def sleep(self, seconds: float) -> None:
         """Stand for `time.sleep`, and for a wait that nobody ends."""
         self.slept.append(seconds)
-        self.now += max(0, math.ceil(seconds * 1000 - 1e-6))
+        if seconds > 0:
+            self.now += max(
+                1, math.ceil(seconds * 1000 - 1e-6)
+            )  # time goes on, else rounding would stand still for ever
 
     @property
     def passed_s(self) -> float:

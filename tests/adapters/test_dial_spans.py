@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.adapters import deadline_tls, dial, tiny_http
+from agent.adapters import deadline_http, deadline_tls, dial, tiny_http
 from agent.adapters.deadline import Deadline, DeadlineSocket, NoAnswer, NotSent
 from agent.adapters.endpoint import Endpoint, parse_endpoint
 from agent.adapters.names import Names
@@ -221,3 +222,63 @@ def test_a_context_is_made_of_the_file_that_is_named_or_of_the_hosts() -> None:
     host = deadline_tls.authorities()
     assert Path("/x/ca.pem") not in host
     assert all(each.is_absolute() for each in host)
+
+
+def test_tls_is_used_where_the_address_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard's client checks certificates as the agent's does, and loads nothing of TLS without need."""
+    given: list[Any] = []
+
+    def dialled(_endpoint: Any, deadline: Deadline, _names: Any, context: Any) -> Any:
+        given.append((context, deadline.span))
+        raise NotSent("the test")
+
+    monkeypatch.setattr(tiny_http, "dial", dialled)
+    for url in ("http://10.0.0.1:1", "https://10.0.0.1:1"):
+        with pytest.raises(NotSent):
+            tiny_http.call(parse_endpoint(url), "/x", 0.7)
+    (plain, span), (tls, _) = given
+    assert (plain, span) == (None, 0.7)
+    assert tls.verify_mode is ssl.CERT_REQUIRED
+    assert tls.check_hostname
+
+
+@pytest.mark.parametrize(("error", "sent"), [(NotSent("refused"), False), (NoAnswer("slow"), False)])
+def test_a_call_is_tried_once(monkeypatch: pytest.MonkeyPatch, error: OSError, sent: bool) -> None:
+    """R2: a library that tries again by itself would send a pause or a resume twice."""
+    dials: list[float] = []
+
+    def dialled(_endpoint: Any, deadline: Deadline, *_: Any) -> Any:
+        dials.append(deadline.span)
+        raise error
+
+    monkeypatch.setattr(deadline_http, "dial", dialled)
+    with pytest.raises(deadline_http.CallFailed) as caught:
+        deadline_http.call(parse_endpoint("http://10.0.0.1:1"), "/x", 0.7, names=Names())
+    assert dials == [0.7]
+    assert caught.value.sent is sent
+
+
+def test_a_request_that_is_cut_off_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R2: its head has left, so that it may be acted upon: one connection, one request, and that is told."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[int] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    with server.accept()[0] as sock:
+                        taken.append(len(sock.recv(4096)))
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        endpoint = parse_endpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
+        try:
+            with pytest.raises(deadline_http.CallFailed) as caught:
+                deadline_http.call(endpoint, "/x", 5.0, names=Names(), body=b"{}")
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+    assert len(taken) == 1
+    assert caught.value.sent

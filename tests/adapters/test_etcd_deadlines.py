@@ -17,6 +17,7 @@ from agent.adapters.etcd_info import member_list, server_info
 from agent.adapters.etcd_rpc import rpc
 from agent.core.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
+from agent.lab.tls import Certificates, make_certificates
 from agent.ports import Lease, LeaseState
 from tests.support.wire import ANSWERS, Failed, Wire, wire
 
@@ -258,3 +259,27 @@ def test_what_goes_together_is_set_together(options: dict[str, Any], field: str)
         EtcdOptions(())
     with pytest.raises(ConfigError, match="https needs the certificates"):
         EtcdOptions((ONE, "https://10.0.0.1:2379"))
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Make a CA with certificates."""
+    return make_certificates(tmp_path_factory.mktemp("tls"))
+
+
+def test_files_for_tls_are_read_for_each_connection(wire: Wire, certificates: Certificates, tmp_path: Path) -> None:
+    """Good ones make a connection; one that is spoilt afterwards is named at the next, and nothing was sent."""
+    ca, cert, key = (tmp_path / name for name in ("ca", "cert", "key"))
+    for to, found in ((ca, certificates.ca), (cert, certificates.client), (key, certificates.client_key)):
+        to.write_bytes(found.read_bytes())
+    options = EtcdOptions(("https://127.0.0.1:2379",), ca=ca, cert=cert, key=key)
+    EtcdStore(options).range("/a", SPAN_S)
+    assert wire.methods == ["Range", "Range"]
+    for spoilt, setting in ((key, "etcd.key_file"), (cert, "etcd.cert_file"), (ca, "etcd.ca_file")):
+        before = spoilt.read_bytes()
+        spoilt.write_text("junk")
+        with pytest.raises(StoreRejected, match=f"{setting}.*can not be used") as caught:
+            EtcdStore(options).range("/a", SPAN_S)
+        assert caught.value.reason == "tls_files"
+        spoilt.write_bytes(before)
+    assert len(wire.calls) == 2

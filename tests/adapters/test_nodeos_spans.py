@@ -39,6 +39,7 @@ def http(monkeypatch: pytest.MonkeyPatch, moved: MovedTime) -> Recorder:
     found = Recorder({"call": OK}, moved, takes_ms=100)
 
     def call(endpoint: Any, path: str, timeout_s: float, **more: Any) -> Any:
+        assert (more["context"] is not None) == endpoint.tls, "certificates are checked where TLS is used"
         return found.call(str(endpoint), path, more["body"], timeout_s)
 
     monkeypatch.setattr(nodeos, "call", call)
@@ -48,6 +49,12 @@ def http(monkeypatch: pytest.MonkeyPatch, moved: MovedTime) -> Recorder:
 def asked(http: Recorder) -> list[tuple[str, str, Any]]:
     """Return where, what and for how long was asked."""
     return [(where, path, pytest.approx(span)) for _, (where, path, _body, span) in http.calls]
+
+
+def test_tls_is_used_where_an_address_says_so(http: Recorder) -> None:
+    """For either listener, with the host's authorities."""
+    HttpNodeos("https://127.0.0.1:1").pause(0.3)
+    assert len(http.calls) == 1
 
 
 @pytest.mark.parametrize("name", ["pause", "resume"])

@@ -166,3 +166,10 @@ def test_a_page_that_can_not_be_made_anew_leaves_nothing_open(
         with pytest.raises(GateError, match="can not be made anew"):
             bench.gate.status(0.1)
     assert descriptors() == before
+
+
+def test_a_page_that_is_no_file_of_ours_is_let_go_of(tmp_path: Path) -> None:
+    """A pipe in its place is refused, with the remedy, and costs no descriptor."""
+    os.mkfifo(tmp_path / "page.permit")
+    with pytest.raises(GateError, match="no file of ours; remove it"):
+        PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,18 @@ def test_what_is_no_page_is_damaged(bench: Bench, raw: bytes) -> None:
 def test_a_longer_file_is_no_page(bench: Bench) -> None:
     """A page with something behind it was written by somebody else."""
     bench.write(pages.pack(bench.open) + b"\0")
+    assert bench.why() == "damaged"
+
+
+@pytest.mark.parametrize("field", ["magic", "version", "sign"])
+def test_a_page_of_another_kind_is_damaged(bench: Bench, field: str) -> None:
+    """Each field alone is enough, though the checksum is right: another version may mean something else by the rest."""
+    found: dict[str, Any] = {"magic": pages.MAGIC, "version": pages.VERSION, "sign": 1}
+    found[field] = {"magic": b"NFPERMIX", "version": 2, "sign": 2}[field]
+    boot = bytes.fromhex(BOOT.replace("-", ""))
+    until = bench.time.boot() + SPAN_MS
+    body = pages._FORM.pack(*found.values(), 2, boot, identity("eos", "bp-a"), 3, until, 4)
+    bench.write((body + pages._SUM.pack(zlib.crc32(body))).ljust(pages.SIZE, b"\0"))
     assert bench.why() == "damaged"
 
 

@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import socket
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from agent.gate import server as gate_server
 from agent.gate import settings
-from agent.gate.asker import WHOLE_S, _kernel_form, peer_user
+from agent.gate.asker import WHOLE_S, Asker, _kernel_form, peer_user
 from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import ASKERS, QUESTION_S, QUESTIONERS, TICK_S, Server
 from agent.gate.settings import Address, Settings
 from agent.lab.nodeos import PUBLIC_KEY
 from tests.support.moved_time import MovedTime
+from tests.support.recorder import Recorder
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 STRANGER = 61_203
@@ -54,12 +57,16 @@ class Bench:
         )
         permit = Permit(self.page, identity("eos", "bp-a"), owner, BOOT, self.time.boot)
         self.told: list[str] = []
-        self.server = Server(
-            made, permit, self.time.boot, lambda reason, _more: self.told.append(reason), lambda: self.time.now / 1000
-        )
+        self.more: list[str] = []
+        self.server = Server(made, permit, self.time.boot, self._tell, lambda: self.time.now / 1000)
         self.server.open()
         select = self.server._selector.select
         self._select = lambda _timeout=None: select(0.001)
+
+    def _tell(self, reason: str, more: str) -> None:
+        assert reason in gate_server.REASONS, "each that can be is counted from the start"
+        self.told.append(reason)
+        self.more.append(more)
 
     def turn(self, times: int = 3) -> None:
         """Let the loop turn; the clock stands still."""
@@ -194,6 +201,7 @@ def test_only_the_user_of_nodeos_gets_signatures(root: Path, monkeypatch: pytest
     with found.connect(found.sign) as sock:
         assert heard(sock) == b""
     assert found.told == ["other_user"]
+    assert found.more == ["nobody knows who asks" if user is None else f"user {user} asks"]
     monkeypatch.setattr(gate_server, "peer_user", lambda _sock: 777)
     with found.connect(found.sign) as sock:
         assert heard(sock) is None
@@ -285,3 +293,38 @@ def test_the_user_at_the_other_end_of_a_socket_is_known() -> None:
     with contextlib.ExitStack() as closing:
         ours, theirs = map(closing.enter_context, socket.socketpair())
         assert peer_user(ours) == peer_user(theirs) == os.geteuid()
+
+
+class Full:
+    """A socket whose other side takes some bytes and no more."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes, self.closed = takes, False
+
+    def send(self, whole: bytes) -> int:
+        """Take some."""
+        if self.takes < 0:
+            raise BlockingIOError
+        return min(self.takes, len(whole))
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+@pytest.mark.parametrize("takes", [0, 3, -1])
+def test_who_can_not_take_an_answer_at_once_loses_the_connection(takes: int) -> None:
+    """Half a signature is none, and nothing waits: it is counted as slow, and nothing more is sent on it."""
+    sock, told = Full(takes), list[str]()
+    selector, found = Recorder(), cast("socket.socket", sock)
+    asker = Asker(cast("selectors.BaseSelector", selector), found, 0.0, lambda *_: None, told.append)
+    assert not asker.send(b"answer")
+    assert (asker.closed, sock.closed, told) == (True, True, ["slow"])
+    assert not asker.send(b"more")
+    assert told == ["slow"]
+    assert selector.names == ["register", "unregister"]
+    well = Asker(
+        cast("selectors.BaseSelector", selector), cast("socket.socket", Full(100)), 0.0, lambda *_: None, told.append
+    )
+    assert well.send(b"answer")
+    assert not well.closed

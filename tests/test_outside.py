@@ -18,7 +18,7 @@ from agent.core import actions as do
 from agent.core import events as ev
 from agent.core import records
 from agent.core.book import Window
-from agent.core.chain import ChainInfo, ProcessId
+from agent.core.chain import ChainInfo, Header, ProcessId
 from agent.core.following import BlocksRead, ReadBlocks
 from agent.core.hooks import HookDone, RunHook
 from agent.core.node import Publish, RecordChange, RecordWindow, RefuseWish, Tell
@@ -179,6 +179,18 @@ def test_what_was_answered_is_told() -> None:
     assert outside.resume(Recorder(), do.ResumeNodeos(6, 300, 5000), MovedTime(4000)) == ev.ResumeDone(6, ev.Call.OK)
     told = outside.read_head(Recorder(INFO), do.ReadHead(7, 300))
     assert told == ev.HeadRead(7, 100, "id100", 1_000, "producer")
+
+
+def test_blocks_are_read_one_by_one_within_one_deadline(moved: MovedTime) -> None:
+    """Each gets what those before it left; what was read until an error is told with it."""
+    headers = [Header(num, f"id{num}", 1_000 * num, "producer", f"id{num - 1}") for num in (7, 8, 9)]
+    nodeos: Any = Recorder({"block": list(headers)}, moved, takes_ms=100)
+    found = outside.read_blocks(nodeos, ReadBlocks(4, (7, 8, 9), 1000))
+    assert found == BlocksRead(4, tuple(headers))
+    assert [arguments[0] for _, arguments in nodeos.calls] == [7, 8, 9]
+    assert nodeos.spans == [pytest.approx(each) for each in (1.0, 0.9, 0.8)]
+    nodeos.says["block"] = [headers[0], NodeosTimeout("slow")]
+    assert outside.read_blocks(nodeos, ReadBlocks(5, (7, 8, 9), 1000)) == BlocksRead(5, (headers[0],), "slow")
 
 
 def test_no_error_is_success() -> None:

@@ -191,6 +191,7 @@ def test_the_list_of_members_is_had_from_whoever_answers(wire: Wire) -> None:
     (member,) = member_list(EtcdOptions((ONE, TWO, THREE)), 3.0)
     assert (member.name, member.urls, member.learner) == ("m1", ("http://10.0.0.1:2379",), False)
     assert wire.spans() == left(1.0, 1.35, 2.4)
+    assert type(wire.calls[-1].request) is rpc.MemberListRequest
     wire.says["MemberList"] = AWAY
     with pytest.raises(StoreUnavailable):
         member_list(EtcdOptions((ONE, TWO, THREE)), 3.0)

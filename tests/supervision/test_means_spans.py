@@ -122,7 +122,7 @@ def test_only_a_refused_connection_says_that_nobody_listens(
         error = told
     http.says["call"] = error or OK
     assert stop().listens() is listens
-    assert http.spans == [0.3]
+    assert asked(http) == [(PRODUCER, "/v1/producer/paused", 0.3)]
 
 
 @pytest.mark.parametrize(("term_s", "whole_s"), [(0.0, 0.5), (0.7, 1.2)])

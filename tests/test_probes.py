@@ -18,6 +18,7 @@ from agent.adapters.fence import ProcessFence
 from agent.core.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.health import (
     DiskProbed,
+    FileProbed,
     GateProbed,
     InfoProbed,
     PausedProbed,
@@ -79,6 +80,14 @@ def test_the_disk_is_looked_at(tmp_path: Path) -> None:
     real = os.statvfs(tmp_path)
     assert found.total == real.f_blocks * real.f_frsize
     assert probes.disk(tmp_path / "none") == DiskProbed(0, 0, f"{tmp_path}/none: No such file or directory")
+
+
+def test_the_run_time_file_is_tried_each_time() -> None:
+    """A directory that takes no file is told in the words of the system; nothing of it is kept from look to look."""
+    file: Any = Recorder({"try_write": [None, OSError(28, "No space left on device"), OSError("odd"), None]})
+    told = [probes.runtime_file(file) for _ in range(4)]
+    assert told == [FileProbed(), FileProbed("No space left on device"), FileProbed("odd"), FileProbed()]
+    assert file.names == ["try_write"] * 4
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

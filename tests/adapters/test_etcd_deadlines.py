@@ -284,3 +284,9 @@ def test_files_for_tls_are_read_for_each_connection(wire: Wire, certificates: Ce
         assert caught.value.reason == "tls_files"
         spoilt.write_bytes(before)
     assert len(wire.calls) == 2
+
+
+def test_a_password_is_not_written_by_a_traceback() -> None:
+    """Python writes an object as it is: a secret is left out."""
+    assert "correct-horse" not in repr(WITH_USER) + str(WITH_USER)
+    assert "agent" in repr(WITH_USER)

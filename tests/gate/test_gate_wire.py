@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,8 @@ def test_addresses_of_this_host_are_taken(text: str, found: Address) -> None:
     assert settings.address(text) == found
     assert found.text == text.rstrip("/")
     assert found.place == (found.path or (found.host, found.port))
+    families = {"unix": socket.AF_UNIX, "http://[": socket.AF_INET6, "http://1": socket.AF_INET}
+    assert [found.family] == [family for start, family in families.items() if text.startswith(start)]
 
 
 @pytest.mark.parametrize(

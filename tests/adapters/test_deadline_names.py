@@ -96,6 +96,14 @@ def test_endpoint(url: str, header: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "port"), [("http://x", 80), ("https://x", 443), ("http://x:81", 81), ("https://x:1", 1)]
+)
+def test_a_port_that_is_not_named_is_the_schemes_own(url: str, port: int) -> None:
+    """80 and 443, as everywhere."""
+    assert parse_endpoint(url).port == port
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "/",

@@ -164,7 +164,7 @@ class Agent:
         self.clock = SystemClock()
         self.host = host_of(self.clock)
         self.names = records.keys(config.etcd.prefix, config.group)
-        self.etcd = etcd_options(config.etcd, self.names.root)
+        self.etcd = etcd_options(config.etcd, self.names.root, self.timing.renew / 1000)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
         self.file.lock()
         self._leave_plan()

@@ -7,14 +7,18 @@ from collections.abc import Callable
 from agent.adapters.etcd_client import EtcdOptions
 from agent.adapters.from_files import FromFiles
 from agent.adapters.http_guard import Door, server_context
+from agent.adapters.jitter import MOST_S
 from agent.config import Config
 from agent.config.secrets import read_secret
 from agent.config.sections import EtcdSection
 from agent.logs import mask
 
 
-def etcd_options(etcd: EtcdSection, probe: str) -> EtcdOptions:
-    """Return how to reach etcd; `probe` is read to see that a member is fit. A password in a file is read at login."""
+def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) -> EtcdOptions:
+    """Return how to reach etcd. A password in a file is read at login.
+
+    `probe` is read to see that a member is fit; `most_pause_s` is R, the longest pause after a failure.
+    """
     given, file = etcd.password, etcd.password_file
     password: Callable[[], str] | str | None = given.get_secret_value() if given else None
     if file is not None:
@@ -27,6 +31,7 @@ def etcd_options(etcd: EtcdSection, probe: str) -> EtcdOptions:
         etcd.user,
         password,
         probe,
+        most_pause_s,
     )
 
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from agent.adapters.clock import boot_s
-from agent.adapters.jitter import spread
+from agent.adapters.jitter import Pauses, spread
 from agent.core import records
 from agent.core.belonging import Belonging
 from agent.core.book import KEEP as KEEP
@@ -30,7 +30,6 @@ AT_ONCE = 100
 """Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
 COUNT_EVERY = 10
 """Own windows that are written before the old ones are looked for: on a chain of one producer one comes every 6 s."""
-RETRY_S = 0.5
 EARLY = 0.9
 """Of the pause between two keepalives at least so much: leases that one election held up part again, at little cost."""
 ALIVE_MS = PUBLISH_EVERY * 3 // 2
@@ -69,6 +68,7 @@ class Session:
         self._wall = wall
         self._look = look  # at etcd, before the first lease: it raises RefusedError when etcd will not do
         self._lease: int | None = None
+        self._pauses = Pauses()
         self._renew_s = ttl_s / 3
         self._expected: int | None = None  # the revision that our first report may replace; None: any
         self._changed = threading.Condition()
@@ -141,13 +141,13 @@ class Session:
                 log.warning("the session lease is gone; asking for a new one")
                 self._lease = None
                 self._emit(LeaseSeen(None))
-                self._pause(spread(RETRY_S))
+                self._pause(self._pauses.after_failure())
             except StoreError as error:
                 self._emit(EtcdSeen(str(error)))
-                self._pause(spread(RETRY_S))
+                self._pause(self._pauses.after_failure())
             except Exception:
                 log.exception("a defect in the session")
-                self._pause(RETRY_S)
+                self._pause(self._pauses.after_failure())
         self._end()
 
     def _pause(self, seconds: float) -> None:
@@ -233,6 +233,7 @@ class Session:
             if answer.found and self._is_other(answer.found[0].value):
                 raise self._alive_elsewhere()
             self._expected = None if answer.found else 0  # ours, after all; or it has expired: try again
+            self._pause(self._pauses.after_failure())
             return
         self._expected = None
         with self._changed:

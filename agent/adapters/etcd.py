@@ -16,15 +16,13 @@ from agent.adapters.etcd_client import Connection, Endpoint, EtcdOptions, open_c
 from agent.adapters.etcd_errors import TokenStale, translate
 from agent.adapters.etcd_rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.adapters.etcd_watch import EtcdWatch
-from agent.adapters.jitter import spread
+from agent.adapters.jitter import Pauses
 from agent.core.store import Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
 from agent.ports import Lease, LeaseState
 
 T = TypeVar("T")
 _CONNECT_S = 1.0  # one endpoint may take this long to connect, or half of the time left if that is more
-_FIRST_PAUSE_S = 0.05  # between two rounds over endpoints that refuse at once; doubles up to the last
-_LAST_PAUSE_S = 0.2
 
 
 class EtcdStore:
@@ -35,6 +33,7 @@ class EtcdStore:
         self._options = options
         self._endpoints = [Endpoint.parse(text, tls=options.ca is not None) for text in options.endpoints]
         self._index = 0
+        self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
         self._connection: Connection | None = None
 
     def grant(self, ttl_s: int, timeout_s: float) -> Lease:
@@ -128,7 +127,11 @@ class EtcdStore:
         except TokenStale:
             if self._options.user is None:
                 raise
-        return self._attempt(doing, send, deadline)
+        try:
+            return self._attempt(doing, send, deadline)
+        except TokenStale as error:  # a new token is no better: another login would bring the same
+            self._options.refused_login(self._options.secret(), error)
+            raise
 
     def _attempt(self, doing: str, send: Callable[[Connection, Deadline], T], deadline: Deadline) -> T:
         """Send a request once, on a connection that is good as far as we know."""
@@ -164,7 +167,6 @@ class EtcdStore:
 
     def _connect(self, doing: str, deadline: Deadline) -> Connection:
         """Go round the endpoints until one is fit, or the deadline is over."""
-        pause = _FIRST_PAUSE_S
         said: dict[str, str] = {}  # the first reason of each: the last may only be that time ran out
         while True:
             for _ in self._endpoints:
@@ -179,7 +181,7 @@ class EtcdStore:
                     return self._connection
                 if deadline.remaining() <= 0:
                     break
+            pause = self._pauses.after_failure()
             if deadline.remaining() <= pause:
                 raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said.values())}")
-            time.sleep(spread(pause))
-            pause = min(2 * pause, _LAST_PAUSE_S)
+            time.sleep(pause)

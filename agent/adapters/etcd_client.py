@@ -15,9 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from agent.adapters.clock import boot_ms
 from agent.adapters.deadline import Deadline
 from agent.adapters.etcd_errors import not_enabled, translate
 from agent.adapters.etcd_rpc import etcd3, grpc, rpc
+from agent.adapters.jitter import MOST_S
+from agent.core.backoff import longer
+from agent.core.store import Ms
 from agent.errors import ConfigError, StoreRejected
 
 _log = logging.getLogger(__name__)
@@ -39,6 +43,41 @@ CHANNEL_OPTIONS = (
 )
 # A member that sees no leader says so at once, and ends its watches, instead of letting us wait (as Go's client can).
 REQUIRE_LEADER = (("hasleader", "true"),)
+PATIENT_MS: Ms = 10_000
+"""For so long a refused login is tried again within R: a leader's confirmation may last that long meanwhile."""
+LONGEST_MS: Ms = 30_000
+"""Between two logins with a password that stays refused: each costs etcd 50 ms of a core (bcrypt)."""
+
+
+class Logins:
+    """What became of the logins with one password: refused ones are not repeated at once. Safe from several threads.
+
+    All stores that share their options share it, for etcd would say the same to each. Pauses double up to `most_ms`,
+    and after PATIENT_MS up to LONGEST_MS. Another password begins anew at once.
+    """
+
+    def __init__(self, clock: Callable[[], Ms] = boot_ms) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._secret = ""
+        self._since = self._pause = self._until = 0
+        self._said: StoreRejected | None = None
+
+    def look(self, secret: str) -> None:
+        """Raise what etcd said of this password, while it is too early to ask again."""
+        with self._lock:
+            if self._said is not None and secret == self._secret and self._clock() < self._until:
+                raise StoreRejected(self._said.reason, str(self._said))
+
+    def refused(self, secret: str, said: StoreRejected, most_ms: Ms) -> None:
+        """Note that etcd refused this password, or a token that it gave for it."""
+        with self._lock:
+            now = self._clock()
+            if secret != self._secret or now > self._until + LONGEST_MS:
+                self._since, self._pause = now, 0
+            most = most_ms if now - self._since < PATIENT_MS else LONGEST_MS
+            self._pause = longer(self._pause, most, 0)
+            self._secret, self._said, self._until = secret, said, now + self._pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +86,8 @@ class EtcdOptions:
 
     `ca` (needed for TLS), `cert` and `key` (ours, both or neither) are PEM files, read anew for each connection.
     `user` and `password` go together; a password that may change is a function, which is asked before each login.
-    `probe` is the key read to see that a member is fit; it need not exist.
+    `probe` is the key read to see that a member is fit; it need not exist. `most_pause_s`: the longest pause before
+    what failed is tried again, R; logins that are refused come to wait for longer, see `Logins`.
     ConfigError when these do not fit.
     """
 
@@ -58,6 +98,8 @@ class EtcdOptions:
     user: str | None = None
     password: str | Callable[[], str] | None = field(default=None, repr=False)
     probe: str = "/nodeos-failover/"
+    most_pause_s: float = MOST_S
+    logins: Logins = field(default_factory=Logins, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         problems = [] if self.endpoints else ["etcd.endpoints: name at least one, e.g. http://127.0.0.1:2379"]
@@ -77,6 +119,10 @@ class EtcdOptions:
     def secret(self) -> str:
         """Return the password as it is now, empty when there is none."""
         return self.password() if callable(self.password) else self.password or ""
+
+    def refused_login(self, secret: str, said: StoreRejected) -> None:
+        """Note that etcd refused this password, or a token that it gave for it."""
+        self.logins.refused(secret, said, round(self.most_pause_s * 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +211,7 @@ def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline
     connection = Connection(options, endpoint)
     try:
         if options.user is not None and options.password is not None:
-            connection.login(options.user, options.secret(), deadline)
+            _log_in(connection, options, options.user, deadline)
         _probe(connection, options.probe, deadline)
     except grpc.RpcError as error:
         connection.close()
@@ -174,6 +220,19 @@ def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline
         connection.close()
         raise
     return connection
+
+
+def _log_in(connection: Connection, options: EtcdOptions, user: str, deadline: Deadline) -> None:
+    """Log in, unless etcd has just refused that password."""
+    secret = options.secret()
+    options.logins.look(secret)
+    try:
+        connection.login(user, secret, deadline)
+    except grpc.RpcError as error:
+        failure = translate(error, "connecting", str(connection.endpoint))
+        if isinstance(failure, StoreRejected):
+            options.refused_login(secret, failure)
+        raise
 
 
 def _probe(connection: Connection, key: str, deadline: Deadline) -> None:

@@ -10,15 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 
 from agent.adapters.clock import boot_ms
-from agent.adapters.jitter import spread
+from agent.adapters.jitter import Pauses
 from agent.core.store import KeyValue, Ms, Snapshot
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
 from agent.ports import Store, Watch
 
 SILENCE_S = 2.0
 """A watch that was silent for so long is checked by a read: it bounds how long a dead one can deceive."""
-PAUSE_S = 0.2
-"""Between two tries after a failure; each try is bounded by its own deadline as well."""
 LAGS_MS = 1000
 """A member that lags behind what was seen for longer does not lag: the store has gone back (R20)."""
 
@@ -48,6 +46,7 @@ class PrefixFollower:
         self._silence_s = silence_s
         self._on_read = on_read
         self._clock = clock
+        self._pauses = Pauses(clock=clock)
         self._stop = threading.Event()
         self._watch: Watch | None = None
         self._watches = 0
@@ -79,11 +78,11 @@ class PrefixFollower:
                 yield self._read()
                 yield from self._follow()
             except StoreCompacted:  # we were too slow, nothing is wrong: read again, but not without a pause
-                self._stop.wait(spread(PAUSE_S))
+                self._stop.wait(self._pauses.after_failure())
             except StoreError as error:
                 if not self._stop.is_set():
                     self._on_error(error)
-                    self._stop.wait(spread(PAUSE_S))
+                    self._stop.wait(self._pauses.after_failure())
             finally:
                 self._end_watch()
 

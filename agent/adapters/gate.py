@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.adapters.deadline import Deadline, DeadlineSocket
+from agent.core.backoff import longer
 from agent.core.store import Ms
 from agent.errors import GateError
 from agent.gate import page as pages
@@ -33,8 +34,8 @@ MODE = 0o640
 """The gate's user reads the page as a member of the agent's group."""
 LONGEST = 16 * 1024
 """Bytes of an answer; one has about 600."""
-AGAIN_S = 0.005
-"""Between two questions whether it is closed."""
+AGAIN_MS = 50
+"""The longest pause between two questions whether it is closed. The first is a tenth of it: a stop waits for that."""
 REASONS = 64
 """Reasons of refusals that are taken from an answer."""
 
@@ -201,7 +202,7 @@ class FileGate:
 
     def close(self, timeout_s: float) -> Closed:
         """Forbid signatures, and return once it is proven that none can be given any more."""
-        deadline = Deadline(timeout_s)
+        deadline, pause = Deadline(timeout_s), 0
         with self._lock:
             page = self._file.page
             number = page.close_number + 1
@@ -217,9 +218,11 @@ class FileGate:
                 return self._said(number, deadline)
             except GateError as error:
                 why = str(error)
-            if deadline.remaining() <= AGAIN_S:
+            left = deadline.remaining()
+            if left <= AGAIN_MS / 10_000:
                 raise GateError(f"the signing gate is not proven closed: {why}")
-            time.sleep(AGAIN_S)
+            pause = longer(pause, AGAIN_MS, 0)
+            time.sleep(min(pause / 1000, left / 2))
 
     def _said(self, number: int, deadline: Deadline) -> Closed:
         answer = ask(self._control, f"closed {number}", deadline)

@@ -134,6 +134,7 @@ TAKE = """compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
         Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
     )"""
+UNKNOWN = "    if _close(turn, event.request):\n        turn.back_off()\n\n\ndef rejected"
 MUTANTS = (
     Mutant(
         "deadline counted from receipt",
@@ -194,7 +195,7 @@ MUTANTS = (
     ),
     Mutant(
         "E ignored after an unclean end",
-        (Edit(STATE, "return seen.heartbeat_since + standstill(validity)", "return seen.heartbeat_since"),),
+        (Edit(STATE, "max(seen.heartbeat_since + standstill(validity), seen", "max(seen.heartbeat_since, seen"),),
         ("lease",),
         "P1",
     ),
@@ -227,7 +228,7 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "    _close(turn, event.request)\n\n\ndef rejected",
+                UNKNOWN,
                 '    if _close(turn, event.request) == "confirm":\n'
                 "        _confirmed(turn, turn.tenure.heartbeat_revision, turn.tenure.sent_at(turn.tenure.seq))"
                 "\n\n\ndef rejected",
@@ -241,7 +242,7 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "    _close(turn, event.request)\n\n\ndef rejected",
+                UNKNOWN,
                 '    if _close(turn, event.request) == "confirm":\n'
                 "        turn.set_tenure(seq=turn.tenure.seq - 1, sent=turn.tenure.sent[:-1])"
                 "\n\n\ndef rejected",
@@ -302,7 +303,7 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "    _close(turn, event.request)\n\n\ndef rejected",
+                UNKNOWN,
                 '    if _close(turn, event.request) == "release":\n'
                 "        turn.set(phase=Phase.ELECTED, phase_since=turn.now)\n"
                 '        turn.save("held")'
@@ -310,7 +311,7 @@ MUTANTS = (
             ),
         ),
         ("a: it is unhealthy", "a: release is slow"),
-        "R5",
+        "R3",
     ),
     Mutant(
         "a resume under way is forgotten when its process is gone",

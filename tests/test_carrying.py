@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.adapters.clock import boot_ms
-from agent.carrying import look_for, see
+from agent.carrying import READS, look_for, see
 from agent.config.timing import FAST
 from agent.core.carrying import election_between, too_slow_answers, too_slow_elections
 from agent.core.events import LeaseSeen
 from agent.core.records import Keys
+from agent.core.store import Snapshot
 from agent.core.timing import Timing
-from agent.errors import RefusedError
+from agent.errors import RefusedError, StoreUnavailable
 from agent.lab.etcd import EtcdOptions
-from agent.ports import Store
+from agent.ports import Lease, Store
 from agent.session import Session
 from tests.doctor.parts import config
 from tests.support.children import wait_until
 from tests.support.etcd_bench import running, store_on
 from tests.support.memory_store import MemoryEtcd, MemoryStore
+from tests.support.moved_time import MovedTime
+from tests.support.recorder import Recorder
 
 KEY = "/nodeos-failover/lab/leader"
 
@@ -92,3 +96,11 @@ def test_a_running_etcd_is_asked(tmp_path: Path) -> None:
                 with pytest.raises(RefusedError, match=r"between 0\.7 and 1\.4 s"):
                     see("fast", FAST, KEY, store)
             assert "found 0 leases" in cluster.etcdctl("lease", "list")
+
+
+def test_a_look_at_etcd_is_bounded_and_leaves_no_lease(moved: MovedTime) -> None:
+    """Each question has the deadline of one request, in seconds; the lease is given back, and it may fail to be."""
+    for revoked in (None, StoreUnavailable("x")):
+        store: Any = Recorder({"grant": Lease(77, 1), "revoke": revoked, "range": Snapshot(1, ())}, moved, takes_ms=2)
+        see("fast", FAST, "/k", store)
+        assert store.calls == [("grant", (1, 0.6)), ("revoke", (77, 0.6)), *[("range", ("/k", 0.6))] * READS]

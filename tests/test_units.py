@@ -11,8 +11,10 @@ import pytest
 
 from agent.app import limits, policy
 from agent.config import Config
+from agent.config.sections import EtcdSection
 from agent.config.timing import NO_SPAN, TimingSection
 from agent.core.timing import GateMode, Timing
+from agent.credentials import etcd_options
 from agent.supervision.means import read_means
 from agent.supervision.notify import Notifier
 from agent.supervision.plan import fence_plan, guard_fields
@@ -117,3 +119,21 @@ def test_systemd_says_microseconds(tmp_path: Path) -> None:
     assert Notifier(environ | {"WATCHDOG_PID": "7"}, pid=8).watchdog_s is None, "meant for another process"
     assert Notifier(environ | {"WATCHDOG_USEC": "0"}).watchdog_s is None
     assert Notifier({"WATCHDOG_USEC": "2500000"}).watchdog_s is None, "nobody would hear it"
+
+
+def test_etcd_is_reached_as_it_was_set(tmp_path: Path) -> None:
+    """Each setting in its own place; a password in a file is read at each login, and one that is set is as it is."""
+    files = {name: tmp_path / name for name in ("ca_file", "cert_file", "key_file", "password_file")}
+    for file in files.values():
+        file.write_text("secret-1")
+        file.chmod(0o600)
+    set_ = {"endpoints": ("https://10.0.0.1:2379", "https://10.0.0.2:2379"), "user": "joe"}
+    section = EtcdSection.model_validate(set_ | files)
+    made = etcd_options(section, "/probe")
+    assert (made.endpoints, made.user, made.probe) == (set_["endpoints"], "joe", "/probe")
+    assert [made.ca, made.cert, made.key] == [files[name] for name in ("ca_file", "cert_file", "key_file")]
+    assert made.secret() == "secret-1"
+    files["password_file"].write_text("secret-22")
+    assert made.secret() == "secret-22"
+    plain = etcd_options(EtcdSection.model_validate(set_ | {"endpoints": ("a:1",), "password": "x"}), "/probe")
+    assert (plain.secret(), plain.ca, plain.cert, plain.key) == ("x", None, None, None)

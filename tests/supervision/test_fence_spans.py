@@ -77,7 +77,8 @@ def test_a_busy_nodeos_is_asked_again_for_a_moment(
     """Where nobody led, a pause without an answer is tried for a second, not without a pause, and then nodeos ends."""
     found: Any = Recorder()
     found.id = NODEOS
-    monkeypatch.setattr(fence, "ProcessFence", lambda _plan: Recorder({"find": found}))
+    looks = Recorder({"find": found})
+    monkeypatch.setattr(fence, "ProcessFence", lambda plan: looks if plan == stop.means.plan else None)
     stop.calls.says["paused"] = False
     assert fence.stop(None, stop.means) == "nodeos ended"
     tries = stop.calls.names.count("paused")

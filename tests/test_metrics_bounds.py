@@ -10,7 +10,7 @@ from agent.core.fields import NAME
 from agent.core.records import GroupView
 from agent.core.state import Seen
 from agent.core.transitions import TRANSITIONS
-from agent.gauge_kit import NAMES, OTHERS
+from agent.gauge_kit import NAMES, OTHERS, Names
 from tests.core.parts import PRODUCER, member
 from tests.support.metrics_bench import LEADING, Bench, everything
 
@@ -84,3 +84,15 @@ def test_a_scrape_costs_little() -> None:
         bench.metrics.text()
         spans.append(time.thread_time() - start)
     assert statistics.median(spans) < 0.02
+
+
+def test_so_many_names_have_a_series_and_no_more() -> None:
+    """Our own, then the first that were seen; who finds no room is told as one, and is no leader by another's name."""
+    names = Names("own")
+    members = [f"n{number:02d}" for number in range(NAMES + 5)]
+    flags = names.flags(members, None)
+    assert list(flags) == ["own", *members[: NAMES - 1], OTHERS]
+    assert not any(flags.values())
+    flags = names.flags(members, members[-1])
+    assert [name for name, flag in flags.items() if flag] == [OTHERS]
+    assert [name for name, flag in names.flags([], "n03").items() if flag] == ["n03"]

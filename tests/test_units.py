@@ -15,6 +15,7 @@ from agent.config.sections import EtcdSection
 from agent.config.timing import NO_SPAN, TimingSection
 from agent.core.timing import GateMode, Timing
 from agent.credentials import etcd_options
+from agent.doctor.shared import settings_of
 from agent.supervision.means import read_means
 from agent.supervision.notify import Notifier
 from agent.supervision.plan import fence_plan, guard_fields
@@ -137,3 +138,18 @@ def test_etcd_is_reached_as_it_was_set(tmp_path: Path) -> None:
     assert made.secret() == "secret-22"
     plain = etcd_options(EtcdSection.model_validate(set_ | {"endpoints": ("a:1",), "password": "x"}), "/probe")
     assert (plain.secret(), plain.ca, plain.cert, plain.key) == ("x", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"timing": {"validity": 7.5}}, "timing"),
+        ({"health": {"head_age": {"max": 9.0}}}, "health"),
+        ({"producer": "another11111"}, "producer"),
+        ({"nodeos": BASE["nodeos"] | {"chain_id": "a" * 64}}, "chain"),
+    ],
+)
+def test_what_must_agree_within_a_group_differs_when_it_does(changed: dict[str, Any], word: str) -> None:
+    """`doctor` compares these words between members: each setting shows in its own word, and no other one changes."""
+    before, after = (dict(each.split("=", 1) for each in settings_of(config(**more)).split()) for more in ({}, changed))
+    assert {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)} == {word}

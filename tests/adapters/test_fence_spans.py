@@ -18,8 +18,10 @@ from agent.adapters.deadline import Deadline
 from agent.adapters.endpoint import parse_endpoint
 from agent.adapters.fence import KILL_S, LOOK_S, ProcessFence
 from agent.adapters.finder import FencePlan, Finder
+from agent.adapters.process import Held
 from agent.core.chain import ProcessId
 from agent.errors import FenceError
+from tests.support.children import IDLE, child
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
@@ -272,6 +274,25 @@ def _age_s() -> float:
     """Return for how many seconds this process has been running."""
     uptime = float(Path("/proc/uptime").read_text().split()[0])
     return uptime - US.start_ticks / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize("holder", ["us", "another", "nobody", "no nodeos"])
+def test_behind_a_forwarder_the_lock_of_the_database_must_not_contradict(
+    port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, holder: str
+) -> None:
+    """R4: the setting names a nodeos that does not listen; a database that is another's says that it is wrong."""
+    with child(IDLE) as other:
+        pid_file = tmp_path / "nodeos.pid"
+        pid_file.write_text(str(other.id.pid))
+        held = {"us": other.id.pid, "another": os.getppid(), "no nodeos": os.getpid()}.get(holder)
+        monkeypatch.setattr(process, "by_lock", lambda _path: process.hold_pid(held) if held else None)
+        monkeypatch.setattr(Held, "runs", lambda found, _executable: found.id.pid != os.getpid())
+        finder = Finder(FencePlan(f"http://127.0.0.1:{port}", pid_file=str(pid_file), data_dir="/x"))
+        if holder == "another":
+            with pytest.raises(FenceError, match="data_dir is of another"):
+                found(finder)
+        else:
+            assert found(finder) == other.id
 
 
 def test_looking_is_bounded_in_all(moved: MovedTime, monkeypatch: pytest.MonkeyPatch) -> None:

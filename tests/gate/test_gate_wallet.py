@@ -191,3 +191,33 @@ class Broken(Frozen):
             done(refusal(3120099, "disk_full"), "")
         else:
             super().ask(target, body, within_s, done)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        Answer(200, b"{", keep=True),
+        Answer(200, b'{"keys":[]}', keep=True),
+        Answer(200, b"[1,null]", keep=True),
+        Answer(200, b'["EOS7nonsense"]', keep=True),
+        Answer(404, f'["{PUBLIC_KEY}"]'.encode(), keep=True),
+    ],
+)
+def test_a_list_that_does_not_have_the_key_for_sure_is_no_ready_wallet(keys: Answer) -> None:
+    """Whatever else keosd says to the question for its keys."""
+    with selectors.DefaultSelector() as selector:
+        keosd = Saying(selector, settings.address("http://127.0.0.1:1"), lambda: 100.0)
+        keosd.says = keys
+        wallet = Wallet(keosd, "default", None, settings.key(PUBLIC_KEY), lambda: 100.0)
+        wallet.look()
+        assert wallet.state == "no unlocked wallet has the key"
+
+
+class Saying(Keosd):
+    """A keosd that says one thing."""
+
+    says: Answer
+
+    def ask(self, target: str, body: bytes, within_s: float, done: Done) -> None:
+        """Say it."""
+        done(self.says, "")

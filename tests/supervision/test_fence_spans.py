@@ -16,7 +16,7 @@ from agent.core.fields import RecordError
 from agent.errors import ConfigError, FenceError
 from agent.supervision import fence
 from agent.supervision.means import Armed, Found, Means
-from agent.supervision.where import Files
+from agent.supervision.where import Files, save_refusal
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
@@ -109,9 +109,9 @@ class Whole:
         monkeypatch.setattr(fence, "read_file", lambda _path: (self.found, self.why))
         monkeypatch.setattr(fence, "leave_guard", lambda files, found: self.guards.leave(files, found))
 
-    def __call__(self, *, restart: bool) -> fence.Outcome:
+    def __call__(self, *, restart: bool, supervised: bool = False) -> fence.Outcome:
         """Fence."""
-        return fence.fence(self.files, restart=restart, slow=self.slow.slow)
+        return fence.fence(self.files, restart=restart, slow=self.slow.slow, supervised=supervised)
 
 
 @pytest.fixture
@@ -141,6 +141,21 @@ def test_whatever_speaks_against_that_is_fenced_now(whole: Whole, stop: Stop, mo
     assert whole(restart=case != "no restart").proven
     assert stop.calls.names == (["end"] if case == "resume open" else ["paused"])
     assert len(whole.guards.calls) == (case == "no guard")
+
+
+def test_only_a_supervisor_leaves_a_nodeos_that_is_not_this_agents(
+    whole: Whole, stop: Stop, moved: MovedTime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that refused to start touched nothing; an operator who asks, or a tenure in the file, is another case."""
+    save_refusal(whole.files.runtime, "it is another's")
+    monkeypatch.setattr(fence, "read_plan", lambda _files: stop.means)
+    outcome = whole(restart=True, supervised=True)
+    assert outcome.proven
+    assert "it is another's" in outcome.text
+    assert not stop.calls.calls
+    assert whole(restart=True).text == "nodeos is paused"
+    whole.found = Found(stop.armed(moved, 0), 7)
+    assert whole(restart=True, supervised=True).text == "nodeos is paused"
 
 
 def test_without_a_tenure_the_plan_counts_and_without_a_plan_the_configuration(

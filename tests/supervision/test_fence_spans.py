@@ -146,7 +146,7 @@ def test_whatever_speaks_against_that_is_fenced_now(whole: Whole, stop: Stop, mo
 def test_only_a_supervisor_leaves_a_nodeos_that_is_not_this_agents(
     whole: Whole, stop: Stop, moved: MovedTime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An agent that refused to start touched nothing; an operator who asks, or a tenure in the file, is another case."""
+    """An agent that refused to start touched nothing; where an operator asks, or a tenure stands, nodeos is stopped."""
     save_refusal(whole.files.runtime, "it is another's")
     monkeypatch.setattr(fence, "read_plan", lambda _files: stop.means)
     outcome = whole(restart=True, supervised=True)

@@ -233,12 +233,30 @@ class EtcdCluster:
         scheme = "https" if self.certificates else "http"
         return [f"{scheme}://{HOST}:{proxy.port}" for proxy in proxies], Proxies(proxies)
 
+    def forget(self, snapshot: Path | None = None) -> None:
+        """Kill all members, and start them without their data, or in place from `etcdctl snapshot save`'s file.
+
+        As an operator does it, the members keep their names and addresses; a restored cluster keeps its id.
+        """
+        for member in self.members:
+            member.kill()
+            shutil.rmtree(member.data)
+            if snapshot is not None:
+                self.etcdctl("snapshot", "restore", str(snapshot), *_bootstrap(member))
+        self.start()
+
     def close(self) -> None:
         """End all members and delete their data (each reserves 128 MB on disk); the logs stay."""
         self._closing.close()
         for member in self.members:
             member.close()
             shutil.rmtree(member.data, ignore_errors=True)
+
+
+def _bootstrap(member: EtcdMember) -> list[str]:
+    """Return the arguments that a restore shares with the start of a member: its name, its data, its cluster."""
+    names = ("--name", "--data-dir", "--initial-cluster", "--initial-cluster-token", "--initial-advertise-peer-urls")
+    return [part for name in names for part in (name, member.command[member.command.index(name) + 1])]
 
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:

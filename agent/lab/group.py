@@ -85,10 +85,11 @@ class Group:
 
     def settle(self) -> None:
         """Wait until one leads, the other is a healthy standby, and blocks come."""
-        self.wait("a settled group", self._settled)
+        self.wait("a settled group", self.settled)
         self.chain.observer.wait_blocks(2)
 
-    def _settled(self) -> bool:
+    def settled(self) -> bool:
+        """Whether one leads, the other is a healthy standby, and both see both."""
         found = [agent.status() for agent in self.agents.values()]
         phases = sorted(str(each.get("phase")) for each in found)
         members = [member for each in found for member in each.get("members", ())]

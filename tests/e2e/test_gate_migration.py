@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(400)]
 
 def settle(group: Group) -> None:
     """Wait until one leads and the other is a healthy standby; a busy machine takes long to find a node healthy."""
-    group.wait("a settled group", group._settled, 60.0)
+    group.wait("a settled group", group.settled, 60.0)
 
 
 def set_gate(agent: Agent, gate: SigningGate, mode: str) -> None:

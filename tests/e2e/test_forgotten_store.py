@@ -1,0 +1,89 @@
+"""etcd that forgot, under running agents: its data was lost, or it was restored from a snapshot in place (R20)."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.lab.agents import Agent
+from agent.lab.group import VALIDITY, Group
+
+pytestmark = pytest.mark.real
+
+OUTAGE_S = 10.0
+"""How long a leader may be missing beyond E, which everybody waits: elections, a stop, a busy machine."""
+MOST_A_SECOND = 15
+"""Requests to etcd of one agent; about 4 while nothing is wrong; 1,500 if fast answers bring no pause."""
+MOST_LOG = 12_000
+"""Bytes a second of one agent's log at level debug."""
+BEHIND = 24
+"""Revisions that are lost with what came after the snapshot: 12 s of confirmations."""
+
+
+class Watched:
+    """What the agents ask of etcd, and write into their logs, from now on."""
+
+    def __init__(self, group: Group) -> None:
+        self._agents = list(group.agents.values())
+        self._begun = time.monotonic()
+        self._before = {agent.node: _used(agent) for agent in self._agents}
+
+    def check(self) -> None:
+        """See that neither was without bounds."""
+        seconds = time.monotonic() - self._begun
+        for agent in self._agents:
+            requests, size = (now - then for now, then in zip(_used(agent), self._before[agent.node], strict=True))
+            assert requests / seconds < MOST_A_SECOND, f"{agent.node}: {requests:.0f} requests in {seconds:.1f} s"
+            assert size / seconds < MOST_LOG, f"{agent.node}: {size:.0f} bytes of log in {seconds:.1f} s"
+
+
+def _used(agent: Agent) -> tuple[float, float]:
+    found = re.findall(
+        r"^nodeos_failover_etcd_requests_total\{.*\} (\S+)$", agent.get("/metrics")[1].decode(), re.MULTILINE
+    )
+    assert found
+    return sum(map(float, found)), agent.log.stat().st_size
+
+
+def _revision(group: Group) -> int:
+    found = json.loads(group.etcdctl("get", "@leader", "-w", "json"))
+    return int(found["header"]["revision"])
+
+
+def _goes_on(group: Group) -> None:
+    """See that somebody leads within E and a while, without a hand, and then keeps the place (P2, P3)."""
+    group.wait("a leader", lambda: group.heartbeat() and group.settled(), VALIDITY + OUTAGE_S)
+    epoch, leader = group.heartbeat()["epoch"], group.leader
+    revision = _revision(group)
+    group.wait("confirmations", lambda: _revision(group) > revision + 10)
+    assert (group.heartbeat()["epoch"], group.leader) == (epoch, leader)
+    group.chain.observer.wait_blocks(2)
+
+
+def test_etcd_whose_data_was_lost(group: Group) -> None:
+    """etcd killed and started empty: a leader again without a hand, no slot twice, no storm of requests (P1, R20)."""
+    before = group.heartbeat()["epoch"]
+    watched = Watched(group)
+    group.etcd.forget()
+    _goes_on(group)
+    assert group.heartbeat()["epoch"] > before, "an epoch is never given twice"
+    watched.check()
+    assert any("data was lost" in agent.log.read_text() for agent in group.agents.values())
+
+
+def test_snapshot_that_is_restored_in_place(group: Group, tmp_path: Path) -> None:
+    """The same with a snapshot of 12 s ago, whose revisions come a second time, under the same cluster id (P1, R20)."""
+    saved = tmp_path / "snapshot"
+    group.etcdctl("snapshot", "save", str(saved))
+    revision = _revision(group)
+    group.wait("what comes after the snapshot", lambda: _revision(group) > revision + BEHIND, 40.0)
+    watched = Watched(group)
+    group.etcd.forget(saved)
+    assert _revision(group) < revision + BEHIND, "it has gone back"
+    _goes_on(group)
+    group.wait("revisions that come again", lambda: _revision(group) > revision + BEHIND + 10, 40.0)
+    watched.check()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent import guard
 from agent.adapters.clock import boot_id
 from agent.adapters.finder import FencePlan
 from agent.core import records
@@ -198,3 +201,44 @@ def test_the_end_of_a_life_costs_nothing_open(bench: Bench) -> None:
 
 def _ticks() -> int:
     return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+
+
+class Stub:
+    """A guard whose rounds are told by the test."""
+
+    def __init__(self, rounds: list[float | None]) -> None:
+        self.rounds, self.lives = rounds, list[bool]()
+        self.agent_lives = True
+
+    def look(self) -> float | None:
+        """Return the next."""
+        self.lives.append(self.agent_lives)
+        return self.rounds.pop(0)
+
+
+def test_the_end_of_the_pipe_is_the_end_of_the_agent(moved: MovedTime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that it guards, waits for the pipe while the agent lives and then by the clock; no signal ends it."""
+    made, signals = list[tuple[Path, int]](), dict[int, Any]()
+    stub = Stub([0.5, 0.25, 0.5, 0.2, None])
+    polls = Recorder({"poll": [[], [(0, 1)], [(0, 16)]]})
+    written = list[tuple[int, bytes]]()
+    reads = [b"x", b""]
+
+    def make(path: Path, pid: int) -> Stub:
+        made.append((path, pid))
+        return stub
+
+    with monkeypatch.context() as patch:
+        patch.setattr(guard, "Guard", make)
+        patch.setattr(signal, "signal", signals.__setitem__)
+        patch.setattr(select, "poll", lambda: polls)
+        patch.setattr(os, "write", lambda *given: written.append(given))
+        patch.setattr(os, "read", lambda _fd, _size: reads.pop(0))
+        assert guard.main(["/x.json", "77"]) == 0
+    assert made == [(Path("/x.json"), 77)]
+    assert written == [(1, b".")]
+    assert polls.calls == [("register", (0, select.POLLIN)), ("poll", (500,)), ("poll", (250,)), ("poll", (500,))]
+    assert stub.lives == [True, True, True, False, False]
+    assert moved.slept == [0.2]
+    assert set(signals) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    assert all(callable(each) for each in signals.values()), "SIG_IGN would go on to a command that it runs"

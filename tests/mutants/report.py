@@ -40,9 +40,9 @@ class Results:
         }
 
     def known(self, module: str, number: int, *, again: bool) -> bool:
-        """Whether a mistake was tried; `again`: one that was not found is tried anew."""
+        """Whether a mistake was tried; `again`: one that was not found is tried anew, unless it changes nothing."""
         found = self._all.get((module, number))
-        return found is not None and not (again and found.became == SURVIVED)
+        return found is not None and (not again or found.became != SURVIVED or self.is_equivalent(found))
 
     def add(self, result: Result) -> None:
         """Keep one."""

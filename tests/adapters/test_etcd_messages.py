@@ -29,6 +29,21 @@ def test_a_transaction_compares_mod_revisions_for_equality() -> None:
         assert not found.range_end
 
 
+def test_value_and_lease_are_compared_where_they_are_given() -> None:
+    """R20: a store that was restored gives the same revisions again, for another value."""
+    made = txn_request(Txn((Compare("/a", 7, b"", 0), Compare("/b", 0, value=b"v")), ()))
+    told = [(each.key, each.target, each.WhichOneof("target_union"), each.result) for each in made.compare]
+    kind = rpc.Compare
+    assert told == [
+        (b"/a", kind.MOD, "mod_revision", kind.EQUAL),
+        (b"/a", kind.VALUE, "value", kind.EQUAL),
+        (b"/a", kind.LEASE, "lease", kind.EQUAL),
+        (b"/b", kind.MOD, "mod_revision", kind.EQUAL),
+        (b"/b", kind.VALUE, "value", kind.EQUAL),
+    ]
+    assert (made.compare[1].value, made.compare[2].lease, made.compare[4].value) == (b"", 0, b"v")
+
+
 def test_what_is_written_stands_in_the_branch_of_success_alone() -> None:
     """R1: nothing is written when a comparison fails; then what is there is read, key by key."""
     made = txn_request(Txn((Compare("/a", 7),), (Put("/a", b"1", 99), Put("/c", b""), Delete("/b")), ("/a", "/h")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from agent import guard
 from agent.adapters.clock import boot_id
 from agent.adapters.finder import FencePlan
+from agent.adapters.guard_process import GuardProcess
 from agent.core import records
 from agent.core.chain import ProcessId
 from agent.core.records import RuntimeRecord
@@ -242,3 +244,24 @@ def test_the_end_of_the_pipe_is_the_end_of_the_agent(moved: MovedTime, monkeypat
     assert moved.slept == [0.2]
     assert set(signals) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     assert all(callable(each) for each in signals.values()), "SIG_IGN would go on to a command that it runs"
+
+
+def test_a_guard_is_started_apart_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a pipe that ends with us, in a session of its own, with nothing of ours to write to but standard error."""
+    given: dict[str, Any] = {}
+
+    def popen(command: list[str], **more: Any) -> Any:
+        given.update(more, command=command)
+        return Recorder({"poll": None})
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    found = GuardProcess(Path("/run/x.json"))
+    found.ensure()
+    found.ensure()
+    assert given.pop("command")[1:] == ["-I", "-m", "agent.guard", "/run/x.json", str(os.getpid())]
+    assert given == {
+        "stdin": subprocess.PIPE,
+        "stdout": subprocess.DEVNULL,
+        "cwd": "/",
+        "start_new_session": True,
+    }

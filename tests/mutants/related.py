@@ -67,13 +67,15 @@ class Related:
                 yield path
 
     def tests(self, path: Path, function: str, limit_s: float) -> dict[str, float]:
-        """Return the tests that run a function, or for a constant any of its module, the fastest first; seconds each.
+        """Return the tests that run a function, or where none does any of its module, the fastest first; seconds each.
 
-        What all of them take in is at most `limit_s`.
+        What stands outside functions runs once, at the import. What all of them take in is at most `limit_s`.
         """
-        found = self._tests.get(f"{path.name}:{function}") if function else None
+        return self._fastest(f"{path.name}:{function}", limit_s) or self._fastest(path.name, limit_s)
+
+    def _fastest(self, what: str, limit_s: float) -> dict[str, float]:
         chosen: dict[str, float] = {}
-        for test, seconds in sorted((found or self._tests.get(path.name, {})).items(), key=lambda each: each[1]):
+        for test, seconds in sorted(self._tests.get(what, {}).items(), key=lambda each: each[1]):
             if seconds > SLOW_S or sum(chosen.values()) + seconds > limit_s:
                 break
             chosen[test] = seconds

@@ -11,7 +11,7 @@ help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
 demo: $(STAMP) ## run a real group on this machine, kill its leader, show what happens
-	$(BIN)/nodeos-failover demo
+	$(BIN)/python -m tests.lab.demo $(ARGS)
 
 # Tests of real processes mostly wait, the others mostly compute: side by side, the latter only with what is left over.
 PURE := -m "not real and not slow" -o cache_dir=.pytest_cache/pure --timeout 900
@@ -31,37 +31,37 @@ test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --profile both --faults nodeos-killed"
-	$(BIN)/python -m agent.lab.bench $(ARGS)
+	$(BIN)/python -m tests.lab.bench $(ARGS)
 
 margins: $(STAMP) ## measure the terms of A on a real nodeos, beside what the profiles allow; ARGS="-n 100"
-	$(BIN)/python -m agent.lab.margins $(ARGS)
+	$(BIN)/python -m tests.lab.margins $(ARGS)
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
-	$(BIN)/python -m agent.lab.scrape
+	$(BIN)/python -m tests.lab.scrape
 
 gate-speed: $(STAMP) ## measure what the signing gate adds to a signature
-	$(BIN)/python -m agent.lab.gate_speed
+	$(BIN)/python -m tests.lab.gate_speed
 
 cost: $(STAMP) ## measure what an idle agent costs: processor, memory, requests; ARGS="--seconds 60 --sizes 2 5"
-	$(BIN)/python -m agent.lab.cost $(ARGS)
+	$(BIN)/python -m tests.lab.cost $(ARGS)
 
 soak: $(STAMP) ## fail over every 30 s for half an hour, and see whether anything grows; ARGS="--minutes 30"
-	$(BIN)/python -m agent.lab.soak $(ARGS)
+	$(BIN)/python -m tests.lab.soak $(ARGS)
 
 startup: $(STAMP) ## measure how long run, status and fence --local take to start; ARGS="-n 20"
-	$(BIN)/python -m agent.lab.startup $(ARGS)
+	$(BIN)/python -m tests.lab.startup $(ARGS)
 
 adopt: $(STAMP) ## measure how agents are installed beside a live producer; ARGS="-n 20 --producers 4"
-	$(BIN)/python -m agent.lab.adopting $(ARGS)
+	$(BIN)/python -m tests.lab.adopting $(ARGS)
 
 switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
-	$(BIN)/python -m agent.lab.switchovers $(ARGS)
+	$(BIN)/python -m tests.lab.switchovers $(ARGS)
 
 scale: $(STAMP) ## measure etcd under many groups; ARGS="--groups 10,100 --load wire"
-	$(BIN)/python -m agent.lab.scale $(ARGS)
+	$(BIN)/python -m tests.lab.scale $(ARGS)
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
-	$(BIN)/python -m agent.lab.chaos $(ARGS)
+	$(BIN)/python -m tests.lab.chaos $(ARGS)
 
 proof: $(STAMP) ## search the protocol for two producers at once, deep; ARGS="--worlds N --agents 2 --faults 3 --seed 7"
 	$(BIN)/python -m tests.proof $(ARGS)
@@ -87,7 +87,7 @@ audit: $(STAMP) ## look the locked dependencies up in the database of known hole
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet | $(BIN)/pip-audit --require-hashes --disable-pip -r /dev/stdin
 
 docs: $(STAMP) ## write the tables of settings, metrics and alerts into their pages
-	$(BIN)/python -m agent.lab.docs --update
+	$(BIN)/python -m tests.lab.docs --update
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .
@@ -116,7 +116,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -c "$$READ_GROUP" > $(VENV)/dev.txt
-	$(BIN)/python -m pip install --quiet --editable ".[lab,apprise]" --requirement $(VENV)/dev.txt
+	$(BIN)/python -m pip install --quiet --editable ".[apprise]" --requirement $(VENV)/dev.txt
 	touch $@
 
 clean: ## remove what was made

@@ -1,21 +1,27 @@
 """nodeos-failover: exactly one nodeos of a block producer signs; a healthy one takes over.
 
-Read the package in this order, which is also the order of imports (each knows only what stands above it):
+Each folder imports only what stands above it here (tests/test_layout.py), and this is also the order to read it in:
 
     errors      the tree of errors
-    core/       what to do: events in, actions out; no I/O, no clock, no logging
-    config      what an operator may set, with units, defaults and the timing inequality
+    core/       what to do: events in, actions out; no I/O, no clock, no logging. It imports nothing but itself
     ports       what the agent needs of the outside world, as Protocols
-    adapters/   the outside world: etcd, nodeos, the fence, the clock, alert channels, HTTP
-    lanes, loop one thread for each thing that may hang, and the one loop that decides
-    app, start  builds the adapters and runs the loop; `run`, without the command line
-    gate/       the process between nodeos and keosd that signs only while this node may lead
-    guard, supervision/      what stops nodeos when the agent can not, and what watches over the agent
-    status, handover, past   how a group is, how far a handover has come, what happened: keys in, plain data out
+    host/       this machine: clocks, processes, files, logs, systemd, the watchdog device
+    net/        sockets that keep a deadline
+    group/      a group's keys as plain data: how it is, how far a handover has come, what happened
+    etcd/       the store
+    gate/       the process between nodeos and keosd that signs only while this node may lead; `client` asks it
+    nodeos/     the node beside this agent
+    config/     what an operator may set, with units, defaults and the timing inequality
+    guard/      what stops nodeos when the agent cannot
+    alerts/     sending alerts
+    telemetry/  metrics, log lines, pages
+    keepalived/ the method without etcd
+    runtime/    the one loop that decides, and one thread for each thing that may hang
+    app, run    builds the adapters and runs the loop; `run`, without the command line
     doctor/     what would bite later: facts gathered by thin adapters, and pure checks that look at them
-    cli         the command line
+    cli/, main  the command line
 
-`agent.lab` starts real etcd and nodeos processes on loopback for the demo, the tests and the benchmark.
+What is not the product stands in tests/; tests/lab starts real etcd and nodeos for tests, demo and benchmarks.
 """
 
 __version__ = "0.1.0"

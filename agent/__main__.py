@@ -1,6 +1,6 @@
 """`python -m agent` is `nodeos-failover`."""
 
-from agent.entry import main
+from agent.main import main
 
 if __name__ == "__main__":
     main()

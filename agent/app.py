@@ -14,51 +14,54 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from agent import __version__, probes
-from agent.adapters.clock import SystemClock
-from agent.adapters.etcd import EtcdStore
-from agent.adapters.fence import ProcessFence
-from agent.adapters.follower import PrefixFollower
-from agent.adapters.gate import FileGate, PageFile
-from agent.adapters.guard_process import GuardProcess
-from agent.adapters.http_server import HttpServer
-from agent.adapters.nodeos import HttpNodeos
-from agent.adapters.runtime_file import LockedFile
+from agent import __version__
 from agent.alerts.build import change_desk, make_desk, make_pulses
-from agent.carrying import look_for
 from agent.config import Config, secret_texts
-from agent.core import health, node, records
-from agent.core.chain import ProcessId
-from agent.core.copying import replace
-from agent.core.events import Shutdown, Started, StoreSeen
-from agent.core.node import EtcdSeen, Profile, Reconfigured
-from agent.core.policy import Policy, Urgency
-from agent.core.records import RuntimeRecord
-from agent.core.state import Setup, State
-from agent.core.store import Ms, Snapshot
-from agent.credentials import door, etcd_options
-from agent.doctor import options
-from agent.doctor.shared import settings_of
+from agent.config.shared import settings_of
+from agent.core.election.policy import Policy, Urgency
+from agent.core.health import checks as health
+from agent.core.leadership.events import Shutdown, Started, StoreSeen
+from agent.core.leadership.state import Setup, State
+from agent.core.model import records
+from agent.core.model.chain import ProcessId
+from agent.core.model.copying import replace
+from agent.core.model.records import RuntimeRecord
+from agent.core.model.store import Ms, Snapshot
+from agent.core.node import step
+from agent.core.node.step import EtcdSeen, Profile, Reconfigured
 from agent.errors import FenceError, NotOursError, StoreError
+from agent.etcd.follower import PrefixFollower
+from agent.etcd.store import EtcdStore
+from agent.gate.client import FileGate, PageFile
 from agent.gate.page import Page, identity
 from agent.gate.settings import page_path
-from agent.gate_watch import GateSeen, GateWatch
-from agent.hands import LaneHands, Outside
-from agent.hooks import Hooks
-from agent.joining import Found, Look
-from agent.lanes import Repeater
-from agent.logs import change_logs, close_logs, open_logs
-from agent.loop import Fatal, Loop
-from agent.metered import MeteredNodeos, MeteredStore
-from agent.metrics import Metrics
-from agent.pages import AgentPages
-from agent.session import Session
-from agent.supervision.device import open_watchdog
-from agent.supervision.notify import Notifier
-from agent.supervision.plan import fence_plan, guard_fields
-from agent.supervision.pulse import Heart, Pulse
-from agent.supervision.reload import Reload
-from agent.supervision.where import save_plan, save_refusal
+from agent.guard.plan import fence_plan, guard_fields
+from agent.guard.spawn import GuardProcess
+from agent.host.clock import SystemClock
+from agent.host.logs import change_logs, close_logs, open_logs
+from agent.host.paths import save_plan, save_refusal
+from agent.host.runtime_file import LockedFile
+from agent.host.systemd import Notifier
+from agent.host.watchdog import open_watchdog
+from agent.nodeos import config_ini
+from agent.nodeos.client import HttpNodeos
+from agent.nodeos.fence import ProcessFence
+from agent.runtime import probes
+from agent.runtime.credentials import door, etcd_options
+from agent.runtime.effects import LaneHands, Outside
+from agent.runtime.etcd_fit import look_for
+from agent.runtime.hooks import Hooks
+from agent.runtime.joining import Found, Look
+from agent.runtime.lanes import Repeater
+from agent.runtime.liveness import Heart, Pulse
+from agent.runtime.loop import Fatal, Loop
+from agent.runtime.reload import Reload
+from agent.runtime.session import Session
+from agent.telemetry.gate_watch import GateSeen, GateWatch
+from agent.telemetry.http_server import HttpServer
+from agent.telemetry.metered import MeteredNodeos, MeteredStore
+from agent.telemetry.metrics import Metrics
+from agent.telemetry.pages import AgentPages
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +191,7 @@ class Agent:
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
         state = State(self._setup())
-        begun = node.begin(self._profile(config), state, self.alerts.still_open)
+        begun = step.begin(self._profile(config), state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog
         self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
         self.reload = Reload(config, reread or (lambda: config), notifier, self._reconfigure, self.pulse.again)
@@ -223,7 +226,7 @@ class Agent:
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
-        """Go on under a configuration that was read again; on the thread of the reload (see `supervision.reload`)."""
+        """Go on under a configuration that was read again; on the thread of the reload (see `runtime.reload`)."""
         fields = {"group": new.group, "node": new.node}
         new_door = door(new)
         change_desk(self.alerts, old, new, self.pages.well, CLOSE_S)
@@ -332,19 +335,19 @@ class Agent:
             return False
         with suppress(OSError):
             if config.nodeos.config_file is not None:
-                given = options.of_ini(config.nodeos.config_file.read_text(errors="replace"))
+                given = config_ini.of_ini(config.nodeos.config_file.read_text(errors="replace"))
                 names = [value for name, value in given if name == "producer-name"]
                 return not names or config.producer in names
         return True
 
     def _look(self, process: ProcessId | None) -> Found:
-        """Look before the first pause (`agent.joining`). NotOursError: nothing was touched."""
+        """Look before the first pause (`agent.runtime.joining`). NotOursError: nothing was touched."""
         config, began = self.config, self.loop.snapshot.node
         known = replace(began, leadership=replace(began.leadership, process=process))
         store = self._store()
         try:
             look = Look(store, self.nodeos, self.names, config.node, self.over.wait)
-            look.belongs(node.member_of(known, self.clock.boot()))
+            look.belongs(step.member_of(known, self.clock.boot()))
             return look.back(config.producer, self.clock.wall())
         except NotOursError as error:
             log.critical("%s", error)

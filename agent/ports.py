@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from agent.core.chain import ChainInfo, Header, Peers, ProcessId, Schedule
-from agent.core.notice import Notice
-from agent.core.store import Ms, Snapshot, Txn, TxnAnswer
+from agent.core.alerts.notice import Notice
+from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
+from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 
 
 class Clock(Protocol):

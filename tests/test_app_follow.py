@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent import app
-from agent.core import records
-from agent.core.node import EtcdSeen
-from agent.core.store import Snapshot
+from agent.core.model import records
+from agent.core.model.store import Snapshot
+from agent.core.node.step import EtcdSeen
 from agent.errors import StoreRejected
 
 

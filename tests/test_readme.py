@@ -11,17 +11,17 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.adapters import http_server
 from agent.cli import main
 from agent.cli.options import DEFAULT_CONFIG
 from agent.config import load
 from agent.config.explain import variable_of
 from agent.config.model import Config, settings
-from agent.core.alert_kinds import KINDS
-from agent.core.keys import keys
-from agent.core.notice import WORDS
-from agent.core.timing import GateMode, Timing
-from agent.lab import binaries, docs
+from agent.core.alerts.kinds import KINDS
+from agent.core.alerts.notice import WORDS
+from agent.core.leadership.timing import GateMode, Timing
+from agent.core.model.keys import keys
+from agent.telemetry import http_server
+from tests.lab import binaries, docs
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -12,13 +12,13 @@ import pytest
 from agent.app import limits, policy
 from agent.config import Config
 from agent.config.sections import EtcdSection
+from agent.config.shared import settings_of
 from agent.config.timing import NO_SPAN, TimingSection
-from agent.core.timing import GateMode, Timing
-from agent.credentials import etcd_options
-from agent.doctor.shared import settings_of
-from agent.supervision.means import read_means
-from agent.supervision.notify import Notifier
-from agent.supervision.plan import fence_plan, guard_fields
+from agent.core.leadership.timing import GateMode, Timing
+from agent.guard.plan import fence_plan, guard_fields
+from agent.guard.stop import read_means
+from agent.host.systemd import Notifier
+from agent.runtime.credentials import etcd_options
 
 BASE: dict[str, Any] = {
     "group": "eos",

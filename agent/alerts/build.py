@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.alerts import AlertDesk, Channel, FileMemory, Pulse
+from agent.alerts.dispatcher import AlertDesk, Channel, FileMemory, Pulse
 from agent.config import AlertChannel, Config
 from agent.ports import Clock
 
@@ -20,7 +20,7 @@ def make_desk(config: Config, clock: Clock) -> AlertDesk:
 
 def make_channel(channel: AlertChannel, runbooks: str) -> Channel:
     """Return a channel for notices; only Alertmanager forgets what it is not told again and again."""
-    from agent.adapters.sinks import make_sink
+    from agent.alerts.sinks import make_sink
 
     again = channel.interval if channel.type == "alertmanager" else 0.0
     return Channel(make_sink(channel, runbooks), channel.min_severity, channel.timeout, again)
@@ -40,6 +40,6 @@ def make_pulses(config: Config, well: Callable[[], str]) -> list[Pulse]:
     found = [each for each in config.alerts if each.type == "heartbeat"]
     if not found:
         return []
-    from agent.adapters.sinks import make_ping
+    from agent.alerts.sinks import make_ping
 
     return [Pulse(each.name, make_ping(each), each.interval, each.timeout, well) for each in found]

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.adapters.runtime_file import LockedFile
-from agent.core.fields import RecordError, an_object, flag, number, text
-from agent.core.notice import SEVERITIES, Notice
+from agent.core.alerts.notice import SEVERITIES, Notice
+from agent.core.model.fields import RecordError, an_object, flag, number, text
+from agent.host.runtime_file import LockedFile
 
 log = logging.getLogger(__name__)
 

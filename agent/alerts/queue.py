@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from agent.core.notice import SEVERITIES, Notice, rank
+from agent.core.alerts.notice import SEVERITIES, Notice, rank
 
 CAPACITY = 200
 """Notices that wait for one channel."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from agent.config import AlertChannel, Config
 from agent.config.secrets import answer_texts
-from agent.core.notice import Notice
-from agent.logs import MASK
+from agent.core.alerts.notice import Notice
+from agent.host.logs import MASK
 from agent.ports import Delivery
 
 
@@ -40,7 +40,7 @@ def try_channel(config: Config, channel: AlertChannel, severity: str = "critical
 
 
 def _deliveries(config: Config, channel: AlertChannel, severity: str) -> Iterable[Delivery]:
-    from agent.adapters.sinks import make_ping, make_sink
+    from agent.alerts.sinks import make_ping, make_sink
 
     if channel.type == "heartbeat":
         yield make_ping(channel)(channel.timeout)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, wait_random_exponential
 
-from agent.adapters.clock import boot_s
 from agent.alerts.queue import Entry, Waiting
-from agent.core.notice import Notice, rank
+from agent.core.alerts.notice import Notice, rank
+from agent.host.clock import boot_s
 from agent.ports import Delivery, Sink
 
 log = logging.getLogger(__name__)

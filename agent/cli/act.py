@@ -13,12 +13,12 @@ from typing import Any
 
 import click
 
+from agent.cli.changes import Author, Change
 from agent.cli.target import Target
-from agent.cli.wishes import Author, Change
-from agent.core.fields import shown
-from agent.core.store import Delete, Put, Snapshot, Txn
+from agent.core.model.fields import shown
+from agent.core.model.store import Delete, Put, Snapshot, Txn
 from agent.errors import RefusedError
-from agent.past import AUDIT
+from agent.group.past import AUDIT
 from agent.ports import Store
 
 KEPT = 50

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.cli.look import Look
-from agent.core.health import NEAR
-from agent.core.records import Member
+from agent.core.health.checks import NEAR
+from agent.core.model.records import Member
 from agent.errors import RefusedError
-from agent.status import drain_reason
+from agent.group.view import drain_reason
 
 LAG = 3 * NEAR
 """Blocks behind the furthest head from which on a node counts as lagging: reports are up to 2 s (4 blocks) apart, and

@@ -8,7 +8,7 @@ import click
 
 from agent.cli.options import config_option, read_config
 from agent.config.show import as_json, as_toml, reference, schema
-from agent.core.timing import seconds
+from agent.core.leadership.timing import seconds
 
 
 @click.group()

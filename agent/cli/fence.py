@@ -1,4 +1,4 @@
-"""`fence`, `guard` and `gate` as members of the command line, for help and completion; `agent.entry` runs them."""
+"""`fence`, `guard` and `gate` as members of the command line, for help and completion; `agent.main` runs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _RAW = {"ignore_unknown_options": True}
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def fence(arguments: tuple[str, ...]) -> None:
     """Stop the nodeos beside us and prove it, without etcd (--local)."""
-    from agent.supervision.fence import main
+    from agent.guard.fence import main
 
     sys.exit(main(list(arguments)))
 
@@ -22,7 +22,7 @@ def fence(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def guard(arguments: tuple[str, ...]) -> None:
     """Run the agent as a child, and fence when it ends or hangs (guard -- run …)."""
-    from agent.supervision.parent import main
+    from agent.guard.parent import main
 
     sys.exit(main(list(arguments)))
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import click
 
-from agent import past
 from agent.cli.output import as_data, console, data_option, show
 from agent.cli.target import Target, target_options
+from agent.group import past
 
 
 def since_option(text: str | None) -> datetime | None:

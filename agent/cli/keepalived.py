@@ -1,4 +1,4 @@
-"""`keepalived-notify`: builds what `agent.supervision.keepalived` needs, and runs it until keepalived ends."""
+"""`keepalived-notify`: builds what `agent.keepalived.duty` needs, and runs it until keepalived ends."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import click
 
-from agent.adapters.process import start_ticks
 from agent.cli.options import config_option
 from agent.config import Config, load, secret_texts
-from agent.core.timing import GateMode
+from agent.core.leadership.timing import GateMode
 from agent.errors import ConfigError, RefusedError
-from agent.supervision.keepalived import LOOK_S, Duty, Spans
-from agent.supervision.keepalived_metrics import textfile as metrics_text
+from agent.host.process import start_ticks
+from agent.keepalived.duty import LOOK_S, Duty, Spans
+from agent.keepalived.metrics import textfile as metrics_text
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def keepalived_notify(
         raise ConfigError([f"the fifo {fifo} can not be read: {error.strerror}; keepalived makes it"]) from error
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         raise ConfigError([f"{fifo} is no fifo: set vrrp_notify_fifo, and not notify"])
-    from agent.logs import close_logs, open_logs
+    from agent.host.logs import close_logs, open_logs
 
     open_logs(config.log.format, config.log.level, {"group": config.group, "node": config.node}, secret_texts(config))
     try:
@@ -81,15 +81,15 @@ def keepalived_notify(
 
 def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None:
     """Go on until keepalived is gone or says so, and nodeos is proven stopped."""
-    from agent.adapters.clock import SystemClock
-    from agent.adapters.guard_process import GuardProcess
-    from agent.adapters.runtime_file import LockedFile
     from agent.alerts.build import make_desk
-    from agent.core.notice import Notice
-    from agent.supervision.fence import read_file
-    from agent.supervision.means import read_means
-    from agent.supervision.plan import guard_fields
-    from agent.supervision.where import Files, save_plan
+    from agent.core.alerts.notice import Notice
+    from agent.guard.fence import read_file
+    from agent.guard.plan import guard_fields
+    from agent.guard.spawn import GuardProcess
+    from agent.guard.stop import read_means
+    from agent.host.clock import SystemClock
+    from agent.host.paths import Files, save_plan
+    from agent.host.runtime_file import LockedFile
 
     files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
     file, desk = LockedFile(files.runtime), make_desk(config, SystemClock())

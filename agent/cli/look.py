@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from agent.cli.target import Target
-from agent.core.records import GroupView, Keys, read_group
-from agent.core.store import Snapshot
+from agent.core.model.records import GroupView, Keys, read_group
+from agent.core.model.store import Snapshot
 from agent.ports import Store
 
 EVERY_S = 0.1

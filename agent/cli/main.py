@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
 from pathlib import Path
 
 import click
@@ -15,12 +14,12 @@ from agent.cli.completion import completion
 from agent.cli.config import config
 from agent.cli.doctor import doctor
 from agent.cli.fence import fence, gate, guard
-from agent.cli.handing import failover, switchover
 from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
+from agent.cli.operator import drain, maintenance, override, undrain
 from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
 from agent.cli.status import status
-from agent.cli.words import drain, maintenance, override, undrain
+from agent.cli.switchover import failover, switchover
 
 
 @click.group(
@@ -56,18 +55,9 @@ def run(path: Path) -> None:
 )
 def show_states(form: str) -> None:
     """Print the phases of leadership and every way between them."""
-    from agent.core import transitions
+    from agent.core.leadership import transitions
 
     click.echo({"table": transitions.table, "mermaid": transitions.mermaid, "dot": transitions.dot}[form]())
-
-
-@main.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def demo(arguments: tuple[str, ...]) -> None:
-    """Run a real group here and kill its leader."""
-    from agent.lab.demo import main as lab_demo
-
-    sys.exit(lab_demo(list(arguments)))
 
 
 @main.command()

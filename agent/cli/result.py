@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from agent.cli.look import Look
-from agent.core.fields import shown
-from agent.core.records import GroupView, Keys, read_group
-from agent.core.store import Snapshot
+from agent.core.model.fields import shown
+from agent.core.model.records import GroupView, Keys, read_group
+from agent.core.model.store import Snapshot
 
 HOLDS = ("leading",)
 SETTLES = 15

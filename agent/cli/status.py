@@ -13,13 +13,13 @@ from rich.live import Live
 from agent.cli.look import look
 from agent.cli.options import UNHEALTHY
 from agent.cli.output import as_data, console, data_option, show
+from agent.cli.status_text import live, table
 from agent.cli.target import Target, target_options
-from agent.core.store import Snapshot
+from agent.core.model.store import Snapshot
 from agent.errors import StoreError
-from agent.handover import changes
+from agent.group.handover import changes
+from agent.group.view import group_view
 from agent.ports import Store
-from agent.status import group_view
-from agent.status_text import live, table
 
 KEPT = 200
 """Changes that a live view remembers."""

@@ -13,7 +13,7 @@ import click
 
 from agent.cli.options import config_option, read_config
 from agent.config import Config, EtcdSection
-from agent.core.records import NAME, Keys, keys
+from agent.core.model.records import NAME, Keys, keys
 from agent.errors import ConfigError
 from agent.ports import Store
 
@@ -88,7 +88,7 @@ def _section(endpoints: str, prefix: str) -> EtcdSection:
 
 def open_store(section: EtcdSection) -> Store:
     """Return a connection for one thread; the first call connects."""
-    from agent.adapters.etcd import EtcdStore
-    from agent.credentials import etcd_options
+    from agent.etcd.store import EtcdStore
+    from agent.runtime.credentials import etcd_options
 
     return EtcdStore(etcd_options(section, f"{section.prefix}/"))

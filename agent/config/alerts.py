@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.config.base import AbsolutePath, Optional, ReadableFile, Seconds, Section, split_url
-from agent.core.notice import WORDS
+from agent.core.alerts.notice import WORDS
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 """Where PagerDuty takes events, service region US; the other is events.eu.pagerduty.com."""

@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from agent.config.base import Count, Problems, Seconds, Section
-from agent.core.policy import Policy
+from agent.core.election.policy import Policy
 
 _P = Policy()
 

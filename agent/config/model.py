@@ -24,8 +24,8 @@ from agent.config.sections import (
 )
 from agent.config.timing import TimingSection
 from agent.config.watchdog import WatchdogSection
-from agent.core.records import NAME, NOBODY
-from agent.core.timing import GateMode, Timing
+from agent.core.leadership.timing import GateMode, Timing
+from agent.core.model.records import NAME, NOBODY
 
 ENV_PREFIX = "NODEOS_FAILOVER_"
 ENV_DELIMITER = "__"

@@ -1,4 +1,7 @@
-"""The spans of the protocol as an operator sets them, in seconds. Whether they can work together: `core.timing`."""
+"""The spans of the protocol as an operator sets them, in seconds.
+
+Whether they can work together: `core.leadership.timing`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from agent.config.base import Count, Seconds, Section
-from agent.core.timing import GateMode, Timing
+from agent.core.leadership.timing import GateMode, Timing
 
 _T = Timing()
 FAST = Timing(validity=3000, renew=400, request=600, election=500)

@@ -8,10 +8,10 @@ from typing import Literal
 from pydantic import Field
 
 from agent.config.base import AbsolutePath, Count, Section
-from agent.core.timing import Timing, seconds
+from agent.core.leadership.timing import Timing, seconds
 
 FEED_MS = 150
-"""How often a device is fed. It is below the least timing.slack: see `may_feed` in agent.supervision.pulse."""
+"""How often a device is fed. It is below the least timing.slack: see `may_feed` in agent.runtime.liveness."""
 
 
 class WatchdogSection(Section):

@@ -2,9 +2,8 @@
 
 finding      what one check says
 facts        what was gathered, as data
-options      nodeos's options, read from config.ini and its command line; no secret of them is kept
 certificate  until when a certificate is good
-about_*      the checks: pure functions from facts to findings
+checks_*     the checks: pure functions from facts to findings
 gather_*     thin adapters: they ask within a deadline, and change nothing that stays
 examine      gathers everything side by side, and has every check look at it
 text         the table

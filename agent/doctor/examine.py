@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from agent.config import Config
-from agent.doctor import about_etcd, about_gate, about_group, about_host, about_nodeos
+from agent.doctor import checks_etcd, checks_gate, checks_group, checks_host, checks_nodeos
 from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, GateFacts, GroupFacts, HostFacts, NodeosFacts
 from agent.doctor.finding import Finding, unknown
 
@@ -23,13 +23,13 @@ def findings(facts: Facts, config: Config) -> list[Finding]:
     """Return what every check says. Pure."""
     status = facts.agent.status
     return [
-        *about_nodeos.nodeos(facts.nodeos, config, status),
-        *about_gate.gate(facts.gate, facts.nodeos, config),
-        *about_host.host(facts.host, config),
-        *about_etcd.etcd(facts.etcd, config),
-        *about_group.group(facts.group, config, status),
-        *about_group.agent(facts.agent),
-        about_group.alerts(facts.channels, config),
+        *checks_nodeos.nodeos(facts.nodeos, config, status),
+        *checks_gate.gate(facts.gate, facts.nodeos, config),
+        *checks_host.host(facts.host, config),
+        *checks_etcd.etcd(facts.etcd, config),
+        *checks_group.group(facts.group, config, status),
+        *checks_group.agent(facts.agent),
+        checks_group.alerts(facts.channels, config),
         *(
             unknown("gathering", f"{name} did not answer in time", "see why, and run doctor again")
             for name in facts.late

@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.chain import ChainInfo, Peers, Schedule
-from agent.core.records import GroupView
+from agent.core.model.chain import ChainInfo, Peers, Schedule
+from agent.core.model.records import GroupView
+from agent.nodeos.config_ini import Options
 from agent.ports import GateStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """nodeos's options by name, each with all its values. `sources`: where they were read. None of them is a secret.
-
-    Of signature providers only the public keys are kept; `signers` has how each signs: PUBLIC=KEY or PUBLIC=KEOSD:URL.
-    """
-
-    values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sources: tuple[str, ...] = ()
-
-    def on(self, name: str) -> bool:
-        """Tell whether a switch is on; a later value wins, and the command line is later."""
-        values = self.values.get(name, ())
-        return bool(values) and values[-1].lower() in ("true", "1", "yes", "on", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +33,7 @@ class NodeosFacts:
     net_missing: bool = False
     schedule: Schedule | None = None
     schedule_error: str = ""
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     options_error: str = ""
     pid: int | None = None
     process_error: str = ""

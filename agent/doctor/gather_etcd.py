@@ -10,22 +10,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.adapters.deadline import Bounded, Deadline
-from agent.adapters.deadline_http import CallFailed, TooMuch, call
-from agent.adapters.deadline_tls import tls_context
-from agent.adapters.dial import dial
-from agent.adapters.endpoint import Endpoint, parse_endpoint
-from agent.adapters.etcd import EtcdStore
-from agent.adapters.etcd_client import EtcdOptions
-from agent.adapters.etcd_info import member_list, server_info
-from agent.adapters.names import Names
 from agent.config import Config
-from agent.core.records import Keys, keys
-from agent.core.store import Compare, Put, Txn
-from agent.credentials import etcd_options
+from agent.core.model.records import Keys, keys
+from agent.core.model.store import Compare, Put, Txn
 from agent.doctor.certificate import CertificateError, not_after, of_pem
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
 from agent.errors import ConfigError, StoreError, StoreRejected
+from agent.etcd.connection import EtcdOptions
+from agent.etcd.info import member_list, server_info
+from agent.etcd.store import EtcdStore
+from agent.host.deadline import Bounded, Deadline
+from agent.net.dial import dial
+from agent.net.endpoint import Endpoint, parse_endpoint
+from agent.net.http import CallFailed, TooMuch, call
+from agent.net.resolver import Names
+from agent.net.tls import tls_context
+from agent.runtime.credentials import etcd_options
 
 READS = 5
 NEVER = 2**62

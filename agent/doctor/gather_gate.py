@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from dataclasses import replace
 
-from agent.adapters.gate import look
 from agent.config import Config
 from agent.doctor.facts import GateFacts
 from agent.errors import GateError
 from agent.gate import settings
+from agent.gate.client import look
 
 ASK_S = 2.0
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from agent.adapters.etcd import EtcdStore
 from agent.config import Config
-from agent.core.records import keys, read_group
+from agent.core.model.records import keys, read_group
 from agent.doctor.facts import GroupFacts
 from agent.doctor.gather_etcd import options
 from agent.errors import StoreError
+from agent.etcd.store import EtcdStore
 
 MOST_S = 4.0
 

@@ -12,17 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.adapters import listener
-from agent.adapters.deadline import Deadline
-from agent.adapters.deadline_http import CallFailed, TooMuch, call
-from agent.adapters.deadline_tls import tls_context
-from agent.adapters.dial import dial
-from agent.adapters.endpoint import DEFAULT_PORTS, Endpoint, parse_endpoint
-from agent.adapters.names import Names
 from agent.config import AlertChannel, Config
 from agent.config.alerts import PAGERDUTY
 from agent.doctor.facts import AgentFacts, ChannelFact, HostFacts
 from agent.errors import ConfigError, FenceError
+from agent.host.deadline import Deadline
+from agent.net.dial import dial
+from agent.net.endpoint import DEFAULT_PORTS, Endpoint, parse_endpoint
+from agent.net.http import CallFailed, TooMuch, call
+from agent.net.resolver import Names
+from agent.net.tls import tls_context
+from agent.nodeos import listener
 
 ASK_S = 2.0
 """For one question: to the agent, to systemd, to a channel."""

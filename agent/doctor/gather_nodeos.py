@@ -10,17 +10,18 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from agent.adapters import listener, process
-from agent.adapters.deadline import Deadline
-from agent.adapters.endpoint import parse_endpoint
-from agent.adapters.fence import ProcessFence
-from agent.adapters.names import Names
-from agent.adapters.nodeos import HttpNodeos
 from agent.config import Config
-from agent.doctor import options
-from agent.doctor.facts import NodeosFacts, Options
+from agent.doctor.facts import NodeosFacts
 from agent.errors import FailoverError, NodeosAnswer, NodeosError
-from agent.supervision.plan import fence_plan
+from agent.guard.plan import fence_plan
+from agent.host import process
+from agent.host.deadline import Deadline
+from agent.net.endpoint import parse_endpoint
+from agent.net.resolver import Names
+from agent.nodeos import config_ini, listener
+from agent.nodeos.client import HttpNodeos
+from agent.nodeos.config_ini import Options
+from agent.nodeos.fence import ProcessFence
 
 MOST = 1 << 20
 """Bytes of a config.ini that are read."""
@@ -98,12 +99,12 @@ def read_options(config: Config, pid: int | None, error: str) -> tuple[Options, 
     if file is not None:
         try:
             with file.open("rb") as open_file:
-                found += options.of_ini(open_file.read(MOST).decode(errors="replace"))
+                found += config_ini.of_ini(open_file.read(MOST).decode(errors="replace"))
             sources.insert(0, str(file))
         except OSError as failure:
             errors.append(f"{file}: {failure.strerror}")
-    found += options.of_command_line(arguments)
-    return options.merged(found, sources), "; ".join(errors)
+    found += config_ini.of_command_line(arguments)
+    return config_ini.merged(found, sources), "; ".join(errors)
 
 
 def _config_file(pid: int, arguments: list[str]) -> Path | None:
@@ -112,7 +113,7 @@ def _config_file(pid: int, arguments: list[str]) -> Path | None:
         cwd = str(Path(f"/proc/{pid}/cwd").readlink())
         environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         home = next((each.removeprefix("HOME=") for each in environment if each.startswith("HOME=")), "/root")
-        return Path(options.config_file_of(arguments, home, cwd))
+        return Path(config_ini.config_file_of(arguments, home, cwd))
     return None
 
 

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Callable
 
-from agent.core.store import Ms
+from agent.core.model.store import Ms
 from agent.gate.counts import Counts
 from agent.gate.permit import Permit, Refused
 

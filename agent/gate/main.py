@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.adapters.clock import boot_id, boot_ms, boot_s
 from agent.errors import ConfigError
 from agent.gate import settings as reading
 from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import Server
 from agent.gate.settings import Settings
-from agent.supervision.voice import Voice
-from agent.supervision.where import DEFAULT_CONFIG
+from agent.host.clock import boot_id, boot_ms, boot_s
+from agent.host.paths import DEFAULT_CONFIG
+from agent.host.stderr import Voice
 
 SAY_AGAIN_S = 5.0
 """The same reason is told as often at most, with how often it came meanwhile."""
@@ -33,7 +33,7 @@ LINES = 20
 class Notifier:
     """Tells systemd, if it asked for that: one datagram, never a wait (sd_notify(3)).
 
-    `agent.supervision.notify` does more, and imports what takes longer than all else here.
+    `agent.host.systemd` does more, and imports what takes longer than all else here.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ import zlib
 from dataclasses import dataclass
 from enum import Enum
 
-from agent.core.store import Ms
+from agent.core.model.store import Ms
 
 MAGIC = b"NFPERMIT"
 VERSION = 1

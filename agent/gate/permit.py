@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agent.core.store import Ms
+from agent.core.model.store import Ms
 from agent.gate import page as pages
 from agent.gate.page import Page, PageError, Sign
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agent.core.fields import NAME
+from agent.core.model.fields import NAME
 from agent.errors import ConfigError
 
 PREFIX = "NODEOS_FAILOVER_"

@@ -31,7 +31,7 @@ cp -r "$here/../systemd" "$source/systemd"
 cp "$here/../systemd/config.example.toml" "$source/config/config.toml"
 cp "$here/../systemd/sysusers.d/nodeos-failover.conf" "$source/debian/nodeos-failover.sysusers"
 cp "$here/../../CHANGELOG.md" "$source/debian/NEWS.md"
-printf '%s\n' '#!/opt/nodeos-failover/bin/python3 -P' 'import sys' '' 'from agent.entry import main' '' 'sys.exit(main())' \
+printf '%s\n' '#!/opt/nodeos-failover/bin/python3 -P' 'import sys' '' 'from agent.main import main' '' 'sys.exit(main())' \
     >"$source/launcher/nodeos-failover"
 chmod 755 "$source/launcher/nodeos-failover"
 cat >"$source/debian/changelog" <<CHANGELOG

@@ -14,22 +14,22 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters import tiny_http
-from agent.adapters.deadline import NoAnswer, NotSent
-from agent.adapters.endpoint import parse_endpoint
-from agent.adapters.fence import ProcessFence
-from agent.adapters.finder import FencePlan
-from agent.adapters.nodeos import HttpNodeos
-from agent.core.chain import ChainInfo
-from agent.core.slots import slot_of
+from agent.core.model.chain import ChainInfo
+from agent.core.model.slots import slot_of
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
-from agent.lab.binaries import NodeosBinaries, find_nodeos
-from agent.lab.errors import LabUnavailable
-from agent.lab.nodeos import HOST, PUBLIC_KEY, Node, NodeSpec
-from agent.lab.ports import Ports
-from agent.lab.simulated_node import SimulatedNode
-from agent.lab.wait import until
-from agent.supervision.means import Means
+from agent.guard.stop import Means
+from agent.host.deadline import NoAnswer, NotSent
+from agent.net import tiny_http
+from agent.net.endpoint import parse_endpoint
+from agent.nodeos.client import HttpNodeos
+from agent.nodeos.fence import ProcessFence
+from agent.nodeos.finder import FencePlan
+from tests.lab.binaries import NodeosBinaries, find_nodeos
+from tests.lab.errors import LabUnavailable
+from tests.lab.nodeos import HOST, PUBLIC_KEY, Node, NodeSpec
+from tests.lab.ports import Ports
+from tests.lab.simulated_node import SimulatedNode
+from tests.lab.wait import until
 from tests.support.nodeos_calls import CALLS, LIMIT_S, SHORT_S, in_time
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.nodeos import HttpNodeos
-from agent.core.chain import Peers, Producer
+from agent.core.model.chain import Peers, Producer
 from agent.errors import NodeosAnswer, NodeosError, NodeosTimeout, NodeosUnreachable
-from agent.lab.nodeos import PUBLIC_KEY
-from agent.lab.simulated import SHAPES, SimulatedChain, SimulatedNodeos
-from agent.lab.simulated_http import ALL, ANSWERS
-from agent.lab.wait import until
+from agent.nodeos.client import HttpNodeos
+from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.simulated import SHAPES, SimulatedChain, SimulatedNodeos
+from tests.lab.simulated_http import ALL, ANSWERS
+from tests.lab.wait import until
 from tests.support.nodeos_calls import CALLS, LIMIT_S, SHORT_S, in_time
 
 

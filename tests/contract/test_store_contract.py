@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.adapters.clock import boot_ms
-from agent.core.store import Compare, Delete, KeyValue, Put, Snapshot, Txn, TxnAnswer
+from agent.core.model.store import Compare, Delete, KeyValue, Put, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreCompacted, StoreError, StoreRejected, StoreUnavailable
-from agent.lab.etcd import EtcdCluster
-from agent.lab.etcd import EtcdOptions as ClusterOptions
+from agent.host.clock import boot_ms
 from agent.ports import Store, Watch
+from tests.lab.etcd import EtcdCluster
+from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.support.etcd_bench import running, store_on
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 

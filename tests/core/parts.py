@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.core.chain import ChainInfo, Peers, ProcessId, Producer, Schedule
-from agent.core.health import (
+from agent.core.health.checks import (
     DiskProbed,
     Gate,
     InfoProbed,
@@ -16,11 +15,12 @@ from agent.core.health import (
     ProcessProbed,
     ScheduleProbed,
 )
-from agent.core.keys import keys
-from agent.core.records import Member
-from agent.core.slots import EPOCH, SLOT
-from agent.core.state import Setup
-from agent.core.timing import Timing
+from agent.core.leadership.state import Setup
+from agent.core.leadership.timing import Timing
+from agent.core.model.chain import ChainInfo, Peers, ProcessId, Producer, Schedule
+from agent.core.model.keys import keys
+from agent.core.model.records import Member
+from agent.core.model.slots import EPOCH, SLOT
 
 CHAIN, OTHER_CHAIN = "a" * 64, "b" * 64
 KEY, OTHER_KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV", "EOS1111"

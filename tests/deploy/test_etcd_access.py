@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from agent.core.keys import keys
-from agent.lab.etcd import EtcdCluster, EtcdctlError
-from agent.lab.lab import GROUP, Lab
-from agent.lab.tls import Certificates
-from agent.lab.wait import until
+from agent.core.model.keys import keys
+from tests.lab.etcd import EtcdCluster, EtcdctlError
+from tests.lab.lab import GROUP, Lab
+from tests.lab.tls import Certificates
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.real
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.binaries import find_nodeos
-from agent.lab.nodeos import PRIVATE_KEY
-from agent.lab.process import Process
-from agent.lab.wait import until
+from tests.lab.binaries import find_nodeos
+from tests.lab.nodeos import PRIVATE_KEY
+from tests.lab.process import Process
+from tests.lab.wait import until
 from tests.support.gate_bench import LIMIT_S, GateBench
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"

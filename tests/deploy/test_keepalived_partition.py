@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.evidence import Signature
+from tests.lab.evidence import Signature
 from tests.support.vrrp import ONE_PRODUCER, Host, Pair, needs_keepalived
 
 pytestmark = [needs_keepalived, pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(400)]

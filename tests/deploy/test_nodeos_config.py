@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.binaries import find_nodeos
-from agent.lab.lab import Lab
-from agent.lab.nodeos import PRIVATE_KEY, Node, NodeSpec
-from agent.lab.wait import until
+from tests.lab.binaries import find_nodeos
+from tests.lab.lab import Lab
+from tests.lab.nodeos import PRIVATE_KEY, Node, NodeSpec
+from tests.lab.wait import until
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "deploy" / "nodeos"
 FILES = sorted(DIRECTORY.glob("*.ini"))

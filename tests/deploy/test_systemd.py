@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from agent.config import load
-from agent.core.timing import Timing
+from agent.core.leadership.timing import Timing
 from agent.gate import settings
 from agent.gate.main import ALIVE_S
-from agent.supervision.fence import arguments
+from agent.guard.fence import arguments
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = ["nodeos-failover.service", "nodeos-failover@.service"]

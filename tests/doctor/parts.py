@@ -8,8 +8,8 @@ from typing import Any
 
 from agent import __version__
 from agent.config import Config
-from agent.core.chain import ChainInfo, Peers, Producer, Schedule
-from agent.core.records import GroupView, Member
+from agent.core.model.chain import ChainInfo, Peers, Producer, Schedule
+from agent.core.model.records import GroupView, Member
 from agent.doctor.facts import (
     AgentFacts,
     ChannelFact,
@@ -20,8 +20,8 @@ from agent.doctor.facts import (
     GroupFacts,
     HostFacts,
     NodeosFacts,
-    Options,
 )
+from agent.nodeos.config_ini import Options
 
 KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
 CHAIN = "a" * 64

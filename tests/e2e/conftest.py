@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.group import Group
+from tests.lab.group import Group
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.adopting import FIRST, SECOND, install
-from agent.lab.lab import Lab
+from tests.lab.adopting import FIRST, SECOND, install
+from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.real
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import VALIDITY, Group
-from agent.lab.tls import make_certificates
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import VALIDITY, Group
+from tests.lab.tls import make_certificates
 from tests.support.slow_server import Server, answer, drip, hang, request
 
 pytestmark = pytest.mark.real

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from agent.lab.agents import Agent, to_toml
-from agent.lab.binaries import find_nodeos
-from agent.lab.etcd import EtcdCluster, EtcdOptions
-from agent.lab.lab import Lab
-from agent.lab.nodeos import PLUGINS, Node, NodeSpec
-from agent.lab.tls import make_certificates
-from agent.lab.wait import until
+from tests.lab.agents import Agent, to_toml
+from tests.lab.binaries import find_nodeos
+from tests.lab.etcd import EtcdCluster, EtcdOptions
+from tests.lab.lab import Lab
+from tests.lab.nodeos import PLUGINS, Node, NodeSpec
+from tests.lab.tls import make_certificates
+from tests.lab.wait import until
 
 pytestmark = pytest.mark.real
 

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 
 from agent import __version__
 from agent.cli import main
-from agent.lab.etcd import EtcdCluster, EtcdOptions
-from agent.lab.group import ROOT, Group
+from tests.lab.etcd import EtcdCluster, EtcdOptions
+from tests.lab.group import ROOT, Group
 from tests.support.etcd_bench import running
 
 pytestmark = pytest.mark.real

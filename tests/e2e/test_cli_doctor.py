@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import main
-from agent.lab.group import Group
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 

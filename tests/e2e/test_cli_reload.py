@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from agent.lab.agents import Agent
-from agent.lab.group import Group
+from tests.lab.agents import Agent
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.chain import START
-from agent.lab.group import Group
+from tests.lab.chain import START
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 

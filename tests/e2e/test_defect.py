@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.group import Group
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 PROGRAM = """
@@ -21,7 +21,7 @@ def broken(*words):
     return step(*words)
 
 node.step = broken
-from agent.entry import main
+from agent.main import main
 main()
 """
 

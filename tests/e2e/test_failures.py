@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from agent.lab import evidence
-from agent.lab.group import VALIDITY, Group
+from tests.lab import evidence
+from tests.lab.group import VALIDITY, Group
 from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = pytest.mark.real

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.agents import Agent
-from agent.lab.group import VALIDITY, Group
+from tests.lab.agents import Agent
+from tests.lab.group import VALIDITY, Group
 
 pytestmark = pytest.mark.real
 

@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import main
-from agent.lab.agents import Agent
-from agent.lab.group import Group
-from agent.lab.nodeos import HOST
+from tests.lab.agents import Agent
+from tests.lab.group import Group
+from tests.lab.nodeos import HOST
 from tests.support.children import RELAY, Child, child, program
 
 pytestmark = pytest.mark.real

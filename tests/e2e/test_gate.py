@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.gate import look
+from agent.gate.client import look
 from agent.gate.settings import page_path
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import Group
-from agent.lab.lab import GROUP
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import Group
+from tests.lab.lab import GROUP
 from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]

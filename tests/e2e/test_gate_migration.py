@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab import evidence
-from agent.lab.agents import Agent, to_toml
-from agent.lab.binaries import find_nodeos
-from agent.lab.gates import SigningGate
-from agent.lab.group import Group
-from agent.lab.lab import GROUP
-from agent.lab.nodeos import PUBLIC_KEY
+from tests.lab import evidence
+from tests.lab.agents import Agent, to_toml
+from tests.lab.binaries import find_nodeos
+from tests.lab.gates import SigningGate
+from tests.lab.group import Group
+from tests.lab.lab import GROUP
+from tests.lab.nodeos import PUBLIC_KEY
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(400)]
 

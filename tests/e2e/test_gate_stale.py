@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.gate import look
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import Group
+from agent.gate.client import look
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import Group
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.timeout(240)]
 TIMING = {"validity": 3.0, "renew": 0.4, "request": 0.6, "election": 0.5, "gate_close": 0.2}

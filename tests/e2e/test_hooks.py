@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab import evidence
-from agent.lab.group import Group
+from tests.lab import evidence
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 

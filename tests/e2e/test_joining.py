@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.lab.agents import Agent
-from agent.lab.binaries import find_nodeos
-from agent.lab.chain import START
-from agent.lab.group import Group
-from agent.lab.nodeos import Node, NodeSpec
+from tests.lab.agents import Agent
+from tests.lab.binaries import find_nodeos
+from tests.lab.chain import START
+from tests.lab.group import Group
+from tests.lab.nodeos import Node, NodeSpec
 
 REFUSED = 6
 GENESIS: dict[str, Any] = {

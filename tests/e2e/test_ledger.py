@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-from agent.core.book import Change, Window, read_change, read_window
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import Group
+from agent.core.model.archive import Change, Window, read_change, read_window
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import Group
 
 pytestmark = pytest.mark.real
 

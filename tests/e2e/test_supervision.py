@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.adapters.clock import boot_ms
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import Group
+from agent.host.clock import boot_ms
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import Group
 from tests.support.children import state_of
 
 pytestmark = pytest.mark.real

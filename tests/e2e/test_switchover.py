@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.slots import REPETITIONS, producer_index, slot_of
-from agent.core.turns import Turns
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import Group
-from agent.lab.nodeos import PUBLIC_KEY
-from agent.lab.schedule import active
-from agent.lab.switchovers import LEADS_LIMIT, counted, run, wish
+from agent.core.blocks.gaps import Turns
+from agent.core.model.slots import REPETITIONS, producer_index, slot_of
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import Group
+from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.schedule import active
+from tests.lab.switchovers import LEADS_LIMIT, counted, run, wish
 
 pytestmark = pytest.mark.real
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.agents import Agent
-from agent.lab.group import Group
-from agent.lab.lab import Lab
+from tests.lab.agents import Agent
+from tests.lab.group import Group
+from tests.lab.lab import Lab
 
 pytestmark = pytest.mark.real
 SECONDS = 15.0

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from agent.gate.wire import SIGN
-from agent.lab import evidence
-from agent.lab.binaries import find_nodeos
-from agent.lab.errors import LabError
-from agent.lab.group import Group
-from agent.lab.nodeos import PUBLIC_KEY
-from agent.lab.wait import until
-from agent.lab.wallet import Wallet
 from tests.e2e.test_switchover import away, history, wait_away
+from tests.lab import evidence
+from tests.lab.binaries import find_nodeos
+from tests.lab.errors import LabError
+from tests.lab.group import Group
+from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.wait import until
+from tests.lab.wallet import Wallet
 
 pytestmark = pytest.mark.real
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab import evidence
-from agent.lab.agents import Agent
-from agent.lab.group import ROOT, Group
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.group import ROOT, Group
 
 pytestmark = pytest.mark.real
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.adapters import gate as hand
 from agent.errors import GateError
+from agent.gate import client as hand
 from agent.gate import page as pages
 from agent.gate import settings
 from agent.gate.counts import BOUNDS

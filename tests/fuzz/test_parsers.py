@@ -18,16 +18,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.adapters import nodeos_answers
-from agent.adapters.deadline_http import Answer
-from agent.adapters.endpoint import parse_endpoint
-from agent.adapters.http_server import HttpServer
 from agent.config.load import load
-from agent.core import records
-from agent.core.fields import RecordError
-from agent.core.store import KeyValue, Snapshot
+from agent.core.model import records
+from agent.core.model.fields import RecordError
+from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import ConfigError, FailoverError, NodeosAnswer
-from agent.supervision import means
+from agent.guard import stop
+from agent.net.endpoint import parse_endpoint
+from agent.net.http import Answer
+from agent.nodeos import answers
+from agent.telemetry.http_server import HttpServer
 from tests.fuzz.mutation import broken_bytes, broken_json
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
@@ -78,7 +78,7 @@ def of_nodeos(read: Callable[[Answer], Any]) -> Callable[[bytes], Any]:
 
 def of_guard(raw: bytes) -> Any:
     """Read the run-time file as the guard does."""
-    return means.read(raw, "boot")
+    return stop.read(raw, "boot")
 
 
 def of_group(raw: bytes) -> Any:
@@ -114,16 +114,14 @@ PARSERS = {
     "run-time file": Parser(records.read_runtime, [RUNTIME]),
     "group": Parser(of_group, [records.write(MEMBER), RUNTIME], ()),
     "guard": Parser(of_guard, [RUNTIME], (RecordError, ConfigError)),
-    "info": Parser(of_nodeos(nodeos_answers.read_info), [INFO], (NodeosAnswer,)),
-    "block": Parser(of_nodeos(nodeos_answers.read_block), [BLOCK], (NodeosAnswer,)),
-    "peers": Parser(of_nodeos(nodeos_answers.read_peers), [CONNECTIONS], (NodeosAnswer,)),
-    "done": Parser(of_nodeos(nodeos_answers.read_done), [{"result": "ok"}], (NodeosAnswer,)),
+    "info": Parser(of_nodeos(answers.read_info), [INFO], (NodeosAnswer,)),
+    "block": Parser(of_nodeos(answers.read_block), [BLOCK], (NodeosAnswer,)),
+    "peers": Parser(of_nodeos(answers.read_peers), [CONNECTIONS], (NodeosAnswer,)),
+    "done": Parser(of_nodeos(answers.read_done), [{"result": "ok"}], (NodeosAnswer,)),
     "schedule": Parser(
-        of_nodeos(nodeos_answers.read_schedule), [{"active": {"version": 1, "producers": [PRODUCER]}}], (NodeosAnswer,)
+        of_nodeos(answers.read_schedule), [{"active": {"version": 1, "producers": [PRODUCER]}}], (NodeosAnswer,)
     ),
-    "error of nodeos": Parser(
-        lambda raw: nodeos_answers.error_of(Answer(503, {}, raw), "/v1/chain/get_info"), [BUSY], ()
-    ),
+    "error of nodeos": Parser(lambda raw: answers.error_of(Answer(503, {}, raw), "/v1/chain/get_info"), [BUSY], ()),
 }
 
 

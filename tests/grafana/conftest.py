@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.binaries import PrometheusBinaries, find_prometheus
-from agent.lab.errors import LabUnavailable
+from tests.lab.binaries import PrometheusBinaries, find_prometheus
+from tests.lab.errors import LabUnavailable
 
 
 @pytest.fixture(scope="session")

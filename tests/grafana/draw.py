@@ -23,9 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from agent.lab.prometheus import Prometheus
 from tests.grafana.live import Live, fail_over, live
 from tests.grafana.panels import ANNOTATION, DASHBOARD, filled
+from tests.lab.prometheus import Prometheus
 
 TARGET = Path(__file__).parents[2] / "grafana" / "dashboard.png"
 BEFORE_S, BETWEEN_S, AFTER_S = 40.0, 25.0, 30.0

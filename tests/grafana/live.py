@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.lab.group import Group
-from agent.lab.prometheus import Prometheus
 from tests.grafana.stories import RULES
+from tests.lab.group import Group
+from tests.lab.prometheus import Prometheus
 
 EPOCH = "group:nodeos_failover_leader_epoch:max"
 

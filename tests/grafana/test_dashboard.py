@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.lab import docs
-from agent.lab.binaries import PrometheusBinaries
-from agent.lab.errors import LabError
 from tests.grafana.live import Live, fail_over, live
 from tests.grafana.panels import ANNOTATION, DASHBOARD, PANELS, filled, queries
 from tests.grafana.rules import RECORDED
+from tests.lab import docs
+from tests.lab.binaries import PrometheusBinaries
+from tests.lab.errors import LabError
 
 WINDOW = 90.0
 """Seconds that the panels look back."""
 SCRAPE_S = 0.2
-"""A scrape must not take longer on whatever machine runs this; `python -m agent.lab.scrape` measures it for real."""
+"""A scrape must not take longer on whatever machine runs this; `python -m tests.lab.scrape` measures it for real."""
 
 # --- form ------------------------------------------------------------------------------------------------------------
 

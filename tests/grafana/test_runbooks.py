@@ -11,7 +11,7 @@ import click
 import pytest
 
 from agent.cli import main
-from agent.core.alert_kinds import KINDS
+from agent.core.alerts.kinds import KINDS
 from tests.grafana.rules import ALERTS, LOADED, RECORDED
 from tests.grafana.stories import RULES
 

@@ -98,7 +98,7 @@ def _measure(root: Path, path: Path) -> bytes:
     import coverage
 
     covering = coverage.Coverage(
-        data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*", f"{root}/agent/lab/*"]
+        data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*", f"{root}/tests/lab/*"]
     )
     spans: dict[str, float] = {}
     failed: set[str] = set()

@@ -60,7 +60,7 @@ class Chosen:
 
 def _uses_lab(item: pytest.Item) -> bool:
     module = getattr(item, "module", None)
-    return any(str(getattr(each, "__module__", "")).startswith("agent.lab") for each in vars(module).values())
+    return any(str(getattr(each, "__module__", "")).startswith("tests.lab") for each in vars(module).values())
 
 
 def begin() -> None:

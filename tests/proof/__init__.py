@@ -1,7 +1,7 @@
 """The exhaustive search of the real leadership core: what it assumes, what it tries, what it promises.
 
-**What is searched.** `agent.core.leadership.step` itself, as it is in the product, once for each agent; around it a
-world of plain data (tests/support/world.py): one linearizable store, a nodeos, a run-time file and a guard for each
+**What is searched.** `agent.core.leadership.machine.step` itself, as it is in the product, once for each agent; around
+it a world of plain data (tests/proof/world.py): one linearizable store, a nodeos, a run-time file and a guard for each
 agent, an operator, and time in whole ticks (E 10, A 3, R 1). A search begins where one agent leads and all is quiet. It
 sees all worlds that no fault leads to, then all that one fault leads to, then two, until all are seen or its bound is
 reached.
@@ -44,7 +44,7 @@ any order, at any time. A nodeos that signs so counts for nobody until an agent 
 well: nobody takes an absent heartbeat while the chain shows such blocks (R18, but for the words of operators); without
 a fault a single producer is adopted and never paused, and in doubt nodeos is paused at once (R19).
 
-**With a signing gate** (`--gate`; `gate.py` in tests/support). P1 is about signatures that leave the gate, so these
+**With a signing gate** (`--gate`; `gate.py`). P1 is about signatures that leave the gate, so these
 worlds do without much of that: nodeos asks for a signature whenever it likes, so pauses and `paused` may lie or hang
 for ever, resumes come late or by hand, and it may be started unpaused; nothing can be killed; no guard and no
 supervisor stands by; an agent freezes or is dead for any time, beyond V too. New faults: keosd is slow, the page is

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.proof.mutants import CAMPAIGN, CORE, Edit
 
-ADOPTION = CORE + "adoption"
+ADOPTION = CORE + "leadership.adoption"
 
 
 @dataclass(frozen=True)

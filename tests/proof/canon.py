@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.core import events as ev
-from agent.core.chain import ProcessId
-from agent.core.records import HeartbeatKey, LeaderKey, RuntimeRecord
-from agent.core.state import Gate, Phase, Power, Seen, State, Tenure
-from agent.core.store import Ms
-from agent.core.timing import standstill
-from agent.core.transitions import ACTIVE
-from tests.support.copying import replace
-from tests.support.gate import SignGate
-from tests.support.world import Ask, Host, Save
+from agent.core.leadership import events as ev
+from agent.core.leadership.state import Gate, Phase, Power, Seen, State, Tenure
+from agent.core.leadership.timing import standstill
+from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.store import Ms
+from tests.proof.copying import replace
+from tests.proof.gate import SignGate
+from tests.proof.world import Ask, Host, Save
 
 BASE: Ms = 100
 """The present, in every canonical world."""

@@ -1,6 +1,7 @@
 """What may come next: every world that may follow upon a world, and which promise that breaks.
 
-The rules of the world itself are in tests/support; what is assumed of it stands in the package's docstring.
+The rules of the world itself are in `world`, `host` and `moves`; what is assumed of it stands in the package's
+docstring.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from agent.core.records import Heartbeat
-from agent.core.state import Phase
-from agent.core.transitions import ACTIVE
+from agent.core.leadership.state import Phase
+from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.records import Heartbeat
 from tests.proof import canon
+from tests.proof import host as local
 from tests.proof.parts import Budget, Compact, Host, Parts, Store, Wish
-from tests.support import host as local
-from tests.support.world import Nodeos
+from tests.proof.world import Nodeos
 
 FIRST = ("wake", "save", "ask", "guard", "probe")
 """What a host does first of all, when the rules are eager."""

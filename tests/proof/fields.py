@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from dataclasses import fields, is_dataclass
 
-from tests.support.world import Host, Store, Wish
+from tests.proof.world import Host, Store, Wish
 
 
 def reached() -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.proof.mutants import CORE, STATE, Edit, Mutant
 
-GATE, RULES = "tests.support.gate", CORE + "gate"
+GATE, RULES = "tests.proof.gate", CORE + "leadership.gate"
 SLOW, CUT = "a: a signature is slow", "a: is cut off"
 
 GATE_MUTANTS = (

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.core.state import Phase, Power
-from agent.core.timing import Timing, standstill
+from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.timing import Timing, standstill
 from tests.proof.engine import Compact, Engine, Next
 from tests.proof.story import numbered
-from tests.support.world import Host
+from tests.proof.world import Host
 
 REPAIRS = (
     "nodeos thaws",

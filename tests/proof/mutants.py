@@ -19,10 +19,10 @@ from types import CodeType, ModuleType
 
 SHARED = (
     "agent.core",
-    "tests.support.world",
-    "tests.support.host",
-    "tests.support.moves",
-    "tests.support.gate",
+    "tests.proof.world",
+    "tests.proof.host",
+    "tests.proof.moves",
+    "tests.proof.gate",
     "tests.proof",
 )
 OWN = ("tests.proof.mutants", "tests.proof.gate_mutants", "tests.proof.adoption_mutants")
@@ -127,8 +127,13 @@ def mutated(edits: Sequence[Edit]) -> Iterator[ModuleType]:
 
 
 CORE = "agent.core."
-TENURE, CAMPAIGN, STATE, PRODUCTION = CORE + "tenure", CORE + "campaign", CORE + "state", CORE + "production"
-LEADERSHIP, FORGETTING = CORE + "leadership", CORE + "forgetting"
+TENURE, CAMPAIGN, STATE, PRODUCTION = (
+    CORE + "leadership.tenure",
+    CORE + "leadership.campaign",
+    CORE + "leadership.state",
+    CORE + "leadership.production",
+)
+LEADERSHIP, FORGETTING = CORE + "leadership.machine", CORE + "leadership.forgetting"
 
 TAKE = """compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),

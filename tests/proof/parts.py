@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tests.proof import canon, shared
+from tests.proof import host as local
+from tests.proof import moves as around
+from tests.proof.host import Rules
 from tests.proof.symmetry import Symmetry
-from tests.support import host as local
-from tests.support import moves as around
-from tests.support.host import Rules
-from tests.support.world import Host, Store, Wish, hopeless, transact
+from tests.proof.world import Host, Store, Wish, hopeless, transact
 
 T = TypeVar("T")
 Compact = tuple[int, tuple[int, ...], tuple[int, ...], int]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.proof.engine import Compact, Engine
-from tests.support.world import Host
+from tests.proof.world import Host
 
 
 class Raw(Engine):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from agent.core.timing import GateMode, Timing
+from agent.core.leadership.timing import GateMode, Timing
 from tests.proof.engine import Budget, Compact, Engine
+from tests.proof.gate import SignGate
+from tests.proof.host import Rules
 from tests.proof.liveness import Afterwards, adopted, bound, same_leader
 from tests.proof.search import Found, search
-from tests.support.gate import SignGate
-from tests.support.host import Rules
 
 TICKS = Timing(
     validity=10,

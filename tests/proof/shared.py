@@ -6,11 +6,11 @@ two epochs, which stays one.
 
 from __future__ import annotations
 
-from agent.core import events as ev
-from agent.core.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from agent.core.state import State
-from tests.support.copying import replace
-from tests.support.world import Host, Store, Wish
+from agent.core.leadership import events as ev
+from agent.core.leadership.state import State
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from tests.proof.copying import replace
+from tests.proof.world import Host, Store, Wish
 
 EPOCH = 1_000
 SEQ = 10_000

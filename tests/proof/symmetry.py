@@ -10,8 +10,8 @@ import re
 from hashlib import blake2b
 from itertools import permutations
 
-from tests.support.copying import replace
-from tests.support.world import Host, Store
+from tests.proof.copying import replace
+from tests.proof.world import Host, Store
 
 
 class Symmetry:

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from agent.adapters.sinks import make_sink
+from agent.alerts.sinks import make_sink
 from agent.config import AlertChannel
-from agent.core.notice import Notice
+from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 
 SECRET = "T0-B0-secretpath"

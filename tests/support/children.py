@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.finder import FencePlan
-from agent.adapters.process import Held, start_ticks
-from agent.core.chain import ProcessId
+from agent.core.model.chain import ProcessId
+from agent.host.process import Held, start_ticks
+from agent.nodeos.finder import FencePlan
 
 LIMIT_S = 10.0
 PROGRAM = Path("/proc/self/exe").readlink().name

@@ -8,13 +8,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from agent.adapters.etcd import EtcdStore
-from agent.adapters.etcd_client import EtcdOptions
-from agent.core.store import Compare, Put, Txn
+from agent.core.model.store import Compare, Put, Txn
 from agent.errors import StoreError
-from agent.lab.etcd import EtcdCluster
-from agent.lab.etcd import EtcdOptions as ClusterOptions
-from agent.lab.ports import Ports
+from agent.etcd.connection import EtcdOptions
+from agent.etcd.store import EtcdStore
+from tests.lab.etcd import EtcdCluster
+from tests.lab.etcd import EtcdOptions as ClusterOptions
+from tests.lab.ports import Ports
 
 T = TypeVar("T")
 PREFIX = "/nodeos-failover/test/"

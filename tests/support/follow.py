@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.adapters.clock import boot_ms
-from agent.adapters.follower import SILENCE_S, PrefixFollower
-from agent.core.store import Ms, Snapshot
+from agent.core.model.store import Ms, Snapshot
 from agent.errors import StoreError
+from agent.etcd.follower import SILENCE_S, PrefixFollower
+from agent.host.clock import boot_ms
 from agent.ports import Store
 
 

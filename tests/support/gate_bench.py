@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.adapters.clock import boot_id, boot_ms
-from agent.adapters.gate import FileGate, PageFile, look
 from agent.errors import GateError
+from agent.gate.client import FileGate, PageFile, look
 from agent.gate.page import identity
 from agent.gate.wire import SIGN
-from agent.lab.agents import to_toml
-from agent.lab.nodeos import PUBLIC_KEY
-from agent.lab.ports import Ports
-from agent.lab.process import Process
-from agent.lab.wait import until
+from agent.host.clock import boot_id, boot_ms
+from tests.lab.agents import to_toml
+from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.ports import Ports
+from tests.lab.process import Process
+from tests.lab.wait import until
 
 LIMIT_S = 15.0
 OTHER_KEY = "EOS5TZDdjMZKAARWPbNmrGYGhTbrC63pCyPYK68o49eLsnVYYDuok"

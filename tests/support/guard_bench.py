@@ -9,12 +9,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.adapters.clock import boot_id, boot_ms
-from agent.adapters.guard_process import GuardProcess
-from agent.adapters.runtime_file import LockedFile
-from agent.core import records
-from agent.core.chain import ProcessId
-from agent.core.records import RuntimeRecord
+from agent.core.model import records
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import RuntimeRecord
+from agent.guard.spawn import GuardProcess
+from agent.host.clock import boot_id, boot_ms
+from agent.host.runtime_file import LockedFile
 from tests.support.children import NODEOS, Child, child, wait_until
 from tests.support.children import plan as plan_for
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TypeVar
 
-from agent.core.store import Compare, Delete, KeyValue, Ms, Put, Snapshot, Txn, TxnAnswer
+from agent.core.model.store import Compare, Delete, KeyValue, Ms, Put, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreCompacted, StoreRejected, StoreUnavailable
 from agent.ports import Lease, LeaseState
 

@@ -8,15 +8,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from agent.alerts import ChannelStats
-from agent.core import events as ev
-from agent.core import node as core
-from agent.core.actions import Announce, Transact
-from agent.core.node import Node, Profile
-from agent.core.state import Phase, Power, Seen, State, Tenure
-from agent.core.store import Txn
-from agent.loop import Snapshot
-from agent.metrics import PREFIX, Metrics
+from agent.alerts.dispatcher import ChannelStats
+from agent.core.leadership import events as ev
+from agent.core.leadership.actions import Announce, Transact
+from agent.core.leadership.state import Phase, Power, Seen, State, Tenure
+from agent.core.model.store import Txn
+from agent.core.node import step as core
+from agent.core.node.snapshot import Snapshot
+from agent.core.node.step import Node, Profile
+from agent.telemetry.metrics import PREFIX, Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
 from tests.support.moved_time import MovedTime
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.adapters.nodeos import HttpNodeos
 from agent.errors import NodeosError
+from agent.nodeos.client import HttpNodeos
 from tests.support.slack import SLACK_S
 
 LIMIT_S = 2.0

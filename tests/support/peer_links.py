@@ -11,7 +11,7 @@ import socket
 import threading
 from pathlib import Path
 
-from agent.lab.etcd import EtcdCluster, EtcdMember
+from tests.lab.etcd import EtcdCluster, EtcdMember
 
 HOST = "127.0.0.1"
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from agent.adapters.endpoint import parse_endpoint
+from agent.net.endpoint import parse_endpoint
 
 Script = Callable[[socket.socket], None]
 Make = Callable[..., "Peer"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from agent.lab import evidence
-from agent.lab.group import Group
+from tests.lab import evidence
+from tests.lab.group import Group
 
 
 def goes_on_after_a_restart(group: Group) -> None:

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import pytest
 
-from agent.lab.agents import to_toml
-from agent.lab.chain import OBSERVER, OTHERS, Chain
-from agent.lab.lab import Lab
-from agent.lab.nodeos import Node
-from agent.lab.places import Place
-from agent.lab.process import Process
-from agent.lab.wait import until
+from tests.lab.agents import to_toml
+from tests.lab.chain import OBSERVER, OTHERS, Chain
+from tests.lab.lab import Lab
+from tests.lab.nodeos import Node
+from tests.lab.places import Place
+from tests.lab.process import Process
+from tests.lab.wait import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "keepalived"
 KEEPALIVED = shutil.which("keepalived", path=f"{os.environ['PATH']}:/usr/sbin")

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from agent.adapters.etcd_rpc import rpc
+from agent.etcd.rpc import rpc
 from tests.support.moved_time import MovedTime
 
 

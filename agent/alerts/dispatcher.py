@@ -1,0 +1,136 @@
+"""The alert desk: one bounded queue and one thread a channel, so that no channel holds up the loop or another channel.
+
+What is told is queued at once or dropped at once. Trying again, waiting and giving up happen on the channel's thread
+(`worker`); what is open and what is owed to a channel survives a restart (`memory`). Nothing of this is anywhere near
+leadership.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from agent.alerts.dead_man import Pulse as Pulse
+from agent.alerts.memory import FileMemory as FileMemory
+from agent.alerts.memory import Kept as Kept
+from agent.alerts.memory import Memory as Memory
+from agent.alerts.memory import NoMemory as NoMemory
+from agent.alerts.queue import CAPACITY
+from agent.alerts.worker import FIRST_WAIT_S, Worker
+from agent.alerts.worker import Channel as Channel
+from agent.alerts.worker import ChannelStats as ChannelStats
+from agent.core.alerts.kinds import KINDS
+from agent.core.alerts.notice import SEVERITIES, Notice, rank
+
+
+class AlertDesk:
+    """Takes notices and has them delivered. Every method may be called from any thread.
+
+    `still_open` is what an earlier process of this agent told and did not resolve.
+    """
+
+    def __init__(
+        self,
+        channels: Iterable[Channel],
+        capacity: int = CAPACITY,
+        first_wait_s: float = FIRST_WAIT_S,
+        memory: Memory | None = None,
+    ) -> None:
+        channels = tuple(channels)
+        self._capacity, self._first_wait_s = capacity, first_wait_s
+        self._memory = memory or NoMemory()
+        self._lock = threading.Lock()
+        self._number = 0
+        kept = self._memory.load()
+        self._open = {notice.key: notice for notice in kept.still_open if notice.event in KINDS}
+        self.still_open = tuple(self._open.values())
+        self._workers = [self._worker(channel) for channel in channels]
+        self._threads: tuple[Worker | Pulse, ...] = tuple(self._workers)
+        for worker in self._workers:
+            worker.restore(self.still_open, kept.owed.get(worker.name, ()))
+        self._memory.begin(self._kept)
+        for each in self._threads:
+            each.start()
+
+    @property
+    def least(self) -> str:
+        """The least severity that any channel takes, empty without channels."""
+        return min((worker.least for worker in self._workers), key=rank, default="")
+
+    def _worker(self, channel: Channel) -> Worker:
+        return Worker(channel, self._capacity, self._first_wait_s, self._wait_kept, self._touch)
+
+    def change(
+        self, keep: frozenset[str], channels: Iterable[Channel], pulses: Iterable[Pulse], timeout_s: float
+    ) -> None:
+        """End all channels and heartbeats but those named in `keep`, within `timeout_s` seconds, and begin the others.
+
+        What is open, and what a channel was not told yet, is told by the one that takes its name.
+        """
+        new, beats = [self._worker(channel) for channel in channels], tuple(pulses)
+        deadline = time.monotonic() + timeout_s
+        going = [each for each in self._threads if each.name not in keep]
+        for each in going:
+            each.end(deadline)
+        for each in going:
+            each.join(deadline)
+        with self._lock:
+            owed = {worker.name: worker.owed() for worker in self._workers if worker.name not in keep}
+            for worker in new:
+                worker.restore(tuple(self._open.values()), owed.get(worker.name, ()))
+            self._workers = [*(each for each in self._workers if each.name in keep), *new]
+            self._threads = (*(each for each in self._threads if each.name in keep), *new, *beats)
+        begun: tuple[Worker | Pulse, ...] = (*new, *beats)
+        for each in begun:
+            each.start()
+        self._touch()
+
+    def beat(self, pulses: Iterable[Pulse]) -> None:
+        """Have pings sent from now on."""
+        more = tuple(pulses)
+        self._threads += more
+        for each in more:
+            each.start()
+
+    def tell(self, notice: Notice) -> None:
+        """Queue a notice for each channel that wants it. Never blocks; a full queue drops the least severe, oldest."""
+        with self._lock:
+            if notice.resolved:
+                self._open.pop(notice.key, None)
+            elif notice.lasts:
+                self._open[notice.key] = notice
+        self._touch()  # before it can be sent: the worker waits for this number
+        with self._lock:  # a channel that is being replaced hands over all that it was offered
+            for worker in self._workers:
+                worker.offer(notice)
+        self._touch()
+
+    def stats(self) -> tuple[ChannelStats, ...]:
+        """Return the counters of all channels."""
+        return tuple(each.stats() for each in self._threads)
+
+    def close(self, timeout_s: float) -> None:
+        """Give each notice that waits one last try, and end, within `timeout_s` seconds in all."""
+        deadline = time.monotonic() + timeout_s
+        for each in self._threads:
+            each.end(deadline)
+        for each in self._threads:
+            each.join(deadline)
+        self._touch()
+        self._memory.close(max(0.1, deadline - time.monotonic()))
+
+    def _touch(self) -> None:
+        self._number = self._memory.touch()
+
+    def _kept(self) -> Kept:
+        """Collect what must survive, on the thread of the memory; whoever tells does not wait for it."""
+        owed = {worker.name: worker.owed() for worker in self._workers}
+        with self._lock:
+            return Kept(tuple(self._open.values()), owed)
+
+    def _wait_kept(self) -> None:
+        self._memory.wait(self._number)
+
+
+__all__ = ["SEVERITIES", "AlertDesk", "Channel", "ChannelStats", "FileMemory", "Kept", "Memory", "NoMemory", "Pulse"]

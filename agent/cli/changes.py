@@ -1,0 +1,233 @@
+"""What each word of an operator puts into etcd, and what stands against it. Pure: a look at the group in, a Change out.
+
+Refused is what the agents would not do anyway, and what an operator would regret; `force` takes the second kind on and
+names the risk. The agents decide for themselves: nothing that is put here can make two nodes produce.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.cli.candidates import best, hindrances
+from agent.cli.look import Look
+from agent.core.model.fields import NAME
+from agent.core.model.records import NOBODY, GroupView
+from agent.core.model.store import Compare, Delete, Put
+from agent.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who asks (user@host), and why."""
+
+    by: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to write, and how to say it.
+
+    did       one line for people and for the record
+    then      what is put and deleted
+    compare   what must still hold
+    risks     what goes wrong at worst, shown before the question
+    ask       whether to ask first
+    """
+
+    did: str
+    then: tuple[Put | Delete, ...]
+    compare: tuple[Compare, ...] = ()
+    risks: tuple[str, ...] = ()
+    ask: bool = False
+    to: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def etcdctl(self, ttl_s: int | None = None) -> list[str]:
+        """Return the lines that do the same; with `ttl_s` what is put ends by itself after so many seconds."""
+        lease = f"--lease=$(etcdctl lease grant {ttl_s} | awk '{{print $2}}') " if ttl_s else ""
+        lines = []
+        for each in self.then:
+            if isinstance(each, Delete):
+                lines.append(f"etcdctl del {shlex.quote(each.key)}")
+            else:
+                lines.append(f"etcdctl put {lease}{shlex.join([each.key, each.value.decode()])}")
+        return lines
+
+
+def _holder(view: GroupView) -> str | None:
+    record = view.heartbeat.record if view.heartbeat else None
+    return None if record is None or record.released else record.node
+
+
+def _checked(found: Look, to: str, *, force: bool) -> tuple[str, ...]:
+    """Return the risks of handing over to `to`; RefusedError when they are not taken on, or can not be."""
+    against = hindrances(found, to)
+    fixed = [each.why for each in against if not each.risk]
+    if fixed:
+        raise RefusedError("; ".join(fixed))
+    if against and not force:
+        risks = "; ".join(each.risk for each in against)
+        raise RefusedError(f"{'; '.join(each.why for each in against)}. With --force at your risk: {risks}")
+    return tuple(f"{each.why}: {each.risk}" for each in against)
+
+
+def _open(found: Look, to: str, word: str) -> None:
+    """Raise RefusedError when other words of operators keep the agents from handing over to `to`."""
+    view = found.view
+    if view.maintenance is not None:
+        raise RefusedError(
+            f"maintenance is on ({view.maintenance or 'no reason given'}): end it with `maintenance off`"
+        )
+    if view.override is not None and view.override.leader != to:
+        who = view.override.leader or "nobody"
+        raise RefusedError(f"an override says that {who} may lead: end it with `override clear`, then {word}")
+
+
+def switchover(found: Look, to: str | None, when: str, author: Author, *, force: bool) -> Change:
+    """Hand over to `to` (None: the best standby) at `when`: now, gap, or a time as RFC 3339."""
+    view = found.view
+    holder = _holder(view)
+    if holder is None or not found.confirmed:
+        state = "nobody leads" if holder is None else f"{holder} does not confirm its lead"
+        raise RefusedError(f"{state}, so nobody can hand over: use `failover`")
+    if to == holder:
+        raise RefusedError(f"{to} leads already")
+    if view.switchover is not None:
+        there = view.switchover.to or "whoever is best"
+        raise RefusedError(
+            f"a switchover to {there} is under way ({view.switchover.when}): wait for it, "
+            f"or take it back with: etcdctl del {found.names.switchover}"
+        )
+    chosen = to or best(found, holder)
+    _open(found, chosen, "switch over")
+    risks = _checked(found, chosen, force=force)
+    words: dict[str, str | bool] = {
+        "to": chosen,
+        "when": when,
+        "by": author.by,
+        "reason": author.reason,
+        "force": force,
+    }
+    at = {"now": "at once", "gap": "in the next gap between own windows"}.get(when, f"at {when}")
+    did = f"switchover from {holder} to {chosen}, {at}"
+    compare = (Compare(found.names.switchover, 0), *_unchanged(found, found.names.leader))
+    return Change(did, (Put(found.names.switchover, _json(words)),), compare, risks, ask=True, to=chosen)
+
+
+def failover(found: Look, to: str | None, author: Author, *, force: bool, dead: str | None = None) -> Change:
+    """Change the leader at once, whether it can take part or not.
+
+    A leader that lives is asked as by a switchover now. Else the seat is given to `to` or to anybody: it is taken once
+    the heartbeat has stood still for its validity (R8). `dead` names a leader that was seen dead: no more waiting.
+    """
+    view, names = found.view, found.names
+    holder = _holder(view)
+    if dead is not None:
+        return _bury(found, holder, dead, to, force=force)
+    if holder is not None and found.confirmed and view.switchover is None:
+        return switchover(found, to, "now", author, force=force)
+    if to is not None and to == holder and found.confirmed:
+        raise RefusedError(f"{to} leads already")
+    if to is None:
+        best(found, holder)
+        _open(found, "", "fail over")
+        did, then = "anybody may take the seat", Delete(names.leader)
+        return Change(did, (then,), _unchanged(found, names.leader), ask=True)
+    _open(found, to, "fail over")
+    risks = _checked(found, to, force=force)
+    return Change(f"{to} is named for the seat", (Put(names.leader, to.encode()),), (), risks, ask=True, to=to)
+
+
+def _bury(found: Look, holder: str | None, dead: str, to: str | None, *, force: bool) -> Change:
+    """Delete the heartbeat of a leader that was seen dead: the only unsafe word."""
+    if holder is None:
+        raise RefusedError("nobody holds the heartbeat: no one waits for anybody")
+    if dead != holder:
+        raise RefusedError(f"--dead names {dead}, but the heartbeat is of {holder}")
+    if found.confirmed:
+        raise RefusedError(f"{holder} is not dead: it confirmed its lead just now. Leave out --dead")
+    then: tuple[Put | Delete, ...] = (Delete(found.names.heartbeat),)
+    risks: tuple[str, ...] = (
+        f"if {holder} still produces, two nodes sign at once and the chain forks: see that its nodeos is dead first",
+    )
+    if to is not None:
+        _open(found, to, "fail over")
+        risks += _checked(found, to, force=force)
+        then += (Put(found.names.leader, to.encode()),)
+    return Change(
+        f"{holder} is taken for dead, nobody waits for it",
+        then,
+        _unchanged(found, found.names.heartbeat),
+        risks,
+        ask=True,
+        to=to or "",
+    )
+
+
+def override_set(found: Look, who: str, author: Author) -> Change:
+    """Let only `who` lead, or nobody for `none`, until the key goes."""
+    if who != NOBODY and not NAME.fullmatch(who):
+        raise RefusedError(f"{who!r} is no node's name: use a-z, 0-9, dot and hyphen, or `none` for nobody")
+    value = _json({"leader": who, "reason": author.reason, "by": author.by})
+    risks: tuple[str, ...] = ()
+    if who == NOBODY:
+        risks = ("nobody produces until the override ends: each own slot is missed",)
+    elif why := [each.why for each in hindrances(found, who)]:
+        risks = (f"{'; '.join(why)}: if it can not produce, nobody does",)
+    did = f"override: {'nobody' if who == NOBODY else f'only {who}'} may lead"
+    return Change(did, (Put(found.names.override, value),), (), risks, ask=True, to="" if who == NOBODY else who)
+
+
+def maintenance_on(found: Look, author: Author) -> Change:
+    """Have the agents watch and report, and change nothing."""
+    text = f"{author.reason} ({author.by})" if author.reason else f"by {author.by}"
+    return Change(
+        "maintenance on: agents watch, report, and change nothing",
+        (Put(found.names.maintenance, text.encode()),),
+        notes=("no failover happens until `maintenance off`",),
+    )
+
+
+def drain(found: Look, node: str, author: Author) -> Change:
+    """Take `node` out: it does not take over, and hands over if it leads."""
+    members = {each.node for each in found.view.members}
+    if node not in members:
+        named = ", ".join(sorted(members)) or "none"
+        raise RefusedError(f"{node} is not among the members ({named}): check the name")
+    risks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    leads = _holder(found.view) == node
+    if leads:
+        fit = [each.node for each in found.view.members if each.node != node and not hindrances(found, each.node)]
+        notes = (f"{node} leads: it hands over",) if fit else ()
+        risks = () if fit else (f"{node} leads and no other node can take over: it stays until one can",)
+    value = _json({"reason": author.reason, "by": author.by})
+    then = (Put(drain_key(found, node), value),)
+    return Change(f"{node} is drained: it does not take over", then, (), risks, ask=leads, notes=notes)
+
+
+def drain_key(found: Look, node: str) -> str:
+    """Return the key that drains a node."""
+    if not NAME.fullmatch(node):
+        raise RefusedError(f"{node!r} is no node's name: use a-z, 0-9, dot and hyphen")
+    return found.names.drain(node)
+
+
+def clear(found: Look, key: str, did: str, nothing: str) -> Change:
+    """Take a key away; RefusedError with `nothing` when it is not there."""
+    if all(item.key != key for item in found.second.items):
+        raise RefusedError(nothing)
+    return Change(did, (Delete(key),))
+
+
+def _unchanged(found: Look, key: str) -> tuple[Compare, ...]:
+    revisions = {item.key: item.mod_revision for item in found.second.items}
+    return (Compare(key, revisions.get(key, 0)),)
+
+
+def _json(words: Mapping[str, str | bool]) -> bytes:
+    return json.dumps({key: value for key, value in words.items() if value}, ensure_ascii=False).encode()

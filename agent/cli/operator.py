@@ -1,0 +1,116 @@
+"""`override`, `maintenance`, `drain` and `undrain`: the words of operators that stand until they are taken back."""
+
+from __future__ import annotations
+
+import click
+
+from agent.cli import changes
+from agent.cli.act import act, author, dry_run_option, reason_option, yes_option
+from agent.cli.changes import Change
+from agent.cli.look import Look, look, looked_once
+from agent.cli.target import Target, target_options
+
+ttl_option = click.option(
+    "--ttl", type=click.IntRange(5, 30 * 86400), metavar="SECONDS", help="It ends by itself after so many seconds."
+)
+
+
+@click.group()
+def override() -> None:
+    """Say who may lead, or that nobody may; it stands until it is cleared."""
+
+
+@override.command("set")
+@click.argument("who", metavar="NODE|none")
+@target_options
+@ttl_option
+@reason_option
+@yes_option
+@dry_run_option
+def override_set(target: Target, who: str, ttl: int | None, reason: str, yes: bool, dry_run: bool) -> None:
+    """Let only NODE lead, or nobody for `none`, until it is cleared or its time is over."""
+    by = author(reason)
+    with target.store() as store:
+        change = changes.override_set(look(store, target), who, by)
+        act(store, target, change, by, yes=yes, dry_run=dry_run, ttl_s=ttl)
+
+
+@override.command("clear")
+@target_options
+@reason_option
+@dry_run_option
+def override_clear(target: Target, reason: str, dry_run: bool) -> None:
+    """End the override: the best node leads."""
+    by = author(reason)
+    with target.store() as store:
+        found = looked_once(store, target)
+        change = changes.clear(found, found.names.override, "the override is cleared", "no override is on")
+        act(store, target, change, by, yes=True, dry_run=dry_run)
+
+
+@click.group()
+def maintenance() -> None:
+    """Have the agents watch and report, and change nothing."""
+
+
+@maintenance.command("on")
+@target_options
+@ttl_option
+@reason_option
+@dry_run_option
+def maintenance_on(target: Target, ttl: int | None, reason: str, dry_run: bool) -> None:
+    """Begin maintenance: no failover happens; what safety asks for is still done."""
+    by = author(reason)
+    with target.store() as store:
+        change = changes.maintenance_on(looked_once(store, target), by)
+        act(store, target, change, by, yes=True, dry_run=dry_run, ttl_s=ttl)
+
+
+@maintenance.command("off")
+@target_options
+@reason_option
+@dry_run_option
+def maintenance_off(target: Target, reason: str, dry_run: bool) -> None:
+    """End maintenance."""
+    by = author(reason)
+    with target.store() as store:
+        found = looked_once(store, target)
+        change = changes.clear(found, found.names.maintenance, "maintenance is over", "maintenance is not on")
+        act(store, target, change, by, yes=True, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("node", required=False)
+@target_options
+@reason_option
+@yes_option
+@dry_run_option
+def drain(target: Target, node: str | None, reason: str, yes: bool, dry_run: bool) -> None:
+    """Take NODE out (default: the configuration's): it does not take over, and hands over if it leads."""
+    by = author(reason)
+    with target.store() as store:
+        found = look(store, target)
+        act(store, target, changes.drain(found, _node(target, node), by), by, yes=yes, dry_run=dry_run)
+
+
+@click.command()
+@click.argument("node", required=False)
+@target_options
+@reason_option
+@dry_run_option
+def undrain(target: Target, node: str | None, reason: str, dry_run: bool) -> None:
+    """Let NODE take part again. It does not get the lead back by itself."""
+    by = author(reason)
+    with target.store() as store:
+        act(store, target, _undrained(looked_once(store, target), _node(target, node)), by, yes=True, dry_run=dry_run)
+
+
+def _undrained(found: Look, node: str) -> Change:
+    key = changes.drain_key(found, node)
+    return changes.clear(found, key, f"{node} takes part again", f"{node} is not drained by key; election.nofailover?")
+
+
+def _node(target: Target, node: str | None) -> str:
+    if node is None and target.config is None:
+        raise click.UsageError("name the node")
+    return node or (target.config.node if target.config else "")

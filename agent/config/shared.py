@@ -1,0 +1,43 @@
+"""What an agent tells the others of its configuration, so that `doctor` can compare. No secret, and no path."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import suppress
+
+from agent.config import Config
+from agent.nodeos import config_ini
+
+DIGITS = 16
+"""Of a digest: enough to tell keys and tables apart."""
+
+
+def settings_of(config: Config) -> str:
+    """Return words `name=value`: what must agree within a group, and digests of the BLS keys, which must not.
+
+    BLS keys are known only where nodeos.config_file names a config.ini that can be read.
+    """
+    timing = config.timing
+    spans = (timing.validity, timing.renew, timing.pause, timing.block, timing.kill, timing.slack)
+    words = {
+        "producer": config.producer,
+        "chain": (config.nodeos.chain_id or "")[:8],
+        "timing": "/".join(f"{span:g}" for span in spans),
+        "health": _digest(json.dumps(config.health.model_dump(mode="json"), sort_keys=True))[:8],
+        "finalizer": ",".join(_finalizers(config)),
+    }
+    return " ".join(f"{name}={value}" for name, value in words.items() if value)
+
+
+def _finalizers(config: Config) -> list[str]:
+    found: list[tuple[str, str]] = []
+    if config.nodeos.config_file is not None:
+        with suppress(OSError):  # doctor says so, the agent needs not to
+            found = config_ini.of_ini(config.nodeos.config_file.read_text(errors="replace"))
+    keys = {value for name, value in found if name == "signature-provider" and value.startswith("PUB_BLS_")}
+    return sorted(_digest(key) for key in keys)[:4]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

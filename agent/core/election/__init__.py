@@ -1,0 +1,1 @@
+"""Who may lead, who goes first, and what operators set about it."""

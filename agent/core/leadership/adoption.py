@@ -1,0 +1,72 @@
+"""Adoption (R19): an agent that starts beside a nodeos which produces already takes the lead without a pause.
+
+Installing an agent beside a live producer shall cost no slot. So while nobody has ever led, and everything agrees, the
+agent takes the heartbeat by the ordinary transaction of R8, and from then on its tenure is like any other.
+
+Why this makes no second signer. An adoption sends no resume: what signs afterwards has signed before. Of two agents
+that claim, the transaction lets one through, and the other pauses its nodeos. Nobody else produces under a heartbeat
+that is held. Should our nodeos not be the one that signs (it is unpaused, but another without an agent has the key
+too), then there was a second signer before, and this one adds none: the agent beside that nodeos, once it starts, finds
+the heartbeat held and pauses it, and a leader whose slots stay empty hands over (`witness`).
+
+In any doubt (a heartbeat, another name in the seat, a word of operators, a gate, etcd or the lease not there within two
+requests) nodeos is paused, as ever. Until then it is what it was before the agent came: not governed.
+"""
+
+from __future__ import annotations
+
+from agent.core.leadership.actions import Warn
+from agent.core.leadership.campaign import prepare, take
+from agent.core.leadership.state import Phase, Power, State
+from agent.core.leadership.step import Turn
+from agent.core.leadership.timing import GateMode
+from agent.core.model.chain import ProcessId
+
+ORIGIN = "nodeos was producing already"
+
+
+def claim(turn: Turn, process: ProcessId | None) -> None:
+    """Leave a nodeos that produces unpaused until it is decided whether it is adopted; at most for two requests."""
+    timing = turn.state.setup.timing
+    if process is not None and process.pid and timing.gate is GateMode.OFF:
+        turn.power(Power.FOUND, turn.now + 2 * timing.request)
+
+
+def rule_adopt(turn: Turn) -> None:
+    """Take the lead with a nodeos that produces already, or pause it (R19)."""
+    state = turn.state
+    if state.power is not Power.FOUND:
+        return
+    why = _against(state)
+    if not why and not turn.at(state.power_until):
+        if state.phase is Phase.STARTING and state.seen.known and state.lease is not None:
+            prepare(turn, ORIGIN)
+            turn.go("adopt")
+            take(turn)
+        elif state.phase is Phase.ELECTED and state.saved == "held":
+            turn.power(Power.PRODUCING)
+            turn.go("adopted")
+            turn.save("held")
+        return
+    turn.power(Power.UNKNOWN)
+    turn.do(Warn("not_adopted", f"nodeos produces, and is paused now: {why or 'etcd was not there in time'}"))
+
+
+def _against(state: State) -> str:
+    """Return what speaks against an adoption, as far as the store is known; empty while nothing does."""
+    seen = state.seen
+    if state.leaving:
+        return "the agent is asked to end"
+    if state.phase in (Phase.CAMPAIGNING, Phase.ELECTED):
+        return ""  # the transaction rests on what was seen before
+    if state.phase is not Phase.STARTING:
+        return "the lead went to another"
+    if seen.heartbeat is not None:
+        return f"{seen.last_holder or 'somebody'} has led before"
+    if seen.leader is not None and not state.nominated:
+        return f"the seat names {seen.leader.name or 'no node'}"
+    if seen.maintenance is not None:
+        return "there is maintenance"
+    if seen.override is not None and seen.override.leader != state.setup.node:
+        return "an override says so"
+    return ""

@@ -1,0 +1,140 @@
+"""Taking over a free seat: who may, when, and by which transaction (R8, R10, R11, R12). Nothing else lives here."""
+
+from __future__ import annotations
+
+from agent.core.leadership.gate import closed_if_required
+from agent.core.leadership.production import begin_stop
+from agent.core.leadership.state import Phase, State, Tenure
+from agent.core.leadership.step import Turn
+from agent.core.leadership.tenure import heartbeat_of, note_write, revision_of
+from agent.core.model.records import write
+from agent.core.model.store import Compare, Delete, Ms, Put, Txn
+
+
+def rule_late_answer(turn: Turn) -> None:
+    """Release at once what was taken by a write of ours that we had given up (R2, R5)."""
+    state, seen = turn.state, turn.state.seen
+    record = seen.heartbeat.record if seen.heartbeat else None
+    if state.phase is not Phase.STANDBY or record is None or seen.heartbeat is None or record.released:
+        return
+    if record.instance != state.setup.instance or record.epoch <= state.ended_epoch:
+        return
+    leader = seen.leader
+    ours = leader is not None and leader.name == state.setup.node and leader.lease != 0
+    tenure = Tenure(
+        record.epoch,
+        record.instance,
+        record.seq,
+        lease=leader.lease if leader and ours else 0,
+        heartbeat_revision=seen.heartbeat.revision,
+        leader_revision=revision_of(leader) if ours else 0,
+        stop_reason="the take-over was given up",
+        leader_lost=not ours,
+    )
+    turn.set(tenure=tenure)
+    turn.go("late_answer")
+    begin_stop(turn)
+
+
+def rule_campaign(turn: Turn) -> None:
+    """Take a free seat, if this node may; and while a take-over has no answer, ask again until it has one (R8, R2)."""
+    state = turn.state
+    if state.request or state.phase not in (Phase.STANDBY, Phase.CAMPAIGNING):
+        return
+    if state.phase is Phase.CAMPAIGNING:
+        if turn.at(state.retry_at):
+            take(turn)
+        return
+    when = _campaign_at(state)
+    if when is None or not turn.at(when):
+        return
+    prepare(turn, _why_free(state))
+    turn.go("campaign", turn.tenure.origin)
+    take(turn)
+
+
+def prepare(turn: Turn, origin: str) -> None:
+    """Begin a tenure with what was seen: a take-over, and every later try of it, rests on that (R8)."""
+    state = turn.state
+    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    block = record.last_block if record and record.released else None
+    turn.set(
+        tenure=Tenure(
+            _next_epoch(state),
+            state.setup.instance,
+            0,
+            lease=state.lease or 0,
+            wait_head=block.num if block else None,
+            gap=turn.now - state.seen.heartbeat_since,
+            origin=origin,
+            before=state.seen.last_holder or "",
+            expected=(state.seen.leader, state.seen.heartbeat),
+        )
+    )
+
+
+def _campaign_at(state: State) -> Ms | None:
+    """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12, R18)."""
+    seen, standing, timing = state.seen, state.standing, state.setup.timing
+    free = state.free_at()
+    if free is None or state.lease is None or state.leaving or not _let_by_maintenance(state):
+        return None
+    if not state.quiet or state.process is None or not closed_if_required(state):
+        return None
+    if seen.override is not None and seen.override.leader != state.setup.node:
+        return None
+    when = max(state.seat_at(free), state.retry_at)
+    if state.chosen:
+        return when if standing.able else None
+    if not standing.fit:
+        return None
+    if seen.heartbeat is None:
+        when = max(when, state.clear_at)
+    holdoff = state.holdoff_until if seen.max_epoch <= state.ended_epoch else 0
+    return max(when, holdoff, max(free, state.standing_since) + standing.rank * timing.rank_step)
+
+
+def _let_by_maintenance(state: State) -> bool:
+    """Whether maintenance, if it is on, leaves this node the lead: it changes nothing, so who led before comes back."""
+    seen = state.seen
+    return seen.maintenance is None or (state.returns and seen.max_epoch <= state.ended_epoch)
+
+
+def _next_epoch(state: State) -> int:
+    """Return an epoch above every one that was seen; after garbage, one that no earlier heartbeat can have had."""
+    found = state.seen.heartbeat
+    floor = found.revision if found is not None and found.record is None else 0
+    return max(state.seen.max_epoch, state.ended_epoch, floor) + 1
+
+
+def _why_free(state: State) -> str:
+    found, leader = state.seen.heartbeat, state.seen.leader
+    record = found.record if found else None
+    if state.nominated and not state.seen.handed:
+        return "named by hand in the key leader"
+    if found is None:
+        return "nobody holds the heartbeat"
+    if record is None:
+        return "the heartbeat can not be read and stood still"
+    if record.released:
+        return f"{record.node} released it: {record.reason}"
+    return f"the heartbeat of {record.node} stood still" + ("" if leader else ", and its lease ended")
+
+
+def take(turn: Turn) -> None:
+    """Send a take-over, or send it again (R8, R2)."""
+    state, names, tenure = turn.state, turn.state.setup.keys, turn.tenure
+    note_write(turn)
+    # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn
+    leader, heartbeat = tenure.expected
+    compare = (
+        Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
+        Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
+    )
+    then: tuple[Put | Delete, ...] = (
+        Put(names.leader, state.setup.node.encode(), tenure.lease),
+        Put(names.heartbeat, write(heartbeat_of(turn.state))),
+    )
+    if state.seen.switchover is not None:
+        then += (Delete(names.switchover),)  # a wish is consumed, also one that no leader was there to hear
+    turn.transact("take", Txn(compare, then, (names.leader, names.heartbeat)))

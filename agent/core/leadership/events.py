@@ -1,0 +1,244 @@
+"""What can happen to the leadership core. Only frozen dataclasses live here; every one is a fact, none a wish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import GroupView, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.store import Ms
+
+
+class Call(Enum):
+    """What became of a call to nodeos."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"  # certainly not delivered
+    TIMEOUT = "timeout"  # may still be acted upon, at any later time
+    ERROR = "error"  # answered, with an error: nothing was changed
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The agent starts. `record`: the run-time file of this boot, if any; `process`: the nodeos process, if any.
+
+    `claims`: nodeos is not paused, and its chain has the newest blocks that our producer can have: it may be what signs
+    already (R19).
+    """
+
+    record: RuntimeRecord | None
+    process: ProcessId | None
+    claims: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSeen:
+    """The group's keys were read, or a watch told of them. May be older than what is known already."""
+
+    view: GroupView
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The transaction `request` was applied at `revision`, in the store with the id `cluster` (0: not told)."""
+
+    request: int
+    revision: int
+    cluster: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The comparisons of `request` failed at `revision`; nothing changed. What stood there instead comes with it."""
+
+    request: int
+    revision: int
+    leader: LeaderKey | None
+    heartbeat: HeartbeatKey | None
+    cluster: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """`request` got no definite answer: it may have been applied, or may yet be (R2)."""
+
+    request: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """etcd refused `request` for a reason of its own (dead lease, no space, no permission); nothing changed."""
+
+    request: int
+    lease_gone: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseDone:
+    """The pause with this number came back."""
+
+    call: int
+    result: Call
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDone:
+    """The resume with this number came back."""
+
+    call: int
+    result: Call
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FenceDone:
+    """The fence came back: `gone` says that the process was seen to be gone."""
+
+    call: int
+    gone: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateClosed:
+    """The signing gate is proven closed: nothing is being signed, and nothing can be before it is opened again."""
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateFailed:
+    """The closing of the signing gate was not proven."""
+
+    call: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateRefused:
+    """The signing gate could not be opened for the tenure `epoch`."""
+
+    epoch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateSigned:
+    """The signing gate told when it last gave a signature (CLOCK_BOOTTIME)."""
+
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRead:
+    """Our own nodeos's head; None when it gave no answer."""
+
+    call: int
+    num: int | None
+    id: str = ""
+    time: Ms = 0
+    producer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSeen:
+    """The nodeos process as it is now; None: it is gone."""
+
+    process: ProcessId | None
+
+
+@dataclass(frozen=True, slots=True)
+class PausedSeen:
+    """nodeos told whether it is paused, in answer to a question asked at `asked`."""
+
+    asked: Ms
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseSeen:
+    """The session lease is alive; None: there is none now."""
+
+    lease: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSaved:
+    """The run-time file with this number was written, or could not be."""
+
+    version: int
+    ok: bool
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What health and election think of this node.
+
+    `fit`: it may campaign. `able`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
+    `handover`: why somebody else should lead instead, from now on; empty if nobody should. Then `cause` is the
+    transition to take, and `to` the node that the seat is kept for, empty for whoever comes first.
+    """
+
+    fit: bool = False
+    able: bool = False
+    rank: int = 0
+    why: str = "nothing is known yet"
+    handover: str = ""
+    cause: str = "unhealthy"
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A take-over does not resume before `until` (R9 says not before what; a wait more is the operator's wish)."""
+
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Ungoverned:
+    """Until then (CLOCK_BOOTTIME) a nodeos without an agent may be signing: no absent heartbeat is taken (R18)."""
+
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """The agent was asked to end."""
+
+
+Event = (
+    Started
+    | Tick
+    | StoreSeen
+    | Applied
+    | Refused
+    | Unknown
+    | Rejected
+    | PauseDone
+    | ResumeDone
+    | FenceDone
+    | GateClosed
+    | GateFailed
+    | GateRefused
+    | GateSigned
+    | HeadRead
+    | ProcessSeen
+    | PausedSeen
+    | LeaseSeen
+    | RuntimeSaved
+    | Standing
+    | Hold
+    | Ungoverned
+    | Shutdown
+)

@@ -1,0 +1,349 @@
+"""What one agent knows and is: the state of the leadership core. Only plain data and questions about it live here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from agent.core.leadership.events import Standing
+from agent.core.leadership.timing import Timing, standstill
+from agent.core.model.chain import Block, ProcessId
+from agent.core.model.records import HeartbeatKey, Keys, LeaderKey, Override, Switchover
+from agent.core.model.store import Ms
+
+
+class Phase(Enum):
+    """Where the agent stands in the protocol."""
+
+    STARTING = "starting"  # nodeos is not proven stopped yet; nothing is decided before (start and restart)
+    STANDBY = "standby"  # proven stopped; watches the heartbeat (R7)
+    CAMPAIGNING = "campaigning"  # a take-over is on its way, its outcome not known (R8, R2)
+    ELECTED = "elected"  # confirmed, not producing yet (R9)
+    LEADING = "leading"  # confirmed and producing (R1)
+    STOPPING = "stopping"  # the tenure is over, the stop is not proven yet (R3, R4)
+    RELEASING = "releasing"  # proven stopped; the release is on its way (R5)
+
+
+class Power(Enum):
+    """What is known of our nodeos's production. Only STOPPED is a proof (R4)."""
+
+    UNKNOWN = "unknown"  # it may produce, and nothing is under way against it
+    PAUSING = "pausing"
+    SETTLING = "settling"  # the pause was answered; the block in flight may still be signed
+    FENCING = "fencing"
+    STOPPED = "stopped"
+    RESUMING = "resuming"
+    PRODUCING = "producing"
+    FOUND = "found producing"  # since before this agent started; it is being decided whether it goes on (R19)
+
+
+class Gate(Enum):
+    """What is known of the signing gate. Only CLOSED is a proof (R4)."""
+
+    UNKNOWN = "unknown"  # it may be open, and nothing is under way against it
+    CLOSING = "closing"
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What does not change while the agent runs.
+
+    term       grace for SIGTERM before SIGKILL, where the budget allows
+    retry      pause before another try at nodeos
+    head_poll  pause between two readings of our own head while waiting for it (R9)
+    backoff    pause after a definite no of etcd or of the disk
+    patience   pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no
+               reason
+    beat       where in R this node confirms (ms, below R), so that leaders which one election held up do not go on in
+               step; None: R after the last confirmation
+    """
+
+    node: str
+    instance: str
+    keys: Keys
+    producer: str = ""
+    timing: Timing = field(default_factory=Timing)
+    boot_id: str = ""
+    agent_pid: int = 0
+    term: Ms = 1000
+    retry: Ms = 500
+    head_poll: Ms = 50
+    backoff: Ms = 1000
+    patience: int = 3
+    beat: Ms | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A write whose outcome is not known yet: the seq it carries, and the time read before it left (R1, R2)."""
+
+    seq: int
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Tenure:
+    """One stay in the lead, from the take-over to the release. Revisions are 0 until the take-over is known.
+
+    `instance` is that of the last write which is known to stand: after a restart, of the process before, whose seqs
+    say nothing about the writes of this one.
+    """
+
+    epoch: int
+    instance: str
+    seq: int
+    lease: int
+    heartbeat_revision: int = 0
+    leader_revision: int = 0
+    valid_until: Ms = 0
+    sent: tuple[Sent, ...] = ()
+    wait_head: int | None = None  # the last own block that the release before named (R9)
+    stop_reason: str = ""
+    last_block: Block | None = None
+    leader_lost: bool = False  # the key `leader` is not ours any more: a release leaves it alone (R5)
+    gap: Ms = 0  # how long nobody was confirmed before this tenure, for the history
+    origin: str = ""
+    before: str = ""  # who led before, for the history
+    expected: tuple[LeaderKey | None, HeartbeatKey | None] = (None, None)  # what the take-over rests on (R8)
+    hand_to: str | None = None  # whom a switchover names
+    inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
+    gated: bool = False  # the signing gate has signed for it: nodeos signs through it
+    head_known: bool = False  # our head was read after the gate was closed: the last own block is in it
+
+    def sent_at(self, seq: int) -> Ms | None:
+        """Return when the write with `seq` left, None if this process did not send it."""
+        return next((each.at for each in self.sent if each.seq == seq), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The store as far as it is known. Each key's knowledge only ever gets newer, until it is another store (R20).
+
+    cluster       the store's id; 0: not told
+    least         no later answer of this store has a lower revision
+    answered      when a transaction was last answered: a read that was sent before may be older
+    barred_until  no take-over before, for a confirmation may count that the store has forgotten (R20)
+    """
+
+    keys_revision: int = 0  # of leader and heartbeat
+    words_revision: int = 0  # of what operators put
+    leader: LeaderKey | None = None
+    heartbeat: HeartbeatKey | None = None
+    leader_since: Ms = 0
+    heartbeat_since: Ms = 0  # o of R7
+    last_holder: str | None = None  # of the last heartbeat that could be read
+    max_epoch: int = 0
+    override: Override | None = None
+    maintenance: str | None = None
+    switchover: Switchover | None = None
+    names: tuple[str, ...] = ()  # of the members that report
+    unreleased: bool = False  # the heartbeat says `released`, but whoever wrote it left the leader's own `leader` there
+    cluster: int = 0
+    least: int = 0
+    answered: Ms = 0
+    barred_until: Ms = 0
+
+    @property
+    def handed(self) -> bool:
+        """Whether one write put both keys: with a lease a take-over, without one a release for the node it names."""
+        leader, heartbeat = self.leader, self.heartbeat
+        return leader is not None and heartbeat is not None and leader.revision == heartbeat.revision
+
+    @property
+    def known(self) -> bool:
+        """Tell whether the store was read at all."""
+        return self.words_revision > 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole state of the leadership core of one agent."""
+
+    setup: Setup
+    phase: Phase = Phase.STARTING
+    phase_since: Ms = 0
+    power: Power = Power.UNKNOWN
+    power_since: Ms = 0
+    power_until: Ms = 0  # when the call under way, or the settling, is over
+    power_retry: Ms = 0  # not before this time is another pause tried
+    gate: Gate = Gate.UNKNOWN
+    gate_since: Ms = 0  # when it was known to be closed
+    gate_until: Ms = 0  # it signs nothing from then on, as this process has told it; 0: it has not
+    gate_call: int = 0  # of the closing under way
+    gate_by: Ms = 0  # when that is given up
+    gate_retry: Ms = 0  # not before this time is another closing tried
+    hung: int = 0  # pauses in a row that were not answered
+    pause_by: Ms = 0  # when stopping: a pause not answered by then is not waited for
+    resume_open: bool = False  # a resume may be under way unanswered: then only the end of the process is proof
+    resume_call: int = 0  # of the resume that has not come back; 0: none
+    process: ProcessId | None = None
+    call: int = 0  # of the control call under way
+    head_call: int = 0
+    head_until: Ms = 0
+    head_retry: Ms = 0
+    head: int = 0  # our own head when it was last read
+    tenure: Tenure | None = None
+    ended_epoch: int = 0
+    request: int = 0  # of the transaction under way; 0: none
+    kind: str = ""
+    floor: int = 0  # `seen.least` when it was sent
+    retry_at: Ms = 0  # not before this time is another transaction sent
+    pause: Ms = 0  # the last pause after a transaction that failed
+    numbers: int = 0  # the last number given to a request, call or file version
+    seen: Seen = field(default_factory=Seen)
+    lease: int | None = None
+    standing: Standing = field(default_factory=Standing)
+    standing_since: Ms = 0  # since when it is fit
+    holdoff_until: Ms = 0  # R12
+    clear_at: Ms = 0  # an absent heartbeat is not taken before this time, for a nodeos without an agent signs (R18)
+    saving: int = 0  # version of the run-time file under way; 0: none
+    saving_what: str = ""
+    saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing
+    guard_by: Ms = 0  # when a guard acts, by the run-time file as last acknowledged; 0: it says nothing of this tenure
+    guard_next: tuple[tuple[int, Ms], ...] = ()  # the same for writes under way, each with its version
+    started: bool = False
+    hold_until: Ms = 0  # a hook goes before the resume, until then at the latest; 0: none does
+    returns: bool = False  # stopped for want of confirmations under maintenance: it alone may lead again meanwhile
+    leaving: bool = False
+    leaving_since: Ms = 0
+    exited: bool = False
+    wake: Ms | None = None  # when to step again at the latest
+
+    @property
+    def stop_by(self) -> Ms:
+        """V minus A: when a leader must begin to stop (R3)."""
+        return self.tenure.valid_until - self.setup.timing.margin if self.tenure else 0
+
+    @property
+    def over_by(self) -> Ms:
+        """When a leader must begin to stop: at V - A, or as soon as a guard may have acted on an older file (R3)."""
+        return min(self.stop_by, self.guard_by or self.stop_by)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nodeos itself was stopped (R4): a resume under way might still reach the process that comes next."""
+        return self.power is Power.STOPPED and not self.resume_call
+
+    @property
+    def shut(self) -> bool:
+        """Whether a closed gate is the proof of the stop (R4): it has to be what nodeos signs through.
+
+        That is a condition of `required`; with `on` the gate must have been seen to sign for this tenure.
+        """
+        known = self.setup.timing.gated or (self.tenure is not None and self.tenure.gated)
+        return self.gate is Gate.CLOSED and known
+
+    @property
+    def proven(self) -> bool:
+        """Whether it is proven that nothing is signed (R4). With a gate that is required no pause counts as a proof."""
+        return self.shut if self.setup.timing.gated else self.quiet or self.shut
+
+    @property
+    def may_produce(self) -> bool:
+        """Whether this node is allowed to produce, or not proven to have stopped: what P1 allows to one node only."""
+        return not self.proven
+
+    @property
+    def permit(self) -> Ms:
+        """V minus G: until when the gate may sign, so that a signature which left it is out by V (R3)."""
+        return self.tenure.valid_until - self.setup.timing.slack if self.tenure else 0
+
+    def mine(self, found: HeartbeatKey | None) -> bool:
+        """Whether a heartbeat is the one of our tenure."""
+        record = found.record if found else None
+        tenure = self.tenure
+        return (
+            tenure is not None
+            and record is not None
+            and record.epoch == tenure.epoch
+            and record.instance in (tenure.instance, self.setup.instance)
+        )
+
+    def stands(self, found: HeartbeatKey | None) -> bool:
+        """Whether a heartbeat is held by our tenure as we wrote it. Anything else was written by somebody else (R1)."""
+        record = found.record if found else None
+        if record is None or not self.mine(found) or record.released or record.node != self.setup.node:
+            return False
+        return record.instance != self.setup.instance or record.validity_ms >= self.setup.timing.promised
+
+    def void(self, leader: LeaderKey | None) -> bool:
+        """Whether `leader` names nobody: it has no name in it, or, put by hand, one that no member has (R10)."""
+        if leader is None or leader.name is None:
+            return leader is not None
+        known = leader.name == self.setup.node or leader.name in self.seen.names
+        return self.seen.known and not leader.lease and not known
+
+    @property
+    def changed(self) -> bool:
+        """Whether the store is known as it became after our last write that is known to stand."""
+        return self.tenure is not None and self.seen.keys_revision > self.tenure.heartbeat_revision
+
+    def put_both(self, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
+        """Whether one write of our tenure put `leader` and `heartbeat`, as a take-over does (R8)."""
+        if self.tenure is None or leader is None or heartbeat is None or leader.revision != heartbeat.revision:
+            return False
+        return (leader.name, leader.lease) == (self.setup.node, self.tenure.lease) and self.mine(heartbeat)
+
+    @property
+    def lost_leader(self) -> bool:
+        """Whether the key `leader` is not the one of our tenure any more."""
+        seen, tenure = self.seen, self.tenure
+        ours = tenure is not None and seen.leader is not None and seen.leader.revision == tenure.leader_revision
+        return self.changed and not ours and not self.put_both(seen.leader, seen.heartbeat)
+
+    @property
+    def regains(self) -> LeaderKey | None:
+        """What names nobody and stands in place of our `leader`: our next confirmation puts our name back (R1)."""
+        leased = self.tenure is not None and self.tenure.lease
+        return self.seen.leader if leased and self.lost_leader and self.void(self.seen.leader) else None
+
+    @property
+    def released(self) -> bool:
+        """Whether the heartbeat was released by who held it (R5).
+
+        A release takes `leader` away. A heartbeat put by hand leaves it: then its holder may not know yet.
+        """
+        record = self.seen.heartbeat.record if self.seen.heartbeat else None
+        if record is None or not record.released:
+            return False
+        return not self.seen.unreleased or record.node == self.setup.node
+
+    def free_at(self) -> Ms | None:
+        """Return since when, or from when on, the heartbeat is free to take (R8); None: the store is not known."""
+        seen = self.seen
+        if not seen.known:
+            return None
+        if seen.heartbeat is None or self.released:
+            return max(seen.heartbeat_since, seen.barred_until)
+        record, promised = seen.heartbeat.record, self.setup.timing.promised
+        validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
+        return max(seen.heartbeat_since + standstill(validity), seen.barred_until)
+
+    @property
+    def nominated(self) -> bool:
+        """Whether an operator put our name (R10)."""
+        leader = self.seen.leader
+        return leader is not None and leader.name == self.setup.node and leader.lease == 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether our own release kept the seat for us, to begin anew: no operator named us."""
+        return self.seen.handed and self.nominated and self.seen.last_holder == self.setup.node
+
+    @property
+    def chosen(self) -> bool:
+        """Whether operators want this very node: by override or by nomination."""
+        override = self.seen.override
+        return self.nominated or (override is not None and override.leader == self.setup.node)
+
+    def seat_at(self, free: Ms) -> Ms:
+        """Return from when on the seat may be taken, given when the heartbeat is free (R8, R10)."""
+        seen = self.seen
+        leader = seen.leader
+        if leader is None or leader.name == self.setup.node or self.void(leader):
+            return free
+        if not self.released and leader.name is not None and leader.name == seen.last_holder:
+            return free
+        return max(free, seen.leader_since) + self.setup.timing.nomination

@@ -1,0 +1,224 @@
+"""E, R, P, B, K, G, and the inequality between them. Only spans and the arithmetic on them live here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import NamedTuple
+
+from agent.core.model.store import Ms
+
+SLOT: Ms = 500
+"""One slot of the chain: no block in flight is promised to be done sooner after a pause."""
+FENCE_START: Ms = 300
+"""A fence that a supervisor starts, because agent and guard are gone, may take so long until its first request."""
+LEAVING: Ms = 100
+"""A signature that passed the gate's last look at the time may take so long to be out, on a busy host."""
+
+
+class GateMode(Enum):
+    """What the signing gate means for the protocol.
+
+    ON        a quicker proof of the stop, once it was seen to sign for this tenure; every span is as without it
+    REQUIRED  the proof of the stop: nodeos has no other way to a signature, so no span for pausing or ending it counts
+    """
+
+    OFF = "off"
+    ON = "on"
+    REQUIRED = "required"
+
+
+def standstill(validity_ms: Ms) -> Ms:
+    """Return how long (ms) a heartbeat of that validity must stand still, from first sight, to be free (R8).
+
+    0.1 % more, rounded up, for two clocks whose rates differ; one millisecond more, because readings are rounded down.
+    """
+    return -(-validity_ms * 1001 // 1000) + 1
+
+
+def seconds(span: Ms) -> str:
+    """Write a span for people, in the unit of the configuration."""
+    return f"{span / 1000:g} s"
+
+
+class _Relation(NamedTuple):
+    """One relation between fields: judged only when each field in `of` makes sense by itself."""
+
+    of: frozenset[str]
+    holds: bool
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All spans of the protocol, in whole milliseconds (`lease_ttl`: seconds). The defaults are the first profile.
+
+    validity     E: how long one confirmation allows production, counted from before it was sent (R1)
+    renew        R: the pause between confirmations (R1)
+    pause        P: how long nodeos may take to answer a pause, before it is stopped (R3)
+    block        B: how long after a pause nodeos may still sign the block in flight (R4)
+    kill         K: time to kill nodeos and see it gone (R3)
+    slack        G: what scheduling may cost us between two steps
+    request      total deadline of one etcd request
+    resume       how long nodeos may take to answer a resume: one that saw no block since its start measures its timers
+                 at the first, for 0.7 s (Leap 4.1, "Checktime timer accuracy"); no longer than until V - A (R3)
+    nomination   how long the seat is kept for a node that was named by hand (R10)
+    rank_step    how much longer each rank waits before it campaigns (R11)
+    fair_chance  how long a leader that stopped by request leaves the seat to others (R12)
+    catch_up     how long a new leader waits for the last own block of the old one (R9)
+    election     the election time-out that etcd is configured with
+    lease_ttl    time to live of the leases, in seconds (R6)
+    gate_close   how long the signing gate may take to prove that it is closed (R4)
+    gate         what the signing gate means for the protocol
+    """
+
+    validity: Ms = 6000
+    renew: Ms = 500
+    pause: Ms = 300
+    block: Ms = 500
+    kill: Ms = 500
+    slack: Ms = 300
+    request: Ms = 1000
+    resume: Ms = 1500
+    nomination: Ms = 5000
+    rank_step: Ms = 200
+    fair_chance: Ms = 3000
+    catch_up: Ms = 2000
+    election: Ms = 1000
+    lease_ttl: int = 10
+    gate_close: Ms = 100
+    gate: GateMode = GateMode.OFF
+
+    @property
+    def gated(self) -> bool:
+        """Whether the gate is what the end of the validity rests on: no signature without it."""
+        return self.gate is GateMode.REQUIRED
+
+    @property
+    def margin(self) -> Ms:
+        """A: a stop begun this long before the end of the validity is over by then (R3).
+
+        P + max(B, K) + G. With a gate that is required, what it takes to close it + G: it signs nothing from V - G on,
+        so whatever is done about nodeos besides may end later.
+        """
+        if self.gated:
+            return self.gate_close + self.slack
+        return self.pause + max(self.block, self.kill) + self.slack
+
+    @property
+    def promised(self) -> Ms:
+        """What a heartbeat tells the others to wait for: E; and B more where blocks are signed until V - G (R8).
+
+        A block is signed ahead of its slot, so the last ones that a gate lets pass are for slots after V. Whoever takes
+        over must not sign for these again. Without a gate the pause at V - A leaves as much room.
+        """
+        return self.validity + (self.block if self.gated else 0)
+
+    @property
+    def handover(self) -> Ms:
+        """How long a planned handover takes at most while nothing fails: the stop, the head, two requests, the resume.
+
+        Measured it is 0.8 to 0.9 s; the rest is room for one slow request each way.
+        """
+        return self.pause + self.block + self.pause + 2 * self.request + self.slack
+
+    @property
+    def validity_needed(self) -> Ms:
+        """The least E: one etcd election, the second try after it, and then still time to stop."""
+        return self.margin + 2 * self.election + 2 * self.renew
+
+    def problems(self) -> list[str]:
+        """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well."""
+        bad = {field.name for field in fields(self) if field.name != "gate" and getattr(self, field.name) <= 0}
+        broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
+        return [
+            *(f"timing.{name} is not above zero: give it a positive span" for name in sorted(bad)),
+            *(relation.problem for relation in broken if not relation.of & bad),
+        ]
+
+    def _margin_text(self) -> str:
+        if self.gated:
+            return (
+                f"margin {seconds(self.margin)} (gate_close {seconds(self.gate_close)} + slack {seconds(self.slack)}, "
+                "for the gate is required)"
+            )
+        return (
+            f"margin {seconds(self.margin)} (pause {seconds(self.pause)} + the longer of block {seconds(self.block)} "
+            f"and kill {seconds(self.kill)} + slack {seconds(self.slack)})"
+        )
+
+    @property
+    def _stop(self) -> set[str]:
+        return {"gate_close", "slack"} if self.gated else {"pause", "block", "kill", "slack"}
+
+    def _safety(self) -> list[_Relation]:
+        """Return what must hold so that everything is over by the end of the validity.
+
+        An agent does it from V - A on in P + max(B, K) = A - G; so does the guard when the agent is dead or frozen; so
+        does a fence that is started when both are dead, later by what it takes to start. A gate that is required does
+        it by itself at V - G, whoever is dead or frozen.
+        """
+        stop = self._stop
+        least = LEAVING if self.gated else FENCE_START
+        why = (
+            "a signature that the gate lets go at the last moment may need as long until it is out"
+            if self.gated
+            else "a fence that is started after the agent was killed needs as long to start, and nodeos must be "
+            "stopped by the end of the validity"
+        )
+        return [
+            _Relation(
+                frozenset({"block"}),
+                self.block >= SLOT,
+                f"timing.block is {seconds(self.block)}: set at least {seconds(SLOT)}, one slot, because a pause does "
+                "not stop the block in flight",
+            ),
+            _Relation(
+                frozenset({"slack"}),
+                self.slack >= least,
+                f"timing.slack is {seconds(self.slack)}: set at least {seconds(least)}, because {why}",
+            ),
+            _Relation(
+                frozenset({"validity", "election", "renew", *stop}),
+                self.validity >= self.validity_needed,
+                f"timing.validity is {seconds(self.validity)} but must be at least {seconds(self.validity_needed)} = "
+                f"{self._margin_text()} + 2 x election {seconds(self.election)} + 2 x renew {seconds(self.renew)}: "
+                f"set timing.validity = {self.validity_needed / 1000:g} or more, or tune etcd to faster elections and "
+                "lower timing.election with it",
+            ),
+        ]
+
+    def _liveness(self) -> list[_Relation]:
+        """Return what must hold so that a leader keeps its place and a candidate gets its turn."""
+        stop = self._stop
+        usable = self.validity - self.margin
+        handover = self.margin + self.renew + 2 * self.request
+        return [
+            _Relation(
+                frozenset({"validity", "request", "renew", *stop}),
+                self.renew + self.request < usable,
+                f"timing.request is {seconds(self.request)}: with renew {seconds(self.renew)} it must stay below "
+                f"{seconds(usable)} = validity {seconds(self.validity)} - {self._margin_text()}, or one slow etcd "
+                "request costs the leadership: lower timing.request or raise timing.validity",
+            ),
+            _Relation(
+                frozenset({"lease_ttl", "validity"}),
+                self.lease_ttl * 1000 > self.validity,
+                f"timing.lease_ttl is {self.lease_ttl} s but must be above validity {seconds(self.validity)}, or the "
+                f"seat falls free under a live leader: set timing.lease_ttl = {self.validity // 1000 + 1} or more",
+            ),
+            _Relation(
+                frozenset({"nomination", "renew", "request", *stop}),
+                self.nomination >= handover,
+                f"timing.nomination is {seconds(self.nomination)} but must be at least {seconds(handover)} = "
+                f"{self._margin_text()} + renew {seconds(self.renew)} + 2 x request {seconds(self.request)}, or others "
+                f"take the seat of the node that was named: set timing.nomination = {handover / 1000:g} or more",
+            ),
+            _Relation(
+                frozenset({"fair_chance", "rank_step", "request"}),
+                self.fair_chance > self.rank_step + self.request,
+                f"timing.fair_chance is {seconds(self.fair_chance)} but must be above rank_step "
+                f"{seconds(self.rank_step)} + request {seconds(self.request)}, or the leader that was asked to step "
+                "down takes its seat back: raise timing.fair_chance",
+            ),
+        ]

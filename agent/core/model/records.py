@@ -1,0 +1,394 @@
+"""The JSON that stands in etcd and in the run-time file: strict readers and writers, and nothing else.
+
+Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault. Texts are cut and
+cleaned and lists are cut, in writing as in reading, so that what one agent writes every other can read.
+What operators say stands in `operator`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agent.core.model.archive import Window as Window
+from agent.core.model.archive import read_window as read_window
+from agent.core.model.belonging import Belonging
+from agent.core.model.chain import Block, ProcessId
+from agent.core.model.fields import MAX_BYTES as MAX_BYTES
+from agent.core.model.fields import MAX_NUMBER, TEXT, a_name, an_object, flag, number, shown, text, texts
+from agent.core.model.fields import NAME as NAME
+from agent.core.model.fields import RecordError as RecordError
+from agent.core.model.keys import Keys as Keys
+from agent.core.model.keys import keys as keys
+from agent.core.model.operator import NOBODY as NOBODY
+from agent.core.model.operator import Drain as Drain
+from agent.core.model.operator import Override as Override
+from agent.core.model.operator import Switchover as Switchover
+from agent.core.model.operator import read_drain as read_drain
+from agent.core.model.operator import read_override as read_override
+from agent.core.model.operator import read_switchover as read_switchover
+from agent.core.model.store import KeyValue, Ms, Snapshot
+
+LONGEST_VALIDITY: Ms = 600_000
+"""No agent can be configured with more: a heartbeat that claims it is garbage, and nobody waits for it that long."""
+FAR = 2**52
+"""No agent writes an epoch that is so far above its key's mod revision: each take-over adds one to the epoch, and at
+least one to the revision. So whatever epoch can be read, the next one can be written and read as well."""
+REASONS = 16
+REASON = 250
+OWN = 60
+"""Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
+TOLD = 120
+"""Characters of a key that was told, all of them ASCII."""
+REFUSED = "refused"
+"""The role in the last report of an agent that refused to start, because it does not belong to the group."""
+_LIMITS = {
+    "instance": 100,
+    "role": 40,
+    "version": 100,
+    "nodeos": 100,
+    "url": 300,
+    "plan": 300,
+    "tells": 20,
+    "settings": 200,
+    "chain": 64,
+    "producer": 13,
+    "key": 100,
+    "process": 120,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What safety rests on: who holds the right to produce, and for how long after each confirmation (R1)."""
+
+    epoch: int
+    node: str
+    instance: str
+    seq: int
+    validity_ms: Ms
+    released: bool = False
+    last_block: Block | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How one agent is. `head_age_ms` is the age of its head at the time of writing; `drained`: it must not lead.
+
+    Each of `reasons` is `CHECK: why`, one for each check that does not pass. `asked_ms`: when its nodeos last told its
+    head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
+    `held_down_ms`: for how much longer others go first, because it failed again and again; `doubtful`: something speaks
+    against a check that still passes. `plan`: what it is about to do with the lead, or why it refused to.
+    `own`: the newest blocks of our producer on its nodeos's chain, `SLOT:ID`.
+
+    told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
+    tells  from which severity on it has a channel for alerts; empty: it has none
+    settings  words `name=value` of its configuration, all of them ASCII, for `doctor`
+    chain, producer, key, process  what it serves (see `belonging.Belonging`); empty where it is not known
+    """
+
+    node: str
+    instance: str
+    role: str
+    healthy: bool
+    able: bool
+    reasons: tuple[str, ...]
+    head: int
+    lib: int
+    head_age_ms: Ms
+    priority: int
+    drained: bool
+    version: str
+    nodeos: str
+    url: str = ""
+    asked_ms: Ms = 0
+    own_ms: Ms = 0
+    held_down_ms: Ms = 0
+    doubtful: bool = False
+    plan: str = ""
+    told: tuple[str, ...] = ()
+    tells: str = ""
+    settings: str = ""
+    own: tuple[str, ...] = ()
+    chain: str = ""
+    producer: str = ""
+    key: str = ""
+    process: str = ""
+
+    @property
+    def belonging(self) -> Belonging:
+        """What it serves, and with which nodeos."""
+        return Belonging(self.producer, self.chain, self.key, self.process)
+
+    @property
+    def own_blocks(self) -> dict[int, str]:
+        """The newest blocks of our producer on the chain of its nodeos: slot → the id's first characters."""
+        pairs = (each.partition(":") for each in self.own)
+        return {int(slot): short for slot, _, short in pairs if slot.isdecimal() and short}
+
+    def fails(self, check: str) -> bool:
+        """Tell whether a check does not pass."""
+        return any(reason.startswith(f"{check}:") for reason in self.reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRecord:
+    """The run-time file of a tenure: what a restarted agent needs, and what the guard acts on.
+
+    Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
+    under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
+    """
+
+    boot_id: str
+    agent_pid: int
+    state: str
+    epoch: int
+    instance: str
+    seq: int
+    heartbeat_revision: int
+    leader_revision: int
+    lease: int
+    valid_until: Ms
+    stop_by: Ms
+    resume_open: bool
+    process: ProcessId | None
+    cluster: int = 0
+
+
+def write(record: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
+    """Return a record as JSON, with `more` fields beside it. A heartbeat says `state`: `held` or `released`."""
+    fields: dict[str, object] = {name: _bounded(name, value) for name, value in asdict(record).items()}
+    if isinstance(record, Heartbeat):
+        fields["state"] = "released" if fields.pop("released") else "held"
+    return json.dumps(fields | more, separators=(",", ":")).encode()
+
+
+def _bounded(name: str, value: object) -> object:
+    """Return what a reader would keep of a field."""
+    if isinstance(value, str):
+        return shown(value, _LIMITS.get(name, TEXT))
+    if isinstance(value, dict):
+        return {inner: _bounded(inner, each) for inner, each in value.items()}
+    if isinstance(value, tuple):
+        return [shown(each, REASON) for each in value[:REASONS]]
+    return value
+
+
+def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
+    return text(value, name, default, _LIMITS.get(name, TEXT))
+
+
+def read_heartbeat(raw: bytes) -> Heartbeat:
+    """Read a heartbeat."""
+    value = an_object(raw, "heartbeat")
+    state = _text(value, "state")
+    if state not in ("held", "released"):
+        raise RecordError("state: expected held or released")
+    block = value.get("last_block")
+    if block is not None:
+        if not isinstance(block, dict):
+            raise RecordError("last_block: expected an object")
+        block = Block(number(block, "num"), _text(block, "id"), number(block, "time"), _text(block, "producer"))
+    return Heartbeat(
+        number(value, "epoch"),
+        a_name(_text(value, "node"), "node"),
+        _text(value, "instance"),
+        number(value, "seq"),
+        number(value, "validity_ms", least=1, below=LONGEST_VALIDITY + 1),
+        state == "released",
+        block,
+        _text(value, "reason", ""),
+    )
+
+
+def read_member(raw: bytes) -> Member:
+    """Read how one agent is."""
+    value = an_object(raw, "member")
+    return Member(
+        a_name(_text(value, "node"), "node"),
+        _text(value, "instance"),
+        _text(value, "role", ""),
+        flag(value, "healthy"),
+        flag(value, "able", False),
+        texts(value, "reasons", REASONS, REASON),
+        number(value, "head", 0),
+        number(value, "lib", 0),
+        number(value, "head_age_ms", 0, least=1 - MAX_NUMBER),
+        number(value, "priority", 100),
+        flag(value, "drained", False),
+        _text(value, "version", ""),
+        _text(value, "nodeos", ""),
+        _text(value, "url", ""),
+        number(value, "asked_ms", 0),
+        number(value, "own_ms", 0),
+        number(value, "held_down_ms", 0),
+        flag(value, "doubtful", False),
+        _text(value, "plan", ""),
+        texts(value, "told", REASONS, TOLD),
+        _text(value, "tells", ""),
+        _text(value, "settings", ""),
+        texts(value, "own", REASONS, OWN),
+        _text(value, "chain", ""),
+        _text(value, "producer", ""),
+        _text(value, "key", ""),
+        _text(value, "process", ""),
+    )
+
+
+def read_runtime(raw: bytes) -> RuntimeRecord:
+    """Read the run-time file."""
+    value = an_object(raw, "run-time file")
+    state = _text(value, "state")
+    if state not in ("held", "stopping", "stopped"):
+        raise RecordError("state: expected held, stopping or stopped")
+    process = value.get("process")
+    if process is not None:
+        if not isinstance(process, dict):
+            raise RecordError("process: expected an object")
+        process = ProcessId(number(process, "pid"), number(process, "start_ticks"))
+    return RuntimeRecord(
+        boot_id=_text(value, "boot_id"),
+        agent_pid=number(value, "agent_pid"),
+        state=state,
+        epoch=number(value, "epoch"),
+        instance=_text(value, "instance"),
+        seq=number(value, "seq"),
+        heartbeat_revision=number(value, "heartbeat_revision"),
+        leader_revision=number(value, "leader_revision"),
+        lease=number(value, "lease", below=2**63),
+        valid_until=number(value, "valid_until"),
+        stop_by=number(value, "stop_by"),
+        resume_open=flag(value, "resume_open"),
+        process=process,
+        cluster=number(value, "cluster", 0, below=2**64),
+    )
+
+
+# --- the keys of a group, read together -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderKey:
+    """The key `leader`. `name` is None when its value is no node's name. `lease` 0: put by hand (R10)."""
+
+    name: str | None
+    revision: int
+    lease: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatKey:
+    """The key `heartbeat`. `record` is None when its value can not be read. `raw`: the value, if it was read."""
+
+    record: Heartbeat | None
+    revision: int
+    raw: bytes | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def value(self) -> bytes | None:
+        """What stands in the store, so that a comparison can ask for it; None: not known."""
+        return self.raw if self.raw is not None or self.record is None else write(self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """All keys of a group at one revision. `problems` has a line for each value that could not be read.
+
+    `drains` is by node, and so is `reported`, the mod revision of its report. `switchover_revision` is the mod revision
+    of that key, 0 when it is absent or can not be read. `cluster` and `asked` are those of the snapshot.
+    """
+
+    revision: int
+    leader: LeaderKey | None = None
+    heartbeat: HeartbeatKey | None = None
+    override: Override | None = None
+    maintenance: str | None = None
+    switchover: Switchover | None = None
+    members: tuple[Member, ...] = ()
+    problems: tuple[str, ...] = ()
+    drains: Mapping[str, Drain] = field(default_factory=dict)
+    switchover_revision: int = 0
+    ledger: tuple[Window, ...] = ()
+    reported: Mapping[str, int] = field(default_factory=dict)
+    cluster: int = 0
+    asked: Ms = 0
+
+
+def leader_key(item: KeyValue) -> LeaderKey:
+    """Read the key `leader`, whatever stands there."""
+    typed = item.value.decode(errors="replace").strip()
+    return LeaderKey(typed if NAME.fullmatch(typed) else None, item.mod_revision, item.lease)
+
+
+def heartbeat_key(item: KeyValue) -> HeartbeatKey:
+    """Read the key `heartbeat`, whatever stands there."""
+    try:
+        return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value)
+    except RecordError:
+        return HeartbeatKey(None, item.mod_revision, item.value)
+
+
+def _heartbeat_at(item: KeyValue) -> Heartbeat:
+    record = read_heartbeat(item.value)
+    if record.epoch - item.mod_revision >= FAR:
+        raise RecordError(f"epoch: {record.epoch} is too far ahead, no agent wrote it")
+    return record
+
+
+def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
+    """Read a snapshot of a group's prefix. What can not be read is left out and named in `problems`."""
+    found: dict[str, Any] = {}
+    members: list[Member] = []
+    ledger: list[Window] = []
+    problems: list[str] = []
+    drains: dict[str, Drain] = {}
+    reported: dict[str, int] = {}
+    for item in snapshot.items:
+        try:
+            if item.key == names.leader:
+                found["leader"] = leader_key(item)
+                if found["leader"].name is None:
+                    raise RecordError("expected a node's name; put one, or delete the key")  # noqa: TRY301 - one place reports
+            elif item.key == names.heartbeat:
+                found["heartbeat"] = heartbeat_key(item)
+                _heartbeat_at(item)
+            elif item.key == names.override:
+                found["override"] = read_override(item.value)
+            elif item.key == names.maintenance:
+                found["maintenance"] = shown(item.value.decode(errors="replace"))
+            elif item.key == names.switchover:
+                found["switchover"] = read_switchover(item.value)
+                found["switchover_revision"] = item.mod_revision
+            elif item.key.startswith(names.drain("")):
+                drains[a_name(item.key.removeprefix(names.drain("")), "the key's end")] = read_drain(item.value)
+            elif item.key.startswith(names.root + "members/"):
+                members.append(_member_at(names, item))
+                reported[members[-1].node] = item.mod_revision
+            elif item.key.startswith(names.root + "ledger/"):
+                ledger.append(read_window(item.value))
+        except RecordError as error:
+            problems.append(f"{shown(item.key)}: {error}")
+    problems += _oversized(snapshot, problems)
+    found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
+    found |= {"reported": reported, "cluster": snapshot.cluster, "asked": snapshot.asked}
+    return GroupView(snapshot.revision, **found)
+
+
+def _oversized(snapshot: Snapshot, problems: list[str]) -> list[str]:
+    """Return a line for each value that nobody reads for its size, and that everybody has to fetch all the same."""
+    told = {each.partition(": ")[0] for each in problems}
+    large = [item for item in snapshot.items if len(item.value) > MAX_BYTES and shown(item.key) not in told]
+    return [f"{shown(item.key)}: {len(item.value)} bytes, at most {MAX_BYTES} are read; delete it" for item in large]
+
+
+def _member_at(names: Keys, item: KeyValue) -> Member:
+    """Read a report. An agent writes it with its session's lease: without one it would outlive whom it speaks of."""
+    member = read_member(item.value)
+    if not item.lease:
+        raise RecordError("the key has no lease, so no agent stands behind it; delete it")
+    if item.key != names.member(member.node):
+        raise RecordError("node: differs from the key's name")
+    return member

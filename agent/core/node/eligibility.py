@@ -1,0 +1,166 @@
+"""One agent making up its mind: its faults, its plan for the lead, the wishes it refuses, and so its standing.
+
+What it knows stays in `state.Judgement`; what follows from it is asked in `ranking`, `plan`, `switchover`,
+`first_blocks`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.core.election import hold_down, ranking
+from agent.core.election.policy import Policy
+from agent.core.health import checks
+from agent.core.leadership.actions import Announce, Warn
+from agent.core.leadership.events import Standing
+from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import seconds
+from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.copying import replace
+from agent.core.model.operator import clock_text
+from agent.core.model.store import Ms
+from agent.core.node import first_blocks, switchover
+from agent.core.node import plan as planning
+from agent.core.node.state import Node, NodeAction, RefuseWish, drained, member_of, wall_of
+
+FAULTS = ("resume_failed", "expiring")
+"""Ends of a tenure that are this node's own faults, beside its health."""
+NEVER_BEGAN = ("resume_failed", "file_failed")
+"""Ends of a tenure that produced nothing, and at once: on nodes that share the fault they come again and again."""
+TRIES = Policy(hold_down=3_000, hold_down_max=60_000)
+"""After the second of these it waits so long, then twice as long … before it takes over again."""
+VAIN = 2
+"""A node that led in vain is held down at once."""
+ANSWER_FOR: Ms = 60_000
+"""How long a member shows why it refused a wish."""
+
+
+def standing(node: Node, now: Ms) -> Standing:
+    """Return what health, the other members and the plan make of this node."""
+    held = node.judgement.flaps_text if node.judgement.flaps.left(now) else ""
+    members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
+    holder = node.leadership.seen.last_holder
+    found = ranking.standing(member_of(node, now), node.health, members, holder, held)
+    plan, waits = node.judgement.plan, node.judgement.resumes.left(now)
+    if waits and found.fit:
+        found = replace(found, fit=False, why="its last take-overs came to nothing: it waits before the next")
+    if plan is None or plan.at > now:
+        return found
+    return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
+
+
+def look(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Look again at everything that a plan rests on, and plan."""
+    mind = node.judgement
+    if node.leadership.tenure is None and (mind.insisted or mind.plan):
+        node = _with(node, insisted=frozenset(), plan=None)
+    node = _judge(_with(node, unseen=first_blocks.unseen_from(node, now)), now, actions)
+    if node.leadership.phase not in ACTIVE:
+        return _with(node, better="", plan=None) if mind.better or mind.plan else node
+    if mind.insisted:
+        node = _with(node, insisted=mind.insisted & _wrong(node))
+    node = _refuse(_better(node, now), now, actions)
+    plan = planning.plan(node, now)
+    if (why := node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
+        then = "nobody is there to hand over to" + (": it begins anew" if plan else "")
+        actions.append(Warn("in_vain", f"this node leads, but {why}; {then}"))
+    return _with(node, plan=plan) if plan != node.judgement.plan else node
+
+
+def wakes(node: Node, now: Ms) -> list[Ms]:
+    """Return when to look again."""
+    plan, tries = node.judgement.plan, node.judgement.resumes.until
+    return [at for at in (tries, *([plan.at] if plan else ()), *first_blocks.looks_at(node, now)) if at > now]
+
+
+def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -> Node:
+    """Take a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
+    state, view = node.leadership, node.view
+    wish = view.switchover if view else None
+    if event.key in FAULTS:
+        node = failed(node, now)
+    if event.key in NEVER_BEGAN:
+        node = _with(node, resumes=hold_down.failed(node.judgement.resumes, now, TRIES))
+    if event.key == "begins_anew":
+        before = node.judgement.anew
+        node = _with(node, anew=hold_down.failed(before, now, node.profile.policy, 1 if before.times else VAIN))
+    if event.key == "campaign" and state.nominated and not state.kept:
+        node = _with(node, insisted=_wrong(node))
+    if event.key == "elected":
+        node = replace(node, health=checks.producing(node.health))  # what was found of the tenure before is over
+    void = event.target == Phase.STOPPING.value and event.key != "switchover"
+    void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.setup.node))
+    if wish is not None and void:
+        text = f"the wish to hand over to {wish.to or 'whoever is best'} is void: {event.reason}"
+        actions.append(Warn("switchover_void", text))
+    return node
+
+
+def rescheduled(node: Node) -> Node:
+    """Judge from now on only: which of the slots before were ours is not known under another schedule."""
+    return _with(node, unseen=None)
+
+
+def check_failed(node: Node, now: Ms) -> Node:
+    """Take that a check fails of a node that was well."""
+    vain = node.leading_since is not None and planning.soon(node, now) and planning.silent(node)
+    return failed(node, now, VAIN if vain else 1)
+
+
+def failed(node: Node, now: Ms, weight: int = 1) -> Node:
+    """Take a fault of this node; one that comes again and again holds it down."""
+    policy = node.profile.policy
+    flaps = hold_down.failed(node.judgement.flaps, now, policy, weight)
+    wall = wall_of(node, now)
+    until = f" until {clock_text(wall + flaps.until - now)}" if wall is not None else ""
+    text = f"held down{until}: {len(flaps.times)} faults within {seconds(policy.hold_down_window)}"
+    return _with(node, flaps=flaps, flaps_text=text)
+
+
+def _with(node: Node, **changes: Any) -> Node:
+    return replace(node, judgement=replace(node.judgement, **changes))
+
+
+def _wrong(node: Node) -> frozenset[str]:
+    """Return what speaks against this node as leader."""
+    gone = {"drained"} if node.profile.drained or drained(node, node.leadership.setup.node) else set()
+    return frozenset({_name(reason) for reason in node.health.failing} | gone)
+
+
+def _name(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def _judge(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Have the check `producing` follow what the chain shows."""
+    before, why = node.judgement.vain, first_blocks.barren(node, now)
+    if bool(why) == bool(before):
+        return node
+    if why:
+        actions.append(Warn("check_fails", f"check producing fails: {why}"))
+        node = failed(replace(node, health=checks.producing(node.health, why)), now, VAIN)
+    return _with(node, vain=why)
+
+
+def _better(node: Node, now: Ms) -> Node:
+    """Note since when the best node of better priority is well, where failback is wanted."""
+    mine = node.profile.priority
+    found = [each for each in planning.others_of(node) if each.priority < mine and not each.held_down_ms]
+    wanted = node.profile.policy.failback and node.leadership.phase is Phase.LEADING
+    best = min(found, key=lambda each: (each.priority, each.node)).node if found and wanted else ""
+    return node if best == node.judgement.better else _with(node, better=best, better_since=now)
+
+
+def _refuse(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Refuse a wish that can not be granted: it goes, and why is told."""
+    if node.leadership.phase is not Phase.LEADING or node.view is None or node.view.switchover is None:
+        return node
+    wish, revision = node.view.switchover, node.view.switchover_revision
+    found = switchover.wished(node, planning.others_of(node), now)
+    if found is None or not found.refused:
+        return node
+    answer = f"refuses to hand over to {wish.to or 'whoever is best'}: {found.refused}"
+    fields: dict[str, str | int] = {"node": node.leadership.setup.node, "revision": revision, "to": wish.to}
+    actions.append(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
+    actions.append(Warn("switchover_refused", f"{node.leadership.setup.node} {answer}"))
+    return _with(node, refused=revision, answer=answer, answer_until=now + ANSWER_FOR)

@@ -1,0 +1,168 @@
+"""What a leader does with its lead: to whom it hands over, why, and when (R3, R11). Pure questions about one agent.
+
+What can not wait is planned for now: faults that stop production, a tenure in vain. What can wait is planned for the
+next gap between two windows of our producer, where a handover costs no slot: wishes, drained nodes, failback, and
+faults that do not hinder production. Nothing here concerns safety: a plan only says when the stop begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from agent.core.blocks.gaps import turns
+from agent.core.election.ranking import ready
+from agent.core.health.hysteresis import STEADY, Pace
+from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import seconds
+from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.operator import clock_text
+from agent.core.model.records import Member
+from agent.core.model.store import Ms
+from agent.core.node.state import Node, Plan, drained, wall_of
+from agent.core.node.switchover import wished
+
+KEPT = ("can_lead",)
+"""Checks that say nothing of a node that leads already: while its confirmations succeed it does."""
+PATIENT = ("disk_space", "clock_offset")
+"""Checks whose failure does not hinder production for the seconds that a gap is away."""
+SILENT = "producing"
+"""The check that only a leader can fail: that a candidate passes it does not tell that it would produce."""
+SOON: Ms = 10_000
+"""A fault that comes so soon after the resume is there whoever leads, or with every resume."""
+STAYS: Ms = 5000
+"""So long a leader that is held down stays before it hands over to another that is held down: doubled each time."""
+
+
+def plan(node: Node, now: Ms) -> Plan | None:
+    """Return what comes first of all that this node has reason to do with the lead; None while it just keeps it."""
+    seen = node.leadership.seen
+    if node.leadership.phase not in ACTIVE or seen.maintenance is not None:
+        return None
+    if seen.override is not None:
+        return _anew(node, now) if seen.override.leader == node.leadership.setup.node else None
+    return min(_plans(node, now), key=lambda each: each.at, default=None)
+
+
+def _plans(node: Node, now: Ms) -> Iterator[Plan]:
+    """Yield all reasons, the weightiest first."""
+    others = others_of(node)
+    sound = [member for member in others if not member.held_down_ms]
+    names = [member.node for member in sound]
+    if sound and (why := node.judgement.vain):
+        before = node.leadership.tenure.before if node.leadership.tenure else ""
+        yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
+    failing = [each for each in node.health.failing if _check(each) not in (*node.judgement.insisted, *KEPT)]
+    sure = any(not member.doubtful for member in sound or others)  # who begins to fail alike is no better candidate
+    leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
+    if sure and leaves is not None:
+        yield Plan("unhealthy", "; ".join(failing), leaves)
+    if node.leadership.phase is not Phase.LEADING:
+        return
+    if (anew := _anew(node, now)) is not None:
+        yield anew
+    if (wish := wished(node, others, now)) is not None and wish.plan is not None:
+        yield wish.plan if wish.at_once else in_gap(node, wish.plan, now)
+    if sound and sure and failing:
+        yield in_gap(node, Plan("unhealthy", "; ".join(failing), now), now)
+    if others and _drained(node):
+        yield in_gap(node, Plan("drained", _why_drained(node), now), now)
+    better = node.judgement.better
+    if better in names and now >= node.judgement.better_since + node.profile.policy.failback_after:
+        yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
+
+
+def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms | None:
+    """Return when faults that stop production move the lead, None if they do not.
+
+    Where all are held down, a leader that failed soon after its resume stays: for longer each time if it fails what the
+    others do not. One that signs nothing stays until one of them is not held down any more: it cannot know that they
+    would do better.
+    """
+    flaps = node.judgement.flaps
+    if not grave or sound or not flaps.left(now):
+        return now if grave else None
+    if grave == {SILENT}:
+        return None
+    if not soon(node, flaps.times[-1]):
+        return now
+    return max(now, flaps.times[-1] + min(STAYS << max(0, len(flaps.times) - 2), node.profile.policy.hold_down_max))
+
+
+def _anew(node: Node, now: Ms) -> Plan | None:
+    """Return when a leader that signs nothing begins anew: at once, and then less and less often.
+
+    It is resumed once more, with a new permit. A nodeos that does not answer would be ended instead, and is not.
+    """
+    mind, checks, why = node.judgement, node.health.checks, silent(node)
+    deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
+    if not why or deaf or node.leadership.phase is not Phase.LEADING:
+        return None
+    at, wall = max(now, mind.anew.until), wall_of(node, now)
+    when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
+    return Plan("begins_anew", why, at, node.leadership.setup.node, f"begins anew{when}: {why}")
+
+
+def soon(node: Node, now: Ms) -> bool:
+    """Tell whether nodeos was resumed so shortly before that the tenure was worth nothing."""
+    return node.leading_since is None or now - node.leading_since < SOON
+
+
+def silent(node: Node) -> str:
+    """Return why a leader is seen to sign nothing, nothing while it is not."""
+    found = node.health.checks.get(SILENT)
+    return node.judgement.vain or (found.reason if found is not None and found.known and not found.ok else "")
+
+
+def _check(reason: str) -> str:
+    return reason.partition(":")[0]
+
+
+def others_of(node: Node) -> tuple[Member, ...]:
+    """Return the other members that may lead."""
+    found = ready(node.leadership.setup.node, node.members)
+    return tuple(member for member in found if not drained(node, member.node))
+
+
+def _drained(node: Node) -> bool:
+    me = node.leadership.setup.node
+    return (node.profile.drained or drained(node, me)) and "drained" not in node.judgement.insisted
+
+
+def _why_drained(node: Node) -> str:
+    word = node.view.drains.get(node.leadership.setup.node) if node.view else None
+    if word is None:
+        return "election.nofailover is set"
+    by = f" by {word.by}" if word.by else ""
+    return f"the key drain stands{by}" + (f": {word.reason}" if word.reason else "")
+
+
+def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
+    """Return the plan, moved to the first gap from its time on; who is not scheduled has nothing to lose."""
+    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    text = f"hands over to {wanted.to or 'whoever is best'}"
+    if wall is None:
+        return replace(wanted, text=f"{text}: {wanted.why}")
+    date = wall + wanted.at - now
+    begins = place.gap(date, node.leadership.setup.timing.handover) if place is not None else date
+    when = f" at {clock_text(begins)}, in a gap" if begins > date else f" at {clock_text(begins)}"
+    return replace(wanted, at=now + begins - wall, text=f"{text}{when if begins > wall else ''}: {wanted.why}")
+
+
+# --- how hard to look ---
+
+
+def pace(node: Node, now: Ms) -> Pace:
+    """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
+    urgency = node.profile.policy.urgency
+    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    leads = node.leadership.phase is Phase.LEADING
+    if not leads or not urgency.enabled or place is None or place.alone or wall is None:
+        return STEADY
+    away = place.away(wall)
+    if away < urgency.near:
+        what = f"the own window is on or less than {seconds(urgency.near)} away"
+        return Pace(most=urgency.near_fall, why=what)
+    if away > urgency.far:
+        return Pace(least=urgency.far_fall, why=f"the own window is more than {seconds(urgency.far)} away")
+    return STEADY

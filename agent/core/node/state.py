@@ -1,0 +1,345 @@
+"""What one agent knows and is as a whole, and what the composed step may ask for beside the core's actions.
+
+Only plain data and questions about it live here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from agent.core.alerts import rules
+from agent.core.alerts.kinds import KINDS
+from agent.core.alerts.notice import Notice, rank
+from agent.core.blocks import follow, history, ledger, sightings
+from agent.core.blocks.terms import Reigns
+from agent.core.blocks.tripwire import Tripwire
+from agent.core.election.hold_down import Flaps
+from agent.core.election.policy import Policy
+from agent.core.health import checks
+from agent.core.leadership import events
+from agent.core.leadership.actions import Action
+from agent.core.leadership.state import Phase, State
+from agent.core.leadership.timing import Timing
+from agent.core.model import records
+from agent.core.model.archive import Fields, Window
+from agent.core.model.belonging import Belonging, clash, process_text
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import GroupView, Member
+from agent.core.model.slots import EPOCH, SLOT
+from agent.core.model.store import Ms
+from agent.core.node.hook_log import HookDone, Hooked, RunHook
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSeen:
+    """etcd answered, or did not: `error` says why not. The session asks it, or the `reader` of the group's keys.
+
+    Neither speaks for the other: a role may let an agent write what it cannot read.
+    """
+
+    error: str = ""
+    reader: bool = False
+
+
+READER = "reader"
+"""The name of the reader among `Node.etcd_faults`; the other is the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFault:
+    """What one of the two has from etcd instead of an answer, and since when."""
+
+    since: Ms
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The configuration was read again: what may change while the agent runs, as it shall be from now on."""
+
+    profile: Profile
+    timing: Timing
+
+
+@dataclass(frozen=True, slots=True)
+class LookedBack:
+    """What the chain had of our producer before this agent started, in ms since 1970 (R18).
+
+    since  every slot of ours from this date on was looked at
+    own    the date of the newest block of ours among them, 0: there is none
+    """
+
+    since: Ms
+    own: Ms = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Write how this member is, on its session lease."""
+
+    member: Member
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Send a notice to the alert channels."""
+
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class RecordChange:
+    """Write `history/<epoch>`: who leads since then, and why. Fields that are not known yet are left out."""
+
+    epoch: int
+    fields: Fields
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseWish:
+    """Take a wish to hand over out of etcd, if it still is the one of this mod revision, and write why."""
+
+    revision: int
+    fields: Mapping[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordWindow:
+    """Write `ledger/<slot>`, unless somebody has."""
+
+    window: Window
+
+
+NodeEvent = events.Event | checks.Probe | EtcdSeen | Reconfigured | LookedBack | follow.BlocksRead | HookDone
+NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | follow.ReadBlocks | RunHook
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is known of the blocks of our producer (see `watch`).
+
+    own, last_own  the newest blocks of our producer on our own chain, as we tell of them, and the slot of the last
+    own_blocks     more of the same: slot → id
+    unwritten      windows that were counted, and when it is our turn to write each
+    """
+
+    chain: follow.Following = field(default_factory=follow.Following)
+    claims: sightings.Claims = field(default_factory=sightings.Claims)
+    own: tuple[str, ...] = ()
+    last_own: int | None = None
+    own_blocks: Mapping[int, str] = field(default_factory=dict)
+    reigns: Reigns = ()
+    ledger: ledger.Ledger = field(default_factory=ledger.Ledger)
+    unwritten: tuple[tuple[Ms, Window], ...] = ()
+    trip: Tripwire = field(default_factory=Tripwire)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is set about this agent, beside the setup of its leadership.
+
+    tells  from which severity on it has a channel for alerts; empty: it has none
+    settings  what others may compare, as words `name=value`
+    hooks  the hooks that are set; each has `hook_ms` in all
+    host   the boot of this host and our pid namespace: what makes a pid unique; empty: not known
+    """
+
+    group: str
+    limits: checks.Limits
+    priority: int = 100
+    drained: bool = False
+    version: str = ""
+    url: str = ""
+    tells: str = ""
+    settings: str = ""
+    policy: Policy = field(default_factory=Policy)
+    hooks: frozenset[str] = frozenset()
+    hook_ms: Ms = 5000
+    host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a leader is about to do with its lead.
+
+    cause, why, to    what `events.Standing` hands on once it is time
+    at                when: ms of CLOCK_BOOTTIME
+    text              the same for people, with the time of day
+    """
+
+    cause: str
+    why: str
+    at: Ms
+    to: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one agent has made up its mind about, beside health.
+
+    flaps          its own faults, and how long it is held down for them; `flaps_text` says so
+    insisted       what was wrong with it when operators made it lead all the same: no reason to hand over
+    better         the node of better priority that is well, and since when
+    refused        the mod revision of the last wish that was refused, and its `answer`, shown until `answer_until`
+    unseen         the date (ms since 1970) from which on no block of the tenure that leads was seen on anybody's chain;
+                   None while nothing is judged
+    vain           why it leads in vain, empty while it does not
+    anew           when it began anew, and until when it does not again
+    resumes        when a take-over of it came to nothing, and until when it tries no other
+    """
+
+    flaps: Flaps = field(default_factory=Flaps)
+    flaps_text: str = ""
+    insisted: frozenset[str] = frozenset()
+    better: str = ""
+    better_since: Ms = 0
+    refused: int = 0
+    answer: str = ""
+    answer_until: Ms = 0
+    unseen: Ms | None = None
+    vain: str = ""
+    anew: Flaps = field(default_factory=Flaps)
+    resumes: Flaps = field(default_factory=Flaps)
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The state of one agent.
+
+    view_at       when the view was read; members whose reports stand still are not in it
+    heard         of each member the mod revision of its report, and when it was first seen
+    etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
+    read_at       when the reader was last seen to read the group
+    lease_gone_since  since when there is no session lease
+    store_since   since when the store is known
+    gated_process  the nodeos process that was seen to sign through the gate last
+    own_block_at  when a block of our producer, whoever signed it, last came
+    entered       when each phase of leadership was last entered, by its name
+    proof         the record of our tenure, and what is known of its blocks
+    said, told    when each warning was last given out, and sent to people
+    past          what the chain had before this agent started, as far as it was looked at
+    unpaused_at   when nodeos was last found producing though this node did not lead
+    """
+
+    profile: Profile
+    leadership: State
+    health: checks.Health
+    view: GroupView | None = None
+    view_at: Ms = 0
+    heard: Mapping[str, tuple[int, Ms]] = field(default_factory=dict)
+    published: Member | None = None
+    published_at: Ms = 0
+    alerts: rules.Open = field(default_factory=rules.Open)
+    etcd_down_since: Ms | None = None
+    etcd_error: str = ""
+    etcd_faults: Mapping[str, EtcdFault] = field(default_factory=dict)
+    read_at: Ms | None = None
+    lease_gone_since: Ms | None = None
+    leading_since: Ms | None = None
+    gated_process: ProcessId | None = None
+    store_since: Ms | None = None
+    own_block_at: Ms = 0
+    entered: Mapping[str, Ms] = field(default_factory=dict)
+    proof: history.Proof | None = None
+    watch: Watch = field(default_factory=Watch)
+    hooked: Hooked = field(default_factory=Hooked)
+    said: Mapping[str, Ms] = field(default_factory=dict)
+    told: Mapping[str, Ms] = field(default_factory=dict)
+    wake: Ms = 0
+    judgement: Judgement = field(default_factory=Judgement)
+    unpaused_at: Ms | None = None
+    past: LookedBack | None = None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """How every agent that belongs to our group reports to be, ourselves among them."""
+        return tuple(each for each, why in self._compared() if not why)
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Why members do not belong to one group with us, a line for each: nothing that they report counts."""
+        return tuple(why for _, why in self._compared() if why)
+
+    def _compared(self) -> Iterator[tuple[Member, str]]:
+        """Yield each report with why it is a stranger's, empty when it is not."""
+        mine = belonging_of(self)
+        for each in self.view.members if self.view else ():
+            ours = each.node == self.leadership.setup.node
+            yield each, "" if ours else clash(mine, each.belonging, each.node)
+
+
+def wall_of(node: Node, now: Ms) -> Ms | None:
+    """Return the time of day (ms since 1970) at `now`, None before nodeos was asked for the first time."""
+    found = node.health
+    return found.info_wall + now - found.info_at if found.info_wall else None
+
+
+def own_ms(node: Node) -> Ms:
+    """Return the date of the newest block of our producer on our chain, 0 while none was seen."""
+    info, last = node.health.info, node.watch.last_own
+    head = info.head_time if info is not None and info.head_producer == node.leadership.setup.producer else 0
+    return max(head, EPOCH + last * SLOT if last is not None else 0)
+
+
+def drained(node: Node, name: str) -> bool:
+    """Tell whether operators drained a member; its own configuration stands in its report."""
+    return node.view is not None and name in node.view.drains
+
+
+def belonging_of(node: Node) -> Belonging:
+    """Return what this member serves, as far as it is known."""
+    profile, info, state = node.profile, node.health.info, node.leadership
+    return Belonging(
+        state.setup.producer,
+        info.chain_id if info else profile.limits.chain_id,
+        profile.limits.producer_key,
+        process_text(profile.host, state.process),
+    )
+
+
+def member_of(node: Node, now: Ms) -> Member:
+    """Return how this member is, as it is published."""
+    state, info, profile = node.leadership, node.health.info, node.profile
+    ready = state.phase is not Phase.STARTING and state.lease is not None
+    mind, serves = node.judgement, belonging_of(node)
+    return Member(
+        node=state.setup.node,
+        instance=state.setup.instance,
+        role=state.phase.value,
+        healthy=ready and node.health.ok,
+        able=node.health.able,
+        reasons=node.health.reasons,
+        head=info.head_num if info else 0,
+        lib=info.lib_num if info else 0,
+        head_age_ms=node.health.info_wall - info.head_time if info else 0,
+        priority=profile.priority,
+        drained=profile.drained or drained(node, state.setup.node),
+        version=profile.version,
+        nodeos=info.server_version if info else "",
+        url=profile.url,
+        asked_ms=node.health.info_wall if info else 0,
+        own_ms=own_ms(node),
+        held_down_ms=mind.flaps.left(now),
+        doubtful=node.health.doubtful,
+        plan=mind.plan.text if mind.plan else mind.answer if now < mind.answer_until else "",
+        told=tuple(sorted(_group_keys(node)))[: records.REASONS],
+        tells=profile.tells,
+        settings=profile.settings,
+        own=node.watch.own,
+        chain=serves.chain,
+        producer=serves.producer,
+        key=serves.key,
+        process=serves.process,
+    )
+
+
+def _group_keys(node: Node) -> Iterator[str]:
+    """Yield the keys of alerts that this member has told; odd ones would cost more bytes than others read."""
+    least = node.profile.tells
+    for key, notice in node.alerts.notices.items():
+        told = least and rank(notice.severity) >= rank(least) and KINDS[notice.event].whole_group
+        if told and key.isascii() and len(key) <= records.TOLD:
+            yield key

@@ -1,0 +1,92 @@
+"""Whether somebody produces already though nobody has led yet (R18): what our own chain shows of our producer's blocks.
+
+While `heartbeat` is absent, and this agent has never seen one, no governed node has signed. So whatever block of our
+producer comes is signed by a nodeos without an agent: one whose agent is about to be started, or a stray. To resume a
+second one beside it would sign its slots twice. An absent heartbeat is left alone until one whole own window has passed
+without such a block: twelve slots of ours, or six (3 s) where every slot is ours. Operators who know better put
+`leader` or `override`.
+
+After `del heartbeat` this agent has seen one, and does not wait: that word means that the old leader is dead.
+"""
+
+from __future__ import annotations
+
+from agent.core.blocks.gaps import date, turns
+from agent.core.leadership.actions import Warn
+from agent.core.leadership.state import Phase
+from agent.core.model.chain import ChainInfo
+from agent.core.model.copying import replace
+from agent.core.model.slots import REPETITIONS, SLOT, slot_of
+from agent.core.model.store import Ms
+from agent.core.node.state import Node, NodeAction, own_ms, wall_of
+
+ALONE = 6
+"""Slots of a producer that is alone in the schedule: 3 s."""
+ARRIVES: Ms = 1000
+"""A block of another host is on our chain so long after its date at the latest, and was asked for once a second."""
+SURE: Ms = 3000
+"""Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
+
+
+def nobody_led(node: Node) -> bool:
+    """Tell whether no heartbeat was ever seen, as far as this agent knows."""
+    seen = node.leadership.seen
+    return seen.heartbeat is None and seen.last_holder is None
+
+
+def clear_at(node: Node, now: Ms) -> Ms:
+    """Return from when on an absent heartbeat may be taken (CLOCK_BOOTTIME), 0 when nothing speaks against it."""
+    wall, info = wall_of(node, now), node.health.info
+    if not nobody_led(node):
+        return 0
+    if wall is None or info is None or node.health.schedule is None:
+        return now + ARRIVES  # nothing is known yet
+    ours = turns(node.health.schedule, node.leadership.setup.producer)
+    if ours is None:
+        return 0  # not in the schedule: nobody signs for it
+    last = last_own(node)
+    since = max(_watched_since(node, info), last + SLOT if last else 0)
+    if ours.alone:
+        since = last + SLOT
+    end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
+    if node.health.info_wall >= end:
+        return 0
+    return now + max(end - wall, SLOT)  # nodeos has yet to tell how that window ended: silence of nodeos proves nothing
+
+
+def last_own(node: Node) -> Ms:
+    """Return the date of the newest block of our producer that is known on our chain, 0: none is."""
+    return max(own_ms(node), node.past.own if node.past else 0)
+
+
+def _watched_since(node: Node, info: ChainInfo) -> Ms:
+    """Return the date from which on no own block can have been missed."""
+    chain = node.watch.chain
+    known = chain.since if chain.top is not None else slot_of(info.head_time) + 1
+    return date(known) if node.past is None else min(date(known), node.past.since)
+
+
+def tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    """Say whom to look for, once such blocks have come for a while; `status` shows it as what this node waits for."""
+    if not (text := waits_for(node, now)):
+        return node
+    actions.append(Warn("stray_block", text))
+    mind = replace(node.judgement, answer=f"does not take over: {text}", answer_until=now + SURE)
+    return replace(node, judgement=mind)
+
+
+def waits_for(node: Node, now: Ms) -> str:
+    """Return why this node leaves an absent heartbeat alone; empty when it does not, or not for long yet."""
+    state, wall, last = node.leadership, wall_of(node, now), last_own(node)
+    if state.phase is not Phase.STANDBY or now >= state.clear_at or not nobody_led(node) or wall is None:
+        return ""
+    if state.seen.override is not None or state.seen.maintenance is not None:
+        return ""  # operators have spoken, and nothing waits for this
+    since = node.store_since
+    if since is None or last < wall - (now - since) + SURE:
+        return ""
+    return (
+        f"nobody leads, and yet blocks of {state.setup.producer} come, the last for slot {slot_of(last)}: a nodeos "
+        "without an agent signs, and this node does not take over beside it. Start the agent of that node, or stop "
+        "it; to have this node lead all the same, put its name into `leader`"
+    )

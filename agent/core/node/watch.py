@@ -1,0 +1,170 @@
+"""Watching what is produced: our own chain is followed block by block, own windows are counted, changes are proven.
+
+And the tripwire is looked at. All this stands beside leadership, and decides nothing there; only the composition of the
+parts lives here.
+"""
+
+from __future__ import annotations
+
+from agent.core.blocks import follow, history, ledger, sightings, terms, tripwire
+from agent.core.blocks.follow import BlocksRead
+from agent.core.blocks.schedule import Turns, turns_of
+from agent.core.health.checks import Check, GateProbed, InfoProbed, PeersProbed
+from agent.core.leadership.actions import Warn
+from agent.core.leadership.events import StoreSeen
+from agent.core.leadership.state import Phase
+from agent.core.model.copying import replace
+from agent.core.model.slots import slot_of
+from agent.core.model.store import Ms
+from agent.core.node.state import Node, NodeAction, NodeEvent, RecordChange, RecordWindow, Watch
+
+NEAR_NOW = 2000
+"""Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
+TURN_TO_WRITE: Ms = 2000
+"""Each member waits so much longer than the one before it until it writes a window that nobody has written."""
+
+
+def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
+    """Take what an event tells of blocks, count what is due, and ask for what is missing."""
+    seen = node.watch
+    seen = replace(seen, reigns=terms.seen(seen.reigns, node.leadership, now))
+    turns = turns_of(node.health.schedule, node.leadership.setup.producer)
+    match event:
+        case InfoProbed() if event.info is not None:
+            seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, turns))
+        case BlocksRead():
+            seen = _chain(node, seen, follow.blocks_read(seen.chain, event))
+        case StoreSeen():
+            seen = _told(node, seen)
+    seen = _trip(node, seen, event, turns, now, actions)
+    seen = _count(node, seen, turns, now)
+    seen = _write(node, seen, now, actions)
+    chain, reading = follow.ask(seen.chain, now)
+    if reading is not None:
+        actions.append(reading)
+    return _prove(replace(node, watch=replace(seen, chain=chain)), turns, actions)
+
+
+def _chain(node: Node, seen: Watch, chain: follow.Following) -> Watch:
+    """Take blocks of our own chain."""
+    setup = node.leadership.setup
+    if chain is seen.chain:
+        return seen
+    before = seen.chain.blocks
+    new = {
+        slot_of(each.time): each.id
+        for num, each in chain.blocks.items()
+        if each.producer == setup.producer and before.get(num) is not each
+    }
+    if not new:
+        return replace(seen, chain=chain)
+    ours = {**seen.own_blocks, **new}
+    ours = {slot: ours[slot] for slot in sorted(ours)[-follow.KEPT :]}
+    found = sightings.claimed(seen.claims, setup.node, new)
+    return replace(seen, chain=chain, claims=found, own=sightings.told(ours), own_blocks=ours, last_own=max(ours))
+
+
+def _told(node: Node, seen: Watch) -> Watch:
+    """Take what the others tell of theirs. A member that is on another chain by mistake says nothing of ours."""
+    found, top = seen.claims, seen.chain.top
+    if top is None:
+        return seen
+    now = slot_of(top.time)
+    for member in node.members:
+        if member.node != node.leadership.setup.node and not member.fails("chain_id"):
+            near = {slot: short for slot, short in member.own_blocks.items() if abs(slot - now) < NEAR_NOW}
+            found = sightings.claimed(found, member.node, near)
+    return replace(seen, claims=found)
+
+
+def _trip(node: Node, seen: Watch, event: NodeEvent, turns: Turns | None, now: Ms, actions: list[NodeAction]) -> Watch:
+    """Look for blocks of our producer that none of us can have signed."""
+    health, trip = node.health, seen.trip
+    found: list[Warn] = []
+    if seen.claims is not node.watch.claims:
+        trip, found = tripwire.doubled(trip, seen.claims, now)
+    if health.info is not None:
+        clock = health.checks.get("clock_offset", Check(ok=True))
+        starting = Phase.STARTING.value in (node.leadership.phase.value, *(member.role for member in node.members))
+        at_boot = health.info_at - health.info_wall
+        sight = tripwire.Sight(seen.own_blocks, node.leadership, at_boot, clock.ok, starting)
+        trip, more = tripwire.leaderless(trip, sight, now, looked=isinstance(event, StoreSeen))
+        found += more
+        if isinstance(event, GateProbed) and node.leading_since is not None and node.leadership.setup.timing.gated:
+            trip, more = tripwire.ungated(trip, sight, event, node.leading_since)
+            found += more
+    if isinstance(event, PeersProbed) and event.peers is not None and turns is not None and turns.producers == 1:
+        trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
+        found += more
+    actions.extend(found)
+    return seen if trip is seen.trip else replace(seen, trip=trip)
+
+
+def _count(node: Node, seen: Watch, turns: Turns | None, now: Ms) -> Watch:
+    schedule, info = node.health.schedule, node.health.info
+    if turns is None or schedule is None or info is None or seen.chain.top is None:
+        return seen
+    if seen.chain is node.watch.chain and seen.ledger.version == schedule.version:
+        return seen
+    if seen.ledger.version != schedule.version:
+        after = slot_of(seen.chain.top.time) + 1
+        return replace(seen, ledger=ledger.start_over(seen.ledger, after, schedule.version))
+    told = {member.node: slot_of(member.asked_ms) - ledger.SETTLED // 2 for member in node.members if member.asked_ms}
+    for member in node.members:
+        told[member.node] = max(told.get(member.node, -1), max(member.own_blocks, default=-1))
+    setup = node.leadership.setup
+    scene = ledger.Scene(
+        setup.node,
+        setup.producer,
+        turns,
+        seen.reigns,
+        seen.claims.holders,
+        told,
+        node.health.info_at - node.health.info_wall,
+    )
+    counted, chain, windows = ledger.count(seen.ledger, seen.chain, scene)
+    due = now + _place(node) * TURN_TO_WRITE
+    return replace(seen, ledger=counted, chain=chain, unwritten=(*seen.unwritten, *((due, each) for each in windows)))
+
+
+def _place(node: Node) -> int:
+    """Return how many go first in writing: who leads goes last, who is unhealthy last but one."""
+    me = node.leadership.setup.node
+    leader = node.leadership.seen.last_holder
+    others = [each for each in node.members if each.node not in (me, leader) and each.healthy]
+    if me == leader:
+        return len(others)
+    return sum(each.node < me for each in others) if node.health.ok else len(others)
+
+
+def _write(node: Node, seen: Watch, now: Ms, actions: list[NodeAction]) -> Watch:
+    if not seen.unwritten:
+        return seen
+    written = node.view.ledger if node.view else ()
+    later = []
+    for due, window in seen.unwritten:
+        if any(each.slot <= window.slot < each.slot + each.slots for each in written):
+            continue
+        if now < due:
+            later.append((due, window))
+        else:
+            actions.append(RecordWindow(window))
+    return replace(seen, unwritten=tuple(later))
+
+
+def _prove(node: Node, turns: Turns | None, actions: list[NodeAction]) -> Node:
+    """See what a change of leader cost, once its first block is there, and what another member's chain says of it."""
+    waiting = node.proof if node.leadership.phase is Phase.LEADING else None
+    if waiting is None:
+        return replace(node, proof=None) if node.proof else node
+    if waiting.first is None:
+        found = history.proven(waiting, node.watch.chain, node.leadership.setup.producer, turns)
+        if found is None:
+            return node
+        waiting = replace(waiting, first=found[0], fields=found[1])
+        actions.append(RecordChange(waiting.epoch, waiting.fields))
+    fields = history.witnessed(waiting, node.view.ledger if node.view else ())
+    if fields is not None:
+        waiting = replace(waiting, fields=fields)
+        actions.append(RecordChange(waiting.epoch, fields))
+    return replace(node, proof=waiting)

@@ -1,0 +1,1 @@
+"""The port `Store` on etcd. Every foreign error becomes one of `agent.errors` here."""

@@ -1,0 +1,125 @@
+"""What one etcd member says of itself and of the others, for status and doctor. It reads no key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from agent.errors import StoreError, StoreRejected, StoreUnavailable
+from agent.etcd.connection import Connection, Endpoint, EtcdOptions
+from agent.etcd.errors import translate
+from agent.etcd.rpc import grpc, later_fields, rpc
+from agent.host.deadline import Deadline
+
+# Fields of StatusResponse from etcd 3.4 on.
+_ERRORS, _DB_SIZE_IN_USE, _IS_LEARNER = 8, 9, 10
+_MEMBER_IS_LEARNER = 5  # field of Member from etcd 3.4 on
+_ALARM = re.compile(rb"alarm:(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """One member, of the cluster with the id `cluster`.
+
+    Sizes in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
+    """
+
+    endpoint: str
+    version: str
+    cluster: int
+    member: int
+    leader: int
+    raft_term: int
+    raft_index: int
+    db_size: int
+    db_size_in_use: int
+    learner: bool
+    alarms: tuple[str, ...]
+
+
+def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> ServerInfo:
+    """Ask one member, on a connection of its own. StoreUnavailable within `timeout_s` seconds when it is silent.
+
+    It logs in only if asked to: a login needs a quorum, and this is wanted most when there is none.
+    """
+    where, status = _asked(options, endpoint, Deadline(timeout_s), "status", _status)
+    return _server_info(where, status)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberInfo:
+    """One member as the cluster lists it; `urls` are those for clients."""
+
+    name: str
+    urls: tuple[str, ...]
+    learner: bool
+
+
+def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...]:
+    """List the members, asking one endpoint after another. StoreError within `timeout_s` seconds when none answers."""
+    deadline, failure = Deadline(timeout_s), StoreError("no endpoint")
+    for index, endpoint in enumerate(options.endpoints):
+        share = Deadline(deadline.remaining() / (len(options.endpoints) - index))  # a silent one leaves time for others
+        try:
+            _where, answer = _asked(options, endpoint, share, "list of members", _members)
+            return tuple(
+                MemberInfo(
+                    str(each.name),
+                    tuple(map(str, each.clientURLs)),
+                    bool(later_fields(each).get(_MEMBER_IS_LEARNER, [0])[0]),
+                )
+                for each in answer.members
+            )
+        except StoreError as error:
+            failure = error
+    raise StoreUnavailable(str(failure)) from failure
+
+
+def _asked(
+    options: EtcdOptions, endpoint: str, deadline: Deadline, doing: str, ask: Callable[[Connection, Deadline], Any]
+) -> tuple[str, Any]:
+    """Ask one member, on a connection of its own; return where, and its answer."""
+    connection = Connection(options, Endpoint.parse(endpoint, tls=options.ca is not None))
+    connection.metadata = ()  # a member without a leader shall answer too
+    try:
+        try:
+            answer = ask(connection, deadline)
+        except grpc.RpcError as error:
+            refused = isinstance(translate(error, doing, ""), StoreRejected)
+            if not refused or options.user is None or options.password is None:
+                raise
+            connection.login(options.user, options.secret(), deadline)
+            answer = ask(connection, deadline)
+    except grpc.RpcError as error:
+        raise translate(error, doing, str(connection.endpoint)) from error
+    finally:
+        connection.close()
+    return str(connection.endpoint), answer
+
+
+def _members(connection: Connection, deadline: Deadline) -> Any:
+    return connection.call(connection.client.clusterstub.MemberList, rpc.MemberListRequest(), deadline)
+
+
+def _status(connection: Connection, deadline: Deadline) -> Any:
+    return connection.call(connection.client.maintenancestub.Status, rpc.StatusRequest(), deadline)
+
+
+def _server_info(endpoint: str, status: Any) -> ServerInfo:
+    later = later_fields(status)
+    alarms = {name.decode() for text in later.get(_ERRORS, []) for name in _ALARM.findall(text)}
+    return ServerInfo(
+        endpoint=endpoint,
+        version=str(status.version),
+        cluster=int(status.header.cluster_id),
+        member=int(status.header.member_id),
+        leader=int(status.leader),
+        raft_term=int(status.raftTerm),
+        raft_index=int(status.raftIndex),
+        db_size=int(status.dbSize),
+        db_size_in_use=int(later.get(_DB_SIZE_IN_USE, [0])[0]),
+        learner=bool(later.get(_IS_LEARNER, [0])[0]),
+        alarms=tuple(sorted(alarms)),
+    )

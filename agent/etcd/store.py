@@ -1,0 +1,187 @@
+"""The port `Store` on etcd: one connection at a time, thrown away at its first failure, then the next endpoint.
+
+What is retried here, and what is not. Connecting is, over all endpoints, until the call's deadline: nothing of the
+caller's was sent. A request that etcd refused for a stale token is, once, after a new login: it was not applied.
+Any other request is sent once, and its failure is the caller's to judge (R2).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from agent.core.model.store import Snapshot, Txn, TxnAnswer
+from agent.errors import LeaseGone, StoreError, StoreUnavailable
+from agent.etcd.connection import Connection, Endpoint, EtcdOptions, open_connection
+from agent.etcd.errors import TokenStale, translate
+from agent.etcd.rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
+from agent.etcd.watch import EtcdWatch
+from agent.host.deadline import Deadline
+from agent.host.jitter import Pauses
+from agent.ports import Lease, LeaseState
+
+T = TypeVar("T")
+_CONNECT_S = 1.0  # one endpoint may take this long to connect, or half of the time left if that is more
+
+
+class EtcdStore:
+    """A store for one thread (port `Store`). Two threads need two of them; they share nothing."""
+
+    def __init__(self, options: EtcdOptions) -> None:
+        """Take note of the endpoints; the first call connects."""
+        self._options = options
+        self._endpoints = [Endpoint.parse(text, tls=options.ca is not None) for text in options.endpoints]
+        self._index = 0
+        self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
+        self._connection: Connection | None = None
+
+    def grant(self, ttl_s: int, timeout_s: float) -> Lease:
+        """Grant a lease; etcd may give more than `ttl_s` seconds (2 at least, with its defaults)."""
+
+        def send(connection: Connection, deadline: Deadline) -> Lease:
+            request = rpc.LeaseGrantRequest(TTL=ttl_s)
+            answer = connection.call(connection.client.leasestub.LeaseGrant, request, deadline)
+            return Lease(int(answer.ID), int(answer.TTL))
+
+        return self._run("grant of a lease", send, timeout_s)
+
+    def keepalive(self, lease: int, timeout_s: float) -> int:
+        """Refresh a lease; return its TTL in seconds. etcd answers for an expired one with TTL 0: LeaseGone."""
+
+        def send(connection: Connection, deadline: Deadline) -> int:
+            return int(connection.keepalive(rpc.LeaseKeepAliveRequest(ID=lease), deadline).TTL)
+
+        ttl = self._run("keepalive of a lease", send, timeout_s)
+        if ttl <= 0:
+            raise LeaseGone(f"etcd at {self.endpoint()}: lease {lease:x} has expired or was revoked: grant a new one")
+        return ttl
+
+    def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
+        """Read how long a lease has left. One that is over but not yet swept has 0 seconds; one that is gone, -1."""
+
+        def send(connection: Connection, deadline: Deadline) -> LeaseState:
+            request = rpc.LeaseTimeToLiveRequest(ID=lease)
+            answer = connection.call(connection.client.leasestub.LeaseTimeToLive, request, deadline)
+            granted = int(answer.grantedTTL)
+            return LeaseState(max(0, int(answer.TTL)) if granted > 0 else -1, granted)
+
+        return self._run("state of a lease", send, timeout_s)
+
+    def revoke(self, lease: int, timeout_s: float) -> None:
+        """Revoke a lease and with it its keys; one that is gone already is fine."""
+
+        def send(connection: Connection, deadline: Deadline) -> None:
+            connection.call(connection.client.leasestub.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease), deadline)
+
+        try:
+            self._run("revocation of a lease", send, timeout_s)
+        except LeaseGone:
+            return
+
+    def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
+        """Run one transaction. StoreUnavailable: unknown outcome, it may even be applied later (R2)."""
+        request = txn_request(txn)
+
+        def send(connection: Connection, deadline: Deadline) -> TxnAnswer:
+            return txn_answer(connection.call(connection.client.kvstub.Txn, request, deadline))
+
+        return self._run("transaction", send, timeout_s)
+
+    def range(self, prefix: str, timeout_s: float) -> Snapshot:
+        """Read all keys under a prefix, linearizably as far as the server keeps that promise."""
+
+        def send(connection: Connection, deadline: Deadline) -> Snapshot:
+            return snapshot(connection.call(connection.client.kvstub.Range, range_request(prefix), deadline))
+
+        return self._run(f"read of {prefix}", send, timeout_s)
+
+    def watch(self, prefix: str, revision: int, timeout_s: float) -> EtcdWatch:
+        """Watch a prefix from `revision` on (inclusive). The watch ends with the connection that it was opened on."""
+
+        def send(connection: Connection, deadline: Deadline) -> EtcdWatch:
+            probe = range_request(prefix, count_only=True)  # a watch with a stale token would be silent, not refused
+            now = int(connection.call(connection.client.kvstub.Range, probe, deadline).header.revision)
+            if now < revision - 1:  # a watch from a revision that is yet to come is silent until it comes
+                raise StoreUnavailable(f"etcd at {connection.endpoint} is at revision {now}, before {revision - 1}")
+            watch = EtcdWatch(connection, prefix, revision, lambda: self._turn(connection))
+            watch.wait_created(deadline)
+            return watch
+
+        return self._run(f"watch of {prefix}", send, timeout_s)
+
+    def endpoint(self) -> str:
+        """Return the endpoint in use, or the next to be tried."""
+        return str(self._endpoints[self._index])
+
+    def close(self) -> None:
+        """Drop the connection, its watches with it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(wait_s=0.5)
+
+    def _run(self, doing: str, send: Callable[[Connection, Deadline], T], timeout_s: float) -> T:
+        deadline = Deadline(timeout_s)
+        try:
+            return self._attempt(doing, send, deadline)
+        except TokenStale:
+            if self._options.user is None:
+                raise
+        try:
+            return self._attempt(doing, send, deadline)
+        except TokenStale as error:  # a new token is no better: another login would bring the same
+            self._options.refused_login(self._options.secret(), error)
+            raise
+
+    def _attempt(self, doing: str, send: Callable[[Connection, Deadline], T], deadline: Deadline) -> T:
+        """Send a request once, on a connection that is good as far as we know."""
+        connection = self._connection or self._connect(doing, deadline)
+        try:
+            return send(connection, deadline)
+        except grpc.RpcError as error:
+            failure = translate(error, doing, str(connection.endpoint))
+            self._judge(connection, failure)
+            raise failure from error
+        except StoreError as failure:  # a watch translates for itself
+            self._judge(connection, failure)
+            raise
+
+    def _judge(self, connection: Connection, failure: StoreError) -> None:
+        """Drop the connection unless the member answered properly, and said no."""
+        if isinstance(failure, StoreUnavailable):
+            self._turn(connection)
+        elif isinstance(failure, TokenStale):
+            self._drop(connection)
+
+    def _turn(self, connection: Connection) -> None:
+        """Drop this connection and turn to the next endpoint; nothing, if it was dropped before."""
+        if self._drop(connection):
+            self._index = (self._index + 1) % len(self._endpoints)
+
+    def _drop(self, connection: Connection) -> bool:
+        if self._connection is not connection:
+            return False
+        self._connection = None
+        connection.close()
+        return True
+
+    def _connect(self, doing: str, deadline: Deadline) -> Connection:
+        """Go round the endpoints until one is fit, or the deadline is over."""
+        said: dict[str, str] = {}  # the first reason of each: the last may only be that time ran out
+        while True:
+            for _ in self._endpoints:
+                endpoint = self._endpoints[self._index]
+                share = Deadline(max(min(_CONNECT_S, deadline.remaining()), deadline.remaining() / 2))
+                try:
+                    self._connection = open_connection(self._options, endpoint, share)
+                except StoreUnavailable as error:
+                    said.setdefault(str(endpoint), str(error))
+                    self._index = (self._index + 1) % len(self._endpoints)
+                else:
+                    return self._connection
+                if deadline.remaining() <= 0:
+                    break
+            pause = self._pauses.after_failure()
+            if deadline.remaining() <= pause:
+                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said.values())}")
+            time.sleep(pause)

@@ -1,0 +1,126 @@
+"""How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `cli.status_text`.
+
+Whether a leader is alive can not be seen in one look at etcd (a heartbeat bears no time of day), so two looks are
+compared: a heartbeat that changed in between is confirmed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.core.blocks.sightings import strays
+from agent.core.model.belonging import clashes
+from agent.core.model.records import Drain, GroupView, Heartbeat, Keys, Member, read_group
+from agent.core.model.store import Ms, Snapshot
+
+
+def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> dict[str, Any]:
+    """Return what is known of the group as JSON-able data; `second` is a later look at the same prefix.
+
+    `healthy` is false when nobody leads, when the leader is unhealthy, not confirmed between the two looks or not among
+    the members, and when a value can not be read; `why` has the reasons. A group that was told not to lead is healthy.
+    Spans are seconds, `since` is ISO 8601.
+    """
+    view = read_group(names, second or first)
+    heartbeat = view.heartbeat.record if view.heartbeat else None
+    before = read_group(names, first).heartbeat
+    moved = second is not None and view.heartbeat is not None and view.heartbeat != before
+    confirmed = moved if second is not None else None
+    ahead = max((member.head for member in view.members), default=0)
+    why = _why(view, heartbeat, confirmed)
+    return {
+        "group": names.root.rstrip("/").rpartition("/")[2],
+        "prefix": names.root,
+        "revision": view.revision,
+        "healthy": not why,
+        "why": why,
+        "leader": view.leader.name if view.leader else None,
+        "nominated": bool(view.leader and not view.leader.lease),
+        "confirmed": confirmed,
+        "since": _since(names, second or first, heartbeat),
+        "heartbeat": _heartbeat(heartbeat),
+        "override": asdict(view.override) if view.override else None,
+        "maintenance": view.maintenance,
+        "switchover": asdict(view.switchover) if view.switchover else None,
+        "drained": {node: drain_reason(drain) for node, drain in sorted(view.drains.items())},
+        "members": [_member(each, heartbeat, ahead) for each in sorted(view.members, key=lambda each: each.node)],
+        "problems": list(view.problems),
+    }
+
+
+def drain_reason(drain: Drain) -> str:
+    """Return why a node was drained, and by whom."""
+    return f"{drain.reason} ({drain.by})".strip() if drain.by else drain.reason
+
+
+def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -> list[str]:
+    """Return why the group is not well."""
+    why = [f"can not be read: {problem}" for problem in view.problems]
+    why += clashes({each.node: each.belonging for each in view.members})
+    why += strays(view.members, led=view.heartbeat is not None)
+    if view.override is not None and view.override.leader is None:
+        return why
+    if heartbeat is None or heartbeat.released:
+        return [*why, "nobody leads"]
+    if confirmed is False:
+        why.append(f"{heartbeat.node} has not confirmed its lead while we looked")
+    mine = next((member for member in view.members if member.node == heartbeat.node), None)
+    if mine is None:
+        why.append(f"{heartbeat.node} leads but is not among the members")
+    elif not mine.healthy:
+        why.append(f"{heartbeat.node} leads but is unhealthy: {'; '.join(mine.reasons) or 'no reason given'}")
+    if view.leader is None or view.leader.name != heartbeat.node:
+        named = view.leader.name if view.leader else "nobody"
+        why.append(f"the seat names {named}, the heartbeat {heartbeat.node}: a change is under way")
+    return why
+
+
+def _heartbeat(record: Heartbeat | None) -> dict[str, Any] | None:
+    if record is None:
+        return None
+    return {
+        "node": record.node,
+        "epoch": record.epoch,
+        "state": "released" if record.released else "held",
+        "seq": record.seq,
+        "validity": record.validity_ms / 1000,
+        "last_block": record.last_block.num if record.last_block else None,
+        "reason": record.reason,
+    }
+
+
+def _member(member: Member, heartbeat: Heartbeat | None, ahead: int) -> dict[str, Any]:
+    return {
+        "node": member.node,
+        "leads": heartbeat is not None and not heartbeat.released and heartbeat.node == member.node,
+        "role": member.role,
+        "healthy": member.healthy,
+        "reasons": list(member.reasons),
+        "head": member.head,
+        "lag": ahead - member.head,
+        "head_age": member.head_age_ms / 1000,
+        "irreversible": member.lib,
+        "priority": member.priority,
+        "drained": member.drained,
+        "held_down": member.held_down_ms / 1000,
+        "plan": member.plan,
+        "agent": member.version,
+        "nodeos": member.nodeos,
+        "url": member.url,
+    }
+
+
+def _since(names: Keys, snapshot: Snapshot, heartbeat: Heartbeat | None) -> str | None:
+    """Return when the epoch of the heartbeat began, from the history."""
+    if heartbeat is None:
+        return None
+    key = names.history(heartbeat.epoch)
+    value = next((item.value for item in snapshot.items if item.key == key), b"")
+    try:
+        when: Ms = int(json.loads(value)["when_ms"])
+        return datetime.fromtimestamp(when / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
+        return None  # not written yet, or not by an agent: no reason to show nothing at all

@@ -1,0 +1,147 @@
+"""The guard: a small process beside the agent that stops nodeos when the agent can not (R3).
+
+It reads the run-time file. When the confirmation that stands there is about to run out and has not been renewed, the
+agent is dead, frozen or cut off: the guard pauses nodeos, and ends the process if it is not seen to be paused. An agent
+that is well does the same at the same moment; to pause twice harms nobody, and before it kills the guard reads again.
+Where a signing gate is required nobody is killed: the gate lets nothing pass from V - G on, with the agent dead too.
+
+Standard library only, and few of its modules: it has an address space of its own, starts fast, and depends on
+nothing that can hang but the file and nodeos. It is started as `python -m agent.guard FILE AGENT_PID`, with a pipe as
+standard input whose other end the agent holds; the end of that pipe is the end of the agent.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from agent.core.model.chain import ProcessId
+from agent.core.model.fields import RecordError
+from agent.errors import ConfigError, FailoverError
+from agent.guard.stop import Armed, read
+from agent.host.clock import SystemClock
+from agent.host.process import hold
+from agent.host.stderr import Voice
+
+LOOK_S = 0.5
+"""How often the run-time file is read while nothing is due; a tenure begins seconds before anything can be due."""
+AGAIN_S = 0.5
+"""Between two tries when nodeos could not be stopped."""
+
+
+class Guard:
+    """What the guard knows. `look` is one round; it returns how long to wait for the next, None to end."""
+
+    def __init__(self, path: Path, agent_pid: int) -> None:
+        self._path = path
+        self._agent_pid = agent_pid
+        self._clock = SystemClock()
+        self._boot_id = self._clock.boot_id()
+        self._armed: Armed | None = None
+        self._agent = agent_pid  # whose file it is
+        self._done: Armed | None = None  # what was acted upon
+        self._told: Armed | None = None  # of which was said that nodeos takes no pause
+        self._voice = Voice()
+        self.agent_lives = True
+
+    def look(self) -> float | None:
+        """Look at the file, and act when it is time."""
+        self._read()
+        armed = self._armed
+        if armed is None or armed == self._done:
+            return self._idle()
+        if not self.agent_lives and self._agent != self._agent_pid:
+            return None  # a new agent has written the file, and has a guard of its own
+        wait_ms = armed.stop_by - self._clock.boot()
+        if wait_ms > 0:
+            return min(LOOK_S, wait_ms / 1000)
+        if armed.means.gated:
+            return self._pause(armed)
+        try:
+            how = self._stop(armed)
+        except (FailoverError, OSError) as error:
+            self._voice.say(f"nodeos could NOT be stopped, stop it by hand: {error}")
+            return AGAIN_S
+        if not how:
+            return 0.0
+        self._voice.say(f"epoch {armed.epoch} was not confirmed in time: {how}")
+        self._done = armed
+        return self._idle()
+
+    def _pause(self, armed: Armed) -> float | None:
+        """Pause a nodeos that signs nothing any more, again and again: what is to be stopped here has stopped."""
+        if not armed.means.paused() and not _gone(armed.process):
+            if armed != self._told:
+                self._voice.say(f"epoch {armed.epoch} is over, nodeos takes no pause; its gate signs nothing")
+            self._told = armed
+            return AGAIN_S
+        self._voice.say(f"epoch {armed.epoch} was not confirmed in time: nodeos is paused, or gone")
+        self._done = armed
+        return self._idle()
+
+    def _idle(self) -> float | None:
+        if self.agent_lives:
+            return LOOK_S
+        self._voice.end()
+        return None
+
+    def _read(self) -> None:
+        """Read the file. What can not be read proves nothing: then what stood there last counts, as long as it does.
+
+        An agent that ends well leaves an empty file; one that is not there was taken away by somebody else.
+        """
+        try:
+            found = read(self._path.read_bytes(), self._boot_id)
+            self._armed = found.armed
+            self._agent = found.agent_pid or self._agent_pid
+        except FileNotFoundError:
+            return
+        except (OSError, RecordError, ConfigError) as error:
+            self._voice.say(f"the run-time file {self._path} can not be read: {error}")
+
+    def _stop(self, armed: Armed) -> str:
+        """Stop nodeos and prove it (R3, R4); return how, nothing when there is no reason any more.
+
+        A pause proves nothing while a resume is unanswered; then the process has to go. FenceError when it stays.
+        """
+        if not armed.resume_open and armed.means.paused():
+            return "nodeos is paused"
+        self._read()
+        if self._armed != armed:
+            return ""  # it was confirmed, or proven stopped, meanwhile
+        return armed.means.end(armed.process)
+
+
+def _gone(found: ProcessId | None) -> bool:
+    """Tell whether a process that is known is gone."""
+    if found is None:
+        return False
+    try:
+        held = hold(found)
+    except FailoverError:
+        return False  # it can not be told
+    if held is None:
+        return True
+    held.close()
+    return False
+
+
+def main(arguments: list[str]) -> int:
+    """Guard until there is nothing left to guard."""
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, lambda *_: None)  # not SIG_IGN: that would go on to a command that we run
+    guard = Guard(Path(arguments[0]), int(arguments[1]))
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    with suppress(OSError):
+        os.write(1, b".")  # whoever started us for an agent that is gone wants to know that we guard
+    while (wait := guard.look()) is not None:
+        if not guard.agent_lives:
+            time.sleep(wait)
+        elif poll.poll(wait * 1000) and not os.read(0, 1):
+            guard.agent_lives = False
+    return 0

@@ -1,0 +1,180 @@
+"""What a run-time file says about stopping nodeos, and stopping it with that (R3, R4). Standard library only.
+
+Three use it: the guard beside each agent, the fence of a supervisor, the parent process. None of them needs the
+configuration, etcd or the agent: whatever it takes to stop nodeos stands in a file on tmpfs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.model import records
+from agent.core.model.chain import ProcessId
+from agent.core.model.fields import RecordError, an_object, flag, number, text, texts
+from agent.errors import FailoverError
+from agent.host.deadline import Deadline, NotSent
+from agent.net.endpoint import Endpoint, parse_endpoint
+from agent.net.tiny_http import call
+from agent.nodeos.fence import ProcessFence
+from agent.nodeos.finder import EXECUTABLE, FencePlan
+
+ARMED = ("held", "stopping")
+"""States of a tenure that may produce, or was not proven to have stopped."""
+LONGEST_MS = 600_000
+"""No span can be configured longer."""
+BUSY = (429, 503)
+ASK_AGAIN_S = 0.05
+"""What a busy nodeos answers, and how long to wait before it is asked again; then twice as long."""
+LONGEST = 64 * 1024
+"""Nothing that is read is longer: nothing is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How nodeos is paused and ended. Spans in seconds, named as in [timing] and [fence].
+
+    `gated`: nodeos signs through a gate that is required, and which signs nothing from V - G on by itself.
+    """
+
+    producer: Endpoint
+    plan: FencePlan
+    pause_s: float
+    block_s: float
+    kill_s: float
+    slack_s: float
+    term_s: float
+    gated: bool = False
+
+    def paused(self) -> bool:
+        """Pause nodeos, and tell whether it then says that it is paused; within `pause_s` seconds in all (P).
+
+        The block in flight may still be signed for `block_s` seconds after that (B).
+        """
+        deadline = Deadline(self.pause_s)
+        try:
+            status = self._pause(deadline)
+            if not 200 <= status < 300:
+                return False
+            status, body = self._ask(deadline)
+        except (FailoverError, OSError):
+            return False
+        return 200 <= status < 300 and body.strip() == b"true"
+
+    def _pause(self, deadline: Deadline) -> int:
+        """Pause, and return the status of the answer. A nodeos that is busy is asked again while there is time."""
+        wait = ASK_AGAIN_S
+        while True:
+            status, _ = call(self.producer, "/v1/producer/pause", deadline.left())
+            if status not in BUSY or deadline.remaining() <= wait:
+                return status
+            time.sleep(wait)
+            wait *= 2
+
+    def listens(self) -> bool:
+        """Tell whether anybody takes connections where a pause goes."""
+        try:
+            call(self.producer, "/v1/producer/paused", self.pause_s)
+        except NotSent as error:
+            return not isinstance(error.__cause__, (ConnectionRefusedError, FileNotFoundError))
+        except OSError:
+            return True
+        return True
+
+    def _ask(self, deadline: Deadline) -> tuple[int, bytes]:
+        """Ask where a pause is taken, and where that is unknown (a listener for producer_rw alone), where the rest is.
+
+        TimeoutError, which is an OSError, at the deadline.
+        """
+        status, body = call(self.producer, "/v1/producer/paused", deadline.left())
+        if status == 404 and (other := parse_endpoint(self.plan.url)) != self.producer:
+            return call(other, "/v1/producer/paused", deadline.left())
+        return status, body
+
+    def end(self, process: ProcessId | None, term_s: float = 0.0) -> str:
+        """End nodeos within `term_s` + `kill_s` seconds, and return how. FenceError when it is not seen to be gone."""
+        return "nodeos " + ProcessFence(self.plan, process).stop(term_s, term_s + self.kill_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A tenure that has to be stopped at `stop_by`; all is over by `valid_until` (ms of CLOCK_BOOTTIME).
+
+    `process` None: it is not known.
+    """
+
+    epoch: int
+    stop_by: int
+    valid_until: int
+    stopping: bool
+    resume_open: bool
+    process: ProcessId | None
+    means: Means
+
+    def left_ms(self, now: int) -> int:
+        """Return for how long (ms) from `now` an agent that starts may go on with this tenure (start and restart)."""
+        return 0 if self.stopping or self.resume_open else max(0, self.stop_by - now)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run-time file says. `armed` None: nothing has to be stopped. `agent_pid` 0: nobody wrote it."""
+
+    armed: Armed | None
+    agent_pid: int = 0
+
+
+def read(raw: bytes, boot_id: str) -> Found:
+    """Read a run-time file; an empty one was left by an agent that ended well.
+
+    RecordError or ConfigError name what can not be read.
+    """
+    if not raw:
+        return Found(None)
+    record = records.read_runtime(raw)
+    if record.state not in ARMED or record.boot_id != boot_id:
+        return Found(None, record.agent_pid)
+    armed = Armed(
+        record.epoch,
+        record.stop_by,
+        record.valid_until,
+        record.state == "stopping",
+        record.resume_open,
+        record.process if record.process is not None and record.process.pid else None,
+        read_means(raw),
+    )
+    return Found(armed, record.agent_pid)
+
+
+def read_means(raw: bytes) -> Means:
+    """Read how nodeos is stopped, from a run-time file or a plan file."""
+    guard = _table(an_object(raw, "run-time file"), "guard")
+    plan = _table(guard, "plan")
+    url = text(plan, "url", limit=LONGEST)
+    parse_endpoint(url)
+    return Means(
+        parse_endpoint(text(guard, "producer_url", limit=LONGEST)),
+        FencePlan(
+            url,
+            text(plan, "pid_file", limit=LONGEST),
+            text(plan, "unit", limit=LONGEST),
+            texts(plan, "command", LONGEST, LONGEST),
+            flag(plan, "enabled"),
+            text(plan, "executable", EXECUTABLE, limit=LONGEST),  # these two are not in what version 0.1.0 wrote
+            text(plan, "data_dir", "", limit=LONGEST),
+        ),
+        number(guard, "pause_ms", below=LONGEST_MS) / 1000,
+        number(guard, "block_ms", 0, below=LONGEST_MS) / 1000,
+        number(guard, "kill_ms", below=LONGEST_MS) / 1000,
+        number(guard, "slack_ms", 0, below=LONGEST_MS) / 1000,  # an agent of version 0.1.0 did not write these two
+        number(guard, "term_ms", 0, below=LONGEST_MS) / 1000,
+        flag(guard, "gated", default=False),
+    )
+
+
+def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
+    found = value.get(name)
+    if not isinstance(found, dict):
+        raise RecordError(f"{name}: expected an object")
+    return found

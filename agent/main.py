@@ -1,0 +1,52 @@
+"""Where the program begins: commands that must start fast are started without the rest of the command line.
+
+`fence` has to act within the slack of the protocol, `check --local` runs every second, `guard` is the parent of an
+agent and should stay small, `gate` must be back before the next block, and `run` keeps what it imports for as long as
+it runs. Everything else goes to `agent.cli`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+def quick(words: list[str]) -> Callable[[list[str]], int] | None:
+    """Return the fast command that `words` call, if it is one."""
+    match words:
+        case ["fence", *_]:
+            from agent.guard import fence
+
+            return fence.main
+        case ["check", *_] if "--local" in words:
+            from agent.keepalived import local_check
+
+            return local_check.main
+        case ["guard", *_]:
+            from agent.guard import parent
+
+            return parent.main
+        case ["gate", *_]:
+            from agent.gate import main as gate
+
+            return gate.main
+        case ["run", *rest]:
+            from agent import run
+
+            return run.main if run.path_of(rest) is not None else None
+    return None
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    words = sys.argv[1:]
+    command = quick(words)
+    if command is not None:
+        sys.exit(command(words[1:]))
+    from agent.cli import main as whole
+
+    whole()
+
+
+if __name__ == "__main__":
+    main()

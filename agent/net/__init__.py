@@ -1,0 +1,1 @@
+"""Sockets that keep a total deadline, and HTTP over them."""

@@ -1,0 +1,156 @@
+"""`requests` with a total deadline: one call, one fresh connection, no proxy, no redirect, no retry, a bounded answer.
+
+`requests` bounds the silence between two bytes, not a call. Here its connections run over sockets that keep a deadline.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+
+from agent.host.deadline import Bounded, Deadline, NoAnswer, NotSent
+from agent.net.dial import dial
+from agent.net.endpoint import Endpoint
+from agent.net.resolver import Names
+
+CHUNK = 64 * 1024
+MOST = 8 << 20
+"""Bytes of an answer that are taken: nodeos's largest here, a full block, has less."""
+
+
+class TooMuch(Exception):
+    """The answer is larger than it may be."""
+
+
+class CallFailed(Exception):
+    """There is no complete answer. `sent`: something of the request has left, so it may be acted upon yet."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class Answer(NamedTuple):
+    """A complete answer. `headers` are found whatever their case; `body` as it was sent, never unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _Session(requests.Session):
+    """A session that takes nothing from the environment, and does not even look at where a redirect leads.
+
+    requests reads the whole body of a redirect, unbounded, also when it is told not to follow.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers = requests.structures.CaseInsensitiveDict(
+            {"User-Agent": "nodeos-failover", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
+        )
+
+    def get_redirect_target(self, _resp: requests.Response) -> str | None:
+        """Return that there is none."""
+        return None
+
+
+class _Wire(HTTPAdapter):
+    """Gives `requests` one connection, made by `dial`. It remembers the socket: what was sent decides what is known."""
+
+    def __init__(self, endpoint: Endpoint, deadline: Deadline, names: Names, context: ssl.SSLContext | None) -> None:
+        super().__init__(max_retries=0)
+        self.socket: Bounded | None = None
+        wire = self
+
+        class Connection(HTTPConnection):
+            """A connection over a socket with a deadline; TLS is done below."""
+
+            def _new_conn(self) -> Bounded:
+                wire.socket = dial(endpoint, deadline, names, context)
+                return wire.socket
+
+        self._pool = urllib3.HTTPConnectionPool(endpoint.host or "localhost", endpoint.port or 80, maxsize=1)
+        self._pool.ConnectionCls = Connection
+
+    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
+        """Return the one pool."""
+        return self._pool
+
+    def close(self) -> None:
+        """Close pool and socket."""
+        self._pool.close()
+        if self.socket is not None:
+            self.socket.close()
+        super().close()
+
+
+def call(
+    endpoint: Endpoint,
+    path: str,
+    timeout_s: float,
+    *,
+    names: Names,
+    context: ssl.SSLContext | None = None,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    most: int = MOST,
+    method: str = "POST",
+) -> Answer:
+    """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
+
+    CallFailed when there is none; TooMuch when it has more than `most` bytes. Safe to call from several threads. The
+    texts of the errors do not name `path`, which may be a secret; what they are chained to may.
+    """
+    deadline = Deadline(timeout_s)
+    wire = _Wire(endpoint, deadline, names, context)
+    with _Session() as session:
+        session.mount("http://", wire)
+        try:
+            with session.request(
+                method,
+                f"http://{endpoint.host_header}{path}",
+                data=body,
+                headers={"Host": endpoint.host_header, **(headers or {})},
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return Answer(response.status_code, response.headers, _body(response, most))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            sent = wire.socket is not None and wire.socket.sent
+            raise CallFailed(_why(error, endpoint, deadline), sent=sent) from error
+
+
+def _body(response: requests.Response, most: int) -> bytes:
+    """Read a body, not unpacking it: a small one may unpack to any size."""
+    parts: list[bytes] = []
+    size = 0
+    for part in response.raw.stream(CHUNK, decode_content=False):
+        size += len(part)
+        if size > most:
+            raise TooMuch(f"more than {most} bytes came in answer")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _why(error: BaseException, endpoint: Endpoint, deadline: Deadline) -> str:
+    """Return the cause in words: what the socket said is the innermost error, what requests says repeats the URL."""
+    seen: BaseException | None = error
+    words = type(error).__name__
+    while seen is not None:
+        if isinstance(seen, (NotSent, NoAnswer)):
+            return str(seen)  # dial says where, what and what to do
+        if not isinstance(seen, (requests.RequestException, urllib3.exceptions.HTTPError)):
+            words = str(seen) or type(seen).__name__
+        inner = seen.__cause__ or seen.__context__
+        seen = inner or next((each for each in seen.args if isinstance(each, BaseException)), None)
+    if deadline.remaining() <= 0:
+        words = f"no complete answer within {deadline.span:g} s"
+    return f"{endpoint}: {words}"

@@ -1,0 +1,131 @@
+"""Looking at nodeos and its host, again and again: each look is one function from an adapter to a probe event."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.core.health.checks import (
+    DiskProbed,
+    FileProbed,
+    GateProbed,
+    InfoProbed,
+    PausedProbed,
+    PeersProbed,
+    ProcessProbed,
+    ScheduleProbed,
+)
+from agent.core.model.chain import ProcessId
+from agent.errors import FenceError, NodeosAnswer, NodeosError
+from agent.gate.wallet import READY
+from agent.ports import Clock, Fence, Nodeos, ProcessHandle, RuntimeFile
+from agent.telemetry.gate_watch import GateSeen
+
+FIND_S = 0.25
+"""How often a nodeos process is looked for while there is none."""
+ALIVE_S = 1.0
+"""How often a live one is reported again."""
+NOBODY_KNOWS = ProcessId(0, 0)
+"""Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
+
+
+def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> PausedProbed:
+    """Ask whether nodeos is paused; a main thread that hangs does not answer this."""
+    asked = clock.boot()
+    try:
+        return PausedProbed(asked, nodeos.paused(timeout_s))
+    except NodeosError as error:
+        return PausedProbed(asked, None, str(error))
+
+
+def info(nodeos: Nodeos, clock: Clock, timeout_s: float) -> InfoProbed:
+    """Ask for head and LIB."""
+    try:
+        found = nodeos.info(timeout_s)
+    except NodeosError as error:
+        return InfoProbed(None, clock.wall(), str(error))
+    return InfoProbed(found, clock.wall())
+
+
+def peers(nodeos: Nodeos, timeout_s: float) -> PeersProbed:
+    """Ask for peers."""
+    try:
+        return PeersProbed(nodeos.peers(timeout_s))
+    except NodeosAnswer as error:
+        return PeersProbed(None, str(error), missing=error.status == 404)
+    except NodeosError as error:
+        return PeersProbed(None, str(error))
+
+
+def schedule(nodeos: Nodeos, timeout_s: float) -> ScheduleProbed:
+    """Ask for the active schedule."""
+    try:
+        return ScheduleProbed(nodeos.schedule(timeout_s))
+    except NodeosError as error:
+        return ScheduleProbed(None, str(error))
+
+
+def disk(path: Path) -> DiskProbed:
+    """Look at the file system of nodeos's data directory. A hung file system hangs only this probe."""
+    try:
+        found = os.statvfs(path)
+    except OSError as error:
+        return DiskProbed(0, 0, f"{path}: {error.strerror}")
+    return DiskProbed(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def runtime_file(file: RuntimeFile) -> FileProbed:
+    """Write a file of some size beside the run-time file: a directory that is full shows before the lead is won."""
+    try:
+        file.try_write()
+    except OSError as error:
+        return FileProbed(f"{error.strerror or error}")
+    return FileProbed()
+
+
+def gate(seen: GateSeen) -> GateProbed:
+    """Tell what was heard of the signing gate: it can sign when it holds our permit page and has keosd with the key."""
+    found = seen.status
+    if found is None:
+        return GateProbed(seen.at, seen.error)
+    why = "" if found.holds else "it does not hold the permit page of this node: see gate.* and runtime.dir"
+    why = why or (f"it refuses the permit page of this node: {found.refuses}" if found.refuses else "")
+    why = why or ("" if found.keosd == READY else f"keosd: {found.keosd}")
+    return GateProbed(seen.at, why, found.started, found.last_signature)
+
+
+class ProcessWatch:
+    """Finds the nodeos process and waits for its end: a crash is known at once, not at the next poll."""
+
+    def __init__(self, fence: Fence, wait: Callable[[float], object]) -> None:
+        self._fence = fence
+        self._wait = wait
+        self._handle: ProcessHandle | None = None
+        self._gone = False  # nobody was there when we could tell last
+
+    def look(self) -> ProcessProbed | None:
+        """Look once; blocks for a second at most while the process lives."""
+        if self._handle is None:
+            return self._find()
+        if not self._handle.wait_gone(ALIVE_S):
+            return ProcessProbed(self._handle.id)
+        self._handle.close()
+        self._handle = None
+        self._gone = True
+        return ProcessProbed(None)
+
+    def _find(self) -> ProcessProbed:
+        """Look for a process. One that may have come since nobody was there is reported, though nobody knows it."""
+        try:
+            self._handle = self._fence.find()
+        except FenceError as error:
+            self._wait(FIND_S)
+            unknown, self._gone = NOBODY_KNOWS if self._gone else None, False
+            return ProcessProbed(unknown, str(error))
+        if self._handle is None:
+            self._gone = True
+            self._wait(FIND_S)
+            return ProcessProbed(None)
+        self._gone = False
+        return ProcessProbed(self._handle.id)

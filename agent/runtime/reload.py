@@ -1,0 +1,185 @@
+"""Reading the configuration again on SIGHUP: what can change at once does, what can not is named with the reason.
+
+First everything is read and checked, then it is applied, or nothing is. All on a thread of its own: a file may lie on a
+disk that hangs. The loop hears of it by one event, and goes on as it is: who leads goes on leading.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from agent.config import Config
+from agent.config.explain import explain
+from agent.errors import ConfigError
+from agent.host.systemd import Notifier
+
+log = logging.getLogger(__name__)
+
+LIVE = (
+    "log.*",
+    "health.*",
+    "election.*",
+    "urgency.*",
+    "alerts",
+    "runbooks",
+    "nodeos.chain_id",
+    "nodeos.producer_key",
+    "http.token",
+    "http.token_file",
+    "http.cert_file",
+    "http.key_file",
+    "timing.rank_step",
+    "timing.nomination",
+    "timing.fair_chance",
+    "timing.catch_up",
+    "timing.election",
+)
+"""Settings that may change while the agent runs, as patterns. Nothing that a confirmation was promised with (R1)."""
+FIXED = (
+    ("health.main_thread.interval", "the probe keeps its pace"),
+    ("health.main_thread.timeout", "the probe keeps its deadline"),
+    ("group", "it is who this agent is"),
+    ("node", "it is who this agent is"),
+    ("producer", "it is who this agent is"),
+    ("timing.*", "the confirmation that stands, and the guard, were given the old one"),
+    ("fence.*", "the guard was given the old one"),
+    ("nodeos.*", "connections and probes were made with the old one"),
+    ("etcd.*", "connections were made with the old one"),
+    ("http.*", "the port is open"),
+    ("runtime.*", "the run-time file is locked"),
+    ("watchdog.*", "the device is open"),
+    ("gate.*", "the permit page is open, and the gate was given the old one"),
+)
+"""Why a setting can not change, by pattern; these come before LIVE where they are more exact. All others: read once."""
+READ_ONCE = "it is read at the start only"
+FOLLOWED = {"etcd.password": "etcd.password_file"}
+"""Secrets that are read from their file when they are used: another one in the same file applies by itself."""
+NOTHING = "nothing to apply (certificates and secrets in files of their own are read whenever these change)"
+
+
+class Difference(NamedTuple):
+    """What differs between two configurations. `applied` and `refused` name settings, the latter with the reason."""
+
+    config: Config
+    applied: tuple[str, ...]
+    refused: tuple[tuple[str, str], ...]
+
+
+def compare(old: Config, new: Config) -> Difference:
+    """Return what of `new` can be had now: `old` with every live setting of `new`.
+
+    ConfigError when what can change is only right together with what can not.
+    """
+    names = list(changes(old, new))
+    reasons = {name: "" if _follows(old, new, name) else why_not(name) for name in names}
+    applied = tuple(name for name, why in reasons.items() if not why)
+    refused = tuple((name, why) for name, why in reasons.items() if why)
+    if not refused:
+        return Difference(new, applied, ())
+    data = _plain(old)
+    for name in applied:
+        _put(data, name, _get(new, name))
+    try:
+        return Difference(Config.model_validate(data), applied, refused)
+    except ValidationError as error:
+        together = f"this needs a restart, for {', '.join(name for name, _why in refused)} can not change now"
+        raise ConfigError([f"{problem} ({together})" for problem in explain(error, {})]) from None
+
+
+def _follows(old: Config, new: Config, name: str) -> bool:
+    """Tell whether a secret stands in the same file as before, from which it is read when it is used."""
+    file = FOLLOWED.get(name)
+    return file is not None and _get(new, file) is not None and _get(old, file) == _get(new, file)
+
+
+def why_not(name: str) -> str:
+    """Return why a setting can not change while the agent runs; nothing when it can."""
+    exact = next((why for pattern, why in FIXED if name == pattern), "")
+    if exact:
+        return exact
+    if any(fnmatchcase(name, pattern) for pattern in LIVE):
+        return ""
+    return next((why for pattern, why in FIXED if fnmatchcase(name, pattern)), READ_ONCE)
+
+
+def changes(old: BaseModel, new: BaseModel, above: str = "") -> Iterator[str]:
+    """Yield the settings in which two configurations differ, secrets among them; the channels of alerts are one."""
+    for name in type(old).model_fields:
+        was, now = getattr(old, name), getattr(new, name)
+        if isinstance(was, BaseModel) and isinstance(now, BaseModel):
+            yield from changes(was, now, f"{above}{name}.")
+        elif was != now:
+            yield f"{above}{name}"
+
+
+def _plain(config: BaseModel) -> dict[str, Any]:
+    """Return a configuration as nested tables of the values themselves, secrets unmasked as such."""
+    found = {name: getattr(config, name) for name in type(config).model_fields}
+    return {name: _plain(value) if isinstance(value, BaseModel) else value for name, value in found.items()}
+
+
+def _get(config: BaseModel, name: str) -> Any:
+    value: Any = config
+    for word in name.split("."):
+        value = getattr(value, word)
+    return value
+
+
+def _put(data: dict[str, Any], name: str, value: Any) -> None:
+    *tables, last = name.split(".")
+    for word in tables:
+        data = data[word]
+    data[last] = value
+
+
+class Reload:
+    """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
+
+    `apply` takes the old and the new configuration; it raises ConfigError before it has changed anything.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config],
+        notifier: Notifier,
+        apply: Callable[[Config, Config], None],
+        done: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._read = read
+        self._notifier = notifier
+        self._apply = apply
+        self._done = done
+        self._turn = threading.Lock()
+
+    def begin(self) -> None:
+        """Read it on a thread of its own."""
+        threading.Thread(target=self.run, name="reload", daemon=True).start()
+
+    def run(self) -> None:
+        """Read and apply it now; whatever is wrong with it, the old one stays and the agent goes on."""
+        with self._turn:
+            self._notifier.reloading()
+            try:
+                self._take(compare(self._config, self._read()))
+            except ConfigError as error:
+                log.error("the configuration stays as it is: %s", "; ".join(error.problems))  # noqa: TRY400 - no defect
+            except Exception:
+                log.exception("a defect in reloading; the agent goes on")
+            finally:
+                self._done()
+
+    def _take(self, found: Difference) -> None:
+        if found.applied:
+            self._apply(self._config, found.config)
+            self._config = found.config
+        log.info("the configuration is read again: %s", ", ".join(found.applied) or NOTHING)
+        for name, why in found.refused:
+            log.warning("%s stays as it was: %s; restart the agent for it (a restart costs no block)", name, why)

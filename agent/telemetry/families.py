@@ -1,0 +1,83 @@
+"""What gauges are built from: the making of families, names of nodes within bounds, what a snapshot means.
+
+No metric is named here, and nothing is decided.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+
+from agent.core.leadership.state import Power
+from agent.core.model.store import Ms
+from agent.core.node import plan
+from agent.core.node.snapshot import Snapshot
+
+PREFIX = "nodeos_failover_"
+LABELS = ("group", "node")
+NAMES = 16
+"""Names of nodes that get a series of their own. A group has two or three; what else stands in etcd is anybody's."""
+OTHERS = "(other)"
+"""Stands for all further names; no node can have it."""
+
+
+class Kit:
+    """Makes families of one agent: `base` is its group and its node."""
+
+    def __init__(self, base: tuple[str, str]) -> None:
+        self._base = base
+
+    def _one(self, name: str, text: str, value: float) -> Metric:
+        metric = GaugeMetricFamily(PREFIX + name, text, labels=LABELS)
+        metric.add_metric(self._base, float(value))
+        return metric
+
+    def _by(self, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+        metric = GaugeMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
+        for key, value in values.items():
+            metric.add_metric((*self._base, key), float(value))
+        return metric
+
+    def _count(self, name: str, text: str, value: float) -> Metric:
+        metric = CounterMetricFamily(PREFIX + name, text, labels=LABELS)
+        metric.add_metric(self._base, float(value))
+        return metric
+
+
+def producing_since(snapshot: Snapshot) -> Ms | None:
+    """Return since when (CLOCK_BOOTTIME) nodeos produces as far as it is known, None when it does not.
+
+    A nodeos that is not proven stopped (R4) counts if it was resumed by a tenure that is not over yet, or if it said
+    itself that it is not paused; a standby's that starts, and gives no answer yet, does not. A leader's does not while
+    it is seen to sign nothing: it is paused, or none of its blocks is on the chain.
+    """
+    node = snapshot.node
+    state, paused = node.leadership, node.health.paused
+    if state.power is Power.PRODUCING and plan.silent(node):
+        return None
+    if state.power in (Power.PRODUCING, Power.RESUMING):
+        return node.leading_since if node.leading_since is not None else state.power_since
+    if state.power is Power.STOPPED or paused or (paused is None and state.tenure is None):
+        return None
+    return state.power_since
+
+
+class Names:
+    """The names of nodes that have a series: the first that were seen, so that none comes and goes, and few in all."""
+
+    def __init__(self, own: str) -> None:
+        self._lock = threading.Lock()  # two scrapes may come at once
+        self._known = {own: None}
+
+    def flags(self, members: Iterable[str], chosen: str | None) -> dict[str, float]:
+        """Return 1 for the chosen name and 0 for all others; those that found no room any more are told as one."""
+        with self._lock:
+            for name in (*((chosen,) if chosen else ()), *members):
+                if len(self._known) < NAMES:
+                    self._known.setdefault(name)
+            known = tuple(self._known)
+        flags = {name: float(name == chosen) for name in known}
+        return flags | {OTHERS: float(chosen is not None and chosen not in flags)}

@@ -1,0 +1,109 @@
+"""Looking at the signing gate again and again, and what that says as metrics. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from agent.core.model.store import Ms
+from agent.errors import GateError
+from agent.gate.counts import BOUNDS
+from agent.gate.page import Page, Sign
+from agent.gate.server import REASONS
+from agent.gate.wallet import READY
+from agent.ports import Clock, Gate, GateStatus
+from agent.telemetry.families import LABELS, PREFIX, Kit
+
+ANSWER_S = 0.5
+"""For one answer of the gate; it takes about a millisecond."""
+OLD_MS: Ms = 5000
+"""An answer of the gate that is older says nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateSeen:
+    """What was heard of the gate at `at`. `status` None: no answer, `error` says why; `last`: the last answer.
+
+    A gate that was started again counts from 0, one that was silent for a moment goes on.
+    """
+
+    at: Ms = 0
+    status: GateStatus | None = None
+    error: str = "not asked yet"
+    last: GateStatus | None = None
+
+
+class GateWatch:
+    """Asks the gate how it is. `told` makes an event of an answer, or none."""
+
+    def __init__(
+        self, gate: Gate, clock: Clock, told: Callable[[GateSeen], object | None] = lambda _seen: None
+    ) -> None:
+        self._gate = gate
+        self._clock = clock
+        self._told = told
+        self.seen = GateSeen()
+
+    def look(self) -> object | None:
+        """Ask once; return the event."""
+        try:
+            status = self._gate.status(ANSWER_S)
+            self.seen = GateSeen(self._clock.boot(), status, "", status)
+        except GateError as error:
+            self.seen = GateSeen(self._clock.boot(), None, str(error), self.seen.last)
+        return self._told(self.seen)
+
+
+class GateGauges(Kit, Collector):
+    """The gate of one node as metrics, computed at scrape time. Its counts begin anew when it is started again."""
+
+    def __init__(
+        self, base: tuple[str, str], clock: Clock, seen: Callable[[], GateSeen], page: Callable[[], Page]
+    ) -> None:
+        super().__init__(base)
+        self._clock = clock
+        self._seen = seen
+        self._page = page
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Compute all of them now."""
+        seen, now, page = self._seen(), self._clock.boot(), self._page()
+        status = seen.status if now - seen.at < OLD_MS else None
+        yield self._one(
+            "gate_up",
+            "1 while the signing gate answers, has the lock of our permit page, and keosd has the key.",
+            status is not None and status.holds and not status.refuses and status.keosd == READY,
+        )
+        left = (page.until - now) / 1000 if page.sign is Sign.OPEN else 0.0
+        yield self._one("gate_permit_remaining_seconds", "Seconds for which the gate may still sign.", max(0.0, left))
+        yield from self._signatures(seen.last)
+
+    def _signatures(self, status: GateStatus | None) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
+            PREFIX + "gate_signatures",
+            "Requests to sign a block, by what the gate made of them and why.",
+            labels=(*LABELS, "result", "reason"),
+        )
+        counted.add_metric((*self._base, "signed", "none"), status.signed if status else 0)
+        for reason in REASONS:
+            counted.add_metric((*self._base, "refused", reason), status.refused.get(reason, 0) if status else 0)
+        yield counted
+        took = HistogramMetricFamily(
+            PREFIX + "gate_signature_duration_seconds",
+            "Seconds from a request to sign until the signature left the gate.",
+            labels=LABELS,
+        )
+        counts, total, buckets = status.latency if status else (0,) * (len(BOUNDS) + 1), 0, []
+        for bound, count in zip((*BOUNDS, float("inf")), counts, strict=True):
+            total += count
+            buckets.append((f"{bound:g}" if bound != float("inf") else "+Inf", float(total)))
+        took.add_metric(self._base, buckets, status.seconds if status else 0.0)
+        yield took

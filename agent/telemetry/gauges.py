@@ -1,0 +1,213 @@
+"""Gauges computed at scrape time, from the loop's snapshot and the counters of others. Nothing is decided here.
+
+Values that age (validity left, head age, the loop's last step) are computed when they are asked for, so that a frozen
+loop shows. What the loop knew last is not told as true once the loop stands still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from agent import __version__
+from agent.alerts.dispatcher import ChannelStats
+from agent.core.blocks.ledger import Ledger
+from agent.core.health import checks
+from agent.core.leadership.state import Phase
+from agent.core.model.slots import REPETITIONS, SLOT
+from agent.core.model.store import Ms
+from agent.core.node.snapshot import STUCK_MS, Snapshot
+from agent.ports import Clock
+from agent.telemetry.families import LABELS, NAMES, OTHERS, PREFIX, Kit, Names, producing_since
+
+
+class Gauges(Kit, Collector):
+    """What an agent is, as metrics. The callables are asked at scrape time, too (see `Metrics`).
+
+    `lease`: TTL of the session's lease in seconds, and when the request was sent that gave it; (0, 0): there is none.
+    """
+
+    def __init__(
+        self,
+        base: tuple[str, str],
+        clock: Clock,
+        snapshot: Callable[[], Snapshot],
+        alerts: Callable[[], Iterable[ChannelStats]],
+        watch_restarts: Callable[[], int],
+        waiting: Callable[[], int],
+    ) -> None:
+        super().__init__(base)
+        self._clock = clock
+        self._snapshot = snapshot
+        self._alerts = alerts
+        self._watch_restarts = watch_restarts
+        self._waiting = waiting
+        self.lease: tuple[int, Ms] = (0, 0)
+        self._names = Names(base[1])
+
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand: the loop may not run yet when this is registered."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Compute all of them now."""
+        snapshot = self._snapshot()
+        now, wall = self._clock.boot(), self._clock.wall()
+        build = InfoMetricFamily(PREFIX + "build", "Version of the agent.", labels=LABELS)
+        build.add_metric(self._base, {"version": __version__})
+        yield build
+        yield self._one("loop_step_age_seconds", "Seconds since the loop's last step.", (now - snapshot.at) / 1000)
+        yield self._one("loop_queue_length", "Events that wait for the loop.", self._waiting())
+        yield from self._leadership(snapshot, now, wall)
+        yield from self._production(snapshot, now, wall)
+        yield from self._confirmation(snapshot, now)
+        yield from self._words(snapshot)
+        yield from self._nodeos(snapshot, wall)
+        yield from self._checks(snapshot)
+        yield from self._etcd(snapshot, now)
+        yield from self._channels()
+
+    def _leadership(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+        node = snapshot.node
+        state = node.leadership
+        leads = snapshot.leads(now)
+        yield self._one("is_leader", "1 while this node is the confirmed leader and nodeos produces.", leads)
+        since = (wall - (now - node.leading_since)) / 1000 if leads and node.leading_since is not None else 0.0
+        yield self._one(
+            "leadership_acquired_timestamp_seconds",
+            "When this leader began to produce, in seconds since 1970; 0 without the lead.",
+            since,
+        )
+        states = {phase.value: float(phase is state.phase) for phase in Phase}
+        yield self._by("state", "1 for the phase that this agent is in.", "state", states)
+        holders = self._names.flags([member.node for member in node.members], state.seen.last_holder)
+        text = f"1 for the node that wrote the heartbeat last, as seen here; {OTHERS} for names beyond {NAMES}."
+        yield self._by("leader_info", text, "leader", holders)
+        yield self._one("leader_epoch", "Highest epoch that was seen; 0 before etcd was read.", state.seen.max_epoch)
+        yield self._one(
+            "eligible", "1 while this node may take over: healthy, and not kept from it.", state.standing.fit
+        )
+
+    def _production(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+        node = snapshot.node
+        state = node.leadership
+        if now - snapshot.at < STUCK_MS:
+            since = producing_since(snapshot)
+            yield self._one(
+                "producing",
+                "1 while nodeos produces, or is not known to have stopped after it did; 0 while a leader's signs "
+                "nothing; absent while the loop hangs.",
+                since is not None,
+            )
+            span = 0.0 if since is None else (now - since) / 1000
+            yield self._one("producing_seconds", "Seconds for which nodeos has been producing; 0 while not.", span)
+        yield self._one("production_paused", "1 while nodeos is proven not to produce.", state.proven)
+        own = node.own_block_at
+        yield self._one(
+            "last_produced_block_timestamp_seconds",
+            "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never.",
+            (wall - (now - own)) / 1000 if own else 0.0,
+        )
+
+        yield from self._windows(node.watch.ledger)
+        stray = CounterMetricFamily(
+            PREFIX + "stray_blocks",
+            "Blocks of our producer that no governed node can have signed.",
+            labels=(*LABELS, "kind"),
+        )
+        for kind, count in node.watch.trip.counts.items():
+            stray.add_metric((*self._base, kind), count)
+        yield stray
+
+    def _windows(self, ledger: Ledger) -> Iterator[Metric]:
+        """Yield what was counted of own windows; every agent counts for itself, on its own nodeos's chain."""
+        yield self._count("produced_blocks", "Own slots that have a block on this node's chain.", ledger.produced)
+        missed = CounterMetricFamily(
+            PREFIX + "missed_blocks", "Own slots without one, by what they were lost to.", labels=(*LABELS, "cause")
+        )
+        for cause, count in ledger.missed.items():
+            missed.add_metric((*self._base, cause), count)
+        yield missed
+
+    def _confirmation(self, snapshot: Snapshot, now: Ms) -> Iterator[Metric]:
+        state = snapshot.node.leadership
+        timing = state.setup.timing
+        left = (state.tenure.valid_until - now) / 1000 if state.tenure else 0.0
+        yield self._one("validity_remaining_seconds", "Seconds for which this node is confirmed.", max(0.0, left))
+        yield self._one(
+            "validity_seconds", "E: seconds for which one confirmation allows production.", timing.validity / 1000
+        )
+        yield self._one(
+            "stop_margin_seconds",
+            "A: seconds that stopping takes at most; with no more left, a leader stops.",
+            timing.margin / 1000,
+        )
+
+    def _words(self, snapshot: Snapshot) -> Iterator[Metric]:
+        seen = snapshot.node.leadership.seen
+        mode = "" if seen.override is None else "leader" if seen.override.leader else "none"
+        modes = {each: float(mode == each) for each in ("leader", "none")}
+        text = "1 while an override is on: for one leader, or that none may lead."
+        yield self._by("override_active", text, "mode", modes)
+        yield self._one("maintenance_active", "1 while maintenance is on.", seen.maintenance is not None)
+
+    def _nodeos(self, snapshot: Snapshot, wall: Ms) -> Iterator[Metric]:
+        found, process = snapshot.node.health, snapshot.node.leadership.process
+        there = process is not None and process.pid > 0
+        yield self._one("nodeos_up", "1 while the nodeos process is there.", there)
+        if found.info is not None:
+            age = (wall - found.info.head_time) / 1000
+            yield self._one("head_block_number", "Number of nodeos's head block.", found.info.head_num)
+            yield self._one("head_block_age_seconds", "Seconds since the head block's time; below 0: early.", age)
+            yield self._one("irreversible_block_number", "Number of the last irreversible block.", found.info.lib_num)
+            offset = checks.clock_offset(found.info, found.info_wall) / 1000
+            yield self._one("clock_offset_seconds", "How far our clock is behind the chain, in seconds.", offset)
+        if found.peers is not None:
+            yield self._one("peers_connected", "Peers with a finished handshake.", found.peers.connected)
+        if found.scheduled is not None:
+            yield self._one("producer_scheduled", "1 while the producer is in the active schedule.", found.scheduled)
+        if found.schedule is not None:
+            span = len(found.schedule.producers) * REPETITIONS * SLOT / 1000
+            yield self._one("schedule_round_seconds", "Seconds that a round of the active schedule takes.", span)
+
+    def _checks(self, snapshot: Snapshot) -> Iterator[Metric]:
+        found = snapshot.node.health
+        yield self._one("healthy", "1 while every check passes.", found.ok)
+        passing = {name: float(check.ok) for name, check in found.checks.items()}
+        yield self._by("health_check_ok", "1 while the check passes.", "check", passing)
+        failures = CounterMetricFamily(
+            PREFIX + "health_check_failures", "Bad results since the start.", labels=(*LABELS, "check")
+        )
+        for name, check in found.checks.items():
+            failures.add_metric((*self._base, name), float(check.failures))
+        yield failures
+
+    def _etcd(self, snapshot: Snapshot, now: Ms) -> Iterator[Metric]:
+        node = snapshot.node
+        up = node.leadership.seen.known and node.etcd_down_since is None
+        yield self._one("etcd_up", "1 while etcd answers this agent.", up)
+        yield self._count("etcd_watch_restarts", "Watches that were replaced.", self._watch_restarts())
+        ttl, at = self.lease
+        yield self._one("lease_ttl_seconds", "Seconds that the session's lease lives, as granted; 0: none.", ttl)
+        left = max(0.0, ttl - (now - at) / 1000) if ttl else 0.0
+        yield self._one("lease_remaining_seconds", "Seconds that the session's lease has left at least.", left)
+
+    def _channels(self) -> Iterator[Metric]:
+        labels = (*LABELS, "channel")
+        sent = CounterMetricFamily(
+            PREFIX + "alerts_sent", "Tries to deliver an alert, by their result.", labels=(*labels, "result")
+        )
+        dropped = CounterMetricFamily(
+            PREFIX + "alerts_dropped", "Alerts that were given up, by the reason.", labels=(*labels, "reason")
+        )
+        queued = GaugeMetricFamily(PREFIX + "alert_queue_length", "Alerts that wait for the channel.", labels=labels)
+        for stats in self._alerts():
+            for result, count in stats.sent.items():
+                sent.add_metric((*self._base, stats.channel, result), count)
+            for reason, count in stats.dropped.items():
+                dropped.add_metric((*self._base, stats.channel, reason), count)
+            queued.add_metric((*self._base, stats.channel), stats.queued)
+        yield from (sent, dropped, queued)

@@ -1,0 +1,195 @@
+"""What the agent tells over HTTP, made from the loop's snapshot: plain questions, answered from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from agent import __version__
+from agent.core.health.hysteresis import Check
+from agent.core.leadership.state import Phase, Power, State
+from agent.core.model import store
+from agent.core.model.fields import MAX_BYTES, MAX_NUMBER
+from agent.core.model.keys import Keys
+from agent.core.model.store import Ms
+from agent.core.node.plan import silent
+from agent.core.node.snapshot import STUCK_MS as STUCK_MS
+from agent.core.node.snapshot import Snapshot
+from agent.core.node.step import Node, member_of
+from agent.ports import Clock
+from agent.telemetry.metrics import Metrics
+
+LATEST = 12
+"""Changes and words that the status shows."""
+
+
+class AgentPages:
+    """The pages of one agent (see `agent.telemetry.http_server.Pages`).
+
+    `keys` returns the group's keys as last read.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        metrics: Metrics,
+        clock: Clock,
+        guard_pid: Callable[[], int | None],
+        keys: Callable[[], store.Snapshot | None] = lambda: None,
+    ) -> None:
+        self._keys = keys
+        self._snapshot = snapshot
+        self._metrics = metrics
+        self._clock = clock
+        self._guard_pid = guard_pid
+
+    def metrics(self) -> bytes:
+        """Return all metrics."""
+        return self._metrics.text()
+
+    def live(self) -> tuple[bool, str]:
+        """Tell whether the loop steps."""
+        age = self._clock.boot() - self._snapshot().at
+        return age < STUCK_MS, f"last step {age / 1000:.1f} s ago"
+
+    def well(self) -> str:
+        """Return why no sign of life should go out: the loop stands still, or something critical is open."""
+        snapshot = self._snapshot()
+        age = self._clock.boot() - snapshot.at
+        if age >= STUCK_MS:
+            return f"the loop has not stepped for {age / 1000:.0f} s"
+        worst = sorted(key for key, notice in snapshot.node.alerts.notices.items() if notice.severity == "critical")
+        return f"open: {', '.join(worst)}" if worst else ""
+
+    def ready(self) -> tuple[bool, str]:
+        """Tell whether this node may become leader, or is."""
+        node = self._snapshot().node
+        state = node.leadership
+        if state.phase is Phase.LEADING:
+            return True, f"leading, but {why}" if (why := silent(node)) else "leading"
+        if why := _hindrance(node):
+            return False, why
+        if state.standing.able if state.chosen else state.standing.fit:
+            return True, "standby"
+        return False, state.standing.why
+
+    def leader(self) -> tuple[bool, str]:
+        """Tell whether this node is the confirmed leader."""
+        leads = self._snapshot().leads(self._clock.boot())
+        return leads, "leader" if leads else "not the confirmed leader"
+
+    def status(self) -> dict[str, Any]:
+        """Return how this agent is."""
+        snapshot, now = self._snapshot(), self._clock.boot()
+        node, state = snapshot.node, snapshot.node.leadership
+        seen, tenure = state.seen, state.tenure
+        record = seen.heartbeat.record if seen.heartbeat else None
+        free, past = state.free_at(), latest(state.setup.keys, self._keys())
+        held = record is not None and not record.released and (free is None or now < free)
+        return {
+            "version": __version__,
+            "group": node.profile.group,
+            "node": state.setup.node,
+            "producer": state.setup.producer,
+            "phase": state.phase.value,
+            "phase_since_s": (now - state.phase_since) / 1000,
+            "nodeos_production": state.power.value,
+            "nodeos_pid": state.process.pid or None if state.process else None,
+            "guard_pid": self._guard_pid(),
+            "leads": snapshot.leads(now),
+            "in_vain": silent(node) if snapshot.leads(now) else "",
+            "epoch": tenure.epoch if tenure else None,
+            "validity_left_s": max(0, tenure.valid_until - now) / 1000 if tenure else None,
+            "leader": seen.leader.name if seen.leader else None,
+            "heartbeat": asdict(record) if record else None,
+            "held": held,
+            "lead_left_s": max(0, self._lead_left(state, now)) / 1000 if held else None,
+            "leader_since": next((each["when"] for each in past if record and each.get("epoch") == record.epoch), None),
+            "override": asdict(seen.override) if seen.override else None,
+            "maintenance": seen.maintenance,
+            "etcd_up": node.etcd_down_since is None,
+            "fit": state.standing.fit,
+            "why_not": state.standing.why,
+            "rank": state.standing.rank,
+            "plan": node.judgement.plan.text if node.judgement.plan else "",
+            "held_down_s": node.judgement.flaps.left(now) / 1000,
+            "switchover": asdict(node.view.switchover) if node.view and node.view.switchover else None,
+            "drains": {name: asdict(each) for name, each in node.view.drains.items()} if node.view else {},
+            "checks": {name: _check(each) for name, each in node.health.checks.items()},
+            "me": asdict(member_of(node, now)),
+            "members": [asdict(member) for member in node.view.members] if node.view else [],
+            "problems": list(node.view.problems) if node.view else [],
+            "open_alerts": sorted(node.alerts.notices),
+            "found_unpaused_s": (now - node.unpaused_at) / 1000 if node.unpaused_at is not None else None,
+            "alerts": [
+                {"key": key, "severity": notice.severity, "summary": notice.summary}
+                for key, notice in sorted(node.alerts.notices.items())
+            ],
+            "history": past,
+            "step_age_s": (now - snapshot.at) / 1000,
+            "view_age_s": (now - node.view_at) / 1000 if node.view else None,
+            "margin_s": state.setup.timing.margin / 1000,
+            "wall_ms": self._clock.wall(),
+        }
+
+    @staticmethod
+    def _lead_left(state: State, now: Ms) -> Ms:
+        """Return how long whoever leads is still confirmed: exactly for ourselves, else by when we saw the last one."""
+        if state.tenure is not None and state.mine(state.seen.heartbeat):
+            return state.tenure.valid_until - now
+        record = state.seen.heartbeat.record if state.seen.heartbeat else None
+        return state.seen.heartbeat_since + record.validity_ms - now if record else 0
+
+
+def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:
+    """Return the newest changes of leader and words of operators, oldest first; only fields that are as they should be.
+
+    Whoever reaches etcd writes them: what is too long is cut, and what is no number is no number.
+    """
+    if found is None:
+        return []
+    from agent.group import past
+
+    roots = (names.history(0)[:-1], names.root + past.AUDIT)
+    items = [item for item in found.items if item.key.startswith(roots) and len(item.value) <= MAX_BYTES]
+    newest = sorted(items, key=lambda item: item.mod_revision)[-LATEST:]
+    entries = past.entries(names, store.Snapshot(found.revision, tuple(newest)))
+    return [{key: each[key] for key in each if _shows(key, each[key])} for each in entries]
+
+
+def _shows(key: str, value: object) -> bool:
+    if key in ("epoch", "leaderless_ms", "slots_missed"):
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
+    if key == "when":
+        return value is None or isinstance(value, str)
+    return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
+
+
+def _check(check: Check) -> dict[str, object]:
+    """Return one check; what speaks against one that passes is left out when nothing does."""
+    found: dict[str, object] = {"ok": check.ok, "reason": check.reason}
+    return found | ({"doubt": check.doubt} if check.doubt else {})
+
+
+def _hindrance(node: Node) -> str:
+    """Return what keeps a node from taking over, beside its health (R8); nothing if nothing does."""
+    state = node.leadership
+    seen = state.seen
+    if state.leaving:
+        return "the agent ends"
+    if state.phase is not Phase.STANDBY or state.power is not Power.STOPPED:
+        return f"{state.phase.value}, nodeos {state.power.value}"
+    if state.process is None:
+        return "no nodeos process"
+    if not seen.known:
+        return "etcd was not read yet"
+    if node.etcd_down_since is not None:
+        return "etcd does not answer"
+    if state.lease is None:
+        return "no session in etcd"
+    if seen.maintenance is not None:
+        return f"maintenance: {seen.maintenance}"
+    if seen.override is not None and seen.override.leader != state.setup.node:
+        return f"an override names {seen.override.leader or 'nobody'}"
+    return ""

@@ -1,1 +1,0 @@
-"""The adapters, against real neighbours where there are any."""

@@ -1,1 +1,0 @@
-"""Tests of chaos itself: of the plan, of the judge above all, and one short run on real parts."""

@@ -1,0 +1,178 @@
+"""`status`: what is read from the keys of a group, when it is called unhealthy, and how it is printed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from agent.cli import look, main, target
+from agent.cli.status_text import table
+from agent.core.model.store import Snapshot
+from agent.errors import StoreUnavailable
+from agent.group.view import group_view
+from tests.cli.groups import NAMES, beat, member, snapshot
+
+
+def view(**other: bytes | None) -> dict[str, Any]:
+    """Return what two looks at a group give, the heartbeat having moved on in between."""
+    return group_view(NAMES, snapshot(10, beat(3), **other), snapshot(11, beat(4), **other))
+
+
+def test_a_group_that_is_well_is_told_so() -> None:
+    """R1: a heartbeat that moved on between two looks confirms its leader; lag is counted from the furthest head."""
+    data = view()
+    assert data["healthy"], data["why"]
+    assert (data["leader"], data["confirmed"], data["nominated"]) == ("bp-a", True, False)
+    assert data["since"] == "2023-11-14T22:13:20.000+00:00"
+    assert [(each["node"], each["leads"], each["lag"]) for each in data["members"]] == [
+        ("bp-a", True, 0),
+        ("bp-b", False, 3),
+    ]
+    json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (snapshot(10, beat(3)), snapshot(10, beat(3)), "bp-a has not confirmed its lead"),
+        (snapshot(10, None), snapshot(10, None), "nobody leads"),
+        (snapshot(10, beat(3)), snapshot(11, beat(4, released=True)), "nobody leads"),
+        (snapshot(10, beat(3)), snapshot(11, beat(4), members__bp_a=None), "not among the members"),
+        (
+            snapshot(10, beat(3)),
+            snapshot(11, beat(4), members__bp_a=member("bp-a", healthy=False, reasons=("2 peers",))),
+            "bp-a leads but is unhealthy: 2 peers",
+        ),
+        (snapshot(10, beat(3)), snapshot(11, beat(4), leader=b"bp-b"), "the seat names bp-b, the heartbeat bp-a"),
+        (snapshot(10, beat(3)), snapshot(11, beat(4), leader=b"\xff\x00"), "can not be read"),
+        (snapshot(10, beat(3)), snapshot(11, b"{"), "can not be read"),
+    ],
+)
+def test_a_group_that_is_not_well_says_why(first: Snapshot, second: Snapshot, reason: str) -> None:
+    """Each way of not being well is a reason of its own."""
+    data = group_view(NAMES, first, second)
+    assert not data["healthy"]
+    assert any(reason in why for why in data["why"]), data["why"]
+
+
+def test_a_group_that_was_told_not_to_lead_is_well() -> None:
+    """An override `none` makes the lack of a leader what the operators asked for."""
+    released = beat(4, released=True)
+    assert group_view(NAMES, snapshot(10, released, override=b"none"), snapshot(10, released, override=b"none"))[
+        "healthy"
+    ]
+
+
+@given(st.binary(max_size=30), st.binary(max_size=30), st.binary(max_size=30))
+def test_whatever_stands_in_the_keys_can_be_shown(leader: bytes, heartbeat: bytes, history: bytes) -> None:
+    """No value that somebody put by hand makes the view or the table fail."""
+    words = {"leader": leader, "history__7": history, "override": leader, "maintenance": heartbeat}
+    data = group_view(NAMES, snapshot(10, beat(7), **words), snapshot(11, heartbeat, **words))
+    Console(width=200, file=None, quiet=True).print(table(data))
+    json.dumps(data)
+
+
+def printed(data: dict[str, Any]) -> str:
+    """Return the table as text."""
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(table(data))
+    return capture.get()
+
+
+def test_the_table_shows_leader_words_of_operators_and_faults() -> None:
+    """Who leads, since when, override, maintenance and what is wrong; markup in a text is text."""
+    text = printed(
+        view(
+            override=b'{"leader":"bp-a","reason":"upgrade [bold]","by":"joe"}',
+            maintenance=b"disk swap",
+            members__bp_b=member("bp-b", healthy=False, reasons=("no peers [/red]",), drained=True),
+        )
+    )
+    for part in (
+        "eos: bp-a leads epoch 7 since 2023-11-14 22:13:20 UTC",
+        "override: only bp-a may lead (upgrade [bold], joe)",
+        "disk swap",
+    ):
+        assert part in text
+    assert "no peers [/red]" in text
+    assert "standby, drained" in text
+
+
+class FakeStore:
+    """A store that answers with these snapshots, the last one for ever."""
+
+    def __init__(self, answers: list[Snapshot]) -> None:
+        self._answers = answers
+        self.closed = False
+
+    def range(self, prefix: str, timeout_s: float) -> Snapshot:
+        """Return the next snapshot."""
+        assert prefix == NAMES.root
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Run `status` against a list of snapshots."""
+    monkeypatch.setattr(target.Target, "look_for", 0.05)
+    monkeypatch.setattr(look, "EVERY_S", 0.01)
+
+    def invoke(answers: list[Snapshot], *arguments: str) -> tuple[int, str]:
+        store = FakeStore(answers)
+        monkeypatch.setattr(target, "open_store", lambda section: store)
+        result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos", *arguments])
+        assert store.closed
+        return result.exit_code, result.stdout
+
+    yield invoke
+
+
+def test_status_exits_with_0_or_8(run: Any) -> None:
+    """0 when the group is well, 8 when its heartbeat stands still; the JSON has the same data."""
+    code, text = run([snapshot(10, beat(3)), snapshot(10, beat(3)), snapshot(11, beat(4))], "-f", "json")
+    assert code == 0
+    assert json.loads(text) == view()
+    code, text = run([snapshot(10, beat(3))], "-f", "table")
+    assert code == 8
+    assert "has not confirmed" in text
+
+
+def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unreachable etcd is a message and exit code 4."""
+
+    class Dead(FakeStore):
+        def range(self, prefix: str, timeout_s: float) -> Snapshot:
+            raise StoreUnavailable("etcd at http://127.0.0.1:1: nothing listens there")
+
+    monkeypatch.setattr(target, "open_store", lambda section: Dead([]))
+    result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos"])
+    assert result.exit_code == 4
+    assert "nothing listens there" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--etcd", "http://127.0.0.1:1"], 2, "--etcd needs --group"),
+        (["--etcd", "http://a:1/x", "--group", "eos"], 3, "has a path"),
+        (["--etcd", "http://a:1", "--group", "eos", "--prefix", "x"], 3, "is no key prefix"),
+        (["--config", "/nope"], 3, "can not read /nope"),
+    ],
+)
+def test_status_refuses_what_it_can_not_use(arguments: list[str], code: int, text: str) -> None:
+    """Usage and configuration errors have their own exit codes."""
+    result = CliRunner().invoke(main, ["status", *arguments])
+    assert result.exit_code == code
+    assert text in result.stderr

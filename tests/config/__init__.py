@@ -1,0 +1,1 @@
+"""Configurations: what loads, what is refused, and in which words."""

@@ -1,0 +1,129 @@
+"""The arithmetic between the spans: what is refused, and how it is said."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config.timing import PROFILES, TimingSection
+from agent.core.leadership.timing import FENCE_START, GateMode, Timing, standstill
+
+spans = st.integers(min_value=1, max_value=20_000)
+timings = st.builds(Timing, *[spans] * 12, st.integers(min_value=1, max_value=60))
+
+
+def test_the_defaults_are_sound() -> None:
+    """The first profile satisfies every relation, with A = 1.1 s."""
+    assert Timing().problems() == []
+    assert Timing().margin == 1100
+
+
+@pytest.mark.parametrize("name", list(PROFILES))
+def test_each_profile_is_sound_and_is_what_the_section_gives(name: str) -> None:
+    """R3: the inequality holds for each profile, and choosing it sets its spans, no more."""
+    assert PROFILES[name].problems() == []
+    assert TimingSection.model_validate({"profile": name}).spans(GateMode.OFF) == PROFILES[name]
+
+
+def test_what_is_set_stands_above_the_profile() -> None:
+    """A field that is written wins over the profile; together they are judged as any other timing."""
+    chosen = TimingSection.model_validate({"profile": "fast", "validity": 4.0}).spans(GateMode.OFF)
+    assert chosen == replace(PROFILES["fast"], validity=4000)
+    slow = TimingSection.model_validate({"profile": "fast", "election": 1.0}).spans(GateMode.OFF).problems()
+    assert any(text.startswith("timing.validity is 3 s") for text in slow)
+
+
+def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:
+    """An etcd with elections of 500 ms needs 3.1 s, and not a millisecond less."""
+    fast = Timing(validity=3100, election=500, lease_ttl=4)
+    assert fast.problems() == []
+    assert replace(fast, validity=3099).problems()
+
+
+def test_a_gate_that_is_required_makes_a_faster_profile_sound() -> None:
+    """R3: with 500 ms elections and R 0.2 an E of 1.6 s suffices, A being 0.2 s; without the gate it is refused."""
+    fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
+    assert fast.problems() == []
+    assert fast.margin == 200
+    assert replace(fast, validity=1599).problems()
+    for mode in (GateMode.OFF, GateMode.ON):
+        texts = replace(fast, gate=mode).problems()
+        assert any(text.startswith("timing.validity is 1.6 s but must be at least") for text in texts)
+        assert any(text.startswith("timing.slack is 0.1 s: set at least 0.3 s") for text in texts)
+
+
+def test_others_wait_for_slots_that_were_signed_ahead() -> None:
+    """R8: a gate signs until V - G, up to 0.6 s ahead of a slot (Leap 4): E + B, for which others wait, lies after."""
+    fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
+    ahead = 600
+    assert fast.promised >= fast.validity - fast.slack + ahead
+    assert Timing().promised == Timing().validity
+    paused_at = Timing().validity - Timing().margin
+    assert Timing().promised >= paused_at + Timing().block  # without a gate the pause leaves as much room
+
+
+@given(timings)
+def test_accepted_timings_leave_room_for_an_election_a_retry_and_the_stop(timing: Timing) -> None:
+    """R1, R3: whatever passes has E >= A + 2 elections + 2R, a request below E - A, and a lease that outlives E."""
+    if timing.problems():
+        return
+    margin = timing.pause + max(timing.block, timing.kill) + timing.slack
+    assert timing.validity >= margin + 2 * timing.election + 2 * timing.renew
+    assert timing.request < timing.validity - margin
+    assert timing.lease_ttl * 1000 > timing.validity
+
+
+@given(timings)
+def test_every_way_to_a_stop_ends_within_the_validity(timing: Timing) -> None:
+    """R3: begun at V - A, a stop by guard ends G before V; one by a fence that has to be started first ends by V."""
+    if timing.problems():
+        return
+    stop = timing.pause + max(timing.block, timing.kill)
+    assert stop + timing.slack == timing.margin
+    assert FENCE_START + stop <= timing.margin
+
+
+@given(timings)
+def test_an_e_that_is_too_short_is_always_refused_by_name(timing: Timing) -> None:
+    """R3: no combination of other values hides a validity below the inequality."""
+    short = replace(timing, validity=timing.validity_needed - 1)
+    assert any(text.startswith("timing.validity is") for text in short.problems())
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Timing) if field.name != "gate"])
+@pytest.mark.parametrize("value", [0, -500])
+def test_spans_must_be_above_zero(name: str, value: int) -> None:
+    """Each field that is zero or negative is named exactly once, and not judged again in relations."""
+    problems = replace(Timing(), **{name: value}).problems()  # type: ignore[arg-type] # the fields are the caller's
+    assert [text for text in problems if f"timing.{name} is not above zero" in text] == problems
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "field", "numbers"),
+    [
+        (Timing(validity=3000), "timing.validity", ["3 s", "4.1 s", "1.1 s", "0.3 s"]),
+        (Timing(block=499), "timing.block", ["0.499 s", "0.5 s"]),
+        (Timing(slack=299), "timing.slack", ["0.299 s", "0.3 s"]),
+        (Timing(request=4400), "timing.request", ["4.4 s", "4.9 s"]),
+        (Timing(lease_ttl=6), "timing.lease_ttl", ["6 s", "= 7"]),
+        (Timing(nomination=3599), "timing.nomination", ["3.599 s", "3.6 s"]),
+        (Timing(fair_chance=1200), "timing.fair_chance", ["1.2 s", "0.2 s"]),
+    ],
+)
+def test_each_relation_names_field_numbers_and_remedy(bad: Timing, field: str, numbers: list[str]) -> None:
+    """A relation that is broken says which field, with which numbers, and what to set."""
+    texts = [text for text in bad.problems() if text.startswith(field)]
+    assert len(texts) == 1
+    assert all(number in texts[0] for number in numbers)
+
+
+@given(st.integers(min_value=0, max_value=10**9))
+def test_standstill_covers_clocks_that_differ_by_a_thousandth(validity: int) -> None:
+    """R8: the wait is at least E x 1.001 and a millisecond, in exact arithmetic, and at most one more."""
+    exact = Fraction(validity) * Fraction(1001, 1000) + 1
+    assert exact <= standstill(validity) < exact + 1

@@ -1,0 +1,1 @@
+"""Windows, ledger and tripwire."""

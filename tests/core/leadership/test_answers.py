@@ -1,0 +1,204 @@
+"""What the exhaustive search found about answers that come late, twice or never; each as a small story of one agent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.leadership import actions as do
+from agent.core.leadership import events as ev
+from agent.core.leadership.state import Phase, Power
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from tests.core.leadership.test_rules import LEASE, NODEOS, One, T
+
+
+def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
+    """R2: writes too old to allow anything are forgotten, or a long outage of etcd would fill the memory."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    for _ in range(200):
+        one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
+        one.tick(one.state.pause)
+    assert one.state.tenure is not None
+    assert len(one.state.tenure.sent) <= T.validity // T.request + 1
+
+
+def test_restarted_agent_takes_no_write_of_its_forerunner_for_its_own() -> None:
+    """R2, restart: a seq that the process before had sent does not prolong V by the time of a later try."""
+    one = One()
+    until = one.now + T.validity - 3000
+    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
+    one.tell(ev.Started(file, NODEOS))
+    one.save()
+    request = one.request("confirm")
+    # the process before sent seq 8 too, and died before its run-time file said so
+    before = Heartbeat(4, "bp-a", "old", 8, T.validity)
+    one.tell(ev.Refused(request.request, 32, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(before, 31)), 2)
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until == until
+    assert one.state.phase is Phase.LEADING
+
+
+def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
+    """R2, R8: a try without an answer, applied after the next was rejected, does not count as a later try."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    lost = one.request("take")
+    assert one.state.tenure is not None
+    epoch, seq = one.state.tenure.epoch, one.state.tenure.seq
+    one.tell(ev.Unknown(lost.request, "no answer"), T.request)
+    one.tick(one.state.pause)
+    one.tell(ev.Rejected(one.request("take").request, lease_gone=False, why="no space"), 5)
+    assert one.phase() is Phase.STANDBY
+    one.tick(one.state.setup.backoff)
+    again = one.request("take")
+    # the first try was applied meanwhile: others count from then on, so this node may not count from now
+    early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
+    one.tell(ev.Refused(again.request, 21, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(early, 20)), 5)
+    assert one.phase() is Phase.STOPPING, "what was taken is released"
+
+
+def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:
+    """R3: a guard fences by the run-time file; a leader that believes longer than that would lead a paused nodeos."""
+    one = One()
+    one.lead()
+    assert one.state.tenure is not None
+    written = one.state.tenure.valid_until - T.margin
+    one.tick(T.renew)
+    request = one.request("confirm")
+    one.tell(ev.Applied(request.request, one.revision + 1), 2)  # and the run-time file is not written
+    one.tick(written - one.now)
+    assert one.state.stop_by > one.now
+    assert one.phase() is Phase.STOPPING
+
+
+def test_late_acknowledgement_of_an_older_file_counts_for_what_it_says() -> None:
+    """R3: on a slow disk each write is acknowledged after the next was asked for, and the leader stays."""
+    one = One()
+    one.lead()
+    for _ in range(30):
+        one.tick(T.renew)
+        before = one.state.saving
+        request = one.request("confirm")
+        one.revision += 1
+        one.tell(ev.Applied(request.request, one.revision), 2)
+        if before:
+            one.tell(ev.RuntimeSaved(before, ok=True), 1)
+    assert one.phase() is Phase.LEADING
+
+
+def test_acknowledgement_after_the_guard_acted_comes_too_late() -> None:
+    """R3: an agent that was frozen hears first that its file was written; the guard has paused nodeos before that."""
+    one = One()
+    one.lead()
+    by = one.state.guard_by
+    one.tick(T.renew)
+    one.tell(ev.Applied(one.request("confirm").request, one.revision + 1), 2)
+    one.tell(ev.RuntimeSaved(one.state.saving, ok=True), by - one.now)
+    assert one.phase() is Phase.STOPPING
+
+
+def inherited() -> One:
+    """An agent that restarted within its confirmation and goes on."""
+    one = One()
+    until = one.now + T.validity - 1000
+    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
+    one.tell(ev.Started(file, NODEOS))
+    assert one.phase() is Phase.LEADING
+    return one
+
+
+def test_restarted_agent_that_finds_nodeos_paused_does_not_lead_it() -> None:
+    """R3, restart: the process before had begun to stop, and its file did not say so yet: that tenure is over."""
+    one = inherited()
+    one.tell(ev.PausedSeen(one.now, paused=True), 3)
+    assert one.phase() is Phase.STOPPING
+
+
+def test_restarted_agent_that_finds_nodeos_producing_goes_on() -> None:
+    """Restart: once nodeos was seen to produce, a pause by others is no word of the process before."""
+    one = inherited()
+    one.tell(ev.PausedSeen(one.now, paused=False), 3)
+    one.tell(ev.PausedSeen(one.now, paused=True), 500)
+    assert one.phase() is Phase.LEADING
+
+
+def resuming() -> One:
+    """An agent that was elected and has asked nodeos to resume."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    one.apply("take")
+    assert one.power() is Power.RESUMING
+    return one
+
+
+def test_process_that_came_while_a_resume_was_out_is_not_proven_by_a_pause() -> None:
+    """R4: the resume may have reached the new process, and act after the pause; only that one's end is proof."""
+    one = resuming()
+    one.tell(ev.ProcessSeen(None), 10)
+    one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.TIMEOUT), T.request)
+    one.tell(ev.ProcessSeen(ProcessId(101, 5)), 1)
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
+    one.tick(T.pause)
+    assert one.power() is Power.FENCING
+    one.tell(ev.FenceDone(one.state.call, gone=True), 20)
+    assert one.state.proven
+
+
+def test_gone_process_is_no_proof_while_a_resume_is_out() -> None:
+    """R4: a resume that has not come back may reach the process that is started next, so nothing is released."""
+    one = resuming()
+    one.tell(ev.ProcessSeen(None), 10)
+    one.save()
+    assert one.power() is Power.STOPPED
+    assert one.phase() is Phase.STOPPING
+    one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.UNREACHABLE), 5)
+    assert one.phase() is Phase.RELEASING
+
+
+def refused(one: One, result: ev.Call = ev.Call.ERROR, after: int = 11) -> list[do.Action]:
+    """Answer the pause under way with an error."""
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    return one.tell(ev.PauseDone(pause.call, result, "HTTP 429: busy"), after)
+
+
+@pytest.mark.parametrize("result", [ev.Call.ERROR, ev.Call.UNREACHABLE])
+def test_busy_nodeos_is_asked_again_and_not_ended(result: ev.Call) -> None:
+    """R3: one 429 or 503 to the pause of a planned handover costs 50 ms, not a killed nodeos and its replay."""
+    one = One()
+    one.lead()
+    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    assert not any(isinstance(action, do.FenceNodeos) for action in refused(one, result))
+    (again,) = [action for action in one.tick(50) if isinstance(action, do.PauseNodeos)]
+    one.tell(ev.PauseDone(again.call, ev.Call.OK), 1)
+    one.tick(T.block)
+    assert one.power() is Power.STOPPED
+    assert not any(isinstance(action, do.FenceNodeos) for action in one.all)
+
+
+@given(st.lists(st.integers(0, 60), min_size=40, max_size=40))
+def test_nodeos_that_refuses_every_pause_is_ended_in_time_and_asked_less_and_less(waits: list[int]) -> None:
+    """R3: the fence begins P after the stop at the latest, however nodeos refuses; until then it is asked few times."""
+    one = One()
+    one.lead()
+    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    begun, before = one.now, len(one.all)
+    for wait in waits:
+        if one.power() is Power.PAUSING:
+            refused(one, after=wait)
+        elif one.power() is Power.UNKNOWN:
+            assert one.state.wake is not None
+            one.tick(max(0, one.state.wake - one.now))
+    assert one.power() is Power.FENCING
+    assert one.state.power_since <= begun + T.pause + 60
+    assert sum(isinstance(action, do.PauseNodeos) for action in one.all[before:]) <= 4

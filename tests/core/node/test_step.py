@@ -1,0 +1,633 @@
+"""One agent as a whole, told as stories: what health and election make of leadership, and who hears of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.health.checks import Limits, Probe, ProcessProbed
+from agent.core.leadership import events as ev
+from agent.core.leadership.actions import Warn
+from agent.core.leadership.state import Phase, State
+from agent.core.model.chain import ProcessId
+from agent.core.model.records import GroupView, Override, write
+from agent.core.model.slots import SLOT
+from agent.core.model.store import Put, Txn
+from agent.core.node import notify
+from agent.core.node import step as core
+from agent.core.node.step import EtcdSeen, Node, Profile, Publish, Tell
+from tests.core.node.test_switchover import FOUR
+from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
+from tests.simulation.story import GATES, NAMES, Host, Story, settled
+
+
+def two(story: Story) -> tuple[Host, Host]:
+    """Return the leader and the standby."""
+    leader = story.leader
+    assert leader is not None
+    return leader, next(host for host in story.hosts if host is not leader)
+
+
+# --- a calm group ---
+
+
+def test_a_calm_group_keeps_its_leader_and_says_nothing() -> None:
+    """A healthy leader keeps its place for as long as nothing happens, without a slot missed or a word (P3)."""
+    story = settled()
+    head, words = story.head.head_num, [len(host.told) for host in story.hosts]
+    story.go(60)
+    assert story.head.head_num == head + 120
+    assert [len(host.told) for host in story.hosts] == words
+    assert [host.phase for host in story.hosts] == [Phase.LEADING, Phase.STANDBY]
+    assert all(host.node.leadership.standing.fit for host in story.hosts)
+
+
+def test_a_new_group_is_no_outage() -> None:
+    """A group that starts for the first time tells of its first leader, not of a leader that was missing since boot."""
+    story = settled()
+    assert [host.events_told() for host in story.hosts] == [["failover"], []]
+
+
+def test_a_member_reports_every_two_seconds_and_at_once_on_change() -> None:
+    """A member publishes how it is every 2 s; what fails or mends is published at once, with the reason."""
+    story = settled()
+    _, standby = two(story)
+    start = len(standby.published())
+    story.go(20)
+    times = [at for at, _ in standby.published()[start:]]
+    assert [later - one for one, later in pairwise(times)] == [2000] * (len(times) - 1)
+    assert len(times) == 10
+    standby.nodeos.kill()
+    story.until(lambda: not standby.node.health.ok)
+    at, found = standby.published()[-1]
+    assert at == story.now or story.now - at < 100
+    assert not found.healthy
+    assert found.fails("process")
+
+
+def test_a_change_of_role_is_published_at_once() -> None:
+    """Who stops or begins to lead says so at once, though every check is as it was."""
+    story = settled()
+    leader, standby = two(story)
+    story.put("leader", standby.name.encode())
+    story.until(lambda: standby.leads, 5)
+    for host, role in ((leader, "standby"), (standby, "leading")):
+        at, found = host.published()[-1]
+        assert found.role == role
+        assert at == host.node.leadership.phase_since
+
+
+def test_a_moving_head_is_no_change_worth_a_write() -> None:
+    """Head, LIB and ages move all the time and are published with the next report: etcd is not written for them."""
+    story = settled()
+    _, standby = two(story)
+    heads = [found.head for _, found in standby.published()[-3:]]
+    assert heads == sorted(set(heads))
+    assert heads[-1] - heads[0] >= 7
+
+
+def test_nothing_is_published_without_a_lease() -> None:
+    """Without a session lease a report would stay for ever; it comes at once when there is a lease."""
+    node = core.begin(Profile("lab", LIMITS), State(SETUP))
+    node, actions = core.step(node, ev.Started(None, NODEOS), 1000)
+    assert not any(isinstance(each, Publish) for each in actions)
+    node, actions = core.step(node, ev.LeaseSeen(7), 1100)
+    assert any(isinstance(each, Publish) for each in actions)
+    node, actions = core.step(node, ev.LeaseSeen(None), 1200)
+    assert not any(isinstance(each, Publish) for each in actions)
+    node, actions = core.step(node, ev.LeaseSeen(8), 1300)
+    assert any(isinstance(each, Publish) for each in actions)
+
+
+# --- the chain ---
+
+
+def test_whole_chain_stall_changes_nothing() -> None:
+    """A chain that stands still everywhere is nobody's fault: no change of leader, no alert, and it goes on (P3).
+
+    On a chain of one producer the leader alone moves it, so there the same is a lead in vain.
+    """
+    story = settled(turns=FOUR)
+    leader, standby = two(story)
+    epoch = leader.node.leadership.seen.max_epoch
+    words = [len(host.told) for host in story.hosts]
+    story.stalled = True
+    story.go(120)
+    assert leader.leads
+    assert all(host.node.health.ok for host in story.hosts)
+    assert "the chain stands still" in standby.node.health.checks["head_age"].reason
+    story.stalled = False
+    story.go(10)
+    assert two(story) == (leader, standby)
+    assert leader.node.leadership.seen.max_epoch == epoch
+    assert [len(host.told) for host in story.hosts] == words
+
+
+def test_a_standby_that_lags_is_unhealthy_until_it_has_caught_up() -> None:
+    """A node that lags behind its group may not lead; when it is level again it may."""
+    story = settled()
+    leader, standby = two(story)
+    standby.nodeos.isolated = True  # blocks do not reach it; what it counts as peers is not asked here
+    standby.node = replace(standby.node, profile=replace(standby.node.profile, limits=without(standby, "peers")))
+    story.until(lambda: not standby.node.health.ok, 15)
+    assert standby.node.leadership.standing.why.startswith("head_age: head is")
+    assert leader.name in standby.node.leadership.standing.why
+    standby.nodeos.isolated = False
+    story.until(lambda: standby.node.leadership.standing.fit, 5)
+    assert leader.leads
+
+
+def without(host: Host, check: str) -> Limits:
+    """Return the limits of a host without one check."""
+    limits = host.node.profile.limits
+    return replace(limits, gates={name: gate for name, gate in limits.gates.items() if name != check})
+
+
+def test_a_leader_cut_off_from_its_peers_hands_over_to_the_rest() -> None:
+    """A producer that goes on alone is unhealthy; the others, whom its head has left behind, are not (P2)."""
+    story = settled("bp-a", "bp-b", "bp-c")
+    leader, _ = two(story)
+    leader.nodeos.isolated = True
+    took = story.until(lambda: story.leader not in (leader, None), 20)
+    assert took < 12
+    assert leader.nodeos.head.head_num > story.head.head_num, "it was ahead, on a chain of its own"
+    story.go(10)
+    assert not leader.node.health.ok
+    assert all(host.node.health.ok for host in story.hosts if host is not leader)
+
+
+def test_a_lagging_standby_does_not_get_the_lead_of_an_unhealthy_leader() -> None:
+    """A leader with a full disk stays while the only other node is far behind: a handover would stop the chain."""
+    story = settled()
+    leader, standby = two(story)
+    standby.nodeos.isolated = True
+    standby.node = replace(standby.node, profile=replace(standby.node.profile, limits=without(standby, "peers")))
+    leader.disk_free = 1
+    story.go(60)
+    assert leader.leads
+    assert not standby.node.health.ok
+    assert story.head.head_num > standby.nodeos.head.head_num + 100
+
+
+def test_the_log_says_which_check_fails_and_that_it_passes_again() -> None:
+    """A check that turns is a line in the log, with its reason; one that passes from the start is none."""
+    story = settled()
+    _, standby = two(story)
+    assert said(standby) == []
+    standby.disk_free = 1
+    story.until(lambda: not standby.node.health.ok, 10)
+    assert said(standby) == ["check disk_space fails: 0.0 GiB (0.1 %) free for the data directory"]
+    standby.disk_free = 500
+    story.until(lambda: standby.node.health.ok, 10)
+    assert said(standby)[1:] == ["check disk_space passes again"]
+    assert standby.told == []
+
+
+def said(host: Host) -> list[str]:
+    """Return the warnings that a host gave out."""
+    return [action.text for _, action in host.said if isinstance(action, Warn)]
+
+
+# --- leaders that fail ---
+
+
+def test_a_killed_nodeos_is_replaced_and_goes_down_in_history() -> None:
+    """The other takes over at once, and writes from whom, why, and how many slots it cost (R5, R8)."""
+    story = settled()
+    leader, standby = two(story)
+    head = story.head
+    leader.nodeos.kill()
+    assert story.until(lambda: standby.leads) < 1.5
+    story.go(5)
+    (epoch, begun), (again, proven) = standby.changes()
+    assert epoch == again == 2
+    assert (begun["node"], begun["from"]) == (standby.name, leader.name)
+    assert "the nodeos process is gone" in str(begun["reason"])
+    assert isinstance(begun["leaderless_ms"], int)
+    missed = (story.head.head_time - head.head_time) // SLOT - (story.head.head_num - head.head_num)
+    assert proven == {**begun, "slots_missed": missed, "counted_to": proven["counted_to"]}
+    assert standby.events_told()[0] == "failover"
+    assert leader.events_told()[-2:] == ["leader_stops", "-leader_stops"]
+    news = standby.told[0]
+    assert news.fields["slots_missed"] == str(missed)
+    assert (news.fields["from"], news.fields["to"]) == (leader.name, standby.name)
+
+
+def test_history_tells_how_long_each_step_of_a_change_took() -> None:
+    """The new leader's record has its take-over and its resume, the old one's gets its stop and its release (R3 to R9).
+
+    What stood in a record before stays in it.
+    """
+    story = settled()
+    leader, standby = two(story)
+    before = leader.changes()[-1][1]
+    story.put("leader", standby.name.encode())
+    story.until(lambda: standby.leads, 10)
+    story.go(1)
+    epoch, end = leader.changes()[-1]
+    assert (epoch, {name: end[name] for name in before}) == (1, before)
+    timing = leader.setup.timing
+    assert timing.block <= int(str(end["stop_ms"])) <= timing.pause + timing.block + timing.pause
+    assert 0 <= int(str(end["release_ms"])) <= timing.request
+    epoch, begun = standby.changes()[-1]
+    assert epoch == 2
+    assert 0 <= int(str(begun["take_ms"])) <= timing.request
+    assert 0 <= int(str(begun["resume_ms"])) <= timing.request
+    assert "stop_ms" not in begun
+
+
+def test_the_first_tenure_knows_of_nobody_before() -> None:
+    """Before the first leader nobody led, and since when is not known: it is left out of the history."""
+    story = settled()
+    _, begun = two(story)[0].changes()[0]
+    spans = {name: begun[name] for name in ("take_ms", "resume_ms")}
+    assert begun == {"epoch": 1, "node": "bp-a", "from": "", "reason": "nobody holds the heartbeat", **spans}
+
+
+def test_a_leader_that_somebody_paused_hands_over() -> None:
+    """Whoever pauses the leader's nodeos by hand gets what he wants: another node produces."""
+    story = settled()
+    leader, standby = two(story)
+    leader.nodeos.paused = True
+    story.until(lambda: standby.leads, 5)
+    assert "nodeos is paused though this node leads" in str(standby.changes()[0][1]["reason"])
+    story.go(5)
+    assert standby.leads
+    assert leader.node.leadership.standing.fit
+
+
+def test_a_leader_with_a_fault_hands_over_to_a_healthy_one() -> None:
+    """A leader whose disk is full hands over, and the other knows why; there is no failback (P3)."""
+    story = settled()
+    leader, standby = two(story)
+    leader.disk_free = 1
+    story.until(lambda: standby.leads, 20)
+    assert "disk_space" in str(standby.changes()[0][1]["reason"])
+    leader.disk_free = 500
+    story.go(30)
+    assert standby.leads
+    assert leader.node.leadership.standing.fit
+
+
+def test_an_unhealthy_leader_without_a_better_candidate_stays_and_tells() -> None:
+    """With nobody better the leader goes on producing, critical, until it is well again."""
+    story = settled()
+    leader, standby = two(story)
+    leader.disk_free = standby.disk_free = 1
+    story.go(30)
+    assert leader.leads
+    assert leader.events_told()[1:] == ["unhealthy", "no_standby"]
+    assert [each.severity for each in leader.told[1:]] == ["critical", "warning"]
+    assert standby.events_told() == ["unhealthy"]
+    leader.disk_free = 500
+    story.until(lambda: leader.node.health.ok, 10)
+    standby.disk_free = 500
+    story.go(10)
+    assert leader.leads
+    assert leader.events_told()[3:] == ["-unhealthy", "-no_standby"]
+
+
+def test_a_leader_that_is_alone_tells_that_nobody_stands_by() -> None:
+    """A healthy leader is no standby of its own: that nobody could take over is told after ten seconds."""
+    story = settled("bp-a")
+    story.go(5)
+    assert story.hosts[0].events_told() == ["failover", "no_standby"]
+
+
+def test_a_drained_leader_moves_the_lead_once() -> None:
+    """A drained node hands over as soon as another may lead, and does not come back."""
+    story = settled()
+    leader, other = two(story)
+    leader.node = replace(leader.node, profile=replace(leader.node.profile, drained=True))
+    story.until(lambda: other.leads, 5)
+    assert "drained" in str(other.changes()[0][1]["reason"])
+    story.go(30)
+    assert other.leads
+    assert leader.node.leadership.standing.why == "drained"
+
+
+def test_the_lower_priority_takes_a_free_seat() -> None:
+    """When the seat falls free, the candidate with the lower priority number goes first (R11)."""
+    story = settled("bp-a", "bp-b", "bp-c", bp_c={"priority": 1})
+    two(story)[0].nodeos.kill()
+    story.until(lambda: story.leader is not None and story.leader.name != "bp-a", 5)
+    assert story.leader is not None
+    assert story.leader.name == "bp-c"
+
+
+def test_one_get_info_without_answer_costs_nothing() -> None:
+    """A single slow answer of nodeos changes neither health nor leader (P3)."""
+    story = settled()
+    leader, _ = two(story)
+    leader.nodeos.frozen = True
+    story.go(0.55)
+    leader.nodeos.frozen = False
+    assert leader.node.health.checks["main_thread"].failures
+    story.go(10)
+    assert leader.leads
+    assert leader.node.leadership.seen.max_epoch == 1
+
+
+# --- nobody leads ---
+
+
+def test_no_leader_is_told_after_thirty_seconds_and_over_when_somebody_leads() -> None:
+    """While nobody may lead, the first member tells it after 30 s, critical, and resolves it when somebody leads."""
+    story = settled()
+    for host in story.hosts:
+        host.nodeos.kill()
+    story.go(29)
+    assert not any("no_leader" in host.events_told() for host in story.hosts)
+    story.go(15)
+    first, other = story.hosts
+    assert (first.events_told().count("no_leader"), other.events_told().count("no_leader")) == (1, 0)
+    assert all(each.severity == "critical" for host in story.hosts for each in host.told if each.event == "no_leader")
+    for host in story.hosts:
+        host.nodeos.start()
+    story.until(lambda: story.leader is not None, 30)
+    story.go(2)
+    assert (first.events_told().count("-no_leader"), other.events_told().count("-no_leader")) == (1, 0)
+
+
+def test_override_none_is_no_outage_and_maintenance_hides_none() -> None:
+    """`override none` asks for silence, and gets no alarm; under maintenance a leader that dies is told."""
+    story = settled()
+    story.put("override", b"none")
+    story.go(60)
+    assert story.leader is None
+    assert not any("no_leader" in host.events_told() for host in story.hosts)
+    story.delete("override")
+    story.until(lambda: story.leader is not None, 10)
+    story.put("maintenance", b"a disk")
+    story.go(1)
+    leader, standby = two(story)
+    leader.nodeos.kill()
+    story.go(50)
+    assert story.leader is None
+    assert "no_leader" in leader.events_told() + standby.events_told()
+
+
+def test_a_standby_cut_off_from_etcd_raises_no_alarm_while_blocks_come() -> None:
+    """Who can not see the heartbeat, but sees blocks of our producer, knows that somebody leads."""
+    story = settled()
+    leader, standby = two(story)
+    standby.store.cut = True
+    story.go(60)
+    assert leader.leads
+    assert standby.events_told() == ["etcd_down"]
+    standby.store.cut = False
+    story.go(2)
+    assert standby.events_told() == ["etcd_down", "-etcd_down"]
+
+
+def test_an_etcd_that_does_not_answer_is_logged_with_its_words_and_told_when_it_lasts() -> None:
+    """Why etcd does not answer is in the log at once and in the alert; that it answers again is logged too."""
+    story = settled()
+    _, standby = two(story)
+    standby.store.cut = True
+    story.go(10)
+    why = "the test cut this store off"
+    cannot = f"check can_lead fails: it cannot read the group in etcd: {why}"
+    assert said(standby) == [f"etcd does not answer as it should: {why}", cannot]
+    assert standby.told[0].summary.endswith("the test cut this store off")
+    standby.store.cut = False
+    story.go(1)
+    assert said(standby)[2:] == ["etcd answers again", "check can_lead passes again"]
+
+
+def test_without_etcd_and_without_blocks_everybody_tells() -> None:
+    """When etcd is gone for all, the leader stops, no block comes, and that nobody leads is told (R3)."""
+    story = settled()
+    for host in story.hosts:
+        host.store.cut = True
+    story.go(90)
+    assert story.leader is None
+    assert all(host.nodeos.paused for host in story.hosts)
+    for host in story.hosts:
+        assert host.events_told().count("no_leader") == 1
+        assert host.events_told().count("etcd_down") == 1
+        assert "as far as" in next(each for each in host.told if each.event == "no_leader").summary
+
+
+# --- operators and others ---
+
+
+def test_garbage_in_etcd_is_told_by_the_leader_and_over_when_it_is_gone() -> None:
+    """A value that can not be read is told once, with its key, and its end too; nothing else changes."""
+    story = settled()
+    leader, standby = two(story)
+    story.put("override", b"{garbage")
+    story.put("members/bp-z", b"{garbage")
+    story.go(5)
+    assert leader.leads
+    assert sorted(each.key for each in leader.told[1:]) == [
+        f"unreadable/{NAMES.root}members/bp-z",
+        f"unreadable/{NAMES.root}override",
+    ]
+    assert standby.told == []
+    story.delete("override")
+    story.delete("members/bp-z")
+    story.go(2)
+    assert leader.events_told()[3:] == ["-unreadable", "-unreadable"]
+
+
+def test_what_the_group_was_told_is_not_told_again_by_the_next_leader() -> None:
+    """Who told that a key can not be read resolves it, also after it lost the lead; the next leader says nothing."""
+    story = settled()
+    leader, standby = two(story)
+    story.put("maintenanse", b"x")  # a key of no meaning: nothing is told
+    story.put("members/bp-z", b"{garbage")
+    story.go(3)
+    story.put("leader", standby.name.encode())
+    story.until(lambda: standby.leads, 10)
+    story.go(5)
+    story.delete("members/bp-z")
+    story.go(3)
+    assert [each for each in leader.events_told() if "unreadable" in each] == ["unreadable", "-unreadable"]
+    assert [each for each in standby.events_told() if "unreadable" in each] == []
+
+
+def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> None:
+    """A pause that nodeos refuses is tried twice a second, but said every 10 s, and sent to people once (R4)."""
+    story = settled()
+    _, standby = two(story)
+    standby.nodeos.missing = True
+    standby.nodeos.process = ProcessId(99, 1)
+    story.go(35)
+    assert not standby.node.leadership.proven
+    assert len([text for text in said(standby) if "refuses to pause" in text]) == 4
+    assert standby.events_told() == ["pause_refused"]
+    assert "producer_api_plugin" in standby.told[0].summary
+    standby.nodeos.missing = False
+    story.until(lambda: standby.node.leadership.proven, 2)
+    assert standby.events_told() == ["pause_refused", "-pause_refused"]
+
+
+def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
+    """People are reminded of a warning that goes on, whatever its words; the log has new words at once."""
+    node = core.begin(Profile("lab", LIMITS), State(SETUP))
+    logged, sent = [], []
+    for now in range(0, notify.TELL_AGAIN + 1000, 500):
+        actions: list[core.NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
+        node = notify.tell(node, ev.Tick(), now, actions)
+        logged += [now] if any(isinstance(each, Warn) for each in actions) else []
+        sent += [now] if any(isinstance(each, Tell) for each in actions) else []
+    assert logged == sorted([1000, *range(0, notify.TELL_AGAIN + 1000, notify.SAY_AGAIN)])
+    assert sent == [0, notify.TELL_AGAIN]
+
+
+def test_a_warning_that_goes_on_over_a_restart_is_not_told_at_once_again() -> None:
+    """What the process before has told, and still holds, is due for a reminder only after a while; its end is told."""
+    story = settled()
+    _, standby = two(story)
+    standby.nodeos.missing = True
+    standby.nodeos.process = ProcessId(99, 1)
+    story.go(5)
+    standby.restart()
+    story.go(30)
+    assert standby.events_told() == ["pause_refused"]
+    standby.nodeos.missing = False
+    story.until(lambda: standby.node.leadership.proven, 5)
+    story.go(30)
+    assert standby.events_told() == ["pause_refused", "-pause_refused"]
+
+
+def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
+    """Whoever resumes a standby by hand has it paused again within a second, and everybody told (R4)."""
+    story = settled()
+    _, standby = two(story)
+    story.stalled = True  # no block is signed while two nodes could
+    standby.nodeos.paused = False
+    story.until(lambda: standby.nodeos.paused, 1)
+    assert standby.events_told() == ["unpaused"]
+    assert standby.node.unpaused_at is not None
+    story.stalled = False
+    story.go(3)
+    assert standby.node.leadership.standing.fit
+
+
+def test_a_restarted_nodeos_is_judged_anew() -> None:
+    """A standby's nodeos that restarts is paused, judged by its own answers, and fit again within seconds."""
+    story = settled()
+    _, standby = two(story)
+    standby.nodeos.kill()
+    story.go(8)
+    assert not standby.node.leadership.standing.able
+    standby.nodeos.start()
+    story.until(lambda: standby.node.leadership.standing.fit, 5)
+    assert standby.events_told() == [], "a restart of a few seconds is not worth a call"
+
+
+def test_a_nodeos_that_can_not_be_looked_for_is_not_taken_for_gone() -> None:
+    """No right to look is no proof: a leader whose process can not be found goes on, unhealthy (R4)."""
+    story = settled("bp-a")
+    (leader,) = story.hosts
+    before = leader.node.leadership
+    leader.step(ProcessProbed(None, "permission denied"))
+    assert leader.leads
+    assert leader.node.leadership.process == before.process
+    assert leader.node.health.failing == ("process: can not look for it: permission denied",)
+    assert leader.told[-1].event == "unhealthy"
+
+
+def test_a_process_that_may_be_there_is_not_known() -> None:
+    """Something stands where nodeos was and is not known to be nodeos: a leader stops, and does not come back (R4)."""
+    story = settled("bp-a")
+    (leader,) = story.hosts
+    leader.step(ProcessProbed(ProcessId(0, 0), "conmon listens"))
+    assert not leader.leads
+    assert leader.node.leadership.process == ProcessId(0, 0)
+    assert leader.node.health.failing == ("process: can not look for it: conmon listens",)
+    assert not leader.node.leadership.standing.able
+
+
+def test_the_words_of_operators_are_told_as_they_stand() -> None:
+    """Alerts name whom an override names, or that nobody may lead; a maintenance without a reason is one too."""
+    node = settled("bp-a").hosts[0].node
+    seen = replace(node.leadership.seen, override=Override("bp-a"), maintenance="")
+    named = notify.facts(replace(node, leadership=replace(node.leadership, seen=seen)), 200_000)
+    assert (named.override, named.silenced, named.maintenance) == ("bp-a", False, "")
+    seen = replace(seen, override=Override(None))
+    silent = notify.facts(replace(node, leadership=replace(node.leadership, seen=seen)), 200_000)
+    assert (silent.override, silent.silenced) == ("nobody may lead", True)
+
+
+# --- the history ---
+
+
+def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:
+    """What a leader that stopped at once would have counted is another one's blocks: only its end is added."""
+    story = settled()
+    leader, standby = two(story)
+    story.stalled = True
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads)
+    leader.nodeos.start()
+    story.until(lambda: leader.node.leadership.standing.fit, 10)
+    standby.nodeos.kill()
+    story.until(lambda: leader.leads)
+    story.stalled = False
+    standby.nodeos.start()
+    story.go(20)
+    assert [epoch for epoch, _ in standby.changes()] == [2, 2]
+    assert "stop_ms" in standby.changes()[-1][1]
+    assert not any("slots_missed" in fields for _, fields in standby.changes())
+    assert leader.changes()[-1][0] == 3
+    assert "slots_missed" in leader.changes()[-1][1]
+
+
+# --- whatever happens ---
+
+views = st.builds(
+    GroupView,
+    st.integers(1, 50),
+    members=st.lists(
+        st.sampled_from([member("bp-b"), member("bp-c", healthy=False), member("bp-a", head=5)]), max_size=3
+    ).map(tuple),
+    maintenance=st.sampled_from([None, "disk"]),
+    problems=st.sampled_from([(), ("k: not JSON",)]),
+)
+probes: st.SearchStrategy[Probe] = st.sampled_from(list(GOOD.values()))
+anything = st.one_of(
+    probes,
+    st.builds(ev.StoreSeen, views),
+    st.builds(EtcdSeen, st.sampled_from(["", "no answer"])),
+    st.builds(ev.LeaseSeen, st.sampled_from([None, 7])),
+    st.just(ev.Tick()),
+    st.just(ev.Shutdown()),
+    st.builds(ev.PauseDone, st.integers(1, 9), st.sampled_from(ev.Call)),
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), anything), max_size=30))
+def test_any_order_of_events_is_taken(events: list[tuple[int, core.NodeEvent]]) -> None:
+    """Whatever comes in whatever order, a step gives a state, and looks again within two seconds."""
+    node: Node = core.begin(Profile("lab", replace(LIMITS, gates=GATES)), State(SETUP))
+    node, _ = core.step(node, ev.Started(None, NODEOS), 1000)
+    now = 1000
+    for wait_ms, event in events:
+        now += wait_ms
+        before = node
+        node, actions = core.step(node, event, now)
+        assert core.step(before, event, now) == (node, actions), "a step is pure"
+        assert node.wake <= now + 2000
+        assert not any(isinstance(each, Tell) and not each.notice.summary for each in actions)
+
+
+def test_a_member_of_another_chain_counts_for_nothing_and_is_told() -> None:
+    """P2: it is no standby, no measure and no candidate, however healthy it says that it is."""
+    story = settled()
+    host = story.hosts[0]
+    stranger = member("bp-z", chain="b" * 64, priority=1, head=10**6)
+    lease = story.etcdctl.grant(60, 1.0).id
+    story.etcdctl.txn(Txn((), (Put(NAMES.member("bp-z"), write(stranger), lease),)), 1.0)
+    story.go(5)
+    assert host.leads
+    assert [each.node for each in host.node.members] == ["bp-a", "bp-b"]
+    assert "bp-z" in host.node.strangers[0]
+    assert "stranger" in host.events_told()
+    assert "stranger" in story.hosts[1].events_told()
+    assert host.node.health.ok

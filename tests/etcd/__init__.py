@@ -1,0 +1,1 @@
+"""The store, against real etcd where it matters."""

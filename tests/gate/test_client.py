@@ -1,0 +1,175 @@
+"""The agent's hand on the permit page: how long a closing may take, how often it asks, and that files are let go of."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import GateError
+from agent.gate import client as hand
+from agent.gate.client import FileGate, PageFile
+from agent.gate.page import Sign, identity
+from agent.host.deadline import Deadline
+from agent.ports import Closed
+from tests.support.leaks import descriptors
+from tests.support.moved_time import MovedTime
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+BOOT = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+class Bench:
+    """A page that a gate has locked, and what the gate says; each answer takes `takes_ms`."""
+
+    def __init__(self, root: Path, time: MovedTime, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = root / "page.permit"
+        self.time, self.takes_ms = time, 20
+        self.says: dict[str, Any] = {}
+        self.asked: list[tuple[str, float]] = []
+        self.page = PageFile(self.path, BOOT, identity("eos", "bp-a"))
+        self.gate = FileGate(self.page, root / "control", time.boot)
+        self._lock = os.open(self.path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        monkeypatch.setattr(hand, "ask", self._ask)
+
+    def _ask(self, _control: Path, question: str, deadline: Deadline) -> dict[str, Any]:
+        self.asked.append((question, deadline.remaining()))
+        self.time.go(self.takes_ms)
+        if not self.says:
+            raise GateError("no answer")
+        return self.says
+
+    def closed(self, **more: Any) -> dict[str, Any]:
+        """Return the answer that proves a closing."""
+        return {"closed": self.page.page.close_number + 1, "page": list(self.page.file), "quiet_since": 900, **more}
+
+    def let_go(self) -> None:
+        """Close all."""
+        if self._lock >= 0:
+            os.close(self._lock)
+        self._lock = -1
+
+    def close(self) -> None:
+        """End it."""
+        self.let_go()
+        self.gate.let_go()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, moved: MovedTime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Yield a hand on a page that a gate has locked."""
+    found = Bench(tmp_path, moved, monkeypatch)
+    yield found
+    found.close()
+
+
+def test_a_gate_that_says_so_proves_the_closing(bench: Bench) -> None:
+    """R4: the moment of the proof is the one from which on nothing was signed, by the gate's own word."""
+    bench.gate.permit(3, bench.time.boot() + 6000)
+    assert bench.page.page.sign is Sign.OPEN
+    bench.says = bench.closed()
+    found = bench.gate.close(0.5)
+    assert found == Closed("the gate said so", 900)
+    ((question, span),) = bench.asked
+    assert question == "closed 1"
+    assert span == pytest.approx(0.5)
+    assert (bench.page.page.sign, bench.page.page.until) == (Sign.CLOSED, 0)
+
+
+def test_all_questions_share_the_time_of_the_closing(bench: Bench) -> None:
+    """A gate that does not answer is asked again, each time with what is left, and given up at the deadline."""
+    with pytest.raises(GateError, match="is not proven closed: no answer"):
+        bench.gate.close(0.5)
+    spans = [span for _, span in bench.asked]
+    begun = (0, 25, 55, 95, 155, 225, 295, 365, 435, 478)  # ms: pauses of 5, 10, 20, 40, 50 ...
+    assert spans == [pytest.approx(0.5 - each / 1000, abs=0.002) for each in begun]
+    assert bench.time.passed_s == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_gate_that_says_no_at_once_is_not_asked_without_a_pause(bench: Bench) -> None:
+    """Answers that take no time are a dozen questions in half a second, not thousands."""
+    bench.takes_ms, bench.says = 0, {"closed": None, "why": "the page is open"}
+    with pytest.raises(GateError, match="the page is open"):
+        bench.gate.close(0.5)
+    assert 12 <= len(bench.asked) <= 18
+
+
+@pytest.mark.parametrize("spoilt", [{"closed": 2}, {"closed": None}, {"page": [1, 2]}, {"page": None}])
+def test_an_answer_about_something_else_proves_nothing(bench: Bench, spoilt: dict[str, Any]) -> None:
+    """R4: the number of this very closing, and the very page that the agent writes."""
+    bench.says = bench.closed(**spoilt)
+    with pytest.raises(GateError, match="not proven closed"):
+        bench.gate.close(0.1)
+
+
+def test_a_page_that_nobody_has_locked_is_a_proof(bench: Bench) -> None:
+    """No gate runs, so nothing is signed; nobody is asked."""
+    bench.let_go()
+    assert bench.gate.close(0.5).how == "no gate runs"
+    assert not bench.asked
+
+
+def test_what_was_closed_is_not_opened_again(bench: Bench) -> None:
+    """R3: a tenure that has begun to stop is over, also at the gate; the next one may sign."""
+    bench.gate.permit(3, bench.time.boot() + 6000)
+    with pytest.raises(GateError):
+        bench.gate.close(0.01)
+    with pytest.raises(GateError, match="epoch 3 was closed"):
+        bench.gate.permit(3, bench.time.boot() + 6000)
+    assert bench.page.page.sign is Sign.CLOSED
+    bench.gate.permit(4, bench.time.boot() + 6000)
+    assert (bench.page.page.sign, bench.page.page.epoch) == (Sign.OPEN, 4)
+
+
+def test_a_page_that_was_taken_away_still_counts_while_it_is_locked(bench: Bench) -> None:
+    """R4: a gate that was frozen meanwhile could sign by the old page, so a new one without a lock proves nothing."""
+    bench.path.unlink()
+    with pytest.raises(GateError, match="no answer"):
+        bench.gate.status(0.1)
+    assert bench.page.stands(), "it was made anew"
+    with pytest.raises(GateError, match="not proven closed"):
+        bench.gate.close(0.1)
+    bench.let_go()
+    assert bench.gate.close(0.1).how == "no gate runs"
+
+
+@pytest.mark.parametrize("call", ["fchmod", "pread", "ftruncate", "pwrite"])
+def test_a_page_that_can_not_be_used_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Whatever fails while it is opened, the error names the remedy, and no descriptor stays."""
+
+    def fail(*_: Any) -> Any:
+        raise OSError(5, "the disk is broken")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(GateError, match=r"page\.permit can not be"):
+        PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))
+
+
+@pytest.mark.parametrize("call", ["fchmod", "pwrite", "replace"])
+def test_a_page_that_can_not_be_made_anew_leaves_nothing_open(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The look fails with the remedy each time, and costs no descriptor each time."""
+    bench.path.unlink()
+
+    def fail(*_: Any) -> Any:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr(Path if call == "replace" else os, call, fail)
+    before = descriptors()
+    for _ in range(5):
+        with pytest.raises(GateError, match="can not be made anew"):
+            bench.gate.status(0.1)
+    assert descriptors() == before
+
+
+def test_a_page_that_is_no_file_of_ours_is_let_go_of(tmp_path: Path) -> None:
+    """A pipe in its place is refused, with the remedy, and costs no descriptor."""
+    os.mkfifo(tmp_path / "page.permit")
+    with pytest.raises(GateError, match="no file of ours; remove it"):
+        PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))

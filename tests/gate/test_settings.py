@@ -1,0 +1,150 @@
+"""The gate's settings: read quickly they are what the whole configuration says, and what is wrong is named."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config, load
+from agent.errors import ConfigError
+from agent.gate import settings
+from tests.lab.agents import to_toml
+from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.process import Process
+
+BASE = {
+    "group": "lab",
+    "node": "bp-a",
+    "producer": "eosio",
+    "nodeos": {"url": "http://127.0.0.1:8888"},
+    "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+}
+START_S = 0.2
+"""How much of a processor the gate may take to start; how long that takes is for the machine to say."""
+
+
+def write(root: Path, **gate: object) -> Path:
+    """Write a configuration with a table [gate]."""
+    path = root / "config.toml"
+    path.write_text(to_toml({**BASE, "runtime": {"dir": str(root)}, "gate": gate}) + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def both(path: Path, environ: dict[str, str]) -> tuple[settings.Settings, Config]:
+    """Read it both ways."""
+    return settings.read(path, environ), load(path, environ)
+
+
+def test_defaults_and_values_are_the_same_both_ways(tmp_path: Path) -> None:
+    """The quick reading and the whole configuration agree on every setting, from file, environment and default."""
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text("PW5xyz\n")
+    given = {
+        "mode": "required",
+        "public_key": PUBLIC_KEY,
+        "keosd": "http://127.0.0.1:6666",
+        "listen": "http://[::1]:6667",
+        "control": str(tmp_path / "c.sock"),
+        "wallet": "mine",
+        "password_file": str(password),
+        "agent_user": "root",
+        "nodeos_user": "0",
+    }
+    environ = {"NODEOS_FAILOVER_GATE__WALLET": "other", "NODEOS_FAILOVER_RUNTIME__DIR": str(tmp_path / "r")}
+    for table, env in (({"mode": "on", "public_key": PUBLIC_KEY}, {}), (given, {}), (given, environ)):
+        quick, whole = both(write(tmp_path, **table), env)
+        section = whole.gate
+        assert quick.key_text == section.public_key
+        assert (quick.keosd.text, quick.listen.text) == (section.keosd, section.listen)
+        assert (quick.control, quick.wallet) == (str(section.control), section.wallet)
+        assert quick.password_file == section.password_file
+        assert quick.owner == settings.user(section.agent_user)
+        assert quick.asker == (settings.user(section.nodeos_user) if section.nodeos_user else None)
+        assert quick.page == whole.runtime.dir / "lab-bp-a.permit"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("public_key", "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3"),
+        ("keosd", "http://10.0.0.1:6666"),
+        ("keosd", "https://127.0.0.1:6666"),
+        ("listen", "http://0.0.0.0:6666"),
+        ("listen", "unix://relative"),
+        ("control", "/" + "x" * 120),
+        ("wallet", "../../etc/passwd"),
+    ],
+)
+def test_bad_values_are_named_both_ways(tmp_path: Path, field: str, value: str) -> None:
+    """Both readings refuse a value and name its setting; a private key is not repeated."""
+    path = write(tmp_path, **{"mode": "on", "public_key": PUBLIC_KEY, field: value})
+    for read in (settings.read, load):
+        with pytest.raises(ConfigError) as caught:
+            read(path, {})
+        assert f"gate.{field}" in str(caught.value)
+        assert "5KQwrPbwdL6P" not in str(caught.value)
+
+
+def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    """A gate needs a key, and three addresses."""
+    with pytest.raises(ConfigError, match=r"gate\.public_key is missing"):
+        load(write(tmp_path, mode="on"), {})
+    with pytest.raises(ConfigError, match=r"gate\.public_key is missing"):
+        settings.read(write(tmp_path, mode="on"), {})
+    same = "http://127.0.0.1:6666"
+    with pytest.raises(ConfigError, match=r"gate\.keosd and gate\.listen are the same"):
+        load(write(tmp_path, mode="on", public_key=PUBLIC_KEY, keosd=same, listen=same), {})
+    with pytest.raises(ConfigError, match=r"gate\.mode is off"):
+        settings.read(write(tmp_path, public_key=PUBLIC_KEY), {})
+
+
+def test_producer_key_stands_in_for_the_key(tmp_path: Path) -> None:
+    """Who names the block-signing key for the health checks need not name it twice."""
+    path = write(tmp_path, mode="on")
+    environ = {"NODEOS_FAILOVER_NODEOS__PRODUCER_KEY": PUBLIC_KEY}
+    assert settings.read(path, environ).key == settings.key(PUBLIC_KEY)
+    assert load(path, environ).gate.mode == "on"
+
+
+def test_password_is_read_from_a_private_file_or_a_credential(tmp_path: Path) -> None:
+    """A password that everybody can read is refused, and is in no error."""
+    password = tmp_path / "gate.password"
+    password.write_text("PW5secret")
+    password.chmod(0o644)
+    path = write(tmp_path, mode="on", public_key=PUBLIC_KEY, password_file=str(password))
+    with pytest.raises(ConfigError, match="chmod 0600") as caught:
+        settings.read(path, {})
+    assert "PW5secret" not in str(caught.value)
+    password.chmod(0o600)
+    path = write(tmp_path, mode="on", public_key=PUBLIC_KEY)
+    assert settings.read(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).password_file == password
+    assert settings.read(path, {}).password_file is None
+
+
+def test_gate_starts_with_few_imports(tmp_path: Path) -> None:
+    """Nothing that is slow to import is part of the gate, and it takes little of a processor to start."""
+    code = (
+        "import sys, resource; sys.argv[1:] = ['gate', '--config', '/nonexistent']\n"
+        "from agent.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime)\n"
+        "print(sorted({'pydantic', 'requests', 'etcd3', 'grpc', 'prometheus_client', 'click', 'http', 'ssl'} "
+        "& set(sys.modules)))\n"
+    )
+    log = tmp_path / "log"
+    seconds = []
+    for _ in range(5):
+        log.unlink(missing_ok=True)
+        process = Process("gate", [sys.executable, "-c", code], log, dict(os.environ))
+        process.start()
+        process.wait(20)
+        *_, used, modules = log.read_text().splitlines()
+        assert modules == "[]"
+        seconds.append(float(used))
+    assert min(seconds) <= START_S

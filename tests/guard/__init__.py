@@ -1,0 +1,1 @@
+"""What stops nodeos when the agent cannot."""

@@ -1,0 +1,1 @@
+"""Clocks, processes, files and logs of the machine."""

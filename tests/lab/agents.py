@@ -1,0 +1,134 @@
+"""One agent of the product as a child process: its configuration, its faults, and what it says over HTTP.
+
+It is started as an operator starts it, `nodeos-failover run --config FILE`; nothing of it runs inside the lab.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.lab.places import LOOPBACK, Place
+from tests.lab.process import Process
+
+HTTP_LIMIT = 2.0
+
+
+def to_toml(settings: Mapping[str, Any], above: str = "") -> str:
+    """Write nested settings as TOML. Values are what JSON knows, which TOML writes alike."""
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    lines = [f"{key} = {_inline(value)}" for key, value in plain.items()]
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += ["", f"[{above}{key}]", to_toml(value, f"{above}{key}.")]
+    return "\n".join(lines)
+
+
+def _inline(value: object) -> str:
+    """Write one value; tables within a list stand on its line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key} = {_inline(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return json.dumps(value)
+
+
+class Agent(Process):
+    """An agent; start, kill, freeze, thaw, stop as any process. `settings` is its whole configuration."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        root: Path,
+        http_port: int,
+        env: Mapping[str, str] | None = None,
+        place: Place = LOOPBACK,
+    ):
+        self.node = str(settings["node"])
+        self.http_port = http_port
+        root.mkdir(parents=True, exist_ok=True)
+        self.config = root / "agent.toml"
+        self.runtime_dir = root / "run"
+        whole = {
+            **settings,
+            "http": {"listen": f"127.0.0.1:{http_port}"},
+            "runtime": {"dir": str(self.runtime_dir)},
+            "log": settings.get("log", {"level": "debug"}),
+        }
+        self.config.write_text(to_toml(whole) + "\n")
+        self.config.chmod(0o600)
+        command: Sequence[str | Path] = [sys.executable, "-m", "agent", "run", "--config", self.config]
+        super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})}, place)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Ask the agent over HTTP; status 0 when it does not answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=HTTP_LIMIT)
+        try:
+            with self.place.inside():
+                connection.connect()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return what /status says; empty when the agent does not answer."""
+        code, body = self.get("/status")
+        found: dict[str, Any] = json.loads(body) if code == 200 else {}
+        return found
+
+    @property
+    def phase(self) -> str:
+        """The phase that the agent is in, empty when it does not answer."""
+        return str(self.status().get("phase", ""))
+
+    @property
+    def leads(self) -> bool:
+        """Whether the agent says that it is the confirmed leader."""
+        return self.get("/leader")[0] == 200
+
+    def guard_pid(self) -> int | None:
+        """Return the pid of the agent's guard process, None when there is none."""
+        found = self.status().get("guard_pid")
+        return found if isinstance(found, int) else None
+
+    def close(self) -> None:
+        """End the agent and its guard in any case; asked kindly first, so that both end by themselves."""
+        if not self.running:
+            return
+        guard = self.guard_pid()
+        self.stop(grace=3.0)
+        if guard and self.exit_code:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(guard, signal.SIGKILL)
+
+    def lose_host(self) -> None:
+        """SIGKILL agent and guard at once, as a power cut does; nodeos is the caller's."""
+        guard = self.guard_pid()
+        self.signal(signal.SIGKILL)
+        if guard:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(guard, signal.SIGKILL)
+        self.wait(5.0)
+
+    def wait_phase(self, *phases: str, limit: float = 20.0) -> str:
+        """Return the phase once it is one of `phases`. AssertionError with the log's end after `limit` seconds."""
+        end = time.monotonic() + limit
+        while True:
+            phase = self.phase
+            if phase in phases:
+                return phase
+            if time.monotonic() > end:
+                raise AssertionError(f"{self.name} is {phase or 'silent'}, not {phases}:\n{self.log_tail(30)}")
+            time.sleep(0.05)

@@ -1,0 +1,166 @@
+"""The method that is ours: an agent beside each node, over an etcd of three members."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from tests.lab.agents import Agent
+from tests.lab.bench.field import HOSTS, MEMBERS, Field
+from tests.lab.bench.method import Fault
+from tests.lab.chain import OBSERVER
+from tests.lab.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from tests.lab.group import ROOT
+from tests.lab.lab import GROUP
+from tests.lab.wait import until
+
+FRESH_S = 1.0
+"""A confirmation is fresh when less than so many seconds of E have gone: twice R."""
+STEADY_S = 2.5
+"""For so long a fault that is to change nothing is watched at least; then the lead must be confirmed freshly."""
+
+
+class Agents:
+    """Two agents with one profile. Their etcd runs while they do."""
+
+    patience = 40.0
+
+    def __init__(
+        self, field: Field, name: str, title: str, settings: Mapping[str, Any], *, election_ms: int, validity: float
+    ) -> None:
+        self.name, self.title = name, title
+        self._field, self._validity = field, validity
+        options = EtcdOptions(
+            size=3,
+            election_ms=election_ms,
+            heartbeat_ms=election_ms // 10,
+            places={each: field.place(each) for each in MEMBERS},
+            desk=field.place(OBSERVER),
+        )
+        self.etcd = EtcdCluster(field.root / f"etcd-{name}", field.ports, options)
+        field.closing.callback(self.etcd.close)
+        self.agents = {host: self._agent(host, settings) for host in HOSTS}
+        self._since = 0.0
+        node, cut = field.node, field.spaces is not None
+        self.faults: Mapping[str, Fault] = {
+            "planned": Fault(lambda host: self._etcdctl("put", "@leader", field.other(host))),
+            "nodeos-killed": Fault(lambda host: node(host).kill()),
+            "nodeos-frozen": Fault(lambda host: node(host).freeze()),
+            "nodeos-restarted": Fault(lambda host: node(host).restart()),
+            "agent-restarted": Fault(self._restart, changes=False, over=self._steady),
+            "agent-killed": Fault(lambda host: self.agents[host].kill()),
+            "host-lost": Fault(self._lose),
+            **({"host-cut": Fault(field.cut)} if cut else {}),
+            "etcd-leader-killed": Fault(self._kill_leader, changes=False, over=self._steady),
+            "etcd-leader-frozen": Fault(self._freeze_leader, changes=False, over=self._steady),
+            "etcd-member-lost": Fault(self._kill_other, changes=False, over=self._steady),
+        }
+
+    def _agent(self, host: str, settings: Mapping[str, Any]) -> Agent:
+        node = self._field.node(host)
+        whole = {
+            "group": GROUP,
+            "node": host,
+            "producer": self._field.chain.producer,
+            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+            "fence": {"executable": node.executable},
+            "etcd": {"endpoints": self.etcd.urls},
+            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
+            "log": {"level": "info", "format": "json"},
+            **settings,
+        }
+        root = self._field.root / f"agent-{self.name}-{host}"
+        agent = Agent(whole, root, self._field.ports.take(), place=node.place)
+        self._field.closing.callback(agent.close)
+        return agent
+
+    # --- the method ---
+
+    def start(self) -> None:
+        """Start etcd and both agents."""
+        self.etcd.start()
+        self.mend()
+
+    def stop(self) -> None:
+        """End both agents, each with a proven pause, then etcd."""
+        for agent in self.agents.values():
+            agent.stop(grace=8.0)
+        self._field.pause_all()
+        for member in self.etcd.members:
+            member.stop()
+
+    def mend(self) -> None:
+        """Start what is down, and wait for a leader and a standby that are both well."""
+        self._field.heal()
+        for member in self.etcd.members:
+            self._mend_member(member)
+        self._field.mend_nodes()
+        for agent in self.agents.values():
+            if not agent.running:
+                agent.start()
+        self._field.wait("a settled group", self._settled)
+
+    def _mend_member(self, member: EtcdMember) -> None:
+        member.thaw()
+        if not member.running:
+            member.start()
+            self.etcd.wait_ready(member)
+
+    def _settled(self) -> bool:
+        found = [agent.status() for agent in self.agents.values()]
+        phases = sorted(str(each.get("phase")) for each in found)
+        members = [member for each in found for member in each.get("members", ())]
+        return phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+
+    def producing(self) -> str | None:
+        """Return who leads."""
+        found = [host for host, agent in self.agents.items() if agent.running and agent.leads]
+        return found[0] if len(found) == 1 else None
+
+    def story(self) -> str:
+        """Return the ends of the agents' logs."""
+        return "\n".join(f"--- {agent.name}\n{agent.log_tail(40)}" for agent in self.agents.values())
+
+    # --- faults ---
+
+    def _etcdctl(self, *arguments: str) -> None:
+        self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+
+    def _restart(self, host: str) -> None:
+        self._since = time.monotonic()
+        self.agents[host].kill()
+        self.agents[host].start()
+
+    def _lose(self, host: str) -> None:
+        guard = self.agents[host].guard_pid()
+        self._field.node(host).signal(signal.SIGKILL)
+        self.agents[host].signal(signal.SIGKILL)
+        if guard:
+            os.kill(guard, signal.SIGKILL)
+
+    def _leader(self) -> EtcdMember:
+        leader = until(self.etcd.leader, 10.0, "etcd's leader")
+        self._since = time.monotonic()
+        return leader
+
+    def _kill_leader(self, _host: str) -> None:
+        self._leader().kill()
+
+    def _freeze_leader(self, _host: str) -> None:
+        self._leader().freeze()
+
+    def _kill_other(self, _host: str) -> None:
+        leader = self._leader()
+        next(member for member in self.etcd.members if member is not leader).kill()
+
+    def _steady(self, host: str) -> bool:
+        """Tell whether somebody leads with a confirmation that began after the fault."""
+        if time.monotonic() - self._since < STEADY_S:
+            return False
+        found = self.agents[host].status()
+        if found.get("phase") != "leading":
+            return self.producing() not in (None, host)
+        return float(found.get("validity_left_s") or 0) > self._validity - FRESH_S

@@ -1,0 +1,162 @@
+"""Faults of processes: killed, frozen, restarted, restarted wrongly, alone or a host at once."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+
+from tests.lab.chaos.faults import SEEN_PAUSED, fault
+from tests.lab.chaos.hosts import Host
+from tests.lab.chaos.plan import Fault
+from tests.lab.chaos.world import World
+from tests.lab.errors import LabError
+from tests.lab.etcd import EtcdMember
+from tests.lab.nodeos import ApiError
+from tests.lab.process import Process
+from tests.lab.wait import until
+
+
+def _member(world: World, doing: Fault) -> EtcdMember:
+    return next(member for member in world.etcd.members if member.name == doing.target)
+
+
+@fault("nodeos-killed")
+def _nodeos_killed(world: World, doing: Fault) -> Iterator[None]:
+    node = world.hosts[doing.target].node
+    with world.held(node):
+        node.kill()
+        yield
+
+
+@fault("nodeos-frozen")
+def _nodeos_frozen(world: World, doing: Fault) -> Iterator[None]:
+    yield from _freeze(world.hosts[doing.target].node)
+
+
+@fault("agent-frozen")
+def _agent_frozen(world: World, doing: Fault) -> Iterator[None]:
+    yield from _freeze(world.hosts[doing.target].agent)
+
+
+@fault("etcd-frozen")
+def _etcd_frozen(world: World, doing: Fault) -> Iterator[None]:
+    yield from _freeze(_member(world, doing))
+
+
+def _freeze(process: Process) -> Iterator[None]:
+    process.freeze()
+    try:
+        yield
+    finally:
+        process.thaw()
+
+
+@fault("nodeos-restarted")
+def _nodeos_restarted(world: World, doing: Fault) -> Iterator[None]:
+    host = world.hosts[doing.target]
+    with world.held(host.node):
+        host.node.stop()
+        world.launch(host)
+    yield
+
+
+@fault("nodeos-unpaused")
+def _nodeos_unpaused(world: World, doing: Fault) -> Iterator[None]:
+    """Restart it without --pause-on-startup: the fault in the configuration that the agent has to make good."""
+    host = world.hosts[doing.target]
+    with world.held(host.node):
+        host.node.stop()
+        started = time.time()
+        try:
+            world.launch(host, paused=False)
+            until(lambda: host.node.paused, SEEN_PAUSED, f"{host.name} to be paused", retry_on=(ApiError,))
+        finally:
+            world.not_governed(host, started)
+    yield
+
+
+@fault("agent-killed")
+def _agent_killed(world: World, doing: Fault) -> Iterator[None]:
+    host = world.hosts[doing.target]
+    with world.held(host.agent):
+        host.agent.kill()
+        world.gone(host, "killed")
+        yield
+
+
+@fault("agent-restarted")
+def _agent_restarted(world: World, doing: Fault) -> Iterator[None]:
+    host = world.hosts[doing.target]
+    with world.held(host.agent):
+        host.agent.stop(grace=12.0)
+        world.gone(host, "asked to end")
+        host.agent.start()
+    yield
+
+
+@fault("guard-killed")
+def _guard_killed(world: World, doing: Fault) -> Iterator[None]:
+    _to_guard(world.hosts[doing.target], signal.SIGKILL)
+    yield
+
+
+@fault("guard-frozen")
+def _guard_frozen(world: World, doing: Fault) -> Iterator[None]:
+    host = world.hosts[doing.target]
+    _to_guard(host, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        host.signal_guards(signal.SIGCONT)
+
+
+def _to_guard(host: Host, number: signal.Signals) -> None:
+    if not host.signal_guards(number):
+        raise LabError(f"{host.name} has no guard just now")
+
+
+@fault("host-stalled")
+def _host_stalled(world: World, doing: Fault) -> Iterator[None]:
+    """Freeze all of a host, for less time than the margin between two confirmations leaves."""
+    host = world.hosts[doing.target]
+    host.agent.freeze()
+    host.signal_guards(signal.SIGSTOP)
+    host.node.freeze()
+    try:
+        yield
+    finally:
+        host.node.thaw()
+        host.signal_guards(signal.SIGCONT)
+        host.agent.thaw()
+
+
+@fault("host-lost")
+def _host_lost(world: World, doing: Fault) -> Iterator[None]:
+    """Kill all of a host, nodeos first: else nobody would be left to stop it, if only for a moment."""
+    host = world.hosts[doing.target]
+    processes = sorted(host.processes().values(), key=lambda process: process is not host.node)
+    with world.held(*processes):
+        for process in processes:
+            process.signal(signal.SIGKILL)
+        host.signal_guards(signal.SIGKILL)
+        world.gone(host, "host lost")
+        for process in processes:
+            process.wait(10.0)
+        yield
+
+
+@fault("etcd-killed")
+def _etcd_killed(world: World, doing: Fault) -> Iterator[None]:
+    member = _member(world, doing)
+    with world.held(member):
+        member.kill()
+        yield
+
+
+@fault("etcd-replaced")
+def _etcd_replaced(world: World, doing: Fault) -> Iterator[None]:
+    member = _member(world, doing)
+    with world.held(member):
+        world.etcd.replace(member)
+    yield

@@ -1,0 +1,280 @@
+"""What an idle agent costs: processor, memory, threads, requests, bytes. Run it as `make cost`.
+
+A real group of two (leader and standby), then one of five, idles for a while. Processor and memory are what the kernel
+counts of agent and guard, requests what the agent counts, bytes what passes the proxies before etcd (for nodeos: the
+bytes of one call of each kind, times the calls). etcd's own count of requests stands below, for comparison. Last,
+beside the first group, runs a *floor*: the calls of its leader, made bare (`tests.lab.floor`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.lab import floor
+from tests.lab.idle import Bytes, IdleGroup, Reading
+from tests.lab.usage import Usage, as_installed, usage
+from tests.lab.wait import until
+
+START_S = 20.0
+WARM_S = 15.0
+"""Seconds from a settled group to the first reading: by then what comes once has come."""
+_HANDLED = re.compile(r'grpc_server_handled_total\{grpc_code="\w+",grpc_method="(\w+)".*\} (\S+)')
+HEADS = (
+    "group",
+    "role",
+    "CPU, % of a core",
+    "RSS, MB",
+    "PSS, MB",
+    "own, MB",
+    "threads",
+    "descriptors",
+    "etcd requests/s",
+    "nodeos requests/s",
+    "etcd bytes/s out, in",
+    "nodeos bytes/s out, in",
+)
+Label = tuple[str, str, str]
+"""Group, node, role."""
+AIMS = {"cpu": 1.0, "rss": 60.0, "leader": 3.0, "standby": 1.0}
+"""% of a core, MB (10^6 bytes) and requests to etcd a second that agent and guard should stay below."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One agent over one span. cpu: % of a core; rss, pss, own: MB (10^6 bytes); requests and bytes: a second."""
+
+    group: str
+    node: str
+    role: str
+    seconds: float
+    cpu: float
+    guard_cpu: float
+    rss: float
+    pss: float
+    own: float
+    guard_rss: float
+    guard_pss: float
+    guard_own: float
+    threads: int
+    descriptors: int
+    requests: Mapping[str, float]
+    etcd_up: float
+    etcd_down: float
+    nodeos_up: float
+    nodeos_down: float
+
+    def per_second(self, whom: str) -> float:
+        """Return all requests a second to 'etcd' or 'nodeos'."""
+        return sum(count for name, count in self.requests.items() if name.startswith(whom))
+
+
+def cost(label: Label, before: Reading, after: Reading, calls: Mapping[str, Bytes], seconds: float) -> Cost:
+    """Return what an agent cost between two readings, `seconds` apart; `calls`: the bytes of a call to nodeos."""
+
+    def megabytes(kib: int) -> float:
+        return kib * 1024 / 1e6
+
+    requests = {
+        f"{whom} {what}": (count - before.requests.get((whom, what), 0)) / seconds
+        for (whom, what), count in after.requests.items()
+        if count > before.requests.get((whom, what), 0)
+    }
+    asked = {name.removeprefix("nodeos "): count for name, count in requests.items() if name.startswith("nodeos ")}
+    return Cost(
+        *label,
+        seconds,
+        (after.agent.cpu_s - before.agent.cpu_s) / seconds * 100,
+        (after.guard.cpu_s - before.guard.cpu_s) / seconds * 100,
+        megabytes(after.agent.rss_kib),
+        megabytes(after.agent.pss_kib),
+        megabytes(after.agent.own_kib),
+        megabytes(after.guard.rss_kib),
+        megabytes(after.guard.pss_kib),
+        megabytes(after.guard.own_kib),
+        after.agent.threads,
+        after.agent.descriptors,
+        requests,
+        (after.etcd["to_server"] - before.etcd["to_server"]) / seconds,
+        (after.etcd["to_client"] - before.etcd["to_client"]) / seconds,
+        sum(calls[what]["to_server"] * count for what, count in asked.items()),
+        sum(calls[what]["to_client"] * count for what, count in asked.items()),
+    )
+
+
+def handled(group: IdleGroup) -> Counter[str]:
+    """Return the calls that the members of etcd have answered so far, by gRPC method."""
+    found: Counter[str] = Counter()
+    for member in group.cluster.members:
+        connection = HTTPConnection(member.endpoint, timeout=5)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        for method, count in _HANDLED.findall(text):
+            found[method] += int(float(count))
+    return found
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the calls of a leader cost when made bare. cpu: % of a core; rss, pss, own: MB (10^6 bytes)."""
+
+    cpu: float
+    rss: float
+    pss: float
+    own: float
+    threads: int
+
+
+def measure_floor(group: IdleGroup, rates: Mapping[str, float], seconds: float) -> Floor:
+    """Have the calls of the group's leader made bare, `rates` a second by kind. LabError when they do not begin."""
+    node = group.chain.nodes[group.leader.node]
+    ports = group.lab.ports
+    process = floor.child(
+        group.lab.root, group.cluster.members[0].endpoint, f"http://127.0.0.1:{node.spec.http}", ports.take(), rates
+    )
+    process.start()
+    try:
+        until(lambda: floor.READY in process.log.read_text(), START_S, "the floor's first calls")
+        time.sleep(WARM_S)
+        before, begin = usage(process.pid), time.monotonic()
+        time.sleep(seconds)
+        return _floor(before, usage(process.pid), time.monotonic() - begin)
+    finally:
+        process.close()
+
+
+def _floor(before: Usage, after: Usage, seconds: float) -> Floor:
+    rss, pss, own = (each * 1024 / 1e6 for each in (after.rss_kib, after.pss_kib, after.own_kib))
+    return Floor((after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
+
+
+def measure(
+    size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool = False
+) -> tuple[list[Cost], dict[str, float], Floor | None]:
+    """Let a group of `size` idle for `seconds`; return the cost of each agent, and etcd's own count of calls a second.
+
+    `with_floor`: return what its leader's calls cost bare, too. LabError when the group does not settle, or the leader
+    changes meanwhile.
+    """
+    with tempfile.TemporaryDirectory(prefix="nodeos-failover-cost-") as root:
+        group = IdleGroup(Path(root), size, python)
+        try:
+            group.start()
+            time.sleep(WARM_S)
+            leader, calls, begin = group.leader, handled(group), time.monotonic()
+            first = {agent.node: (time.monotonic(), group.read(agent)) for agent in group.agents}
+            time.sleep(seconds)
+            found, bytes_of = [], group.bytes_of_calls()
+            for agent in group.agents:
+                at, before = first[agent.node]
+                role = "leader" if agent is leader and agent.leads else "standby"
+                found.append(
+                    cost((label, agent.node, role), before, group.read(agent), bytes_of, time.monotonic() - at)
+                )
+            span = time.monotonic() - begin
+            answered = {name: count / span for name, count in (handled(group) - calls).items()}
+            leading = next((each.requests for each in found if each.role == "leader"), None)
+            bare = measure_floor(group, leading, seconds) if with_floor and leading else None
+            return found, answered, bare
+        finally:
+            group.close()
+
+
+def table(found: Sequence[Cost]) -> str:
+    """Return the figures as Markdown: memory in MB (10^6 bytes), guard behind the plus sign."""
+    rows = [
+        f"| {' | '.join(HEADS)} |",
+        "| --- " * len(HEADS) + "|",
+    ]
+    rows += [
+        f"| {each.group} | {each.role} | {each.cpu:.2f} + {each.guard_cpu:.2f} "
+        f"| {each.rss:.1f} + {each.guard_rss:.1f} | {each.pss:.1f} + {each.guard_pss:.1f} "
+        f"| {each.own:.1f} + {each.guard_own:.1f} | {each.threads} + 1 | {each.descriptors} "
+        f"| {each.per_second('etcd'):.2f} | {each.per_second('nodeos'):.2f} "
+        f"| {each.etcd_up:.0f}, {each.etcd_down:.0f} | {each.nodeos_up:.0f}, {each.nodeos_down:.0f} |"
+        for each in found
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def told_floor(bare: Floor) -> str:
+    """Return the floor in words."""
+    return (
+        f"the leader's calls made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
+        f"own {bare.own:.1f}, {bare.threads} threads"
+    )
+
+
+def kinds(found: Sequence[Cost]) -> str:
+    """Return the requests a second by kind, one line for each agent."""
+    return "".join(
+        f"{each.group}, {each.role} {each.node}: "
+        + ", ".join(f"{name} {count:.2f}" for name, count in sorted(each.requests.items()))
+        + "\n"
+        for each in found
+    )
+
+
+def misses(found: Sequence[Cost]) -> list[str]:
+    """Return which aims were missed, and by how much."""
+    said = []
+    for each in found:
+        checks = {
+            "% of a core": (each.cpu + each.guard_cpu, AIMS["cpu"]),
+            "MB of RSS": (each.rss, AIMS["rss"]),
+            "etcd requests/s": (each.per_second("etcd"), AIMS[each.role]),
+        }
+        said += [
+            f"{each.group}, {each.role} {each.node}: {value:.2f} {what}, the aim is {aim:g}"
+            for what, (value, aim) in checks.items()
+            if value > aim
+        ]
+    return said
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 when an aim was missed."""
+    parser = argparse.ArgumentParser(prog="make cost", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each group is measured (default 60)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[2, 5], help="agents in a group (default 2 5)")
+    parser.add_argument("--other", type=Path, help="interpreter of another checkout, measured in turn with this one")
+    parser.add_argument("--json", type=Path, help="where the figures go")
+    chosen = parser.parse_args(arguments)
+    as_installed()
+    found: list[Cost] = []
+    floors: list[Floor] = []
+    for size in chosen.sizes:
+        for python in [chosen.other, None] if chosen.other else [None]:
+            label = f"{size} agents" + (", other" if python else "")
+            sys.stdout.write(f"{label}: load average {os.getloadavg()[0]:.1f}\n")
+            sys.stdout.flush()
+            first = size == chosen.sizes[0] and python is None
+            costs, calls, bare = measure(size, chosen.seconds, python, label, with_floor=first)
+            found += costs
+            floors += [bare] if bare else []
+            told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))
+            sys.stdout.write(f"etcd answered, a second, to the whole group: {told}\n")
+    missed = misses(found)
+    bare_text = "".join(f"{told_floor(each)}\n" for each in floors)
+    sys.stdout.write(f"\n{table(found)}\n{bare_text}{kinds(found)}\n" + "".join(f"missed: {each}\n" for each in missed))
+    if chosen.json:
+        figures = [asdict(each) for each in found] + [{"role": "floor", **asdict(each)} for each in floors]
+        chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""The tables that the program knows best: settings in CONFIGURATION.md, metrics in METRICS.md, alerts in ALERTS.md.
+
+Only they are made here.
+
+`python -m tests.lab.docs` tells whether the files have them as they are, `--update` writes them.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from agent.alerts.dispatcher import AlertDesk, Channel
+from agent.config.health import HealthSection
+from agent.config.show import reference
+from agent.core.alerts import kinds
+from agent.core.health import checks
+from agent.core.leadership.state import Setup, State
+from agent.core.model.chain import ChainInfo, Peers, Schedule
+from agent.core.model.keys import keys
+from agent.core.model.store import Ms
+from agent.core.node import step
+from agent.core.node.snapshot import Snapshot
+from agent.gate.page import Page
+from agent.ports import Delivery
+from agent.telemetry.gate_watch import GateSeen
+from agent.telemetry.metrics import LABELS, Metrics
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = ROOT / "deploy" / "CONFIGURATION.md"
+METRICS = ROOT / "grafana" / "METRICS.md"
+ALERTS = ROOT / "grafana" / "ALERTS.md"
+SHOWN = 10
+"""Values of one label that are listed; of more, only the label is named."""
+OPEN_ENDED = ("version", "channel", "leader")
+"""Labels whose values are those of a host or a configuration: within bounds, but not known here."""
+
+
+class _NoSink:
+    """A channel that takes nothing: only its name is wanted."""
+
+    name = "channel"
+
+    def send(self, *_: object, **__: object) -> Delivery:
+        """Take nothing."""
+        return Delivery(ok=False)
+
+
+class _NoTime:
+    """A clock that stands still: only the names of metrics are wanted."""
+
+    def boot(self) -> Ms:
+        """Return the beginning."""
+        return 0
+
+    def wall(self) -> Ms:
+        """Return the beginning."""
+        return 0
+
+    def boot_id(self) -> str:
+        """Return nothing."""
+        return ""
+
+
+def _snapshot() -> Snapshot:
+    """Return what a loop would show that has seen everything once."""
+    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, checks.Gate()))
+    begun = step.begin(step.Profile("group", limits), State(Setup("node", "", keys("/p", "group"))))
+    info = ChainInfo("", "", 1, "", 0, "", 1, None)
+    seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
+    return Snapshot(replace(begun, health=seen), 0)
+
+
+def metrics_table() -> str:
+    """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
+    channel = AlertDesk([Channel(_NoSink())])
+    gate = (GateSeen, lambda: Page("", b""))
+    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate)
+    rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+    families = text_string_to_metric_families(metrics.text().decode())
+    for family in sorted(families, key=lambda each: each.name):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        rows.append(f"| `{name}` | {family.type} | {_labels(family)} | {family.documentation} |")
+    channel.close(0.0)
+    return "\n".join(rows) + "\n"
+
+
+def _labels(family: Metric) -> str:
+    """Return a family's own labels, each with its values where they are few."""
+    values: dict[str, dict[str, None]] = {}
+    for sample in family.samples:
+        for key, value in sample.labels.items():
+            if key not in (*LABELS, "le"):
+                values.setdefault(key, {})[value] = None
+    return "; ".join(
+        f"`{key}`" if key in OPEN_ENDED or len(found) > SHOWN else f"`{key}`: {', '.join(found)}"
+        for key, found in values.items()
+    )
+
+
+def with_table(text: str, name: str, table: str) -> str:
+    """Return `text` with `table` between its marks NAME:begin and NAME:end. ValueError when they are not there."""
+    marks = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+    if not marks.search(text):
+        raise ValueError(f"no lines <!-- {name}:begin --> and <!-- {name}:end -->: put them where the table belongs")
+    return marks.sub(lambda found: f"{found[1]}{table}{found[2]}", text)
+
+
+def up_to_date(file: Path) -> str:
+    """Return what CONFIGURATION.md, METRICS.md or ALERTS.md, as it is, should be."""
+    if file == ALERTS:
+        return with_table(file.read_text(), "alerts", kinds.table())
+    name, table = ("config", reference()) if file == CONFIGURATION else ("metrics", metrics_table())
+    return with_table(file.read_text(), name, table)
+
+
+def main(arguments: list[str]) -> int:
+    """Update the files, or only tell which are not up to date."""
+    old = []
+    for file in (CONFIGURATION, METRICS, ALERTS):
+        wanted = up_to_date(file)
+        if file.read_text() != wanted:
+            old.append(file.name)
+            if "--update" in arguments:
+                file.write_text(wanted)
+    if old and "--update" not in arguments:
+        sys.stderr.write(f"{', '.join(old)}: not up to date, run make docs\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""Who signed which slot: read from every node's own log, and from the observer's chain. Reading only lives here.
+
+A node's log tells each block that it signed, whether or not anybody took it. Blocks of two nodes for one slot are a
+double signature, also when they are byte-identical: empty blocks of two nodes are, and hide it from the chain.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.core.model.slots import missed, slot_of
+from tests.lab.errors import LabError
+from tests.lab.nodeos import Node
+
+PRODUCED = re.compile(
+    r"^\w+\s+(?P<wall>\S+) \S+\s+\S+\s+\S+\s+\] Produced block (?P<id>\w+)\.\.\. #(?P<num>\d+) "
+    r"@ (?P<slot>\S+) signed by (?P<producer>\S+)"
+)
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A node signed a block. `wall` in seconds since 1970, `id` the part of the block id that nodeos logs."""
+
+    node: str
+    producer: str
+    slot: int
+    num: int
+    id: str
+    wall: float
+
+
+@dataclass(frozen=True)
+class Header:
+    """A block of the observer's chain; `time` in ms since 1970."""
+
+    num: int
+    id: str
+    time: int
+    producer: str
+
+
+def at_ms(text: str) -> int:
+    """Return a time of nodeos, which is in UTC, in ms since 1970."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+def read_log(node: str, log: Path) -> list[Signature]:
+    """Return what `node` signed according to its log, in order.
+
+    LabError when a line about a block is not understood: evidence that can not be read is not evidence of nothing.
+    """
+    found = []
+    for path in (log.with_name(log.name + ".1"), log):
+        if not path.exists():
+            continue
+        with path.open(errors="replace") as file:
+            for line in file:
+                if "Produced block" not in line or not line.endswith("\n"):  # the last line may be half written
+                    continue
+                if (match := PRODUCED.match(line)) is None:
+                    raise LabError(f"{path} tells of a block in a form that is not known: {line.strip()}")
+                slot, wall = slot_of(at_ms(match["slot"])), at_ms(match["wall"]) / 1000
+                found.append(Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall))
+    return found
+
+
+def signed(nodes: Iterable[Node]) -> list[Signature]:
+    """Return what all nodes signed, in the order of time."""
+    return sorted((each for node in nodes for each in read_log(node.name, node.log)), key=lambda each: each.wall)
+
+
+def doubles(signatures: Iterable[Signature]) -> dict[tuple[str, int], list[Signature]]:
+    """Return the slots that were signed more than once for one producer: by two nodes, or with two blocks."""
+    by_slot: dict[tuple[str, int], list[Signature]] = defaultdict(list)
+    for each in signatures:
+        by_slot[each.producer, each.slot].append(each)
+    return {key: found for key, found in by_slot.items() if len({(each.node, each.id) for each in found}) > 1}
+
+
+def headers(observer: Node, first: int, last: int) -> list[Header]:
+    """Return blocks of the observer's chain."""
+    found = []
+    for num in range(max(1, first), last + 1):
+        block = observer.call("/v1/chain/get_block", {"block_num_or_id": num})
+        found.append(Header(num, block["id"], at_ms(block["timestamp"]), block["producer"]))
+    return found
+
+
+def gaps(chain: list[Header]) -> list[tuple[int, int]]:
+    """Return (block, slots missed after it) for each gap."""
+    pairs = ((one.num, missed(one.num, one.time, two.num, two.time)) for one, two in itertools.pairwise(chain))
+    return [(num, count) for num, count in pairs if count]
+
+
+def slots_missed(observer: Node, first: int, last: int | None = None) -> int:
+    """Return how many slots between two blocks of the observer's chain have no block."""
+    return sum(count for _, count in gaps(headers(observer, first, last if last is not None else observer.head)))
+
+
+def first_after(signatures: Iterable[Signature], node: str, wall: float) -> Signature | None:
+    """Return the first block that `node` signed after a moment."""
+    return next((each for each in signatures if each.node == node and each.wall >= wall), None)
+
+
+def cut_torn_line(log: Path) -> None:
+    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
+    if not log.exists():
+        return
+    whole = log.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        os.truncate(log, whole.rfind(b"\n") + 1)

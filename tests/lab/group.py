@@ -1,0 +1,157 @@
+"""A group as operators run it: real etcd, a real chain under load, an agent beside each producing node."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.errors import LabError
+from tests.lab.lab import GROUP, Lab
+from tests.lab.nodeos import Node
+from tests.lab.wait import until
+
+T = TypeVar("T")
+ROOT = f"/nodeos-failover/{GROUP}/"
+VALIDITY = 6.0
+LIMIT = 25.0
+
+
+class Group:
+    """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves.
+
+    As a context it ends everything, and raises LabError when a slot was signed twice.
+    Of `count` nodes that share the producer the first two have an agent. With `gate` they all sign through gates
+    (`chain.gates`); it may be a table of settings, e.g. of the mode.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        etcd: int = 1,
+        *,
+        cuttable: bool = False,
+        p2p: bool = False,
+        simulated: bool = False,
+        producers: int = 1,
+        count: int = 2,
+        gate: bool | Mapping[str, Any] = False,
+        **settings: Any,
+    ) -> None:
+        self.governed = 0.0
+        self.lab = Lab(root)
+        try:
+            self.etcd = self.lab.etcd(etcd)
+            gated = bool(gate)
+            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated, gate=gated)
+            if isinstance(gate, Mapping):
+                settings["gate"] = dict(gate)
+            self.agents = {
+                name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
+                for name, node in list(self.chain.nodes.items())[:2]
+            }
+        except BaseException:
+            self.lab.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        try:
+            if failed is None:
+                self.never_twice()
+        finally:
+            self.close()
+
+    def start(self) -> None:
+        """Start the agents, the one that is to lead first: it adopts the node that booted the chain (R19).
+
+        With gates all nodes are paused before, for what signs without the gate's leave is not adopted.
+        """
+        live, *others = self.chain.nodes.values()
+        for node in (live, *others) if self.chain.gates else others:
+            node.pause()
+        for signer in self.chain.gates.values():
+            signer.shut()
+        for agent in self.agents.values():
+            agent.start()
+        self.settle()
+        self.governed = self.governed or time.time()
+
+    def settle(self) -> None:
+        """Wait until one leads, the other is a healthy standby, and blocks come."""
+        self.wait("a settled group", self.settled)
+        self.chain.observer.wait_blocks(2)
+
+    def settled(self) -> bool:
+        """Whether one leads, the other is a healthy standby, and both see both."""
+        found = [agent.status() for agent in self.agents.values()]
+        phases = sorted(str(each.get("phase")) for each in found)
+        members = [member for each in found for member in each.get("members", ())]
+        return phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+
+    @property
+    def leader(self) -> Agent:
+        """The agent that leads, once there is one."""
+        return self.wait("a leader", lambda: next((a for a in self.agents.values() if a.running and a.leads), None))
+
+    @property
+    def standby(self) -> Agent:
+        """The agent that does not."""
+        leader = self.leader
+        return next(agent for agent in self.agents.values() if agent is not leader)
+
+    def nodeos(self, agent: Agent) -> Node:
+        """Return the nodeos beside an agent."""
+        return self.chain.nodes[agent.node]
+
+    def etcdctl(self, *arguments: str) -> str:
+        """Run the real etcdctl as an operator does; `@` at the start of an argument stands for the group's prefix."""
+        return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+
+    def heartbeat(self) -> dict[str, Any]:
+        """Return what stands in the key heartbeat."""
+        text = self.etcdctl("get", "@heartbeat", "--print-value-only")
+        found: dict[str, Any] = json.loads(text) if text.strip() else {}
+        return found
+
+    def wait(self, what: str, check: Callable[[], T | None], limit: float = LIMIT) -> T:
+        """Wait for a condition; the error tells the agents' stories."""
+        try:
+            return until(check, limit, what)
+        except LabError as error:
+            raise LabError(f"{error}\n{self.story()}") from None
+
+    def wait_leads(self, agent: Agent, limit: float = LIMIT) -> None:
+        """Wait until `agent` is the confirmed leader and its node's blocks reach the observer."""
+        self.wait(f"{agent.node} to lead", lambda: agent.leads, limit)
+        since = time.time()
+        self.wait(f"{agent.node} to sign", lambda: evidence.first_after(self.chain.signed(), agent.node, since))
+
+    def never_twice(self) -> None:
+        """Raise LabError when a slot was signed twice (P1): what all this is for.
+
+        Not before every agent governed its node: the first node signs from the start of the chain, and the agent beside
+        it may be the later one to come up.
+        """
+        found = self.chain.doubles()
+        doubles = {slot: made for slot, made in found.items() if max(each.wall for each in made) >= self.governed}
+        if doubles:
+            raise LabError(f"slots signed twice: {doubles}\n{self.story()}")
+
+    def story(self) -> str:
+        """Return the ends of the agents' logs, for the message of a failure."""
+        return "\n".join(f"--- {agent.name}\n{_log(agent)}" for agent in self.agents.values())
+
+    def close(self) -> None:
+        """End everything."""
+        self.lab.close()
+
+
+def _log(agent: Agent) -> str:
+    return "\n".join(line for line in agent.log_tail(60).splitlines() if "http_server" not in line)

@@ -1,0 +1,158 @@
+"""A group that only idles, whose every byte is counted: real etcd of three, a real nodeos for each agent. Nothing else.
+
+Each agent reaches etcd through proxies of its own, which count. It would not take a proxy for its nodeos, rightly; so
+the calls that it makes there are made once more from here, through a proxy, to know their bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.nodeos.client import HttpNodeos
+from tests.lab.agents import Agent
+from tests.lab.chain import Chain
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.proxy import Proxy
+from tests.lab.relay import Direction
+from tests.lab.usage import Usage, usage
+from tests.lab.wait import until
+
+SETTLE_LIMIT = 60.0
+CALL_S = 5.0
+_SERIES = re.compile(r"(\w+)\{([^}]*)\} (\S+)")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_COUNTED = {
+    "nodeos_failover_etcd_requests_total": ("etcd", "operation"),
+    "nodeos_failover_nodeos_requests_total": ("nodeos", "endpoint"),
+}
+Bytes = Counter[Direction]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One agent at one moment; the counts are since its start. `requests`: by (to whom, what)."""
+
+    agent: Usage
+    guard: Usage
+    requests: Mapping[tuple[str, str], float]
+    etcd: Bytes
+
+
+def requests_of(text: str) -> Counter[tuple[str, str]]:
+    """Return the requests that an agent's metrics tell of, by (to whom, what)."""
+    found: Counter[tuple[str, str]] = Counter()
+    for name, labels, value in _SERIES.findall(text):
+        if name in _COUNTED:
+            whom, label = _COUNTED[name]
+            found[whom, dict(_LABEL.findall(labels))[label]] += int(float(value))
+    return found
+
+
+class IdleGroup:
+    """`count` agents, each beside a real nodeos. `start` returns once one leads and all are well.
+
+    `python`: the interpreter that runs the agents, so that another checkout of the product can be measured.
+    """
+
+    def __init__(self, root: Path, count: int, python: Path | None = None) -> None:
+        self.lab = Lab(root)
+        self._closing = ExitStack()
+        try:
+            self.cluster = self.lab.etcd(3)
+            self.chain = Chain(root / "chain", self.lab.ports, count)
+            self._closing.callback(self.chain.close)
+            for node in self.chain.nodes.values():
+                node.command += ["--http-validate-host", "false"]  # else it refuses a proxy's port
+            self.chain.start()
+            self.agents = [self._agent(name, python) for name in self.chain.nodes]
+        except BaseException:
+            self.close()
+            raise
+
+    def _agent(self, name: str, python: Path | None) -> Agent:
+        node = self.chain.nodes[name]
+        agent = self.lab.agent(node, self.cluster, cuttable=True, log={"level": "info"})
+        if python is not None:
+            agent.command[0] = str(python)
+        return agent
+
+    def start(self) -> None:
+        """Start all agents, and wait until one leads and the others are healthy standbys."""
+        for agent in self.agents:
+            agent.start()
+        try:
+            until(self._settled, SETTLE_LIMIT, "a settled group")
+        except LabError as error:
+            tails = "\n".join(agent.log_tail(20) for agent in self.agents)
+            raise LabError(f"{error}\n{tails}") from None
+
+    def _settled(self) -> bool:
+        found = [agent.status() for agent in self.agents]
+        phases = sorted(str(each.get("phase")) for each in found)
+        members = [member for each in found for member in each.get("members", ())]
+        well = len(members) == len(found) ** 2 and all(each["healthy"] for each in members)
+        return phases == ["leading", *["standby"] * (len(found) - 1)] and well
+
+    @property
+    def leader(self) -> Agent:
+        """The agent that leads. LabError when none does."""
+        for agent in self.agents:
+            if agent.leads:
+                return agent
+        raise LabError("nobody leads")
+
+    def read(self, agent: Agent) -> Reading:
+        """Read all that is counted of one agent. LabError when it does not answer."""
+        code, text = agent.get("/metrics")
+        guard = agent.guard_pid()
+        if code != 200 or guard is None:
+            raise LabError(f"{agent.name} does not answer, or has no guard; see {agent.log}")
+        links = self.lab.etcd_links[agent.node].members
+        return Reading(
+            usage(agent.pid),
+            usage(guard),
+            requests_of(text.decode()),
+            total(proxy.passed for proxy in links),
+        )
+
+    def bytes_of_calls(self) -> dict[str, Bytes]:
+        """Return the bytes of each call that an idle agent makes to nodeos, by the name that its metrics use."""
+        node = self.chain.nodes[self.leader.node]
+        proxy = Proxy(self.lab.ports.take(), node.spec.http)
+        try:
+            nodeos = HttpNodeos(f"http://127.0.0.1:{proxy.port}")
+            head = nodeos.info(CALL_S).head_num
+            calls: dict[str, Callable[[], object]] = {
+                "paused": lambda: nodeos.paused(CALL_S),
+                "get_info": lambda: nodeos.info(CALL_S),
+                "connections": lambda: nodeos.peers(CALL_S),
+                "get_producer_schedule": lambda: nodeos.schedule(CALL_S),
+                "get_block": lambda: nodeos.block(head, CALL_S),
+            }
+            found = {}
+            for name, ask in calls.items():
+                before = Counter(proxy.passed)
+                ask()
+                found[name] = Counter(proxy.passed) - before
+            return found
+        finally:
+            proxy.close()
+
+    def close(self) -> None:
+        """End everything, the agents before their nodeos."""
+        with self._closing:
+            self.lab.close()
+
+
+def total(counts: Iterable[Bytes]) -> Bytes:
+    """Return the sum of several counts."""
+    found: Bytes = Counter()
+    for each in counts:
+        found.update(each)
+    return found

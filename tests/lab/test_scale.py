@@ -1,0 +1,118 @@
+"""Light agents do what agents do: the figures of `make scale` are of the protocol, and of nothing simpler."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from agent.app import beat
+from agent.core.leadership.events import Shutdown
+from agent.host.clock import boot_ms
+from tests.lab.etcd import EtcdCluster
+from tests.lab.lab import Lab
+from tests.lab.scale.crowd import Crowd
+from tests.lab.scale.figures import confirms, crowding_p90, settled
+from tests.lab.scale.light import configuration
+from tests.lab.scale.wire import TIMING, Lead, Wire
+
+GROUPS = 3
+LIMIT = 20.0
+
+
+async def until(crowd: Crowd | Wire, what: str, check: object) -> None:
+    """Wait for a condition."""
+    assert callable(check)
+    end = asyncio.get_running_loop().time() + LIMIT
+    while not check():
+        assert asyncio.get_running_loop().time() < end, (what, crowd.report()["stops"])
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+def test_light_agents_lead_confirm_and_hand_over(tmp_path: Path) -> None:
+    """Each group has one leader that confirms every R (R1); stopped, it releases, and the other leads (R5, R8)."""
+
+    async def story(endpoints: list[str]) -> dict[str, object]:
+        crowd = Crowd(endpoints, 0, GROUPS, share=2)
+        await crowd.begin()
+        await until(crowd, "leaders", lambda: crowd.led == GROUPS)
+        begin = boot_ms()
+        await asyncio.sleep(3.0)  # a span to count in, not a wait
+        confirms = [took for kind, sent, took in crowd.told if kind == "confirm" and begin <= sent < begin + 2500]
+        assert 4 * GROUPS <= len(confirms) <= 8 * GROUPS, "every 0.5 s, some more on a machine that is held up"
+        led = [group.leader for group in crowd.groups]
+        for leader in led:
+            assert leader is not None
+            leader.take(Shutdown())
+        await until(crowd, "the others", lambda: crowd.led == GROUPS)
+        assert all(group.leader not in (None, before) for group, before in zip(crowd.groups, led, strict=True))
+        report = crowd.report()
+        await crowd.close()
+        return report
+
+    with Lab(tmp_path) as lab:
+        etcd = lab.etcd(1)
+        report = asyncio.run(story(etcd.endpoints))
+        assert report["doubled"] == 0
+        assert report["stops"] == ["shutdown"] * GROUPS
+        for number in range(GROUPS):
+            said = etcd.etcdctl("get", f"/nodeos-failover/scale-{number}/heartbeat", "--print-value-only")
+            assert (json.loads(said)["epoch"], json.loads(said)["state"]) == (2, "held")
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+def test_the_wire_counts_who_would_have_stopped(tmp_path: Path) -> None:
+    """What is sent without a core counts the leads that an etcd away for longer than E - A would have ended (R3)."""
+
+    async def story(etcd: EtcdCluster) -> tuple[int, int, list[str]]:
+        wire = Wire(etcd.endpoints, 0, GROUPS, share=2)
+        await wire.begin()
+        await until(wire, "a confirmation of each", lambda: len([each for each in wire.told if each[2] >= 0]) > 9)
+        before = wire.stops
+        away = asyncio.get_running_loop().run_in_executor
+        await away(None, etcd.members[0].freeze)
+        await asyncio.sleep((TIMING.validity - TIMING.margin) / 1000 + 0.5)  # the fault's length, not a wait
+        await away(None, etcd.members[0].thaw)
+        await until(wire, "that it is counted", lambda: wire.stops == GROUPS)
+        found = wire.report()["stops"]
+        await wire.close()
+        assert isinstance(found, list)
+        return wire.led, before, found
+
+    with Lab(tmp_path) as lab:
+        assert asyncio.run(story(lab.etcd(1))) == (GROUPS, 0, ["expiring"] * GROUPS)
+
+
+def test_a_lead_lasts_until_a_before_the_end_of_its_validity() -> None:
+    """An answer may come E - A after the confirmation before it was sent, and no later (R1, R3)."""
+    span = TIMING.validity - TIMING.margin
+    for late in (0, 1):
+        lead = Lead(1000)
+        lead.answered(2000, 1000 + span + late)
+        assert lead.lost(2000 + span) == late
+        assert lead.lost(2001 + span) == late + 1, "without an answer it is over"
+        lead.answered(9000, 2000 + span)
+        assert lead.lost(9000 + span) == late, "from then on it counts from the newer one"
+
+
+@pytest.mark.parametrize("renew", [0.5, 0.25, 0.001])
+def test_names_decide_the_beat(renew: float) -> None:
+    """The beat is below R, the same at each start, and spreads names over R."""
+    beats = [beat(configuration(f"group-{number}", "bp-a", renew=renew)) for number in range(200)]
+    assert all(0 <= each < renew * 1000 for each in beats)
+    assert len({each * 10 // round(renew * 1000) for each in beats}) == (10 if renew > 0.1 else 1)
+
+
+def test_figures_are_those_of_the_confirmations() -> None:
+    """How long the old rate is away after an election, and how crowded confirmations are, against small examples."""
+    even = [("confirm", at, 2) for at in range(0, 20_000, 10) if not 10_000 <= at < 12_000]
+    assert settled(even, 10_000, 100.0) == pytest.approx(3.0, abs=0.3), "2 s of silence, and a second to see it"
+    assert crowding_p90(confirms(even, 0, 10_000), 0, 10_000) == 1.0
+    step = [("confirm", at - at % 500, 2) for at in range(0, 10_000, 10)]
+    assert crowding_p90(confirms(step, 0, 10_000), 0, 10_000) == 10.0
+    assert settled([], 0, 100.0) == -1.0

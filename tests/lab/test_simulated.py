@@ -1,0 +1,215 @@
+"""The simulated nodeos has the timing of a real one where it matters, hides no double signature, and obeys faults."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from agent.core.model.slots import slot_of
+from tests.lab import evidence
+from tests.lab.errors import LabError
+from tests.lab.nodeos import NodeSpec
+from tests.lab.ports import Ports
+from tests.lab.simulated import SimulatedChain, SimulatedNodeos
+from tests.lab.simulated_chain import time_of
+from tests.lab.simulated_node import SimulatedNode
+from tests.lab.simulated_producer import wall_ms
+from tests.lab.wait import until
+
+FLIGHT_S = 0.5  # how long the block in flight may take after a pause (R4)
+
+
+class Bench:
+    """Simulated nodes on one chain."""
+
+    def __init__(self, root: Path, closing: ExitStack) -> None:
+        self.root = root
+        self.file = root / "chain.sqlite"
+        self.chain = SimulatedChain(self.file)
+        self.ports = Ports()
+        self._closing = closing
+        closing.callback(self.chain.close)
+        closing.callback(self.ports.close)
+
+    def here(self, name: str, *, paused: bool = True, stale: bool = True) -> SimulatedNodeos:
+        """Start one in this process."""
+        node = SimulatedNodeos(self.chain, name, paused=paused, stale=stale)
+        node.start()
+        self._closing.callback(node.close)
+        return node
+
+    def child(self, name: str) -> SimulatedNode:
+        """Return one that will be a process of its own."""
+        spec = NodeSpec(name, self.ports.take(), self.ports.take(), ("eosio",))
+        node = SimulatedNode(spec, self.root / name, self.file, control=self.ports.take())
+        self._closing.callback(node.close)
+        return node
+
+    def wait_blocks(self, count: int) -> None:
+        """Wait until so many blocks were signed, from now on."""
+        goal = len(self.chain.signatures()) + count
+        until(lambda: len(self.chain.signatures()) >= goal, 10.0, f"{count} more blocks")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    """Yield a bench; all its nodes end with the test."""
+    with ExitStack() as closing:
+        yield Bench(tmp_path, closing)
+
+
+def test_blocks_come_at_their_time(bench: Bench) -> None:
+    """One block a slot, at the slot's time; ids begin with the number, and everything signed is kept."""
+    bench.here("a", paused=False)
+    bench.wait_blocks(4)
+    signatures = bench.chain.signatures()
+    assert [each.slot - signatures[0].slot for each in signatures] == list(range(len(signatures)))
+    for each in signatures:
+        assert 0 <= each.wall * 1000 - time_of(each.slot) < 400
+        assert int(each.id[:8], 16) == each.num
+        block = bench.chain.block(each.num)
+        assert block is not None
+        assert block.id == each.id
+    assert bench.chain.doubles() == {}
+
+
+def test_two_that_are_active_show(bench: Bench) -> None:
+    """Two nodes that produce at once sign the same slots with different blocks, and one of each is canonical (P1)."""
+    first, second = bench.here("a"), bench.here("b")
+    bench.wait_blocks(0)
+    first.resume()
+    second.resume()
+    bench.wait_blocks(4)
+    doubles = bench.chain.doubles()
+    assert doubles
+    for pair in doubles.values():
+        assert len({each.id for each in pair}) == len({each.node for each in pair}) == 2
+        assert len({each.num for each in pair}) == 1
+
+
+def test_pause_keeps_the_next_block_only(bench: Bench) -> None:
+    """After a pause one more block is signed at most, within a slot, as a real one does up to Leap 4 (R4)."""
+    node = bench.here("a", paused=False)
+    bench.wait_blocks(1)
+    node.pause()
+    at, count = time.time(), len(bench.chain.signatures())
+    time.sleep(2.5 * FLIGHT_S)  # nothing to poll for: that nothing comes is what is seen
+    after = bench.chain.signatures()[count:]
+    assert len(after) <= 1
+    assert all(each.wall - at < FLIGHT_S + 0.1 for each in after)
+
+
+def test_resume_waits_for_the_block_in_flight_or_doubles_it(bench: Bench) -> None:
+    """Resuming B right after A's pause doubles the block in flight; after it is over nothing is doubled (R4)."""
+    first, second = bench.here("a", paused=False), bench.here("b")
+    bench.wait_blocks(2)
+    first.pause()
+    time.sleep(FLIGHT_S)
+    second.resume()
+    bench.wait_blocks(2)
+    assert bench.chain.doubles() == {}
+    second.pause()
+    first.resume()
+    bench.wait_blocks(2)
+    assert len(bench.chain.doubles()) == 1
+
+
+def test_nothing_is_produced_before_a_timely_block(bench: Bench) -> None:
+    """Without enable-stale-production a resumed node produces nothing until it saw a block of now; then it does."""
+    node = bench.here("a", paused=False, stale=False)
+    time.sleep(1.2)  # nothing to poll for: that nothing comes is what is seen
+    assert bench.chain.signatures() == []
+    assert not node.paused
+    other = bench.here("b", paused=False)
+    bench.wait_blocks(2)
+    other.pause()
+    until(lambda: any(each.node == "a" for each in bench.chain.signatures()), 5.0, "a block of a")
+
+
+def test_turns_of_several_producers(tmp_path: Path) -> None:
+    """Slots belong to producers in rounds of twelve, and nobody signs another's."""
+    chain = SimulatedChain(tmp_path / "chain.sqlite", ("x", "y"))
+    turns = "".join(chain.producer_of(slot) for slot in range(48))
+    chain.close()
+    assert turns == ("x" * 12 + "y" * 12) * 2
+
+
+def test_child_can_be_killed_and_restarted(bench: Bench) -> None:
+    """A child produces, dies without a trace of its pause, and starts again paused as an operator starts it."""
+    node = bench.child("a")
+    node.launch("--enable-stale-production")
+    bench.wait_blocks(2)
+    assert evidence.read_log("a", node.log)[0].slot == bench.chain.signatures()[0].slot
+    node.kill()
+    node.restart()
+    assert node.paused
+    node.terminate()
+    assert node.wait(5.0) == 0
+
+
+def test_frozen_child_signs_its_open_block_when_it_thaws(bench: Bench) -> None:
+    """What was open when the process froze is signed late when it thaws, beside what another signed meanwhile."""
+    frozen, other = bench.child("a"), bench.here("b")
+    frozen.launch("--enable-stale-production")
+    bench.wait_blocks(1)
+    until(lambda: 150 < wall_ms() % 500 < 300, 3.0, "the middle of a slot, where a block is open", interval=0.005)
+    frozen.freeze()
+    count = len(bench.chain.signatures())
+    other.resume()
+    bench.wait_blocks(4)
+    frozen.thaw()
+
+    def late() -> list[evidence.Signature]:
+        return [each for each in bench.chain.signatures()[count:] if each.node == "a"]
+
+    first = until(late, 5.0, "the stale block")[0]
+    assert first.slot < slot_of(round(first.wall * 1000)) - 1
+
+
+def test_faults_over_the_control_port(bench: Bench) -> None:
+    """A child takes faults over its control port, tells what really is, and refuses faults that there are not."""
+    node = bench.child("a")
+    node.launch("--pause-on-startup")
+    node.fault("/v1/producer/pause", "error", act=None, status=429)
+    with pytest.raises(LabError, match="429"):
+        node.pause()
+    node.clear()
+    node.resume()
+    node.fault("/v1/producer/pause", act=None)
+    node.pause()
+    assert node.state()["paused"] is False
+    node.fault("", "refuse")
+    with pytest.raises(LabError, match="refused"):
+        node.info()
+    node.clear()
+    assert node.info()["chain_id"] == bench.chain.chain_id
+    for wrong in ({"answer": "explode"}, {"nonsense": 1}, {"path": "/v1", "answer": "refuse"}):
+        assert ask(node.control, json.dumps(wrong))[0] == 400
+    assert ask(node.control, "[")[0] == 400
+
+
+def ask(port: int | None, body: str) -> tuple[int, bytes]:
+    """Ask for a fault on a control port."""
+    assert port is not None
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
+    try:
+        connection.request("POST", "/fault", body=body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_says_that_it_is_simulated(bench: Bench) -> None:
+    """Nobody can take it for a real one: version, server header and log say so."""
+    node = bench.child("a")
+    node.launch("--enable-stale-production")
+    bench.wait_blocks(1)
+    assert "SIMULATED" in node.info()["server_version_string"]
+    until(lambda: "SIMULATED" in node.log_tail(), 3.0, "a line in the log")

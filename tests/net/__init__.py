@@ -1,0 +1,1 @@
+"""Sockets and deadlines, against peers that do what no server should."""

@@ -1,0 +1,64 @@
+"""The guard's own HTTP: where an answer ends. Deadlines and nonsense are tested in test_deadline_sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from agent.host.deadline import NoAnswer
+from agent.net.endpoint import Endpoint, parse_endpoint
+from agent.net.tiny_http import call
+from tests.support.slow_server import Server, request
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture
+def says() -> Iterator[Callable[[bytes], Endpoint]]:
+    """Start servers that answer with these very bytes, and close."""
+    servers: list[Server] = []
+
+    def start(data: bytes) -> Endpoint:
+        def talk(client: socket.socket) -> None:
+            request(client)
+            client.sendall(data)
+
+        servers.append(Server(talk))
+        return parse_endpoint(f"http://127.0.0.1:{servers[-1].port}")
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ntrue",
+        b"HTTP/1.1 201 Created\r\ncontent-length:4\r\n\r\ntrue and what nobody asked for",
+        b"HTTP/1.0 201 Created\r\n\r\ntrue",
+        b"HTTP/1.0 201\r\nServer: a proxy\r\n\r\ntrue",
+    ],
+)
+def test_an_answer_ends_by_its_length_or_its_end(says: Callable[[bytes], Endpoint], data: bytes) -> None:
+    """Content-Length decides; an answer without one ends with the connection, as HTTP/1.0 allows a proxy to do."""
+    assert call(says(data), "/v1/producer/paused", 2.0) == (201, b"true")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\ntrue",
+        b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n4\r\ntrue\r\n0\r\n\r\n",
+        b"HTTP/1.1 201 Created\r\nContent-Length: 4, 4\r\n\r\ntrue",
+        b"HTTP/1.1 201 Created\r\nServer: no",
+        b"HTTP/1.1 201 Created\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\ntrue",
+        b"HTTP/1.1 " + b"9" * 5000 + b" Created\r\n\r\ntrue",
+    ],
+)
+def test_an_answer_that_is_cut_or_not_plain_is_none(says: Callable[[bytes], Endpoint], data: bytes) -> None:
+    """What is not certainly whole proves nothing."""
+    with pytest.raises(NoAnswer):
+        call(says(data), "/v1/producer/paused", 2.0)

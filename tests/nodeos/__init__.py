@@ -1,0 +1,1 @@
+"""What is read from nodeos, and how it is ended."""

@@ -1,0 +1,182 @@
+"""Reading the configuration again: what may change does, the rest is named with its reason, nothing half."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from agent.config import Config
+from agent.config.model import settings
+from agent.errors import ConfigError
+from agent.host.systemd import Notifier
+from agent.runtime.reload import Reload, changes, compare, why_not
+from tests.doctor.parts import config
+
+HOOK = {"name": "ops", "type": "slack", "url": "https://hooks.example/x"}
+
+
+def test_changes_are_named_by_their_path() -> None:
+    """Nested settings by their path, secrets too, the channels of alerts as one."""
+    old, new = config(), config(log={"level": "debug"}, etcd={"user": "joe", "password": "old"}, alerts=[])
+    assert sorted(changes(old, new)) == ["alerts", "etcd.password", "etcd.user", "log.level"]
+    assert list(changes(new, config(log={"level": "debug"}, etcd={"user": "joe", "password": "new"}, alerts=[]))) == [
+        "etcd.password"
+    ]
+    assert list(changes(old, config())) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "live"),
+    [
+        ("log.level", True),
+        ("log.format", True),
+        ("health.head_age.max", True),
+        ("health.peers.enabled", True),
+        ("health.main_thread.fall", True),
+        ("health.main_thread.interval", False),
+        ("election.priority", True),
+        ("election.nofailover", True),
+        ("alerts", True),
+        ("timing.rank_step", True),
+        ("timing.validity", False),
+        ("timing.renew", False),
+        ("timing.lease_ttl", False),
+        ("nodeos.producer_key", True),
+        ("nodeos.url", False),
+        ("http.token", True),
+        ("http.cert_file", True),
+        ("http.listen", False),
+        ("etcd.endpoints", False),
+        ("fence.method", False),
+        ("node", False),
+        ("runtime.dir", False),
+    ],
+)
+def test_what_a_promise_rests_on_can_not_change(name: str, live: bool) -> None:
+    """R1: spans that a confirmation was promised with, and what the guard was given, stay until a restart."""
+    assert (why_not(name) == "") is live
+
+
+def test_every_setting_is_live_or_has_a_reason() -> None:
+    """No setting is forgotten: each applies at once, or says why it does not."""
+    live = {path for path, _field in settings() if not why_not(path.replace("alerts[].", "alerts").split("alerts")[0])}
+    assert live
+    for path, _field in settings():
+        assert why_not(path) == "" or len(why_not(path)) > 10
+
+
+def test_what_can_change_is_taken_and_the_rest_stays() -> None:
+    """The configuration in effect has the new live settings and the old others, each named."""
+    new = config(log={"level": "debug"}, timing={"validity": 8.0, "rank_step": 0.4, "lease_ttl": 12}, node="bp-z")
+    found = compare(config(), new)
+    assert set(found.applied) == {"log.level", "timing.rank_step"}
+    assert dict(found.refused).keys() == {"node", "timing.validity", "timing.lease_ttl"}
+    assert all(why for _name, why in found.refused)
+    assert (found.config.log.level, found.config.timing.rank_step) == ("debug", 0.4)
+    assert (found.config.timing.validity, found.config.node) == (6.0, "bp-a")
+    assert found.config.alerts == config().alerts
+
+
+def test_what_is_only_right_together_with_what_can_not_change_is_refused_whole() -> None:
+    """A live span that fits only with a span that stays: nothing is applied, and why is told."""
+    old = config(timing={"request": 2.0, "nomination": 8.0})
+    new = config(timing={"request": 0.5, "nomination": 3.0})
+    with pytest.raises(ConfigError, match=r"this needs a restart, for timing\.request can not change now"):
+        compare(old, new)
+
+
+def test_secrets_survive_the_way() -> None:
+    """The channels of alerts are taken with their URLs, not with masks."""
+    new = config(alerts=[{**HOOK, "url": "https://hooks.example/new"}], node="bp-z")
+    found = compare(config(), new)
+    assert found.config.alerts[0].url.get_secret_value() == "https://hooks.example/new"
+
+
+class Story:
+    """A reload with everything outside noted."""
+
+    def __init__(self, *answers: Config | Exception) -> None:
+        self.answers = list(answers)
+        self.applied: list[Config] = []
+        self.done = 0
+        self.fail: Exception | None = None
+        self.reload = Reload(config(), self.read, Notifier({}), self.apply, self.over)
+
+    def read(self) -> Config:
+        """Return or raise the next answer."""
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def apply(self, _old: Config, new: Config) -> None:
+        """Note it."""
+        if self.fail is not None:
+            raise self.fail
+        self.applied.append(new)
+
+    def over(self) -> None:
+        """Note it."""
+        self.done += 1
+
+
+def told(caplog: pytest.LogCaptureFixture) -> str:
+    """Return what was logged."""
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_a_reload_applies_and_tells(caplog: pytest.LogCaptureFixture) -> None:
+    """What was applied is told, what was not is told with the reason; the next one compares with what is in effect."""
+    debug = config(log={"level": "debug"}, http={"listen": ""})
+    story = Story(debug, debug)
+    with caplog.at_level(logging.INFO):
+        story.reload.run()
+        story.reload.run()
+    assert [each.log.level for each in story.applied] == ["debug"]
+    assert "read again: log.level" in told(caplog)
+    assert "http.listen stays as it was: the port is open; restart the agent for it" in told(caplog)
+    assert "nothing to apply" in told(caplog)
+    assert story.done == 2
+
+
+def test_a_secret_in_the_same_file_needs_no_restart(tmp_path: Path) -> None:
+    """A password that was changed in its file is taken up by itself; one in the configuration, or elsewhere, is not."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for path in (one, two):
+        path.touch(0o600)
+        path.write_text("x")
+
+    def made(password: str, **other: str) -> Config:
+        return config(etcd={"user": "joe", "password": password, **other})
+
+    same = compare(made("old", password_file=str(one)), made("new", password_file=str(one)))
+    assert (same.applied, same.refused) == (("etcd.password",), ())
+    for old, new in (
+        (made("old"), made("new")),
+        (made("old", password_file=str(one)), made("new", password_file=str(two))),
+    ):
+        assert "etcd.password" in dict(compare(old, new).refused)
+
+
+@pytest.mark.parametrize("answer", [ConfigError(["log.level: no such level"]), RuntimeError("a defect")])
+def test_a_configuration_that_is_wrong_changes_nothing(answer: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever is wrong with it: nothing is applied, it is told, and the next reload works."""
+    story = Story(answer, config(log={"level": "debug"}))
+    story.reload.run()
+    assert story.applied == []
+    assert str(answer).split(":")[0] in told(caplog) or "defect" in told(caplog)
+    story.reload.run()
+    assert len(story.applied) == 1
+
+
+def test_what_can_not_be_applied_stays_to_be_applied() -> None:
+    """A channel that can not be built refuses the whole; once it can, it is taken."""
+    new = config(log={"level": "debug"})
+    story = Story(new, new)
+    story.fail = ConfigError(["alerts ops: ca_file can not be used"])
+    story.reload.run()
+    story.fail = None
+    story.reload.run()
+    assert len(story.applied) == 1

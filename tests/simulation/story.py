@@ -1,0 +1,433 @@
+"""A group of cores in simulated time: each `Host` steps a real `Node`; etcd, nodeos and the chain are played here.
+
+It is for stories about the composed step. What can happen to the protocol itself is searched elsewhere.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from agent.core.alerts.notice import Notice
+from agent.core.health.checks import (
+    DiskProbed,
+    FileProbed,
+    Gate,
+    InfoProbed,
+    PausedProbed,
+    PeersProbed,
+    ProcessProbed,
+    ScheduleProbed,
+)
+from agent.core.leadership import actions as do
+from agent.core.leadership import events as ev
+from agent.core.leadership.state import Phase, Setup, State
+from agent.core.model.archive import Window, write_window
+from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
+from agent.core.model.records import Member, RuntimeRecord, read_group, write
+from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
+from agent.core.model.store import Compare, Delete, Put, Txn
+from agent.core.node import step as core
+from agent.core.node.step import (
+    BlocksRead,
+    EtcdSeen,
+    HookDone,
+    LookedBack,
+    Node,
+    NodeAction,
+    Profile,
+    Publish,
+    ReadBlocks,
+    RecordChange,
+    RecordWindow,
+    RefuseWish,
+    RunHook,
+    Tell,
+)
+from agent.errors import LeaseGone, StoreError
+from agent.runtime import calls
+from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
+from tests.support.memory_store import MemoryEtcd, MemoryStore
+
+GATES = {
+    name: Gate(1, 1) if name in ("process", "chain_id", "can_lead") else Gate(2, 3) for name in (*CHECKS, "can_lead")
+}
+"""Those of the configuration's defaults."""
+NAMES = SETUP.keys
+LATER = 5  # ms from anything to its answer
+BOOT = 100_000  # the hosts have been up for a while when a story begins
+SINCE = 1_000_000 * SLOT + EPOCH - BOOT  # wall clock at boot time 0
+
+
+class Nodeos:
+    """A nodeos: paused at its start, silent when frozen or dead."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.pids = itertools.count(70)
+        self.isolated = False
+        self.barren = False  # resumed it signs nothing, as with a wrong key
+        self.refuses = False  # it answers a resume with an error
+        self.balks = False  # it pauses itself as soon as it was resumed, as for want of votes
+        self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
+        self.head = story.head
+        self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
+        self.start()
+
+    def start(self) -> None:
+        """Start a new process."""
+        self.process: ProcessId | None = ProcessId(next(self.pids), self.story.now)
+        self.paused, self.frozen, self.missing = True, False, False
+
+    def kill(self) -> None:
+        """End the process."""
+        self.process = None
+
+    @property
+    def signs(self) -> bool:
+        """Whether it signs the next slot."""
+        return self.process is not None and not self.paused and not (self.frozen or self.barren or self.story.stalled)
+
+    def block(self, num: int) -> Header | None:
+        """Return a block of its chain."""
+        return None if num > self.head.head_num else self.private.get(num) or self.story.blocks.get(num)
+
+    @property
+    def silent(self) -> str:
+        """Why it gives no answer."""
+        return "connection refused" if self.process is None else "no answer in time" if self.frozen else ""
+
+
+class Host:
+    """One agent and its nodeos. `said` are all actions with their time, `told` the notices among them."""
+
+    def __init__(self, story: Story, name: str, **profile: object) -> None:
+        self.story = story
+        self.name = name
+        self.store = MemoryStore(story.etcd)
+        self.nodeos = Nodeos(story)
+        self.disk_free = 500
+        self.key_ok = True
+        self.unread = ""  # why it may not read the group, though it may write
+        self.deaf = False  # its reader hangs
+        self.file_error = ""  # why its run-time file can not be written
+        self.hook_takes: dict[str, int] = {}  # ms that a hook takes; one that is not in here hangs
+        self.said: list[tuple[int, NodeAction]] = []
+        self.lease: int | None = None
+        self.record: RuntimeRecord | None = None
+        self.starts = 0
+        self.setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
+        known = {"version": "0.1.0", "tells": "warning", **profile}
+        self.profile = Profile("lab", replace(LIMITS, gates=GATES), **known)  # type: ignore[arg-type] # the caller's
+        self.node: Node = core.begin(self.profile, State(self.setup))
+
+    # --- what it is and says ---
+
+    @property
+    def phase(self) -> Phase:
+        """The phase of its leadership."""
+        return self.node.leadership.phase
+
+    @property
+    def leads(self) -> bool:
+        """Whether it leads."""
+        return self.phase is Phase.LEADING
+
+    @property
+    def told(self) -> list[Notice]:
+        """What it told people."""
+        return [action.notice for _, action in self.said if isinstance(action, Tell)]
+
+    def events_told(self) -> list[str]:
+        """The same in short: `event` for one that begins, `-event` for one that is resolved."""
+        return [("-" if notice.resolved else "") + notice.event for notice in self.told]
+
+    def changes(self) -> list[tuple[int, dict[str, object]]]:
+        """What it wrote into the history: (epoch, fields)."""
+        return [(each.epoch, dict(each.fields)) for _, each in self.said if isinstance(each, RecordChange)]
+
+    def hooks(self) -> list[tuple[int, RunHook]]:
+        """What hooks it asked for, with the time."""
+        return [(at, each) for at, each in self.said if isinstance(each, RunHook)]
+
+    def windows(self) -> list[Window]:
+        """What it wrote into the ledger."""
+        return [each.window for _, each in self.said if isinstance(each, RecordWindow)]
+
+    def published(self) -> list[tuple[int, Member]]:
+        """What it published of itself, with the time."""
+        return [(at, action.member) for at, action in self.said if isinstance(action, Publish)]
+
+    # --- living ---
+
+    def start(self) -> None:
+        """Start the agent and everything that probes."""
+        self.step(LookedBack(self.story.wall - 600_000))
+        self.step(ev.Started(None, self.nodeos.process))
+        self.story.every(500, self._paused)
+        self.story.every(500, self._info)
+        self.story.every(1000, lambda: self.step(ProcessProbed(self.nodeos.process)))
+        self.story.every(2000, self._slow)
+        self.story.every(5000, self._schedule)
+        self.story.every(200, self._session)
+
+    def restart(self) -> None:
+        """Let the agent be killed and come back at once, with its run-time file and its lease."""
+        self.starts += 1
+        told = tuple(self.node.alerts.notices.values())
+        self.node = core.begin(self.profile, State(replace(self.setup, instance=f"i-{self.name}-{self.starts}")), told)
+        self.step(ev.Started(self.record, self.nodeos.process))
+        self.step(ev.LeaseSeen(self.lease))
+
+    def step(self, event: core.NodeEvent) -> None:
+        """Take one event, and carry out what follows."""
+        before = self.node
+        self.node, found = core.step(self.node, event, self.story.now)
+        self.story.watch(self, before, found)
+        for action in found:
+            self.said.append((self.story.now, action))
+            self._do(action)
+        self.story.at(max(self.story.now + 1, self.node.wake), self._tick)
+
+    def _tick(self) -> None:
+        if self.story.now >= self.node.wake:
+            self.step(ev.Tick())
+
+    def _paused(self) -> None:
+        at, nodeos = self.story.now, self.nodeos
+        self.step(PausedProbed(at, None if nodeos.silent else nodeos.paused, nodeos.silent))
+
+    def _info(self) -> None:
+        nodeos = self.nodeos
+        self.step(InfoProbed(None if nodeos.silent else nodeos.head, self.story.wall, nodeos.silent))
+
+    def _slow(self) -> None:
+        connected = 0 if self.nodeos.isolated else 2
+        self.step(PeersProbed(None if self.nodeos.silent else Peers(2, connected), self.nodeos.silent))
+        self.step(DiskProbed(self.disk_free, 1000))
+        self.step(FileProbed(self.file_error))
+
+    def _schedule(self) -> None:
+        schedule = self.story.schedule if self.key_ok else replace(SCHEDULE, producers=())
+        self.step(ScheduleProbed(None if self.nodeos.silent else schedule, self.nodeos.silent))
+
+    def _session(self) -> None:
+        """Keep the lease, as the session's thread does."""
+        try:
+            if self.lease is None:
+                self.lease = self.store.grant(10, 1.0).id
+                self.step(ev.LeaseSeen(self.lease))
+            self.store.keepalive(self.lease, 1.0)
+        except LeaseGone:
+            self.lease = None
+            self.step(ev.LeaseSeen(None))
+        except StoreError as error:
+            self.step(EtcdSeen(str(error)))
+            self._reads(str(error))
+        else:
+            self.step(EtcdSeen())
+            self._reads(self.unread)
+
+    def _reads(self, error: str) -> None:
+        """Tell how the reader of the group fares: it reads every two seconds, or tries five times a second."""
+        if error:
+            self.step(EtcdSeen(error, reader=True))
+        elif not self.deaf and (self.node.etcd_faults.get("reader") or self.story.now % 2000 < 200):
+            self.step(EtcdSeen(reader=True))
+
+    def see_store(self) -> None:
+        """Hear of a change in etcd."""
+        if not self.store.cut and not self.unread and not self.deaf:
+            self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
+
+    def _do(self, action: NodeAction) -> None:
+        nodeos, story = self.nodeos, self.story
+        answer: ev.Event | None = None
+        wait = LATER
+        match action:
+            case do.Transact(within=within):
+                wait = within if self.store.cut else LATER
+                answer = calls.transact(self.store, action, NAMES)
+            case Publish(member) if self.lease is not None and not self.store.cut:
+                self.store.txn(Txn((), (Put(NAMES.member(self.name), write(member), self.lease),)), 1.0)
+            case RefuseWish(revision):
+                wish = NAMES.switchover
+                self.store.txn(Txn((Compare(wish, revision),), (Delete(wish), Put(NAMES.answer, b"{}"))), 1.0)
+            case do.SaveRuntime(version, record):
+                self.record = record if not self.file_error else self.record
+                answer = ev.RuntimeSaved(version, not self.file_error, self.file_error)
+            case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
+                kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
+                if nodeos.missing or (nodeos.refuses and kind is ev.ResumeDone):
+                    answer = kind(call, ev.Call.ERROR, "404: load eosio::producer_api_plugin")
+                elif nodeos.silent:
+                    result = ev.Call.TIMEOUT if nodeos.frozen else ev.Call.UNREACHABLE
+                    story.at(story.now + within, lambda: self.step(kind(call, result, nodeos.silent)))
+                else:
+                    nodeos.paused = kind is ev.PauseDone
+                    answer = kind(call, ev.Call.OK)
+            case RunHook(name, epoch, within=within):
+                took = self.hook_takes.get(name, within)
+                done = HookDone(name, epoch, "ok" if took < within else "timeout", took)
+                story.at(story.now + took, lambda: self.step(done))
+            case RecordWindow(window) if not self.store.cut:
+                key = NAMES.ledger(window.slot)
+                self.store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), 1.0)
+            case ReadBlocks(call, nums):
+                found = tuple(block for num in nums if (block := nodeos.block(num)) and not nodeos.silent)
+                error = nodeos.silent or ("unknown block" if len(found) < len(nums) else "")
+                story.at(story.now + LATER, lambda: self.step(BlocksRead(call, found, error)))
+            case do.ReadHead(call):
+                head = nodeos.head
+                answer = ev.HeadRead(call, None)
+                if not nodeos.silent:
+                    answer = ev.HeadRead(call, head.head_num, head.head_id, head.head_time, head.head_producer)
+            case do.FenceNodeos(call):
+                nodeos.kill()
+                answer = ev.FenceDone(call, gone=True)
+        if answer is not None:
+            later: ev.Event = answer
+            story.at(story.now + wait, lambda: self.step(later))
+
+
+class Story:
+    """The world: time, etcd, one chain. Slots signed twice end the story.
+
+    Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots
+    of ours that nobody signed.
+    """
+
+    def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
+        self.now = BOOT
+        self.turns = turns
+        self.schedule = turns or replace(SCHEDULE, producers=(Producer(PRODUCER, (KEY,)),))
+        self.missed = 0
+        self._queue: list[tuple[int, int, Callable[[], None]]] = []
+        self._count = itertools.count()
+        self.etcd = MemoryEtcd(lambda: self.now)
+        self.etcdctl = MemoryStore(self.etcd)
+        self.watch: Callable[[Host, Node, Sequence[NodeAction]], None] = lambda *_: None
+        self.stalled = False  # nobody can sign
+        self.foreign = False  # somebody else signs every slot
+        self.rogue = False  # an ungoverned nodeos with our key signs whenever none of ours does
+        self.blocks: dict[int, Header] = {}
+        self.head = self._block(1000, "someoneelse1")  # nobody has signed for our producer lately (R18)
+        self._keep(self.head, self.blocks)
+        self.hosts = [Host(self, name, **profiles.get(name.replace("-", "_"), {})) for name in names]
+        self._known = 0
+        self.every(SLOT, self._slot)
+        self.every(4 * LATER, self._watch)
+
+    @property
+    def wall(self) -> int:
+        """The time of day on every host."""
+        return SINCE + self.now
+
+    def _block(self, num: int, producer: str) -> ChainInfo:
+        time = SINCE + self.now // SLOT * SLOT
+        slot = (time - EPOCH) // SLOT
+        return ChainInfo(CHAIN, "v4.1.0", num, f"{num:08x}{slot:08x}", time, producer, num - 2, None)
+
+    def _keep(self, head: ChainInfo, blocks: dict[int, Header]) -> None:
+        before = blocks.get(head.head_num - 1) or self.blocks.get(head.head_num - 1)
+        previous = before.id if before else ""
+        blocks[head.head_num] = Header(head.head_num, head.head_id, head.head_time, head.head_producer, previous)
+
+    def _slot(self) -> None:
+        together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
+        assert len([host for host in self.hosts if host.nodeos.signs]) < 2, "a slot is signed twice (P1)"
+        theirs = (self.turns is not None and not self._our_turn()) and not self.stalled
+        if theirs:
+            self.head = self._block(self.head.head_num + 1, "someoneelse1")
+        elif together or self.foreign or self.rogue:
+            ours = bool(together) or self.rogue
+            self.head = self._block(self.head.head_num + 1, PRODUCER if ours else "someoneelse1")
+        self.missed += not theirs and not together
+        for host in self.hosts:
+            host.nodeos.paused = host.nodeos.paused or host.nodeos.balks
+        self._keep(self.head, self.blocks)
+        for host in self.hosts:
+            nodeos = host.nodeos
+            if nodeos.astray:
+                head = self._block(nodeos.head.head_num + 1, PRODUCER)
+                nodeos.head = replace(head, head_id=head.head_id + "stray")
+                self._keep(nodeos.head, nodeos.private)
+            elif nodeos.isolated and nodeos.signs:
+                nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
+                self._keep(nodeos.head, nodeos.private)
+            elif not nodeos.isolated and not nodeos.silent:
+                nodeos.head = self.head
+                nodeos.private.clear()
+
+    def _our_turn(self) -> bool:
+        names = [each.name for each in self.schedule.producers]
+        return producer_index(slot_of(self.wall), len(names)) == names.index(PRODUCER)
+
+    def until_window(self, inside: float = 2.0) -> None:
+        """Let time pass until our window is on for some seconds."""
+        while self._our_turn():
+            self.go(0.1)
+        while not self._our_turn():
+            self.go(0.1)
+        self.go(inside)
+
+    def _watch(self) -> None:
+        self.etcdctl.range(NAMES.root, 1.0)  # lets leases expire
+        if self.etcd.revision != self._known:
+            self._known = self.etcd.revision
+            for host in self.hosts:
+                host.see_store()
+
+    def at(self, when: int, what: Callable[[], None]) -> None:
+        """Let something happen at a time."""
+        heapq.heappush(self._queue, (when, next(self._count), what))
+
+    def every(self, period: int, what: Callable[[], None]) -> None:
+        """Let something happen again and again, for the first time one `LATER` from now."""
+
+        def again() -> None:
+            what()
+            self.at(self.now + period, again)
+
+        self.at(self.now + LATER, again)
+
+    def go(self, seconds: float) -> None:
+        """Let time pass."""
+        end = self.now + round(seconds * 1000)
+        while self._queue and self._queue[0][0] <= end:
+            self.now, _, what = heapq.heappop(self._queue)
+            what()
+        self.now = end
+
+    def until(self, what: Callable[[], bool], limit: float = 60.0) -> float:
+        """Let time pass until something is so; return the seconds it took. AssertionError after `limit` seconds."""
+        start = self.now
+        while not what():
+            assert self.now - start < limit * 1000, "it does not happen"
+            self.go(0.05)
+        return (self.now - start) / 1000
+
+    def put(self, key: str, value: bytes) -> None:
+        """Put a key, as an operator."""
+        self.etcdctl.txn(Txn((), (Put(NAMES.root + key, value),)), 1.0)
+
+    def delete(self, key: str) -> None:
+        """Delete a key, as an operator."""
+        self.etcdctl.txn(Txn((), (Delete(NAMES.root + key),)), 1.0)
+
+    @property
+    def leader(self) -> Host | None:
+        """Who leads."""
+        return next((host for host in self.hosts if host.leads), None)
+
+
+def settled(*names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> Story:
+    """Return a group (bp-a, bp-b if none are named) whose first node leads, with everybody healthy."""
+    story = Story(*(names or ("bp-a", "bp-b")), turns=turns, **profiles)
+    for host in story.hosts:
+        host.start()
+        story.until(lambda: story.leader is not None)
+    story.go(12)
+    return story

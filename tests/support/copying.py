@@ -1,3 +1,0 @@
-"""The core's own way to copy, for the search, which spends most of its time on copies. Nothing else lives here."""
-
-from agent.core.copying import replace as replace

@@ -1,13 +1,127 @@
-"""The pure core: the same state, event and time always give the same new state and the same actions.
+"""The theory of the product, and the pure core that carries it out.
 
-No module in here does I/O, reads a clock, starts a thread or logs. Time is an argument, in whole
-milliseconds of CLOCK_BOOTTIME (`Ms`); it is rounded down, and every wait adds the millisecond back.
+Two nodeos that sign with one producer account fork the chain; none that signs loses rewards and standing. So:
+
+    P1  at most one  In one group, no two nodes are ever allowed to produce at the same time.
+    P2  someone      While etcd has a quorum and one node is healthy, a healthy node leads within a bounded time, and
+                     the chain shows its blocks.
+    P3  stability    A leader that is healthy and can confirm keeps its place. An etcd election, a restarted member of
+                     etcd or a slow request costs no block.
+
+P1 rests on three facts: write transactions of etcd are linearizable; the clocks of two hosts run at the same rate to
+within 0.1 % (the time of day does not matter); a process that cannot be proven stopped can be killed. P1 does not rest
+on leases that expire on time, keepalive answers, watches, or reads that are fresh. Each of these has been seen to fail
+in real clusters: an etcd leader that is cut off answers keepalives for two election time-outs, a key may vanish 0.2 s
+after an acknowledged keepalive (etcd 12528, 15247), a linearizable read was stale after a pause (etcd 20418).
+
+**Time.** All spans are milliseconds of CLOCK_BOOTTIME, which goes on during a suspend. `timing` holds them:
+
+    E  validity  how long one confirmation allows production
+    R  renew     pause between two confirmations
+    V            the end of the present confirmation: when it was sent, plus E
+    P  pause     how long nodeos may take to answer a pause
+    B  block     how long nodeos may still sign the block in flight after a pause (Leap 4.1: 449 ms at most)
+    K  kill      time to kill nodeos and see it gone
+    G  slack     what scheduling may cost between two steps
+    A  margin    P + max(B, K) + G: a stop begun at V - A is over by V. With a required gate: closing the gate + G.
+
+The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary election would cost the lead (P3).
+
+**The leader.** A *tenure* is one stay in the lead; its number is the *epoch*. The key `heartbeat` holds it.
+
+    R1   Confirm by writing. Every R, one transaction: if `leader` and `heartbeat` are unchanged since our last write,
+         put `heartbeat` with seq + 1. A success that arrives before V - A sets V to the time before the request left,
+         plus E. *Else:* counted from the answer, V would outlast what the others wait for.
+    R2   An unknown outcome is asked about. A request that timed out may have been applied: the next transaction reads
+         `heartbeat` back; if it carries our epoch, instance and a seq that we sent, V counts from when that seq left.
+         *Else:* a lost answer would cost the lead, or an old write would be taken for a new one.
+    R3   Stop in time: at V - A, at once when `leader` or `heartbeat` was changed by another hand, or when health or an
+         operator says so. Pause nodeos; without an answer in P end the process. All is over by V, whatever hangs. A
+         tenure that has begun to stop never produces again, whatever answer comes late, and the run-time file says so
+         before the release is sent. *Else:* a release still under way is applied after the node resumed (a search
+         found it in 15 moves). A resume has a span of its own, but never beyond V - A.
+    R4   Prove the stop. A pause keeps only the next block from starting, so it is proof B after its answer, and only
+         if no resume is unanswered, for a call that timed out may still act. A process seen gone is proof. A closed
+         signing gate is proof if nodeos has no other way to a signature; where the gate is required nothing else is,
+         because a pause says nothing about who asks the gate. *Else:* the block in flight is signed twice.
+    R5   Release only what is proven stopped: if `heartbeat` is ours as last written, put it with state `released`, the
+         last own block and the reason, and delete `leader` if it is ours. Without a proof nothing is released, and the
+         others wait out E. *Else:* the successor signs beside the old leader.
+    R6   `leader` hangs on a lease with a time to live above E. A lost lease loses the lead (the key vanishes, R1
+         fails, R3 acts). A lease that is kept proves nothing.
+
+**The candidate.**
+
+    R7   Watch the heartbeat. `o` is the local time at which its present revision was first seen. After a restart, a
+         lost watch or another store, first sight counts anew. *Else:* time that nobody watched would count as silence.
+    R8   Take over only what is free: `heartbeat` is absent, or released, or stood still since `o` for its own validity
+         times 1.001 (and `leader` is absent, names us, or belongs to the heartbeat that stood still). One transaction
+         compares both keys with what was seen, and puts `leader` on our lease and `heartbeat` with epoch + 1. A leader
+         with a required gate writes the validity E + B, because the gate lets it sign until V - G for slots up to B
+         later. *Why it is safe:* the old leader counts E from before a write that we saw only later; a confirmation
+         that we did not see has changed the revision, and our transaction fails.
+    R9   Then produce: resume once our head has the last own block that the release names (or after a bounded wait), as
+         long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is
+         behind signs a height twice, or a node that cannot sign keeps the lead.
+    R10  A `leader` that an operator puts by hand carries no lease. The old leader stops, proves and releases; the node
+         that is named takes over by R8. If it does not within the nomination time, any candidate may. A value that
+         names no member is a typing mistake: the leader puts its own name back, and says so.
+    R11  The best candidate goes first: override, priority, health, head. Each rank waits a little longer, so that a
+         race is the exception.
+    R12  After a stop by request a leader leaves the seat to others for a fair time. *Else:* it would win it back.
+
+**The first take-over, and a store that forgot.**
+
+    R18  Nobody led yet: while `heartbeat` is absent, a standby does not take over as long as its chain shows blocks
+         of our producer. No governed node signs them, so a nodeos without an agent does. It waits until one whole
+         own window (3 s of a producer that is alone) has passed without such a block, or until an operator names a
+         leader. An operator who deletes `heartbeat` under agents that have seen one says that the old leader is
+         dead: no wait.
+    R19  Adoption: an agent that starts beside a nodeos that produces already, with `heartbeat` absent and no other
+         claim, takes the lead without the first pause. It sends no resume, so it adds no signer. In any doubt it
+         pauses.
+    R20  Know the store: by its cluster id and by revisions that go back. A store that lost its data, or was
+         restored from a snapshot, is another one: forget what was seen, let E pass for a confirmation that may
+         still count, then go on. Compare the value or the lease beside a revision, because a restored store gives
+         revisions again. *Else:* an expected revision comes again, and a take-over succeeds beside a live leader
+         (one slot signed twice).
+
+**Operators.** An `override` that names a node lets it lead and nobody else; `none` lets nobody lead. `maintenance`
+stops all changes; what safety asks for is still done, and the leader that safety stopped may come back. `del
+heartbeat` under a live leader is the only unsafe word.
+
+**Start.** The first act is an explicit pause, proven by R4. The exception is a restart within a confirmation: when the
+run-time file is fresh and nodeos is the same process, the agent goes on as the same leader, and R1 must succeed.
+
+**Phases**, from the table in `transitions`:
+
+    starting    -> standby     ready
+    starting    -> campaigning adopt
+    starting    -> leading     goes_on
+    starting    -> stopping    restart_stop
+    standby     -> campaigning campaign
+    standby     -> stopping    late_answer
+    campaigning -> standby     not_first, not_taken
+    campaigning -> elected     elected
+    campaigning -> stopping    elected_late
+    elected     -> leading     leads, adopted
+    elected     -> stopping    expiring, leader_changed, heartbeat_changed, override, switchover, unhealthy, barren,
+                               begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
+                               stopped_before, file_failed, shutdown
+    leading     -> stopping    expiring, leader_changed, heartbeat_changed, override, switchover, unhealthy, barren,
+                               begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
+                               stopped_before, file_failed, shutdown
+    stopping    -> releasing   proven
+    releasing   -> standby     released, superseded
+
+**Order of reading.** Each folder imports only those above it. No module does I/O, reads a clock, starts a thread or
+logs. Nothing that stands in the store, no answer and no order of events raises.
 
     model/       what is said: by nodeos, in etcd, in the run-time file, by operators
     leadership/  the protocol: who may produce, and when it must have stopped
-    health/      the checks, and how one makes up its mind
+    health/      the checks, and how a check changes its result
     blocks/      which slots are ours, which have a block, and whose it is
-    alerts/      what is worth telling people
-    election/    who may lead, and who goes first
+    alerts/      what people are told, and when it is over
+    election/    which nodes may lead, and which goes first
     node/        one agent as a whole, composed of these
 """

@@ -6,6 +6,7 @@ import ast
 import re
 import shutil
 import subprocess
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from agent import core
 from agent.cli import main
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Turn
-from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, table
+from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, outline, table
 from tests.core.parts import SETUP
 
+ROOT = Path(__file__).parents[3]
 TAKERS = ("go", "stop", "_end", "Plan")
 """What takes the key of a row: Turn.go, production.stop, tenure._end; whole.Plan, whose cause the standing hands on."""
 
@@ -40,6 +42,22 @@ def test_every_row_is_used_and_every_use_names_a_row() -> None:
     used = dict(keys_in_use())
     assert {key: place for key, place in used.items() if key not in TRANSITIONS} == {}
     assert set(TRANSITIONS) - set(used) == set()
+
+
+def test_the_theory_shows_the_phases_of_the_table() -> None:
+    """The page that the core opens with has the phases as the table has them."""
+    assert textwrap.indent(outline(), "    ") in (core.__doc__ or "")
+
+
+def test_every_rule_is_defined_once_and_proven() -> None:
+    """Each rule that code or a test cites is defined in the theory, and each that is defined is cited by a test."""
+    defined = re.findall(r"(?m)^    (R\d+) ", core.__doc__ or "")
+    assert len(defined) == len(set(defined))
+    places = {
+        name: {rule for path in (ROOT / name).rglob("*.py") for rule in re.findall(r"\bR\d+\b", path.read_text())}
+        for name in ("agent", "tests")
+    }
+    assert places["agent"] | places["tests"] == set(defined) == places["tests"] & set(defined)
 
 
 def test_every_phase_can_be_reached_and_left() -> None:

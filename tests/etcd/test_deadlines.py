@@ -123,7 +123,7 @@ def settle(wire: Wire) -> None:
 def test_a_connection_that_does_not_come_about_is_closed(wire: Wire, store: EtcdStore, method: str) -> None:
     """Whether the login or the probe fails, the channel does not stay."""
     wire.says[method] = AWAY
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(StoreUnavailable, match=f"etcd at {ONE}, connecting: UNAVAILABLE"):
         store.range("/a", 0.3)
     settle(wire)
 

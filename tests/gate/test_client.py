@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from agent.errors import GateError
 from agent.gate import client as hand
 from agent.gate.client import FileGate, PageFile
+from agent.gate.counts import BOUNDS
 from agent.gate.page import Sign, identity
 from agent.host.deadline import Deadline
-from agent.ports import Closed
+from agent.ports import Closed, GateStatus
 from tests.support.leaks import descriptors
 from tests.support.moved_time import MovedTime
 
@@ -173,3 +175,41 @@ def test_a_page_that_is_no_file_of_ours_is_let_go_of(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "page.permit")
     with pytest.raises(GateError, match="no file of ours; remove it"):
         PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))
+
+
+SAYS = {
+    "pid": 1,
+    "started": 2,
+    "page": [3, 4],
+    "keosd": "ready",
+    "refuses": "torn",
+    "signed": 5,
+    "last_signature": 6,
+    "refused": {"closed": 7},
+    "latency": list(range(len(BOUNDS) + 1)),
+    "seconds": 0.5,
+}
+
+
+def test_what_a_gate_says_of_itself_is_read_field_by_field(bench: Bench) -> None:
+    """Each in its own place; whether it holds our page is told by device and inode; none signed yet is no 0."""
+    bench.says = dict(SAYS)
+    expected = GateStatus(1, 2, False, "ready", 5, 6, {"closed": 7}, tuple(range(len(BOUNDS) + 1)), 0.5, "torn")
+    assert bench.gate.status(0.3) == expected
+    ((question, span),) = bench.asked
+    assert (question, round(span, 3)) == ("status", 0.3)
+    bench.says |= {"page": list(bench.page.file), "last_signature": None}
+    assert bench.gate.status(0.3) == replace(expected, holds=True, last_signature=None)
+    del bench.says["refuses"]
+    assert bench.gate.status(0.3).refuses == "", "one of an earlier version"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{"pid": None}, {"started": -1}, {"signed": True}, {"refused": []}, {"latency": [0]}, {"refused": {"x": "y"}}],
+)
+def test_what_can_not_be_read_is_no_word_of_a_gate(bench: Bench, spoilt: dict[str, Any]) -> None:
+    """Another version, or something else behind the socket: an error, and not a gate that is well."""
+    bench.says = SAYS | spoilt
+    with pytest.raises(GateError, match="the signing gate's answer"):
+        bench.gate.status(0.3)

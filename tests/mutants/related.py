@@ -97,9 +97,7 @@ def _measure(root: Path, path: Path) -> bytes:
     """Run a file of tests; return for each test its seconds, and the functions outside the core that it ran."""
     import coverage
 
-    covering = coverage.Coverage(
-        data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*", f"{root}/tests/lab/*"]
-    )
+    covering = coverage.Coverage(data_file=None, include=[f"{root}/agent/*"], omit=[f"{root}/agent/core/*"])
     spans: dict[str, float] = {}
     failed: set[str] = set()
 

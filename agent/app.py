@@ -79,7 +79,7 @@ FOLLOW_AGAIN_S = 1.0
 
 
 def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
-    """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it can not go on.
+    """Run the agent until SIGTERM or SIGINT. Raises FailoverError when it cannot go on.
 
     `reread` reads the configuration again, on SIGHUP.
     """
@@ -136,7 +136,7 @@ def policy(config: Config) -> Policy:
 
 
 def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
-    """Return our hand on the signing gate, None when there is none. GateError when its page can not be used."""
+    """Return our hand on the signing gate, None when there is none. GateError when its page cannot be used."""
     if config.gate.mode == "off":
         return None
     path = page_path(config.runtime.dir, config.group, config.node)
@@ -256,14 +256,14 @@ class Agent:
         try:
             save_plan(self.file.path, guard_fields(self.config))
         except OSError as error:
-            log.warning("the plan for a fence can not be written, it will read the configuration: %s", error)
+            log.warning("the plan for a fence cannot be written, it will read the configuration: %s", error)
 
     def _load(self) -> RuntimeRecord | None:
         raw = self.file.load()
         try:
             return records.read_runtime(raw) if raw else None
         except records.RecordError as error:
-            log.warning("the run-time file can not be read, starting without: %s", error)
+            log.warning("the run-time file cannot be read, starting without: %s", error)
             return None
 
     def _hands(self, loop: Loop) -> LaneHands:
@@ -389,7 +389,7 @@ class Agent:
         try:
             held = self.fence.find()
         except FenceError as error:
-            log.warning("the nodeos process can not be found: %s", error)
+            log.warning("the nodeos process cannot be found: %s", error)
             return probes.NOBODY_KNOWS
         if held is None:
             return None
@@ -453,4 +453,4 @@ class Agent:
         try:
             self.guard.ensure()
         except OSError:
-            log.exception("the guard can not be started: nothing stops nodeos should this agent die")
+            log.exception("the guard cannot be started: nothing stops nodeos should this agent die")

@@ -1,7 +1,7 @@
 """The tree of errors. Nothing but exception classes lives here.
 
     FailoverError
-    ├── ConfigError            the configuration can not be used (exit code 3)
+    ├── ConfigError            the configuration cannot be used (exit code 3)
     ├── RefusedError           the agent will not do that, e.g. a profile that etcd cannot carry (6)
     │   └── NotOursError       the name, the nodeos or the group is not this agent's: its nodeos is left alone
     ├── StoreError             etcd (4)
@@ -27,7 +27,7 @@ class FailoverError(Exception):
 
 
 class ConfigError(FailoverError):
-    """The configuration can not be used; `problems` has one line for each fault, naming field and remedy."""
+    """The configuration cannot be used; `problems` has one line for each fault, naming field and remedy."""
 
     exit_code = 3
 

@@ -130,7 +130,7 @@ class Nodeos(Protocol):
 
 
 class ProcessHandle(Protocol):
-    """A process that was found, held so that it can not be confused with a later one of the same pid (pidfd)."""
+    """A process that was found, held so that it cannot be confused with a later one of the same pid (pidfd)."""
 
     @property
     def id(self) -> ProcessId:
@@ -147,7 +147,7 @@ class Fence(Protocol):
     """Finds the nodeos process and, if it must, ends it."""
 
     def find(self) -> ProcessHandle | None:
-        """Return the process now, None when there is none. FenceError when that can not be told (no permission …)."""
+        """Return the process now, None when there is none. FenceError when that cannot be told (no permission …)."""
 
     def stop(self, term_s: float, timeout_s: float) -> str:
         """End the process and see it gone, within `timeout_s` seconds in all.
@@ -224,7 +224,7 @@ class RuntimeFile(Protocol):
     """The run-time file on tmpfs: what a restarted agent needs to go on as the same leader."""
 
     def load(self) -> bytes | None:
-        """Return the content, None when there is none (or it can not be read, which is logged)."""
+        """Return the content, None when there is none (or it cannot be read, which is logged)."""
 
     def save(self, content: bytes) -> None:
         """Replace the content atomically. OSError when that fails."""

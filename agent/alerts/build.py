@@ -10,7 +10,7 @@ from agent.ports import Clock
 
 
 def make_desk(config: Config, clock: Clock) -> AlertDesk:
-    """Return the desk of an agent, which holds the lock of its run-time file. ConfigError when a channel can not be."""
+    """Return the desk of an agent, which holds the lock of its run-time file. ConfigError when a channel cannot be."""
     found = [make_channel(each, config.runbooks) for each in config.alerts if each.type != "heartbeat"]
     if not found:
         return AlertDesk(())

@@ -41,7 +41,7 @@ class Memory(Protocol):
     """Where the desk keeps what must survive a restart."""
 
     def load(self) -> Kept:
-        """Return what was kept; nothing when it can not be read."""
+        """Return what was kept; nothing when it cannot be read."""
 
     def begin(self, collect: Callable[[], Kept]) -> None:
         """Say who knows what is to be kept: asked on the memory's own thread."""
@@ -98,14 +98,14 @@ class FileMemory:
         self._thread.start()
 
     def load(self) -> Kept:
-        """Return what was kept; nothing, and a line in the log, when it can not be read."""
+        """Return what was kept; nothing, and a line in the log, when it cannot be read."""
         raw = self._file.load()
         if not raw:
             return Kept()
         try:
             return self._read(raw)
         except RecordError as error:
-            log.warning("what alerts were open can not be read, starting without: %s", error)
+            log.warning("what alerts were open cannot be read, starting without: %s", error)
             return Kept()
 
     def _read(self, raw: bytes) -> Kept:
@@ -160,7 +160,7 @@ class FileMemory:
             self._failing = False
         except OSError as error:
             if not self._failing:
-                log.warning("open alerts can not be kept over a restart: %s; mend the run-time directory", error)
+                log.warning("open alerts cannot be kept over a restart: %s; mend the run-time directory", error)
             self._failing = True
 
 

@@ -28,7 +28,7 @@ class Trial:
 def try_channel(config: Config, channel: AlertChannel, severity: str = "critical") -> Trial:
     """Send a test alert and its end to a channel (a ping to a heartbeat), each within the channel's time-out.
 
-    ConfigError when the channel can not be used at all.
+    ConfigError when the channel cannot be used at all.
     """
     begin = time.monotonic()
     delivery = Delivery(ok=True)

@@ -17,7 +17,7 @@ health itself fails a node that is 3 s (6 blocks) behind."""
 
 @dataclass(frozen=True, slots=True)
 class Hindrance:
-    """What stands against a node as the next leader; `risk` is what `force` takes on, empty: it can not be forced."""
+    """What stands against a node as the next leader; `risk` is what `force` takes on, empty: it cannot be forced."""
 
     why: str
     risk: str = ""

@@ -64,7 +64,7 @@ def _holder(view: GroupView) -> str | None:
 
 
 def _checked(found: Look, to: str, *, force: bool) -> tuple[str, ...]:
-    """Return the risks of handing over to `to`; RefusedError when they are not taken on, or can not be."""
+    """Return the risks of handing over to `to`; RefusedError when they are not taken on, or cannot be."""
     against = hindrances(found, to)
     fixed = [each.why for each in against if not each.risk]
     if fixed:
@@ -177,7 +177,7 @@ def override_set(found: Look, who: str, author: Author) -> Change:
     if who == NOBODY:
         risks = ("nobody produces until the override ends: each own slot is missed",)
     elif why := [each.why for each in hindrances(found, who)]:
-        risks = (f"{'; '.join(why)}: if it can not produce, nobody does",)
+        risks = (f"{'; '.join(why)}: if it cannot produce, nobody does",)
     did = f"override: {'nobody' if who == NOBODY else f'only {who}'} may lead"
     return Change(did, (Put(found.names.override, value),), (), risks, ask=True, to="" if who == NOBODY else who)
 

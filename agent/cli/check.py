@@ -40,7 +40,7 @@ def check(
     """Tell in one line how the group is, for Nagios and its kin.
 
     Exit code 0 OK, 1 WARNING (no second node, a word of an operator is in force), 2 CRITICAL (no leader, or it is not
-    well), 3 UNKNOWN (etcd or the configuration can not be read). With --agent neither etcd nor nodeos is asked: what
+    well), 3 UNKNOWN (etcd or the configuration cannot be read). With --agent neither etcd nor nodeos is asked: what
     a container's health check wants, for a restart would mend neither.
     """
     try:

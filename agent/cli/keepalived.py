@@ -67,7 +67,7 @@ def keepalived_notify(
     try:
         descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ConfigError([f"the fifo {fifo} can not be read: {error.strerror}; keepalived makes it"]) from error
+        raise ConfigError([f"the fifo {fifo} cannot be read: {error.strerror}; keepalived makes it"]) from error
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         raise ConfigError([f"{fifo} is no fifo: set vrrp_notify_fifo, and not notify"])
     from agent.host.logs import close_logs, open_logs
@@ -169,4 +169,4 @@ class _Metrics:
             new.chmod(0o644)
             new.replace(self._path)
         except OSError as error:
-            log.warning("the metrics %s can not be written: %s", self._path, error)
+            log.warning("the metrics %s cannot be written: %s", self._path, error)

@@ -105,7 +105,7 @@ def failover(
     yes: bool,
     dry_run: bool,
 ) -> None:
-    """Change the leader now, even when the old one can not take part.
+    """Change the leader now, even when the old one cannot take part.
 
     A leader that lives stops first, in its window or not. One that is silent is waited for as long as it may produce;
     --dead says that it needs not be.

@@ -65,7 +65,7 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolve(path: Path, endpoints: str | None, group: str | None, prefix: str, timeout: float) -> Target:
-    """Return the group that the options name. ConfigError or UsageError when they can not be used."""
+    """Return the group that the options name. ConfigError or UsageError when they cannot be used."""
     if group is not None and not NAME.fullmatch(group):
         raise click.UsageError(f"--group {group!r} is no name: use a-z, 0-9, dot and hyphen, at most 63")
     if endpoints is None:

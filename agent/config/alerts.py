@@ -1,4 +1,4 @@
-"""[[alerts]]: one channel for alerts. What a type needs, and what it can not use, is told field by field."""
+"""[[alerts]]: one channel for alerts. What a type needs, and what it cannot use, is told field by field."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Problems(ValueError):
 def open_regular(path: Path) -> int:
     """Open a regular file for reading and return its descriptor; never waits for a writer of a pipe.
 
-    ValueError with the remedy when there is no such file, or it can not be read.
+    ValueError with the remedy when there is no such file, or it cannot be read.
     """
     if not path.is_absolute():
         raise ValueError(f"{path} is a relative path: give the whole one, starting with /")
@@ -42,7 +42,7 @@ def open_regular(path: Path) -> int:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         who = f"user {os.geteuid()}"
-        raise ValueError(f"can not read {path} as {who} ({error.strerror}): correct the path or the rights") from error
+        raise ValueError(f"cannot read {path} as {who} ({error.strerror}): correct the path or the rights") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise ValueError(f"{path} is not a regular file: name the file itself")
@@ -81,7 +81,7 @@ def _directory(path: Path) -> Path:
     try:
         os.statvfs(path)
     except OSError as error:
-        raise ValueError(f"can not look at {path} ({error.strerror}): correct the path or the rights") from error
+        raise ValueError(f"cannot look at {path} ({error.strerror}): correct the path or the rights") from error
     if not path.is_dir():
         raise ValueError(f"{path} is not a directory: name the directory itself")
     return path

@@ -1,6 +1,6 @@
 """pydantic's validation errors in words: which setting, what is wrong, what to do, and what was probably meant.
 
-The value at fault is repeated only where it can not be a secret.
+The value at fault is repeated only where it cannot be a secret.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class HooksSection(Section):
             if not Path(command[0]).is_absolute():
                 faults.append(f"hooks.{name}: {command[0]!r} is a relative path: give the whole one")
             elif not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
-                faults.append(f"hooks.{name}: {command[0]!r} can not be executed: give the whole path of a program")
+                faults.append(f"hooks.{name}: {command[0]!r} cannot be executed: give the whole path of a program")
             elif any("\0" in part for part in command):
                 faults.append(f"hooks.{name}: an argument has a zero byte: take it out")
         if faults:

@@ -60,7 +60,7 @@ def _read(path: Path) -> tuple[str, bool]:
         public = bool(stat.S_IMODE(os.fstat(fd).st_mode) & stat.S_IROTH)
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ConfigError([f"{path} has more than {MAX_BYTES} bytes: this can not be the configuration"])
+        raise ConfigError([f"{path} has more than {MAX_BYTES} bytes: this cannot be the configuration"])
     try:
         return content.decode(), public
     except UnicodeDecodeError as error:

@@ -26,7 +26,7 @@ SHORTEST = 8
 
 
 def read_secret(path: Path) -> str:
-    """Return the text of a secret file without the white space around it; ValueError with the remedy if it can not."""
+    """Return the text of a secret file without the white space around it; ValueError with the remedy if it cannot."""
     fd = open_regular(path)
     with os.fdopen(fd, "rb") as file:
         refuse_public(fd, path)

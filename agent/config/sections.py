@@ -165,9 +165,7 @@ class FenceSection(Section):
         if self.method in {"pid_file", "unit", "command"} and not getattr(self, self.method):
             raise Problems([f"fence.{self.method} is missing: fence.method asks for it"])
         if self.command and not os.access(self.command[0], os.X_OK):
-            raise Problems(
-                [f"fence.command: {self.command[0]!r} can not be executed: give the whole path of a program"]
-            )
+            raise Problems([f"fence.command: {self.command[0]!r} cannot be executed: give the whole path of a program"])
         if self.command and not Path(self.command[0]).is_absolute():
             raise Problems([f"fence.command: {self.command[0]!r} is a relative path: give the whole one"])
         return self

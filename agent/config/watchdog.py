@@ -15,7 +15,7 @@ FEED_MS = 150
 
 
 class WatchdogSection(Section):
-    """[watchdog]: a device that resets the host when a leader can not be proven stopped in time."""
+    """[watchdog]: a device that resets the host when a leader cannot be proven stopped in time."""
 
     mode: Literal["off", "automatic", "required"] = Field(
         default="off", description="off; automatic: used if it can be; required: no start without it"

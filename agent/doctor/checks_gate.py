@@ -51,7 +51,7 @@ def keosd(facts: GateFacts) -> Finding:
 
 
 def permit(facts: GateFacts, config: Config) -> Finding:
-    """See that only the agent writes the permit page, and that others can not even reach it."""
+    """See that only the agent writes the permit page, and that others cannot even reach it."""
     name = "gate_permit"
     if facts.page is None or facts.directory is None:
         return unknown(name, facts.page_error or "not looked at", "start the agent; run doctor as its user or root")

@@ -14,7 +14,7 @@ from agent.doctor.facts import AgentFacts, ChannelFact, GroupFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 
 MUST_AGREE = ("producer", "chain")
-"""Settings in which members can not differ and serve one group."""
+"""Settings in which members cannot differ and serve one group."""
 FINALIZER = "finalizer"
 
 
@@ -174,7 +174,7 @@ def supervision(facts: AgentFacts) -> Finding:
         return ok(name, "a parent guard starts it again, and fences when it is gone")
     if facts.supervised == "container":
         remedy = "see that it is always restarted, and that its command is `guard -- run`"
-        return unknown(name, "it runs in a container, which can not be looked at from here", remedy)
+        return unknown(name, "it runs in a container, which cannot be looked at from here", remedy)
     if not facts.pid:
         return unknown(name, "the agent's process could not be seen", "run doctor as root or the agent's user")
     remedy = "run it under systemd (deploy/systemd), or as `nodeos-failover guard -- run`"

@@ -115,7 +115,7 @@ def block_margin(facts: NodeosFacts, config: Config) -> Finding:
 
 
 def plugins(facts: NodeosFacts) -> Finding:
-    """Want the producer API; without the net API peers can not be counted."""
+    """Want the producer API; without the net API peers cannot be counted."""
     if facts.producer_missing:
         remedy = "add plugin = eosio::producer_api_plugin to config.ini, or set nodeos.producer_url to its listener"
         return fault("plugins", "nodeos has no producer API where we ask", remedy)

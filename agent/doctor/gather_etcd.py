@@ -202,7 +202,7 @@ def _may(store: EtcdStore, key: str, deadline: Deadline) -> bool:
 
 
 def certificates(config: Config) -> dict[str, float]:
-    """Return for how many days each of our files is good; one that can not be read is left out."""
+    """Return for how many days each of our files is good; one that cannot be read is left out."""
     return dict(_certificates(config))
 
 

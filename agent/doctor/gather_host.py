@@ -81,7 +81,7 @@ def _file_system(path: Path) -> str:
 def agent(config: Config) -> AgentFacts:
     """Ask the agent beside us how it is, and see what keeps it running."""
     if config.http.address is None:
-        return AgentFacts(error="http.listen is empty, so it can not be asked")
+        return AgentFacts(error="http.listen is empty, so it cannot be asked")
     host_, port = config.http.address
     scheme = "https" if config.http.cert_file else "http"
     endpoint = parse_endpoint(f"{scheme}://{'127.0.0.1' if host_ in ('0.0.0.0', '') else host_}:{port}")  # noqa: S104 - read, not bound
@@ -173,7 +173,7 @@ def channel(config: AlertChannel) -> ChannelFact:
         context = tls_context(config.ca_file) if tls else None
         dial(where, Deadline(min(config.timeout, ASK_S)), Names(), context).close()
     except ConfigError:
-        return ChannelFact(config.name, "its ca_file can not be used")
+        return ChannelFact(config.name, "its ca_file cannot be used")
     except (OSError, ValueError) as error:
         said = str(error).partition(": nothing listens")[0].partition(" refused")
         return ChannelFact(config.name, "nothing listens where it points" if said[1] else f"no connection: {said[0]}")

@@ -118,7 +118,7 @@ def _config_file(pid: int, arguments: list[str]) -> Path | None:
 
 
 def _bound(pid: int | None) -> tuple[str, ...] | None:
-    """Return the addresses that a process listens on with TCP; None when its sockets can not be seen."""
+    """Return the addresses that a process listens on with TCP; None when its sockets cannot be seen."""
     if pid is None:
         return None
     try:

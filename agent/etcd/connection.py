@@ -156,7 +156,7 @@ class Connection:
     """An etcd3 client on one endpoint, with our own deadline on every request. Opened by `open_connection` only."""
 
     def __init__(self, options: EtcdOptions, endpoint: Endpoint) -> None:
-        """Make the client; nothing is sent yet. StoreRejected when a PEM file can not be used."""
+        """Make the client; nothing is sent yet. StoreRejected when a PEM file cannot be used."""
         self.endpoint = endpoint
         self.metadata: tuple[tuple[str, str], ...] = REQUIRE_LEADER
         tls = _checked_files(options) if endpoint.tls else (None, None, None)
@@ -252,12 +252,12 @@ def _checked_files(options: EtcdOptions) -> tuple[str, str | None, str | None]:
     try:
         context.load_verify_locations(ca)
     except (OSError, ssl.SSLError) as error:
-        raise StoreRejected("tls_files", f"etcd.ca_file: {ca} can not be used: {error}") from error
+        raise StoreRejected("tls_files", f"etcd.ca_file: {ca} cannot be used: {error}") from error
     if options.cert is None or options.key is None:
         return ca, None, None
     try:
         context.load_cert_chain(options.cert, options.key, password=lambda: "")  # "": never ask on a terminal
     except (OSError, ssl.SSLError) as error:
         pair = f"etcd.cert_file {options.cert}, etcd.key_file {options.key}"
-        raise StoreRejected("tls_files", f"{pair}: can not be used: {error}") from error
+        raise StoreRejected("tls_files", f"{pair}: cannot be used: {error}") from error
     return ca, str(options.key), str(options.cert)

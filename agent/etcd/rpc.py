@@ -22,7 +22,7 @@ def _import_etcd3() -> ModuleType:
     loaded = sys.modules.get("google.protobuf.internal.api_implementation")
     if loaded is not None and loaded.Type() != "python":
         raise ImportError(
-            f"google.protobuf was imported before agent.etcd, as '{loaded.Type()}', with which etcd3 can not work: "
+            f"google.protobuf was imported before agent.etcd, as '{loaded.Type()}', with which etcd3 cannot work: "
             f"import agent.etcd.store first, or start Python with {_SWITCH}=python"
         )
     before = os.environ.get(_SWITCH)

@@ -30,7 +30,7 @@ CLOCK_BOOTTIME, or `closed` with a number that grows.
 
 No answer proves nothing: a frozen gate keeps its lock.
 
-**What it can not do.** A signature that left belongs to a block whose slot may end up to a slot later, and nodeos may
+**What it cannot do.** A signature that left belongs to a block whose slot may end up to a slot later, and nodeos may
 take a moment to apply it: who takes over at once has to know (`Closed.quiet_since` of agent.ports). And a host that is
 frozen as a whole in the microseconds between the last check and the hand-over to the kernel, for longer than the
 permit, lets that one signature pass when it thaws; a gate that is frozen alone does not, for nodeos waits no longer.

@@ -75,7 +75,7 @@ class Asker:
             self.due = now + WHOLE_S
 
     def send(self, whole: bytes) -> bool:
-        """Hand a whole message to the kernel at once; whoever can not take it loses the connection. Never waits."""
+        """Hand a whole message to the kernel at once; whoever cannot take it loses the connection. Never waits."""
         if self.closed:
             return False
         try:
@@ -109,7 +109,7 @@ class Asker:
 
 
 def peer_user(sock: socket.socket) -> int | None:
-    """Return the user at the other end of a connection from this host; None when that can not be told."""
+    """Return the user at the other end of a connection from this host; None when that cannot be told."""
     if sock.family == socket.AF_UNIX:
         raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return int(_CREDENTIALS.unpack(raw)[1])

@@ -44,7 +44,7 @@ class PageFile:
     """The page as a file on tmpfs: to write is to copy `pages.SIZE` bytes, and blocks on no disk. One writer only."""
 
     def __init__(self, path: Path, boot_id: str, identity: bytes) -> None:
-        """Take over the page as it stands, or make a closed one. GateError when the file can not be used."""
+        """Take over the page as it stands, or make a closed one. GateError when the file cannot be used."""
         self.path = path
         self.descriptor = -1
         self._former: list[int] = []  # pages that were taken away: a gate may still have locked one
@@ -53,7 +53,7 @@ class PageFile:
             self._take_over(Page(boot_id, identity))
         except (OSError, ValueError, GateError) as error:
             self.close()
-            raise GateError(f"the permit page {path} can not be used: {error}; remove it") from error
+            raise GateError(f"the permit page {path} cannot be used: {error}; remove it") from error
 
     def _take_over(self, empty: Page) -> None:
         """Keep what stands in the file when it is a page of this boot and node; else put the empty one there."""
@@ -85,7 +85,7 @@ class PageFile:
     def write(self, page: Page) -> None:
         """Replace what stands in the page; a reader sees the old one, the new one, or that it is being written.
 
-        GateError when it can not be written: then the page lets nothing be signed, or is the old one.
+        GateError when it cannot be written: then the page lets nothing be signed, or is the old one.
         """
         sequence = (self.page.sequence | 1) + 1
         try:
@@ -93,7 +93,7 @@ class PageFile:
             new = replace(page, sequence=sequence)
             os.pwrite(self.descriptor, pages.pack(new), 0)
         except OSError as error:
-            raise GateError(f"the permit page {self.path} can not be written: {error.strerror}") from error
+            raise GateError(f"the permit page {self.path} cannot be written: {error.strerror}") from error
         self.page = new
 
     def stands(self) -> bool:
@@ -242,7 +242,7 @@ class FileGate:
         try:
             self._file.make_anew()
         except (OSError, ValueError) as error:
-            raise GateError(f"the permit page {self._file.path} is gone and can not be made anew: {error}") from error
+            raise GateError(f"the permit page {self._file.path} is gone and cannot be made anew: {error}") from error
         log.warning("the permit page %s was taken away or changed; it is made anew", self._file.path)
 
     def let_go(self) -> None:
@@ -276,7 +276,7 @@ def ask(control: Path, question: str, deadline: Deadline) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise GateError(f"the signing gate at {control} does not answer: {error}") from error
     if not isinstance(answer, dict):
-        raise GateError("the signing gate's answer can not be read: is it of another version?")
+        raise GateError("the signing gate's answer cannot be read: is it of another version?")
     return answer
 
 
@@ -284,7 +284,7 @@ def _status(answer: dict[str, Any], page: list[int] | None) -> GateStatus:
     """Read what a gate says of itself. `page`: device and inode of the one that it should hold, None: any."""
     refused, latency, seconds = answer.get("refused"), answer.get("latency"), answer.get("seconds")
     if not isinstance(refused, dict) or not isinstance(latency, list) or len(latency) != len(BOUNDS) + 1:
-        raise GateError("the signing gate's answer can not be read: is it of another version?")
+        raise GateError("the signing gate's answer cannot be read: is it of another version?")
     held, last = answer.get("page"), answer.get("last_signature")
     return GateStatus(
         pid=_number(answer, "pid"),

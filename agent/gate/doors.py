@@ -33,7 +33,7 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         door.close()
         raise ConfigError(
-            [f"the gate can not listen on {address.text}: {error}; end who does, or name another"]
+            [f"the gate cannot listen on {address.text}: {error}; end who does, or name another"]
         ) from error
     return door
 

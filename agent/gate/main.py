@@ -86,7 +86,7 @@ class Herald:
 
 
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
-    """Run a gate until SIGTERM or SIGINT. ConfigError when it can not listen."""
+    """Run a gate until SIGTERM or SIGINT. ConfigError when it cannot listen."""
     over: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: over.append(caught))

@@ -47,7 +47,7 @@ class Page:
 
 
 class PageError(ValueError):
-    """The page can not be used. `reason` is the slug that counts it: `torn`, or `damaged` for no page of ours."""
+    """The page cannot be used. `reason` is the slug that counts it: `torn`, or `damaged` for no page of ours."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason

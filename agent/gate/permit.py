@@ -170,6 +170,6 @@ class Permit:
             raise Refused("damaged")
 
     def closed(self, number: int) -> bool:
-        """Tell whether the page is seen as closed, by that closing or a later one. Refused when it can not be seen."""
+        """Tell whether the page is seen as closed, by that closing or a later one. Refused when it cannot be seen."""
         page = self.read()
         return page.sign is Sign.CLOSED and page.close_number >= number

@@ -62,7 +62,7 @@ class Server:
         self._tick_from = 0.0
 
     def open(self) -> None:
-        """Listen. ConfigError when an address can not be had."""
+        """Listen. ConfigError when an address cannot be had."""
         for address, accept in (
             (self._settings.listen, self._accept),
             (Address(path=self._settings.control), self._accept_question),

@@ -100,9 +100,9 @@ def address(text: str) -> Address:
 
 
 def socket_path(text: str) -> str:
-    """Check the path of a Unix socket; ValueError when it can not be one."""
+    """Check the path of a Unix socket; ValueError when it cannot be one."""
     if not text.startswith("/") or len(os.fsencode(text)) > PATH_BYTES or "\0" in text:
-        raise ValueError(f"{text!r} can not be a socket: give a whole path of at most {PATH_BYTES} bytes")
+        raise ValueError(f"{text!r} cannot be a socket: give a whole path of at most {PATH_BYTES} bytes")
     return text
 
 
@@ -148,7 +148,7 @@ def password(path: Path) -> str:
                 raise ValueError(f"{path} holds a secret but everybody may use it: run chmod 0600 {path}")
             raw = file.read(PASSWORD_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"can not read {path} ({error.strerror}): correct gate.password_file or the rights") from None
+        raise ValueError(f"cannot read {path} ({error.strerror}): correct gate.password_file or the rights") from None
     try:
         text = raw.decode().strip()
     except UnicodeDecodeError:
@@ -181,7 +181,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Settings:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError([f"{path} can not be read: {error}; name the configuration with --config"]) from None
+        raise ConfigError([f"{path} cannot be read: {error}; name the configuration with --config"]) from None
     return _Reader(data, environ).settings()
 
 

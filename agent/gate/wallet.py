@@ -141,7 +141,7 @@ class Wallet:
         try:
             password = settings.password(self._password_file)
         except ValueError:
-            return Answer(500, b'{"error":{"code":1,"name":"the password file can not be used"}}', keep=True), ""
+            return Answer(500, b'{"error":{"code":1,"name":"the password file cannot be used"}}', keep=True), ""
         found = yield "/v1/wallet/unlock", json.dumps([self._name, password]).encode()
         return found
 

@@ -1,6 +1,6 @@
 """How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `cli.status_text`.
 
-Whether a leader is alive can not be seen in one look at etcd (a heartbeat bears no time of day), so two looks are
+Whether a leader is alive cannot be seen in one look at etcd (a heartbeat bears no time of day), so two looks are
 compared: a heartbeat that changed in between is confirmed.
 """
 
@@ -21,7 +21,7 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> 
     """Return what is known of the group as JSON-able data; `second` is a later look at the same prefix.
 
     `healthy` is false when nobody leads, when the leader is unhealthy, not confirmed between the two looks or not among
-    the members, and when a value can not be read; `why` has the reasons. A group that was told not to lead is healthy.
+    the members, and when a value cannot be read; `why` has the reasons. A group that was told not to lead is healthy.
     Spans are seconds, `since` is ISO 8601.
     """
     view = read_group(names, second or first)
@@ -58,7 +58,7 @@ def drain_reason(drain: Drain) -> str:
 
 def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -> list[str]:
     """Return why the group is not well."""
-    why = [f"can not be read: {problem}" for problem in view.problems]
+    why = [f"cannot be read: {problem}" for problem in view.problems]
     why += clashes({each.node: each.belonging for each in view.members})
     why += strays(view.members, led=view.heartbeat is not None)
     if view.override is not None and view.override.leader is None:

@@ -1,7 +1,7 @@
 """`nodeos-failover fence --local`: see to it that nodeos does not produce, without etcd and without the agent (R3, R4).
 
 For a supervisor whose agent ended however it ended (systemd: ExecStopPost), and for an operator in doubt. Pause, ask,
-and wait for the block in flight; what can not be proven so is ended. It takes at most P + max(B, K), and SIGTERM's
+and wait for the block in flight; what cannot be proven so is ended. It takes at most P + max(B, K), and SIGTERM's
 grace on top as far as the confirmation in the run-time file leaves time for that.
 
 With --restart an agent that comes back in time costs no block: while the confirmation of the last one holds, and
@@ -65,7 +65,7 @@ def fence(files: Files, *, restart: bool, slow: Slow, supervised: bool = False) 
 
 
 def stop(armed: Armed | None, means: Means) -> str:
-    """Stop nodeos and prove it; return how. FenceError when it can not be proven.
+    """Stop nodeos and prove it; return how. FenceError when it cannot be proven.
 
     Where nobody led a nodeos that does not listen yet is left alone: it replays, and pause-on-startup is required.
     """
@@ -90,7 +90,7 @@ def _stop_idle(means: Means) -> str:
 
 
 def _end_idle(means: Means) -> str:
-    """End a nodeos without a tenure that takes no pause. FenceError when it can not be told whether it may produce."""
+    """End a nodeos without a tenure that takes no pause. FenceError when it cannot be told whether it may produce."""
     if not means.listens():
         return "nodeos does not listen yet, nobody led, and pause-on-startup keeps it from producing"
     found = ProcessFence(means.plan).find()
@@ -122,7 +122,7 @@ def read_file(path: Path) -> tuple[Found, str]:
     except FileNotFoundError:
         return Found(None), ""
     except (OSError, RecordError, ConfigError) as error:
-        return Found(None), f"the run-time file {path} can not be read: {error}"
+        return Found(None), f"the run-time file {path} cannot be read: {error}"
 
 
 def read_plan(files: Files) -> Means | None:
@@ -134,7 +134,7 @@ def read_plan(files: Files) -> Means | None:
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
-    """Read the command line; ends the process with 2 when it can not."""
+    """Read the command line; ends the process with 2 when it cannot."""
     parser = argparse.ArgumentParser(prog="nodeos-failover fence", description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--local", action="store_true", required=True, help="the nodeos beside us: no etcd is asked")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The guard: a small process beside the agent that stops nodeos when the agent can not (R3).
+"""The guard: a small process beside the agent that stops nodeos when the agent cannot (R3).
 
 It reads the run-time file. When the confirmation that stands there is about to run out and has not been renewed, the
 agent is dead, frozen or cut off: the guard pauses nodeos, and ends the process if it is not seen to be paused. An agent
@@ -90,7 +90,7 @@ class Guard:
         return None
 
     def _read(self) -> None:
-        """Read the file. What can not be read proves nothing: then what stood there last counts, as long as it does.
+        """Read the file. What cannot be read proves nothing: then what stood there last counts, as long as it does.
 
         An agent that ends well leaves an empty file; one that is not there was taken away by somebody else.
         """
@@ -101,7 +101,7 @@ class Guard:
         except FileNotFoundError:
             return
         except (OSError, RecordError, ConfigError) as error:
-            self._voice.say(f"the run-time file {self._path} can not be read: {error}")
+            self._voice.say(f"the run-time file {self._path} cannot be read: {error}")
 
     def _stop(self, armed: Armed) -> str:
         """Stop nodeos and prove it (R3, R4); return how, nothing when there is no reason any more.
@@ -123,7 +123,7 @@ def _gone(found: ProcessId | None) -> bool:
     try:
         held = hold(found)
     except FailoverError:
-        return False  # it can not be told
+        return False  # it cannot be told
     if held is None:
         return True
     held.close()

@@ -86,7 +86,7 @@ class Parent:
             self._wait(self._look())
 
     def _last(self, code: int) -> int:
-        """Return with the exit code when nodeos is fenced, or can not be."""
+        """Return with the exit code when nodeos is fenced, or cannot be."""
         end = time.monotonic() + END_S
         while (
             not fence.fence(self._files, restart=False, slow=self._slow, supervised=True).proven

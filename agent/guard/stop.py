@@ -128,7 +128,7 @@ class Found:
 def read(raw: bytes, boot_id: str) -> Found:
     """Read a run-time file; an empty one was left by an agent that ended well.
 
-    RecordError or ConfigError name what can not be read.
+    RecordError or ConfigError name what cannot be read.
     """
     if not raw:
         return Found(None)

@@ -24,7 +24,7 @@ def boot_id() -> str:
 
 
 class SystemClock:
-    """The Clock of `agent.ports`. The boot id is read once: it can not change under a live process."""
+    """The Clock of `agent.ports`. The boot id is read once: it cannot change under a live process."""
 
     def __init__(self) -> None:
         self._boot_id = boot_id()

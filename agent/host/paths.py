@@ -75,9 +75,9 @@ def refusal(files: Files) -> str:
 
 
 def find(config: Path, environ: Mapping[str, str]) -> list[Files]:
-    """Return the files of the node that a configuration is for; if that can not be read, all that stand in its place.
+    """Return the files of the node that a configuration is for; if that cannot be read, all that stand in its place.
 
-    ConfigError when it can not be read and nothing else says where to look.
+    ConfigError when it cannot be read and nothing else says where to look.
     """
     given = environ.get(f"{PREFIX}RUNTIME__DIR") or environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     try:

@@ -1,7 +1,7 @@
 """Finding the nodeos process by what names it, and holding it so that no other can be taken for it.
 
 Standard library only: the guard uses it, and must start fast. A process is held by a pidfd and known by pid and start
-time: a pid alone may belong to somebody else a moment later. None always means "seen to be gone"; whatever can not be
+time: a pid alone may belong to somebody else a moment later. None always means "seen to be gone"; whatever cannot be
 told is a FenceError, because a process that is gone counts as a proof (R4).
 """
 
@@ -73,7 +73,7 @@ class Held:
             ) from error
 
     def stopped(self) -> bool:
-        """Tell whether a signal or a debugger has stopped it: then it can not react to SIGTERM."""
+        """Tell whether a signal or a debugger has stopped it: then it cannot react to SIGTERM."""
         try:
             return stat(self._id.pid)[0] in ("T", "t")
         except OSError:

@@ -45,7 +45,7 @@ class LockedFile:
     def lock(self, within_s: float = 0.0) -> None:
         """Take the lock until the process ends, waiting at most `within_s` seconds for another agent to end.
 
-        RefusedError when another agent has it, or it can not be made.
+        RefusedError when another agent has it, or it cannot be made.
         """
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ class LockedFile:
             descriptor = os.open(self.path.with_suffix(".lock"), flags, 0o600)
         except OSError as error:
             raise RefusedError(
-                f"the run-time directory {self.path.parent} can not be used: {error.strerror}; "
+                f"the run-time directory {self.path.parent} cannot be used: {error.strerror}; "
                 "make it writable for the agent, or set runtime.dir"
             ) from error
         by = time.monotonic() + within_s
@@ -73,7 +73,7 @@ class LockedFile:
         except FileNotFoundError:
             return None
         except OSError as error:
-            log.warning("the run-time file %s can not be read, starting without: %s", self.path, error.strerror)
+            log.warning("the run-time file %s cannot be read, starting without: %s", self.path, error.strerror)
             return None
 
     def save(self, content: bytes) -> None:

@@ -54,7 +54,7 @@ class DeviceWatchdog:
     """An open device. An agent that is killed leaves it armed: the next one has `timeout_s` to take it over."""
 
     def __init__(self, path: Path, timeout_s: int, ioctl: Ioctl = fcntl.ioctl) -> None:
-        """Open and arm the device. OSError when that fails, or when it can not be as short as `timeout_s`."""
+        """Open and arm the device. OSError when that fails, or when it cannot be as short as `timeout_s`."""
         self._fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         self.timeout_s: int | None = timeout_s
         try:
@@ -70,7 +70,7 @@ class DeviceWatchdog:
             os.write(self._fd, b"\0")
         except OSError as error:
             if not self._failed:
-                log.critical("the watchdog can not be fed, the host will be reset: %s", error)
+                log.critical("the watchdog cannot be fed, the host will be reset: %s", error)
             self._failed = True
         else:
             self._failed = False
@@ -82,7 +82,7 @@ class DeviceWatchdog:
         try:
             os.write(self._fd, RELEASE)
         except OSError as error:
-            log.critical("the watchdog can not be disarmed, the host will be reset: %s", error)
+            log.critical("the watchdog cannot be disarmed, the host will be reset: %s", error)
         os.close(self._fd)
         self._fd = -1
 
@@ -97,13 +97,13 @@ def _set_timeout(descriptor: int, timeout_s: int, ioctl: Ioctl) -> int:
 
 
 def open_watchdog(mode: str, path: Path, timeout_s: int, ioctl: Ioctl = fcntl.ioctl) -> Watchdog:
-    """Return the watchdog as [watchdog] wants it. RefusedError when it is required and can not be had."""
+    """Return the watchdog as [watchdog] wants it. RefusedError when it is required and cannot be had."""
     if mode == "off":
         return NoWatchdog()
     try:
         return DeviceWatchdog(path, timeout_s, ioctl)
     except OSError as error:
-        why = f"the watchdog {path} can not be used: {error.strerror}"
+        why = f"the watchdog {path} cannot be used: {error.strerror}"
         if mode == "required":
             raise RefusedError(
                 f"{why}; load a driver, let the agent's user write to it, see that nobody else has it open (systemd's "

@@ -3,9 +3,9 @@
 Only MASTER resumes, and only after `delay`, by when the other side has stopped; BACKUP, FAULT and STOP pause and prove
 it, or end nodeos (R3, R4). keepalived itself may die or freeze, and then says nothing: so MASTER counts for as long as
 its check script leaves stamps, and the fifo has a writer. That span stands in the run-time file like a confirmation of
-etcd, so the guard beside this process stops nodeos when this process can not (`agent.guard`).
+etcd, so the guard beside this process stops nodeos when this process cannot (`agent.guard`).
 
-What VRRP can not promise this can not either: two hosts that do not hear each other are both MASTER.
+What VRRP cannot promise this cannot either: two hosts that do not hear each other are both MASTER.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ class Duty:
         """Count on a later sign of life, if the guard heard of it before the one at hand was over."""
         stop_by = self._stop_by
         if not self._save("held", due):
-            self._stop("the run-time file can not be written")
+            self._stop("the run-time file cannot be written")
         elif boot_ms() >= stop_by:
             self._trip()
 
@@ -199,8 +199,8 @@ class Duty:
         except FailoverError as error:
             if self._unseen != str(error):
                 self._unseen = str(error)
-                self._tell("nodeos_unseen", "warning", f"the nodeos process can not be found: {error}")
-            return self._process  # it can not be told: the check sees to whether nodeos is well
+                self._tell("nodeos_unseen", "warning", f"the nodeos process cannot be found: {error}")
+            return self._process  # it cannot be told: the check sees to whether nodeos is well
         if held is None:
             return None
         held.close()
@@ -304,7 +304,7 @@ class Duty:
             )
             self._file.save(records.write(record, **self.more))
         except OSError as error:
-            self._tell("file_failed", "critical", f"the run-time file can not be written: {error}")
+            self._tell("file_failed", "critical", f"the run-time file cannot be written: {error}")
             return False
         self._stop_by = due
         return True

@@ -119,7 +119,7 @@ def leave_stamp(path: Path) -> None:
 
 
 def arguments(words: list[str]) -> argparse.Namespace:
-    """Read the command line; ends the process with 2 when it can not."""
+    """Read the command line; ends the process with 2 when it cannot."""
     parser = argparse.ArgumentParser(prog="nodeos-failover check --local", description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--local", action="store_true", required=True)
     parser.add_argument("-c", "--config", type=Path, default=os.environ.get("NODEOS_FAILOVER_CONFIG", DEFAULT_CONFIG))

@@ -32,7 +32,7 @@ class Untold(FenceError):
 
 
 def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held]:
-    """Return the processes that listen at `endpoint`, held; FenceError when there are some that can not be seen."""
+    """Return the processes that listen at `endpoint`, held; FenceError when there are some that cannot be seen."""
     inodes = _sockets_at(endpoint, names, deadline)
     if not inodes:
         return _peer(endpoint.path, deadline) if endpoint.path else []
@@ -44,7 +44,7 @@ def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held
         )
     if not found and inodes & _sockets_at(endpoint, names, deadline):
         raise FenceError(
-            f"somebody listens on {endpoint} whose process can not be seen (another container?): let the agent share "
+            f"somebody listens on {endpoint} whose process cannot be seen (another container?): let the agent share "
             f"nodeos's process namespace, or {REMEDY}"
         )
     return found
@@ -57,7 +57,7 @@ def _sockets_at(endpoint: Endpoint, names: Names, deadline: Deadline) -> set[str
             return _unix(endpoint.path)
         return {inode for address in _resolve(endpoint, names, deadline) for inode in _tcp(*address)}
     except OSError as error:
-        raise Untold(f"who listens on {endpoint} can not be read: {error}; {REMEDY}") from error
+        raise Untold(f"who listens on {endpoint} cannot be read: {error}; {REMEDY}") from error
 
 
 def _resolve(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Address]:
@@ -188,5 +188,5 @@ def _see_refusal(family: int, address: object, endpoint: Endpoint, deadline: Dea
         except (ConnectionRefusedError, FileNotFoundError):
             return
         except OSError as error:
-            raise FenceError(f"whether nodeos is at {endpoint} can not be told ({error}): {REMEDY}") from error
+            raise FenceError(f"whether nodeos is at {endpoint} cannot be told ({error}): {REMEDY}") from error
     raise FenceError(f"somebody answers at {endpoint} who does not listen here (another container?): {REMEDY}")

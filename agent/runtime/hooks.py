@@ -133,7 +133,7 @@ def _follow(process: subprocess.Popen[bytes], deadline: Deadline) -> str:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether it has ended, without taking its exit code: until that is taken its id can not be anybody else's."""
+    """Tell whether it has ended, without taking its exit code: until that is taken its id cannot be anybody else's."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -144,6 +144,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(TAKEN_S)
     except subprocess.TimeoutExpired:
-        log.error("a hook, pid %d, can not be killed: it hangs in the kernel", process.pid)  # noqa: TRY400 - no defect
+        log.error("a hook, pid %d, cannot be killed: it hangs in the kernel", process.pid)  # noqa: TRY400 - no defect
     if process.stdout is not None:
         process.stdout.close()

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Fatal:
-    """The agent can not go on: it stops nodeos if it leads, and ends with this error."""
+    """The agent cannot go on: it stops nodeos if it leads, and ends with this error."""
 
     error: FailoverError
 

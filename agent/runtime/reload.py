@@ -1,4 +1,4 @@
-"""Reading the configuration again on SIGHUP: what can change at once does, what can not is named with the reason.
+"""Reading the configuration again on SIGHUP: what can change at once does, what cannot is named with the reason.
 
 First everything is read and checked, then it is applied, or nothing is. All on a thread of its own: a file may lie on a
 disk that hangs. The loop hears of it by one event, and goes on as it is: who leads goes on leading.
@@ -56,7 +56,7 @@ FIXED = (
     ("watchdog.*", "the device is open"),
     ("gate.*", "the permit page is open, and the gate was given the old one"),
 )
-"""Why a setting can not change, by pattern; these come before LIVE where they are more exact. All others: read once."""
+"""Why a setting cannot change, by pattern; these come before LIVE where they are more exact. All others: read once."""
 READ_ONCE = "it is read at the start only"
 FOLLOWED = {"etcd.password": "etcd.password_file"}
 """Secrets that are read from their file when they are used: another one in the same file applies by itself."""
@@ -74,7 +74,7 @@ class Difference(NamedTuple):
 def compare(old: Config, new: Config) -> Difference:
     """Return what of `new` can be had now: `old` with every live setting of `new`.
 
-    ConfigError when what can change is only right together with what can not.
+    ConfigError when what can change is only right together with what cannot.
     """
     names = list(changes(old, new))
     reasons = {name: "" if _follows(old, new, name) else why_not(name) for name in names}
@@ -88,7 +88,7 @@ def compare(old: Config, new: Config) -> Difference:
     try:
         return Difference(Config.model_validate(data), applied, refused)
     except ValidationError as error:
-        together = f"this needs a restart, for {', '.join(name for name, _why in refused)} can not change now"
+        together = f"this needs a restart, for {', '.join(name for name, _why in refused)} cannot change now"
         raise ConfigError([f"{problem} ({together})" for problem in explain(error, {})]) from None
 
 
@@ -99,7 +99,7 @@ def _follows(old: Config, new: Config, name: str) -> bool:
 
 
 def why_not(name: str) -> str:
-    """Return why a setting can not change while the agent runs; nothing when it can."""
+    """Return why a setting cannot change while the agent runs; nothing when it can."""
     exact = next((why for pattern, why in FIXED if name == pattern), "")
     if exact:
         return exact

@@ -187,7 +187,7 @@ class Session:
         return first
 
     def _is_other(self, value: bytes) -> bool:
-        """Tell whether a report is another agent's. What can not be read is nobody's and may be overwritten."""
+        """Tell whether a report is another agent's. What cannot be read is nobody's and may be overwritten."""
         try:
             found = records.read_member(value)
         except records.RecordError:
@@ -259,7 +259,7 @@ class Session:
         try:
             self._store.txn(Txn((Compare(self._names.switchover, revision),), then), self._timeout)
         except StoreRejected as error:
-            log.warning("the wish that was refused can not be taken away: %s", error)  # the report still says why
+            log.warning("the wish that was refused cannot be taken away: %s", error)  # the report still says why
         with self._changed:
             if self._refusal is refusal:
                 self._refusal = None

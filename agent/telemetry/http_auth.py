@@ -35,13 +35,13 @@ ANYBODY = Door()
 
 
 def server_context(cert_file: Path, key_file: Path) -> ssl.SSLContext:
-    """Return the server's side of TLS (1.2 or later). ConfigError when the files can not be used."""
+    """Return the server's side of TLS (1.2 or later). ConfigError when the files cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
         context.load_cert_chain(cert_file, key_file, password=lambda: "")  # "": never ask on a terminal
     except (OSError, ssl.SSLError) as error:
         pair = f"http.cert_file {cert_file}, http.key_file {key_file}"
-        raise ConfigError([f"{pair}: can not be used ({error}): name a certificate and its key, in PEM"]) from error
+        raise ConfigError([f"{pair}: cannot be used ({error}): name a certificate and its key, in PEM"]) from error
     return context
 
 

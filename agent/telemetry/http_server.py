@@ -1,7 +1,7 @@
 """The HTTP endpoint: metrics, probes, status and its page. Nothing in here changes state, and nobody can hold it up.
 
 One request a connection, a bound on connections, a total deadline on each. At the bound the oldest gives way, so that
-clients which never finish can not keep a scrape or a probe out.
+clients which never finish cannot keep a scrape or a probe out.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ class HttpServer:
         max_connections: int = MAX_CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Listen; `door` is asked for each connection. ConfigError, naming http.listen, when the address can not be."""
+        """Listen; `door` is asked for each connection. ConfigError, naming http.listen, when the address cannot be."""
         shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             self._server = _Server(found[0][0], found[0][4], pages, door, max_connections, timeout_s)
         except OSError as error:
             raise ConfigError(
-                [f"http.listen: can not listen on {shown} ({error.strerror}): free it, or set another address or port"]
+                [f"http.listen: cannot listen on {shown} ({error.strerror}): free it, or set another address or port"]
             ) from error
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

@@ -65,9 +65,9 @@ install_all() {
     /*) ;;
     *) fail "--program $program: give the whole path" 2 ;;
     esac
-    [ -x "$root$program" ] || [ -x "$program" ] || fail "$program can not be executed"
+    [ -x "$root$program" ] || [ -x "$program" ] || fail "$program cannot be executed"
     case $program in
-    *[!A-Za-z0-9/._+-]*) fail "--program $program: a unit can not name it; use letters, digits and / . _ + -" 2 ;;
+    *[!A-Za-z0-9/._+-]*) fail "--program $program: a unit cannot name it; use letters, digits and / . _ + -" 2 ;;
     esac
     mkdir -p "$units" "$users" "$settings"
     stage=$(mktemp -d)

@@ -145,14 +145,14 @@ def test_a_file_that_can_not_be_read_is_as_none(desk: Callable[..., AlertDesk], 
 def test_a_directory_that_can_not_be_written_costs_no_alert(
     desk: Callable[..., AlertDesk], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The alert goes out all the same; that it can not be kept is said once."""
+    """The alert goes out all the same; that it cannot be kept is said once."""
     (tmp_path / "alerts").write_text("a file where the directory should be")
     sink = FakeSink()
     made = desk(sink)
     made.tell(BEGUN)
     made.tell(NEWS)
     wait_until(lambda: made.stats()[0].sent["ok"] == 2)
-    assert len([line for line in caplog.messages if "can not be kept over a restart" in line]) == 1
+    assert len([line for line in caplog.messages if "cannot be kept over a restart" in line]) == 1
 
 
 def test_a_disk_that_hangs_holds_a_channel_up_for_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_a_user_in_the_url_becomes_a_header(serve: Callable[..., Server]) -> Non
 
 
 def test_slack_gets_a_message_that_calls_nobody(serve: Callable[..., Server]) -> None:
-    """Text is escaped, so that a reason can not address a whole channel; empty fields are left out."""
+    """Text is escaped, so that a reason cannot address a whole channel; empty fields are left out."""
     seen: list[dict[str, Any]] = []
 
     def talk(client: socket.socket) -> None:

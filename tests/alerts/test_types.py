@@ -287,7 +287,7 @@ def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Callable[
     assert SECRET not in repr(delivery)
 
 
-# --- what a type can not use ---
+# --- what a type cannot use ---
 
 
 @pytest.mark.parametrize(

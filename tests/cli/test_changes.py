@@ -95,7 +95,7 @@ def test_force_takes_an_unfit_node_and_says_what_it_risks(found: Look, risk: str
 
 @pytest.mark.parametrize(("found", "to"), [(well(), "bp-z"), (well(maintenance=b""), "bp-b"), (silent(), "bp-b")])
 def test_force_does_not_do_what_can_not_work(found: Look, to: str) -> None:
-    """A node without an agent, maintenance, and a silent leader can not be forced."""
+    """A node without an agent, maintenance, and a silent leader cannot be forced."""
     with pytest.raises(RefusedError):
         changes.switchover(found, to, "now", JOE, force=True)
 

@@ -161,7 +161,7 @@ def test_help_tells_the_exit_codes() -> None:
 
 
 def test_run_loads_the_configuration_and_hands_it_to_the_app(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`run` starts the app with what was loaded, and with nothing when that can not be used."""
+    """`run` starts the app with what was loaded, and with nothing when that cannot be used."""
     seen: list[Config] = []
     app = types.ModuleType("agent.app")
     app.run = lambda config, _again: seen.append(config)  # type: ignore[attr-defined] # a stand-in for the app

@@ -150,7 +150,7 @@ def test_since_is_a_span_or_a_time(text: str, start: datetime) -> None:
 
 
 def test_windows_are_read_from_the_ledger() -> None:
-    """Each own window with its slots and causes, dated by its first slot; what can not be read is left out."""
+    """Each own window with its slots and causes, dated by its first slot; what cannot be read is left out."""
     record = b'{"slot":5,"slots":12,"signed":11,"missed":1,"causes":{"handover":1},"leader":"bp-a","epoch":7}'
     seen = snapshot(10, beat(3), ledger__1000=record, ledger__2000=b"{garbage", ledger__x=b"{}")
     (window,) = past.windows(NAMES, seen)

@@ -51,8 +51,8 @@ def test_a_group_that_is_well_is_told_so() -> None:
             "bp-a leads but is unhealthy: 2 peers",
         ),
         (snapshot(10, beat(3)), snapshot(11, beat(4), leader=b"bp-b"), "the seat names bp-b, the heartbeat bp-a"),
-        (snapshot(10, beat(3)), snapshot(11, beat(4), leader=b"\xff\x00"), "can not be read"),
-        (snapshot(10, beat(3)), snapshot(11, b"{"), "can not be read"),
+        (snapshot(10, beat(3)), snapshot(11, beat(4), leader=b"\xff\x00"), "cannot be read"),
+        (snapshot(10, beat(3)), snapshot(11, b"{"), "cannot be read"),
     ],
 )
 def test_a_group_that_is_not_well_says_why(first: Snapshot, second: Snapshot, reason: str) -> None:
@@ -168,7 +168,7 @@ def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> No
         (["--etcd", "http://127.0.0.1:1"], 2, "--etcd needs --group"),
         (["--etcd", "http://a:1/x", "--group", "eos"], 3, "has a path"),
         (["--etcd", "http://a:1", "--group", "eos", "--prefix", "x"], 3, "is no key prefix"),
-        (["--config", "/nope"], 3, "can not read /nope"),
+        (["--config", "/nope"], 3, "cannot read /nope"),
     ],
 )
 def test_status_refuses_what_it_can_not_use(arguments: list[str], code: int, text: str) -> None:

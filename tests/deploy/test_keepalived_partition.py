@@ -1,6 +1,6 @@
-"""What VRRP can not promise, and what can be done with it: the shipped files, as they are, and hosts cut apart.
+"""What VRRP cannot promise, and what can be done with it: the shipped files, as they are, and hosts cut apart.
 
-Two masters are two producers, and these tests say so: a slot signed twice is asserted where it can not be prevented.
+Two masters are two producers, and these tests say so: a slot signed twice is asserted where it cannot be prevented.
 Figures are logged (`--log-cli-level=INFO`). The nodeos run on their hosts, and reach each other through the switch.
 """
 

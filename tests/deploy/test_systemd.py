@@ -222,7 +222,7 @@ def test_it_uninstalls(tmp_path: Path, purge: bool) -> None:
         (["--fly"], "unknown option"),
         (["--purge"], "goes with --uninstall"),
         (["--program", "bin/x"], "whole path"),
-        (["--program", "/nowhere/x"], "can not be executed"),
+        (["--program", "/nowhere/x"], "cannot be executed"),
         (["--program"], "needs a path"),
     ],
 )

@@ -189,7 +189,7 @@ def test_a_nodeos_without_the_producer_api(make: Make, lab: Lab, etcd: EtcdClust
         assert (status["phase"], status["leads"], status["me"]["able"]) == ("starting", False, False)
         agent.terminate()
         agent.wait(20.0)
-        assert bare.running, "a nodeos that can not be paused is not killed for it"
+        assert bare.running, "a nodeos that cannot be paused is not killed for it"
         assert agent.log.read_text().count("nodeos refuses to pause") < 6
     finally:
         bare.close()
@@ -259,7 +259,7 @@ def test_timings_that_can_not_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"group = ", "not valid TOML"), (b"\xff\xfe", "UTF-8"), (None, "can not read"), (b"", "is missing")],
+    [(b"group = ", "not valid TOML"), (b"\xff\xfe", "UTF-8"), (None, "cannot read"), (b"", "is missing")],
 )
 def test_a_file_that_is_none(tmp_path: Path, content: bytes | None, said: str) -> None:
     """A file that is broken, empty or not there is refused with code 3 and the path or the fields."""

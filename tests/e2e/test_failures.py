@@ -79,7 +79,7 @@ def test_lost_host_is_replaced(group: Group) -> None:
 
 
 def test_host_cut_off_from_etcd(cuttable: Group) -> None:
-    """A leader that can not confirm stops before its confirmation runs out, and comes back as standby (R1, R3)."""
+    """A leader that cannot confirm stops before its confirmation runs out, and comes back as standby (R1, R3)."""
     leader, standby = cuttable.leader, cuttable.standby
     cuttable.lab.cut_from_etcd(leader.node)
     cuttable.wait_leads(standby)

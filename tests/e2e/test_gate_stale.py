@@ -1,4 +1,4 @@
-"""What a signing gate can not do, on real parts: take back a signature that left into a nodeos that was frozen."""
+"""What a signing gate cannot do, on real parts: take back a signature that left into a nodeos that was frozen."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def child_of(parent: Agent) -> int:
 
 
 def kill_guard(agent: Agent) -> None:
-    """Kill the guard of an agent that can not start another any more."""
+    """Kill the guard of an agent that cannot start another any more."""
     guard = agent.guard_pid()
     agent.freeze()
     if guard:

@@ -280,7 +280,7 @@ def test_files_for_tls_are_read_for_each_connection(wire: Wire, certificates: Ce
     for spoilt, setting in ((key, "etcd.key_file"), (cert, "etcd.cert_file"), (ca, "etcd.ca_file")):
         before = spoilt.read_bytes()
         spoilt.write_text("junk")
-        with pytest.raises(StoreRejected, match=f"{setting}.*can not be used") as caught:
+        with pytest.raises(StoreRejected, match=f"{setting}.*cannot be used") as caught:
             EtcdStore(options).range("/a", SPAN_S)
         assert caught.value.reason == "tls_files"
         spoilt.write_bytes(before)

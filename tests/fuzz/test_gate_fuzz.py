@@ -94,7 +94,7 @@ def test_keys_and_addresses(text: str) -> None:
 @fuzzed
 @given(broken_json([json.dumps(STATUS).encode()]) | broken_bytes([json.dumps(STATUS).encode()]))
 def test_what_a_gate_says(tmp_path: Path, data: bytes) -> None:
-    """A status that can not be read is a GateError."""
+    """A status that cannot be read is a GateError."""
     path = tmp_path / "s"
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as door:

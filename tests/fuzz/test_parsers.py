@@ -82,7 +82,7 @@ def of_guard(raw: bytes) -> Any:
 
 
 def of_group(raw: bytes) -> Any:
-    """Read one value under every key of a group: it never fails, and counts what it can not read."""
+    """Read one value under every key of a group: it never fails, and counts what it cannot read."""
     names = records.keys("/nodeos-failover", "lab")
     places = [names.leader, names.heartbeat, names.override, names.maintenance, names.switchover, names.history(3)]
     places += [names.member("bp-a"), names.root + "members/" + "x" * 300, names.root + "unknown"]

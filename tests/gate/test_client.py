@@ -148,7 +148,7 @@ def test_a_page_that_can_not_be_used_is_let_go_of(tmp_path: Path, monkeypatch: p
         raise OSError(5, "the disk is broken")
 
     monkeypatch.setattr(os, call, fail)
-    with pytest.raises(GateError, match=r"page\.permit can not be"):
+    with pytest.raises(GateError, match=r"page\.permit cannot be"):
         PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))
 
 
@@ -165,7 +165,7 @@ def test_a_page_that_can_not_be_made_anew_leaves_nothing_open(
     monkeypatch.setattr(Path if call == "replace" else os, call, fail)
     before = descriptors()
     for _ in range(5):
-        with pytest.raises(GateError, match="can not be made anew"):
+        with pytest.raises(GateError, match="cannot be made anew"):
             bench.gate.status(0.1)
     assert descriptors() == before
 

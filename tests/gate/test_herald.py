@@ -134,7 +134,7 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_settings_that_can_not_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A line for each problem, and the exit code of a configuration that can not be used; other words are usage."""
+    """A line for each problem, and the exit code of a configuration that cannot be used; other words are usage."""
     (tmp_path / "c.toml").write_text('group = "eos"\nnode = "bp-a"\n')
     assert gate_main.main(["--config", str(tmp_path / "c.toml")]) == ConfigError.exit_code
     told = capsys.readouterr().err

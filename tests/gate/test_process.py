@@ -158,7 +158,7 @@ def test_page_that_cannot_be_made_anew_fails_the_look(pair: Pair) -> None:
     bench.page.unlink()
     bench.page.mkdir()
     (bench.page / "x").touch()
-    with pytest.raises(GateError, match="can not be made anew"):
+    with pytest.raises(GateError, match="cannot be made anew"):
         bench.hand.status(LIMIT_S)
     (bench.page / "x").unlink()
     bench.page.rmdir()

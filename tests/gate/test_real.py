@@ -84,7 +84,7 @@ def test_password_shows_nowhere(bench: GateBench, wallet: Wallet) -> None:
 
 
 def test_wrong_password_is_told_and_not_repeated(wallet: Wallet, tmp_path: Path) -> None:
-    """A wallet that can not be unlocked shows in the status, by keosd's word for it."""
+    """A wallet that cannot be unlocked shows in the status, by keosd's word for it."""
     wrong = tmp_path / "wrong"
     wrong.touch(0o600)
     wrong.write_text("PW5wrong")

@@ -246,7 +246,7 @@ def test_a_port_can_be_had_again_at_once() -> None:
     again = listen(Address(host="127.0.0.1", port=port))
     assert again.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     assert not again.getblocking()
-    with pytest.raises(ConfigError, match="can not listen on"):
+    with pytest.raises(ConfigError, match="cannot listen on"):
         listen(Address(host="127.0.0.1", port=port))
     again.close()
     assert WAITING >= gate_server.ASKERS

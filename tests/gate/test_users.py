@@ -83,4 +83,4 @@ def test_each_user_may_what_it_needs(bench: GateBench) -> None:
     bench.process.start()
     bench.wait(lambda: look(bench.control, 1.0))
     assert bench.ask()[1].endswith("no_page")
-    assert bench.hand.close(LIMIT_S).how == "no gate runs", "one that can not lock the page signs nothing"
+    assert bench.hand.close(LIMIT_S).how == "no gate runs", "one that cannot lock the page signs nothing"

@@ -274,7 +274,7 @@ def test_a_path_is_bounded_at_its_very_edge() -> None:
     """107 bytes, whatever the letters."""
     assert settings.socket_path("/" + "x" * (PATH_BYTES - 1))
     for wrong in ("/" + "x" * PATH_BYTES, "/" + "é" * (PATH_BYTES // 2 + 1), "x", "/a\0b"):
-        with pytest.raises(ValueError, match="can not be a socket"):
+        with pytest.raises(ValueError, match="cannot be a socket"):
             settings.socket_path(wrong)
 
 

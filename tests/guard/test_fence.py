@@ -151,7 +151,7 @@ def test_without_a_tenure_the_plan_counts(fencing: Fencing, file: str) -> None:
     code, words = fencing.run()
     assert (code, nodeos.alive) == (0, True)
     assert len(fencing.bench.asked()) == 1
-    assert ("can not be read" in words) == (file == "broken")
+    assert ("cannot be read" in words) == (file == "broken")
 
 
 def test_without_a_tenure_a_deaf_nodeos_is_ended(fencing: Fencing) -> None:

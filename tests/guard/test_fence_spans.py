@@ -163,9 +163,9 @@ def test_without_a_tenure_the_plan_counts_and_without_a_plan_the_configuration(
 ) -> None:
     """The whole configuration is read only where nothing else says how nodeos is stopped: it takes a second."""
     monkeypatch.setattr(fence, "read_plan", lambda _files: stop.means)
-    whole.why = "the run-time file can not be read"
+    whole.why = "the run-time file cannot be read"
     outcome = whole(restart=False)
-    assert (outcome.proven, outcome.text) == (True, "nodeos is paused (the run-time file can not be read)")
+    assert (outcome.proven, outcome.text) == (True, "nodeos is paused (the run-time file cannot be read)")
     assert not whole.slow.calls
     monkeypatch.setattr(fence, "read_plan", lambda _files: None)
     assert whole(restart=False).proven

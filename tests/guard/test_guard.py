@@ -1,4 +1,4 @@
-"""The guard, as its own process, with a real run-time file and a real nodeos process: it stops what the agent can not.
+"""The guard, as its own process, with a real run-time file and a real nodeos process: it stops what the agent cannot.
 
 nodeos is a small HTTP server here, so that it can lie; the real one is guarded in tests/e2e.
 """
@@ -304,7 +304,7 @@ def test_nothing_in_the_file_ends_it(bench: Bench, capfd: pytest.CaptureFixture[
         guard._voice.end()
         assert wait is not None, content
         assert 0 <= wait <= LOOK_S, content
-    assert "can not be read" in capfd.readouterr().err
+    assert "cannot be read" in capfd.readouterr().err
 
 
 def test_a_running_guard_survives_a_broken_file(bench: Bench) -> None:
@@ -320,7 +320,7 @@ def test_a_running_guard_survives_a_broken_file(bench: Bench) -> None:
 
 @pytest.mark.parametrize("broken_how", ["unreadable", "malformed"])
 def test_what_it_read_last_counts(bench: Bench, monkeypatch: pytest.MonkeyPatch, broken_how: str) -> None:
-    """With the agent dead a file that can not be read for once does not end the guard: it goes on with what it knew."""
+    """With the agent dead a file that cannot be read for once does not end the guard: it goes on with what it knew."""
     bench.save(bench.record(60_000))
     guard = Guard(bench.file.path, os.getpid())
     assert guard.look()

@@ -183,7 +183,7 @@ def test_what_it_read_last_counts_while_the_file_can_not_be_read(bench: Bench) -
     bench.path.write_bytes(b"{")
     bench.time.go(500)
     assert bench.guard.look() == LOOK_S
-    assert "can not be read" in bench.said[-1]
+    assert "cannot be read" in bench.said[-1]
     bench.path.unlink()
     bench.time.go(500)
     bench.guard.look()

@@ -255,7 +255,7 @@ def test_as_pid_1_it_reaps_whatever_is_left(family: Family) -> None:
     ],
 )
 def test_a_wrong_command_line_is_told(words: list[str], wrong: str) -> None:
-    """What can not be meant ends with the usage and exit code 2."""
+    """What cannot be meant ends with the usage and exit code 2."""
     done = subprocess.run(
         [sys.executable, "-m", "agent", "guard", *words], capture_output=True, text=True, check=False, timeout=30
     )

@@ -168,7 +168,7 @@ def test_a_pid_file_of_another_process_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_pid_file_counts_where_nobody_can_tell_who_listens(tmp_path: Path) -> None:
-    """When the name of nodeos's host can not be resolved its pid file is all there is; without it nothing is told."""
+    """When the name of nodeos's host cannot be resolved its pid file is all there is; without it nothing is told."""
     file = tmp_path / "nodeos.pid"
     with child(IDLE) as found:
         file.write_text(str(found.id.pid))
@@ -305,8 +305,8 @@ def ownerless() -> Iterator[int]:
 
 
 def test_a_listener_without_a_process_is_not_gone(ownerless: int) -> None:
-    """Somebody listens whose process can not be seen, as in another container: that is no proof of anything (R4)."""
-    with pytest.raises(FenceError, match="can not be seen"):
+    """Somebody listens whose process cannot be seen, as in another container: that is no proof of anything (R4)."""
+    with pytest.raises(FenceError, match="cannot be seen"):
         find(f"http://127.0.0.1:{ownerless}")
 
 
@@ -607,7 +607,7 @@ def test_a_unit_that_can_not_be_told_is_an_error(systemctl: Callable[[str], None
 
 
 def test_without_systemctl_a_unit_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host without systemd can not have a unit."""
+    """A host without systemd cannot have a unit."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FenceError, match="systemctl"):
         find(unit="nodeos.service")

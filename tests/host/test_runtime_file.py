@@ -159,7 +159,7 @@ def test_a_link_is_not_followed(file: LockedFile, tmp_path: Path) -> None:
 
 
 def test_a_second_lock_is_refused(file: LockedFile) -> None:
-    """Two agents of one node on one host can not both have the file, not even inside one process."""
+    """Two agents of one node on one host cannot both have the file, not even inside one process."""
     file.lock()
     with pytest.raises(RefusedError, match="another agent runs"):
         LockedFile(file.path).lock()
@@ -242,7 +242,7 @@ def test_a_file_that_can_not_be_read_is_told(file: LockedFile, caplog: pytest.Lo
     file.lock()
     file.path.mkdir()
     assert file.load() is None
-    assert "can not be read" in caplog.text
+    assert "cannot be read" in caplog.text
 
 
 def test_a_reader_never_sees_half(file: LockedFile) -> None:

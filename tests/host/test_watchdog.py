@@ -85,13 +85,13 @@ def test_one_that_can_not_be_used(fake: FakeDevice, caplog: pytest.LogCaptureFix
 
 
 def test_a_device_that_fails_is_told_once(fake: FakeDevice, caplog: pytest.LogCaptureFixture) -> None:
-    """A device that takes no food can not be mended from here: it is said, and nothing is raised."""
+    """A device that takes no food cannot be mended from here: it is said, and nothing is raised."""
     dog = DeviceWatchdog(fake.path, 4, fake.ioctl)
     fake.reader, old = os.open(os.devnull, os.O_RDONLY), fake.reader
     os.close(old)
     dog.feed()
     dog.feed()
-    assert caplog.text.count("can not be fed") == 1
+    assert caplog.text.count("cannot be fed") == 1
     dog.close()
 
 

@@ -126,7 +126,7 @@ def test_every_other_word_stops(stage: Stage, word: str) -> None:
 
 @pytest.mark.parametrize("how", ["hangs", "lies", "refuses"])
 def test_what_takes_no_pause_is_ended(stage: Stage, how: str) -> None:
-    """A nodeos that can not be paused does not go on, whoever it is (R3)."""
+    """A nodeos that cannot be paused does not go on, whoever it is (R3)."""
     stage.begin(how)
     stage.look()
     assert stage.bench.gone()

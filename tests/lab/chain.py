@@ -164,7 +164,7 @@ class Chain:
     def _proxies_of(self, name: str) -> list[Proxy]:
         found = [proxy for way, proxy in self._proxies.items() if name in way]
         if not found:
-            raise LabError(f"{name} can not be cut off: make the chain with cuttable=True")
+            raise LabError(f"{name} cannot be cut off: make the chain with cuttable=True")
         return found
 
     def signed(self) -> list[evidence.Signature]:

@@ -8,7 +8,7 @@ class LabError(FailoverError):
 
 
 class LabUnavailable(LabError):
-    """The machine can not run the real part: no binary for it, or none could be fetched. Says why, and the remedy.
+    """The machine cannot run the real part: no binary for it, or none could be fetched. Says why, and the remedy.
 
     A caller may fall back to the simulated nodeos.
     """

@@ -55,7 +55,7 @@ def at_ms(text: str) -> int:
 def read_log(node: str, log: Path) -> list[Signature]:
     """Return what `node` signed according to its log, in order.
 
-    LabError when a line about a block is not understood: evidence that can not be read is not evidence of nothing.
+    LabError when a line about a block is not understood: evidence that cannot be read is not evidence of nothing.
     """
     found = []
     for path in (log.with_name(log.name + ".1"), log):

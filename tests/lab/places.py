@@ -55,7 +55,7 @@ def _enter(namespace: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(namespace, CLONE_NEWNET):
         number = ctypes.get_errno()
-        raise OSError(number, f"can not enter a network namespace: {os.strerror(number)}")
+        raise OSError(number, f"cannot enter a network namespace: {os.strerror(number)}")
 
 
 LOOPBACK = Place()

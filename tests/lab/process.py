@@ -142,7 +142,7 @@ class Process:
         return None if self.running or self._popen is None else self._popen.returncode
 
     def signal(self, number: signal.Signals) -> bool:
-        """Send a signal; False when the child is gone. It can not hit a later process of the same pid."""
+        """Send a signal; False when the child is gone. It cannot hit a later process of the same pid."""
         with self._lock:
             if self._pidfd < 0:
                 return False

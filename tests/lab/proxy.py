@@ -8,7 +8,7 @@ The faults, and what each stands for:
     freeze   the cable is pulled for a moment: nothing passes, and `heal` lets everything held back go on
     delay    every byte arrives later, in order
 
-A proxy can not keep the kernel from completing a TCP handshake: during a cut a connect succeeds, and then nothing
+A proxy cannot keep the kernel from completing a TCP handshake: during a cut a connect succeeds, and then nothing
 comes. One thread serves one proxy; every fault is in force when its method returns.
 """
 
@@ -40,7 +40,7 @@ class Proxy:
         """Bytes that came so far, by direction; written by the proxy's thread alone."""
         self._pairs: set[Pair] = set()
         self._stopped: set[Direction] = set()
-        self._lossy = False  # a cut is on: what it touches can not go on
+        self._lossy = False  # a cut is on: what it touches cannot go on
         self._delay = 0.0
         self._listener: socket.socket | None = None
         self._commands: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = queue.SimpleQueue()

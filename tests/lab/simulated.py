@@ -1,6 +1,6 @@
 """A SIMULATED nodeos: the parts of its HTTP API that the agent uses, over a chain that is only a file of signatures.
 
-It stands in where no real nodeos can be had, and has the faults that a real one can not be made to have. It is no
+It stands in where no real nodeos can be had, and has the faults that a real one cannot be made to have. It is no
 blockchain: no transactions, no consensus, no p2p; every node sees every block at once. `SimulatedNodeos` runs in this
 process; `python -m tests.lab.simulated --help` is one of its own, whose control port takes faults:
 

@@ -99,7 +99,7 @@ def test_tls_and_password(tmp_path: Path) -> None:
 
 
 def test_a_member_that_ends_at_start_is_reported(tmp_path: Path) -> None:
-    """A member that can not start is an error with its log, and not a wait until the limit."""
+    """A member that cannot start is an error with its log, and not a wait until the limit."""
     options = EtcdOptions(size=1, election_ms=1)
     with (
         closing(Ports()) as ports,

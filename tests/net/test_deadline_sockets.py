@@ -139,7 +139,7 @@ def test_environment_has_no_say(peer: Make, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_each_call_has_its_own_connection(peer: Make) -> None:
-    """A connection is never used twice: what is left over on one can not be taken for the answer to the next."""
+    """A connection is never used twice: what is left over on one cannot be taken for the answer to the next."""
     endpoint = peer(answer(OK + OK)).endpoint
     for _ in range(3):
         assert post(endpoint).body == b"true"

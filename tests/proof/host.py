@@ -422,9 +422,9 @@ def _save_moves(host: Host, may: May) -> Iterator[Move]:
         return
     if may("disk", "the disk is slow"):
         yield Move("the disk is slow", "disk", replace(host, saves=(replace(first, slow=True), *rest)))
-    if may("disk", "the run-time file can not be written"):
+    if may("disk", "the run-time file cannot be written"):
         failed = feed(replace(host, saves=rest), ev.RuntimeSaved(first.version, ok=False, why="disk full"))
-        yield told("the run-time file can not be written", failed, "disk")
+        yield told("the run-time file cannot be written", failed, "disk")
 
 
 def _ask_moves(host: Host, ask: Ask, rules: Rules, may: May) -> Iterator[Move]:

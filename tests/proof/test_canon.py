@@ -13,7 +13,7 @@ from tests.proof.runs import engine
 
 WHAT_TO_DO = """
 The search compares worlds by their canonical form, so it must know what each field of the core's state means:
-  a time      canon.py counts it from now and caps it where the core can not tell it from an older one
+  a time      canon.py counts it from now and caps it where the core cannot tell it from an older one
   a number    of a call, a request, a file version: canon.py names it by its order, and forgets it when it is over
   shared      a revision, an epoch, a seq: shared.py names it by its order, in of() and in renamed()
   as it is    a flag, a phase, a name: nothing to do

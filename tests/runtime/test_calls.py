@@ -121,7 +121,7 @@ def test_a_refusal_brings_what_stands_there() -> None:
 
 @pytest.mark.parametrize("loss", list(Loss))
 def test_a_lost_transaction_is_unknown(loss: Loss) -> None:
-    """Never arrived, applied, or applied later: the caller can not tell, so it is not told (R2)."""
+    """Never arrived, applied, or applied later: the caller cannot tell, so it is not told (R2)."""
     store = MemoryStore(MemoryEtcd(lambda: 0))
     store.lose_next(loss)
     assert isinstance(calls.transact(store, transaction(Put("x", b"")), NAMES), ev.Unknown)

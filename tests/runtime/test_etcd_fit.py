@@ -1,4 +1,4 @@
-"""A profile that the running etcd can not carry is refused at the start, and before anything was promised."""
+"""A profile that the running etcd cannot carry is refused at the start, and before anything was promised."""
 
 from __future__ import annotations
 

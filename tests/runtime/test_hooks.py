@@ -143,7 +143,7 @@ def test_the_end_of_the_agent_ends_its_hooks(tmp_path: Path) -> None:
 
 
 def test_only_programs_that_can_be_run_are_configured(tmp_path: Path) -> None:
-    """A relative path, a file that can not be executed and a directory are refused, each by its name."""
+    """A relative path, a file that cannot be executed and a directory are refused, each by its name."""
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     for command in (["hook"], [str(plain)], [str(tmp_path)], ["/nonexistent"]):

@@ -169,7 +169,7 @@ def test_the_next_process_is_found(bench: Bench) -> None:
 
 
 def test_what_can_not_be_told_is_an_error_and_no_end() -> None:
-    """A process that can not be found is neither there nor gone; looking goes on, without spinning."""
+    """A process that cannot be found is neither there nor gone; looking goes on, without spinning."""
     waited: list[float] = []
     fence: Any = Recorder(FenceError("hidden"))
     watch = ProcessWatch(fence, waited.append)

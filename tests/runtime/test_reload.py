@@ -83,7 +83,7 @@ def test_what_is_only_right_together_with_what_can_not_change_is_refused_whole()
     """A live span that fits only with a span that stays: nothing is applied, and why is told."""
     old = config(timing={"request": 2.0, "nomination": 8.0})
     new = config(timing={"request": 0.5, "nomination": 3.0})
-    with pytest.raises(ConfigError, match=r"this needs a restart, for timing\.request can not change now"):
+    with pytest.raises(ConfigError, match=r"this needs a restart, for timing\.request cannot change now"):
         compare(old, new)
 
 
@@ -172,10 +172,10 @@ def test_a_configuration_that_is_wrong_changes_nothing(answer: Exception, caplog
 
 
 def test_what_can_not_be_applied_stays_to_be_applied() -> None:
-    """A channel that can not be built refuses the whole; once it can, it is taken."""
+    """A channel that cannot be built refuses the whole; once it can, it is taken."""
     new = config(log={"level": "debug"})
     story = Story(new, new)
-    story.fail = ConfigError(["alerts ops: ca_file can not be used"])
+    story.fail = ConfigError(["alerts ops: ca_file cannot be used"])
     story.reload.run()
     story.fail = None
     story.reload.run()

@@ -112,7 +112,7 @@ class Host:
         self.key_ok = True
         self.unread = ""  # why it may not read the group, though it may write
         self.deaf = False  # its reader hangs
-        self.file_error = ""  # why its run-time file can not be written
+        self.file_error = ""  # why its run-time file cannot be written
         self.hook_takes: dict[str, int] = {}  # ms that a hook takes; one that is not in here hangs
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None

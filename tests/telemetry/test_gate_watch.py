@@ -77,7 +77,7 @@ def test_a_gate_that_answers_is_shown() -> None:
 
 
 def test_silence_locked_wallet_and_age_show_as_down() -> None:
-    """A gate that can not sign is not up, and its counts do not fall while it is silent."""
+    """A gate that cannot sign is not up, and its counts do not fall while it is silent."""
     scrape = Scrape()
     scrape.watch.look()
     for says in (None, replace(STATUS, keosd="locked"), replace(STATUS, holds=False)):

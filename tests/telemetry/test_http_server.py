@@ -133,7 +133,7 @@ def test_head_answers_without_a_body(serve: Callable[..., int], pages: FakePages
 
 
 def test_a_defect_in_a_page_is_500_and_hurts_no_other(serve: Callable[..., int], pages: FakePages) -> None:
-    """The probes go on when the status can not be made."""
+    """The probes go on when the status cannot be made."""
     port = serve()
     pages.defect = True
     assert ask(port, "/status")[0] == 500
@@ -203,7 +203,7 @@ def test_an_address_in_use_is_an_error_that_names_the_setting(serve: Callable[..
     port = serve()
     with pytest.raises(ConfigError) as caught:
         HttpServer((HOST, port), pages)
-    assert str(caught.value).startswith(f"http.listen: can not listen on {HOST}:{port} (Address already in use)")
+    assert str(caught.value).startswith(f"http.listen: cannot listen on {HOST}:{port} (Address already in use)")
 
 
 def test_an_address_that_is_not_ours_is_an_error_too(pages: FakePages) -> None:

@@ -1,4 +1,4 @@
-"""Metered ports: every call is passed on as it is, counted under its outcome, and timed; counting can not harm it."""
+"""Metered ports: every call is passed on as it is, counted under its outcome, and timed; counting cannot harm it."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_who_may_not_lead_is_not_ready_and_says_why(change: dict[str, Any], why:
 
 
 def test_without_etcd_nobody_is_ready() -> None:
-    """A node that can not reach etcd can not take over."""
+    """A node that cannot reach etcd cannot take over."""
     assert make(None, {"etcd_down_since": NOW - 10}, **STANDBY).ready() == (False, "etcd does not answer")
 
 

@@ -69,7 +69,7 @@ def _authorities(channel: AlertChannel) -> tuple[Path, ...]:
 
 
 def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> Sink:
-    """Return the sink of a configured channel. ConfigError when its CA file, or apprise, can not be used."""
+    """Return the sink of a configured channel. ConfigError when its CA file, or apprise, cannot be used."""
     return RenewedSink(channel, lambda found: _made(found, runbooks))
 
 
@@ -101,7 +101,7 @@ def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
         return tls_context(channel.ca_file)
     except ConfigError:
         raise ConfigError(
-            [f"alerts {channel.name}: ca_file {channel.ca_file} can not be used: give a readable PEM file"]
+            [f"alerts {channel.name}: ca_file {channel.ca_file} cannot be used: give a readable PEM file"]
         ) from None
 
 

@@ -51,7 +51,7 @@ class AppriseSink:
         except subprocess.TimeoutExpired:
             return Delivery(ok=False, retry=True, detail=f"no complete answer within {timeout_s:g} s")
         except OSError as error:
-            return Delivery(ok=False, retry=True, detail=f"a process for apprise can not be started: {error.strerror}")
+            return Delivery(ok=False, retry=True, detail=f"a process for apprise cannot be started: {error.strerror}")
         if done.returncode == 0:
             return Delivery(ok=True)
         if done.returncode == REFUSED:

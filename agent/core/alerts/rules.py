@@ -20,7 +20,7 @@ from agent.core.model.copying import replace
 from agent.core.model.store import Ms
 
 PROBLEMS = 5
-"""Values that can not be read, told at the same time."""
+"""Values that cannot be read, told at the same time."""
 COUNTED: Ms = 10_000
 """So long the news of a failover waits for the count of the slots that it cost; on a long schedule it goes without."""
 FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes", "not_adopted")
@@ -172,7 +172,7 @@ def opened(before: Open, notice: Notice, now: Ms = 0) -> Open:
 
 
 def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:
-    """Return the news of a failover once its cost is counted (`slots`), or can not be waited for any longer."""
+    """Return the news of a failover once its cost is counted (`slots`), or cannot be waited for any longer."""
     waiting = before.news
     if waiting is None or (slots is None and facts.leads and now < before.news_by):
         return before, ()
@@ -254,7 +254,7 @@ def _conditions(facts: Facts) -> Iterator[_Condition]:
         yield found(event, facts.group, text, start)
     for problem in facts.problems[:PROBLEMS]:
         where = problem.partition(": ")[0]
-        yield found("unreadable", where, f"etcd has a value that can not be read: {problem}")
+        yield found("unreadable", where, f"etcd has a value that cannot be read: {problem}")
 
 
 def _of_the_group(facts: Facts) -> Iterator[tuple[str, str, Ms | None]]:

@@ -14,7 +14,7 @@ known:
     ungated     a block for a slot in which we led, and our signing gate, which is required, gave no signature for it:
                 nodeos has the key itself, so that closing the gate proves nothing; or somebody else signs
 
-What can not be known: empty blocks of two nodes are byte-identical, so a chain without any transaction hides a second
+What cannot be known: empty blocks of two nodes are byte-identical, so a chain without any transaction hides a second
 producer; and a second one that signs only slots which the leader misses looks like the leader.
 """
 
@@ -144,7 +144,7 @@ def split(
 
 
 def ungated(trip: Tripwire, sight: Sight, gate: GateProbed, since: Ms) -> tuple[Tripwire, list[Warn]]:
-    """Find blocks of slots in which we led, since `since`, that our gate, asked just now, can not have signed."""
+    """Find blocks of slots in which we led, since `since`, that our gate, asked just now, cannot have signed."""
     if gate.started is None or not sight.clock_ok:
         return trip, []
     after = max(since, gate.started, gate.signed or 0) + AHEAD

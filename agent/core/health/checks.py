@@ -85,7 +85,7 @@ class DiskProbed:
 class GateProbed:
     """The signing gate was asked, at `asked`, how it is. Moments are CLOCK_BOOTTIME.
 
-    `error`: why it can not sign, nothing if it can. `started`, `signed`: its start, and its last signature since then.
+    `error`: why it cannot sign, nothing if it can. `started`, `signed`: its start, and its last signature since then.
     """
 
     asked: Ms
@@ -206,7 +206,7 @@ def take(
     match probe:
         case ProcessProbed():
             health = _process(health, probe)
-            gone = "no nodeos process" if not probe.error else f"can not look for it: {probe.error}"
+            gone = "no nodeos process" if not probe.error else f"cannot look for it: {probe.error}"
             known = probe.process is not None and not probe.error
             verdicts["process"] = Verdict(known, "" if known else gone)
         case PausedProbed():

@@ -115,7 +115,7 @@ def _why_free(state: State) -> str:
     if found is None:
         return "nobody holds the heartbeat"
     if record is None:
-        return "the heartbeat can not be read and stood still"
+        return "the heartbeat cannot be read and stood still"
     if record.released:
         return f"{record.node} released it: {record.reason}"
     return f"the heartbeat of {record.node} stood still" + ("" if leader else ", and its lease ended")

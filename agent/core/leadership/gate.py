@@ -2,7 +2,7 @@
 
 nodeos gets no signature but through it. It is opened with the resume, and again with each confirmation, until V - G;
 it is closed first of all when a tenure ends. Once that is proven nothing is signed, whatever nodeos does or is asked
-to: so a release waits for no block in flight, and nodeos need not be ended. Where the closing can not be proven the
+to: so a release waits for no block in flight, and nodeos need not be ended. Where the closing cannot be proven the
 time does it: the gate signs nothing from V - G on, by its own clock, with the agent dead or frozen too.
 
 With `on` all this holds only for a tenure in which the gate was seen to sign; else nodeos may have the key itself, and

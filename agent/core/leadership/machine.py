@@ -152,7 +152,7 @@ def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
     turn.set(saving=0, saved=turn.state.saving_what if event.ok else "")
     if event.ok:
         return
-    turn.do(Warn("file_failed", f"the run-time file can not be written: {event.why}"))
+    turn.do(Warn("file_failed", f"the run-time file cannot be written: {event.why}"))
     turn.set(retry_at=max(turn.state.retry_at, turn.now + turn.state.setup.backoff))
     if turn.state.phase in ACTIVE:
         stop(turn, "file_failed", event.why)

@@ -62,7 +62,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("nodeos_restarted", ACTIVE, P.STOPPING, "nodeos is another process than the one that was resumed", "R3"),
         _row("resume_failed", ACTIVE, P.STOPPING, "nodeos did not resume", "R9"),
         _row("stopped_before", ACTIVE, P.STOPPING, "nodeos was paused before the agent restarted", "R3"),
-        _row("file_failed", ACTIVE, P.STOPPING, "the run-time file can not be written", "R3"),
+        _row("file_failed", ACTIVE, P.STOPPING, "the run-time file cannot be written", "R3"),
         _row("shutdown", ACTIVE, P.STOPPING, "the agent was asked to end", "R3"),
         _row("proven", (P.STOPPING,), P.RELEASING, "nodeos is proven stopped", "R4"),
         _row("released", (P.RELEASING,), P.STANDBY, "released", "R5"),

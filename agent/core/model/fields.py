@@ -15,7 +15,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
 
 
 class RecordError(ValueError):
-    """A value that can not be read; the text names the field and what was expected."""
+    """A value that cannot be read; the text names the field and what was expected."""
 
 
 def shown(text: str, limit: int = TEXT) -> str:

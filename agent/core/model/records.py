@@ -281,7 +281,7 @@ class LeaderKey:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatKey:
-    """The key `heartbeat`. `record` is None when its value can not be read. `raw`: the value, if it was read."""
+    """The key `heartbeat`. `record` is None when its value cannot be read. `raw`: the value, if it was read."""
 
     record: Heartbeat | None
     revision: int
@@ -298,7 +298,7 @@ class GroupView:
     """All keys of a group at one revision. `problems` has a line for each value that could not be read.
 
     `drains` is by node, and so is `reported`, the mod revision of its report. `switchover_revision` is the mod revision
-    of that key, 0 when it is absent or can not be read. `cluster` and `asked` are those of the snapshot.
+    of that key, 0 when it is absent or cannot be read. `cluster` and `asked` are those of the snapshot.
     """
 
     revision: int
@@ -339,7 +339,7 @@ def _heartbeat_at(item: KeyValue) -> Heartbeat:
 
 
 def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
-    """Read a snapshot of a group's prefix. What can not be read is left out and named in `problems`."""
+    """Read a snapshot of a group's prefix. What cannot be read is left out and named in `problems`."""
     found: dict[str, Any] = {}
     members: list[Member] = []
     ledger: list[Window] = []

@@ -152,7 +152,7 @@ def _better(node: Node, now: Ms) -> Node:
 
 
 def _refuse(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
-    """Refuse a wish that can not be granted: it goes, and why is told."""
+    """Refuse a wish that cannot be granted: it goes, and why is told."""
     if node.leadership.phase is not Phase.LEADING or node.view is None or node.view.switchover is None:
         return node
     wish, revision = node.view.switchover, node.view.switchover_revision

@@ -1,6 +1,6 @@
 """What a leader does with its lead: to whom it hands over, why, and when (R3, R11). Pure questions about one agent.
 
-What can not wait is planned for now: faults that stop production, a tenure in vain. What can wait is planned for the
+What cannot wait is planned for now: faults that stop production, a tenure in vain. What can wait is planned for the
 next gap between two windows of our producer, where a handover costs no slot: wishes, drained nodes, failback, and
 faults that do not hinder production. Nothing here concerns safety: a plan only says when the stop begins.
 """

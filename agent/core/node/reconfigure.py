@@ -17,14 +17,14 @@ LIVE = ("rank_step", "nomination", "fair_chance", "catch_up", "election")
 
 
 class FixedSpanError(ValueError):
-    """A span that can not change while the agent runs."""
+    """A span that cannot change while the agent runs."""
 
 
 def reconfigured(node: Node, event: Reconfigured) -> Node:
     """Return the node under its new settings; FixedSpanError when another span would change."""
     setup = node.leadership.setup
     if with_live(setup.timing, event.timing) != event.timing:
-        raise FixedSpanError("a span that a confirmation was promised with can not change while the agent runs (R1)")
+        raise FixedSpanError("a span that a confirmation was promised with cannot change while the agent runs (R1)")
     state = replace(node.leadership, setup=replace(setup, timing=event.timing))
     return replace(node, profile=event.profile, leadership=state, health=_under(node.health, event.profile.limits))
 

@@ -54,7 +54,7 @@ def _why(wish: Switchover) -> str:
 
 
 def _refused(node: Node, wish: Switchover, others: Sequence[Member]) -> str:
-    """Return why a wish can not be granted; nothing when it can."""
+    """Return why a wish cannot be granted; nothing when it can."""
     seen = node.leadership.seen
     if seen.override is not None:
         return f"an override says that {seen.override.leader or 'nobody'} shall lead: delete it first"
@@ -70,7 +70,7 @@ def _refused(node: Node, wish: Switchover, others: Sequence[Member]) -> str:
     if member is None:
         return f"{wish.to} is not among the members: its agent is not there"
     if not member.able:
-        return f"{wish.to} can not produce: {'; '.join(member.reasons) or 'no reason given'}"
+        return f"{wish.to} cannot produce: {'; '.join(member.reasons) or 'no reason given'}"
     return "" if wish.force else _not_good(node, member)
 
 

@@ -44,7 +44,7 @@ function banners(data) {
   if (!data.etcd_up) found.push(banner("etcd does not answer this agent", "What is shown of the group may be old.", true));
   else if (data.view_age_s > OLD) found.push(banner("The group was last seen " + span(data.view_age_s) + " ago", "", true));
   if (data.step_age_s > OLD) found.push(banner("This agent stands still", "Its last step was " + span(data.step_age_s) + " ago.", true));
-  for (const each of list(data.problems)) found.push(banner("A value in etcd can not be read", each, true));
+  for (const each of list(data.problems)) found.push(banner("A value in etcd cannot be read", each, true));
   put("banners", ...found);
 }
 function lead(data) {

@@ -174,17 +174,17 @@ def test_nobody_leads_because_an_operator_says_so() -> None:
 
 
 def test_no_leader_without_etcd_says_how_sure_it_is() -> None:
-    """An agent that can not reach etcd says that it can not know who leads elsewhere."""
+    """An agent that cannot reach etcd says that it cannot know who leads elsewhere."""
     _, notices = lasting(Open(), replace(NOBODY, etcd_down_since=0), NO_LEADER_AFTER)
     assert {each.event for each in notices} == {"no_leader", "etcd_down"}
     assert "as far as bp-a can tell without etcd" in next(each for each in notices if each.event == "no_leader").summary
 
 
-# --- values that can not be read ---
+# --- values that cannot be read ---
 
 
 def test_garbage_is_told_a_key_at_a_time_and_no_more_than_a_few() -> None:
-    """Each key that can not be read is told with its name; hundreds of them are not hundreds of alerts."""
+    """Each key that cannot be read is told with its name; hundreds of them are not hundreds of alerts."""
     problems = tuple(f"/n/lab/members/x{number}: not JSON" for number in range(200))
     found, notices = lasting(Open(), replace(LEADS, problems=problems), 0)
     assert [each.key for each in notices] == [f"unreadable//n/lab/members/x{number}" for number in range(5)]

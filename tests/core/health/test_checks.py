@@ -131,7 +131,7 @@ def test_a_node_without_any_check_is_not_healthy() -> None:
     ("name", "probe", "reason"),
     [
         ("process", ProcessProbed(None), "no nodeos process"),
-        ("process", ProcessProbed(None, "no right to look"), "can not look for it: no right to look"),
+        ("process", ProcessProbed(None, "no right to look"), "cannot look for it: no right to look"),
         ("main_thread", PausedProbed(0, None, "no answer in 1 s"), "no answer in 1 s"),
         ("head_age", InfoProbed(None, 0, "connection refused"), "connection refused"),
         ("chain_id", on_time(1001, chain=OTHER_CHAIN), f"nodeos is on chain {OTHER_CHAIN}, not {LIMITS.chain_id}"),
@@ -169,7 +169,7 @@ def test_what_fails_a_check_and_why(name: str, probe: Probe, reason: str) -> Non
     ],
 )
 def test_what_is_only_noted(name: str, probe: Probe, note: str) -> None:
-    """What can not be measured, or is no fault of the node, is noted beside a check that passes."""
+    """What cannot be measured, or is no fault of the node, is noted beside a check that passes."""
     found = after([probe], start=HEALTHY)
     assert found.ok
     assert found.checks[name].reason == note

@@ -256,7 +256,7 @@ def test_required_no_candidate_before_the_gate_has_answered() -> None:
 
 
 def test_a_gate_that_never_answers_is_told_though_nobody_leads() -> None:
-    """A gate that hangs from the start on is told after E: this node can not lead."""
+    """A gate that hangs from the start on is told after E: this node cannot lead."""
     one = Gated()
     one.answers = False
     one.tell(ev.Started(None, NODEOS))

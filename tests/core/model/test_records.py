@@ -336,7 +336,7 @@ def test_a_group_is_read_whatever_stands_there(found: list[KeyValue]) -> None:
 
 @given(st.lists(items, max_size=8))
 def test_leader_and_heartbeat_keep_their_revision_though_unreadable(found: list[KeyValue]) -> None:
-    """A leader or a heartbeat that can not be read is still there, with its revision: a take-over compares it (R8)."""
+    """A leader or a heartbeat that cannot be read is still there, with its revision: a take-over compares it (R8)."""
     view = read_group(NAMES, Snapshot(3, tuple(found)))
     last = {item.key: item for item in found}
     for key, at in ((NAMES.leader, view.leader), (NAMES.heartbeat, view.heartbeat)):

@@ -371,7 +371,7 @@ def test_override_none_is_no_outage_and_maintenance_hides_none() -> None:
 
 
 def test_a_standby_cut_off_from_etcd_raises_no_alarm_while_blocks_come() -> None:
-    """Who can not see the heartbeat, but sees blocks of our producer, knows that somebody leads."""
+    """Who cannot see the heartbeat, but sees blocks of our producer, knows that somebody leads."""
     story = settled()
     leader, standby = two(story)
     standby.store.cut = True
@@ -416,7 +416,7 @@ def test_without_etcd_and_without_blocks_everybody_tells() -> None:
 
 
 def test_garbage_in_etcd_is_told_by_the_leader_and_over_when_it_is_gone() -> None:
-    """A value that can not be read is told once, with its key, and its end too; nothing else changes."""
+    """A value that cannot be read is told once, with its key, and its end too; nothing else changes."""
     story = settled()
     leader, standby = two(story)
     story.put("override", b"{garbage")
@@ -435,7 +435,7 @@ def test_garbage_in_etcd_is_told_by_the_leader_and_over_when_it_is_gone() -> Non
 
 
 def test_what_the_group_was_told_is_not_told_again_by_the_next_leader() -> None:
-    """Who told that a key can not be read resolves it, also after it lost the lead; the next leader says nothing."""
+    """Who told that a key cannot be read resolves it, also after it lost the lead; the next leader says nothing."""
     story = settled()
     leader, standby = two(story)
     story.put("maintenanse", b"x")  # a key of no meaning: nothing is told
@@ -522,14 +522,14 @@ def test_a_restarted_nodeos_is_judged_anew() -> None:
 
 
 def test_a_nodeos_that_can_not_be_looked_for_is_not_taken_for_gone() -> None:
-    """No right to look is no proof: a leader whose process can not be found goes on, unhealthy (R4)."""
+    """No right to look is no proof: a leader whose process cannot be found goes on, unhealthy (R4)."""
     story = settled("bp-a")
     (leader,) = story.hosts
     before = leader.node.leadership
     leader.step(ProcessProbed(None, "permission denied"))
     assert leader.leads
     assert leader.node.leadership.process == before.process
-    assert leader.node.health.failing == ("process: can not look for it: permission denied",)
+    assert leader.node.health.failing == ("process: cannot look for it: permission denied",)
     assert leader.told[-1].event == "unhealthy"
 
 
@@ -540,7 +540,7 @@ def test_a_process_that_may_be_there_is_not_known() -> None:
     leader.step(ProcessProbed(ProcessId(0, 0), "conmon listens"))
     assert not leader.leads
     assert leader.node.leadership.process == ProcessId(0, 0)
-    assert leader.node.health.failing == ("process: can not look for it: conmon listens",)
+    assert leader.node.health.failing == ("process: cannot look for it: conmon listens",)
     assert not leader.node.leadership.standing.able
 
 

@@ -129,7 +129,7 @@ def test_a_switchover_to_who_should_not_lead_is_refused() -> None:
         "bp-x": "bp-x is not among the members: its agent is not there",
         "bp-b": "bp-b is unhealthy: disk_space: 0.0 GiB (0.1 %) free for the data directory",
         "bp-c": "bp-c is drained",
-        "bp-d": "bp-d can not produce: ",
+        "bp-d": "bp-d cannot produce: ",
     }
     for to, why in reasons.items():
         ask(story, to, "now")

@@ -142,7 +142,7 @@ def test_a_leader_whose_nodeos_hangs_hands_over_by_the_schedule(away: float, pro
 
 
 def test_urgency_never_moves_the_time_to_stop() -> None:
-    """P1: whatever the pace, a leader that can not confirm stops at the same moment, V - A (R3)."""
+    """P1: whatever the pace, a leader that cannot confirm stops at the same moment, V - A (R3)."""
     ends = []
     for policy in (
         Policy(),

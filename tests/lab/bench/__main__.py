@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _methods(field: Field, names: Sequence[str]) -> list[Method]:
-    """Make the methods; one that this machine can not have is told, and left out."""
+    """Make the methods; one that this machine cannot have is told, and left out."""
     made: list[Method] = []
     for name in names:
         if name == "keepalived":

@@ -140,7 +140,7 @@ def _p2p_delayed(world: World, doing: Fault) -> Iterator[None]:
 def _etcd_muted(world: World, doing: Fault) -> Iterator[None]:
     """Cut the way to one member: with namespaces it hears nothing of the others, and they still hear it.
 
-    Without them its peers can not call it, nor read what it streams to them; it still calls them.
+    Without them its peers cannot call it, nor read what it streams to them; it still calls them.
     """
     link = world.etcd.peer_links[doing.target]
     link.cut()

@@ -65,7 +65,7 @@ def _lease_revoked(world: World, _doing: Fault) -> Iterator[None]:
 
 @fault("heartbeat-garbled")
 def _heartbeat_garbled(world: World, _doing: Fault) -> Iterator[None]:
-    """Overwrite the heartbeat with what can not be read: the leader stops, and nobody follows before E is over."""
+    """Overwrite the heartbeat with what cannot be read: the leader stops, and nobody follows before E is over."""
     world.etcdctl("put", "@heartbeat", "{ no heartbeat")
     yield
 
@@ -77,7 +77,7 @@ def _drain(world: World, doing: Fault) -> Iterator[None]:
 
 @fault("override-garbled")
 def _override_garbled(world: World, _doing: Fault) -> Iterator[None]:
-    """Put what can not be read: it is ignored."""
+    """Put what cannot be read: it is ignored."""
     yield from _until_deleted(world, "@override", '{"leader": ')
 
 

@@ -1,6 +1,6 @@
 """What a node signed after another one had been elected: with signing gates nobody may, whatever became of it. Pure.
 
-The judge of slots can not see it: a nodeos that was frozen with a block open signs that block when it thaws, for a slot
+The judge of slots cannot see it: a nodeos that was frozen with a block open signs that block when it thaws, for a slot
 in which nobody else led. One way to that is known and left: its signature was given in time, and it was frozen in the
 milliseconds before it read it; nodeos takes the signature then, though its time-out is long over.
 """

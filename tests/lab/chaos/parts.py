@@ -149,7 +149,7 @@ def signal_guards(runtime_dir: Path, number: signal.Signals) -> int:
         with suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)
             try:
-                if pid in guards(runtime_dir):  # still the same one, now that it can not be mistaken
+                if pid in guards(runtime_dir):  # still the same one, now that it cannot be mistaken
                     signal.pidfd_send_signal(handle, number)
                     sent += 1
             finally:

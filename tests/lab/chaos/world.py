@@ -167,7 +167,7 @@ class World:
         self.ungoverned.append(Span(host.name, started, time.time() + IN_FLIGHT))
 
     def gone(self, host: Host, why: str) -> None:
-        """Note that an agent is gone: its own log can not tell."""
+        """Note that an agent is gone: its own log cannot tell."""
         self.changes.append(Change(host.name, time.time(), "gone", "", 0, why))
 
     # --- acts that several faults and the caretaker share ---

@@ -32,7 +32,7 @@ PAGES = {
         *(each for place in ("deploy", "grafana", "tests") for each in (ROOT / place).rglob("*.md")),
     )
 }
-FACTS = ("CONFIGURATION", "OPERATING", "SECURITY", "gate/README")
+FACTS = ("ADOPTING", "CONFIGURATION", "OPERATING", "SECURITY", "gate/README")
 TEXT = "\n".join(
     (README, PAGES["tests/README.md"], PAGES["tests/lab/README.md"], *(PAGES[f"deploy/{name}.md"] for name in FACTS))
 )

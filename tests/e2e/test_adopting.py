@@ -13,7 +13,7 @@ pytestmark = pytest.mark.real
 
 
 @pytest.mark.parametrize("first", [SECOND, FIRST], ids=["the other host first", "the live host first"])
-def test_a_live_producer_is_adopted_whoever_is_installed_first(tmp_path: Path, first: str) -> None:
+def test_a_live_producer_is_adopted(tmp_path: Path, first: str) -> None:
     """R18, R19, P1: no slot is signed twice, the live nodeos goes on without a pause, and the other host waits."""
     with Lab(tmp_path) as lab:
         chain, etcd = lab.chain(2), lab.etcd(1)

@@ -64,7 +64,7 @@ def _unlocked(wallet: Wallet) -> bool:
         return "Already unlocked" in str(error)  # an answer before was lost
 
 
-def test_a_leader_whose_keosd_dies_loses_one_window_and_the_standby_leads(tmp_path: Path) -> None:
+def test_a_leader_that_signs_nothing_is_replaced(tmp_path: Path) -> None:
     """Four producers, no gate: one window is lost at most, the next is signed by the standby, and it is told."""
     with by_keosd(tmp_path, 4) as (group, wallets):
         leader, standby = group.leader, group.standby

@@ -14,7 +14,7 @@ import pytest
 
 from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import EtcdOptions, Logins
+from agent.etcd.connection import CHANNEL_OPTIONS, EtcdOptions, Logins
 from agent.etcd.info import member_list, server_info
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -168,7 +168,8 @@ def test_a_look_at_a_member_logs_in_within_its_time(wire: Wire) -> None:
     wire.says["Status"] = [denied, ANSWERS["Status"]]
     found = server_info(WITH_USER, ONE, SPAN_S)
     assert (found.endpoint, found.version, found.leader, found.raft_term, found.raft_index) == (ONE, "3.5.1", 2, 3, 4)
-    assert (found.db_size, found.db_size_in_use, found.learner, found.alarms) == (5, 0, False, ())
+    assert (found.member, found.db_size, found.db_size_in_use) == (1, 5, 0)
+    assert (found.learner, found.alarms) == (False, ())
     assert wire.methods == ["Status", "Authenticate", "Status"]
     assert wire.spans() == left(2.0, 1.9, 1.8)
     assert wire.calls[0].metadata == (), "a member without a leader shall answer, too"
@@ -291,3 +292,11 @@ def test_a_password_is_not_written_by_a_traceback() -> None:
     """Python writes an object as it is: a secret is left out."""
     assert "correct-horse" not in repr(WITH_USER) + str(WITH_USER)
     assert "agent" in repr(WITH_USER)
+
+
+def test_a_channel_sends_once_goes_straight_and_takes_what_etcd_takes() -> None:
+    """R2: gRPC must not try again by itself, nor go by a proxy; a group larger than gRPC's 4 MiB is still read."""
+    options = dict(CHANNEL_OPTIONS)
+    assert (options["grpc.enable_retries"], options["grpc.enable_http_proxy"]) == (0, 0)
+    assert options["grpc.max_receive_message_length"] >= 16 * 1024 * 1024
+    assert {type(value) for value in options.values()} == {int}, "gRPC takes no fraction"

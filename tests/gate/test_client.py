@@ -13,6 +13,7 @@ import pytest
 
 from agent.errors import GateError
 from agent.gate import client as hand
+from agent.gate import page as pages
 from agent.gate.client import FileGate, PageFile
 from agent.gate.counts import BOUNDS
 from agent.gate.page import Sign, identity
@@ -114,6 +115,17 @@ def test_a_page_that_nobody_has_locked_is_a_proof(bench: Bench) -> None:
     bench.let_go()
     assert bench.gate.close(0.5).how == "no gate runs"
     assert not bench.asked
+
+
+def test_each_word_on_the_page_has_a_number_of_its_own(bench: Bench) -> None:
+    """It is even while the page is whole and grows with each write: a reader tells by it that it read two halves."""
+    seen = [bench.page.page.sequence]
+    for _ in range(3):
+        bench.gate.permit(3, bench.time.boot() + 6000)
+        assert pages.unpack(bench.path.read_bytes()) == bench.page.page
+        seen.append(bench.page.page.sequence)
+    assert seen == sorted(set(seen))
+    assert not [number for number in seen if number % 2]
 
 
 def test_what_was_closed_is_not_opened_again(bench: Bench) -> None:

@@ -48,7 +48,9 @@ ANSWERS: dict[str, Any] = {
     "LeaseKeepAlive": lambda: rpc.LeaseKeepAliveResponse(ID=5, TTL=9),
     "LeaseRevoke": rpc.LeaseRevokeResponse,
     "LeaseTimeToLive": lambda: rpc.LeaseTimeToLiveResponse(ID=5, TTL=4, grantedTTL=9),
-    "Status": lambda: rpc.StatusResponse(version="3.5.1", leader=2, raftTerm=3, raftIndex=4, dbSize=5),
+    "Status": lambda: rpc.StatusResponse(
+        header=rpc.ResponseHeader(member_id=1), version="3.5.1", leader=2, raftTerm=3, raftIndex=4, dbSize=5
+    ),
     "MemberList": lambda: rpc.MemberListResponse(members=[{"name": "m1", "clientURLs": ["http://10.0.0.1:2379"]}]),
 }
 

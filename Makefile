@@ -14,12 +14,13 @@ demo: $(STAMP) ## run a real group on this machine, kill its leader, show what h
 	$(BIN)/python -m tests.lab.demo $(ARGS)
 
 # Tests of real processes mostly wait, the others mostly compute: side by side, the latter only with what is left over.
+# Two modules of real processes at a time: each has ports, directories and network namespaces of its own.
 PURE := -m "not real and not slow" -o cache_dir=.pytest_cache/pure --timeout 900
 REAL := -m "real and not slow" -o cache_dir=.pytest_cache/real
 
 test: $(STAMP) lint ## everything that must hold before a change goes in
 	nice -n 10 $(BIN)/python -m pytest $(PURE) >$(VENV)/pure.log 2>&1 & pure=$$!; \
-	$(BIN)/python -m pytest $(REAL); real=$$?; \
+	$(BIN)/python -m pytest $(REAL) --numprocesses 2 --dist loadfile; real=$$?; \
 	wait $$pure; pure=$$?; cat $(VENV)/pure.log; exit $$((real | pure))
 
 retest: $(STAMP) lint ## the tests that failed last time, one after the other

@@ -75,7 +75,7 @@ def test_a_trial_leaves_the_content_and_nothing_else(file: LockedFile) -> None:
 def test_a_trial_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     """A file system that takes no more bytes is found out by trying, and by a reason for people."""
     code = (
-        "import resource; from pathlib import Path; from agent import probes\n"
+        "import resource; from pathlib import Path; from agent.runtime import probes\n"
         "from agent.host.runtime_file import LockedFile\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
         f"print(probes.runtime_file(LockedFile(Path({str(tmp_path / 'a.json')!r}))).error)"

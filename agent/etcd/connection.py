@@ -9,18 +9,17 @@ from __future__ import annotations
 import logging
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.core.model.backoff import longer
-from agent.core.model.store import Ms
 from agent.errors import ConfigError, StoreRejected
 from agent.etcd.errors import not_enabled, translate
+from agent.etcd.logins import Logins
 from agent.etcd.rpc import etcd3, grpc, rpc
-from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.jitter import MOST_S
 
@@ -43,41 +42,6 @@ CHANNEL_OPTIONS = (
 )
 # A member that sees no leader says so at once, and ends its watches, instead of letting us wait (as Go's client can).
 REQUIRE_LEADER = (("hasleader", "true"),)
-PATIENT_MS: Ms = 10_000
-"""For so long a refused login is tried again within R: a leader's confirmation may last that long meanwhile."""
-LONGEST_MS: Ms = 30_000
-"""Between two logins with a password that stays refused: each costs etcd 50 ms of a core (bcrypt)."""
-
-
-class Logins:
-    """What became of the logins with one password: refused ones are not repeated at once. Safe from several threads.
-
-    All stores that share their options share it, for etcd would say the same to each. Pauses double up to `most_ms`,
-    and after PATIENT_MS up to LONGEST_MS. Another password begins anew at once.
-    """
-
-    def __init__(self, clock: Callable[[], Ms] = boot_ms) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._secret = ""
-        self._since = self._pause = self._until = 0
-        self._said: StoreRejected | None = None
-
-    def look(self, secret: str) -> None:
-        """Raise what etcd said of this password, while it is too early to ask again."""
-        with self._lock:
-            if self._said is not None and secret == self._secret and self._clock() < self._until:
-                raise StoreRejected(self._said.reason, str(self._said))
-
-    def refused(self, secret: str, said: StoreRejected, most_ms: Ms) -> None:
-        """Note that etcd refused this password, or a token that it gave for it."""
-        with self._lock:
-            now = self._clock()
-            if secret != self._secret or now > self._until + LONGEST_MS:
-                self._since, self._pause = now, 0
-            most = most_ms if now - self._since < PATIENT_MS else LONGEST_MS
-            self._pause = longer(self._pause, most, 0)
-            self._secret, self._said, self._until = secret, said, now + self._pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +187,11 @@ def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline
 
 
 def _log_in(connection: Connection, options: EtcdOptions, user: str, deadline: Deadline) -> None:
-    """Log in, unless etcd has just refused that password."""
-    secret = options.secret()
-    options.logins.look(secret)
+    """Log in. A password that etcd has just refused is tried when its pause is over, if that is within the deadline."""
+    while (wait := options.logins.wait_s(secret := options.secret())) > 0:
+        if wait >= deadline.remaining():
+            raise options.logins.last_refusal()
+        time.sleep(wait)
     try:
         connection.login(user, secret, deadline)
     except grpc.RpcError as error:
@@ -233,6 +199,7 @@ def _log_in(connection: Connection, options: EtcdOptions, user: str, deadline: D
         if isinstance(failure, StoreRejected):
             options.refused_login(secret, failure)
         raise
+    options.logins.accepted()
 
 
 def _probe(connection: Connection, key: str, deadline: Deadline) -> None:

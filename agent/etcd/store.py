@@ -122,16 +122,16 @@ class EtcdStore:
 
     def _run(self, doing: str, send: Callable[[Connection, Deadline], T], timeout_s: float) -> T:
         deadline = Deadline(timeout_s)
-        try:
-            return self._attempt(doing, send, deadline)
-        except TokenStale:
-            if self._options.user is None:
-                raise
-        try:
-            return self._attempt(doing, send, deadline)
-        except TokenStale as error:  # a new token is no better: another login would bring the same
-            self._options.refused_login(self._options.secret(), error)
-            raise
+        while True:
+            fresh = self._connection is None
+            try:
+                return self._attempt(doing, send, deadline)
+            except TokenStale as error:
+                if self._options.user is None:
+                    raise
+                if fresh:  # a token that was given just now: another login would bring the same
+                    self._options.refused_login(self._options.secret(), error)
+                    raise
 
     def _attempt(self, doing: str, send: Callable[[Connection, Deadline], T], deadline: Deadline) -> T:
         """Send a request once, on a connection that is good as far as we know."""
@@ -166,9 +166,14 @@ class EtcdStore:
         return True
 
     def _connect(self, doing: str, deadline: Deadline) -> Connection:
-        """Go round the endpoints until one is fit, or the deadline is over."""
+        """Go round the endpoints until one is fit, or the deadline is over. Pauses between rounds outlast a call."""
         said: dict[str, str] = {}  # the first reason of each: the last may only be that time ran out
         while True:
+            pause = self._pauses.left_s()
+            if pause >= deadline.remaining():
+                why = "; ".join(said.values()) or "they failed a moment ago"
+                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {why}")
+            time.sleep(pause)
             for _ in self._endpoints:
                 endpoint = self._endpoints[self._index]
                 share = Deadline(max(min(_CONNECT_S, deadline.remaining()), deadline.remaining() / 2))
@@ -181,7 +186,4 @@ class EtcdStore:
                     return self._connection
                 if deadline.remaining() <= 0:
                     break
-            pause = self._pauses.after_failure()
-            if deadline.remaining() <= pause:
-                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {'; '.join(said.values())}")
-            time.sleep(pause)
+            self._pauses.after_failure()

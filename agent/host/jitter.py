@@ -34,5 +34,9 @@ class Pauses:
         """Return for how many seconds to wait, now that something failed."""
         now = self._clock()
         self._pause = longer(self._pause, self._most, now - self._over)
-        self._over = now + self._pause
-        return spread(self._pause / 1000)
+        self._over = now + round(spread(self._pause))
+        return self.left_s()
+
+    def left_s(self) -> float:
+        """Return how many seconds of the last pause are left."""
+        return max(0, self._over - self._clock()) / 1000

@@ -14,8 +14,9 @@ import pytest
 
 from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import CHANNEL_OPTIONS, EtcdOptions, Logins
+from agent.etcd.connection import CHANNEL_OPTIONS, EtcdOptions
 from agent.etcd.info import member_list, server_info
+from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.ports import Lease, LeaseState
@@ -74,12 +75,12 @@ def test_a_second_login_takes_from_the_same_deadline(wire: Wire, store: EtcdStor
 
 
 def test_a_token_is_not_replaced_for_ever(wire: Wire, store: EtcdStore) -> None:
-    """An etcd that refuses the new token too is told after one more login."""
+    """An etcd that refuses a token which it gave in this very call is told at once."""
     wire.says["Txn"] = STALE
     with pytest.raises(StoreError):
         CALLS["Txn"](store)
-    assert wire.methods.count("Txn") == 2
-    assert wire.methods.count("Authenticate") == 2
+    assert wire.methods.count("Txn") == 1
+    assert wire.methods.count("Authenticate") == 1
 
 
 def test_the_token_is_shown_and_a_leader_is_asked_for(wire: Wire, store: EtcdStore) -> None:

@@ -179,7 +179,7 @@ def test_a_fatal_error_stops_first_and_is_raised_then(bench: Bench) -> None:
 DEFECTS = [AssertionError("a defect"), MemoryError(), RuntimeError("can't start new thread"), SystemExit(1)]
 STAGES = {
     "the step": ("agent.core.node.step.step", None),
-    "the snapshot": ("agent.core.node.snapshot.Snapshot", None),
+    "the snapshot": ("agent.runtime.loop.Snapshot", None),
     "handing out an action": ("do", "hands"),
     "the pulse": ("_pulse", "loop"),
     "the clock": ("_clock", "loop"),

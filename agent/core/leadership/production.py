@@ -171,8 +171,11 @@ def head_read(turn: Turn, event: HeadRead) -> None:
     state = turn.state
     if event.call != state.head_call:
         return
-    turn.set(head_call=0, head_retry=turn.now + state.setup.head_poll)
+    poll = state.setup.head_poll
+    turn.set(head_call=0, head_retry=turn.now + poll)
     if event.num is None:
+        if state.phase is Phase.ELECTED:  # each wait about twice the one before
+            turn.set(head_retry=turn.now + min(state.setup.retry, max(poll, turn.now - state.phase_since)))
         return
     turn.set(head=event.num)
     if state.phase is Phase.STOPPING and not state.quiet and state.power is Power.SETTLING:

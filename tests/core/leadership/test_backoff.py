@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase
+from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.timing import GateMode
 from agent.core.model.backoff import longer
-from tests.core.leadership.test_rules import LEASE, One, T
+from agent.core.model.records import HeartbeatKey
+from agent.errors import NodeosAnswer, NodeosError, NodeosUnreachable
+from agent.runtime.calls import outcome
+from tests.core.leadership.test_gate import FAST as GATED
+from tests.core.leadership.test_gate import Gated
+from tests.core.leadership.test_rules import LEASE, NODEOS, One, T, held
 
 FAST = 2
 """Milliseconds until etcd answers."""
@@ -75,3 +82,98 @@ def test_pauses_double_up_to_the_bound_and_begin_anew_after_quiet() -> None:
         pauses.append(longer(pauses[-1], 500, 2))
     assert pauses[1:] == [50, 100, 200, 400, 500, 500]
     assert longer(500, 500, 501) == 50
+
+
+BUSY: dict[str, NodeosError] = {
+    "429": NodeosAnswer(429, 0, "too many requests"),
+    "503": NodeosAnswer(503, 0, "too much work"),
+    "404": NodeosAnswer(404, 0, "no such API"),
+    "refused": NodeosUnreachable("connection refused"),
+}
+"""Answers of nodeos that come at once and do nothing."""
+
+
+def answered(one: One, result: ev.Call, until: int) -> int:
+    """Let time pass, let nodeos and the gate answer every call alike, and count the calls."""
+    count, told = 0, 0
+    while one.now < until:
+        for action in one.all[told:]:
+            match action:
+                case do.PauseNodeos(call):
+                    one.tell(ev.PauseDone(call, result, "at once"), FAST)
+                case do.ReadHead(call):
+                    one.tell(ev.HeadRead(call, None), FAST)
+                case do.CloseGate(call):
+                    one.tell(ev.GateFailed(call, "at once"), FAST)
+                case _:
+                    told += 1
+                    continue
+            count += 1
+            told += 1
+        one.tick(FAST)
+    return count
+
+
+@pytest.mark.parametrize("says", BUSY)
+@pytest.mark.parametrize("gate", [GateMode.OFF, GateMode.REQUIRED])
+def test_what_fails_fast_is_asked_every_r_while_nothing_is_urgent(gate: GateMode, says: str) -> None:
+    """A node that does not lead: its pause, and the closing of its gate, are tried about every R: 25 times in 10 s."""
+    one = Gated(GATED) if gate is GateMode.REQUIRED else One()
+    if isinstance(one, Gated):
+        one.answers = False
+    one.tell(ev.Started(None, NODEOS))
+    calls = 1 if gate is GateMode.OFF else 2
+    assert 15 * calls <= answered(one, outcome(BUSY[says]), one.now + 10_000) <= 25 * calls
+
+
+@pytest.mark.parametrize("says", BUSY)
+def test_a_stop_is_asked_for_with_growing_pauses_and_not_delayed_by_them(says: str) -> None:
+    """R3: a pause that fails fast is asked for a few times, and when its time is over the process is ended."""
+    one = One()
+    one.lead()
+    one.tell(ev.Standing(False, able=False, rank=0, why="", handover="unhealthy"))
+    due = one.state.pause_by
+    assert due == one.now + T.pause
+    assert 2 <= answered(one, outcome(BUSY[says]), due - FAST) <= 8
+    assert one.power() is not Power.FENCING
+    answered(one, outcome(BUSY[says]), due + 2 * FAST)
+    assert one.power() is Power.FENCING
+
+
+def test_a_head_that_cannot_be_read_is_asked_for_with_growing_pauses() -> None:
+    """R9: who waits for the last block of the leader before asks after 50 ms at first, after R at the latest."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=HeartbeatKey(held(3, released=True, block=1000), 9))
+    one.apply("take")
+    assert one.phase() is Phase.ELECTED
+    assert 4 <= answered(one, ev.Call.OK, one.now + T.catch_up - 1) <= 5 + T.catch_up // T.renew
+
+
+@pytest.mark.parametrize("kind", ["unknown", "rejected"])
+@pytest.mark.parametrize("spare", [0, 100, 1000])
+def test_a_lead_is_kept_that_a_retry_within_r_saves(kind: str, spare: int) -> None:
+    """P3: etcd that is well again R before the stop keeps the leader, whatever pause its failures have come to."""
+    one = One()
+    one.lead()
+    asked(one, kind, one.state.stop_by - T.renew - 2 * FAST - spare)
+    since = one.now
+    while not one.state.request:
+        one.tick(1)
+    assert one.now - since <= T.renew
+    one.apply("confirm")
+    assert one.phase() is Phase.LEADING
+    assert one.state.stop_by > one.now + T.renew
+
+
+@pytest.mark.parametrize("kind", ["unknown", "rejected"])
+def test_no_pause_delays_the_stop(kind: str) -> None:
+    """R3: at V - A nodeos is paused, to the millisecond, in the midst of a pause between transactions or not."""
+    one = One()
+    one.lead()
+    stop_by = one.state.stop_by
+    asked(one, kind, stop_by - 2 * FAST)
+    while not any(isinstance(action, do.PauseNodeos) for action in one.all[-5:]):
+        assert one.now < stop_by
+        one.tick(1)
+    assert one.now == stop_by

@@ -104,6 +104,7 @@ def test_take_over_that_somebody_released_is_given_up() -> None:
     take = one.request("take")
     raw = next(each.value for each in take.txn.then if isinstance(each, Put) and each.key.endswith("heartbeat"))
     one.tell(ev.Unknown(take.request, "no answer"))
+    one.tick(one.state.pause)
     again = one.request("take")
     ours = replace(read_heartbeat(raw), released=True)
     found = ev.Refused(again.request, 50, LeaderKey("bp-a", 49, LEASE), HeartbeatKey(ours, 50))
@@ -189,6 +190,8 @@ def test_seat_that_was_taken_back_without_an_answer(told: bool) -> None:
         one.revision = 90
         one.see(leader=mine, heartbeat=beat)
         assert one.state.phase is Phase.LEADING
+    one.tick(one.state.pause)
+    assert one.state.request
     one.tell(ev.Refused(one.state.request, 91, mine, beat))
     assert one.state.phase is Phase.LEADING
     assert one.state.tenure is not None

@@ -122,7 +122,10 @@ def _bound(pid: int | None) -> tuple[str, ...] | None:
     if pid is None:
         return None
     try:
-        links = [str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        links = []
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile: the others can be seen all the same
+                links.append(str(each.readlink()))
         inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
         found = []
         for table in ("tcp", "tcp6"):

@@ -15,20 +15,20 @@ from functools import partial
 from pathlib import Path
 
 from agent import __version__
-from agent.alerts.build import change_desk, make_desk, make_pulses
+from agent.alerts.build import change_channels, make_dispatcher, make_pulses
 from agent.config import Config, secret_texts
 from agent.config.shared import settings_of
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks as health
 from agent.core.leadership.events import Shutdown, Started, StoreSeen
-from agent.core.leadership.state import Setup, State
+from agent.core.leadership.state import Identity, State
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
-from agent.core.node.step import EtcdSeen, Profile, Reconfigured
+from agent.core.node.step import EtcdSeen, LiveSettings, Reconfigured
 from agent.errors import FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
 from agent.etcd.store import EtcdStore
@@ -48,12 +48,12 @@ from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
 from agent.runtime.credentials import door, etcd_options
-from agent.runtime.effects import LaneHands, Outside
+from agent.runtime.effects import Adapters, Effects
 from agent.runtime.etcd_fit import look_for
 from agent.runtime.hooks import Hooks
-from agent.runtime.joining import Found, Look
+from agent.runtime.joining import JoiningFindings, JoiningLook
 from agent.runtime.lanes import Repeater
-from agent.runtime.liveness import Heart, Pulse
+from agent.runtime.liveness import GuardPipe, Liveness
 from agent.runtime.loop import Fatal, Loop
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
@@ -97,7 +97,7 @@ def limits(config: Config) -> health.Limits:
     checks, nodeos = config.health, config.nodeos
     made = {name: getattr(checks, name) for name in type(checks).model_fields}
     gates = {
-        name: health.Gate(getattr(check, "rise", 1), getattr(check, "fall", 1))
+        name: health.Thresholds(getattr(check, "rise", 1), getattr(check, "fall", 1))
         for name, check in made.items()
         if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.gate.mode != "off")
     }
@@ -172,7 +172,7 @@ class Agent:
         self.file.lock()
         self._leave_plan()
         self.record = self._load()
-        self.alerts = make_desk(config, self.clock)
+        self.alerts = make_dispatcher(config, self.clock)
         self.gate = open_gate(config, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
         self.metrics = Metrics(
@@ -193,7 +193,9 @@ class Agent:
         state = State(self._setup())
         begun = step.begin(self._profile(config), state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog
-        self.pulse = Pulse(self.clock, notifier, Heart(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout))
+        self.pulse = Liveness(
+            self.clock, notifier, GuardPipe(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout)
+        )
         self.reload = Reload(config, reread or (lambda: config), notifier, self._reconfigure, self.pulse.again)
         self.loop = Loop(begun, self.clock, self._hands, self.pulse)
         self.follower = PrefixFollower(
@@ -209,8 +211,8 @@ class Agent:
         gate, watch = self.gate, self.gate_watch
         return None if gate is None or watch is None else (lambda: watch.seen, lambda: gate.page)
 
-    def _profile(self, config: Config) -> Profile:
-        return Profile(
+    def _profile(self, config: Config) -> LiveSettings:
+        return LiveSettings(
             config.group,
             limits(config),
             config.election.priority,
@@ -218,7 +220,7 @@ class Agent:
             __version__,
             config.http.listen,
             self.alerts.least,
-            settings=settings_of(config),
+            compared=settings_of(config),
             policy=policy(config),
             hooks=frozenset(config.hooks.commands),
             hook_ms=round(config.hooks.timeout * 1000),
@@ -229,14 +231,14 @@ class Agent:
         """Go on under a configuration that was read again; on the thread of the reload (see `runtime.reload`)."""
         fields = {"group": new.group, "node": new.node}
         new_door = door(new)
-        change_desk(self.alerts, old, new, self.pages.well, CLOSE_S)
+        change_channels(self.alerts, old, new, self.pages.well, CLOSE_S)
         change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
         if self.http is not None:
             self.http.admit(new_door)
         self.loop.emit(Reconfigured(self._profile(new), new.spans))
 
-    def _setup(self) -> Setup:
-        return Setup(
+    def _setup(self) -> Identity:
+        return Identity(
             node=self.config.node,
             instance=secrets.token_hex(8),
             keys=self.names,
@@ -245,7 +247,7 @@ class Agent:
             boot_id=self.clock.boot_id(),
             agent_pid=os.getpid(),
             term=round(self.config.fence.term_grace * 1000),
-            beat=beat(self.config),
+            renew_phase=beat(self.config),
         )
 
     def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
@@ -266,9 +268,9 @@ class Agent:
             log.warning("the run-time file cannot be read, starting without: %s", error)
             return None
 
-    def _hands(self, loop: Loop) -> LaneHands:
+    def _hands(self, loop: Loop) -> Effects:
         config = self.config
-        instances = {loop.snapshot.node.leadership.setup.instance}
+        instances = {loop.snapshot.node.leadership.identity.instance}
         if self.record is not None:
             instances.add(self.record.instance)
         self.session = Session(
@@ -283,7 +285,7 @@ class Agent:
             self.clock.wall,
             look_for(config),
         )
-        out = Outside(
+        out = Adapters(
             self._store(),
             self.nodeos,
             self.fence,
@@ -295,7 +297,7 @@ class Agent:
             Hooks(config.hooks.commands, config.group, config.node),
             self.gate,
         )
-        self.hands = LaneHands(out, self.session, self.metrics, loop.emit)
+        self.hands = Effects(out, self.session, self.metrics, loop.emit)
         return self.hands
 
     # --- running ---
@@ -307,7 +309,7 @@ class Agent:
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
         process = self._process()
-        found = Found() if self._has_tenure() else self._look(process)
+        found = JoiningFindings() if self._has_tenure() else self._look(process)
         repeaters = self._repeaters()
         try:
             self._begin(process, found, repeaters)
@@ -340,13 +342,13 @@ class Agent:
                 return not names or config.producer in names
         return True
 
-    def _look(self, process: ProcessId | None) -> Found:
+    def _look(self, process: ProcessId | None) -> JoiningFindings:
         """Look before the first pause (`agent.runtime.joining`). NotOursError: nothing was touched."""
         config, began = self.config, self.loop.snapshot.node
         known = replace(began, leadership=replace(began.leadership, process=process))
         store = self._store()
         try:
-            look = Look(store, self.nodeos, self.names, config.node, self.over.wait)
+            look = JoiningLook(store, self.nodeos, self.names, config.node, self.over.wait)
             look.belongs(step.member_of(known, self.clock.boot()))
             return look.back(config.producer, self.clock.wall())
         except NotOursError as error:
@@ -355,7 +357,7 @@ class Agent:
             raise
         except Exception:
             log.exception("a defect in the look before the first pause; going on")  # the pause is the safe thing to do
-            return Found()
+            return JoiningFindings()
         finally:
             store.close()
 
@@ -366,7 +368,7 @@ class Agent:
         except OSError as failed:
             log.warning("the refusal cannot be written, a supervisor will pause nodeos: %s", failed)
 
-    def _begin(self, process: ProcessId | None, found: Found, repeaters: list[Repeater]) -> None:
+    def _begin(self, process: ProcessId | None, found: JoiningFindings, repeaters: list[Repeater]) -> None:
         """Start every thread. When one cannot be, and a tenure of the process before may go on, nodeos is stopped."""
         try:
             self.guard.ensure()

@@ -198,7 +198,7 @@ class GateStatus:
     refuses: str = ""
 
 
-class Gate(Protocol):
+class SigningGate(Protocol):
     """The signing gate beside nodeos: without its answer no block is signed."""
 
     def permit(self, epoch: int, until: Ms) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import main, run
-from agent.core.health.checks import Check
+from agent.core.health.checks import CheckState
 from agent.core.model.copying import replace
 
 
@@ -68,7 +68,7 @@ def test_an_agent_does_not_carry_what_only_commands_need() -> None:
 
 def test_what_does_not_change_is_not_copied() -> None:
     """A record with the values that it has is itself, another is a new one, and the old one stays as it was."""
-    check = Check(ok=True)
+    check = CheckState(ok=True)
     assert replace(check, ok=True) is check
     changed = replace(check, ok=False)
     assert (check.ok, changed.ok) == (True, False)

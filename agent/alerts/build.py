@@ -1,21 +1,21 @@
-"""From a configuration to a desk: channels with their sinks, heartbeats, the file that survives a restart."""
+"""From a configuration to a dispatcher: channels with their sinks, heartbeats, the file that survives a restart."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.alerts.dispatcher import AlertDesk, Channel, FileMemory, Pulse
+from agent.alerts.dispatcher import AlertDispatcher, Channel, DeadMan, FileMemory
 from agent.config import AlertChannel, Config
 from agent.ports import Clock
 
 
-def make_desk(config: Config, clock: Clock) -> AlertDesk:
-    """Return the desk of an agent, which holds the lock of its run-time file. ConfigError when a channel cannot be."""
+def make_dispatcher(config: Config, clock: Clock) -> AlertDispatcher:
+    """Return the dispatcher of the agent that holds the lock of its run-time file. ConfigError: a channel cannot be."""
     found = [make_channel(each, config.runbooks) for each in config.alerts if each.type != "heartbeat"]
     if not found:
-        return AlertDesk(())
+        return AlertDispatcher(())
     path = config.runtime.dir / "alerts" / f"{config.group}-{config.node}.json"
-    return AlertDesk(found, memory=FileMemory(path, clock.boot_id(), clock.boot()))
+    return AlertDispatcher(found, memory=FileMemory(path, clock.boot_id(), clock.boot()))
 
 
 def make_channel(channel: AlertChannel, runbooks: str) -> Channel:
@@ -26,20 +26,22 @@ def make_channel(channel: AlertChannel, runbooks: str) -> Channel:
     return Channel(make_sink(channel, runbooks), channel.min_severity, channel.timeout, again)
 
 
-def change_desk(desk: AlertDesk, old: Config, new: Config, well: Callable[[], str], timeout_s: float) -> None:
-    """Give a desk the channels of `new`; those that are as they were go on undisturbed. ConfigError changes nothing."""
+def change_channels(
+    dispatcher: AlertDispatcher, old: Config, new: Config, well: Callable[[], str], timeout_s: float
+) -> None:
+    """Give it the channels of `new`; those that are as they were go on undisturbed. ConfigError changes nothing."""
     before = {each.name: each for each in old.alerts} if old.runbooks == new.runbooks else {}
     changed = [each for each in new.alerts if before.get(each.name) != each]
     keep = frozenset(each.name for each in new.alerts) - {each.name for each in changed}
     channels = [make_channel(each, new.runbooks) for each in changed if each.type != "heartbeat"]
-    desk.change(keep, channels, make_pulses(new.model_copy(update={"alerts": tuple(changed)}), well), timeout_s)
+    dispatcher.change(keep, channels, make_pulses(new.model_copy(update={"alerts": tuple(changed)}), well), timeout_s)
 
 
-def make_pulses(config: Config, well: Callable[[], str]) -> list[Pulse]:
+def make_pulses(config: Config, well: Callable[[], str]) -> list[DeadMan]:
     """Return what pings while all is well; `well` tells why it is not."""
     found = [each for each in config.alerts if each.type == "heartbeat"]
     if not found:
         return []
     from agent.alerts.sinks import make_ping
 
-    return [Pulse(each.name, make_ping(each), each.interval, each.timeout, well) for each in found]
+    return [DeadMan(each.name, make_ping(each), each.interval, each.timeout, well) for each in found]

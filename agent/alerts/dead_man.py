@@ -13,7 +13,7 @@ from agent.ports import Delivery
 log = logging.getLogger(__name__)
 
 
-class Pulse:
+class DeadMan:
     """Pings one URL every `every_s` seconds while `well` says nothing. `well` returns why not; never raises."""
 
     def __init__(

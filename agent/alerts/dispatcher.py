@@ -1,4 +1,4 @@
-"""The alert desk: one bounded queue and one thread a channel, so that no channel holds up the loop or another channel.
+"""Dispatches alerts: one bounded queue and one thread a channel, so that no channel holds up the loop or another one.
 
 What is told is queued at once or dropped at once. Trying again, waiting and giving up happen on the channel's thread
 (`worker`); what is open and what is owed to a channel survives a restart (`memory`). Nothing of this is anywhere near
@@ -11,11 +11,11 @@ import threading
 import time
 from collections.abc import Iterable
 
-from agent.alerts.dead_man import Pulse as Pulse
+from agent.alerts.dead_man import DeadMan as DeadMan
 from agent.alerts.memory import FileMemory as FileMemory
-from agent.alerts.memory import Kept as Kept
 from agent.alerts.memory import Memory as Memory
 from agent.alerts.memory import NoMemory as NoMemory
+from agent.alerts.memory import Saved as Saved
 from agent.alerts.queue import CAPACITY
 from agent.alerts.worker import FIRST_WAIT_S, Worker
 from agent.alerts.worker import Channel as Channel
@@ -24,7 +24,7 @@ from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import SEVERITIES, Notice, rank
 
 
-class AlertDesk:
+class AlertDispatcher:
     """Takes notices and has them delivered. Every method may be called from any thread.
 
     `still_open` is what an earlier process of this agent told and did not resolve.
@@ -46,7 +46,7 @@ class AlertDesk:
         self._open = {notice.key: notice for notice in kept.still_open if notice.event in KINDS}
         self.still_open = tuple(self._open.values())
         self._workers = [self._worker(channel) for channel in channels]
-        self._threads: tuple[Worker | Pulse, ...] = tuple(self._workers)
+        self._threads: tuple[Worker | DeadMan, ...] = tuple(self._workers)
         for worker in self._workers:
             worker.restore(self.still_open, kept.owed.get(worker.name, ()))
         self._memory.begin(self._kept)
@@ -62,7 +62,7 @@ class AlertDesk:
         return Worker(channel, self._capacity, self._first_wait_s, self._wait_kept, self._touch)
 
     def change(
-        self, keep: frozenset[str], channels: Iterable[Channel], pulses: Iterable[Pulse], timeout_s: float
+        self, keep: frozenset[str], channels: Iterable[Channel], pulses: Iterable[DeadMan], timeout_s: float
     ) -> None:
         """End all channels and heartbeats but those named in `keep`, within `timeout_s` seconds, and begin the others.
 
@@ -81,12 +81,12 @@ class AlertDesk:
                 worker.restore(tuple(self._open.values()), owed.get(worker.name, ()))
             self._workers = [*(each for each in self._workers if each.name in keep), *new]
             self._threads = (*(each for each in self._threads if each.name in keep), *new, *beats)
-        begun: tuple[Worker | Pulse, ...] = (*new, *beats)
+        begun: tuple[Worker | DeadMan, ...] = (*new, *beats)
         for each in begun:
             each.start()
         self._touch()
 
-    def beat(self, pulses: Iterable[Pulse]) -> None:
+    def beat(self, pulses: Iterable[DeadMan]) -> None:
         """Have pings sent from now on."""
         more = tuple(pulses)
         self._threads += more
@@ -123,14 +123,24 @@ class AlertDesk:
     def _touch(self) -> None:
         self._number = self._memory.touch()
 
-    def _kept(self) -> Kept:
+    def _kept(self) -> Saved:
         """Collect what must survive, on the thread of the memory; whoever tells does not wait for it."""
         owed = {worker.name: worker.owed() for worker in self._workers}
         with self._lock:
-            return Kept(tuple(self._open.values()), owed)
+            return Saved(tuple(self._open.values()), owed)
 
     def _wait_kept(self) -> None:
         self._memory.wait(self._number)
 
 
-__all__ = ["SEVERITIES", "AlertDesk", "Channel", "ChannelStats", "FileMemory", "Kept", "Memory", "NoMemory", "Pulse"]
+__all__ = [
+    "SEVERITIES",
+    "AlertDispatcher",
+    "Channel",
+    "ChannelStats",
+    "DeadMan",
+    "FileMemory",
+    "Memory",
+    "NoMemory",
+    "Saved",
+]

@@ -30,7 +30,7 @@ MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Saved:
     """What stands in the file. `owed`: for each channel what it was not told yet."""
 
     still_open: tuple[Notice, ...] = ()
@@ -38,12 +38,12 @@ class Kept:
 
 
 class Memory(Protocol):
-    """Where the desk keeps what must survive a restart."""
+    """Where the dispatcher keeps what must survive a restart."""
 
-    def load(self) -> Kept:
+    def load(self) -> Saved:
         """Return what was kept; nothing when it cannot be read."""
 
-    def begin(self, collect: Callable[[], Kept]) -> None:
+    def begin(self, collect: Callable[[], Saved]) -> None:
         """Say who knows what is to be kept: asked on the memory's own thread."""
 
     def touch(self) -> int:
@@ -59,11 +59,11 @@ class Memory(Protocol):
 class NoMemory:
     """Nothing is kept: for a single call, and for tests."""
 
-    def load(self) -> Kept:
+    def load(self) -> Saved:
         """Return nothing."""
-        return Kept()
+        return Saved()
 
-    def begin(self, collect: Callable[[], Kept]) -> None:
+    def begin(self, collect: Callable[[], Saved]) -> None:
         """Ask nobody."""
 
     def touch(self) -> int:
@@ -85,36 +85,36 @@ class FileMemory:
         self._boot_id = boot_id
         self._now = now_ms
         self._change = threading.Condition()
-        self._collect: Callable[[], Kept] = Kept
+        self._collect: Callable[[], Saved] = Saved
         self._wanted = 0
         self._written = 0
         self._ending = False
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="alerts-memory", daemon=True)
 
-    def begin(self, collect: Callable[[], Kept]) -> None:
+    def begin(self, collect: Callable[[], Saved]) -> None:
         """Start to write what `collect` returns, whenever it was touched."""
         self._collect = collect
         self._thread.start()
 
-    def load(self) -> Kept:
+    def load(self) -> Saved:
         """Return what was kept; nothing, and a line in the log, when it cannot be read."""
         raw = self._file.load()
         if not raw:
-            return Kept()
+            return Saved()
         try:
             return self._read(raw)
         except RecordError as error:
             log.warning("what alerts were open cannot be read, starting without: %s", error)
-            return Kept()
+            return Saved()
 
-    def _read(self, raw: bytes) -> Kept:
+    def _read(self, raw: bytes) -> Saved:
         value = an_object(raw, "alerts", MAX_BYTES)
         now = None if text(value, "boot_id") == self._boot_id else self._now
         owed = value.get("owed", {})
         if not isinstance(owed, dict):
             raise RecordError("owed: expected an object")
-        return Kept(_notices(value.get("open"), now), {str(name): _notices(each, now) for name, each in owed.items()})
+        return Saved(_notices(value.get("open"), now), {str(name): _notices(each, now) for name, each in owed.items()})
 
     def touch(self) -> int:
         """Have it written soon; return the number of this change."""
@@ -147,7 +147,7 @@ class FileMemory:
                 self._written = number
                 self._change.notify_all()
 
-    def _write(self, what: Kept) -> None:
+    def _write(self, what: Saved) -> None:
         data = {
             "version": 1,
             "boot_id": self._boot_id,

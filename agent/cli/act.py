@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from agent.cli.changes import Author, Change
+from agent.cli.changes import Author, OperatorChange
 from agent.cli.target import Target
 from agent.core.model.fields import shown
 from agent.core.model.store import Delete, Put, Snapshot, Txn
@@ -40,7 +40,14 @@ def author(reason: str) -> Author:
 
 
 def act(
-    store: Store, target: Target, change: Change, who: Author, *, yes: bool, dry_run: bool, ttl_s: int | None = None
+    store: Store,
+    target: Target,
+    change: OperatorChange,
+    who: Author,
+    *,
+    yes: bool,
+    dry_run: bool,
+    ttl_s: int | None = None,
 ) -> int | None:
     """Do it; return the revision at which it was done, None for a dry run. RefusedError when a person says no."""
     click.echo(f"{target.group}: {change.did}")
@@ -76,7 +83,7 @@ def _ask() -> None:
         raise RefusedError("nothing was changed")
 
 
-def _audit(change: Change, who: Author) -> dict[str, Any]:
+def _audit(change: OperatorChange, who: Author) -> dict[str, Any]:
     found = {"when_ms": time.time_ns() // 1_000_000, "by": who.by, "did": change.did, "reason": who.reason}
     return {key: value for key, value in found.items() if value != ""}
 

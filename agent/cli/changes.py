@@ -28,7 +28,7 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class OperatorChange:
     """What to write, and how to say it.
 
     did       one line for people and for the record
@@ -87,7 +87,7 @@ def _open(found: Look, to: str, word: str) -> None:
         raise RefusedError(f"an override says that {who} may lead: end it with `override clear`, then {word}")
 
 
-def switchover(found: Look, to: str | None, when: str, author: Author, *, force: bool) -> Change:
+def switchover(found: Look, to: str | None, when: str, author: Author, *, force: bool) -> OperatorChange:
     """Hand over to `to` (None: the best standby) at `when`: now, gap, or a time as RFC 3339."""
     view = found.view
     holder = _holder(view)
@@ -115,10 +115,10 @@ def switchover(found: Look, to: str | None, when: str, author: Author, *, force:
     at = {"now": "at once", "gap": "in the next gap between own windows"}.get(when, f"at {when}")
     did = f"switchover from {holder} to {chosen}, {at}"
     compare = (Compare(found.names.switchover, 0), *_unchanged(found, found.names.leader))
-    return Change(did, (Put(found.names.switchover, _json(words)),), compare, risks, ask=True, to=chosen)
+    return OperatorChange(did, (Put(found.names.switchover, _json(words)),), compare, risks, ask=True, to=chosen)
 
 
-def failover(found: Look, to: str | None, author: Author, *, force: bool, dead: str | None = None) -> Change:
+def failover(found: Look, to: str | None, author: Author, *, force: bool, dead: str | None = None) -> OperatorChange:
     """Change the leader at once, whether it can take part or not.
 
     A leader that lives is asked as by a switchover now. Else the seat is given to `to` or to anybody: it is taken once
@@ -136,13 +136,13 @@ def failover(found: Look, to: str | None, author: Author, *, force: bool, dead: 
         best(found, holder)
         _open(found, "", "fail over")
         did, then = "anybody may take the seat", Delete(names.leader)
-        return Change(did, (then,), _unchanged(found, names.leader), ask=True)
+        return OperatorChange(did, (then,), _unchanged(found, names.leader), ask=True)
     _open(found, to, "fail over")
     risks = _checked(found, to, force=force)
-    return Change(f"{to} is named for the seat", (Put(names.leader, to.encode()),), (), risks, ask=True, to=to)
+    return OperatorChange(f"{to} is named for the seat", (Put(names.leader, to.encode()),), (), risks, ask=True, to=to)
 
 
-def _bury(found: Look, holder: str | None, dead: str, to: str | None, *, force: bool) -> Change:
+def _bury(found: Look, holder: str | None, dead: str, to: str | None, *, force: bool) -> OperatorChange:
     """Delete the heartbeat of a leader that was seen dead: the only unsafe word."""
     if holder is None:
         raise RefusedError("nobody holds the heartbeat: no one waits for anybody")
@@ -158,7 +158,7 @@ def _bury(found: Look, holder: str | None, dead: str, to: str | None, *, force: 
         _open(found, to, "fail over")
         risks += _checked(found, to, force=force)
         then += (Put(found.names.leader, to.encode()),)
-    return Change(
+    return OperatorChange(
         f"{holder} is taken for dead, nobody waits for it",
         then,
         _unchanged(found, found.names.heartbeat),
@@ -168,7 +168,7 @@ def _bury(found: Look, holder: str | None, dead: str, to: str | None, *, force: 
     )
 
 
-def override_set(found: Look, who: str, author: Author) -> Change:
+def override_set(found: Look, who: str, author: Author) -> OperatorChange:
     """Let only `who` lead, or nobody for `none`, until the key goes."""
     if who != NOBODY and not NAME.fullmatch(who):
         raise RefusedError(f"{who!r} is no node's name: use a-z, 0-9, dot and hyphen, or `none` for nobody")
@@ -179,20 +179,22 @@ def override_set(found: Look, who: str, author: Author) -> Change:
     elif why := [each.why for each in hindrances(found, who)]:
         risks = (f"{'; '.join(why)}: if it cannot produce, nobody does",)
     did = f"override: {'nobody' if who == NOBODY else f'only {who}'} may lead"
-    return Change(did, (Put(found.names.override, value),), (), risks, ask=True, to="" if who == NOBODY else who)
+    return OperatorChange(
+        did, (Put(found.names.override, value),), (), risks, ask=True, to="" if who == NOBODY else who
+    )
 
 
-def maintenance_on(found: Look, author: Author) -> Change:
+def maintenance_on(found: Look, author: Author) -> OperatorChange:
     """Have the agents watch and report, and change nothing."""
     text = f"{author.reason} ({author.by})" if author.reason else f"by {author.by}"
-    return Change(
+    return OperatorChange(
         "maintenance on: agents watch, report, and change nothing",
         (Put(found.names.maintenance, text.encode()),),
         notes=("no failover happens until `maintenance off`",),
     )
 
 
-def drain(found: Look, node: str, author: Author) -> Change:
+def drain(found: Look, node: str, author: Author) -> OperatorChange:
     """Take `node` out: it does not take over, and hands over if it leads."""
     members = {each.node for each in found.view.members}
     if node not in members:
@@ -207,7 +209,7 @@ def drain(found: Look, node: str, author: Author) -> Change:
         risks = () if fit else (f"{node} leads and no other node can take over: it stays until one can",)
     value = _json({"reason": author.reason, "by": author.by})
     then = (Put(drain_key(found, node), value),)
-    return Change(f"{node} is drained: it does not take over", then, (), risks, ask=leads, notes=notes)
+    return OperatorChange(f"{node} is drained: it does not take over", then, (), risks, ask=leads, notes=notes)
 
 
 def drain_key(found: Look, node: str) -> str:
@@ -217,11 +219,11 @@ def drain_key(found: Look, node: str) -> str:
     return found.names.drain(node)
 
 
-def clear(found: Look, key: str, did: str, nothing: str) -> Change:
+def clear(found: Look, key: str, did: str, nothing: str) -> OperatorChange:
     """Take a key away; RefusedError with `nothing` when it is not there."""
     if all(item.key != key for item in found.second.items):
         raise RefusedError(nothing)
-    return Change(did, (Delete(key),))
+    return OperatorChange(did, (Delete(key),))
 
 
 def _unchanged(found: Look, key: str) -> tuple[Compare, ...]:

@@ -81,7 +81,7 @@ def keepalived_notify(
 
 def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None:
     """Go on until keepalived is gone or says so, and nodeos is proven stopped."""
-    from agent.alerts.build import make_desk
+    from agent.alerts.build import make_dispatcher
     from agent.core.alerts.notice import Notice
     from agent.guard.fence import read_file
     from agent.guard.plan import guard_fields
@@ -92,14 +92,14 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.host.runtime_file import LockedFile
 
     files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
-    file, desk = LockedFile(files.runtime), make_desk(config, SystemClock())
+    file, dispatcher = LockedFile(files.runtime), make_dispatcher(config, SystemClock())
     file.lock(HANDOVER_S)
 
     def tell(event: str, severity: str, summary: str) -> None:
         log.log(logging.INFO if severity == "info" else logging.WARNING, "%s", summary)
         key = f"{event}/{config.group}/{config.node}"
         fields = {"group": config.group, "node": config.node, "producer": config.producer}
-        desk.tell(Notice(key, event, severity, f"{config.node}: {summary}", fields=fields))
+        dispatcher.tell(Notice(key, event, severity, f"{config.node}: {summary}", fields=fields))
 
     more = guard_fields(config)
     save_plan(files.runtime, more)
@@ -126,7 +126,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
             files.word.write_text(f"{keepalived} {duty.word}")
         metrics.write(duty)
         guard.close()
-        desk.close(CLOSE_S)
+        dispatcher.close(CLOSE_S)
 
 
 def _parent() -> str:

@@ -6,7 +6,7 @@ import click
 
 from agent.cli import changes
 from agent.cli.act import act, author, dry_run_option, reason_option, yes_option
-from agent.cli.changes import Change
+from agent.cli.changes import OperatorChange
 from agent.cli.look import Look, look, looked_once
 from agent.cli.target import Target, target_options
 
@@ -105,7 +105,7 @@ def undrain(target: Target, node: str | None, reason: str, dry_run: bool) -> Non
         act(store, target, _undrained(looked_once(store, target), _node(target, node)), by, yes=True, dry_run=dry_run)
 
 
-def _undrained(found: Look, node: str) -> Change:
+def _undrained(found: Look, node: str) -> OperatorChange:
     key = changes.drain_key(found, node)
     return changes.clear(found, key, f"{node} takes part again", f"{node} is not drained by key; election.nofailover?")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Verdict(Enum):
+class Grade(Enum):
     """How it looks. Only FAULT makes the command fail."""
 
     OK = "ok"
@@ -21,31 +21,31 @@ class Finding:
     """`seen` is what was found, `remedy` what to do about it; a remedy is given unless all is well."""
 
     name: str
-    verdict: Verdict
+    verdict: Grade
     seen: str
     remedy: str = ""
 
 
 def ok(name: str, seen: str) -> Finding:
     """Return that all is well."""
-    return Finding(name, Verdict.OK, seen)
+    return Finding(name, Grade.OK, seen)
 
 
 def warn(name: str, seen: str, remedy: str) -> Finding:
     """Return that it may bite later."""
-    return Finding(name, Verdict.WARN, seen, remedy)
+    return Finding(name, Grade.WARN, seen, remedy)
 
 
 def fault(name: str, seen: str, remedy: str) -> Finding:
     """Return that it will bite."""
-    return Finding(name, Verdict.FAULT, seen, remedy)
+    return Finding(name, Grade.FAULT, seen, remedy)
 
 
 def unknown(name: str, seen: str, remedy: str) -> Finding:
     """Return that it could not be seen."""
-    return Finding(name, Verdict.UNKNOWN, seen, remedy)
+    return Finding(name, Grade.UNKNOWN, seen, remedy)
 
 
 def skipped(name: str, seen: str, remedy: str = "") -> Finding:
     """Return that it does not apply."""
-    return Finding(name, Verdict.SKIPPED, seen, remedy)
+    return Finding(name, Grade.SKIPPED, seen, remedy)

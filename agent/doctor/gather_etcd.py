@@ -23,7 +23,7 @@ from agent.host.deadline import Bounded, Deadline
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import CallFailed, TooMuch, call
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from agent.runtime.credentials import etcd_options
 
@@ -70,7 +70,7 @@ def _measured(config: Config, found: EtcdServer, deadline: Deadline) -> EtcdServ
     where = found.endpoint if "://" in found.endpoint else f"http{'s' if config.etcd.tls else ''}://{found.endpoint}"
     try:
         endpoint, context = parse_endpoint(where), _context(config)
-        answer = call(endpoint, "/metrics", deadline.left(), names=Names(), context=context, method="GET")
+        answer = call(endpoint, "/metrics", deadline.left(), names=Resolver(), context=context, method="GET")
         found = measured(found, answer.body.decode(errors="replace"))
         if context is None:
             return found
@@ -91,7 +91,7 @@ def _context(config: Config) -> ssl.SSLContext | None:
 
 def _shown(endpoint: Endpoint, context: ssl.SSLContext, deadline: Deadline) -> float | None:
     """Return for how many days the certificate that a member shows is good."""
-    sock: Bounded = dial(endpoint, deadline, Names(), context)
+    sock: Bounded = dial(endpoint, deadline, Resolver(), context)
     try:
         der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
     finally:

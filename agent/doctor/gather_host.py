@@ -20,7 +20,7 @@ from agent.host.deadline import Deadline
 from agent.net.dial import dial
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint, parse_endpoint
 from agent.net.http import CallFailed, TooMuch, call
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from agent.nodeos import listener
 
@@ -89,7 +89,7 @@ def agent(config: Config) -> AgentFacts:
         token = config.http.token.get_secret_value() if config.http.token else ""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         context = _own(config.http.cert_file)
-        answer = call(endpoint, "/status", ASK_S, names=Names(), context=context, headers=headers, method="GET")
+        answer = call(endpoint, "/status", ASK_S, names=Resolver(), context=context, headers=headers, method="GET")
         status = json.loads(answer.body)
         if answer.status != 200 or not isinstance(status, dict):
             return AgentFacts(error=f"{endpoint} answers with {answer.status}: is it the agent?")
@@ -112,7 +112,7 @@ def _own(certificate: Path | None) -> ssl.SSLContext | None:
 
 def _pid(endpoint: Endpoint) -> int | None:
     try:
-        found = listener.listeners(endpoint, Names(), Deadline(ASK_S))
+        found = listener.listeners(endpoint, Resolver(), Deadline(ASK_S))
     except FenceError:
         return None
     pids = [held.id.pid for held in found]
@@ -171,7 +171,7 @@ def channel(config: AlertChannel) -> ChannelFact:
         tls = parts.scheme == "https"
         where = Endpoint(f"{parts.hostname}:{port}", parts.hostname or "", port, tls)
         context = tls_context(config.ca_file) if tls else None
-        dial(where, Deadline(min(config.timeout, ASK_S)), Names(), context).close()
+        dial(where, Deadline(min(config.timeout, ASK_S)), Resolver(), context).close()
     except ConfigError:
         return ChannelFact(config.name, "its ca_file cannot be used")
     except (OSError, ValueError) as error:

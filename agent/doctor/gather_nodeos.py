@@ -17,7 +17,7 @@ from agent.guard.plan import fence_plan
 from agent.host import process
 from agent.host.deadline import Deadline
 from agent.net.endpoint import parse_endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.nodeos import config_ini, listener
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.config_ini import Options
@@ -77,7 +77,7 @@ def _pid(config: Config) -> tuple[int | None, str]:
 def _listening(config: Config, deadline: Deadline) -> tuple[tuple[str, int], ...]:
     """Return the programs that listen at nodeos.url, as far as they may be seen."""
     try:
-        found = listener.listeners(parse_endpoint(config.nodeos.url), Names(), deadline)
+        found = listener.listeners(parse_endpoint(config.nodeos.url), Resolver(), deadline)
     except FailoverError:
         return ()
     for held in found:

@@ -10,14 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agent.doctor.finding import Finding, Verdict
+from agent.doctor.finding import Finding, Grade
 
 STYLES = {
-    Verdict.OK: "green",
-    Verdict.WARN: "yellow",
-    Verdict.FAULT: "bold red",
-    Verdict.UNKNOWN: "magenta",
-    Verdict.SKIPPED: "dim",
+    Grade.OK: "green",
+    Grade.WARN: "yellow",
+    Grade.FAULT: "bold red",
+    Grade.UNKNOWN: "magenta",
+    Grade.SKIPPED: "dim",
 }
 
 
@@ -29,7 +29,7 @@ def table(found: Sequence[Finding]) -> Group:
     grid.add_column("seen", overflow="fold")
     for each in found:
         seen = Text(each.seen)
-        if each.remedy and each.verdict is not Verdict.OK:
+        if each.remedy and each.verdict is not Grade.OK:
             seen.append(f"\n-> {each.remedy}", style="cyan")
         grid.add_row(Text(each.verdict.value, style=STYLES[each.verdict]), Text(each.name), seen)
     return Group(grid, Padding(Text(summary(found), style="bold"), (1, 0, 0, 0)))
@@ -37,7 +37,7 @@ def table(found: Sequence[Finding]) -> Group:
 
 def summary(found: Sequence[Finding]) -> str:
     """Return one line: how many of each verdict."""
-    counts = [(each, sum(finding.verdict is each for finding in found)) for each in Verdict]
+    counts = [(each, sum(finding.verdict is each for finding in found)) for each in Grade]
     return ", ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
 
 
@@ -46,4 +46,4 @@ def data(found: Sequence[Finding]) -> dict[str, Any]:
     rows = [
         {"check": each.name, "verdict": each.verdict.value, "seen": each.seen, "remedy": each.remedy} for each in found
     ]
-    return {"faults": sum(each.verdict is Verdict.FAULT for each in found), "checks": rows}
+    return {"faults": sum(each.verdict is Grade.FAULT for each in found), "checks": rows}

@@ -69,7 +69,7 @@ class EtcdOptions:
         problems = [] if self.endpoints else ["etcd.endpoints: name at least one, e.g. http://127.0.0.1:2379"]
         for text in self.endpoints:
             try:
-                if Endpoint.parse(text, tls=self.ca is not None).tls and self.ca is None:
+                if EtcdEndpoint.parse(text, tls=self.ca is not None).tls and self.ca is None:
                     problems.append("etcd.ca_file: https needs the certificates that sign those of etcd")
             except ConfigError as error:
                 problems += error.problems
@@ -90,7 +90,7 @@ class EtcdOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EtcdEndpoint:
     """One member's client address. `host` has brackets when it is an IPv6 address."""
 
     tls: bool
@@ -101,7 +101,7 @@ class Endpoint:
         return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @classmethod
-    def parse(cls, text: str, *, tls: bool) -> Endpoint:
+    def parse(cls, text: str, *, tls: bool) -> EtcdEndpoint:
         """Read an address; `tls` tells what one without a scheme means. ConfigError when it is none."""
         try:
             parts = urlsplit(text if "://" in text else f"{'https' if tls else 'http'}://{text}")
@@ -119,7 +119,7 @@ class Endpoint:
 class Connection:
     """An etcd3 client on one endpoint, with our own deadline on every request. Opened by `open_connection` only."""
 
-    def __init__(self, options: EtcdOptions, endpoint: Endpoint) -> None:
+    def __init__(self, options: EtcdOptions, endpoint: EtcdEndpoint) -> None:
         """Make the client; nothing is sent yet. StoreRejected when a PEM file cannot be used."""
         self.endpoint = endpoint
         self.metadata: tuple[tuple[str, str], ...] = REQUIRE_LEADER
@@ -166,7 +166,7 @@ class Connection:
             thread.join(wait_s)
 
 
-def open_connection(options: EtcdOptions, endpoint: Endpoint, deadline: Deadline) -> Connection:
+def open_connection(options: EtcdOptions, endpoint: EtcdEndpoint, deadline: Deadline) -> Connection:
     """Connect, log in, and read once, linearizably: only a member in touch with a leader and a quorum answers that.
 
     So a write is not handed to a member that would lose it, and learners are passed over. Nothing of the caller's was

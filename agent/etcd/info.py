@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import Connection, Endpoint, EtcdOptions
+from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions
 from agent.etcd.errors import translate
 from agent.etcd.rpc import grpc, later_fields, rpc
 from agent.host.deadline import Deadline
@@ -81,7 +81,7 @@ def _asked(
     options: EtcdOptions, endpoint: str, deadline: Deadline, doing: str, ask: Callable[[Connection, Deadline], Any]
 ) -> tuple[str, Any]:
     """Ask one member, on a connection of its own; return where, and its answer."""
-    connection = Connection(options, Endpoint.parse(endpoint, tls=options.ca is not None))
+    connection = Connection(options, EtcdEndpoint.parse(endpoint, tls=options.ca is not None))
     connection.metadata = ()  # a member without a leader shall answer too
     try:
         try:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from agent.core.model.store import Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
-from agent.etcd.connection import Connection, Endpoint, EtcdOptions, open_connection
+from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions, open_connection
 from agent.etcd.errors import TokenStale, translate
 from agent.etcd.rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.etcd.watch import EtcdWatch
@@ -31,7 +31,7 @@ class EtcdStore:
     def __init__(self, options: EtcdOptions) -> None:
         """Take note of the endpoints; the first call connects."""
         self._options = options
-        self._endpoints = [Endpoint.parse(text, tls=options.ca is not None) for text in options.endpoints]
+        self._endpoints = [EtcdEndpoint.parse(text, tls=options.ca is not None) for text in options.endpoints]
         self._index = 0
         self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
         self._connection: Connection | None = None

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from agent.core.model.store import Ms
 from agent.gate.counts import Counts
-from agent.gate.permit import Permit, Refused
+from agent.gate.permit import NotSigned, Permit
 
 LONGEST = 64
 """Bytes of a question."""
@@ -61,6 +61,6 @@ class Control:
         try:
             if self._permit.closed(number):
                 return {"closed": number, "page": self._permit.file}
-        except Refused as refused:
+        except NotSigned as refused:
             return {"closed": None, "why": refused.reason, "page": self._permit.file}
         return {"closed": None, "why": "the page is open"}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.gate.settings import Address
-from agent.gate.wire import ANSWERED, HEAD, Answer, WireError, take_answer, write_request
+from agent.gate.wire import ANSWERED, HEAD, KeosdAnswer, WireError, take_answer, write_request
 
 REASONS = ("keosd_unreachable", "keosd_timeout", "keosd_malformed", "keosd_busy", "keosd_error")
 """Why keosd gave no signature."""
@@ -20,7 +20,7 @@ IDLE = 2
 
 BOTH = selectors.EVENT_READ | selectors.EVENT_WRITE
 
-Done = Callable[[Answer | None, str], None]
+Done = Callable[[KeosdAnswer | None, str], None]
 """Hears the answer, or None and the reason why there is none."""
 
 

@@ -30,7 +30,7 @@ ALIVE_S = 0.5
 LINES = 20
 
 
-class Notifier:
+class GateNotifier:
     """Tells systemd, if it asked for that: one datagram, never a wait (sd_notify(3)).
 
     `agent.host.systemd` does more, and imports what takes longer than all else here.
@@ -48,10 +48,10 @@ class Notifier:
                 sock.sendto("\n".join(lines).encode(), self._address)
 
 
-class Herald:
+class Reporter:
     """Tells refusals, bounded, and the state to systemd."""
 
-    def __init__(self, voice: Voice, notifier: Notifier) -> None:
+    def __init__(self, voice: Voice, notifier: GateNotifier) -> None:
         self._voice = voice
         self._notifier = notifier
         self._said: dict[str, float] = {}
@@ -91,8 +91,8 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: over.append(caught))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    notifier = Notifier(environ)
-    herald = Herald(Voice("gate"), notifier)
+    notifier = GateNotifier(environ)
+    herald = Reporter(Voice("gate"), notifier)
     page = identity(settings.group, settings.node)
     permit = Permit(settings.page, page, settings.owner, boot_id(), boot_ms)
     server = Server(settings, permit, boot_ms, herald.refused, time.monotonic)

@@ -34,7 +34,7 @@ REASONS = (
 """Why the page allows no signature."""
 
 
-class Refused(Exception):
+class NotSigned(Exception):
     """No signature now. `reason` is one of `REASONS`."""
 
     def __init__(self, reason: str) -> None:
@@ -68,7 +68,7 @@ class Permit:
 
         A lock on a page that nobody can find would look to the agent as if this gate still signed by it.
         """
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(NotSigned):
             if self.hold():
                 self._standing()
         self.hold()
@@ -80,7 +80,7 @@ class Permit:
         try:
             self._descriptor = self._locked()
             self._why = ""
-        except Refused as refused:
+        except NotSigned as refused:
             self._why = refused.reason
         return self._descriptor >= 0
 
@@ -88,7 +88,7 @@ class Permit:
         """Return the reason why the page could not be read now, nothing if it can be, whatever it says."""
         try:
             self.read()
-        except Refused as refused:
+        except NotSigned as refused:
             return refused.reason
         return ""
 
@@ -96,15 +96,15 @@ class Permit:
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            raise Refused("no_page") from None
+            raise NotSigned("no_page") from None
         try:
             found = os.fstat(descriptor)
             self._owned(found)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
-            raise Refused("no_lock") from None
-        except Refused:
+            raise NotSigned("no_lock") from None
+        except NotSigned:
             os.close(descriptor)
             raise
         self._file = found.st_dev, found.st_ino
@@ -113,7 +113,7 @@ class Permit:
     def _owned(self, found: os.stat_result) -> None:
         """Refuse a file that others than the agent's user own or may write."""
         if not stat.S_ISREG(found.st_mode) or found.st_uid != self._owner or found.st_mode & 0o022:
-            raise Refused("other_owner")
+            raise NotSigned("other_owner")
 
     def let_go(self) -> None:
         """Give the lock back."""
@@ -125,13 +125,13 @@ class Permit:
     def read(self) -> Page:
         """Return the page that we hold, if it is the one at its path, of this boot and this node."""
         if not self.hold():
-            raise Refused(self._why)
+            raise NotSigned(self._why)
         self._owned(self._standing())
         page = self._whole()
         if page.boot_id != self._boot_id:
-            raise Refused("other_boot")
+            raise NotSigned("other_boot")
         if page.identity != self._identity:
-            raise Refused("other_node")
+            raise NotSigned("other_node")
         return page
 
     def _standing(self) -> os.stat_result:
@@ -140,10 +140,10 @@ class Permit:
             found = self._path.lstat()
         except OSError:
             self.let_go()
-            raise Refused("no_page") from None
+            raise NotSigned("no_page") from None
         if (found.st_dev, found.st_ino) != self._file:
             self.let_go()  # we sign by no page that we have not locked; the next look locks the new one
-            raise Refused("other_page")
+            raise NotSigned("other_page")
         return found
 
     def _whole(self) -> Page:
@@ -151,10 +151,10 @@ class Permit:
             try:
                 return pages.unpack(os.pread(self._descriptor, pages.SIZE + 1, 0))
             except OSError:
-                raise Refused("no_page") from None
+                raise NotSigned("no_page") from None
             except PageError as error:
                 if error.reason != "torn" or not left:
-                    raise Refused(error.reason) from None
+                    raise NotSigned(error.reason) from None
             time.sleep(BETWEEN_S)
         raise AssertionError("the last try returns or raises")
 
@@ -162,12 +162,12 @@ class Permit:
         """Return if a signature may be given now; Refused if not. The clock is read last."""
         page = self.read()
         if page.sign is not Sign.OPEN:
-            raise Refused("closed")
+            raise NotSigned("closed")
         now = self._boot()
         if now >= page.until:
-            raise Refused("expired")
+            raise NotSigned("expired")
         if page.until - now > FARTHEST:
-            raise Refused("damaged")
+            raise NotSigned("damaged")
 
     def closed(self, number: int) -> bool:
         """Tell whether the page is seen as closed, by that closing or a later one. Refused when it cannot be seen."""

@@ -21,10 +21,10 @@ from agent.gate.counts import Counts
 from agent.gate.doors import listen
 from agent.gate.keosd import Keosd
 from agent.gate.permit import REASONS as PERMIT
-from agent.gate.permit import Permit, Refused
+from agent.gate.permit import NotSigned, Permit
 from agent.gate.settings import Address, Settings
 from agent.gate.wallet import Wallet
-from agent.gate.wire import Answer, Request, WireError, is_signature, wanted, write_answer, write_refusal
+from agent.gate.wire import KeosdAnswer, Request, WireError, is_signature, wanted, write_answer, write_refusal
 
 ASKERS = 16
 """Connections at once; nodeos keeps one or two."""
@@ -144,7 +144,7 @@ class Server:
         try:
             digest, key = self._examined(request)
             self._permit.check()
-        except (WireError, Refused) as refused:
+        except (WireError, NotSigned) as refused:
             self._refuse(who, refused.reason, keep=request.keep)
             return
         self.wallet.sign(digest, key, partial(self._signed, who, request.keep, start))
@@ -156,7 +156,7 @@ class Server:
             raise WireError("key")
         return digest, key
 
-    def _signed(self, who: Asker, keep: bool, start: float, answer: Answer | None, why: str) -> None:
+    def _signed(self, who: Asker, keep: bool, start: float, answer: KeosdAnswer | None, why: str) -> None:
         """Check again, and hand the signature over in the same step."""
         if who.closed:
             self._refused("gone")
@@ -167,7 +167,7 @@ class Server:
         whole = write_answer(answer.status, answer.body, keep)
         try:
             self._permit.check()
-        except Refused as refused:
+        except NotSigned as refused:
             self._refuse(who, refused.reason, keep=keep)
             return
         if who.send(whole):

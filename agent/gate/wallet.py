@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.gate import settings
 from agent.gate.keosd import Done, Keosd
-from agent.gate.wire import SIGN, Answer, is_signature
+from agent.gate.wire import SIGN, KeosdAnswer, is_signature
 
 SIGN_S = 0.5
 """For one signature in all; nodeos waits for 5 to 100 ms (keosd-provider-timeout)."""
@@ -25,7 +25,7 @@ READY = "ready"
 NO_WALLET = "no unlocked wallet has the key"
 
 _Ask = tuple[str, bytes]
-_Found = tuple[Answer | None, str]
+_Found = tuple[KeosdAnswer | None, str]
 _Talk = Generator[_Ask, _Found, _Found]
 """Questions to keosd one after another; what is sent in is the answer, what it returns is the last one."""
 
@@ -57,7 +57,7 @@ class Wallet:
         self._looking = True
         self._drive(self._having(), self._now() + SIGN_S, self._looked)
 
-    def _looked(self, _answer: Answer | None, why: str) -> None:
+    def _looked(self, _answer: KeosdAnswer | None, why: str) -> None:
         self._looking = False
         if why:
             self.state = f"keosd gives no answer ({why})"
@@ -66,7 +66,7 @@ class Wallet:
     def _drive(self, talk: _Talk, due: float, done: Done) -> None:
         """Ask question after question until the talk is over; all of it within one deadline."""
 
-        def go(answer: Answer | None, why: str) -> None:
+        def go(answer: KeosdAnswer | None, why: str) -> None:
             try:
                 target, body = talk.send((answer, why))
             except StopIteration as end:
@@ -94,7 +94,7 @@ class Wallet:
             self._refused(answer, unlock)
         return found
 
-    def _refused(self, answer: Answer, unlock: Answer | None) -> None:
+    def _refused(self, answer: KeosdAnswer, unlock: KeosdAnswer | None) -> None:
         """Note at once that keosd said no to a signature: a leader must not wait for the next look to hear of it.
 
         Where keosd has the key and yet signs nothing, a list of keys proves nothing, so the next look comes later.
@@ -141,11 +141,11 @@ class Wallet:
         try:
             password = settings.password(self._password_file)
         except ValueError:
-            return Answer(500, b'{"error":{"code":1,"name":"the password file cannot be used"}}', keep=True), ""
+            return KeosdAnswer(500, b'{"error":{"code":1,"name":"the password file cannot be used"}}', keep=True), ""
         found = yield "/v1/wallet/unlock", json.dumps([self._name, password]).encode()
         return found
 
-    def _in(self, answer: Answer | None) -> bool:
+    def _in(self, answer: KeosdAnswer | None) -> bool:
         """Tell whether a list of public keys has ours, in either form."""
         try:
             listed = json.loads(answer.body) if answer is not None and answer.status == 200 else []
@@ -166,7 +166,7 @@ class Wallet:
         return same
 
 
-def _error(answer: Answer | None) -> dict[str, object]:
+def _error(answer: KeosdAnswer | None) -> dict[str, object]:
     """Return keosd's error in an answer, empty when there is none."""
     if answer is None or answer.status < 400:
         return {}
@@ -178,12 +178,12 @@ def _error(answer: Answer | None) -> dict[str, object]:
     return error if isinstance(error, dict) else {"code": 1, "name": f"status {answer.status}"}
 
 
-def _code(answer: Answer | None) -> int:
+def _code(answer: KeosdAnswer | None) -> int:
     """Return the code of keosd's error, 0 when it is none; a wallet that is unlocked already is none."""
     code = _error(answer).get("code", 0)
     return code if isinstance(code, int) and code != UNLOCKED_ALREADY else 0
 
 
-def _name(answer: Answer | None) -> str:
+def _name(answer: KeosdAnswer | None) -> str:
     """Return the name of keosd's error, fit for a log; its details may repeat paths and are left out."""
     return "".join(each for each in str(_error(answer).get("name", ""))[:80] if each.isprintable())

@@ -46,7 +46,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KeosdAnswer:
     """One answer of keosd."""
 
     status: int
@@ -69,7 +69,7 @@ def take_request(buffer: bytearray) -> Request | None:
     return None if body is None else Request(found[1].decode(), found[2].decode(), body, keep)
 
 
-def take_answer(buffer: bytearray) -> Answer | None:
+def take_answer(buffer: bytearray) -> KeosdAnswer | None:
     """Take one answer off the front; None while it is not whole. WireError for what can never be one."""
     head = _head(buffer)
     if head is None:
@@ -81,7 +81,7 @@ def take_answer(buffer: bytearray) -> Answer | None:
     if length is None or length > ANSWERED:
         raise WireError("keosd_malformed")
     body = _body(buffer, length)
-    return None if body is None else Answer(int(found[2]), body, keep)
+    return None if body is None else KeosdAnswer(int(found[2]), body, keep)
 
 
 def _head(buffer: bytearray) -> list[bytes] | None:
@@ -136,7 +136,7 @@ def wanted(request: Request) -> tuple[str, str]:
     return found[1].decode(), found[2].decode()
 
 
-def is_signature(answer: Answer) -> bool:
+def is_signature(answer: KeosdAnswer) -> bool:
     """Tell whether keosd has signed: nothing else of what it says is handed on."""
     return answer.status in (200, 201) and _SIGNATURE.fullmatch(answer.body) is not None
 

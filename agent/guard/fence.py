@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError, FenceError
-from agent.guard.stop import Armed, Found, Means, read, read_means
+from agent.guard.stop import Found, Means, Pending, read, read_means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.paths import DEFAULT_CONFIG, Files, find, refusal
 from agent.nodeos.fence import ProcessFence
@@ -50,33 +50,33 @@ def fence(files: Files, *, restart: bool, slow: Slow, supervised: bool = False) 
     it is another agent's, which may be leading with it.
     """
     found, why = read_file(files.runtime)
-    armed = found.armed
-    if supervised and armed is None and (refused := refusal(files)):
+    pending = found.armed
+    if supervised and pending is None and (refused := refusal(files)):
         return Outcome(True, f"nodeos is left alone, it is not this agent's: {refused}")
-    if restart and armed is not None and armed.left_ms(boot_ms()) > 0 and leave_guard(files, found):
-        left_s = armed.left_ms(boot_ms()) / 1000
-        return Outcome(True, f"epoch {armed.epoch} may go on for {left_s:.1f} s; a guard stops nodeos after that")
+    if restart and pending is not None and pending.left_ms(boot_ms()) > 0 and leave_guard(files, found):
+        left_s = pending.left_ms(boot_ms()) / 1000
+        return Outcome(True, f"epoch {pending.epoch} may go on for {left_s:.1f} s; a guard stops nodeos after that")
     try:
-        means = armed.means if armed else read_plan(files) or slow()
-        how = stop(armed, means)
+        means = pending.means if pending else read_plan(files) or slow()
+        how = stop(pending, means)
     except (FailoverError, RecordError, OSError) as error:
         return Outcome(False, f"nodeos could NOT be stopped, stop it by hand: {error}")
     return Outcome(True, f"{how}{f' ({why})' if why else ''}")
 
 
-def stop(armed: Armed | None, means: Means) -> str:
+def stop(pending: Pending | None, means: Means) -> str:
     """Stop nodeos and prove it; return how. FenceError when it cannot be proven.
 
     Where nobody led a nodeos that does not listen yet is left alone: it replays, and pause-on-startup is required.
     """
-    if armed is None:
+    if pending is None:
         return _stop_idle(means)
-    if not armed.resume_open and means.paused():
+    if not pending.resume_open and means.paused():
         time.sleep(means.block_s)
         return "nodeos is paused"
-    left_s = (armed.valid_until - boot_ms()) / 1000
+    left_s = (pending.valid_until - boot_ms()) / 1000
     term_s = max(0.0, min(means.term_s, left_s - means.kill_s - means.slack_s))
-    return means.end(armed.process, term_s)
+    return means.end(pending.process, term_s)
 
 
 def _stop_idle(means: Means) -> str:

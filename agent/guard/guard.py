@@ -22,7 +22,7 @@ from pathlib import Path
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError
-from agent.guard.stop import Armed, read
+from agent.guard.stop import Pending, read
 from agent.host.clock import SystemClock
 from agent.host.process import hold
 from agent.host.stderr import Voice
@@ -41,46 +41,46 @@ class Guard:
         self._agent_pid = agent_pid
         self._clock = SystemClock()
         self._boot_id = self._clock.boot_id()
-        self._armed: Armed | None = None
+        self._armed: Pending | None = None
         self._agent = agent_pid  # whose file it is
-        self._done: Armed | None = None  # what was acted upon
-        self._told: Armed | None = None  # of which was said that nodeos takes no pause
+        self._done: Pending | None = None  # what was acted upon
+        self._told: Pending | None = None  # of which was said that nodeos takes no pause
         self._voice = Voice()
         self.agent_lives = True
 
     def look(self) -> float | None:
         """Look at the file, and act when it is time."""
         self._read()
-        armed = self._armed
-        if armed is None or armed == self._done:
+        pending = self._armed
+        if pending is None or pending == self._done:
             return self._idle()
         if not self.agent_lives and self._agent != self._agent_pid:
             return None  # a new agent has written the file, and has a guard of its own
-        wait_ms = armed.stop_by - self._clock.boot()
+        wait_ms = pending.stop_by - self._clock.boot()
         if wait_ms > 0:
             return min(LOOK_S, wait_ms / 1000)
-        if armed.means.gated:
-            return self._pause(armed)
+        if pending.means.gated:
+            return self._pause(pending)
         try:
-            how = self._stop(armed)
+            how = self._stop(pending)
         except (FailoverError, OSError) as error:
             self._voice.say(f"nodeos could NOT be stopped, stop it by hand: {error}")
             return AGAIN_S
         if not how:
             return 0.0
-        self._voice.say(f"epoch {armed.epoch} was not confirmed in time: {how}")
-        self._done = armed
+        self._voice.say(f"epoch {pending.epoch} was not confirmed in time: {how}")
+        self._done = pending
         return self._idle()
 
-    def _pause(self, armed: Armed) -> float | None:
+    def _pause(self, pending: Pending) -> float | None:
         """Pause a nodeos that signs nothing any more, again and again: what is to be stopped here has stopped."""
-        if not armed.means.paused() and not _gone(armed.process):
-            if armed != self._told:
-                self._voice.say(f"epoch {armed.epoch} is over, nodeos takes no pause; its gate signs nothing")
-            self._told = armed
+        if not pending.means.paused() and not _gone(pending.process):
+            if pending != self._told:
+                self._voice.say(f"epoch {pending.epoch} is over, nodeos takes no pause; its gate signs nothing")
+            self._told = pending
             return AGAIN_S
-        self._voice.say(f"epoch {armed.epoch} was not confirmed in time: nodeos is paused, or gone")
-        self._done = armed
+        self._voice.say(f"epoch {pending.epoch} was not confirmed in time: nodeos is paused, or gone")
+        self._done = pending
         return self._idle()
 
     def _idle(self) -> float | None:
@@ -103,17 +103,17 @@ class Guard:
         except (OSError, RecordError, ConfigError) as error:
             self._voice.say(f"the run-time file {self._path} cannot be read: {error}")
 
-    def _stop(self, armed: Armed) -> str:
+    def _stop(self, pending: Pending) -> str:
         """Stop nodeos and prove it (R3, R4); return how, nothing when there is no reason any more.
 
         A pause proves nothing while a resume is unanswered; then the process has to go. FenceError when it stays.
         """
-        if not armed.resume_open and armed.means.paused():
+        if not pending.resume_open and pending.means.paused():
             return "nodeos is paused"
         self._read()
-        if self._armed != armed:
+        if self._armed != pending:
             return ""  # it was confirmed, or proven stopped, meanwhile
-        return armed.means.end(armed.process)
+        return pending.means.end(pending.process)
 
 
 def _gone(found: ProcessId | None) -> bool:

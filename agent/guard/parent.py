@@ -151,8 +151,8 @@ class Parent:
 
     def _fence(self, code: int, again: bool) -> None:
         """Fence now; but while the next agent may go on leave that to the guard that we are."""
-        armed = fence.read_file(self._files.runtime)[0].armed
-        left_ms = armed.left_ms(boot_ms()) if armed is not None and again else 0
+        pending = fence.read_file(self._files.runtime)[0].armed
+        left_ms = pending.left_ms(boot_ms()) if pending is not None and again else 0
         if left_ms:
             how = f"starting it again, nodeos may go on for {left_ms / 1000:.1f} s"
         else:

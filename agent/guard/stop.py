@@ -98,7 +98,7 @@ class Means:
 
 
 @dataclass(frozen=True, slots=True)
-class Armed:
+class Pending:
     """A tenure that has to be stopped at `stop_by`; all is over by `valid_until` (ms of CLOCK_BOOTTIME).
 
     `process` None: it is not known.
@@ -121,7 +121,7 @@ class Armed:
 class Found:
     """What a run-time file says. `armed` None: nothing has to be stopped. `agent_pid` 0: nobody wrote it."""
 
-    armed: Armed | None
+    armed: Pending | None
     agent_pid: int = 0
 
 
@@ -135,7 +135,7 @@ def read(raw: bytes, boot_id: str) -> Found:
     record = records.read_runtime(raw)
     if record.state not in ARMED or record.boot_id != boot_id:
         return Found(None, record.agent_pid)
-    armed = Armed(
+    pending = Pending(
         record.epoch,
         record.stop_by,
         record.valid_until,
@@ -144,7 +144,7 @@ def read(raw: bytes, boot_id: str) -> Found:
         record.process if record.process is not None and record.process.pid else None,
         read_means(raw),
     )
-    return Found(armed, record.agent_pid)
+    return Found(pending, record.agent_pid)
 
 
 def read_means(raw: bytes) -> Means:

@@ -66,7 +66,7 @@ class Spans:
 
 
 @dataclass(slots=True)
-class Counts:
+class DutyCounts:
     """For the metrics: what happened since the start."""
 
     transitions: dict[str, int]
@@ -104,7 +104,7 @@ class Duty:
         self.producing = False
         self.proven = False
         self.ending = False
-        self.counts = Counts(dict.fromkeys(WORDS, 0))
+        self.counts = DutyCounts(dict.fromkeys(WORDS, 0))
         self.changed_at = time.time()
         self._since: Ms = 0  # from when `delay` counts
         self._process = self._led = led  # what may produce is to be stopped until that is proven

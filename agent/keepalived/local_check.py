@@ -36,7 +36,7 @@ TIMEOUT_S = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LocalLimits:
     """What is asked for. `head_age_s` 0: the head may be of any age, for a chain with one producer."""
 
     head_age_s: float = HEAD_AGE_S
@@ -45,7 +45,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class NagiosResult:
     """Exit code, words, and figures for a graph."""
 
     code: int
@@ -59,7 +59,7 @@ class Verdict:
         return f"NODEOS-FAILOVER {STATES[self.code]} - {self.text.replace('|', '/')} | {figures}"
 
 
-def look(endpoint: Endpoint, limits: Limits, wall_s: float) -> Verdict:
+def look(endpoint: Endpoint, limits: LocalLimits, wall_s: float) -> NagiosResult:
     """Ask nodeos, and judge; within `timeout_s` in all."""
     deadline = Deadline(limits.timeout_s)
     figures: dict[str, str] = {}
@@ -70,9 +70,9 @@ def look(endpoint: Endpoint, limits: Limits, wall_s: float) -> Verdict:
         age = wall_s - datetime.fromisoformat(str(info["head_block_time"]).rstrip("Z")).replace(tzinfo=UTC).timestamp()
         peers = [each for each in _ask(endpoint, "/v1/net/connections", deadline) if _is_peer(each)]
     except (FailoverError, OSError) as error:
-        return Verdict(2, f"nodeos does not answer: {' '.join(str(error).split())}", figures)
+        return NagiosResult(2, f"nodeos does not answer: {' '.join(str(error).split())}", figures)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        return Verdict(2, f"nodeos answers something else than expected: {type(error).__name__}", figures)
+        return NagiosResult(2, f"nodeos answers something else than expected: {type(error).__name__}", figures)
     figures = {
         "head": str(head),
         "head_age": f"{age:.3f}s",
@@ -81,13 +81,13 @@ def look(endpoint: Endpoint, limits: Limits, wall_s: float) -> Verdict:
     }
     text = f"head {head}, {age:.1f} s old, {len(peers)} peers, {'paused' if paused is True else 'producing'}"
     if limits.head_age_s and age > limits.head_age_s:
-        return Verdict(2, f"the head is too old: {text}", figures)
+        return NagiosResult(2, f"the head is too old: {text}", figures)
     if len(peers) < limits.peers:
-        return Verdict(2, f"too few peers: {text}", figures)
-    return Verdict(0, text, figures)
+        return NagiosResult(2, f"too few peers: {text}", figures)
+    return NagiosResult(0, text, figures)
 
 
-def with_reach(verdict: Verdict, reach: Reach, deadline: Deadline) -> Verdict:
+def with_reach(verdict: NagiosResult, reach: Reach, deadline: Deadline) -> NagiosResult:
     """Return the verdict with what the host reaches: too little is CRITICAL, and an isolated host stops."""
     if not reach.asked:
         return verdict
@@ -146,12 +146,12 @@ def main(words: list[str], environ: Mapping[str, str] = os.environ) -> int:
         if given.stamp:
             leave_stamp(files.stamp)
         means = read_plan(files) or slow_means(given.config, environ)
-        limits = Limits(given.max_head_age, given.min_peers, given.timeout)
+        limits = LocalLimits(given.max_head_age, given.min_peers, given.timeout)
         reach, deadline = Reach(given.reach), Deadline(given.timeout)
         verdict = look(parse_endpoint(means.plan.url), limits, time.time())
         verdict = with_reach(verdict, reach, deadline)
     except (FailoverError, RecordError, ConfigError, OSError) as error:
-        verdict = Verdict(3, " ".join(str(error).split()), {})
+        verdict = NagiosResult(3, " ".join(str(error).split()), {})
     print(verdict.line)  # noqa: T201 - this is a command
     sys.stdout.flush()
     return verdict.code

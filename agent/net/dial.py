@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.host.deadline import Bounded, Deadline, DeadlineSocket, NoAnswer, NotSent
 from agent.net.endpoint import Endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -17,7 +17,7 @@ BACKLOG_WAIT = 0.01
 """Seconds between two tries at a Unix socket whose queue is full: such a connect does not wait by itself."""
 
 
-def dial(endpoint: Endpoint, deadline: Deadline, names: Names, context: SSLContext | None = None) -> Bounded:
+def dial(endpoint: Endpoint, deadline: Deadline, names: Resolver, context: SSLContext | None = None) -> Bounded:
     """Return a connected socket, TLS included when the endpoint wants it (`context` is needed then).
 
     NotSent when nothing listens, or the host, name, permission or certificate is wrong. NoAnswer at the deadline.
@@ -74,7 +74,7 @@ def _unix(path: str, deadline: Deadline) -> DeadlineSocket:
                 return sock
 
 
-def _tcp(endpoint: Endpoint, deadline: Deadline, names: Names) -> DeadlineSocket:
+def _tcp(endpoint: Endpoint, deadline: Deadline, names: Resolver) -> DeadlineSocket:
     """Try each address in turn, all before the one deadline: one that swallows packets leaves the next its share."""
     failure: OSError | None = None
     found = names.find(endpoint.host, endpoint.port, deadline)

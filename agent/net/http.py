@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection
 from agent.host.deadline import Bounded, Deadline, NoAnswer, NotSent
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 
 CHUNK = 64 * 1024
 MOST = 8 << 20
@@ -65,7 +65,7 @@ class _Session(requests.Session):
 class _Wire(HTTPAdapter):
     """Gives `requests` one connection, made by `dial`. It remembers the socket: what was sent decides what is known."""
 
-    def __init__(self, endpoint: Endpoint, deadline: Deadline, names: Names, context: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Endpoint, deadline: Deadline, names: Resolver, context: ssl.SSLContext | None) -> None:
         super().__init__(max_retries=0)
         self.socket: Bounded | None = None
         wire = self
@@ -97,7 +97,7 @@ def call(
     path: str,
     timeout_s: float,
     *,
-    names: Names,
+    names: Resolver,
     context: ssl.SSLContext | None = None,
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,

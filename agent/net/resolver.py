@@ -35,7 +35,7 @@ class _Lookup:
             self.done.set()
 
 
-class Names:
+class Resolver:
     """Finds addresses. One that was found is kept until `forget`, so that a pause does not wait for a dead resolver."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import re
 from agent.host.deadline import Deadline, NoAnswer
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 
 MOST = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?= |\r\n)")
@@ -25,7 +25,7 @@ def call(endpoint: Endpoint, path: str, timeout_s: float, most: int = MOST) -> t
         from agent.net.tls import tls_context
 
         context = tls_context()
-    with dial(endpoint, deadline, Names(), context) as sock:
+    with dial(endpoint, deadline, Resolver(), context) as sock:
         request = (
             f"POST {path} HTTP/1.0\r\nHost: {endpoint.host_header}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         )

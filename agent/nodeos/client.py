@@ -8,7 +8,7 @@ from agent.host.deadline import Deadline
 from agent.host.from_files import FromFiles
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import Answer, CallFailed, TooMuch, call
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
 from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
 
@@ -28,7 +28,7 @@ class HttpNodeos:
     def __init__(self, url: str, producer_url: str | None = None) -> None:
         self._chain = parse_endpoint(url)
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
-        self._names = Names()
+        self._names = Resolver()
         self._short = True  # until nodeos is seen not to know get_block_info, but get_block
         tls = self._chain.tls or self._producer.tls
         self._context = FromFiles("the host's authorities", authorities(), tls_context) if tls else None

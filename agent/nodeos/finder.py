@@ -20,7 +20,7 @@ from agent.host import process
 from agent.host.deadline import Deadline
 from agent.host.process import Held
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.nodeos import listener
 
 REMEDY = (
@@ -60,7 +60,7 @@ class Finder:
     def __init__(self, plan: FencePlan, known: ProcessId | None = None) -> None:
         self._plan = plan
         self._endpoint: Endpoint = parse_endpoint(plan.url)
-        self._names = Names()
+        self._names = Resolver()
         self._lock = threading.Lock()
         self._known = known
         self._setting = f"fence.pid_file {plan.pid_file}" if plan.pid_file else f"fence.unit {plan.unit}"

@@ -17,7 +17,7 @@ from agent.errors import FenceError
 from agent.host.deadline import Deadline
 from agent.host.process import Held, hold_pid
 from agent.net.endpoint import Endpoint
-from agent.net.resolver import Address, Names
+from agent.net.resolver import Address, Resolver
 
 NET = Path("/proc/self/net")
 """Not /proc/net: that is hidden where systemd's ProcSubset=pid is on."""
@@ -31,7 +31,7 @@ class Untold(FenceError):
     """Whether somebody listens, or whose process it is, may not be seen. It speaks neither for nor against anything."""
 
 
-def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held]:
+def listeners(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> list[Held]:
     """Return the processes that listen at `endpoint`, held; FenceError when there are some that cannot be seen."""
     inodes = _sockets_at(endpoint, names, deadline)
     if not inodes:
@@ -50,7 +50,7 @@ def listeners(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Held
     return found
 
 
-def _sockets_at(endpoint: Endpoint, names: Names, deadline: Deadline) -> set[str]:
+def _sockets_at(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> set[str]:
     """Return the inodes of the sockets that listen at `endpoint` here."""
     try:
         if endpoint.path:
@@ -60,7 +60,7 @@ def _sockets_at(endpoint: Endpoint, names: Names, deadline: Deadline) -> set[str
         raise Untold(f"who listens on {endpoint} cannot be read: {error}; {REMEDY}") from error
 
 
-def _resolve(endpoint: Endpoint, names: Names, deadline: Deadline) -> list[Address]:
+def _resolve(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> list[Address]:
     try:
         return names.find(endpoint.host, endpoint.port, deadline)
     except OSError as error:
@@ -159,7 +159,7 @@ def _link(path: str) -> str:
         return ""
 
 
-def see_that_nobody_answers(endpoint: Endpoint, names: Names, deadline: Deadline) -> None:
+def see_that_nobody_answers(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> None:
     """Return when no listener can be at `endpoint`: it is of this host, and refuses. FenceError otherwise."""
     if endpoint.path:
         _see_refusal(socket.AF_UNIX, endpoint.path, endpoint, deadline)

@@ -23,7 +23,7 @@ from agent.errors import (
     StoreRejected,
 )
 from agent.host.deadline import Deadline
-from agent.ports import Clock, Fence, Gate, Nodeos, RuntimeFile, Store
+from agent.ports import Clock, Fence, Nodeos, RuntimeFile, SigningGate, Store
 
 
 def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event:
@@ -125,7 +125,7 @@ def fence(fencing: Fence, action: do.FenceNodeos) -> ev.FenceDone:
     return ev.FenceDone(action.call, gone=True, why=how)
 
 
-def close_gate(gate: Gate, action: do.CloseGate, clock: Clock) -> ev.Event:
+def close_gate(gate: SigningGate, action: do.CloseGate, clock: Clock) -> ev.Event:
     """Close the signing gate and see it proven (R4)."""
     left = min(action.within, action.by - clock.boot())
     if left <= 0:

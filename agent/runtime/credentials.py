@@ -11,7 +11,7 @@ from agent.etcd.connection import EtcdOptions
 from agent.host.from_files import FromFiles
 from agent.host.jitter import MOST_S
 from agent.host.logs import mask
-from agent.telemetry.http_auth import Door, server_context
+from agent.telemetry.http_auth import AccessPolicy, server_context
 
 
 def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) -> EtcdOptions:
@@ -35,17 +35,19 @@ def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) ->
     )
 
 
-def door(config: Config) -> Callable[[], Door]:
+def door(config: Config) -> Callable[[], AccessPolicy]:
     """Return who may read over HTTP, and how, as token and certificate stand in their files at each connection.
 
     ConfigError when they cannot be used now.
     """
     http = config.http
 
-    def make() -> Door:
+    def make() -> AccessPolicy:
         token = http.token.get_secret_value() if http.token else None
         if http.token_file is not None:
             token = mask(http.checked_token(read_secret(http.token_file)))
-        return Door(token, server_context(http.cert_file, http.key_file) if http.cert_file and http.key_file else None)
+        return AccessPolicy(
+            token, server_context(http.cert_file, http.key_file) if http.cert_file and http.key_file else None
+        )
 
     return FromFiles("http", [http.token_file, http.cert_file, http.key_file], make)

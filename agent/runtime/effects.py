@@ -12,22 +12,22 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
 from agent.core.model.records import Keys, RuntimeRecord
 from agent.core.model.store import Ms
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.step import (
     BlocksRead,
     HookDone,
     NodeAction,
+    Notify,
     Publish,
     ReadBlocks,
     RecordChange,
     RecordWindow,
     RefuseWish,
     RunHook,
-    Tell,
 )
 from agent.errors import GateError
 from agent.host.deadline import Deadline
-from agent.ports import Clock, Emit, Fence, Gate, Nodeos, RuntimeFile, Store
+from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, SigningGate, Store
 from agent.runtime import calls
 from agent.runtime.halt import halt
 from agent.runtime.hooks import Hooks
@@ -51,7 +51,7 @@ _LANES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outside:
+class Adapters:
     """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file.
 
     `gate` None: there is none, and the core asks for none.
@@ -66,24 +66,24 @@ class Outside:
     tell: Callable[[Notice], None]
     guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
     hooks: Hooks = field(default_factory=lambda: Hooks({}, "", ""))
-    gate: Gate | None = None
+    gate: SigningGate | None = None
 
 
 def _unsent(call: int) -> ev.ResumeDone:
     return ev.ResumeDone(call, ev.Call.UNREACHABLE, "not sent: the loop has ended")
 
 
-class LaneHands:
+class Effects:
     """Hands each action to its lane. A pause and a resume have lanes of their own, and so has the kill."""
 
-    def __init__(self, outside_: Outside, session: Session, metrics: Metrics, emit: Emit) -> None:
-        self._out = outside_
+    def __init__(self, adapters: Adapters, session: Session, metrics: Metrics, emit: Emit) -> None:
+        self._out = adapters
         self._session = session
         self._metrics = metrics
         self._emit = emit
-        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *outside_.hooks.names)
-        names += ("gate",) if outside_.gate is not None else ()
-        self._lanes = {name: Lane(name, emit, outside_.clock) for name in names}
+        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *adapters.hooks.names)
+        names += ("gate",) if adapters.gate is not None else ()
+        self._lanes = {name: Lane(name, emit, adapters.clock) for name in names}
         self._halted = False
 
     def do(self, action: NodeAction) -> None:
@@ -102,7 +102,7 @@ class LaneHands:
                 self._session.count(action.window)
             case RunHook():
                 self._lanes[action.hook].submit(self._job(action))
-            case Tell():
+            case Notify():
                 self._out.tell(action.notice)
             case do.Transact():
                 self._metrics.sent(action, self._out.clock.boot())
@@ -176,7 +176,7 @@ class LaneHands:
         out = self._out
         halt(state, out.nodeos, out.fence, out.gate, out.clock)
 
-    def seen(self, event: object, snapshot: Snapshot) -> None:
+    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
         """See that no lane hangs, and count one event."""
         for lane in self._lanes.values():
             lane.look()

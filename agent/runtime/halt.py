@@ -1,6 +1,6 @@
 """The last act of an agent that cannot go on: nodeos is stopped before anything else, without the loop and its lanes.
 
-It is for defects alone: what the core decides is carried out by `hands`. Should this fail too, the guard acts at the
+It is for defects alone: what the core decides is carried out by `effects`. Should this fail too, the guard acts at the
 moment that the run-time file names.
 """
 
@@ -16,7 +16,7 @@ from agent.core.leadership.production import grace
 from agent.core.leadership.state import State
 from agent.core.model.store import Ms
 from agent.errors import FailoverError
-from agent.ports import Clock, Fence, Gate, Nodeos
+from agent.ports import Clock, Fence, Nodeos, SigningGate
 from agent.runtime import calls
 
 log = logging.getLogger(__name__)
@@ -25,14 +25,14 @@ AGAIN_S = 0.02
 """Between two pauses that were refused, or that reached nobody."""
 
 
-def halt(state: State, nodeos: Nodeos, fence: Fence, gate: Gate | None, clock: Clock) -> None:
+def halt(state: State, nodeos: Nodeos, fence: Fence, gate: SigningGate | None, clock: Clock) -> None:
     """Stop nodeos as far as `state` does not know it to be stopped (R3, R4): close the gate, pause, else end it.
 
     Takes P for each of gate and pause at most, and for the end of the process its grace and K. Never raises.
     """
     if state.proven:
         return
-    timing, begun = state.setup.timing, clock.boot()
+    timing, begun = state.identity.timing, clock.boot()
     if gate is not None:
         _tried("close the gate", lambda: gate.close(timing.gate_close / 1000))
     paused = _tried("pause nodeos", lambda: _paused(nodeos, begun + timing.pause, clock))

@@ -74,7 +74,7 @@ def contradiction(names: Keys, snapshot: Snapshot, node: str, mine: Belonging, b
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class JoiningFindings:
     """What a look has found out about production before this agent.
 
     claims  our nodeos is not paused, and its chain has a block of our producer in the newest window that could be (R19)
@@ -85,7 +85,7 @@ class Found:
     past: LookedBack | None = None
 
 
-class Look:
+class JoiningLook:
     """One look, by one agent that is about to start."""
 
     def __init__(self, store: Store, nodeos: Nodeos, names: Keys, node: str, wait: Callable[[float], object]) -> None:
@@ -113,18 +113,18 @@ class Look:
         except StoreError as error:
             log.warning("the group cannot be read before the first pause, going on without: %s", error)
 
-    def back(self, producer: str, wall: Ms) -> Found:
+    def back(self, producer: str, wall: Ms) -> JoiningFindings:
         """Return what was signed for our producer before `wall` (ms since 1970), as our nodeos's chain shows it."""
         try:
             info, places = self._ask(self._nodeos.info), turns_of(self._ask(self._nodeos.schedule), producer)
             if places is None:
-                return Found()
+                return JoiningFindings()
             past = self._newest_window(info, places, producer)
             fresh = past.own > 0 and (places.producers > 1 or wall - info.head_time < FRESH)
-            return Found(fresh and not self._ask(self._nodeos.paused), past)
+            return JoiningFindings(fresh and not self._ask(self._nodeos.paused), past)
         except NodeosError as error:
             log.info("what was signed before cannot be told: %s", error)
-            return Found()
+            return JoiningFindings()
 
     def _newest_window(self, info: ChainInfo, places: Turns, producer: str) -> LookedBack:
         """Look at our newest window; at the one before it as well when that has no block, for it may just begin."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from agent.config.watchdog import FEED_MS
 from agent.core.leadership.state import Phase, State
 from agent.core.model.store import Ms
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.guard.parent import PULSE_FD
 from agent.host.systemd import Notifier
 from agent.host.watchdog import Watchdog
@@ -24,7 +24,7 @@ IDLE_MS: Ms = 1000
 """How often a sign is given where no device wants more."""
 
 
-class Heart:
+class GuardPipe:
     """The pipe to a parent guard; without one, nothing."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -46,10 +46,10 @@ class Heart:
             self._fd = -1
 
 
-class Pulse:
+class Liveness:
     """Called by the loop with each snapshot that a step has completed. Never blocks, never raises."""
 
-    def __init__(self, clock: Clock, notifier: Notifier, heart: Heart, watchdog: Watchdog) -> None:
+    def __init__(self, clock: Clock, notifier: Notifier, heart: GuardPipe, watchdog: Watchdog) -> None:
         self._clock = clock
         self._notifier = notifier
         self._heart = heart
@@ -60,7 +60,7 @@ class Pulse:
         self._ready = self._leaving = False
         self.every = FEED_MS if watchdog.timeout_s is not None else IDLE_MS
 
-    def __call__(self, snapshot: Snapshot) -> None:
+    def __call__(self, snapshot: NodeSnapshot) -> None:
         """Give a sign of life, and tell systemd what has changed."""
         state, now = snapshot.node.leadership, self._clock.boot()
         if now >= self._told + IDLE_MS // 2:
@@ -89,7 +89,7 @@ class Pulse:
             self._notifier.status(text)
         self._said = text
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: NodeSnapshot) -> None:
         """Disarm the device, unless nodeos may still produce for a tenure of ours: then the host is to be reset."""
         state = snapshot.node.leadership
         if state.proven or state.tenure is None:

@@ -16,7 +16,7 @@ from agent.core.leadership.events import Shutdown, Tick
 from agent.core.leadership.state import State
 from agent.core.model.store import Ms
 from agent.core.node import step as core
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.step import Node, NodeAction, NodeEvent
 from agent.errors import FailoverError
 from agent.ports import Clock
@@ -32,47 +32,49 @@ class Fatal:
     error: FailoverError
 
 
-class Hands(Protocol):
+class EffectRunner(Protocol):
     """What carries the actions out; `do` never blocks. `seen` is told of every event, for metrics."""
 
     def do(self, action: NodeAction) -> None:
         """Carry out one action."""
 
-    def seen(self, event: object, snapshot: Snapshot) -> None:
+    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
         """Note one event."""
 
     def halt(self, state: State) -> None:
         """Stop nodeos at once, without the loop, which cannot go on. Never raises."""
 
 
-class Pulse(Protocol):
+class SignOfLife(Protocol):
     """Told of each completed step, at least every `every` ms; it never blocks and never raises."""
 
     every: Ms
 
-    def __call__(self, snapshot: Snapshot) -> None:
+    def __call__(self, snapshot: NodeSnapshot) -> None:
         """Take a sign of life."""
 
 
-class Silent:
+class NoSignOfLife:
     """A pulse that nobody feels."""
 
     every: Ms = 1000
 
-    def __call__(self, snapshot: Snapshot) -> None:
+    def __call__(self, snapshot: NodeSnapshot) -> None:
         """Nobody to tell."""
 
 
 class Loop:
     """One consumer of events. `emit` may be called from any thread and never blocks."""
 
-    def __init__(self, node: Node, clock: Clock, hands: Callable[[Loop], Hands], pulse: Pulse | None = None) -> None:
+    def __init__(
+        self, node: Node, clock: Clock, hands: Callable[[Loop], EffectRunner], pulse: SignOfLife | None = None
+    ) -> None:
         self._clock = clock
-        self._pulse = pulse or Silent()
+        self._pulse = pulse or NoSignOfLife()
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._error: FailoverError | None = None
         self._over = False
-        self.snapshot = Snapshot(node, clock.boot())
+        self.snapshot = NodeSnapshot(node, clock.boot())
         self._hands = hands(self)
 
     @property
@@ -120,7 +122,7 @@ class Loop:
     def _step(self, event: object) -> None:
         now, before = self._clock.boot(), self.snapshot.node
         node, actions = core.step(before, event, now)  # type: ignore[arg-type] # emit takes any event
-        self.snapshot = Snapshot(node, now)
+        self.snapshot = NodeSnapshot(node, now)
         for action in actions:
             self._hands.do(action)
             self._over = self._over or isinstance(action, Exit)
@@ -132,4 +134,4 @@ class Loop:
             log.exception("a defect in telling what happens")  # no reason to stop production
 
 
-__all__ = ["Fatal", "Hands", "Loop", "NodeEvent", "Pulse", "Snapshot"]
+__all__ = ["EffectRunner", "Fatal", "Loop", "NodeEvent", "NodeSnapshot", "SignOfLife"]

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from agent.core.leadership.state import Power
+from agent.core.leadership.state import Production
 from agent.core.model.store import Ms
 from agent.core.node import plan
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 
 PREFIX = "nodeos_failover_"
 LABELS = ("group", "node")
@@ -47,7 +47,7 @@ class Kit:
         return metric
 
 
-def producing_since(snapshot: Snapshot) -> Ms | None:
+def producing_since(snapshot: NodeSnapshot) -> Ms | None:
     """Return since when (CLOCK_BOOTTIME) nodeos produces as far as it is known, None when it does not.
 
     A nodeos that is not proven stopped (R4) counts if it was resumed by a tenure that is not over yet, or if it said
@@ -56,16 +56,16 @@ def producing_since(snapshot: Snapshot) -> Ms | None:
     """
     node = snapshot.node
     state, paused = node.leadership, node.health.paused
-    if state.power is Power.PRODUCING and plan.silent(node):
+    if state.production is Production.PRODUCING and plan.silent(node):
         return None
-    if state.power in (Power.PRODUCING, Power.RESUMING):
-        return node.leading_since if node.leading_since is not None else state.power_since
-    if state.power is Power.STOPPED or paused or (paused is None and state.tenure is None):
+    if state.production in (Production.PRODUCING, Production.RESUMING):
+        return node.leading_since if node.leading_since is not None else state.production_since
+    if state.production is Production.STOPPED or paused or (paused is None and state.tenure is None):
         return None
-    return state.power_since
+    return state.production_since
 
 
-class Names:
+class NodeNames:
     """The names of nodes that have a series: the first that were seen, so that none comes and goes, and few in all."""
 
     def __init__(self, own: str) -> None:

@@ -15,7 +15,7 @@ from agent.gate.counts import BOUNDS
 from agent.gate.page import Page, Sign
 from agent.gate.server import REASONS
 from agent.gate.wallet import READY
-from agent.ports import Clock, Gate, GateStatus
+from agent.ports import Clock, GateStatus, SigningGate
 from agent.telemetry.families import LABELS, PREFIX, Kit
 
 ANSWER_S = 0.5
@@ -41,7 +41,7 @@ class GateWatch:
     """Asks the gate how it is. `told` makes an event of an answer, or none."""
 
     def __init__(
-        self, gate: Gate, clock: Clock, told: Callable[[GateSeen], object | None] = lambda _seen: None
+        self, gate: SigningGate, clock: Clock, told: Callable[[GateSeen], object | None] = lambda _seen: None
     ) -> None:
         self._gate = gate
         self._clock = clock

@@ -19,9 +19,9 @@ from agent.core.health import checks
 from agent.core.leadership.state import Phase
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
-from agent.core.node.snapshot import STUCK_MS, Snapshot
+from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.ports import Clock
-from agent.telemetry.families import LABELS, NAMES, OTHERS, PREFIX, Kit, Names, producing_since
+from agent.telemetry.families import LABELS, NAMES, OTHERS, PREFIX, Kit, NodeNames, producing_since
 
 
 class Gauges(Kit, Collector):
@@ -34,7 +34,7 @@ class Gauges(Kit, Collector):
         self,
         base: tuple[str, str],
         clock: Clock,
-        snapshot: Callable[[], Snapshot],
+        snapshot: Callable[[], NodeSnapshot],
         alerts: Callable[[], Iterable[ChannelStats]],
         watch_restarts: Callable[[], int],
         waiting: Callable[[], int],
@@ -46,7 +46,7 @@ class Gauges(Kit, Collector):
         self._watch_restarts = watch_restarts
         self._waiting = waiting
         self.lease: tuple[int, Ms] = (0, 0)
-        self._names = Names(base[1])
+        self._names = NodeNames(base[1])
 
     def describe(self) -> list[Metric]:
         """Name nothing beforehand: the loop may not run yet when this is registered."""
@@ -70,7 +70,7 @@ class Gauges(Kit, Collector):
         yield from self._etcd(snapshot, now)
         yield from self._channels()
 
-    def _leadership(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+    def _leadership(self, snapshot: NodeSnapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
         node = snapshot.node
         state = node.leadership
         leads = snapshot.leads(now)
@@ -88,10 +88,10 @@ class Gauges(Kit, Collector):
         yield self._by("leader_info", text, "leader", holders)
         yield self._one("leader_epoch", "Highest epoch that was seen; 0 before etcd was read.", state.seen.max_epoch)
         yield self._one(
-            "eligible", "1 while this node may take over: healthy, and not kept from it.", state.standing.fit
+            "eligible", "1 while this node may take over: healthy, and not kept from it.", state.eligibility.eligible
         )
 
-    def _production(self, snapshot: Snapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
+    def _production(self, snapshot: NodeSnapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
         node = snapshot.node
         state = node.leadership
         if now - snapshot.at < STUCK_MS:
@@ -132,9 +132,9 @@ class Gauges(Kit, Collector):
             missed.add_metric((*self._base, cause), count)
         yield missed
 
-    def _confirmation(self, snapshot: Snapshot, now: Ms) -> Iterator[Metric]:
+    def _confirmation(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
         state = snapshot.node.leadership
-        timing = state.setup.timing
+        timing = state.identity.timing
         left = (state.tenure.valid_until - now) / 1000 if state.tenure else 0.0
         yield self._one("validity_remaining_seconds", "Seconds for which this node is confirmed.", max(0.0, left))
         yield self._one(
@@ -146,7 +146,7 @@ class Gauges(Kit, Collector):
             timing.margin / 1000,
         )
 
-    def _words(self, snapshot: Snapshot) -> Iterator[Metric]:
+    def _words(self, snapshot: NodeSnapshot) -> Iterator[Metric]:
         seen = snapshot.node.leadership.seen
         mode = "" if seen.override is None else "leader" if seen.override.leader else "none"
         modes = {each: float(mode == each) for each in ("leader", "none")}
@@ -154,7 +154,7 @@ class Gauges(Kit, Collector):
         yield self._by("override_active", text, "mode", modes)
         yield self._one("maintenance_active", "1 while maintenance is on.", seen.maintenance is not None)
 
-    def _nodeos(self, snapshot: Snapshot, wall: Ms) -> Iterator[Metric]:
+    def _nodeos(self, snapshot: NodeSnapshot, wall: Ms) -> Iterator[Metric]:
         found, process = snapshot.node.health, snapshot.node.leadership.process
         there = process is not None and process.pid > 0
         yield self._one("nodeos_up", "1 while the nodeos process is there.", there)
@@ -173,7 +173,7 @@ class Gauges(Kit, Collector):
             span = len(found.schedule.producers) * REPETITIONS * SLOT / 1000
             yield self._one("schedule_round_seconds", "Seconds that a round of the active schedule takes.", span)
 
-    def _checks(self, snapshot: Snapshot) -> Iterator[Metric]:
+    def _checks(self, snapshot: NodeSnapshot) -> Iterator[Metric]:
         found = snapshot.node.health
         yield self._one("healthy", "1 while every check passes.", found.ok)
         passing = {name: float(check.ok) for name, check in found.checks.items()}
@@ -185,7 +185,7 @@ class Gauges(Kit, Collector):
             failures.add_metric((*self._base, name), float(check.failures))
         yield failures
 
-    def _etcd(self, snapshot: Snapshot, now: Ms) -> Iterator[Metric]:
+    def _etcd(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
         node = snapshot.node
         up = node.leadership.seen.known and node.etcd_down_since is None
         yield self._one("etcd_up", "1 while etcd answers this agent.", up)

@@ -18,7 +18,7 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="nodeos-failover"'}
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessPolicy:
     """What a request has to show (`token`, None for nothing), and the server's side of TLS (None for plain text)."""
 
     token: str | None = field(default=None, repr=False)
@@ -31,7 +31,7 @@ class Door:
         return hmac.compare_digest(_shown_token(authorization), self.token.encode())
 
 
-ANYBODY = Door()
+ANYBODY = AccessPolicy()
 
 
 def server_context(cert_file: Path, key_file: Path) -> ssl.SSLContext:

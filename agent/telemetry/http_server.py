@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from agent.errors import ConfigError
-from agent.telemetry.http_auth import ANYBODY, CHALLENGE, Door
+from agent.telemetry.http_auth import ANYBODY, CHALLENGE, AccessPolicy
 from agent.telemetry.web import page
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class HttpServer:
         self,
         address: tuple[str, int],
         pages: Pages,
-        door: Callable[[], Door] = lambda: ANYBODY,
+        door: Callable[[], AccessPolicy] = lambda: ANYBODY,
         *,
         max_connections: int = MAX_CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
@@ -92,7 +92,7 @@ class HttpServer:
         host, port = self._server.socket.getsockname()[:2]
         return str(host), int(port)
 
-    def admit(self, door: Callable[[], Door]) -> None:
+    def admit(self, door: Callable[[], AccessPolicy]) -> None:
         """Let others read from the next connection on, or show another certificate."""
         self._server.door = door
 
@@ -121,7 +121,13 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(
-        self, family: int, address: Any, pages: Pages, door: Callable[[], Door], max_connections: int, timeout_s: float
+        self,
+        family: int,
+        address: Any,
+        pages: Pages,
+        door: Callable[[], AccessPolicy],
+        max_connections: int,
+        timeout_s: float,
     ) -> None:
         self.address_family = family
         self.pages = pages

@@ -13,7 +13,7 @@ from agent.core.alerts.rules import FOR_THE_LOG, duration
 from agent.core.leadership import actions as do
 from agent.core.leadership.timing import seconds
 from agent.core.model.records import Heartbeat, Override
-from agent.core.node.step import Node, NodeAction, RecordChange, Tell
+from agent.core.node.step import Node, NodeAction, Notify, RecordChange
 
 NOTABLE = 100
 """Milliseconds without a leader that are worth a word: a planned handover takes less."""
@@ -27,7 +27,7 @@ _SAID = (
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of the log. `fields` stand behind the message, in both forms."""
 
     level: int
@@ -35,7 +35,7 @@ class Line:
     fields: dict[str, object] = field(default_factory=dict)
 
 
-def lines(before: Node, after: Node, actions: Sequence[NodeAction]) -> Iterator[Line]:
+def lines(before: Node, after: Node, actions: Sequence[NodeAction]) -> Iterator[LogLine]:
     """Yield what one step is worth: what was seen first, then what is done about it."""
     yield from _seen(before, after)
     for action in actions:
@@ -43,28 +43,28 @@ def lines(before: Node, after: Node, actions: Sequence[NodeAction]) -> Iterator[
             yield line
 
 
-def _line(action: NodeAction, node: Node) -> Line | None:
+def _line(action: NodeAction, node: Node) -> LogLine | None:
     match action:
         case do.Announce(key, source, target, reason, epoch):
             fields = {"transition": key, "from": source, "to": target, "epoch": epoch}
-            return Line(logging.INFO, f"{target}: {reason}", fields)
+            return LogLine(logging.INFO, f"{target}: {reason}", fields)
         case do.Warn(key, text):
-            return Line(_level(key, text, node), text, {"warning": key})
+            return LogLine(_level(key, text, node), text, {"warning": key})
         case do.FenceNodeos(term=term):
             how = f"by SIGTERM, after {seconds(term)} by SIGKILL" if term else "by SIGKILL"
-            return Line(logging.WARNING, f"ending nodeos {how}")
+            return LogLine(logging.WARNING, f"ending nodeos {how}")
         case do.Transact(request, kind):
-            return Line(logging.DEBUG, f"etcd: {kind}", {"request": request})
+            return LogLine(logging.DEBUG, f"etcd: {kind}", {"request": request})
         case RecordChange(fields=fields) if "release_ms" in fields:
             return None  # how a tenure ended; the transitions have said so
         case RecordChange(epoch, fields) if "window" in fields:
             return _window(epoch, dict(fields))
         case RecordChange(epoch, fields) if "slots_missed" in fields:
             return _cost(epoch, dict(fields))
-        case Tell(notice) if notice.event not in _SAID:
+        case Notify(notice) if notice.event not in _SAID:
             over = f" (over, after {notice.fields.get('duration', '?')})" if notice.resolved else ""
             level = logging.INFO if notice.resolved else logging.WARNING
-            return Line(level, f"{notice.summary}{over}", {"alert": notice.key})
+            return LogLine(level, f"{notice.summary}{over}", {"alert": notice.key})
     return None
 
 
@@ -78,37 +78,39 @@ def _level(key: str, text: str, node: Node) -> int:
     return logging.INFO if key in _GOOD else logging.WARNING
 
 
-def _cost(epoch: int, fields: dict[str, str | int]) -> Line:
+def _cost(epoch: int, fields: dict[str, str | int]) -> LogLine:
     count, gap = fields["slots_missed"], fields.get("leaderless_ms")
     words = f"blocks come: {count} {'slot' if count == 1 else 'slots'} missed"
     if isinstance(gap, int) and gap >= NOTABLE:
         words += f", nobody led for {duration(gap)}"
-    return Line(logging.INFO, words, {"epoch": epoch, "slots_missed": count})
+    return LogLine(logging.INFO, words, {"epoch": epoch, "slots_missed": count})
 
 
-def _window(epoch: int, fields: dict[str, str | int]) -> Line:
+def _window(epoch: int, fields: dict[str, str | int]) -> LogLine:
     signed, missed = fields["window_signed"], fields["window_missed"]
     words = f"the first whole window, by the chain of {fields['witness']}: {signed} signed, {missed} missed"
-    return Line(logging.INFO, words, {"epoch": epoch, "window": fields["window"]})
+    return LogLine(logging.INFO, words, {"epoch": epoch, "window": fields["window"]})
 
 
-def _seen(before: Node, after: Node) -> Iterator[Line]:
+def _seen(before: Node, after: Node) -> Iterator[LogLine]:
     """Yield what others did: operators' words, and the other leader's heartbeat."""
     old, new = before.leadership.seen, after.leadership.seen
     if new.override != old.override:
-        yield Line(logging.WARNING, _override(new.override))
+        yield LogLine(logging.WARNING, _override(new.override))
     if new.maintenance != old.maintenance:
         reason = new.maintenance or "no reason given"
-        yield Line(logging.WARNING, f"maintenance: {reason}" if new.maintenance is not None else "maintenance is over")
+        yield LogLine(
+            logging.WARNING, f"maintenance: {reason}" if new.maintenance is not None else "maintenance is over"
+        )
     if new.switchover is not None and new.switchover != old.switchover:
         by = f", asked by {new.switchover.by}" if new.switchover.by else ""
-        yield Line(logging.INFO, f"a switchover to {new.switchover.to} is asked for{by}")
+        yield LogLine(logging.INFO, f"a switchover to {new.switchover.to} is asked for{by}")
     named = new.leader.name if new.leader is not None and not new.leader.lease else None
     if new.leader is not None and named and new.leader != old.leader and not new.handed:
-        yield Line(logging.INFO, f"somebody put {named} into the key leader")
+        yield LogLine(logging.INFO, f"somebody put {named} into the key leader")
     record = new.heartbeat.record if new.heartbeat else None
     known = old.heartbeat.record if old.heartbeat else None
-    if record is not None and record.node != after.leadership.setup.node and _turn(record) != _turn(known):
+    if record is not None and record.node != after.leadership.identity.node and _turn(record) != _turn(known):
         yield _other(record, known)
 
 
@@ -116,13 +118,15 @@ def _turn(record: Heartbeat | None) -> tuple[object, ...]:
     return (record.epoch, record.node, record.instance, record.released) if record else ()
 
 
-def _other(record: Heartbeat, known: Heartbeat | None) -> Line:
+def _other(record: Heartbeat, known: Heartbeat | None) -> LogLine:
     fields: dict[str, object] = {"leader": record.node, "epoch": record.epoch}
     if known is not None and not record.released and (known.epoch, known.node) == (record.epoch, record.node):
-        return Line(logging.INFO, f"the agent of {record.node} has restarted, and goes on", fields)
+        return LogLine(logging.INFO, f"the agent of {record.node} has restarted, and goes on", fields)
     if record.released:
-        return Line(logging.INFO, f"{record.node} has released the lead: {record.reason or 'no reason given'}", fields)
-    return Line(logging.INFO, f"{record.node} has the lead", fields)
+        return LogLine(
+            logging.INFO, f"{record.node} has released the lead: {record.reason or 'no reason given'}", fields
+        )
+    return LogLine(logging.INFO, f"{record.node} has the lead", fields)
 
 
 def _override(found: Override | None) -> str:

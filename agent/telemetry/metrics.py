@@ -17,7 +17,7 @@ from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.store import Ms
 from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
 from agent.ports import Clock
 from agent.telemetry.families import LABELS as LABELS
@@ -49,7 +49,7 @@ class Metrics:
         group: str,
         node: str,
         clock: Clock,
-        snapshot: Callable[[], Snapshot],
+        snapshot: Callable[[], NodeSnapshot],
         alerts: Callable[[], Iterable[ChannelStats]] = lambda: (),
         watch_restarts: Callable[[], int] = lambda: 0,
         waiting: Callable[[], int] = lambda: 0,

@@ -7,15 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from agent import __version__
-from agent.core.health.hysteresis import Check
-from agent.core.leadership.state import Phase, Power, State
+from agent.core.health.hysteresis import CheckState
+from agent.core.leadership.state import Phase, Production, State
 from agent.core.model import store
 from agent.core.model.fields import MAX_BYTES, MAX_NUMBER
 from agent.core.model.keys import Keys
 from agent.core.model.store import Ms
 from agent.core.node.plan import silent
 from agent.core.node.snapshot import STUCK_MS as STUCK_MS
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.step import Node, member_of
 from agent.ports import Clock
 from agent.telemetry.metrics import Metrics
@@ -32,7 +32,7 @@ class AgentPages:
 
     def __init__(
         self,
-        snapshot: Callable[[], Snapshot],
+        snapshot: Callable[[], NodeSnapshot],
         metrics: Metrics,
         clock: Clock,
         guard_pid: Callable[[], int | None],
@@ -70,9 +70,9 @@ class AgentPages:
             return True, f"leading, but {why}" if (why := silent(node)) else "leading"
         if why := _hindrance(node):
             return False, why
-        if state.standing.able if state.chosen else state.standing.fit:
+        if state.eligibility.can_produce if state.chosen else state.eligibility.eligible:
             return True, "standby"
-        return False, state.standing.why
+        return False, state.eligibility.why
 
     def leader(self) -> tuple[bool, str]:
         """Tell whether this node is the confirmed leader."""
@@ -85,16 +85,16 @@ class AgentPages:
         node, state = snapshot.node, snapshot.node.leadership
         seen, tenure = state.seen, state.tenure
         record = seen.heartbeat.record if seen.heartbeat else None
-        free, past = state.free_at(), latest(state.setup.keys, self._keys())
+        free, past = state.free_at(), latest(state.identity.keys, self._keys())
         held = record is not None and not record.released and (free is None or now < free)
         return {
             "version": __version__,
-            "group": node.profile.group,
-            "node": state.setup.node,
-            "producer": state.setup.producer,
+            "group": node.settings.group,
+            "node": state.identity.node,
+            "producer": state.identity.producer,
             "phase": state.phase.value,
             "phase_since_s": (now - state.phase_since) / 1000,
-            "nodeos_production": state.power.value,
+            "nodeos_production": state.production.value,
             "nodeos_pid": state.process.pid or None if state.process else None,
             "guard_pid": self._guard_pid(),
             "leads": snapshot.leads(now),
@@ -109,9 +109,9 @@ class AgentPages:
             "override": asdict(seen.override) if seen.override else None,
             "maintenance": seen.maintenance,
             "etcd_up": node.etcd_down_since is None,
-            "fit": state.standing.fit,
-            "why_not": state.standing.why,
-            "rank": state.standing.rank,
+            "fit": state.eligibility.eligible,
+            "why_not": state.eligibility.why,
+            "rank": state.eligibility.rank,
             "plan": node.judgement.plan.text if node.judgement.plan else "",
             "held_down_s": node.judgement.flaps.left(now) / 1000,
             "switchover": asdict(node.view.switchover) if node.view and node.view.switchover else None,
@@ -129,7 +129,7 @@ class AgentPages:
             "history": past,
             "step_age_s": (now - snapshot.at) / 1000,
             "view_age_s": (now - node.view_at) / 1000 if node.view else None,
-            "margin_s": state.setup.timing.margin / 1000,
+            "margin_s": state.identity.timing.margin / 1000,
             "wall_ms": self._clock.wall(),
         }
 
@@ -166,7 +166,7 @@ def _shows(key: str, value: object) -> bool:
     return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
 
 
-def _check(check: Check) -> dict[str, object]:
+def _check(check: CheckState) -> dict[str, object]:
     """Return one check; what speaks against one that passes is left out when nothing does."""
     found: dict[str, object] = {"ok": check.ok, "reason": check.reason}
     return found | ({"doubt": check.doubt} if check.doubt else {})
@@ -178,8 +178,8 @@ def _hindrance(node: Node) -> str:
     seen = state.seen
     if state.leaving:
         return "the agent ends"
-    if state.phase is not Phase.STANDBY or state.power is not Power.STOPPED:
-        return f"{state.phase.value}, nodeos {state.power.value}"
+    if state.phase is not Phase.STANDBY or state.production is not Production.STOPPED:
+        return f"{state.phase.value}, nodeos {state.production.value}"
     if state.process is None:
         return "no nodeos process"
     if not seen.known:
@@ -190,6 +190,6 @@ def _hindrance(node: Node) -> str:
         return "no session in etcd"
     if seen.maintenance is not None:
         return f"maintenance: {seen.maintenance}"
-    if seen.override is not None and seen.override.leader != state.setup.node:
+    if seen.override is not None and seen.override.leader != state.identity.node:
         return f"an override names {seen.override.leader or 'nobody'}"
     return ""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.alerts.dispatcher import AlertDesk, Channel
+from agent.alerts.dispatcher import AlertDispatcher, Channel
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 
@@ -49,49 +49,49 @@ def until(condition: Callable[[], bool]) -> None:
 def test_a_successor_tells_what_a_channel_that_hung_was_owed() -> None:
     """A URL is corrected: what waited for the old one arrives at the new one, each once."""
     hung, mended = Sink("ops", opened=False), Sink("ops")
-    desk = AlertDesk([Channel(hung, timeout_s=0.2)], first_wait_s=0.01)
+    dispatcher = AlertDispatcher([Channel(hung, timeout_s=0.2)], first_wait_s=0.01)
     try:
         for key in ("one", "two", "three"):
-            desk.tell(notice(key))
-        desk.change(frozenset(), [Channel(mended)], (), 1.0)
-        desk.tell(notice("four"))
+            dispatcher.tell(notice(key))
+        dispatcher.change(frozenset(), [Channel(mended)], (), 1.0)
+        dispatcher.tell(notice("four"))
         until(lambda: len(mended.keys) >= 4)
         assert sorted(mended.keys) == ["four", "one", "three", "two"]
         assert hung.keys == []
-        assert [each.channel for each in desk.stats()] == ["ops"]
+        assert [each.channel for each in dispatcher.stats()] == ["ops"]
     finally:
-        desk.close(1)
+        dispatcher.close(1)
 
 
 def test_a_channel_that_stays_is_not_disturbed() -> None:
     """What it was sending goes on, its counters too; one that is gone gets nothing more, a new one all that is new."""
     stays, goes, comes = Sink("stays"), Sink("goes"), Sink("comes")
-    desk = AlertDesk([Channel(stays), Channel(goes, "info")], first_wait_s=0.01)
+    dispatcher = AlertDispatcher([Channel(stays), Channel(goes, "info")], first_wait_s=0.01)
     try:
-        desk.tell(notice("one"))
+        dispatcher.tell(notice("one"))
         until(lambda: stays.keys == ["one"] and goes.keys == ["one"])
-        assert desk.least == "info"
-        desk.change(frozenset({"stays"}), [Channel(comes)], (), 1.0)
-        assert desk.least == "warning"
-        desk.tell(notice("two"))
+        assert dispatcher.least == "info"
+        dispatcher.change(frozenset({"stays"}), [Channel(comes)], (), 1.0)
+        assert dispatcher.least == "warning"
+        dispatcher.tell(notice("two"))
         until(lambda: stays.keys == ["one", "two"] and comes.keys == ["two"])
         assert goes.keys == ["one"]
-        counts = {each.channel: each.sent["ok"] for each in desk.stats()}
-        until(lambda: {each.channel: each.sent["ok"] for each in desk.stats()} == {"stays": 2, "comes": 1})
+        counts = {each.channel: each.sent["ok"] for each in dispatcher.stats()}
+        until(lambda: {each.channel: each.sent["ok"] for each in dispatcher.stats()} == {"stays": 2, "comes": 1})
         assert set(counts) == {"stays", "comes"}
     finally:
-        desk.close(1)
+        dispatcher.close(1)
 
 
 def test_a_channel_that_hangs_holds_up_a_change_for_its_time_only() -> None:
     """The old channel is given the time that was said, then the new one begins."""
     hung = Sink("ops", opened=False)
-    desk = AlertDesk([Channel(hung, timeout_s=30)], first_wait_s=0.01)
+    dispatcher = AlertDispatcher([Channel(hung, timeout_s=30)], first_wait_s=0.01)
     try:
-        desk.tell(notice("one"))
+        dispatcher.tell(notice("one"))
         begin = time.monotonic()
-        desk.change(frozenset(), [Channel(Sink("ops"))], (), 0.5)
+        dispatcher.change(frozenset(), [Channel(Sink("ops"))], (), 0.5)
         assert time.monotonic() - begin < 5
     finally:
         hung.gate.set()
-        desk.close(1)
+        dispatcher.close(1)

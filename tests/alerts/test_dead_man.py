@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.dead_man import Pulse
+from agent.alerts.dead_man import DeadMan
 from agent.ports import Delivery
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, moved: MovedTime, says: Any, well: Any = "", every_s: float = 60.0) -> None:
         self.moved = moved
         self.service = Recorder({"ping": says, "well": well}, moved, takes_ms=100)
-        self.pulse = Pulse("ops", self._ping, every_s, 5.0, self.service.well)
+        self.pulse = DeadMan("ops", self._ping, every_s, 5.0, self.service.well)
         self._end_at = 0
 
     def _ping(self, timeout_s: float) -> Delivery:
@@ -80,7 +80,7 @@ def test_what_is_new_is_said_once(moved: MovedTime, caplog: pytest.LogCaptureFix
 @pytest.mark.usefixtures("no_leaks")
 def test_its_thread_ends_at_once() -> None:
     """Without waiting for its interval."""
-    pulse = Pulse("ops", lambda _timeout_s: WELL, 3600.0, 5.0, lambda: "")
+    pulse = DeadMan("ops", lambda _timeout_s: WELL, 3600.0, 5.0, lambda: "")
     pulse.start()
     pulse.end(0.0)
     pulse._thread.join(10)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts.dispatcher import AlertDesk, Channel
+from agent.alerts.dispatcher import AlertDispatcher, Channel
 from agent.alerts.sinks import make_sink
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
@@ -113,22 +113,22 @@ def test_the_desk_and_its_channels_never_hold_anybody_up(
     """With real servers that hang, drip and fail: telling stays instant, closing bounded, logs free of the URL."""
     caplog.set_level("DEBUG")
     ports = [serve(talk).port for talk in (hang, drip, answer("500 No"), answer("200 OK"))]
-    desk = AlertDesk(
+    dispatcher = AlertDispatcher(
         [Channel(make_sink(channel(port, name=f"c{port}")), "info", 0.3) for port in ports], first_wait_s=0.05
     )
     spans = []
     for number in range(100):
         begin = time.perf_counter()
-        desk.tell(Notice(str(number), "event", "critical", "summary"))
+        dispatcher.tell(Notice(str(number), "event", "critical", "summary"))
         spans.append(time.perf_counter() - begin)
         time.sleep(0.002)
     assert max(spans) < 0.3, spans  # one that waited for a channel would take its time-out; a busy machine takes less
     deadline = time.monotonic() + 5
-    while desk.stats()[3].sent["ok"] < 100:
+    while dispatcher.stats()[3].sent["ok"] < 100:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     begin = time.monotonic()
-    desk.close(0.5)
+    dispatcher.close(0.5)
     assert time.monotonic() - begin < 1.0
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("agent"))
     assert "does not deliver" in ours

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.alerts import queue, worker
-from agent.alerts.dispatcher import AlertDesk, Channel, ChannelStats
+from agent.alerts.dispatcher import AlertDispatcher, Channel, ChannelStats
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 
@@ -51,12 +51,12 @@ class FakeSink:
 
 
 @pytest.fixture
-def desk() -> Iterator[Callable[..., AlertDesk]]:
+def desk() -> Iterator[Callable[..., AlertDispatcher]]:
     """Make desks that are closed after the test."""
-    made: list[AlertDesk] = []
+    made: list[AlertDispatcher] = []
 
-    def make(*channels: Channel, **settings: Any) -> AlertDesk:
-        made.append(AlertDesk(channels, **{"first_wait_s": 0.01} | settings))
+    def make(*channels: Channel, **settings: Any) -> AlertDispatcher:
+        made.append(AlertDispatcher(channels, **{"first_wait_s": 0.01} | settings))
         return made[-1]
 
     yield make
@@ -72,13 +72,13 @@ def eventually(condition: Callable[[], bool], limit: float = 5.0) -> None:
         time.sleep(0.005)
 
 
-def only(made: AlertDesk) -> ChannelStats:
+def only(made: AlertDispatcher) -> ChannelStats:
     """Return the counters of the only channel."""
     (stats,) = made.stats()
     return stats
 
 
-def test_notices_arrive_in_order(desk: Callable[..., AlertDesk]) -> None:
+def test_notices_arrive_in_order(desk: Callable[..., AlertDispatcher]) -> None:
     """What was told is sent once, in order, and counted."""
     sink = FakeSink()
     made = desk(Channel(sink, "info"))
@@ -89,7 +89,7 @@ def test_notices_arrive_in_order(desk: Callable[..., AlertDesk]) -> None:
     assert only(made).queued == 0
 
 
-def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDesk]) -> None:
+def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDispatcher]) -> None:
     """min_severity filters; a word that nobody knows is taken for severe, so that it is never lost."""
     sink = FakeSink()
     made = desk(Channel(sink, "warning"))
@@ -99,7 +99,7 @@ def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDe
     assert sorted(sink.keys) == ["critical", "odd", "warning"]
 
 
-def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertDesk]) -> None:
+def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertDispatcher]) -> None:
     """With one channel hanging and its queue full, a thousand calls return at once, and the other channel gets all."""
     hanging, well = FakeSink(), FakeSink()
     hanging.gate.clear()
@@ -120,7 +120,7 @@ def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertD
     hanging.gate.set()
 
 
-def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Callable[..., AlertDesk]) -> None:
+def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Callable[..., AlertDispatcher]) -> None:
     """Old info goes first, then old warnings; a new info does not push out anything more severe."""
     sink = FakeSink()
     sink.gate.clear()
@@ -144,7 +144,7 @@ def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Calla
     assert only(made).dropped["full"] == 6
 
 
-def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertDesk]) -> None:
+def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertDispatcher]) -> None:
     """Tries go on until one succeeds; the waits have jitter and a bound."""
     sink = FakeSink(lambda number: OK if number >= 4 else DOWN)
     made = desk(Channel(sink))
@@ -156,7 +156,7 @@ def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertD
     assert sum(only(made).dropped.values()) == 0
 
 
-def test_a_refusal_is_not_tried_again(desk: Callable[..., AlertDesk]) -> None:
+def test_a_refusal_is_not_tried_again(desk: Callable[..., AlertDispatcher]) -> None:
     """What the channel says will never work is dropped and counted, and the next one is sent."""
     sink = FakeSink(lambda number: GONE if number == 1 else OK)
     made = desk(Channel(sink))
@@ -169,7 +169,7 @@ def test_a_refusal_is_not_tried_again(desk: Callable[..., AlertDesk]) -> None:
 
 @pytest.mark.parametrize(("asked", "least", "most"), [(0.3, 0.3, 2.0), (3600.0, 0.5, 2.0)])
 def test_retry_after_is_honoured_up_to_a_limit(
-    desk: Callable[..., AlertDesk], monkeypatch: pytest.MonkeyPatch, asked: float, least: float, most: float
+    desk: Callable[..., AlertDispatcher], monkeypatch: pytest.MonkeyPatch, asked: float, least: float, most: float
 ) -> None:
     """The channel may ask for a longer wait than ours, but not for an hour."""
     monkeypatch.setattr(worker, "LONGEST_WAIT_S", 0.5)
@@ -182,7 +182,7 @@ def test_retry_after_is_honoured_up_to_a_limit(
     assert least <= waited < most
 
 
-def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDesk], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDispatcher], monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel that is down for long does not get yesterday's news."""
     monkeypatch.setattr(queue, "GIVE_UP_S", {"info": 0.2, "critical": 60.0})
     sink = FakeSink(lambda number: DOWN)
@@ -193,7 +193,7 @@ def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDesk], monkeypatch
 
 
 def test_a_failure_that_repeats_is_logged_once_with_a_count(
-    desk: Callable[..., AlertDesk], caplog: pytest.LogCaptureFixture
+    desk: Callable[..., AlertDispatcher], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line when it begins, one with the count when it ends."""
     sink = FakeSink(lambda number: DOWN if number <= 6 else OK)
@@ -209,7 +209,7 @@ def test_a_failure_that_repeats_is_logged_once_with_a_count(
 
 
 def test_a_defect_in_a_sink_does_not_end_its_channel(
-    desk: Callable[..., AlertDesk], caplog: pytest.LogCaptureFixture
+    desk: Callable[..., AlertDispatcher], caplog: pytest.LogCaptureFixture
 ) -> None:
     """A sink that raises loses one notice, loudly; the next is sent."""
 
@@ -226,7 +226,7 @@ def test_a_defect_in_a_sink_does_not_end_its_channel(
     assert any("a defect in channel ops" in message for message in caplog.messages)
 
 
-def test_closing_gives_each_notice_one_last_try(desk: Callable[..., AlertDesk]) -> None:
+def test_closing_gives_each_notice_one_last_try(desk: Callable[..., AlertDispatcher]) -> None:
     """What was told just before the end still goes out."""
     sink = FakeSink()
     made = desk(Channel(sink))
@@ -238,7 +238,7 @@ def test_closing_gives_each_notice_one_last_try(desk: Callable[..., AlertDesk]) 
     assert only(made).dropped["shutdown"] == 1
 
 
-def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDesk]) -> None:
+def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDispatcher]) -> None:
     """A channel that is waiting for its next try is woken, and ends."""
     sink = FakeSink(lambda number: DOWN)
     made = desk(Channel(sink), first_wait_s=60.0)
@@ -251,7 +251,7 @@ def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDesk]) -> 
     assert only(made).dropped["shutdown"] == 2
 
 
-def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDesk]) -> None:
+def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDispatcher]) -> None:
     """Three channels that hang for half a minute cost one time-out in all, and every notice is accounted for."""
     sinks = [FakeSink() for _ in range(3)]
     made = desk(*(Channel(sink, timeout_s=30) for sink in sinks))
@@ -268,7 +268,7 @@ def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDesk]) -
         sink.gate.set()
 
 
-def test_the_last_try_has_no_longer_than_is_left(desk: Callable[..., AlertDesk]) -> None:
+def test_the_last_try_has_no_longer_than_is_left(desk: Callable[..., AlertDispatcher]) -> None:
     """At the end a try gets what is left of the time-out of the close."""
     sink = FakeSink()
     sink.gate.clear()

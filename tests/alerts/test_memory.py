@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.alerts import memory
-from agent.alerts.dispatcher import AlertDesk, Channel, FileMemory, Kept, Pulse
+from agent.alerts.dispatcher import AlertDispatcher, Channel, DeadMan, FileMemory, Saved
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 from tests.support.children import wait_until
@@ -44,14 +44,14 @@ class FakeSink:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Callable[..., AlertDesk]]:
+def desk(tmp_path: Path) -> Iterator[Callable[..., AlertDispatcher]]:
     """Make desks over one file, as processes that follow one another; they end with the test."""
-    made: list[AlertDesk] = []
+    made: list[AlertDispatcher] = []
 
-    def make(sink: FakeSink, boot_id: str = "boot", **channel: Any) -> AlertDesk:
+    def make(sink: FakeSink, boot_id: str = "boot", **channel: Any) -> AlertDispatcher:
         kept = FileMemory(tmp_path / "alerts" / "lab-bp-a.json", boot_id, 5000)
         fields = {"min_severity": "info", "timeout_s": 30.0, **channel}
-        made.append(AlertDesk([Channel(sink, **fields)], first_wait_s=0.01, memory=kept))
+        made.append(AlertDispatcher([Channel(sink, **fields)], first_wait_s=0.01, memory=kept))
         return made[-1]
 
     yield make
@@ -68,7 +68,7 @@ def content(tmp_path: Path) -> Any:
 # --- a restart ---
 
 
-def test_what_is_open_is_known_to_the_next_process(desk: Callable[..., AlertDesk], tmp_path: Path) -> None:
+def test_what_is_open_is_known_to_the_next_process(desk: Callable[..., AlertDispatcher], tmp_path: Path) -> None:
     """An agent that was killed with an alert open knows it when it starts again, so it can resolve it."""
     sink = FakeSink()
     first = desk(sink)
@@ -82,7 +82,7 @@ def test_what_is_open_is_known_to_the_next_process(desk: Callable[..., AlertDesk
     assert desk(FakeSink()).still_open == ()
 
 
-def test_an_alert_is_in_the_file_before_it_is_sent(desk: Callable[..., AlertDesk], tmp_path: Path) -> None:
+def test_an_alert_is_in_the_file_before_it_is_sent(desk: Callable[..., AlertDispatcher], tmp_path: Path) -> None:
     """Or an agent killed in between would leave an alert that nobody resolves."""
     sink = FakeSink()
     sink.gate.clear()
@@ -92,7 +92,7 @@ def test_an_alert_is_in_the_file_before_it_is_sent(desk: Callable[..., AlertDesk
     sink.gate.set()
 
 
-def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Callable[..., AlertDesk]) -> None:
+def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Callable[..., AlertDispatcher]) -> None:
     """The channel is down when the alert ends, and the agent ends too: the end is told by the next one."""
     sink = FakeSink()
     first = desk(sink)
@@ -108,7 +108,7 @@ def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Call
     assert second.still_open == ()
 
 
-def test_a_resolve_under_way_when_the_agent_is_killed_is_not_lost(desk: Callable[..., AlertDesk]) -> None:
+def test_a_resolve_under_way_when_the_agent_is_killed_is_not_lost(desk: Callable[..., AlertDispatcher]) -> None:
     """Whether it arrived is not known, so it is sent once more: better told twice than never."""
     sink = FakeSink()
     first = desk(sink)
@@ -123,7 +123,7 @@ def test_a_resolve_under_way_when_the_agent_is_killed_is_not_lost(desk: Callable
     sink.gate.set()
 
 
-def test_times_of_an_earlier_boot_count_from_now(desk: Callable[..., AlertDesk]) -> None:
+def test_times_of_an_earlier_boot_count_from_now(desk: Callable[..., AlertDispatcher]) -> None:
     """CLOCK_BOOTTIME begins anew with each boot; an old time could lie in the future."""
     first = desk(FakeSink())
     first.tell(BEGUN)
@@ -134,7 +134,7 @@ def test_times_of_an_earlier_boot_count_from_now(desk: Callable[..., AlertDesk])
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"boot_id":"boot","open":[{"key":"x"}]}', '{"boot_id":"boot","open":7}', "\ud800"]
 )
-def test_a_file_that_can_not_be_read_is_as_none(desk: Callable[..., AlertDesk], tmp_path: Path, text: str) -> None:
+def test_a_file_that_cannot_be_read_is_as_none(desk: Callable[..., AlertDispatcher], tmp_path: Path, text: str) -> None:
     """Rubbish in the file costs the memory of what was open, never the start."""
     path = tmp_path / "alerts" / "lab-bp-a.json"
     path.parent.mkdir()
@@ -142,8 +142,8 @@ def test_a_file_that_can_not_be_read_is_as_none(desk: Callable[..., AlertDesk], 
     assert desk(FakeSink()).still_open == ()
 
 
-def test_a_directory_that_can_not_be_written_costs_no_alert(
-    desk: Callable[..., AlertDesk], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_directory_that_cannot_be_written_costs_no_alert(
+    desk: Callable[..., AlertDispatcher], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The alert goes out all the same; that it cannot be kept is said once."""
     (tmp_path / "alerts").write_text("a file where the directory should be")
@@ -160,11 +160,11 @@ def test_a_disk_that_hangs_holds_a_channel_up_for_a_second_at_most(monkeypatch: 
     monkeypatch.setattr(memory, "PATIENCE_S", 0.2)
 
     class Hanging(FileMemory):
-        def _write(self, what: Kept) -> None:
+        def _write(self, what: Saved) -> None:
             time.sleep(3)
 
     sink = FakeSink()
-    made = AlertDesk([Channel(sink, "info")], memory=Hanging(Path("/nonexistent/x"), "boot", 0))
+    made = AlertDispatcher([Channel(sink, "info")], memory=Hanging(Path("/nonexistent/x"), "boot", 0))
     begin = time.monotonic()
     made.tell(BEGUN)
     assert time.monotonic() - begin < 0.1
@@ -180,7 +180,7 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
         replace(BEGUN, key=str(number), summary="\u2028" * 5000, fields={str(each): "y" * 5000 for each in range(50)})
         for number in range(300)
     )
-    kept.begin(lambda: Kept(many, {"ops": many}))
+    kept.begin(lambda: Saved(many, {"ops": many}))
     kept.wait(kept.touch())
     kept.close(5)
     assert path.stat().st_size < memory.MAX_BYTES
@@ -190,7 +190,7 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
 # --- what replaces what ---
 
 
-def test_a_newer_word_replaces_the_one_that_waits(desk: Callable[..., AlertDesk]) -> None:
+def test_a_newer_word_replaces_the_one_that_waits(desk: Callable[..., AlertDispatcher]) -> None:
     """While a channel is down an alert begins and ends again and again: it is told the last word only."""
     sink = FakeSink()
     sink.gate.clear()
@@ -205,11 +205,11 @@ def test_a_newer_word_replaces_the_one_that_waits(desk: Callable[..., AlertDesk]
     assert sum(made.stats()[0].dropped.values()) == 0
 
 
-def test_the_end_of_an_alert_is_the_last_to_go_when_there_is_no_room(desk: Callable[..., AlertDesk]) -> None:
+def test_the_end_of_an_alert_is_the_last_to_go_when_there_is_no_room(desk: Callable[..., AlertDispatcher]) -> None:
     """A resolve is kept while anything else can go, whatever its severity."""
     sink = FakeSink()
     sink.gate.clear()
-    made = AlertDesk([Channel(sink, "info", timeout_s=30)], capacity=2, first_wait_s=0.01)
+    made = AlertDispatcher([Channel(sink, "info", timeout_s=30)], capacity=2, first_wait_s=0.01)
     made.tell(NEWS)
     wait_until(lambda: sink.got == ["failover"])
     made.tell(replace(NEWS, key="ended", event="ended", resolved=True))
@@ -225,7 +225,7 @@ def test_the_end_of_an_alert_is_never_too_old(monkeypatch: pytest.MonkeyPatch) -
     """A beginning that nobody took in time is given up; the end stays until it is delivered."""
     monkeypatch.setattr("agent.alerts.queue.GIVE_UP_S", {"info": 0.05, "warning": 0.05, "critical": 0.05})
     sink = FakeSink(DOWN)
-    made = AlertDesk([Channel(sink, "info")], first_wait_s=0.02)
+    made = AlertDispatcher([Channel(sink, "info")], first_wait_s=0.02)
     made.tell(BEGUN)
     wait_until(lambda: made.stats()[0].dropped["expired"] == 1)
     made.tell(ENDED)
@@ -237,10 +237,10 @@ def test_the_end_of_an_alert_is_never_too_old(monkeypatch: pytest.MonkeyPatch) -
     made.close(1)
 
 
-def test_something_worse_goes_first_when_a_channel_is_back(desk: Callable[..., AlertDesk]) -> None:
+def test_something_worse_goes_first_when_a_channel_is_back(desk: Callable[..., AlertDispatcher]) -> None:
     """What came meanwhile and is worse does not wait behind what failed."""
     sink = FakeSink(DOWN)
-    made = AlertDesk([Channel(sink, "info")], first_wait_s=0.3)
+    made = AlertDispatcher([Channel(sink, "info")], first_wait_s=0.3)
     made.tell(NEWS)
     wait_until(lambda: sink.got)
     made.tell(replace(BEGUN, severity="critical"))
@@ -253,7 +253,7 @@ def test_something_worse_goes_first_when_a_channel_is_back(desk: Callable[..., A
 # --- sent again while open ---
 
 
-def test_what_is_open_is_sent_again_until_it_is_over(desk: Callable[..., AlertDesk]) -> None:
+def test_what_is_open_is_sent_again_until_it_is_over(desk: Callable[..., AlertDispatcher]) -> None:
     """Alertmanager forgets what it is not told again; also what an earlier process opened goes on."""
     first = desk(FakeSink())
     first.tell(BEGUN)
@@ -283,16 +283,16 @@ def test_a_pulse_goes_out_while_all_is_well(caplog: pytest.LogCaptureFixture) ->
         pings.append(timeout_s)
         return OK
 
-    desk = AlertDesk(())
-    desk.beat([Pulse("dms", ping, 0.02, 1.5, lambda: why[0])])
+    dispatcher = AlertDispatcher(())
+    dispatcher.beat([DeadMan("dms", ping, 0.02, 1.5, lambda: why[0])])
     wait_until(lambda: len(pings) >= 3)
     why[0] = "open: no_leader/lab"
-    wait_until(lambda: desk.stats()[0].sent["withheld"] >= 3)
+    wait_until(lambda: dispatcher.stats()[0].sent["withheld"] >= 3)
     count = len(pings)
-    wait_until(lambda: desk.stats()[0].sent["withheld"] >= 6)
+    wait_until(lambda: dispatcher.stats()[0].sent["withheld"] >= 6)
     assert len(pings) == count
     why[0] = ""
     wait_until(lambda: len(pings) > count)
     assert set(pings) == {1.5}
-    desk.close(1)
+    dispatcher.close(1)
     assert caplog.messages == ["no ping goes to dms: open: no_leader/lab", "pings to dms go out again"]

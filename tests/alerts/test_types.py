@@ -244,7 +244,7 @@ def test_a_template_puts_the_line(recorder: Recorder) -> None:
 
 
 @pytest.mark.parametrize(("form", "fault"), [("$sumary", r"knows no \$sumary"), ("a $ b", "write \\$\\$")])
-def test_a_template_that_can_not_be_filled_is_refused(form: str, fault: str) -> None:
+def test_a_template_that_cannot_be_filled_is_refused(form: str, fault: str) -> None:
     """A word that there is not, or a dollar alone, is told when the configuration is read."""
     with pytest.raises(ValidationError, match=fault):
         AlertChannel(name="ops", type="slack", url=SecretStr("https://x.example/"), template=form)
@@ -298,7 +298,7 @@ def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Callable[
         ({"type": "heartbeat"}, "has no URL"),
     ],
 )
-def test_what_a_type_can_not_use_is_refused(fields: dict[str, str], fault: str) -> None:
+def test_what_a_type_cannot_use_is_refused(fields: dict[str, str], fault: str) -> None:
     """A setting that would do nothing is a mistake that is told."""
     with pytest.raises(ValidationError, match=fault) as caught:
         AlertChannel.model_validate({"name": "ops", **fields})

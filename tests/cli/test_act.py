@@ -7,7 +7,7 @@ import json
 import pytest
 
 from agent.cli.act import KEPT, act, wait_for
-from agent.cli.changes import Author, Change
+from agent.cli.changes import Author, OperatorChange
 from agent.cli.target import Target
 from agent.config.sections import EtcdSection
 from agent.core.model.store import Compare, Put, Snapshot, Txn
@@ -18,7 +18,7 @@ from tests.support.moved_time import MovedTime
 TARGET = Target(EtcdSection(endpoints=("127.0.0.1:1",)), "eos", 2.0)
 AUDIT = TARGET.names.root + "audit/"
 JOE = Author("joe@host", "upgrade")
-CHANGE = Change("drain bp-b", (Put("/x", b"1"),))
+CHANGE = OperatorChange("drain bp-b", (Put("/x", b"1"),))
 
 
 class Group:
@@ -76,7 +76,7 @@ def test_a_group_that_changed_meanwhile_is_left_alone() -> None:
     """Another operator was faster: nothing is done, and nothing stands on record."""
     group = Group(0)
     group.store.txn(Txn((), (Put("/y", b"1"),)), 1.0)
-    change = Change("drain bp-b", (Put("/x", b"1"),), (Compare("/y", 0),))
+    change = OperatorChange("drain bp-b", (Put("/x", b"1"),), (Compare("/y", 0),))
     with pytest.raises(RefusedError, match="has changed while you looked"):
         act(group.store, TARGET, change, JOE, yes=True, dry_run=False)
     assert [item.key for item in group.store.range("/", 1.0).items] == ["/y"]

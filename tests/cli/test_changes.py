@@ -22,7 +22,7 @@ NOBODY = Look(NAMES, snapshot(10, None), snapshot(10, None))
 SICK = member("bp-b", healthy=False, reasons=("peers: 0 peers connected",))
 
 
-def put(change: changes.Change) -> dict[str, Any]:
+def put(change: changes.OperatorChange) -> dict[str, Any]:
     """Return the JSON of the one value that is put."""
     (only,) = change.then
     assert isinstance(only, Put)
@@ -94,7 +94,7 @@ def test_force_takes_an_unfit_node_and_says_what_it_risks(found: Look, risk: str
 
 
 @pytest.mark.parametrize(("found", "to"), [(well(), "bp-z"), (well(maintenance=b""), "bp-b"), (silent(), "bp-b")])
-def test_force_does_not_do_what_can_not_work(found: Look, to: str) -> None:
+def test_force_does_not_do_what_cannot_work(found: Look, to: str) -> None:
     """A node without an agent, maintenance, and a silent leader cannot be forced."""
     with pytest.raises(RefusedError):
         changes.switchover(found, to, "now", JOE, force=True)
@@ -151,7 +151,7 @@ def test_a_drain_says_whether_the_node_hands_over() -> None:
         changes.drain(well(), "bp-z", JOE)
 
 
-def test_what_is_not_there_can_not_be_cleared() -> None:
+def test_what_is_not_there_cannot_be_cleared() -> None:
     """Clearing nothing is told, not passed over."""
     with pytest.raises(RefusedError, match="no override is on"):
         changes.clear(well(), NAMES.override, "", "no override is on")

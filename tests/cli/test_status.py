@@ -171,7 +171,7 @@ def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> No
         (["--config", "/nope"], 3, "cannot read /nope"),
     ],
 )
-def test_status_refuses_what_it_can_not_use(arguments: list[str], code: int, text: str) -> None:
+def test_status_refuses_what_it_cannot_use(arguments: list[str], code: int, text: str) -> None:
     """Usage and configuration errors have their own exit codes."""
     result = CliRunner().invoke(main, ["status", *arguments])
     assert result.exit_code == code

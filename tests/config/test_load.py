@@ -188,7 +188,7 @@ def test_a_mistake_in_toml_is_told_with_line_and_column(read: Loader) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "binary", "pipe"])
-def test_a_file_that_can_not_be_read_is_named_at_once(tmp_path: Path, kind: str) -> None:
+def test_a_file_that_cannot_be_read_is_named_at_once(tmp_path: Path, kind: str) -> None:
     """Missing, a directory, no text, or a pipe that nobody writes to: one line, and no waiting."""
     path = tmp_path / "config.toml"
     match kind:
@@ -225,7 +225,7 @@ def test_a_file_that_can_not_be_read_is_named_at_once(tmp_path: Path, kind: str)
         ('etcd.endpoints = "http://a:1"', "etcd.endpoints should be a valid list"),
     ],
 )
-def test_what_can_not_be_is_refused(read: Loader, line: str, start: str) -> None:
+def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
     """One of the five lines with an impossible value: exactly that is told."""
     name = line.split(" = ")[0]
     text = "\n".join(line if old.startswith(f"{name} ") else old for old in MINIMAL.splitlines())
@@ -263,7 +263,7 @@ def test_what_can_not_be_is_refused(read: Loader, line: str, start: str) -> None
         ("timing = 3", "timing should be a valid table"),
     ],
 )
-def test_other_values_that_can_not_be_are_refused(read: Loader, line: str, start: str) -> None:
+def test_other_values_that_cannot_be_are_refused(read: Loader, line: str, start: str) -> None:
     """One impossible optional setting: exactly that is told."""
     (problem,) = problems(read, line + MINIMAL)
     assert problem.startswith(start)

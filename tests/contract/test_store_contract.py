@@ -307,7 +307,7 @@ def test_closed_watch_says_so(bench: Bench) -> None:
         watch.next(LIMIT_S)
 
 
-def test_compacted_revision_can_not_be_watched(bench: Bench) -> None:
+def test_compacted_revision_cannot_be_watched(bench: Bench) -> None:
     """A watch from a revision that is compacted away ends in StoreCompacted, in `watch` or in `next`."""
     first = bench.put("a", b"1")
     last = [bench.put("a", b"2") for _ in range(3)][-1]

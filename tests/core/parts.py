@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from agent.core.health.checks import (
     DiskProbed,
-    Gate,
     InfoProbed,
     Limits,
     PausedProbed,
@@ -14,8 +13,9 @@ from agent.core.health.checks import (
     Probe,
     ProcessProbed,
     ScheduleProbed,
+    Thresholds,
 )
-from agent.core.leadership.state import Setup
+from agent.core.leadership.state import Identity
 from agent.core.leadership.timing import Timing
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Producer, Schedule
 from agent.core.model.keys import keys
@@ -25,13 +25,13 @@ from agent.core.model.slots import EPOCH, SLOT
 CHAIN, OTHER_CHAIN = "a" * 64, "b" * 64
 KEY, OTHER_KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV", "EOS1111"
 PRODUCER = "myproducer11"
-SETUP = Setup("bp-a", "f00d", keys("/nodeos-failover", "lab"), PRODUCER, Timing())
+SETUP = Identity("bp-a", "f00d", keys("/nodeos-failover", "lab"), PRODUCER, Timing())
 NODEOS = ProcessId(70, 700)
 CHECKS = (
     *("process", "main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "schedule"),
     *("disk_space", "clock_offset"),
 )
-LIMITS = Limits({name: Gate(1, 1) for name in CHECKS}, PRODUCER, KEY, CHAIN, disk_bytes=100, disk_percent=10.0)
+LIMITS = Limits({name: Thresholds(1, 1) for name in CHECKS}, PRODUCER, KEY, CHAIN, disk_bytes=100, disk_percent=10.0)
 MEMBER = Member("bp-b", "beef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
 
 

@@ -12,7 +12,7 @@ from agent.core.model.records import GroupView, HeartbeatKey
 from agent.doctor import checks_group
 from agent.doctor.examine import findings
 from agent.doctor.facts import AgentFacts, ChannelFact, EtcdFacts, EtcdServer, Facts, GroupFacts, NodeosFacts
-from agent.doctor.finding import Verdict
+from agent.doctor.finding import Grade
 from agent.doctor.text import data, summary
 from agent.nodeos.config_ini import Options
 from tests.doctor.parts import (
@@ -34,7 +34,7 @@ from tests.doctor.parts import (
     server,
 )
 
-OK, WARN, FAULT, UNKNOWN, SKIPPED = Verdict
+OK, WARN, FAULT, UNKNOWN, SKIPPED = Grade
 INI = ("/etc/nodeos/config.ini",)
 
 
@@ -211,7 +211,7 @@ CASES = [*NODEOS_CASES, *ETCD_CASES, *GROUP_CASES, *AGENT_CASES]
 @pytest.mark.parametrize(
     ("facts", "name", "verdict", "seen"), CASES, ids=[f"{name}-{seen[:30]}" for _facts, name, _verdict, seen in CASES]
 )
-def test_each_fault_is_found_and_has_a_remedy(facts: Facts, name: str, verdict: Verdict, seen: str) -> None:
+def test_each_fault_is_found_and_has_a_remedy(facts: Facts, name: str, verdict: Grade, seen: str) -> None:
     """One fact that is spoilt gives one finding, with what was seen and, unless all is well, what to do."""
     found = next(each for each in findings(facts, config()) if each.name == name)
     assert found.verdict is verdict, found
@@ -232,7 +232,7 @@ def test_each_fault_is_found_and_has_a_remedy(facts: Facts, name: str, verdict: 
         ({}, "certificates", SKIPPED, "on this host"),
     ],
 )
-def test_what_is_not_set_is_told(settings: dict[str, object], name: str, verdict: Verdict, seen: str) -> None:
+def test_what_is_not_set_is_told(settings: dict[str, object], name: str, verdict: Grade, seen: str) -> None:
     """The same facts under another configuration."""
     found = next(each for each in findings(WELL, config(**settings)) if each.name == name)
     assert (found.verdict, seen in found.seen) == (verdict, True), found

@@ -12,7 +12,7 @@ import pytest
 from agent.doctor import checks_gate, gather_gate
 from agent.doctor.examine import findings
 from agent.doctor.facts import Facts, GateFacts
-from agent.doctor.finding import Verdict
+from agent.doctor.finding import Grade
 from agent.gate.counts import BOUNDS
 from agent.gate.wire import SIGN
 from agent.nodeos import config_ini
@@ -21,7 +21,7 @@ from agent.ports import GateStatus
 from tests.doctor.parts import KEY, NODEOS, WELL, config
 from tests.support.gate_bench import gate_on_fake
 
-OK, WARN, FAULT, UNKNOWN, SKIPPED = Verdict
+OK, WARN, FAULT, UNKNOWN, SKIPPED = Grade
 LISTEN = "http://127.0.0.1:8890"
 STATUS = GateStatus(9, 1, True, "ready", 5, 99_000, {}, (0,) * (len(BOUNDS) + 1), 0.0)
 GATE = GateFacts(STATUS, "", (0, 0o640), (0, 0o750), "", 0)
@@ -47,7 +47,7 @@ def with_options(**values: tuple[str, ...]) -> Facts:
     return replace(facts(), nodeos=replace(NODEOS, options=Options(changed, OPTIONS.sources)))
 
 
-def told(found: Facts, **gate: Any) -> dict[str, tuple[Verdict, str]]:
+def told(found: Facts, **gate: Any) -> dict[str, tuple[Grade, str]]:
     """Return what is said of the gate."""
     section = {"mode": "on", "agent_user": "root", **gate}
     return {each.name: (each.verdict, each.seen + each.remedy) for each in findings(found, config(gate=section))}
@@ -87,7 +87,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "verdict", "found", "word"), CASES)
-def test_each_fault_is_told_with_its_remedy(name: str, verdict: Verdict, found: Facts, word: str) -> None:
+def test_each_fault_is_told_with_its_remedy(name: str, verdict: Grade, found: Facts, word: str) -> None:
     """What is wrong is named, and what to do about it."""
     said = told(found)[name]
     assert said[0] is verdict

@@ -219,7 +219,7 @@ def test_a_producer_that_is_not_scheduled(make: Make, etcd: EtcdCluster, node: N
     end(agent)
 
 
-def test_a_value_of_the_wrong_type_and_one_that_can_not_work(tmp_path: Path, lab: Lab) -> None:
+def test_a_value_of_the_wrong_type_and_one_that_cannot_work(tmp_path: Path, lab: Lab) -> None:
     """The real command refuses a bad configuration with code 3, and names every problem at once with its remedy."""
     path = tmp_path / "config.toml"
     bad: dict[str, Any] = {
@@ -242,7 +242,7 @@ def test_a_value_of_the_wrong_type_and_one_that_can_not_work(tmp_path: Path, lab
     assert not (tmp_path / "run").exists(), "nothing is touched before the configuration is right"
 
 
-def test_timings_that_can_not_work(tmp_path: Path) -> None:
+def test_timings_that_cannot_work(tmp_path: Path) -> None:
     """Spans that break the inequality are refused, with the numbers and what to set (R3)."""
     path = tmp_path / "config.toml"
     least = {"group": "g", "node": "bp-a", "producer": "eosio", "nodeos": {"url": "http://127.0.0.1:1"}}

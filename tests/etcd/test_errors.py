@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import ConfigError, LeaseGone, StoreCompacted, StoreRejected, StoreUnavailable
-from agent.etcd.connection import Endpoint, EtcdOptions
+from agent.etcd.connection import EtcdEndpoint, EtcdOptions
 from agent.etcd.errors import TokenStale, translate
 from agent.etcd.rpc import changes, prefix_range, rpc
 from agent.etcd.store import EtcdStore
@@ -104,7 +104,7 @@ def test_everything_else_is_unknown(code: Any, words: str | None) -> None:
 )
 def test_addresses_that_are_understood(text: str, tls: bool, shown: str) -> None:
     """An address may have a scheme, a port and IPv6 brackets; without a scheme the CA decides about TLS."""
-    assert str(Endpoint.parse(text, tls=tls)) == shown
+    assert str(EtcdEndpoint.parse(text, tls=tls)) == shown
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_addresses_that_are_understood(text: str, tls: bool, shown: str) -> None
 def test_addresses_that_are_not(text: str) -> None:
     """Anything else is refused, and the message shows what an address looks like."""
     with pytest.raises(ConfigError, match=r"etcd\.endpoints: .*is not an address like https://"):
-        Endpoint.parse(text, tls=False)
+        EtcdEndpoint.parse(text, tls=False)
 
 
 def test_options_report_every_fault_at_once() -> None:

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from agent.errors import StoreCompacted, StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import Connection, Endpoint, EtcdOptions
+from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.etcd.watch import _BOUND, EtcdWatch
@@ -64,7 +64,7 @@ class Bench:
     def __init__(self, wire: Wire, *answers: Any) -> None:
         self.stream = Stream(CREATED, *answers)
         wire.says["Watch"] = self.stream
-        connection = Connection(EtcdOptions(("http://127.0.0.1:2379",)), Endpoint(False, "127.0.0.1", 2379))
+        connection = Connection(EtcdOptions(("http://127.0.0.1:2379",)), EtcdEndpoint(False, "127.0.0.1", 2379))
         self.broken: list[int] = []
         self.watch = EtcdWatch(connection, "/a", 5, lambda: self.broken.append(1))
         self.stream.more()
@@ -163,7 +163,7 @@ def test_a_watch_that_is_not_confirmed_in_time_is_closed(wire: Wire) -> None:
     """The member takes the request and says nothing: the caller hears so at its deadline, and nothing stays open."""
     stream = Stream(CREATED)
     wire.says["Watch"] = stream
-    connection = Connection(EtcdOptions(("http://127.0.0.1:2379",)), Endpoint(False, "127.0.0.1", 2379))
+    connection = Connection(EtcdOptions(("http://127.0.0.1:2379",)), EtcdEndpoint(False, "127.0.0.1", 2379))
     watch = EtcdWatch(connection, "/a", 5, lambda: None)
     before = wire.time.now
     with pytest.raises(StoreUnavailable, match="not confirmed in time"):

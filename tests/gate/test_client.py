@@ -153,7 +153,7 @@ def test_a_page_that_was_taken_away_still_counts_while_it_is_locked(bench: Bench
 
 
 @pytest.mark.parametrize("call", ["fchmod", "pread", "ftruncate", "pwrite"])
-def test_a_page_that_can_not_be_used_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_page_that_cannot_be_used_is_let_go_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """Whatever fails while it is opened, the error names the remedy, and no descriptor stays."""
 
     def fail(*_: Any) -> Any:
@@ -165,7 +165,7 @@ def test_a_page_that_can_not_be_used_is_let_go_of(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("call", ["fchmod", "pwrite", "replace"])
-def test_a_page_that_can_not_be_made_anew_leaves_nothing_open(
+def test_a_page_that_cannot_be_made_anew_leaves_nothing_open(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """The look fails with the remedy each time, and costs no descriptor each time."""
@@ -220,7 +220,7 @@ def test_what_a_gate_says_of_itself_is_read_field_by_field(bench: Bench) -> None
     "spoilt",
     [{"pid": None}, {"started": -1}, {"signed": True}, {"refused": []}, {"latency": [0]}, {"refused": {"x": "y"}}],
 )
-def test_what_can_not_be_read_is_no_word_of_a_gate(bench: Bench, spoilt: dict[str, Any]) -> None:
+def test_what_cannot_be_read_is_no_word_of_a_gate(bench: Bench, spoilt: dict[str, Any]) -> None:
     """Another version, or something else behind the socket: an error, and not a gate that is well."""
     bench.says = SAYS | spoilt
     with pytest.raises(GateError, match="the signing gate's answer"):

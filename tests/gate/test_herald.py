@@ -13,7 +13,7 @@ import pytest
 from agent.errors import ConfigError
 from agent.gate import main as gate_main
 from agent.gate.client import PageFile
-from agent.gate.main import ALIVE_S, LINES, SAY_AGAIN_S, STATUS_S, Herald
+from agent.gate.main import ALIVE_S, LINES, SAY_AGAIN_S, STATUS_S, Reporter
 from agent.gate.page import identity
 from agent.gate.server import Server
 from agent.host.clock import boot_id
@@ -30,7 +30,7 @@ class Bench:
         self.voice, self.notifier = Recorder(), Recorder()
         voice: Any = self.voice
         notifier: Any = self.notifier
-        self.herald = Herald(voice, notifier)
+        self.herald = Reporter(voice, notifier)
         self.server: Any = SimpleNamespace(
             counts=SimpleNamespace(signed=7, refused={"closed": 2, "gone": 3}), wallet=SimpleNamespace(state="ready")
         )
@@ -102,7 +102,7 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
     said: list[str] = []
     turn, held = Server.turn, list[tuple[int, int] | None]()
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(gate_main.Notifier, "send", lambda _self, *lines: sent.extend(lines))
+    monkeypatch.setattr(gate_main.GateNotifier, "send", lambda _self, *lines: sent.extend(lines))
     monkeypatch.setattr(Voice, "say", lambda _self, text: said.append(text))
 
     def turned(server: Server) -> None:
@@ -133,7 +133,7 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
     assert handlers[signal.SIGHUP] is signal.SIG_IGN, "it has nothing to read again"
 
 
-def test_settings_that_can_not_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_cannot_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each problem, and the exit code of a configuration that cannot be used; other words are usage."""
     (tmp_path / "c.toml").write_text('group = "eos"\nnode = "bp-a"\n')
     assert gate_main.main(["--config", str(tmp_path / "c.toml")]) == ConfigError.exit_code

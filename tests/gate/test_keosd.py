@@ -11,7 +11,7 @@ import pytest
 
 from agent.gate.keosd import IDLE, MOST, Keosd
 from agent.gate.settings import address
-from agent.gate.wire import SIGN, Answer
+from agent.gate.wire import SIGN, KeosdAnswer
 from tests.support.gate_bench import answer
 from tests.support.moved_time import MovedTime
 
@@ -37,7 +37,7 @@ class Bench:
         """Ask for a signature."""
         self.keosd.ask(SIGN, b"[]", within_s, self._heard)
 
-    def _heard(self, found: Answer | None, why: str) -> None:
+    def _heard(self, found: KeosdAnswer | None, why: str) -> None:
         self.heard.append((found.body.decode() if found else "", why))
 
     def accept(self) -> socket.socket:

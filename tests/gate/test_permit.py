@@ -14,7 +14,7 @@ import pytest
 
 from agent.gate import page as pages
 from agent.gate.page import Page, Sign, identity
-from agent.gate.permit import BETWEEN_S, FARTHEST, TRIES, Permit, Refused
+from agent.gate.permit import BETWEEN_S, FARTHEST, TRIES, NotSigned, Permit
 from tests.support.moved_time import MovedTime
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -47,7 +47,7 @@ class Bench:
         """Return why no signature may be given, "" if one may."""
         try:
             (permit or self.permit).check()
-        except Refused as refused:
+        except NotSigned as refused:
             return refused.reason
         return ""
 
@@ -133,7 +133,7 @@ def test_a_torn_page_is_read_again_a_few_times(bench: Bench, monkeypatch: pytest
         whole.pop(0)
 
 
-def test_a_page_that_can_not_be_read_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_cannot_be_read_is_none(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken disk is no permit."""
     bench.write(bench.open)
     assert bench.why() == ""
@@ -224,8 +224,8 @@ def test_a_closing_is_seen_by_its_number(bench: Bench, sign: Sign, number: int, 
     assert bench.permit.closed(number) is closed
 
 
-def test_a_closing_that_can_not_be_seen_is_not_told(bench: Bench) -> None:
+def test_a_closing_that_cannot_be_seen_is_not_told(bench: Bench) -> None:
     """An unreadable page proves nothing."""
     bench.write(b"")
-    with pytest.raises(Refused):
+    with pytest.raises(NotSigned):
         bench.permit.closed(1)

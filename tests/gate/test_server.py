@@ -313,7 +313,7 @@ class Full:
 
 
 @pytest.mark.parametrize("takes", [0, 3, -1])
-def test_who_can_not_take_an_answer_at_once_loses_the_connection(takes: int) -> None:
+def test_who_cannot_take_an_answer_at_once_loses_the_connection(takes: int) -> None:
     """Half a signature is none, and nothing waits: it is counted as slow, and nothing more is sent on it."""
     sock, told = Full(takes), list[str]()
     selector, found = Recorder(), cast("socket.socket", sock)

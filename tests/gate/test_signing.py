@@ -183,7 +183,7 @@ def test_the_word_on_a_closing_comes_with_how_the_gate_is(gate: Signing) -> None
         assert "the questions are" in json.loads(gate.ask(wrong))["why"]
 
 
-def test_a_page_that_can_not_be_seen_is_no_closing(gate: Signing) -> None:
+def test_a_page_that_cannot_be_seen_is_no_closing(gate: Signing) -> None:
     """R4: the answer says so, and why."""
     gate.page.unlink()
     found = json.loads(gate.ask(b"closed 5\n"))

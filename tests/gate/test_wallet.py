@@ -12,7 +12,7 @@ import pytest
 from agent.gate import settings
 from agent.gate.keosd import Done, Keosd
 from agent.gate.wallet import UNLOCK_AGAIN_S, Wallet
-from agent.gate.wire import SIGN, Answer
+from agent.gate.wire import SIGN, KeosdAnswer
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.support.gate_bench import SIGNATURE
 
@@ -24,7 +24,7 @@ class Frozen(Keosd):
 
     def ask(self, target: str, body: bytes, within_s: float, done: Done) -> None:
         """Answer at once."""
-        keys = Answer(200, f'["{PUBLIC_KEY}"]'.encode(), keep=True)
+        keys = KeosdAnswer(200, f'["{PUBLIC_KEY}"]'.encode(), keep=True)
         done(None, "keosd_timeout") if self.frozen else done(keys, "")
 
 
@@ -45,9 +45,9 @@ def test_a_keosd_that_gives_no_signature_is_looked_at_at_once() -> None:
         assert wallet.state == "keosd gives no answer (keosd_timeout)"
 
 
-def refusal(code: int, name: str) -> Answer:
+def refusal(code: int, name: str) -> KeosdAnswer:
     """Return a no as keosd words it."""
-    return Answer(500, json.dumps({"error": {"code": code, "name": name}}).encode(), keep=True)
+    return KeosdAnswer(500, json.dumps({"error": {"code": code, "name": name}}).encode(), keep=True)
 
 
 class Locked(Keosd):
@@ -63,12 +63,12 @@ class Locked(Keosd):
         """Answer at once, or when the test says so."""
         self.asked, self.spans = (*self.asked, target), (*self.spans, within_s)
         self.takes()
-        found = Answer(200, b"{}", keep=True)
+        found = KeosdAnswer(200, b"{}", keep=True)
         if target.endswith("/unlock") and self.locked:
             found = refusal(3120005, "wallet_invalid_password_exception")
         elif target == SIGN or target.endswith("keys"):
             keys = f'["{PUBLIC_KEY}"]'.encode()
-            well = Answer(201, SIGNATURE, keep=True) if target == SIGN else Answer(200, keys, keep=True)
+            well = KeosdAnswer(201, SIGNATURE, keep=True) if target == SIGN else KeosdAnswer(200, keys, keep=True)
             found = refusal(3120003, "wallet_locked_exception") if self.locked else well
         if self.hold and target.endswith("/unlock"):
             self.later = lambda: done(found, "")
@@ -196,14 +196,14 @@ class Broken(Frozen):
 @pytest.mark.parametrize(
     "keys",
     [
-        Answer(200, b"{", keep=True),
-        Answer(200, b'{"keys":[]}', keep=True),
-        Answer(200, b"[1,null]", keep=True),
-        Answer(200, b'["EOS7nonsense"]', keep=True),
-        Answer(404, f'["{PUBLIC_KEY}"]'.encode(), keep=True),
+        KeosdAnswer(200, b"{", keep=True),
+        KeosdAnswer(200, b'{"keys":[]}', keep=True),
+        KeosdAnswer(200, b"[1,null]", keep=True),
+        KeosdAnswer(200, b'["EOS7nonsense"]', keep=True),
+        KeosdAnswer(404, f'["{PUBLIC_KEY}"]'.encode(), keep=True),
     ],
 )
-def test_a_list_that_does_not_have_the_key_for_sure_is_no_ready_wallet(keys: Answer) -> None:
+def test_a_list_that_does_not_have_the_key_for_sure_is_no_ready_wallet(keys: KeosdAnswer) -> None:
     """Whatever else keosd says to the question for its keys."""
     with selectors.DefaultSelector() as selector:
         keosd = Saying(selector, settings.address("http://127.0.0.1:1"), lambda: 100.0)
@@ -216,7 +216,7 @@ def test_a_list_that_does_not_have_the_key_for_sure_is_no_ready_wallet(keys: Ans
 class Saying(Keosd):
     """A keosd that says one thing."""
 
-    says: Answer
+    says: KeosdAnswer
 
     def ask(self, target: str, body: bytes, within_s: float, done: Done) -> None:
         """Say it."""

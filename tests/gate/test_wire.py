@@ -16,7 +16,7 @@ from agent.gate.wire import (
     ASKED,
     HEAD,
     SIGN,
-    Answer,
+    KeosdAnswer,
     Request,
     WireError,
     is_signature,
@@ -76,7 +76,7 @@ def test_a_connection_is_kept_as_http_says(line: str, head: str, keep: bool) -> 
     assert found is not None
     assert found.keep is keep
     answer = take_answer(bytearray(request(head, line=f"{line[-8:]} 201 Created")))
-    assert answer == Answer(201, b"xy", keep)
+    assert answer == KeosdAnswer(201, b"xy", keep)
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_digest_and_key_are_taken_as_they_stand() -> None:
 )
 def test_only_a_signature_is_handed_on(status: int, body: bytes, signed: bool) -> None:
     """Nothing else that keosd may say reaches nodeos."""
-    assert is_signature(Answer(status, body, True)) is signed
+    assert is_signature(KeosdAnswer(status, body, True)) is signed
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_is_written_can_be_read_again(keep: bool) -> None:
     """Length, status, and whether the connection stays."""
-    assert take_answer(bytearray(write_answer(201, b'"x"', keep))) == Answer(201, b'"x"', keep)
+    assert take_answer(bytearray(write_answer(201, b'"x"', keep))) == KeosdAnswer(201, b'"x"', keep)
     refused = take_answer(bytearray(write_refusal("closed", keep)))
     assert refused is not None
     assert (refused.status, refused.keep) == (500, keep)

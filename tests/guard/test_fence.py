@@ -92,7 +92,7 @@ def test_it_pauses_and_proves_at_once(fencing: Fencing) -> None:
 
 
 @pytest.mark.parametrize("how", ["hangs", "lies", "refuses", "babbles"])
-def test_what_can_not_be_paused_is_ended(fencing: Fencing, how: str) -> None:
+def test_what_cannot_be_paused_is_ended(fencing: Fencing, how: str) -> None:
     """A nodeos that proves nothing is ended by the end of the validity: its start, P and K (R3)."""
     fencing.bench.start_nodeos(how)
     record = fencing.bench.save(fencing.bench.record(0))
@@ -118,7 +118,7 @@ def test_while_a_resume_is_open_a_pause_proves_nothing(fencing: Fencing) -> None
     assert fencing.bench.gone()
 
 
-def test_what_it_can_not_stop_it_says(fencing: Fencing) -> None:
+def test_what_it_cannot_stop_it_says(fencing: Fencing) -> None:
     """With fence.method = "none" nodeos stays, and the exit code tells the supervisor so."""
     nodeos = fencing.bench.start_nodeos("hangs")
     fencing.bench.save(fencing.bench.record(0), enabled=False)
@@ -259,7 +259,7 @@ def test_an_agent_that_came_back_is_left_alone(restarting: Fencing) -> None:
 
 
 @pytest.mark.parametrize("what", ["stopping", "resume open", "too late", "never led"])
-def test_what_can_not_go_on_is_fenced_at_once(restarting: Fencing, what: str) -> None:
+def test_what_cannot_go_on_is_fenced_at_once(restarting: Fencing, what: str) -> None:
     """A tenure that no new agent may continue is not waited for (R3)."""
     bench = restarting.bench
     bench.start_nodeos()

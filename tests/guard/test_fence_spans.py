@@ -13,7 +13,7 @@ from agent.core.model.chain import ProcessId
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FenceError
 from agent.guard import fence
-from agent.guard.stop import Armed, Found, Means
+from agent.guard.stop import Found, Means, Pending
 from agent.host.paths import Files, save_refusal
 from agent.net.endpoint import parse_endpoint
 from agent.nodeos.finder import FencePlan
@@ -34,11 +34,11 @@ class Stop:
         for name in ("paused", "end", "listens"):
             monkeypatch.setattr(Means, name, lambda _means, *given, _name=name: getattr(self.calls, _name)(*given))
 
-    def armed(self, time: MovedTime, left_ms: int, **changes: Any) -> Armed:
+    def armed(self, time: MovedTime, left_ms: int, **changes: Any) -> Pending:
         """Return a tenure whose validity ends so soon."""
         until = time.boot() + left_ms
         fields = {"stopping": False, "resume_open": False, **changes}
-        return Armed(7, until - 800, until, process=NODEOS, means=self.means, **fields)
+        return Pending(7, until - 800, until, process=NODEOS, means=self.means, **fields)
 
 
 @pytest.fixture
@@ -133,10 +133,10 @@ def test_an_agent_that_may_come_back_is_left_to_a_guard(whole: Whole, stop: Stop
 @pytest.mark.parametrize("case", ["no restart", "no time", "resume open", "stopping", "no guard", "never led"])
 def test_whatever_speaks_against_that_is_fenced_now(whole: Whole, stop: Stop, moved: MovedTime, case: str) -> None:
     """R3: each reason alone is enough."""
-    armed = stop.armed(
+    pending = stop.armed(
         moved, 800 if case == "no time" else 5000, resume_open=case == "resume open", stopping=case == "stopping"
     )
-    whole.found = Found(None if case == "never led" else armed, 7)
+    whole.found = Found(None if case == "never led" else pending, 7)
     whole.guards.says["leave"] = case != "no guard"
     assert whole(restart=case != "no restart").proven
     assert stop.calls.names == (["end"] if case == "resume open" else ["paused"])
@@ -173,7 +173,7 @@ def test_without_a_tenure_the_plan_counts_and_without_a_plan_the_configuration(
 
 
 @pytest.mark.parametrize("error", [FenceError("still there"), OSError(5, "broken"), RecordError("x")])
-def test_what_can_not_be_stopped_is_said(whole: Whole, stop: Stop, moved: MovedTime, error: Exception) -> None:
+def test_what_cannot_be_stopped_is_said(whole: Whole, stop: Stop, moved: MovedTime, error: Exception) -> None:
     """Whatever went wrong, the outcome is not proven, and tells who has to act."""
     stop.calls.says |= {"paused": False, "end": error}
     whole.found = Found(stop.armed(moved, 5000), 7)
@@ -210,7 +210,7 @@ def test_a_guard_is_believed_when_it_says_so(
     assert commands[0][1:] == ["-I", "-m", "agent.guard", str(tmp_path / "g-n.json"), "7"]
 
 
-def test_a_guard_that_can_not_be_started_does_not_guard(
+def test_a_guard_that_cannot_be_started_does_not_guard(
     stop: Stop, moved: MovedTime, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Then it is fenced at once."""

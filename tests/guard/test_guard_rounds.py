@@ -176,7 +176,7 @@ def test_it_leaves_the_file_of_a_new_agent_to_the_guard_of_that(bench: Bench) ->
     assert bench.guard.look() == LOOK_S
 
 
-def test_what_it_read_last_counts_while_the_file_can_not_be_read(bench: Bench) -> None:
+def test_what_it_read_last_counts_while_the_file_cannot_be_read(bench: Bench) -> None:
     """R3: a file that is broken or gone is no proof, and is told when it is broken."""
     bench.save(1000)
     bench.guard.look()

@@ -164,7 +164,7 @@ def test_with_restart_the_time_to_stop_counts(family: Family) -> None:
     assert family.code is None
 
 
-def test_what_can_not_go_on_is_fenced_before_a_restart(family: Family) -> None:
+def test_what_cannot_go_on_is_fenced_before_a_restart(family: Family) -> None:
     """A tenure that had begun to stop is fenced at once, though a new agent starts (R3)."""
     family.start(restart=True)
     family.bench.save(family.bench.record(60_000, state="stopping"))
@@ -173,7 +173,7 @@ def test_what_can_not_go_on_is_fenced_before_a_restart(family: Family) -> None:
     wait_until(lambda: family.notes.count("started") == 2)
 
 
-def test_a_configuration_that_can_not_be_used_is_not_tried_again(family: Family) -> None:
+def test_a_configuration_that_cannot_be_used_is_not_tried_again(family: Family) -> None:
     """Exit code 3 ends parent and agent, also with --restart: the next one would end the same."""
     family.start(restart=True)
     family.say("exit 3")

@@ -199,7 +199,7 @@ def test_a_reader_that_is_gone_is_counted(pipe: tuple[int, int]) -> None:
     assert handler.dropped == 1
 
 
-def test_a_record_that_can_not_be_rendered_is_counted(pipe: tuple[int, int]) -> None:
+def test_a_record_that_cannot_be_rendered_is_counted(pipe: tuple[int, int]) -> None:
     """A wrong format string in a log call does not reach the code that logs."""
     handler = LogWriter(pipe[1])
     handler.handle(record("%d", "no number"))

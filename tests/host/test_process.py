@@ -95,7 +95,7 @@ def test_a_process_that_may_not_be_looked_at_is_not_gone(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("error", [OSError(24, "Too many open files"), OSError(38, "Function not implemented")])
-def test_a_handle_that_can_not_be_had_is_a_fence_error(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+def test_a_handle_that_cannot_be_had_is_a_fence_error(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
     """No descriptor left, or a kernel without pidfd, is told as what it is, and not as a process that is gone."""
 
     def refuse(_pid: int, _flags: int = 0) -> int:
@@ -316,7 +316,7 @@ def test_a_url_of_another_host_is_not_gone() -> None:
         find("http://192.0.2.1:8888")
 
 
-def test_a_name_that_can_not_be_resolved_is_an_error() -> None:
+def test_a_name_that_cannot_be_resolved_is_an_error() -> None:
     """A host name without an address is told, within the deadline."""
     begin = time.monotonic()
     with pytest.raises(FenceError, match=r"nodeos\.url"):
@@ -597,7 +597,7 @@ def test_nodeos_below_what_a_unit_starts_is_found(systemctl: Callable[[str], Non
         ("exec sleep 60", "did not tell"),
     ],
 )
-def test_a_unit_that_can_not_be_told_is_an_error(systemctl: Callable[[str], None], script: str, says: str) -> None:
+def test_a_unit_that_cannot_be_told_is_an_error(systemctl: Callable[[str], None], script: str, says: str) -> None:
     """A unit that is not there, one whose process systemd does not know, a systemctl that fails or hangs: no answer."""
     systemctl(script)
     begin = time.monotonic()

@@ -205,13 +205,13 @@ def test_a_child_does_not_keep_the_lock(file: LockedFile) -> None:
 
 
 @pytest.mark.parametrize("where", ["/proc/1/none/file.json", "/dev/null/file.json"])
-def test_a_directory_that_can_not_be_used_is_refused(where: str) -> None:
+def test_a_directory_that_cannot_be_used_is_refused(where: str) -> None:
     """Without the file the agent does not begin, and says which setting to change."""
     with pytest.raises(RefusedError, match=r"runtime\.dir"):
         LockedFile(Path(where)).lock()
 
 
-def test_what_can_not_be_saved_is_an_error(file: LockedFile) -> None:
+def test_what_cannot_be_saved_is_an_error(file: LockedFile) -> None:
     """A directory that went away under the agent is told to the caller; what is on disk stays whole."""
     file.lock()
     file.save(b"first")
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_what_was_there(file: LockedFile) -> None:
     assert file.load() == b"first"
 
 
-def test_a_file_that_can_not_be_read_is_told(file: LockedFile, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_cannot_be_read_is_told(file: LockedFile, caplog: pytest.LogCaptureFixture) -> None:
     """An unreadable file is as none, but not in silence."""
     file.lock()
     file.path.mkdir()

@@ -72,7 +72,7 @@ def test_off_touches_nothing(fake: FakeDevice) -> None:
 
 
 @pytest.mark.parametrize("fault", ["absent", "too long", "no watchdog"])
-def test_one_that_can_not_be_used(fake: FakeDevice, caplog: pytest.LogCaptureFixture, fault: str) -> None:
+def test_one_that_cannot_be_used(fake: FakeDevice, caplog: pytest.LogCaptureFixture, fault: str) -> None:
     """Required refuses to start, with the remedy; automatic goes on without, and says so; nothing stays armed."""
     path = fake.path.with_name("absent") if fault == "absent" else fake.path
     fake.grants = 60 if fault == "too long" else None

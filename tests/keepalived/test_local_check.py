@@ -19,7 +19,7 @@ import pytest
 from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.paths import save_plan
-from agent.keepalived.local_check import Limits, look, with_reach
+from agent.keepalived.local_check import LocalLimits, look, with_reach
 from agent.keepalived.reach import Reach, address
 from agent.net.endpoint import parse_endpoint
 from tests.support.slow_server import Server, request
@@ -62,7 +62,7 @@ def nodeos() -> Iterator[Nodeos]:
 
 def test_all_well(nodeos: Nodeos) -> None:
     """A live main thread, a young head and a peer with a finished handshake are OK, with figures for a graph."""
-    verdict = look(parse_endpoint(nodeos.url), Limits(timeout_s=5), WALL)
+    verdict = look(parse_endpoint(nodeos.url), LocalLimits(timeout_s=5), WALL)
     assert verdict.line == (
         "NODEOS-FAILOVER OK - head 7, 2.0 s old, 1 peers, paused | head=7 head_age=2.000s peers=1 paused=1"
     )
@@ -83,7 +83,7 @@ def test_what_is_critical(nodeos: Nodeos, path: str, answer: Any, word: str) -> 
     """A hung main thread, a stale head, no peers, and whatever is no nodeos: CRITICAL, in time."""
     nodeos.answers[path] = answer
     begin = time.monotonic()
-    verdict = look(parse_endpoint(nodeos.url), Limits(timeout_s=1), WALL)
+    verdict = look(parse_endpoint(nodeos.url), LocalLimits(timeout_s=1), WALL)
     assert verdict.code == 2
     assert word in verdict.line
     assert time.monotonic() - begin < 3
@@ -91,7 +91,7 @@ def test_what_is_critical(nodeos: Nodeos, path: str, answer: Any, word: str) -> 
 
 def test_limits_can_be_taken_back(nodeos: Nodeos) -> None:
     """A chain of one producer stands still while nobody produces: with 0 the head may be of any age."""
-    assert look(parse_endpoint(nodeos.url), Limits(0, 0, 5), WALL + 10_000).code == 0
+    assert look(parse_endpoint(nodeos.url), LocalLimits(0, 0, 5), WALL + 10_000).code == 0
 
 
 def test_as_a_process_it_leaves_a_stamp(nodeos: Nodeos, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_an_isolated_host_is_critical(nodeos: Nodeos) -> None:
         well, refused = [each.getsockname() for each in (one, two)], closed.getsockname()
         for wanted, code in (([*well, refused], 0), ([well[0], refused], 2), ([well[0], refused, refused], 2)):
             begin = time.monotonic()
-            verdict = look(parse_endpoint(nodeos.url), Limits(timeout_s=20), WALL)
+            verdict = look(parse_endpoint(nodeos.url), LocalLimits(timeout_s=20), WALL)
             verdict = with_reach(verdict, Reach(wanted), Deadline(20))
             assert verdict.code == code, verdict.line
             assert f"reached={2 if code == 0 else 1}" in verdict.line

@@ -15,17 +15,17 @@ from pathlib import Path
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.alerts.dispatcher import AlertDesk, Channel
+from agent.alerts.dispatcher import AlertDispatcher, Channel
 from agent.config.health import HealthSection
 from agent.config.show import reference
 from agent.core.alerts import kinds
 from agent.core.health import checks
-from agent.core.leadership.state import Setup, State
+from agent.core.leadership.state import Identity, State
 from agent.core.model.chain import ChainInfo, Peers, Schedule
 from agent.core.model.keys import keys
 from agent.core.model.store import Ms
 from agent.core.node import step
-from agent.core.node.snapshot import Snapshot
+from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
 from agent.ports import Delivery
 from agent.telemetry.gate_watch import GateSeen
@@ -67,18 +67,18 @@ class _NoTime:
         return ""
 
 
-def _snapshot() -> Snapshot:
+def _snapshot() -> NodeSnapshot:
     """Return what a loop would show that has seen everything once."""
-    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, checks.Gate()))
-    begun = step.begin(step.Profile("group", limits), State(Setup("node", "", keys("/p", "group"))))
+    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, checks.Thresholds()))
+    begun = step.begin(step.LiveSettings("group", limits), State(Identity("node", "", keys("/p", "group"))))
     info = ChainInfo("", "", 1, "", 0, "", 1, None)
     seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
-    return Snapshot(replace(begun, health=seen), 0)
+    return NodeSnapshot(replace(begun, health=seen), 0)
 
 
 def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
-    channel = AlertDesk([Channel(_NoSink())])
+    channel = AlertDispatcher([Channel(_NoSink())])
     gate = (GateSeen, lambda: Page("", b""))
     metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]

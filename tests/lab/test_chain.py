@@ -198,7 +198,7 @@ def test_deep_directories_do_not_matter(tmp_path: Path) -> None:
             assert "Wallets" in wallet.cleos("wallet", "list", node=node)
 
 
-def test_chains_that_can_not_be_are_refused(tmp_path: Path) -> None:
+def test_chains_that_cannot_be_are_refused(tmp_path: Path) -> None:
     """A number of nodes or producers that is not offered is an error that says what is."""
     with closing(Ports()) as ports:
         for count, producers in ((0, 1), (6, 1), (2, 2)):

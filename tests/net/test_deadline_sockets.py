@@ -15,7 +15,7 @@ from agent.host.deadline import NoAnswer
 from agent.net import http, tiny_http
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import CallFailed, TooMuch
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from tests.support.raw_peer import OK, Make, Script, answer, drip, full_listener, hang, peers
 from tests.support.slack import SLACK_S
 
@@ -33,7 +33,7 @@ def peer() -> Iterator[Make]:
 
 def post(endpoint: Endpoint, **more: object) -> http.Answer:
     """Call with a short deadline."""
-    return http.call(endpoint, "/x", SHORT_S, names=Names(), **more)  # type: ignore[arg-type] # call's own
+    return http.call(endpoint, "/x", SHORT_S, names=Resolver(), **more)  # type: ignore[arg-type] # call's own
 
 
 def in_time(call: Callable[[], object]) -> float:

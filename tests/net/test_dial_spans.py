@@ -15,7 +15,7 @@ from agent.host.deadline import Deadline, DeadlineSocket, NoAnswer, NotSent
 from agent.net import dial, http, tiny_http
 from agent.net import tls as deadline_tls
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
@@ -110,7 +110,7 @@ def test_a_full_queue_is_tried_again_until_the_deadline(steps: Steps, moved: Mov
     """A Unix socket whose queue is full refuses at once: a hundred tries a second at most, each closed, and an end."""
     steps.takes_ms, steps.fails = 0, [BlockingIOError() for _ in range(1000)]
     with pytest.raises(NoAnswer):
-        dial.dial(Endpoint("unix:///x", path="/x"), Deadline(0.5), Names())
+        dial.dial(Endpoint("unix:///x", path="/x"), Deadline(0.5), Resolver())
     assert moved.passed_s == near(0.5)
     assert 40 <= len(steps.spans) <= 52
 
@@ -129,7 +129,7 @@ def test_a_handshake_has_what_the_connection_left(steps: Steps, monkeypatch: pyt
     context.wrap_socket = wrap_socket  # type: ignore[attr-defined]  # a recorder stands for anything
     found: Any = context
     with pytest.raises(NoAnswer):
-        dial.dial(parse_endpoint("https://10.0.0.1:8888"), Deadline(1.0), Names(), found)
+        dial.dial(parse_endpoint("https://10.0.0.1:8888"), Deadline(1.0), Resolver(), found)
     assert given == [near(0.9)]
 
 
@@ -143,7 +143,7 @@ def test_a_resolver_gets_what_is_left(moved: MovedTime, monkeypatch: pytest.Monk
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    known = Names()
+    known = Resolver()
     for ahead_ms, span in ((0, 1.0), (600, 0.4), (999, 0.001)):
         deadline = Deadline(1.0)
         moved.go(ahead_ms)
@@ -255,7 +255,7 @@ def test_a_call_is_tried_once(monkeypatch: pytest.MonkeyPatch, error: OSError, m
 
     monkeypatch.setattr(http, "dial", dialled)
     with pytest.raises(http.CallFailed) as caught:
-        http.call(parse_endpoint("http://10.0.0.1:1"), "/x", 0.7, names=Names(), method=method)
+        http.call(parse_endpoint("http://10.0.0.1:1"), "/x", 0.7, names=Resolver(), method=method)
     assert dials == [0.7]
     assert not caught.value.sent
 
@@ -279,7 +279,7 @@ def test_a_request_that_is_cut_off_is_not_sent_again(method: str) -> None:
         endpoint = parse_endpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
         try:
             with pytest.raises(http.CallFailed) as caught:
-                http.call(endpoint, "/x", 5.0, names=Names(), body=b"{}", method=method)
+                http.call(endpoint, "/x", 5.0, names=Resolver(), body=b"{}", method=method)
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join(10)

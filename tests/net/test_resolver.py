@@ -14,7 +14,7 @@ from agent.errors import ConfigError
 from agent.host.deadline import Deadline, NotSent
 from agent.net.dial import dial
 from agent.net.endpoint import parse_endpoint
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from tests.support.raw_peer import OK, Make, answer, full_listener, peers
 from tests.support.slack import SLACK_S
 
@@ -32,7 +32,7 @@ def test_hanging_resolver_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -
     """A resolver that does not answer costs no more than the deadline, and not a thread for each call."""
     over = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: over.wait(10.0)])
-    names = Names()
+    names = Resolver()
     for _ in range(3):
         begin = time.monotonic()
         with pytest.raises(TimeoutError):
@@ -53,7 +53,7 @@ def test_addresses_are_kept_until_they_fail(peer: Make, monkeypatch: pytest.Monk
         return real("127.0.0.1", here.port, type=socket.SOCK_STREAM)
 
     monkeypatch.setattr(socket, "getaddrinfo", count)
-    names = Names()
+    names = Resolver()
     endpoint = parse_endpoint(f"http://nodeos.example:{here.port}")
     for _ in range(2):
         with closing(dial(endpoint, Deadline(SHORT_S), names)):
@@ -72,7 +72,7 @@ def test_address_that_fails_leaves_the_next(peer: Make, monkeypatch: pytest.Monk
     with full_listener() as full:
         for port in (1, full):
             found = [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET, ("127.0.0.1", here.port))]
-            names = Names()
+            names = Resolver()
             monkeypatch.setattr(names, "find", lambda *_, found=found: found)
             with closing(dial(parse_endpoint("http://nodeos.example"), Deadline(1.0), names)) as sock:
                 assert sock.getpeername()[1] == here.port

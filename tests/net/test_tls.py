@@ -14,7 +14,7 @@ from agent.errors import ConfigError
 from agent.net import http
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import CallFailed
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from tests.lab.tls import Certificates, make_certificates
 from tests.support.raw_peer import OK, Make, Peer, Script, answer, drip, hang, peers
@@ -34,7 +34,7 @@ def post(endpoint: Endpoint, context: ssl.SSLContext) -> http.Answer:
     """Call with a short deadline, which must be kept however the call ends."""
     begin = time.monotonic()
     try:
-        return http.call(endpoint, "/x", SHORT_S, names=Names(), context=context)
+        return http.call(endpoint, "/x", SHORT_S, names=Resolver(), context=context)
     finally:
         assert time.monotonic() - begin < SHORT_S + SLACK_S
 
@@ -90,7 +90,7 @@ def test_tls_certificate_must_be_right(certificates: Certificates, peer: Make) -
         assert not caught.value.sent
 
 
-def test_ca_file_that_can_not_be_used(tmp_path: Path) -> None:
+def test_ca_file_that_cannot_be_used(tmp_path: Path) -> None:
     """A CA file that is missing, or holds no certificates, is a fault of the configuration."""
     (tmp_path / "empty.pem").write_text("nothing\n")
     for name in ("missing.pem", "empty.pem"):

@@ -229,7 +229,7 @@ def test_a_command_that_hangs_after_the_end_counts(script: Callable[[str], tuple
         assert time.monotonic() - begin < 0.8
 
 
-def test_a_command_that_can_not_be_started_is_an_error(tmp_path: Path) -> None:
+def test_a_command_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:
     """A command that is gone since the start, or no program at all."""
     with child(IDLE) as nodeos:
         with pytest.raises(FenceError, match=r"fence\.command .*could not be started"):
@@ -238,7 +238,7 @@ def test_a_command_that_can_not_be_started_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", [NOWHERE, "http://192.0.2.1:8888"])
-def test_where_nodeos_can_not_be_seen_the_command_is_believed(
+def test_where_nodeos_cannot_be_seen_the_command_is_believed(
     script: Callable[[str], tuple[str, ...]], tmp_path: Path, url: str
 ) -> None:
     """A nodeos that is not found here (another container, another host) is what the command is for."""
@@ -263,7 +263,7 @@ def test_a_command_gets_none_of_our_settings(
     assert "OF_THE_HOST=kept" in seen
 
 
-def test_a_command_can_not_be_reached_through_our_group(script: Callable[[str], tuple[str, ...]]) -> None:
+def test_a_command_cannot_be_reached_through_our_group(script: Callable[[str], tuple[str, ...]]) -> None:
     """Ctrl-C in the agent's terminal is not for the command: it has a session of its own."""
     with child(IDLE) as nodeos:
         command = script(f"[ $(ps -o sid= -p $$) = $$ ] && kill -9 {nodeos.id.pid}")

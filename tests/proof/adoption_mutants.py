@@ -64,7 +64,7 @@ ADOPTION_MUTANTS = (
     ),
     Mistaken(
         "in doubt leaves nodeos unpaused",
-        (Edit(ADOPTION, "    turn.power(Power.UNKNOWN)\n", ""),),
+        (Edit(ADOPTION, "    step.set_production(Production.UNKNOWN)\n", ""),),
         (0, 1),
         "R19",
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Gate, Phase, Power, Seen, State, Tenure
+from agent.core.leadership.state import GateState, Phase, Production, State, StoreView, Tenure
 from agent.core.leadership.timing import standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
@@ -99,9 +99,9 @@ def _numbers(found: Host) -> dict[int, int]:
     live = {core.request, core.head_call, core.saving, 0}
     if any(each.number == core.resume_call for each in found.asks):
         live.add(core.resume_call)
-    if core.power in (Power.PAUSING, Power.FENCING):
+    if core.production in (Production.PAUSING, Production.FENCING):
         live.add(core.call)
-    if core.gate is Gate.CLOSING:
+    if core.gate is GateState.CLOSING:
         live.add(core.gate_call)
     live.update(version for version, _ in core.guard_next)
     if found.request:
@@ -134,18 +134,20 @@ def _file(record: RuntimeRecord | None, past, pids) -> RuntimeRecord | None:  # 
 
 
 def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore[no-untyped-def] # local functions
-    power, timing = core.power, core.setup.timing
-    calling = power in (Power.PAUSING, Power.FENCING)
+    production, timing = core.production, core.identity.timing
+    calling = production in (Production.PAUSING, Production.FENCING)
     return replace(
         core,
         phase_since=past(core.phase_since, timing.catch_up) if core.phase is Phase.ELECTED else 0,
-        power_since=0,
-        power_until=kept(core.power_until) if calling or power in (Power.SETTLING, Power.FOUND) else 0,
-        power_retry=due(core.power_retry),
+        production_since=0,
+        production_until=kept(core.production_until)
+        if calling or production in (Production.SETTLING, Production.FOUND)
+        else 0,
+        pause_retry_at=due(core.pause_retry_at),
         gate_since=past(core.gate_since, timing.block) if core.phase is Phase.STOPPING else 0,
         gate_until=past(core.gate_until, timing.slack),
-        gate_call=numbers[core.gate_call] if core.gate is Gate.CLOSING else 0,
-        gate_by=kept(core.gate_by) if core.gate is Gate.CLOSING else 0,
+        gate_call=numbers[core.gate_call] if core.gate is GateState.CLOSING else 0,
+        gate_by=kept(core.gate_by) if core.gate is GateState.CLOSING else 0,
         gate_retry=due(core.gate_retry),
         pause_by=kept(core.pause_by) if core.phase is Phase.STOPPING else 0,
         resume_call=numbers.get(core.resume_call, 0),
@@ -161,14 +163,14 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         pause=0,  # R is one tick, and a tenth of it is none
         numbers=len(numbers),
         seen=_seen(core, past, due),
-        standing_since=past(core.standing_since, core.standing.rank * timing.rank_step),
+        eligible_since=past(core.eligible_since, core.eligibility.rank * timing.rank_step),
         holdoff_until=due(core.holdoff_until),
         clear_at=due(core.clear_at),
         saving=numbers[core.saving],
         saving_what=core.saving_what if core.saving else "",
-        guard_by=kept(core.guard_by) if core.phase in ACTIVE else 0,
+        guard_stops_at=kept(core.guard_stops_at) if core.phase in ACTIVE else 0,
         guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
-        hold_until=due(core.hold_until),
+        resume_delayed_until=due(core.resume_delayed_until),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),
     )
@@ -178,7 +180,7 @@ def _tenure(core: State, tenure: Tenure, past, kept) -> Tenure:  # type: ignore[
     return replace(
         tenure,
         valid_until=kept(tenure.valid_until),
-        sent=tuple(replace(each, at=past(each.at, core.setup.timing.validity + 1)) for each in tenure.sent),
+        sent=tuple(replace(each, at=past(each.at, core.identity.timing.validity + 1)) for each in tenure.sent),
         stop_reason="",
         gap=0,
         origin="",
@@ -193,7 +195,7 @@ def _expected(core: State, tenure: Tenure) -> tuple[LeaderKey | None, HeartbeatK
     return (leader, _seen_heartbeat(heartbeat)) if core.phase is Phase.CAMPAIGNING else (None, None)
 
 
-def _seen(core: State, past, due) -> Seen:  # type: ignore[no-untyped-def] # local functions
+def _seen(core: State, past, due) -> StoreView:  # type: ignore[no-untyped-def] # local functions
     seen = core.seen
     leader_since, heartbeat_since = _sights(core, past)
     barred_until = due(seen.barred_until)
@@ -213,9 +215,9 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
 
     Each moment is set anew when its key changes, so one that does not count now never will.
     """
-    seen, timing = core.seen, core.setup.timing
+    seen, timing = core.seen, core.identity.timing
     free_after = 0 if seen.heartbeat is None or core.released else standstill(timing.promised)
-    rank = core.standing.rank * timing.rank_step
+    rank = core.eligibility.rank * timing.rank_step
     kept_for_another = core.seat_at(0) > 0
     if not kept_for_another:
         return 0, past(seen.heartbeat_since, free_after + rank)

@@ -50,7 +50,7 @@ GATE_MUTANTS = (
     ),
     Mutant(
         "until counted as V and more",
-        (Edit(STATE, "self.tenure.valid_until - self.setup.timing.slack", "self.tenure.valid_until + 4"),),
+        (Edit(STATE, "self.tenure.valid_until - self.identity.timing.slack", "self.tenure.valid_until + 4"),),
         ("a: the agent freezes",),
         "P1",
         gate="required",
@@ -60,8 +60,8 @@ GATE_MUTANTS = (
         (
             Edit(
                 RULES,
-                "    until = turn.state.permit\n",
-                "    until = turn.now + turn.state.setup.timing.validity - turn.state.setup.timing.slack\n",
+                "    until = step.state.permit\n",
+                "    until = step.now + step.state.identity.timing.validity - step.state.identity.timing.slack\n",
             ),
         ),
         ("a: confirm: applied, the answer is late", "a: the agent freezes"),
@@ -71,28 +71,38 @@ GATE_MUTANTS = (
     ),
     Mutant(
         "release before the gate's answer",
-        (Edit(STATE, "self.gate is Gate.CLOSED and known", "self.gate in (Gate.CLOSED, Gate.CLOSING) and known"),),
+        (
+            Edit(
+                STATE,
+                "self.gate is GateState.CLOSED and known",
+                "self.gate in (GateState.CLOSED, GateState.CLOSING) and known",
+            ),
+        ),
         ("del leader", "a: the closing hangs"),
         "R5",
         gate="required",
     ),
     Mutant(
         "a pause is taken for the proof though the gate is required",
-        (Edit(STATE, "self.shut if self.setup.timing.gated else self.quiet or self.shut", "self.quiet or self.shut"),),
+        (
+            Edit(
+                STATE, "self.shut if self.identity.timing.gated else self.quiet or self.shut", "self.quiet or self.shut"
+            ),
+        ),
         ("del leader", "a: the closing hangs"),
         "R5",
         gate="required",
     ),
     Mutant(
         "the time is taken for the proof before the last signature is out",
-        (Edit(RULES, "over = state.gate_until + state.setup.timing.slack", "over = state.gate_until"),),
+        (Edit(RULES, "over = state.gate_until + state.identity.timing.slack", "over = state.gate_until"),),
         (SLOW, CUT),
         "R5",
         gate="required",
     ),
     Mutant(
         "a gate that nodeos does not sign through is believed",
-        (Edit(STATE, "self.setup.timing.gated or (self.tenure is not None and self.tenure.gated)", "True"),),
+        (Edit(STATE, "self.identity.timing.gated or (self.tenure is not None and self.tenure.gated)", "True"),),
         ("del leader",),
         "R5",
         gate="key",

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.machine import step
-from agent.core.leadership.state import Phase, Power, Setup, State
+from agent.core.leadership.state import Identity, Phase, Production, State
 from agent.core.leadership.timing import GateMode, Timing
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
@@ -47,7 +47,7 @@ class Rules:
     kill: bool = True
     live: int = 0
 
-    def setup(self, name: str, life: int) -> Setup:
+    def setup(self, name: str, life: int) -> Identity:
         """Return the setup of an agent's start number `life`: the same object for the same."""
         return _setup(self, name, life)
 
@@ -55,7 +55,7 @@ class Rules:
         return id(self)  # a dict is in it
 
 
-class _Setup(Setup):
+class _Setup(Identity):
     """A setup that is quick to hash: it is part of every state."""
 
     __slots__ = ()
@@ -65,7 +65,7 @@ class _Setup(Setup):
 
 
 @cache
-def _setup(rules: Rules, name: str, life: int) -> Setup:
+def _setup(rules: Rules, name: str, life: int) -> Identity:
     return _Setup(
         node=name,
         instance=f"{name}{life}",
@@ -133,16 +133,16 @@ def feed(host: Host, event: ev.Event) -> Fed:
                 host = replace(host, gate=host.gate.opened(until))
                 said.append("opens the gate")
             case do.SaveRuntime(version, record):
-                host = replace(host, saves=(*host.saves, Save(version, record, host.clock + rules_save(core.setup))))
+                host = replace(host, saves=(*host.saves, Save(version, record, host.clock + rules_save(core.identity))))
             case _:
                 host, word = _ask(host, action)
                 said.append(word)
     return Fed(host, tuple(said))
 
 
-def rules_save(setup: Setup) -> Ms:
+def rules_save(identity: Identity) -> Ms:
     """Return how long a slow disk may take: as long as a request to etcd."""
-    return setup.timing.request
+    return identity.timing.request
 
 
 def _ask(host: Host, action: do.Action) -> tuple[Host, str]:
@@ -377,9 +377,9 @@ def sees(host: Host, strange: bool) -> Host:
     return host if led else feed(host, ev.Ungoverned(host.clock + WINDOW)).host
 
 
-def standing(name: str, rules: Rules, handover: str = "") -> ev.Standing:
+def standing(name: str, rules: Rules, handover: str = "") -> ev.Eligibility:
     """Return a node's standing."""
-    return ev.Standing(fit=not handover, able=True, rank=rules.ranks[name], why="", handover=handover)
+    return ev.Eligibility(eligible=not handover, can_produce=True, rank=rules.ranks[name], why="", handover=handover)
 
 
 def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
@@ -395,7 +395,7 @@ def _process_faults(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     if not core.leaving and not host.stalled and may("word", "the agent is asked to end"):
         yield told("the agent is asked to end", feed(host, ev.Shutdown()), "word")
     if not host.stalled:
-        if core.standing.handover:
+        if core.eligibility.handover:
             yield told("it is healthy again", feed(host, standing(host.name, rules)))
         elif may("word", "it is unhealthy"):
             yield told("it is unhealthy and another is better", feed(host, standing(host.name, rules, "sick")), "word")
@@ -525,20 +525,20 @@ def _probe_moves(host: Host) -> Iterator[Move]:
     if core.process != process(nodeos):
         yield told("the agent sees the process", feed(host, ev.ProcessSeen(process(nodeos))))
     elif (to := _switchover_due(core)) is not None:
-        asked = replace(core.standing, handover="asked for", cause="switchover", to=to)
+        asked = replace(core.eligibility, handover="asked for", cause="switchover", to=to)
         yield told("the switchover is due", feed(host, asked))
     elif _signed_through(host, core):
         yield told("the agent sees that the gate signs", feed(host, ev.GateSigned(host.clock)))
     elif nodeos.pid and not nodeos.frozen:
-        wrong = Power.PRODUCING if nodeos.paused else Power.STOPPED
-        if core.power is wrong:
+        wrong = Production.PRODUCING if nodeos.paused else Production.STOPPED
+        if core.production is wrong:
             yield told("the agent sees `paused`", feed(host, ev.PausedSeen(host.clock, nodeos.paused)))
 
 
 def _signed_through(host: Host, core: State) -> bool:
     """Whether the agent may now find that nodeos signs through the gate, and it matters to it."""
     gate, tenure = host.gate, core.tenure
-    if gate is None or gate.keyed or tenure is None or tenure.gated or core.setup.timing.gate is not GateMode.ON:
+    if gate is None or gate.keyed or tenure is None or tenure.gated or core.identity.timing.gate is not GateMode.ON:
         return False
     return core.phase is Phase.LEADING and host.signs()
 
@@ -546,7 +546,7 @@ def _signed_through(host: Host, core: State) -> bool:
 def _switchover_due(core: State) -> str | None:
     """Return whom a wish is for that the leader may grant now, and has not begun to; None when there is none."""
     wish = core.seen.switchover
-    free = wish is not None and wish.to != core.setup.node and core.phase in ACTIVE and not core.standing.handover
+    free = wish is not None and wish.to != core.identity.node and core.phase in ACTIVE and not core.eligibility.handover
     return wish.to if wish is not None and free else None
 
 

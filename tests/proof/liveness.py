@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import Timing, standstill
 from tests.proof.engine import Compact, Engine, Next
 from tests.proof.story import numbered
@@ -84,7 +84,7 @@ def adopted(engine: Engine, world: Compact, alone: int | None) -> tuple[str, ...
         core = host.core
         if at == alone and host.nodeos.paused:
             return (f"R19: the nodeos of {host.name} produced already, and is paused for nothing",)
-        if core is None or core.power is not Power.FOUND or host.stalled:
+        if core is None or core.production is not Production.FOUND or host.stalled:
             continue
         led = core.phase is Phase.STARTING and core.seen.heartbeat is not None
         if led or core.phase not in (Phase.STARTING, Phase.CAMPAIGNING, Phase.ELECTED):

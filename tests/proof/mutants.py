@@ -139,15 +139,15 @@ TAKE = """compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
         Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
     )"""
-UNKNOWN = "    if _close(turn, event.request):\n        turn.back_off()\n\n\ndef rejected"
+UNKNOWN = "    if _close(step, event.request):\n        step.back_off()\n\n\ndef rejected"
 MUTANTS = (
     Mutant(
         "deadline counted from receipt",
         (
             Edit(
                 TENURE,
-                "_confirmed(turn, event.revision, tenure.sent_at(tenure.seq))",
-                "_confirmed(turn, event.revision, turn.now)",
+                "_confirmed(step, event.revision, tenure.sent_at(tenure.seq))",
+                "_confirmed(step, event.revision, step.now)",
             ),
         ),
         ("a: confirm: applied, the answer is late", "a: is cut off"),
@@ -169,7 +169,7 @@ MUTANTS = (
     Mutant(
         "release before proof",
         (
-            Edit(TENURE, "or not state.proven or not rule_read_last_block(turn)", ""),
+            Edit(TENURE, "or not state.proven or not rule_read_last_block(step)", ""),
             Edit(TENURE, "or state.request or not state.proven:", "or state.request:"),
         ),
         ("del leader",),
@@ -177,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "no kill",
-        (Edit(PRODUCTION, "    turn.do(FenceNodeos(call, term, within))\n", ""),),
+        (Edit(PRODUCTION, "    step.do(FenceNodeos(call, term, within))\n", ""),),
         ("a: nodeos freezes", "a: is cut off"),
         "P1",
         guard=False,
@@ -185,14 +185,20 @@ MUTANTS = (
     ),
     Mutant(
         "a nodeos that refuses to pause is asked for ever",
-        (Edit(PRODUCTION, "power_retry=min(turn.now + _growing(turn), state.pause_by)", "power_retry=turn.now + 50"),),
+        (
+            Edit(
+                PRODUCTION,
+                "pause_retry_at=min(step.now + _growing(step), state.pause_by)",
+                "pause_retry_at=step.now + 50",
+            ),
+        ),
         ("a: is cut off", "a: pause is refused"),
         "P1",
         guard=False,
     ),
     Mutant(
         "no margin",
-        (Edit(STATE, "self.tenure.valid_until - self.setup.timing.margin if", "self.tenure.valid_until if"),),
+        (Edit(STATE, "self.tenure.valid_until - self.identity.timing.margin if", "self.tenure.valid_until if"),),
         ("a: nodeos freezes", "a: is cut off"),
         "P1",
         guard=False,
@@ -209,8 +215,8 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "turn.now if anew else seen.heartbeat_since",
-                "seen.heartbeat_since or turn.now",
+                "step.now if anew else seen.heartbeat_since",
+                "seen.heartbeat_since or step.now",
             ),
         ),
         (),
@@ -234,8 +240,8 @@ MUTANTS = (
             Edit(
                 TENURE,
                 UNKNOWN,
-                '    if _close(turn, event.request) == "confirm":\n'
-                "        _confirmed(turn, turn.tenure.heartbeat_revision, turn.tenure.sent_at(turn.tenure.seq))"
+                '    if _close(step, event.request) == "confirm":\n'
+                "        _confirmed(step, step.tenure.heartbeat_revision, step.tenure.sent_at(step.tenure.seq))"
                 "\n\n\ndef rejected",
             ),
         ),
@@ -248,8 +254,8 @@ MUTANTS = (
             Edit(
                 TENURE,
                 UNKNOWN,
-                '    if _close(turn, event.request) == "confirm":\n'
-                "        turn.set_tenure(seq=turn.tenure.seq - 1, sent=turn.tenure.sent[:-1])"
+                '    if _close(step, event.request) == "confirm":\n'
+                "        step.set_tenure(seq=step.tenure.seq - 1, sent=step.tenure.sent[:-1])"
                 "\n\n\ndef rejected",
             ),
         ),
@@ -260,11 +266,11 @@ MUTANTS = (
     Mutant(
         "late resume ignored",
         (
-            Edit(PRODUCTION, "        if not state.resume_open:\n", "        if state.power:\n"),
+            Edit(PRODUCTION, "        if not state.resume_open:\n", "        if state.production:\n"),
             Edit(
                 STATE,
-                "return self.power is Power.STOPPED and not self.resume_call",
-                "return self.power is Power.STOPPED",
+                "return self.production is Production.STOPPED and not self.resume_call",
+                "return self.production is Production.STOPPED",
             ),
         ),
         ("a: resume hangs",),
@@ -297,7 +303,7 @@ MUTANTS = (
             Edit(
                 LEADERSHIP,
                 "tenure=_tenure(record),",
-                "tenure=replace(_tenure(record), valid_until=turn.now + turn.state.setup.timing.validity),",
+                "tenure=replace(_tenure(record), valid_until=step.now + step.state.identity.timing.validity),",
             ),
         ),
         ("a: the agent dies", "a: is cut off"),
@@ -309,9 +315,9 @@ MUTANTS = (
             Edit(
                 TENURE,
                 UNKNOWN,
-                '    if _close(turn, event.request) == "release":\n'
-                "        turn.set(phase=Phase.ELECTED, phase_since=turn.now)\n"
-                '        turn.save("held")'
+                '    if _close(step, event.request) == "release":\n'
+                "        step.set(phase=Phase.ELECTED, phase_since=step.now)\n"
+                '        step.save("held")'
                 "\n\n\ndef rejected",
             ),
         ),
@@ -323,8 +329,8 @@ MUTANTS = (
         (
             Edit(
                 STATE,
-                "return self.power is Power.STOPPED and not self.resume_call",
-                "return self.power is Power.STOPPED",
+                "return self.production is Production.STOPPED and not self.resume_call",
+                "return self.production is Production.STOPPED",
             ),
         ),
         ("a: nodeos dies",),
@@ -341,7 +347,7 @@ MUTANTS = (
     ),
     Mutant(
         "release put by hand believed",
-        (Edit(STATE, "return not self.seen.unreleased or record.node == self.setup.node", "return True"),),
+        (Edit(STATE, "return not self.seen.unreleased or record.node == self.identity.node", "return True"),),
         ("a: is cut off", "put heartbeat released"),
         "P1",
     ),
@@ -369,7 +375,7 @@ MUTANTS = (
     ),
     Mutant(
         "takes over at once in a store that forgot",
-        (Edit(FORGETTING, "max(seen.barred_until, turn.now + wait)", "seen.barred_until"),),
+        (Edit(FORGETTING, "max(seen.barred_until, step.now + wait)", "seen.barred_until"),),
         ("etcd loses",),
         "P1",
     ),
@@ -399,7 +405,7 @@ MUTANTS = (
     ),
     Mutant(
         "a take-over counts though the store has forgotten what it rests on",
-        (Edit(TENURE, " or turn.now < turn.state.seen.barred_until", ""),),
+        (Edit(TENURE, " or step.now < step.state.seen.barred_until", ""),),
         ("a snapshot", "b: is cut off", "etcd is restored"),
         "P1",
     ),

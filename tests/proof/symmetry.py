@@ -37,7 +37,7 @@ class Symmetry:
             part, leases = replace(part, leases=()), part.leases
         elif isinstance(part, Host) and part.core is not None:
             seen = replace(part.core.seen, names=())  # the same in all worlds
-            part = replace(part, core=replace(part.core, setup=None, seen=seen))  # name and life say all of a setup
+            part = replace(part, core=replace(part.core, identity=None, seen=seen))  # name and life say all of a setup
         pieces = [each for each in self._token.split(repr(part)) if each is not None]
         out = []
         for to in self._to:

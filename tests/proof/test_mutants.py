@@ -50,6 +50,6 @@ def test_seat_kept_for_ever_is_found() -> None:
 
 def test_leader_that_stops_too_early_is_found() -> None:
     """P3: a core that gives up after one slow confirmation changes leaders for nothing."""
-    hasty = Edit(STATE, "- self.setup.timing.margin if", "- self.setup.timing.margin - 5 if")
+    hasty = Edit(STATE, "- self.identity.timing.margin if", "- self.identity.timing.margin - 5 if")
     with mutated((hasty,)) as runs:
         assert runs.slow_messages().broken.startswith("P3")

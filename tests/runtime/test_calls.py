@@ -23,7 +23,7 @@ from agent.core.model.chain import ChainInfo, Header, ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node.hook_log import HookDone, RunHook
-from agent.core.node.step import Publish, RecordChange, RecordWindow, RefuseWish, Tell
+from agent.core.node.step import Notify, Publish, RecordChange, RecordWindow, RefuseWish
 from agent.errors import (
     FailoverError,
     FenceError,
@@ -40,7 +40,7 @@ from agent.errors import (
 )
 from agent.host.clock import SystemClock
 from agent.runtime import calls
-from agent.runtime.effects import LaneHands, Outside
+from agent.runtime.effects import Adapters, Effects
 from agent.runtime.hooks import Hooks
 from agent.runtime.lanes import Lane
 from tests.core.parts import SETUP
@@ -223,7 +223,7 @@ def test_the_file_is_saved_with_what_the_guard_needs() -> None:
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), FailoverError("why")])
-def test_a_file_that_can_not_be_saved_is_told(error: Exception) -> None:
+def test_a_file_that_cannot_be_saved_is_told(error: Exception) -> None:
     """What was not written must not be taken for written (R3)."""
     for record in (RECORD, None):
         told = calls.save(Recorder(error), do.SaveRuntime(9, record), {})
@@ -277,7 +277,7 @@ class Bench:
 
         clock, gate = SystemClock(), self.gate
         self.hooks = Failing()
-        out = Outside(
+        out = Adapters(
             self.store,
             self.nodeos,
             self.fence,
@@ -291,7 +291,7 @@ class Bench:
         )
         session: Any = self.session
         metrics: Any = self.metrics
-        self.hands = LaneHands(out, session, metrics, self.events.put)
+        self.hands = Effects(out, session, metrics, self.events.put)
 
     def event(self) -> object:
         """Return the next event."""
@@ -356,7 +356,7 @@ def test_a_defect_in_an_adapter_proves_nothing(bench: Bench, action: Any, told: 
     assert bench.event() == told
 
 
-def test_a_gate_that_can_not_be_opened_is_told(bench: Bench) -> None:
+def test_a_gate_that_cannot_be_opened_is_told(bench: Bench) -> None:
     """R3: a page that takes no permit any more ends the tenure: nothing would be signed for it."""
     bench.gate.says = GateError("epoch 7 was closed")
     bench.hands.do(do.OpenGate(7, 12_345))
@@ -451,7 +451,7 @@ def test_everything_else_reaches_who_it_is_for(bench: Bench) -> None:
         RecordChange(7, {"node": "a"}),
         RefuseWish(9, {"refused": "why"}),
         RecordWindow(window),
-        Tell(notice),
+        Notify(notice),
         announced,
     ):
         bench.hands.do(action)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.leadership.state import Phase, Power, State, Tenure
+from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.errors import GateError
 from agent.runtime.halt import halt
 from tests.core.parts import SETUP
@@ -27,7 +27,7 @@ class Bench:
         self.fence = SimFence(self.around, self.nodeos, helpless=False)
         self.gate: SimGate | None = None
         self.state = State(
-            SETUP, Phase.LEADING, power=Power.PRODUCING, tenure=Tenure(1, "i", 1, 7, valid_until=106_000)
+            SETUP, Phase.LEADING, production=Production.PRODUCING, tenure=Tenure(1, "i", 1, 7, valid_until=106_000)
         )
         monkeypatch.setattr("agent.runtime.halt.time.sleep", self._sleep)
 
@@ -85,7 +85,9 @@ def _broken(bench: Bench) -> None:
 
 
 def _resume_open(bench: Bench) -> None:
-    bench.state = State(SETUP, Phase.ELECTED, power=Power.RESUMING, resume_open=True, tenure=bench.state.tenure)
+    bench.state = State(
+        SETUP, Phase.ELECTED, production=Production.RESUMING, resume_open=True, tenure=bench.state.tenure
+    )
 
 
 @pytest.mark.parametrize("fault", [_freeze, _slow, _refuses, _broken, _resume_open])
@@ -138,7 +140,7 @@ def test_nothing_that_fails_is_raised(bench: Bench) -> None:
 
 def test_nodeos_that_is_proven_stopped_is_left_alone(bench: Bench) -> None:
     """A node without the lead, whose nodeos is stopped, says nothing to it."""
-    bench.state = State(SETUP, Phase.STANDBY, power=Power.STOPPED)
+    bench.state = State(SETUP, Phase.STANDBY, production=Production.STOPPED)
     bench.nodeos.refuses = True
     assert bench.halt() == 0
     assert bench.nodeos.pid

@@ -68,7 +68,7 @@ def test_a_failing_hook_tells_its_code_and_its_last_words() -> None:
 
 
 @pytest.mark.parametrize("command", ["/nonexistent/hook", "/etc/hostname", "/"])
-def test_a_hook_that_can_not_be_started_is_an_error(command: str) -> None:
+def test_a_hook_that_cannot_be_started_is_an_error(command: str) -> None:
     """Whatever stands there in place of a program is told, and nothing is raised."""
     done = run(command)
     assert done.result == "error"

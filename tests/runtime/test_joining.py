@@ -15,7 +15,7 @@ from agent.core.model.records import REFUSED, Heartbeat, Keys, Member, keys, rea
 from agent.core.model.store import Put, Snapshot, Txn
 from agent.errors import NodeosTimeout, NotOursError, StoreUnavailable
 from agent.host.clock import boot_ms
-from agent.runtime.joining import LOOK_S, Look
+from agent.runtime.joining import LOOK_S, JoiningLook
 from agent.runtime.session import Session
 from tests.core.parts import CHAIN, OTHER_CHAIN, PRODUCER, member
 from tests.support.children import wait_until
@@ -80,7 +80,7 @@ class Bench:
             self.passing()
             time.sleep(0.01)
 
-        Look(self.store, nodeos or Nodeos(), NAMES, "bp-b", wait).belongs(REPORT)  # type: ignore[arg-type] # as far as asked
+        JoiningLook(self.store, nodeos or Nodeos(), NAMES, "bp-b", wait).belongs(REPORT)  # type: ignore[arg-type] # as far as asked
 
     def refused(self) -> str:
         """Return why a look refuses."""

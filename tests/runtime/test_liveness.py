@@ -12,22 +12,22 @@ import pytest
 
 from agent.config.watchdog import FEED_MS
 from agent.core.leadership.events import Shutdown, Started
-from agent.core.leadership.state import Phase, Power, State, Tenure
+from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.timing import FENCE_START, Timing
 from agent.core.node import step
-from agent.core.node.snapshot import Snapshot
-from agent.core.node.step import NodeAction, Profile
+from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.step import LiveSettings, NodeAction
 from agent.guard.parent import PULSE_FD
 from agent.host.clock import SystemClock
 from agent.host.systemd import Notifier
 from agent.host.watchdog import NoWatchdog
-from agent.runtime.liveness import Heart, Pulse, describe, may_feed
+from agent.runtime.liveness import GuardPipe, Liveness, describe, may_feed
 from agent.runtime.loop import Loop
 from tests.core.parts import LIMITS, SETUP
 from tests.support.children import wait_until
 
 TENURE = Tenure(7, "f00d", 3, 99, valid_until=10_000)
-LEADING = State(SETUP, Phase.LEADING, power=Power.PRODUCING, tenure=TENURE, started=True)
+LEADING = State(SETUP, Phase.LEADING, production=Production.PRODUCING, tenure=TENURE, started=True)
 
 
 class Bowl(NoWatchdog):
@@ -69,7 +69,7 @@ class IdleHands:
     def do(self, action: NodeAction) -> None:
         """Carry nothing out."""
 
-    def seen(self, event: object, snapshot: Snapshot) -> None:
+    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
         """Be what a step waits for."""
         self.hold.wait(10)
 
@@ -77,9 +77,9 @@ class IdleHands:
         """Stop nothing."""
 
 
-def snapshot(state: State) -> Snapshot:
+def snapshot(state: State) -> NodeSnapshot:
     """Return what the loop shows."""
-    return Snapshot(step.begin(Profile("g", LIMITS, 100, False, "0", ""), state), 0)
+    return NodeSnapshot(step.begin(LiveSettings("g", LIMITS, 100, False, "0", ""), state), 0)
 
 
 def test_only_completed_steps_give_a_sign() -> None:
@@ -87,8 +87,8 @@ def test_only_completed_steps_give_a_sign() -> None:
     told, bowl, hands = Told(), Bowl(), IdleHands()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    pulse = Pulse(SystemClock(), told, Heart({PULSE_FD: str(writer)}), bowl)
-    begin = step.begin(Profile("g", LIMITS, 100, False, "0", ""), State(SETUP))
+    pulse = Liveness(SystemClock(), told, GuardPipe({PULSE_FD: str(writer)}), bowl)
+    begin = step.begin(LiveSettings("g", LIMITS, 100, False, "0", ""), State(SETUP))
     loop = Loop(begin, SystemClock(), lambda _loop: hands, pulse)
     thread = threading.Thread(target=loop.run, daemon=True)
     loop.emit(Started(None, None))
@@ -114,10 +114,10 @@ def test_only_completed_steps_give_a_sign() -> None:
 def test_a_device_is_fed_often_enough() -> None:
     """Where there is a device the loop steps at least every FEED_MS, though nothing happens."""
     bowl = Bowl()
-    pulse = Pulse(SystemClock(), Told(), Heart({}), bowl)
+    pulse = Liveness(SystemClock(), Told(), GuardPipe({}), bowl)
     assert pulse.every == FEED_MS
     assert FEED_MS < FENCE_START, "below the least slack (G)"
-    assert Pulse(SystemClock(), Told(), Heart({}), Bowl(None)).every > FEED_MS
+    assert Liveness(SystemClock(), Told(), GuardPipe({}), Bowl(None)).every > FEED_MS
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,10 @@ def test_a_device_is_fed_often_enough() -> None:
     [
         (LEADING, 6_000, True),
         (LEADING, 6_001, False),
-        (replace(LEADING, phase=Phase.STOPPING, power=Power.SETTLING), 6_001, False),
-        (replace(LEADING, phase=Phase.RELEASING, power=Power.STOPPED), 9_999, True),
-        (replace(LEADING, phase=Phase.STANDBY, power=Power.UNKNOWN, tenure=None), 99_999, True),
-        (replace(LEADING, phase=Phase.STOPPING, power=Power.FENCING), 20_000, False),
+        (replace(LEADING, phase=Phase.STOPPING, production=Production.SETTLING), 6_001, False),
+        (replace(LEADING, phase=Phase.RELEASING, production=Production.STOPPED), 9_999, True),
+        (replace(LEADING, phase=Phase.STANDBY, production=Production.UNKNOWN, tenure=None), 99_999, True),
+        (replace(LEADING, phase=Phase.STOPPING, production=Production.FENCING), 20_000, False),
     ],
 )
 def test_a_reset_comes_by_the_end_of_the_validity(state: State, now: int, expected: bool) -> None:
@@ -147,11 +147,11 @@ def test_only_a_proven_stop_disarms_it() -> None:
     """An agent that ends without a proof leaves the device armed: then the host is reset (R3)."""
     for state, expected in (
         (LEADING, False),
-        (replace(LEADING, power=Power.STOPPED), True),
-        (replace(LEADING, tenure=None, power=Power.UNKNOWN, phase=Phase.STANDBY), True),
+        (replace(LEADING, production=Production.STOPPED), True),
+        (replace(LEADING, tenure=None, production=Production.UNKNOWN, phase=Phase.STANDBY), True),
     ):
         bowl = Bowl()
-        Pulse(SystemClock(), Told(), Heart({}), bowl).close(snapshot(state))
+        Liveness(SystemClock(), Told(), GuardPipe({}), bowl).close(snapshot(state))
         assert bowl.closed is expected
 
 
@@ -159,7 +159,7 @@ def test_a_parent_that_is_gone_or_frozen_holds_nobody_up(caplog: pytest.LogCaptu
     """A pipe that is full is left as it is; one without a reader is told of once."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    heart = Heart({PULSE_FD: str(writer)})
+    heart = GuardPipe({PULSE_FD: str(writer)})
     begin = time.monotonic()
     for _ in range(70_000):
         heart.beat()

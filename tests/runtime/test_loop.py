@@ -19,8 +19,8 @@ from agent.core.leadership.state import Phase, State
 from agent.core.leadership.timing import Timing
 from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey
 from agent.core.node import step
-from agent.core.node.snapshot import Snapshot
-from agent.core.node.step import EtcdSeen, Node, NodeAction, Profile
+from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.step import EtcdSeen, LiveSettings, Node, NodeAction
 from agent.errors import RefusedError
 from agent.host.clock import SystemClock
 from agent.runtime.loop import Fatal, Loop
@@ -41,7 +41,7 @@ class PlayedHands:
         self.loop = loop
         self.clock = SystemClock()
         self.done: list[tuple[int, NodeAction]] = []
-        self.noted: list[tuple[object, Snapshot]] = []
+        self.noted: list[tuple[object, NodeSnapshot]] = []
         self.etcd_answers = True
         self.revision = 1
         self.halted: list[State] = []
@@ -70,7 +70,7 @@ class PlayedHands:
                 return ev.Applied(request, self.revision)
         return None
 
-    def seen(self, event: object, snapshot: Snapshot) -> None:
+    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
         """Note an event."""
         self.noted.append((event, snapshot))
 
@@ -88,7 +88,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.made: list[PlayedHands] = []
-        begun: Node = step.begin(Profile("lab", LIMITS), State(replace(SETUP, timing=TIMING)))
+        begun: Node = step.begin(LiveSettings("lab", LIMITS), State(replace(SETUP, timing=TIMING)))
         self.loop = Loop(begun, SystemClock(), self._hands)
         self.raised: list[BaseException] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -225,7 +225,7 @@ def test_what_nobody_counts_does_not_end_it(
     """A defect in counting is logged; it is no reason to stop production."""
     bench.lead()
 
-    def broken(_event: object, _snapshot: Snapshot) -> None:
+    def broken(_event: object, _snapshot: NodeSnapshot) -> None:
         raise ValueError("Incorrect label count")
 
     monkeypatch.setattr(bench.hands, "seen", broken)
@@ -243,7 +243,7 @@ def test_the_stop_comes_in_time_without_any_event(bench: Bench, monkeypatch: pyt
     wait_until(lambda: bench.phase is not Phase.LEADING, 5)
     state = bench.loop.snapshot.node.leadership
     assert state.tenure is not None
-    late = bench.hands.when(do.PauseNodeos)[-1] - state.stop_by
+    late = bench.hands.when(do.PauseNodeos)[-1] - state.renew_deadline
     assert 0 <= late < SOON_MS
     bench.drop(monkeypatch)
 
@@ -253,7 +253,7 @@ def test_a_burst_of_events_does_not_delay_the_stop(bench: Bench, monkeypatch: py
     bench.lead()
     bench.hands.etcd_answers = False
     wait_until(lambda: bench.loop.snapshot.node.leadership.request)
-    stop_by = bench.loop.snapshot.node.leadership.stop_by
+    stop_by = bench.loop.snapshot.node.leadership.renew_deadline
     time.sleep(max(0.0, (stop_by - 100 - SystemClock().boot()) / 1000))
     burst = [ProcessProbed(NODEOS) for _ in range(10_000)]
     for event in burst:

@@ -168,7 +168,7 @@ def test_the_next_process_is_found(bench: Bench) -> None:
         assert bench.watch.look() == ProcessProbed(second.id)
 
 
-def test_what_can_not_be_told_is_an_error_and_no_end() -> None:
+def test_what_cannot_be_told_is_an_error_and_no_end() -> None:
     """A process that cannot be found is neither there nor gone; looking goes on, without spinning."""
     waited: list[float] = []
     fence: Any = Recorder(FenceError("hidden"))
@@ -177,7 +177,7 @@ def test_what_can_not_be_told_is_an_error_and_no_end() -> None:
     assert waited == [probes.FIND_S] * 2
 
 
-def test_after_an_end_what_can_not_be_told_may_be_a_new_process() -> None:
+def test_after_an_end_what_cannot_be_told_may_be_a_new_process() -> None:
     """Nobody was there, and now somebody may be whom nobody can name: nothing is taken for stopped any more (R4)."""
     hidden = FenceError("hidden")
     fence: Any = Recorder({"find": [None, hidden, hidden, None, hidden]})

@@ -54,7 +54,7 @@ def test_changes_are_named_by_their_path() -> None:
         ("runtime.dir", False),
     ],
 )
-def test_what_a_promise_rests_on_can_not_change(name: str, live: bool) -> None:
+def test_what_a_promise_rests_on_cannot_change(name: str, live: bool) -> None:
     """R1: spans that a confirmation was promised with, and what the guard was given, stay until a restart."""
     assert (why_not(name) == "") is live
 
@@ -79,7 +79,7 @@ def test_what_can_change_is_taken_and_the_rest_stays() -> None:
     assert found.config.alerts == config().alerts
 
 
-def test_what_is_only_right_together_with_what_can_not_change_is_refused_whole() -> None:
+def test_what_is_only_right_together_with_what_cannot_change_is_refused_whole() -> None:
     """A live span that fits only with a span that stays: nothing is applied, and why is told."""
     old = config(timing={"request": 2.0, "nomination": 8.0})
     new = config(timing={"request": 0.5, "nomination": 3.0})
@@ -171,7 +171,7 @@ def test_a_configuration_that_is_wrong_changes_nothing(answer: Exception, caplog
     assert len(story.applied) == 1
 
 
-def test_what_can_not_be_applied_stays_to_be_applied() -> None:
+def test_what_cannot_be_applied_stays_to_be_applied() -> None:
     """A channel that cannot be built refuses the whole; once it can, it is taken."""
     new = config(log={"level": "debug"})
     story = Story(new, new)

@@ -18,20 +18,20 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from agent.config import Config
-from agent.core.health.checks import DiskProbed, Gate
+from agent.core.health.checks import DiskProbed, Thresholds
 from agent.core.leadership.events import LeaseSeen, Shutdown, Started, StoreSeen
-from agent.core.leadership.state import Setup, State
+from agent.core.leadership.state import Identity, State
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import keys
 from agent.core.model.store import Delete, Ms, Put
 from agent.core.node import step as core
-from agent.core.node.step import LookedBack, Node, Profile
+from agent.core.node.step import LiveSettings, LookedBack, Node
 from agent.errors import LeaseGone, RefusedError, StoreError
 from agent.host.systemd import Notifier
 from agent.ports import Clock, Emit
 from agent.runtime import probes
-from agent.runtime.effects import LaneHands, Outside
+from agent.runtime.effects import Adapters, Effects
 from agent.runtime.lanes import Job
 from agent.runtime.loop import Fatal, Loop
 from agent.runtime.reload import Reload
@@ -385,18 +385,18 @@ class Agent:
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"
         self.config = host.config
-        setup = Setup(host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives)
-        gates = {**LIMITS.gates, "gate": Gate(1, 2)} if host.bare else LIMITS.gates
-        profile = Profile("lab", replace(LIMITS, gates=gates), self.config.election.priority)
-        begun: Node = core.begin(profile, State(setup))
+        identity = Identity(host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives)
+        gates = {**LIMITS.thresholds, "gate": Thresholds(1, 2)} if host.bare else LIMITS.thresholds
+        profile = LiveSettings("lab", replace(LIMITS, thresholds=gates), self.config.election.priority)
+        begun: Node = core.begin(profile, State(identity))
         self.loop = Loop(begun, host.clock, self._hands)
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue
         self._watch = probes.ProcessWatch(host.fence, lambda _: None)
         self._store = SimStore(host.world.etcd, host.around)
 
-    def _hands(self, loop: Loop) -> LaneHands:
+    def _hands(self, loop: Loop) -> Effects:
         host = self.host
-        instances = {loop.snapshot.node.leadership.setup.instance}
+        instances = {loop.snapshot.node.leadership.identity.instance}
         if self.record is not None:
             instances.add(self.record.instance)
         self.session = Session(
@@ -412,10 +412,10 @@ class Agent:
         )
         self.session._pause = lambda seconds: None  # type: ignore[method-assign] # its thread does not run: nothing waits
         store = SimStore(host.world.etcd, host.around)
-        out = Outside(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
+        out = Adapters(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
         metrics = Metrics("lab", host.name, host.clock, lambda: loop.snapshot)
         with patch("agent.runtime.effects.Lane", SimLane):
-            self.hands = LaneHands(out, self.session, metrics, loop.emit)
+            self.hands = Effects(out, self.session, metrics, loop.emit)
         return self.hands
 
     def begin(self) -> None:

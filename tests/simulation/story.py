@@ -14,16 +14,16 @@ from agent.core.alerts.notice import Notice
 from agent.core.health.checks import (
     DiskProbed,
     FileProbed,
-    Gate,
     InfoProbed,
     PausedProbed,
     PeersProbed,
     ProcessProbed,
     ScheduleProbed,
+    Thresholds,
 )
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Setup, State
+from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model.archive import Window, write_window
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
 from agent.core.model.records import Member, RuntimeRecord, read_group, write
@@ -34,17 +34,17 @@ from agent.core.node.step import (
     BlocksRead,
     EtcdSeen,
     HookDone,
+    LiveSettings,
     LookedBack,
     Node,
     NodeAction,
-    Profile,
+    Notify,
     Publish,
     ReadBlocks,
     RecordChange,
     RecordWindow,
     RefuseWish,
     RunHook,
-    Tell,
 )
 from agent.errors import LeaseGone, StoreError
 from agent.runtime import calls
@@ -52,7 +52,8 @@ from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SET
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
 GATES = {
-    name: Gate(1, 1) if name in ("process", "chain_id", "can_lead") else Gate(2, 3) for name in (*CHECKS, "can_lead")
+    name: Thresholds(1, 1) if name in ("process", "chain_id", "can_lead") else Thresholds(2, 3)
+    for name in (*CHECKS, "can_lead")
 }
 """Those of the configuration's defaults."""
 NAMES = SETUP.keys
@@ -118,9 +119,9 @@ class Host:
         self.lease: int | None = None
         self.record: RuntimeRecord | None = None
         self.starts = 0
-        self.setup: Setup = replace(SETUP, node=name, instance=f"i-{name}")
-        known = {"version": "0.1.0", "tells": "warning", **profile}
-        self.profile = Profile("lab", replace(LIMITS, gates=GATES), **known)  # type: ignore[arg-type] # the caller's
+        self.setup: Identity = replace(SETUP, node=name, instance=f"i-{name}")
+        known = {"version": "0.1.0", "alert_level": "warning", **profile}
+        self.profile = LiveSettings("lab", replace(LIMITS, thresholds=GATES), **known)  # type: ignore[arg-type] # the caller's
         self.node: Node = core.begin(self.profile, State(self.setup))
 
     # --- what it is and says ---
@@ -138,7 +139,7 @@ class Host:
     @property
     def told(self) -> list[Notice]:
         """What it told people."""
-        return [action.notice for _, action in self.said if isinstance(action, Tell)]
+        return [action.notice for _, action in self.said if isinstance(action, Notify)]
 
     def events_told(self) -> list[str]:
         """The same in short: `event` for one that begins, `-event` for one that is resolved."""

@@ -11,11 +11,11 @@ from prometheus_client.samples import Sample
 from agent.alerts.dispatcher import ChannelStats
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
-from agent.core.leadership.state import Phase, Power, Seen, State, Tenure
+from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.store import Txn
 from agent.core.node import step as core
-from agent.core.node.snapshot import Snapshot
-from agent.core.node.step import Node, Profile
+from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.step import LiveSettings, Node
 from agent.telemetry.metrics import PREFIX, Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
 from tests.support.moved_time import MovedTime
@@ -24,10 +24,10 @@ NOW = 100_000
 MARGIN = SETUP.timing.margin
 LEADING: dict[str, Any] = {
     "phase": Phase.LEADING,
-    "power": Power.PRODUCING,
+    "production": Production.PRODUCING,
     "process": NODEOS,
     "tenure": Tenure(3, "f00d", 9, 7, 12, 11, valid_until=NOW + 4000),
-    "seen": Seen(5, 5, last_holder="bp-a", max_epoch=3),
+    "seen": StoreView(5, 5, last_holder="bp-a", max_epoch=3),
 }
 
 
@@ -41,10 +41,10 @@ class Bench:
 
     def __init__(self, *sources: Any, **state: Any) -> None:
         self.clock = clock()
-        begun: Node = core.begin(Profile("lab", LIMITS), State(SETUP))
+        begun: Node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
         for probe in GOOD.values():
             begun, _ = core.step(begun, probe, NOW - 1000)
-        self.snapshot = Snapshot(replace(begun, leadership=replace(begun.leadership, **state)), NOW)
+        self.snapshot = NodeSnapshot(replace(begun, leadership=replace(begun.leadership, **state)), NOW)
         self.metrics = Metrics("lab", "bp-a", self.clock, lambda: self.snapshot, *sources)
 
     def node(self, **changes: Any) -> None:

@@ -17,12 +17,12 @@ from agent.config.show import as_toml
 from agent.errors import ConfigError
 from agent.net.livez import livez
 from agent.runtime.credentials import door
-from agent.telemetry.http_auth import ANYBODY, Door, server_context
+from agent.telemetry.http_auth import ANYBODY, AccessPolicy, server_context
 from agent.telemetry.http_server import HttpServer
 from tests.doctor.parts import config
 from tests.lab.tls import Certificates, make_certificates
 
-Serve = Callable[["Door | Callable[[], Door]"], int]
+Serve = Callable[["AccessPolicy | Callable[[], AccessPolicy]"], int]
 TOKEN = "a-token-of-the-test-0123456789"
 HOST = "127.0.0.1"
 
@@ -50,8 +50,8 @@ def serve() -> Iterator[Serve]:
     """Start servers; return their ports."""
     servers: list[HttpServer] = []
 
-    def start(door: Door | Callable[[], Door]) -> int:
-        asked = door if callable(door) else lambda: door
+    def start(policy: AccessPolicy | Callable[[], AccessPolicy]) -> int:
+        asked = policy if callable(policy) else lambda: policy
         servers.append(HttpServer((HOST, 0), Pages(), asked))
         servers[-1].start()
         return servers[-1].address[1]
@@ -90,7 +90,7 @@ def basic(password: str) -> str:
 @pytest.mark.parametrize("path", ["/metrics", "/status", "/"])
 def test_token_is_asked_for(serve: Serve, path: str) -> None:
     """Metrics, status and the page are for those who show the token, as a bearer or as a browser's password."""
-    port = serve(Door(TOKEN))
+    port = serve(AccessPolicy(TOKEN))
     assert ask(port, path, f"Bearer {TOKEN}")[0] == 200
     assert ask(port, path, basic(TOKEN))[0] == 200
     for wrong in ("", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", basic("x"), "Basic !!!", f"Digest {TOKEN}"):
@@ -102,7 +102,7 @@ def test_token_is_asked_for(serve: Serve, path: str) -> None:
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/leader"])
 def test_probes_need_no_token(serve: Serve, path: str) -> None:
     """A yes or no is for everybody: no probe and no load balancer has to hold the token."""
-    assert ask(serve(Door(TOKEN)), path)[0] == 200
+    assert ask(serve(AccessPolicy(TOKEN)), path)[0] == 200
 
 
 def test_without_a_token_anybody_reads(serve: Serve) -> None:
@@ -112,7 +112,7 @@ def test_without_a_token_anybody_reads(serve: Serve) -> None:
 
 def test_tls_by_our_certificate(serve: Serve, certificates: Certificates) -> None:
     """With a certificate clients that know the CA are served, and others turn away; plain text gets nothing."""
-    port = serve(Door(None, server_context(certificates.server, certificates.server_key)))
+    port = serve(AccessPolicy(None, server_context(certificates.server, certificates.server_key)))
     knows = ssl.create_default_context(cafile=str(certificates.ca))
     assert ask(port, "/status", context=knows)[0] == 200
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -124,7 +124,7 @@ def test_tls_by_our_certificate(serve: Serve, certificates: Certificates) -> Non
 
 def test_a_silent_handshake_holds_nobody_up(serve: Serve, certificates: Certificates) -> None:
     """Clients that connect and never shake hands keep no other one out."""
-    port = serve(Door(None, server_context(certificates.server, certificates.server_key)))
+    port = serve(AccessPolicy(None, server_context(certificates.server, certificates.server_key)))
     silent = [socket.create_connection((HOST, port), 5.0) for _ in range(40)]
     try:
         knows = ssl.create_default_context(cafile=str(certificates.ca))
@@ -229,4 +229,4 @@ def test_token_comes_from_a_file_and_is_never_shown(tmp_path: Path) -> None:
     config = load(configuration(tmp_path, f'listen = "0.0.0.0:9877"\ntoken_file = "{file}"'), {})
     assert config.http.token is not None
     assert config.http.token.get_secret_value() == TOKEN
-    assert TOKEN not in as_toml(config) + repr(config) + repr(Door(TOKEN))
+    assert TOKEN not in as_toml(config) + repr(config) + repr(AccessPolicy(TOKEN))

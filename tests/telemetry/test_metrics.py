@@ -9,12 +9,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import __version__
-from agent.alerts.dispatcher import AlertDesk, Channel
+from agent.alerts.dispatcher import AlertDispatcher, Channel
 from agent.core.alerts.notice import Notice
 from agent.core.health.checks import AHEAD, PeersProbed
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
-from agent.core.leadership.state import Phase, Power, Seen
+from agent.core.leadership.state import Phase, Production, StoreView
 from agent.core.model.chain import Peers, ProcessId
 from agent.core.model.records import Override
 from agent.core.model.store import Txn
@@ -113,7 +113,7 @@ def test_the_phase_is_one_of_all(phase: Phase) -> None:
 )
 def test_an_override_shows_its_mode(override: Override | None, modes: tuple[int, int]) -> None:
     """An override for a node and one for nobody are told apart."""
-    bench = Bench(**{**LEADING, "seen": Seen(5, 5, override=override, maintenance="why" if override else None)})
+    bench = Bench(**{**LEADING, "seen": StoreView(5, 5, override=override, maintenance="why" if override else None)})
     assert bench.by("override_active", "mode") == {"leader": modes[0], "none": modes[1]}
     assert bench.get("maintenance_active") == float(override is not None)
 
@@ -152,8 +152,8 @@ def test_etcd_is_down_while_it_does_not_answer() -> None:
 def test_proven_stopped_is_paused() -> None:
     """Only the proof counts (R4)."""
     assert Bench(**LEADING).get("production_paused") == 0
-    assert Bench(**{**LEADING, "power": Power.SETTLING}).get("production_paused") == 0
-    assert Bench(**{**LEADING, "power": Power.STOPPED}).get("production_paused") == 1
+    assert Bench(**{**LEADING, "production": Production.SETTLING}).get("production_paused") == 0
+    assert Bench(**{**LEADING, "production": Production.STOPPED}).get("production_paused") == 1
 
 
 # --- what is counted -------------------------------------------------------------------------------------------------
@@ -254,13 +254,13 @@ class Sink:
 def test_alerts_are_those_of_the_desk() -> None:
     """What a real desk sent, dropped and queued shows, channel by channel; an idle channel shows zeros."""
     deliveries = [Delivery(ok=True), Delivery(ok=False, detail="no")]
-    desk = AlertDesk([Channel(Sink(lambda: deliveries.pop(0)), "info")])
-    bench = Bench(desk.stats)
+    dispatcher = AlertDispatcher([Channel(Sink(lambda: deliveries.pop(0)), "info")])
+    bench = Bench(dispatcher.stats)
     assert bench.get("alerts_sent_total", channel="ops", result="ok") == 0
     for key in ("one", "two"):
-        desk.tell(Notice(key, "event", "critical", "summary"))
+        dispatcher.tell(Notice(key, "event", "critical", "summary"))
     wait_until(lambda: not deliveries)
-    desk.close(1.0)
+    dispatcher.close(1.0)
     assert bench.by("alerts_sent_total", "result") == {"ok": 1, "failed": 0, "rejected": 1}
     assert bench.by("alerts_dropped_total", "reason") == {"full": 0, "rejected": 1, "expired": 0, "shutdown": 0}
     assert bench.by("alert_queue_length", "channel") == {"ops": 0}

@@ -6,11 +6,11 @@ import statistics
 import time
 from dataclasses import replace
 
-from agent.core.leadership.state import Seen
+from agent.core.leadership.state import StoreView
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.fields import NAME
 from agent.core.model.records import GroupView
-from agent.telemetry.families import NAMES, OTHERS, Names
+from agent.telemetry.families import NAMES, OTHERS, NodeNames
 from tests.core.parts import PRODUCER, member
 from tests.support.metrics_bench import LEADING, Bench, everything
 
@@ -35,7 +35,7 @@ def test_a_change_of_leader_changes_values_and_no_series() -> None:
     bench = Bench(**LEADING)
     bench.node(view=GroupView(5, members=(member("bp-a"), member("bp-b"))))
     assert bench.by("leader_info", "leader") == {"bp-a": 1, "bp-b": 0, OTHERS: 0}
-    bench.node(leadership=replace(bench.snapshot.node.leadership, seen=Seen(6, 6, last_holder="bp-b")), view=None)
+    bench.node(leadership=replace(bench.snapshot.node.leadership, seen=StoreView(6, 6, last_holder="bp-b")), view=None)
     assert bench.by("leader_info", "leader") == {"bp-a": 0, "bp-b": 1, OTHERS: 0}
 
 
@@ -44,7 +44,7 @@ def test_names_from_etcd_are_bounded() -> None:
     bench = Bench(**LEADING)
     for turn in range(5):
         many = tuple(member(f"n{turn}-{each}") for each in range(1000))
-        seen = Seen(5, 5, last_holder=f"leader-{turn}")
+        seen = StoreView(5, 5, last_holder=f"leader-{turn}")
         bench.node(view=GroupView(5, members=many), leadership=replace(bench.snapshot.node.leadership, seen=seen))
         found = bench.by("leader_info", "leader")
         assert len(found) == NAMES + 1
@@ -60,7 +60,7 @@ def test_the_word_for_other_names_is_no_name() -> None:
 
 def test_a_name_that_needs_quoting_comes_through() -> None:
     """Whatever stands in etcd, the text stays one that Prometheus can read."""
-    bench = Bench(**{**LEADING, "seen": Seen(5, 5, last_holder='b"p\\\n')})
+    bench = Bench(**{**LEADING, "seen": StoreView(5, 5, last_holder='b"p\\\n')})
     assert bench.by("leader_info", "leader")['b"p\\\n'] == 1
 
 
@@ -88,7 +88,7 @@ def test_a_scrape_costs_little() -> None:
 
 def test_so_many_names_have_a_series_and_no_more() -> None:
     """Our own, then the first that were seen; who finds no room is told as one, and is no leader by another's name."""
-    names = Names("own")
+    names = NodeNames("own")
     members = [f"n{number:02d}" for number in range(NAMES + 5)]
     flags = names.flags(members, None)
     assert list(flags) == ["own", *members[: NAMES - 1], OTHERS]

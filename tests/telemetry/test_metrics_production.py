@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.core.leadership.events import Standing
-from agent.core.leadership.state import Phase, Power, Seen
+from agent.core.leadership.events import Eligibility
+from agent.core.leadership.state import Phase, Production, StoreView
 from agent.core.node.snapshot import STUCK_MS
 from tests.support.metrics_bench import LEADING, NOW, Bench
 
@@ -22,29 +22,31 @@ def bench(paused: bool | None, leading_since: int | None = None, **state: Any) -
     return made
 
 
-@pytest.mark.parametrize("power", [Power.RESUMING, Power.PRODUCING])
+@pytest.mark.parametrize("production", [Production.RESUMING, Production.PRODUCING])
 @pytest.mark.parametrize("paused", [True, False, None])
-def test_a_resumed_nodeos_counts_as_producing(power: Power, paused: bool | None) -> None:
+def test_a_resumed_nodeos_counts_as_producing(production: Production, paused: bool | None) -> None:
     """From the resume on: what it answered before says nothing of it."""
-    assert bench(paused, **{**LEADING, "power": power}).get("producing") == 1
+    assert bench(paused, **{**LEADING, "production": production}).get("producing") == 1
 
 
-@pytest.mark.parametrize("power", [Power.UNKNOWN, Power.PAUSING, Power.SETTLING, Power.FENCING])
-def test_a_leader_that_stops_counts_until_it_is_proven(power: Power) -> None:
+@pytest.mark.parametrize(
+    "production", [Production.UNKNOWN, Production.PAUSING, Production.SETTLING, Production.FENCING]
+)
+def test_a_leader_that_stops_counts_until_it_is_proven(production: Production) -> None:
     """A hung nodeos that is being stopped is not known to have stopped (R4); one that says so itself has paused."""
-    stopping = {**LEADING, "phase": Phase.STOPPING, "power": power}
+    stopping = {**LEADING, "phase": Phase.STOPPING, "production": production}
     assert bench(None, **stopping).get("producing") == 1
     assert bench(False, **stopping).get("producing") == 1
     assert bench(True, **stopping).get("producing") == 0
-    assert bench(None, **{**stopping, "power": Power.STOPPED}).get("producing") == 0
+    assert bench(None, **{**stopping, "production": Production.STOPPED}).get("producing") == 0
 
 
-@pytest.mark.parametrize("power", [Power.UNKNOWN, Power.PAUSING])
-def test_a_standby_counts_only_when_its_nodeos_says_so(power: Power) -> None:
+@pytest.mark.parametrize("production", [Production.UNKNOWN, Production.PAUSING])
+def test_a_standby_counts_only_when_its_nodeos_says_so(production: Production) -> None:
     """A nodeos that starts under a standby, and gives no answer yet, is no second producer; an unpaused one is."""
-    assert bench(None, **{**STANDBY, "power": power}).get("producing") == 0
-    assert bench(True, **{**STANDBY, "power": power}).get("producing") == 0
-    unpaused = bench(False, **{**STANDBY, "power": power, "power_since": NOW - 300})
+    assert bench(None, **{**STANDBY, "production": production}).get("producing") == 0
+    assert bench(True, **{**STANDBY, "production": production}).get("producing") == 0
+    unpaused = bench(False, **{**STANDBY, "production": production, "production_since": NOW - 300})
     assert unpaused.get("producing") == 1
     assert unpaused.get("producing_seconds") == 0.3
 
@@ -54,7 +56,7 @@ def test_how_long_it_produces_is_counted_from_the_resume() -> None:
     leading = bench(False, NOW - 2000, **LEADING)
     leading.clock.go(500)
     assert leading.get("producing_seconds") == 2.5
-    assert bench(True, **STANDBY | {"power": Power.STOPPED}).get("producing_seconds") == 0
+    assert bench(True, **STANDBY | {"production": Production.STOPPED}).get("producing_seconds") == 0
 
 
 def test_a_loop_that_hangs_does_not_say_who_produces() -> None:
@@ -69,13 +71,13 @@ def test_a_loop_that_hangs_does_not_say_who_produces() -> None:
 
 def test_who_may_take_over_is_told() -> None:
     """A node that is healthy and not kept from the lead is eligible."""
-    assert bench(True, **STANDBY, standing=Standing(fit=False)).get("eligible") == 0
-    assert bench(True, **STANDBY, standing=Standing(fit=True)).get("eligible") == 1
+    assert bench(True, **STANDBY, eligibility=Eligibility(eligible=False)).get("eligible") == 0
+    assert bench(True, **STANDBY, eligibility=Eligibility(eligible=True)).get("eligible") == 1
 
 
 def test_the_spans_that_the_validity_is_held_against_are_told() -> None:
     """E and A are those of the configuration (R1, R3)."""
-    timing = Bench().snapshot.node.leadership.setup.timing
+    timing = Bench().snapshot.node.leadership.identity.timing
     assert Bench().get("validity_seconds") == timing.validity / 1000
     assert Bench().get("stop_margin_seconds") == timing.margin / 1000
 
@@ -106,4 +108,4 @@ def test_a_block_of_ours_that_never_came_has_no_date() -> None:
 def test_etcd_is_not_up_before_it_was_read() -> None:
     """An agent that starts knows nothing of etcd yet."""
     assert Bench().get("etcd_up") == 0
-    assert Bench(seen=Seen(5, 5)).get("etcd_up") == 1
+    assert Bench(seen=StoreView(5, 5)).get("etcd_up") == 1

@@ -10,15 +10,15 @@ import pytest
 
 from agent.core.alerts import rules
 from agent.core.alerts.notice import Notice
-from agent.core.leadership.events import Standing
-from agent.core.leadership.state import Phase, Power, Seen, State, Tenure
+from agent.core.leadership.events import Eligibility
+from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.chain import Block
 from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Override, Switchover
 from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
-from agent.core.node.snapshot import STUCK_MS, Snapshot
-from agent.core.node.step import Node, Profile
+from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
+from agent.core.node.step import LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest
@@ -26,28 +26,28 @@ from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.support.moved_time import MovedTime
 
 NOW = 100_000
-FIT = Standing(fit=True, able=True, why="")
+FIT = Eligibility(eligible=True, can_produce=True, why="")
 STANDBY: dict[str, Any] = {
     "started": True,
     "phase": Phase.STANDBY,
-    "power": Power.STOPPED,
+    "production": Production.STOPPED,
     "process": NODEOS,
     "lease": 7,
-    "standing": FIT,
-    "seen": Seen(5, 5, last_holder="bp-b"),
+    "eligibility": FIT,
+    "seen": StoreView(5, 5, last_holder="bp-b"),
 }
 TENURE = Tenure(3, "f00d", 9, 7, 12, 11, valid_until=NOW + 4000)
-LEADING = {**STANDBY, "phase": Phase.LEADING, "power": Power.PRODUCING, "tenure": TENURE}
+LEADING = {**STANDBY, "phase": Phase.LEADING, "production": Production.PRODUCING, "tenure": TENURE}
 
 
 def make(clock: MovedTime | None = None, more: dict[str, Any] | None = None, **state: Any) -> AgentPages:
     """Return the pages of an agent in some state; `more` are fields of the node."""
-    begun: Node = core.begin(Profile("lab", LIMITS, version="0.1.0", url="127.0.0.1:9877"), State(SETUP))
+    begun: Node = core.begin(LiveSettings("lab", LIMITS, version="0.1.0", url="127.0.0.1:9877"), State(SETUP))
     for probe in GOOD.values():
         begun, _ = core.step(begun, probe, NOW - 1000)
     whole = replace(begun, leadership=replace(begun.leadership, **state), **(more or {}))
     clock = clock or MovedTime(NOW)
-    snapshot = Snapshot(whole, NOW)
+    snapshot = NodeSnapshot(whole, NOW)
     return AgentPages(lambda: snapshot, Metrics("lab", "bp-a", clock, lambda: snapshot), clock, lambda: 4242)
 
 
@@ -93,10 +93,12 @@ def test_no_other_phase_is_the_leader(phase: Phase) -> None:
     assert not make(**{**LEADING, "phase": phase}).leader()[0]
 
 
-@pytest.mark.parametrize("power", [power for power in Power if power is not Power.PRODUCING])
-def test_without_production_nobody_is_the_leader(power: Power) -> None:
+@pytest.mark.parametrize(
+    "production", [production for production in Production if production is not Production.PRODUCING]
+)
+def test_without_production_nobody_is_the_leader(production: Production) -> None:
     """While nodeos is not known to produce, nobody should be sent here."""
-    assert not make(**{**LEADING, "power": power}).leader()[0]
+    assert not make(**{**LEADING, "production": production}).leader()[0]
 
 
 # --- /readyz ---------------------------------------------------------------------------------------------------------
@@ -111,16 +113,16 @@ def test_ready_is_who_leads_or_may() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"phase": Phase.STARTING, "power": Power.PAUSING}, "starting, nodeos pausing"),
-        ({"power": Power.UNKNOWN}, "standby, nodeos unknown"),
+        ({"phase": Phase.STARTING, "production": Production.PAUSING}, "starting, nodeos pausing"),
+        ({"production": Production.UNKNOWN}, "standby, nodeos unknown"),
         ({"phase": Phase.STOPPING}, "stopping, nodeos stopped"),
         ({"process": None}, "no nodeos process"),
         ({"lease": None}, "no session in etcd"),
-        ({"standing": Standing(why="peers: 0 of 1")}, "peers: 0 of 1"),
-        ({"seen": Seen(5, 5, override=Override("bp-b"))}, "an override names bp-b"),
-        ({"seen": Seen(5, 5, override=Override(None))}, "an override names nobody"),
-        ({"seen": Seen(5, 5, maintenance="disks")}, "maintenance: disks"),
-        ({"seen": Seen()}, "etcd was not read yet"),
+        ({"eligibility": Eligibility(why="peers: 0 of 1")}, "peers: 0 of 1"),
+        ({"seen": StoreView(5, 5, override=Override("bp-b"))}, "an override names bp-b"),
+        ({"seen": StoreView(5, 5, override=Override(None))}, "an override names nobody"),
+        ({"seen": StoreView(5, 5, maintenance="disks")}, "maintenance: disks"),
+        ({"seen": StoreView()}, "etcd was not read yet"),
         ({"leaving": True}, "the agent ends"),
     ],
 )
@@ -137,7 +139,10 @@ def test_without_etcd_nobody_is_ready() -> None:
 @pytest.mark.parametrize("able", [True, False])
 def test_who_operators_chose_needs_only_be_able(able: bool) -> None:
     """An override for this very node counts more than its health, as long as it could produce at all."""
-    chosen = {"seen": Seen(5, 5, override=Override("bp-a")), "standing": Standing(able=able, why="head_age: 9 s")}
+    chosen = {
+        "seen": StoreView(5, 5, override=Override("bp-a")),
+        "eligibility": Eligibility(can_produce=able, why="head_age: 9 s"),
+    }
     assert make(**{**STANDBY, **chosen}).ready() == (able, "standby" if able else "head_age: 9 s")
 
 
@@ -156,7 +161,7 @@ def test_status_of_nothing_known_is_json() -> None:
 def test_status_of_everything_is_json() -> None:
     """With everything known, too: keys, records, members, checks, alerts."""
     heartbeat = Heartbeat(3, "bp-b", "beef", 8, 6000, True, Block(5, "id", 7, "p"), "why")
-    seen = Seen(
+    seen = StoreView(
         9,
         9,
         LeaderKey("bp-b", 9),
@@ -231,12 +236,12 @@ def test_rubbish_in_the_history_does_not_break_the_status(value: bytes) -> None:
 def test_the_status_tells_how_long_the_lead_is_confirmed() -> None:
     """For ourselves by our tenure; for another leader from when its last confirmation was seen (R7)."""
     mine = HeartbeatKey(Heartbeat(3, "bp-a", "f00d", 9, 6000), 12)
-    said = make(**LEADING | {"seen": Seen(5, 5, heartbeat=mine, heartbeat_since=NOW - 100)}).status()
+    said = make(**LEADING | {"seen": StoreView(5, 5, heartbeat=mine, heartbeat_since=NOW - 100)}).status()
     assert (said["held"], said["lead_left_s"]) == (True, 4.0)
     theirs = HeartbeatKey(Heartbeat(3, "bp-b", "beef", 9, 6000), 12)
-    standby = STANDBY | {"seen": Seen(5, 5, heartbeat=theirs, heartbeat_since=NOW - 100)}
+    standby = STANDBY | {"seen": StoreView(5, 5, heartbeat=theirs, heartbeat_since=NOW - 100)}
     assert make(**standby).status()["lead_left_s"] == 5.9
-    old = STANDBY | {"seen": Seen(5, 5, heartbeat=theirs, heartbeat_since=NOW - 7000)}
+    old = STANDBY | {"seen": StoreView(5, 5, heartbeat=theirs, heartbeat_since=NOW - 7000)}
     assert (make(**old).status()["held"], make(**old).status()["lead_left_s"]) == (False, None)
 
 

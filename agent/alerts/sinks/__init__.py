@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from agent.alerts import text as notice_text
 from agent.alerts.sinks.external import AppriseSink
-from agent.alerts.sinks.http import HttpSink, Letter
+from agent.alerts.sinks.http import HttpRequest, HttpSink
 from agent.alerts.text import Words
 from agent.config import AlertChannel
 from agent.config.alerts import PAGERDUTY
@@ -82,12 +82,12 @@ def _made(channel: AlertChannel, runbooks: str) -> Sink:
 
 def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
     """Return what pings the URL of a heartbeat channel, within the seconds it is given."""
-    letter = Letter(b"", method="GET")  # every such service takes GET; some take nothing else
+    letter = HttpRequest(b"", method="GET")  # every such service takes GET; some take nothing else
     sink = _renewed(channel, lambda found: _http(found, lambda _notice: letter))
     return lambda timeout_s: sink().post(letter, timeout_s)
 
 
-def _http(channel: AlertChannel, write: Callable[[Notice], Letter]) -> HttpSink:
+def _http(channel: AlertChannel, write: Callable[[Notice], HttpRequest]) -> HttpSink:
     url = channel.url.get_secret_value() or PAGERDUTY
     return HttpSink(channel.name, url, write, _context(channel, url))
 
@@ -105,12 +105,12 @@ def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
         ) from None
 
 
-def _webhook(channel: AlertChannel, words: Words) -> Callable[[Notice], Letter]:
+def _webhook(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
     secret = channel.secret.get_secret_value().encode()
 
-    def write(notice: Notice) -> Letter:
+    def write(notice: Notice) -> HttpRequest:
         body = _json(notice_text.webhook(notice, words))
-        return Letter(body, JSON | (signature(secret, body, int(time.time())) if secret else {}))
+        return HttpRequest(body, JSON | (signature(secret, body, int(time.time())) if secret else {}))
 
     return write
 
@@ -124,27 +124,27 @@ def signature(secret: bytes, body: bytes, when: int) -> dict[str, str]:
     return {"X-Signature-Timestamp": str(when), "X-Signature-256": f"sha256={made}"}
 
 
-def _slack(_channel: AlertChannel, words: Words) -> Callable[[Notice], Letter]:
-    return lambda notice: Letter(_json(notice_text.slack(notice, words)), JSON)
+def _slack(_channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
+    return lambda notice: HttpRequest(_json(notice_text.slack(notice, words)), JSON)
 
 
-def _pagerduty(channel: AlertChannel, words: Words) -> Callable[[Notice], Letter]:
+def _pagerduty(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
     key = channel.secret.get_secret_value()
 
-    def write(notice: Notice) -> Letter:
+    def write(notice: Notice) -> HttpRequest:
         body = _json(notice_text.pagerduty(notice, words, key, _wall_ms()))
-        return Letter(body, JSON, _changes if notice_text.is_change(notice) else _unchanged)
+        return HttpRequest(body, JSON, _changes if notice_text.is_change(notice) else _unchanged)
 
     return write
 
 
-def _alertmanager(channel: AlertChannel, words: Words) -> Callable[[Notice], Letter]:
+def _alertmanager(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
     open_ms = round(channel.interval * 1000) * OPEN_FOR
 
-    def write(notice: Notice) -> Letter:
+    def write(notice: Notice) -> HttpRequest:
         wall = _wall_ms()
         began = wall - max(0, boot_ms() - notice.since) if notice.since else wall
-        return Letter(_json(notice_text.alertmanager(notice, words, wall, began, open_ms)), JSON, _alerts)
+        return HttpRequest(_json(notice_text.alertmanager(notice, words, wall, began, open_ms)), JSON, _alerts)
 
     return write
 
@@ -171,7 +171,7 @@ def _json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace")
 
 
-_WRITERS: dict[str, Callable[[AlertChannel, Words], Callable[[Notice], Letter]]] = {
+_WRITERS: dict[str, Callable[[AlertChannel, Words], Callable[[Notice], HttpRequest]]] = {
     "webhook": _webhook,
     "slack": _slack,
     "pagerduty": _pagerduty,

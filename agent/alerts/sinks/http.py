@@ -21,7 +21,7 @@ from agent.core.alerts.notice import Notice
 from agent.net import http
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint
 from agent.net.http import Answer, CallFailed, TooMuch
-from agent.net.resolver import Names
+from agent.net.resolver import Resolver
 from agent.ports import Delivery
 
 MOST = 1 << 20
@@ -33,7 +33,7 @@ AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class HttpRequest:
     """What is sent: a body with its headers. `path`: changed from that of the URL, if need be."""
 
     body: bytes
@@ -46,7 +46,7 @@ class HttpSink:
     """Sends each notice as `write` puts it, to one URL. Safe to use from several threads."""
 
     def __init__(
-        self, name: str, url: str, write: Callable[[Notice], Letter], context: ssl.SSLContext | None = None
+        self, name: str, url: str, write: Callable[[Notice], HttpRequest], context: ssl.SSLContext | None = None
     ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
@@ -60,13 +60,13 @@ class HttpSink:
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._write = write
         self._context = context
-        self._names = Names()
+        self._names = Resolver()
 
     def send(self, notice: Notice, timeout_s: float) -> Delivery:
         """Try once, within `timeout_s` seconds in all. Never raises."""
         return self.post(self._write(notice), timeout_s)
 
-    def post(self, letter: Letter, timeout_s: float) -> Delivery:
+    def post(self, letter: HttpRequest, timeout_s: float) -> Delivery:
         """Send a letter, within `timeout_s` seconds in all. Never raises."""
         try:
             answer = http.call(

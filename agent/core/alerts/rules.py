@@ -30,7 +30,7 @@ _QUIET = ("goes_on", "late_answer", "elected_late")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AlertInput:
     """What alerts rest on. `leaderless_since`, `etcd_down_since`: None while all is well.
 
     stopped    nodeos is proven not to produce
@@ -95,7 +95,7 @@ def reopened(notices: tuple[Notice, ...]) -> Open:
     return Open(found, times, times, restored=frozenset(found))
 
 
-def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
+def announced(event: Announce, facts: AlertInput, now: Ms = 0) -> tuple[Notice, ...]:
     """Return what a transition is worth: a new leader, and a leader that stops."""
     if event.key in _QUIET or event.target not in ("leading", "stopping"):
         return ()
@@ -111,7 +111,7 @@ def announced(event: Announce, facts: Facts, now: Ms = 0) -> tuple[Notice, ...]:
     return (_notice(kind, facts, str(event.epoch), f"{facts.node} stops producing: {event.reason}", now, fields),)
 
 
-def warned(event: Warn, facts: Facts, now: Ms = 0) -> Notice:
+def warned(event: Warn, facts: AlertInput, now: Ms = 0) -> Notice:
     """Return what a warning of the core is worth: each names what to do."""
     return _notice(event.key, facts, facts.node, f"{facts.node}: {event.text}", now, _fields(facts))
 
@@ -126,7 +126,7 @@ def duration(span: Ms) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _fields(facts: Facts) -> dict[str, str]:
+def _fields(facts: AlertInput) -> dict[str, str]:
     return {
         "chain": facts.chain,
         "group": facts.group,
@@ -136,14 +136,14 @@ def _fields(facts: Facts) -> dict[str, str]:
     }
 
 
-def _notice(event: str, facts: Facts, what: str, summary: str, now: Ms, fields: Mapping[str, str]) -> Notice:
+def _notice(event: str, facts: AlertInput, what: str, summary: str, now: Ms, fields: Mapping[str, str]) -> Notice:
     kind = KINDS[event]
     fields = {**fields, "do": kind.do}
     key = kind.key(facts.group, what)
     return Notice(key, event, kind.severity, summary, fields=fields, lasts=bool(kind.over), since=now)
 
 
-def lasting(before: Open, facts: Facts, now: Ms) -> tuple[Open, tuple[Notice, ...]]:
+def lasting(before: Open, facts: AlertInput, now: Ms) -> tuple[Open, tuple[Notice, ...]]:
     """Return what began, what got worse and what ended, given what is open."""
     wanted = {key: notice for key, notice in before.notices.items() if _holds(key, before, facts, now)}
     since: dict[str, Ms] = {}
@@ -171,7 +171,7 @@ def opened(before: Open, notice: Notice, now: Ms = 0) -> Open:
     return replace(before, notices=notices, again=again, restored=before.restored - {notice.key})
 
 
-def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:
+def news(before: Open, facts: AlertInput, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:
     """Return the news of a failover once its cost is counted (`slots`), or cannot be waited for any longer."""
     waiting = before.news
     if waiting is None or (slots is None and facts.leads and now < before.news_by):
@@ -180,7 +180,7 @@ def news(before: Open, facts: Facts, now: Ms, slots: int | None) -> tuple[Open, 
     return replace(before, news=None), (replace(waiting, fields={**waiting.fields, **counted}),)
 
 
-_HOLDS: Mapping[str, Callable[[Facts], bool]] = {
+_HOLDS: Mapping[str, Callable[[AlertInput], bool]] = {
     **dict.fromkeys(
         ("leader_stops", "leader_in_vain"), lambda facts: not facts.leads and facts.leader in ("", facts.node)
     ),
@@ -192,7 +192,7 @@ _HOLDS: Mapping[str, Callable[[Facts], bool]] = {
 """Alerts that open by a transition or a warning, and until when they hold."""
 
 
-def _holds(key: str, before: Open, facts: Facts, now: Ms) -> bool:
+def _holds(key: str, before: Open, facts: AlertInput, now: Ms) -> bool:
     """Tell whether what was told goes on, as far as no condition says so by itself."""
     event = before.notices[key].event
     if key in before.restored and not facts.settled:
@@ -201,7 +201,7 @@ def _holds(key: str, before: Open, facts: Facts, now: Ms) -> bool:
     return (event in _HOLDS and _HOLDS[event](facts)) or (held > 0 and now < before.again.get(key, 0) + held)
 
 
-def _ours(notice: Notice, facts: Facts) -> bool:
+def _ours(notice: Notice, facts: AlertInput) -> bool:
     """Tell whether it is for this node to tell: what concerns the group is told by one who has a channel for it."""
     if not KINDS[notice.event].whole_group:
         return True
@@ -235,7 +235,7 @@ class _Condition:
     notice: Notice
 
 
-def _conditions(facts: Facts) -> Iterator[_Condition]:
+def _conditions(facts: AlertInput) -> Iterator[_Condition]:
     """Yield what is true now."""
 
     def found(event: str, what: str, text: str, start: Ms | None = None) -> _Condition:
@@ -257,7 +257,7 @@ def _conditions(facts: Facts) -> Iterator[_Condition]:
         yield found("unreadable", where, f"etcd has a value that cannot be read: {problem}")
 
 
-def _of_the_group(facts: Facts) -> Iterator[tuple[str, str, Ms | None]]:
+def _of_the_group(facts: AlertInput) -> Iterator[tuple[str, str, Ms | None]]:
     """Yield (event, summary, start) of what is true of the group."""
     group = facts.group
     if facts.leaderless_since is not None and not facts.silenced:
@@ -272,4 +272,4 @@ def _of_the_group(facts: Facts) -> Iterator[tuple[str, str, Ms | None]]:
         yield "maintenance_long", f"the maintenance of {group} is on for an hour: {reason}", None
 
 
-__all__ = ["KINDS", "WORDS_AFTER", "Facts", "Kind", "Open"]
+__all__ = ["KINDS", "WORDS_AFTER", "AlertInput", "Kind", "Open"]

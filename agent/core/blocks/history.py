@@ -47,7 +47,7 @@ def record(state: State, entered: Mapping[str, Ms], now: Ms) -> Fields:
     assert tenure is not None
     fields: dict[str, str | int] = {
         "epoch": tenure.epoch,
-        "node": state.setup.node,
+        "node": state.identity.node,
         "from": tenure.before,
         "reason": tenure.origin,
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from agent.core.blocks.follow import Following, look_again
 from agent.core.blocks.schedule import Turns
-from agent.core.blocks.terms import CAUSES, Reigns, at, change_at
+from agent.core.blocks.terms import CAUSES, Terms, at, change_at
 from agent.core.model.archive import Window
 from agent.core.model.chain import Header
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
@@ -41,7 +41,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class LedgerInput:
     """What counting rests on.
 
     holders   slot → the nodes whose own chain is known to have a block of ours there
@@ -53,7 +53,7 @@ class Scene:
     me: str
     producer: str
     turns: Turns
-    reigns: Reigns
+    terms: Terms
     holders: Callable[[int], frozenset[str]]
     told: Mapping[str, int]
     at_boot: Ms
@@ -65,28 +65,28 @@ def start_over(ledger: Ledger, slot: int, version: int | None) -> Ledger:
     return replace(ledger, upto=max(slot, ledger.upto or 0), version=version)
 
 
-def count(ledger: Ledger, chain: Following, scene: Scene) -> tuple[Ledger, Following, tuple[Window, ...]]:
+def count(ledger: Ledger, chain: Following, given: LedgerInput) -> tuple[Ledger, Following, tuple[Window, ...]]:
     """Count the windows that are due; at most one that has blocks is looked at again at a time."""
     top = chain.top
     if top is None or not chain.settled:
         return ledger, chain, ()
     head = slot_of(top.time)
     found: list[Window] = []
-    own_slots = (slot_of(block.time) for block in chain.blocks.values() if block.producer == scene.producer)
-    scene = replace(scene, own=tuple(sorted(own_slots)))
-    start = scene.turns.next_start(max(ledger.upto or 0, chain.since))
+    own_slots = (slot_of(block.time) for block in chain.blocks.values() if block.producer == given.producer)
+    given = replace(given, own=tuple(sorted(own_slots)))
+    start = given.turns.next_start(max(ledger.upto or 0, chain.since))
     while start + REPETITIONS + SETTLED <= head:
         inside = _between(chain, start, start + REPETITIONS)
-        own = [block for block in inside if block.producer == scene.producer]
+        own = [block for block in inside if block.producer == given.producer]
         if own and ledger.checked != start:
             return replace(ledger, checked=start), look_again(chain, own[-1].num), tuple(found)
-        slots = REPETITIONS if inside else _empty(chain, start, head, scene.turns)
+        slots = REPETITIONS if inside else _empty(chain, start, head, given.turns)
         ledger = replace(ledger, upto=start + slots)
         if len(own) == len(inside):  # else somebody else had his turn there: the schedule was not what we took it for
-            window = _window(start, slots, own, scene)
+            window = _window(start, slots, own, given)
             ledger = _added(ledger, window)
             found.append(window)
-        start = scene.turns.next_start(start + slots)
+        start = given.turns.next_start(start + slots)
     return ledger, chain, tuple(found)
 
 
@@ -105,20 +105,20 @@ def _empty(chain: Following, start: int, head: int, turns: Turns) -> int:
     return whole * REPETITIONS if whole > ALONE else REPETITIONS
 
 
-def _window(start: int, slots: int, own: Iterable[Header], scene: Scene) -> Window:
+def _window(start: int, slots: int, own: Iterable[Header], given: LedgerInput) -> Window:
     signed = [slot_of(block.time) for block in own]
     causes = dict.fromkeys(CAUSES, 0)
     change = 0
     if slots > REPETITIONS:
-        cause, change = _why(start + slots // 2, scene)
+        cause, change = _why(start + slots // 2, given)
         causes[cause] = slots
     else:
         for slot in range(start, start + slots):
             if slot not in signed:
-                cause, epoch = _why(slot, scene)
+                cause, epoch = _why(slot, given)
                 causes[cause] += 1
                 change = epoch or change
-    holder = at(scene.reigns, _boot(start + slots - 1, scene))
+    holder = at(given.terms, _boot(start + slots - 1, given))
     return Window(
         slot=start,
         slots=slots,
@@ -128,28 +128,28 @@ def _window(start: int, slots: int, own: Iterable[Header], scene: Scene) -> Wind
         leader=holder.node if holder else "",
         epoch=holder.epoch if holder else 0,
         change=change,
-        witness=scene.me,
+        witness=given.me,
     )
 
 
-def _boot(slot: int, scene: Scene) -> Ms:
-    return EPOCH + slot * SLOT + scene.at_boot
+def _boot(slot: int, given: LedgerInput) -> Ms:
+    return EPOCH + slot * SLOT + given.at_boot
 
 
-def _why(slot: int, scene: Scene) -> tuple[str, int]:
+def _why(slot: int, given: LedgerInput) -> tuple[str, int]:
     """Return what a slot was lost to, and the epoch of the change if it was one."""
-    when = _boot(slot, scene)
-    before = max((_boot(each, scene) for each in scene.own if each < slot), default=None)
-    after = min((_boot(each, scene) for each in scene.own if each > slot), default=None)
-    change = change_at(scene.reigns, when, before, after)
+    when = _boot(slot, given)
+    before = max((_boot(each, given) for each in given.own if each < slot), default=None)
+    after = min((_boot(each, given) for each in given.own if each > slot), default=None)
+    change = change_at(given.terms, when, before, after)
     if change is not None:
         return change
-    holder = at(scene.reigns, when)
+    holder = at(given.terms, when)
     if holder is None or not holder.node:
         return "unknown", 0
-    if holder.node in scene.holders(slot):
+    if holder.node in given.holders(slot):
         return "network", 0
-    if holder.node == scene.me or scene.told.get(holder.node, -1) >= slot:
+    if holder.node == given.me or given.told.get(holder.node, -1) >= slot:
         return "node", 0
     return "unknown", 0
 

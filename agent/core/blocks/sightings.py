@@ -23,7 +23,7 @@ LATELY: Ms = 150_000
 
 
 @dataclass(frozen=True, slots=True)
-class Claims:
+class Sightings:
     """slot → id → the nodes on whose chain it was seen. What is older than `oldest` was forgotten."""
 
     by_slot: Mapping[int, Mapping[str, frozenset[str]]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Claims:
         return frozenset().union(*self.by_slot.get(slot, {}).values())
 
 
-def claimed(claims: Claims, node: str, blocks: Mapping[int, str]) -> Claims:
+def claimed(claims: Sightings, node: str, blocks: Mapping[int, str]) -> Sightings:
     """Note the blocks (slot → id) that are on the chain of `node`. Of more than `KEPT` slots the oldest go."""
     known = claims.by_slot
     new = [
@@ -49,9 +49,9 @@ def claimed(claims: Claims, node: str, blocks: Mapping[int, str]) -> Claims:
         ids = kept.get(slot, {})
         kept[slot] = {**ids, short: ids.get(short, frozenset()) | {node}}
     if len(kept) <= KEPT:
-        return Claims(kept, claims.oldest)
+        return Sightings(kept, claims.oldest)
     newest = sorted(kept)[-KEPT // 2 :]
-    return Claims({slot: kept[slot] for slot in newest}, newest[0])
+    return Sightings({slot: kept[slot] for slot in newest}, newest[0])
 
 
 def told(blocks: Mapping[int, str]) -> tuple[str, ...]:

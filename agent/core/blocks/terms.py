@@ -27,7 +27,7 @@ REASONS = (*(TRANSITIONS[key].reason for key in ASKED), "named by hand")
 
 
 @dataclass(frozen=True, slots=True)
-class Reign:
+class Term:
     """From `since` on (ms of CLOCK_BOOTTIME) `node` held the lead; nobody if that is empty, for the reason `cause`.
 
     Of a tenure, `cause` tells why the one before ended, as far as it is known.
@@ -39,10 +39,10 @@ class Reign:
     cause: str
 
 
-Reigns = tuple[Reign, ...]
+Terms = tuple[Term, ...]
 
 
-def seen(reigns: Reigns, state: State, now: Ms) -> Reigns:
+def seen(reigns: Terms, state: State, now: Ms) -> Terms:
     """Note who holds the lead now."""
     reign = _now(state, now)
     if reign is None or (reigns and (reigns[-1].node, reigns[-1].epoch) == (reign.node, reign.epoch)):
@@ -50,18 +50,18 @@ def seen(reigns: Reigns, state: State, now: Ms) -> Reigns:
     return (*reigns[-KEPT + 1 :], reign)
 
 
-def _now(state: State, now: Ms) -> Reign | None:
+def _now(state: State, now: Ms) -> Term | None:
     free, known = state.free_at(), state.seen
     if free is None:
         return None
     record = known.heartbeat.record if known.heartbeat else None
     if record is None:
-        return Reign(known.heartbeat_since, "", known.max_epoch, "handover" if known.heartbeat is None else "unknown")
+        return Term(known.heartbeat_since, "", known.max_epoch, "handover" if known.heartbeat is None else "unknown")
     if record.released:
-        return Reign(known.heartbeat_since, "", record.epoch, asked(record.reason))
+        return Term(known.heartbeat_since, "", record.epoch, asked(record.reason))
     if now >= free:
-        return Reign(known.heartbeat_since, "", record.epoch, "node")
-    return Reign(known.heartbeat_since, record.node, record.epoch, asked(record.reason))
+        return Term(known.heartbeat_since, "", record.epoch, "node")
+    return Term(known.heartbeat_since, record.node, record.epoch, asked(record.reason))
 
 
 def asked(reason: str) -> str:
@@ -69,12 +69,12 @@ def asked(reason: str) -> str:
     return "handover" if any(words in reason for words in REASONS) else "node"
 
 
-def at(reigns: Reigns, when: Ms) -> Reign | None:
+def at(reigns: Terms, when: Ms) -> Term | None:
     """Return who held the lead at a time; None: that is not known."""
     return next((each for each in reversed(reigns) if each.since <= when), None)
 
 
-def change_at(reigns: Reigns, when: Ms, before: Ms | None, after: Ms | None) -> tuple[str, int] | None:
+def change_at(reigns: Terms, when: Ms, before: Ms | None, after: Ms | None) -> tuple[str, int] | None:
     """Return the cause of the change that a slot at `when` was lost in, and the epoch that it led to (0: none yet).
 
     None when somebody held the lead steadily. `before`, `after`: when the next blocks of ours around it were due.

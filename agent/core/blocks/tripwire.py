@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.core.blocks.follow import Following
-from agent.core.blocks.sightings import Claims
+from agent.core.blocks.sightings import Sightings
 from agent.core.health.checks import GateProbed
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase, State
@@ -70,7 +70,7 @@ class Tripwire:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TripwireInput:
     """What is seen now. `clock_ok`: our clock agrees with the chain's; `starting`: some agent has proven nothing yet.
 
     own      the newest blocks of our producer on our own chain: slot → id
@@ -84,7 +84,7 @@ class Sight:
     starting: bool
 
 
-def doubled(trip: Tripwire, claims: Claims, now: Ms) -> tuple[Tripwire, list[Warn]]:
+def doubled(trip: Tripwire, claims: Sightings, now: Ms) -> tuple[Tripwire, list[Warn]]:
     """Find slots that have two blocks."""
     slots = {slot: ids for slot, ids in claims.by_slot.items() if len(ids) > 1 and slot not in trip.told}
     words = [
@@ -95,14 +95,14 @@ def doubled(trip: Tripwire, claims: Claims, now: Ms) -> tuple[Tripwire, list[War
     return _found(trip, "doubled", slots, words, now)
 
 
-def leaderless(trip: Tripwire, sight: Sight, now: Ms, *, looked: bool) -> tuple[Tripwire, list[Warn]]:
+def leaderless(trip: Tripwire, given: TripwireInput, now: Ms, *, looked: bool) -> tuple[Tripwire, list[Warn]]:
     """Find blocks of slots in which nobody held the lead. `looked`: the group was just read."""
-    free = free_since(sight.state, now) if sight.clock_ok and not sight.starting else None
+    free = free_since(given.state, now) if given.clock_ok and not given.starting else None
     if free is None:
         return (replace(trip, suspects={}) if trip.suspects else trip), []
-    quiet = max(free, sight.state.power_since) + MARGIN
-    mine = sight.own
-    odd = {slot for slot in mine if EPOCH + slot * SLOT + sight.at_boot >= quiet and slot not in trip.told}
+    quiet = max(free, given.state.production_since) + MARGIN
+    mine = given.own
+    odd = {slot for slot in mine if EPOCH + slot * SLOT + given.at_boot >= quiet and slot not in trip.told}
     suspects = {
         slot: replace(old, looks=old.looks + looked) if (old := trip.suspects.get(slot)) else Suspicion(now)
         for slot in odd
@@ -143,18 +143,18 @@ def split(
     return _found(trip, "split", sure, words, now)
 
 
-def ungated(trip: Tripwire, sight: Sight, gate: GateProbed, since: Ms) -> tuple[Tripwire, list[Warn]]:
+def ungated(trip: Tripwire, given: TripwireInput, gate: GateProbed, since: Ms) -> tuple[Tripwire, list[Warn]]:
     """Find blocks of slots in which we led, since `since`, that our gate, asked just now, cannot have signed."""
-    if gate.started is None or not sight.clock_ok:
+    if gate.started is None or not given.clock_ok:
         return trip, []
     after = max(since, gate.started, gate.signed or 0) + AHEAD
     odd = [
         slot
-        for slot in sight.own
-        if after < EPOCH + slot * SLOT + sight.at_boot < gate.asked - LATE and slot not in trip.told
+        for slot in given.own
+        if after < EPOCH + slot * SLOT + given.at_boot < gate.asked - LATE and slot not in trip.told
     ]
     words = [
-        f"slot {slot} has a block of our producer, {sight.own[slot]}, that our gate did not sign: see that nodeos has "
+        f"slot {slot} has a block of our producer, {given.own[slot]}, that our gate did not sign: see that nodeos has "
         "no signature-provider but KEOSD, and nobody else has the key"
         for slot in sorted(odd)
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from agent.core.health.checks import NEAR, Health, Others
-from agent.core.leadership.events import Standing
+from agent.core.leadership.events import Eligibility
 from agent.core.model.records import Member
 
 NO_MEASURE = ("peers", "chain_id", "lib_progress")
@@ -33,7 +33,9 @@ def others(me: str, members: Iterable[Member]) -> Others:
     return Others(first.head, max(member.lib for member in rest), first.node)
 
 
-def standing(me: Member, health: Health, members: Iterable[Member], holder: str | None, held: str = "") -> Standing:
+def eligibility(
+    me: Member, health: Health, members: Iterable[Member], holder: str | None, held: str = ""
+) -> Eligibility:
     """Return what health and the other members make of this node, but for what it plans to do with the lead.
 
     The best candidate is not held down, has the lowest priority number, then the furthest head, then the newest nodeos
@@ -47,7 +49,7 @@ def standing(me: Member, health: Health, members: Iterable[Member], holder: str 
     ahead = max((member.head for member in (*ready(me.node, members), me)), default=0)
     rank = sum(_order(member, ahead) < _order(me, ahead) for member in others)
     why = "drained" if me.drained else "; ".join(health.reasons) or kept
-    return Standing(fit, health.able, rank, why)
+    return Eligibility(fit, health.can_produce, rank, why)
 
 
 def ready(me: str, members: Iterable[Member]) -> tuple[Member, ...]:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.health.hysteresis import STEADY
-from agent.core.health.hysteresis import Check as Check
-from agent.core.health.hysteresis import Gate as Gate
+from agent.core.health.hysteresis import CheckResult as CheckResult
+from agent.core.health.hysteresis import CheckState as CheckState
 from agent.core.health.hysteresis import Pace as Pace
-from agent.core.health.hysteresis import Verdict as Verdict
-from agent.core.health.hysteresis import judge as judge
+from agent.core.health.hysteresis import Thresholds as Thresholds
+from agent.core.health.hysteresis import update as update
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS
@@ -106,9 +106,9 @@ Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The thresholds; `gates` has the enabled checks only. can_lead: how long the agent may be unable to lead."""
+    """The thresholds; `thresholds` has the enabled checks only. can_lead: how long the agent may be unable to lead."""
 
-    gates: Mapping[str, Gate]
+    thresholds: Mapping[str, Thresholds]
     producer: str = ""
     producer_key: str = ""
     chain_id: str = ""
@@ -134,7 +134,7 @@ class Others:
 class Health:
     """All checks, and the newest answers that they rest on. file: why the run-time file cannot be written."""
 
-    checks: Mapping[str, Check] = field(default_factory=dict)
+    checks: Mapping[str, CheckState] = field(default_factory=dict)
     info: ChainInfo | None = None
     info_at: Ms = 0
     info_wall: Ms = 0
@@ -153,7 +153,7 @@ class Health:
         return bool(self.checks) and all(check.ok for check in self.checks.values())
 
     @property
-    def able(self) -> bool:
+    def can_produce(self) -> bool:
         """Tell whether it could lead if an operator insisted: nodeos lives, answers, signs, on the right chain."""
         return all(self.checks[name].ok for name in NEEDED if name in self.checks)
 
@@ -175,7 +175,7 @@ class Health:
 
 def begin(limits: Limits) -> Health:
     """Return the health of a node of which nothing is known."""
-    return Health({name: Check() for name in limits.gates})
+    return Health({name: CheckState() for name in limits.thresholds})
 
 
 AHEAD: Ms = 1000
@@ -202,17 +202,17 @@ def take(
 
     `vain`: why nothing that it was meant to produce is on the chain.
     """
-    verdicts: dict[str, Verdict] = {}
+    verdicts: dict[str, CheckResult] = {}
     match probe:
         case ProcessProbed():
             health = _process(health, probe)
             gone = "no nodeos process" if not probe.error else f"cannot look for it: {probe.error}"
             known = probe.process is not None and not probe.error
-            verdicts["process"] = Verdict(known, "" if known else gone)
+            verdicts["process"] = CheckResult(known, "" if known else gone)
         case PausedProbed():
             health = replace(health, paused=probe.paused)
             answered = probe.paused is not None
-            verdicts["main_thread"] = Verdict(answered, "" if answered else probe.error)
+            verdicts["main_thread"] = CheckResult(answered, "" if answered else probe.error)
             verdicts["producing"] = _producing(probe, leading_since, vain)
         case InfoProbed():
             health, verdicts = _info(health, probe, limits, others, now)
@@ -226,11 +226,11 @@ def take(
         case FileProbed():
             health = replace(health, file=probe.error)
         case GateProbed():
-            verdicts["gate"] = Verdict(not probe.error, probe.error)
+            verdicts["gate"] = CheckResult(not probe.error, probe.error)
     checks = dict(health.checks)
-    for name, verdict in verdicts.items():
-        if name in limits.gates:
-            checks[name] = judge(checks[name], limits.gates[name], verdict, pace if name in HURRIED else STEADY)
+    for name, result in verdicts.items():
+        if name in limits.thresholds:
+            checks[name] = update(checks[name], limits.thresholds[name], result, pace if name in HURRIED else STEADY)
     return replace(health, checks=checks)
 
 
@@ -240,7 +240,7 @@ def _process(health: Health, probe: ProcessProbed) -> Health:
         return health
     if health.process is None:
         return replace(health, process=probe.process)
-    anew = {name: Check(failures=health.checks[name].failures) for name in OF_THE_PROCESS if name in health.checks}
+    anew = {name: CheckState(failures=health.checks[name].failures) for name in OF_THE_PROCESS if name in health.checks}
     checks = {**health.checks, **anew}
     return replace(health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None)
 
@@ -250,26 +250,26 @@ def producing(health: Health, why: str = "") -> Health:
     old = health.checks.get("producing")
     if old is None or (old.known and old.ok == (not why)):
         return health
-    found = Check(not why, why, known=True, failures=old.failures + bool(why))
+    found = CheckState(not why, why, known=True, failures=old.failures + bool(why))
     return replace(health, checks={**health.checks, "producing": found})
 
 
-def _producing(probe: PausedProbed, leading_since: Ms | None, vain: str) -> Verdict:
+def _producing(probe: PausedProbed, leading_since: Ms | None, vain: str) -> CheckResult:
     if probe.paused is None:
-        return Verdict(None, probe.error)
+        return CheckResult(None, probe.error)
     if leading_since is None or probe.asked < leading_since:
-        return Verdict(True)
+        return CheckResult(True)
     if not probe.paused:
-        return Verdict(not vain, vain)
-    return Verdict(False, "nodeos is paused though this node leads: somebody paused it, or its votes timed out")
+        return CheckResult(not vain, vain)
+    return CheckResult(False, "nodeos is paused though this node leads: somebody paused it, or its votes timed out")
 
 
 def _info(
     health: Health, probe: InfoProbed, limits: Limits, others: Others, now: Ms
-) -> tuple[Health, dict[str, Verdict]]:
+) -> tuple[Health, dict[str, CheckResult]]:
     info = probe.info
     if info is None:
-        silent = {"head_age": Verdict(False, probe.error), "chain_id": Verdict(None, probe.error)}
+        silent = {"head_age": CheckResult(False, probe.error), "chain_id": CheckResult(None, probe.error)}
         return replace(health, info=None), silent
     lib_at = health.lib_at if info.lib_num == health.lib else now
     wanted = limits.chain_id
@@ -277,22 +277,22 @@ def _info(
     verdicts = {
         "head_age": _head_age(info, probe.wall, limits, others),
         "lib_progress": _lib(info, now - lib_at, limits, others),
-        "chain_id": Verdict(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
+        "chain_id": CheckResult(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
         "clock_offset": _clock(health, info, probe.wall, limits),
     }
     return replace(health, info=info, info_at=now, info_wall=probe.wall, lib=info.lib_num, lib_at=lib_at), verdicts
 
 
-def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> Verdict:
+def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> CheckResult:
     """Judge by a block that came since the last answer; before there are two answers nothing is known."""
     if health.info is None:
-        return Verdict(None, "no new block was seen yet")
+        return CheckResult(None, "no new block was seen yet")
     if info.head_num <= health.info.head_num:
-        known = health.checks.get("clock_offset", Check()).known
-        return Verdict(None if known else True, "not measured: no new block")
+        known = health.checks.get("clock_offset", CheckState()).known
+        return CheckResult(None if known else True, "not measured: no new block")
     off = clock_offset(info, wall)
     fine = abs(off) <= limits.clock_offset
-    return Verdict(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
+    return CheckResult(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
 
 
 def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
@@ -303,50 +303,56 @@ def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
     return min(0, wall - info.head_time + AHEAD)
 
 
-def _head_age(info: ChainInfo, wall: Ms, limits: Limits, others: Others) -> Verdict:
+def _head_age(info: ChainInfo, wall: Ms, limits: Limits, others: Others) -> CheckResult:
     age = wall - info.head_time
     if age <= limits.head_age:
-        return Verdict(True)
+        return CheckResult(True)
     behind = others.head - info.head_num
     if behind > NEAR:
-        return Verdict(False, f"head is {age / 1000:.1f} s old, {others.head_node} is {behind} blocks ahead")
-    return Verdict(True, f"head is {age / 1000:.1f} s old, and nobody in the group is further: the chain stands still")
+        return CheckResult(False, f"head is {age / 1000:.1f} s old, {others.head_node} is {behind} blocks ahead")
+    return CheckResult(
+        True, f"head is {age / 1000:.1f} s old, and nobody in the group is further: the chain stands still"
+    )
 
 
-def _lib(info: ChainInfo, still: Ms, limits: Limits, others: Others) -> Verdict:
+def _lib(info: ChainInfo, still: Ms, limits: Limits, others: Others) -> CheckResult:
     if still <= limits.lib_progress:
-        return Verdict(True)
+        return CheckResult(True)
     if others.lib > info.lib_num + LIB_STEP:
-        return Verdict(False, f"LIB stands still for {still / 1000:.0f} s, another member is further")
-    return Verdict(True, f"LIB stands still for {still / 1000:.0f} s, for the whole group")
+        return CheckResult(False, f"LIB stands still for {still / 1000:.0f} s, another member is further")
+    return CheckResult(True, f"LIB stands still for {still / 1000:.0f} s, for the whole group")
 
 
-def _peers(probe: PeersProbed, limits: Limits) -> Verdict:
+def _peers(probe: PeersProbed, limits: Limits) -> CheckResult:
     if probe.missing:
-        return Verdict(True, "not measured: nodeos has no net_api_plugin")
+        return CheckResult(True, "not measured: nodeos has no net_api_plugin")
     if probe.peers is None:
-        return Verdict(False, probe.error)
+        return CheckResult(False, probe.error)
     enough = probe.peers.connected >= limits.peers
-    return Verdict(enough, "" if enough else f"{probe.peers.connected} peers connected, at least {limits.peers} wanted")
+    return CheckResult(
+        enough, "" if enough else f"{probe.peers.connected} peers connected, at least {limits.peers} wanted"
+    )
 
 
-def _schedule(health: Health, probe: ScheduleProbed, limits: Limits) -> tuple[Health, Verdict]:
+def _schedule(health: Health, probe: ScheduleProbed, limits: Limits) -> tuple[Health, CheckResult]:
     if probe.schedule is None:
-        return health, Verdict(None, probe.error)
+        return health, CheckResult(None, probe.error)
     ours = next((each for each in probe.schedule.producers if each.name == limits.producer), None)
     health = replace(health, schedule=probe.schedule, scheduled=ours is not None)
     if ours is None:
-        return health, Verdict(True, f"producer {limits.producer} is not in the schedule now")
+        return health, CheckResult(True, f"producer {limits.producer} is not in the schedule now")
     if limits.producer_key and limits.producer_key not in ours.keys:
         keys = ", ".join(ours.keys)
-        return health, Verdict(False, f"the schedule has key {keys} for {limits.producer}, not {limits.producer_key}")
-    return health, Verdict(True)
+        return health, CheckResult(
+            False, f"the schedule has key {keys} for {limits.producer}, not {limits.producer_key}"
+        )
+    return health, CheckResult(True)
 
 
-def _disk(probe: DiskProbed, limits: Limits) -> Verdict:
+def _disk(probe: DiskProbed, limits: Limits) -> CheckResult:
     if probe.error:
-        return Verdict(False, probe.error)
+        return CheckResult(False, probe.error)
     percent = 100 * probe.free / probe.total if probe.total else 0.0
     if probe.free >= limits.disk_bytes and percent >= limits.disk_percent:
-        return Verdict(True)
-    return Verdict(False, f"{probe.free / 2**30:.1f} GiB ({percent:.1f} %) free for the data directory")
+        return CheckResult(True)
+    return CheckResult(False, f"{probe.free / 2**30:.1f} GiB ({percent:.1f} %) free for the data directory")

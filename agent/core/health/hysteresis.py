@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class Thresholds:
     """How often in a row a check must pass (`rise`) or fail (`fall`) to change its mind."""
 
     rise: int = 2
@@ -24,7 +24,7 @@ class Pace:
     most: int = 1000
     why: str = ""
 
-    def fall(self, gate: Gate) -> int:
+    def fall(self, gate: Thresholds) -> int:
         """Return how many bad results in a row are wanted."""
         return 1 if gate.fall == 1 else min(max(gate.fall, self.least), self.most)
 
@@ -33,7 +33,7 @@ STEADY = Pace()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckResult:
     """One result of one check. `ok` None: nothing was learned, for the reason given."""
 
     ok: bool | None
@@ -41,7 +41,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class CheckState:
     """What a check stands at: `streak` counts results in a row against it; `failures` all bad results.
 
     `doubt` says what speaks against a check that still passes, and how much more is waited for.
@@ -55,18 +55,18 @@ class Check:
     doubt: str = ""
 
 
-def judge(check: Check, gate: Gate, verdict: Verdict, pace: Pace = STEADY) -> Check:
+def update(check: CheckState, gate: Thresholds, result: CheckResult, pace: Pace = STEADY) -> CheckState:
     """Count one result: the first decides at once, later ones only `rise` or `fall` times in a row."""
-    if verdict.ok is None:
-        return check if check.known else replace(check, reason=verdict.reason)
-    failures = check.failures + (not verdict.ok)
-    if not check.known or verdict.ok == check.ok:
-        return Check(verdict.ok, verdict.reason, True, 0, failures)
+    if result.ok is None:
+        return check if check.known else replace(check, reason=result.reason)
+    failures = check.failures + (not result.ok)
+    if not check.known or result.ok == check.ok:
+        return CheckState(result.ok, result.reason, True, 0, failures)
     streak = check.streak + 1
     fall = pace.fall(gate)
-    if streak >= (gate.rise if verdict.ok else fall):
-        hurried = not verdict.ok and fall != gate.fall
-        reason = f"{verdict.reason} ({streak} in a row, because {pace.why})" if hurried else verdict.reason
-        return Check(verdict.ok, reason, True, 0, failures)
-    doubt = "" if verdict.ok else f"{verdict.reason} ({streak} of {fall}{', ' if pace.why else ''}{pace.why})"
+    if streak >= (gate.rise if result.ok else fall):
+        hurried = not result.ok and fall != gate.fall
+        reason = f"{result.reason} ({streak} in a row, because {pace.why})" if hurried else result.reason
+        return CheckState(result.ok, reason, True, 0, failures)
+    doubt = "" if result.ok else f"{result.reason} ({streak} of {fall}{', ' if pace.why else ''}{pace.why})"
     return replace(check, streak=streak, failures=failures, doubt=doubt)

@@ -17,39 +17,39 @@ from __future__ import annotations
 
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.campaign import prepare, take
-from agent.core.leadership.state import Phase, Power, State
-from agent.core.leadership.step import Turn
+from agent.core.leadership.state import Phase, Production, State
+from agent.core.leadership.step import Step
 from agent.core.leadership.timing import GateMode
 from agent.core.model.chain import ProcessId
 
 ORIGIN = "nodeos was producing already"
 
 
-def claim(turn: Turn, process: ProcessId | None) -> None:
+def claim(step: Step, process: ProcessId | None) -> None:
     """Leave a nodeos that produces unpaused until it is decided whether it is adopted; at most for two requests."""
-    timing = turn.state.setup.timing
+    timing = step.state.identity.timing
     if process is not None and process.pid and timing.gate is GateMode.OFF:
-        turn.power(Power.FOUND, turn.now + 2 * timing.request)
+        step.set_production(Production.FOUND, step.now + 2 * timing.request)
 
 
-def rule_adopt(turn: Turn) -> None:
+def rule_adopt(step: Step) -> None:
     """Take the lead with a nodeos that produces already, or pause it (R19)."""
-    state = turn.state
-    if state.power is not Power.FOUND:
+    state = step.state
+    if state.production is not Production.FOUND:
         return
     why = _against(state)
-    if not why and not turn.at(state.power_until):
+    if not why and not step.at(state.production_until):
         if state.phase is Phase.STARTING and state.seen.known and state.lease is not None:
-            prepare(turn, ORIGIN)
-            turn.go("adopt")
-            take(turn)
+            prepare(step, ORIGIN)
+            step.go("adopt")
+            take(step)
         elif state.phase is Phase.ELECTED and state.saved == "held":
-            turn.power(Power.PRODUCING)
-            turn.go("adopted")
-            turn.save("held")
+            step.set_production(Production.PRODUCING)
+            step.go("adopted")
+            step.save("held")
         return
-    turn.power(Power.UNKNOWN)
-    turn.do(Warn("not_adopted", f"nodeos produces, and is paused now: {why or 'etcd was not there in time'}"))
+    step.set_production(Production.UNKNOWN)
+    step.do(Warn("not_adopted", f"nodeos produces, and is paused now: {why or 'etcd was not there in time'}"))
 
 
 def _against(state: State) -> str:
@@ -67,6 +67,6 @@ def _against(state: State) -> str:
         return f"the seat names {seen.leader.name or 'no node'}"
     if seen.maintenance is not None:
         return "there is maintenance"
-    if seen.override is not None and seen.override.leader != state.setup.node:
+    if seen.override is not None and seen.override.leader != state.identity.node:
         return "an override says so"
     return ""

@@ -5,22 +5,22 @@ from __future__ import annotations
 from agent.core.leadership.gate import closed_if_required
 from agent.core.leadership.production import begin_stop
 from agent.core.leadership.state import Phase, State, Tenure
-from agent.core.leadership.step import Turn
+from agent.core.leadership.step import Step
 from agent.core.leadership.tenure import heartbeat_of, note_write, revision_of
 from agent.core.model.records import write
 from agent.core.model.store import Compare, Delete, Ms, Put, Txn
 
 
-def rule_late_answer(turn: Turn) -> None:
+def rule_late_answer(step: Step) -> None:
     """Release at once what was taken by a write of ours that we had given up (R2, R5)."""
-    state, seen = turn.state, turn.state.seen
+    state, seen = step.state, step.state.seen
     record = seen.heartbeat.record if seen.heartbeat else None
     if state.phase is not Phase.STANDBY or record is None or seen.heartbeat is None or record.released:
         return
-    if record.instance != state.setup.instance or record.epoch <= state.ended_epoch:
+    if record.instance != state.identity.instance or record.epoch <= state.ended_epoch:
         return
     leader = seen.leader
-    ours = leader is not None and leader.name == state.setup.node and leader.lease != 0
+    ours = leader is not None and leader.name == state.identity.node and leader.lease != 0
     tenure = Tenure(
         record.epoch,
         record.instance,
@@ -31,41 +31,41 @@ def rule_late_answer(turn: Turn) -> None:
         stop_reason="the take-over was given up",
         leader_lost=not ours,
     )
-    turn.set(tenure=tenure)
-    turn.go("late_answer")
-    begin_stop(turn)
+    step.set(tenure=tenure)
+    step.go("late_answer")
+    begin_stop(step)
 
 
-def rule_campaign(turn: Turn) -> None:
+def rule_campaign(step: Step) -> None:
     """Take a free seat, if this node may; and while a take-over has no answer, ask again until it has one (R8, R2)."""
-    state = turn.state
+    state = step.state
     if state.request or state.phase not in (Phase.STANDBY, Phase.CAMPAIGNING):
         return
     if state.phase is Phase.CAMPAIGNING:
-        if turn.at(state.retry_at):
-            take(turn)
+        if step.at(state.retry_at):
+            take(step)
         return
     when = _campaign_at(state)
-    if when is None or not turn.at(when):
+    if when is None or not step.at(when):
         return
-    prepare(turn, _why_free(state))
-    turn.go("campaign", turn.tenure.origin)
-    take(turn)
+    prepare(step, _why_free(state))
+    step.go("campaign", step.tenure.origin)
+    take(step)
 
 
-def prepare(turn: Turn, origin: str) -> None:
+def prepare(step: Step, origin: str) -> None:
     """Begin a tenure with what was seen: a take-over, and every later try of it, rests on that (R8)."""
-    state = turn.state
+    state = step.state
     record = state.seen.heartbeat.record if state.seen.heartbeat else None
     block = record.last_block if record and record.released else None
-    turn.set(
+    step.set(
         tenure=Tenure(
             _next_epoch(state),
-            state.setup.instance,
+            state.identity.instance,
             0,
             lease=state.lease or 0,
             wait_head=block.num if block else None,
-            gap=turn.now - state.seen.heartbeat_since,
+            gap=step.now - state.seen.heartbeat_since,
             origin=origin,
             before=state.seen.last_holder or "",
             expected=(state.seen.leader, state.seen.heartbeat),
@@ -75,23 +75,23 @@ def prepare(turn: Turn, origin: str) -> None:
 
 def _campaign_at(state: State) -> Ms | None:
     """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12, R18)."""
-    seen, standing, timing = state.seen, state.standing, state.setup.timing
+    seen, eligibility, timing = state.seen, state.eligibility, state.identity.timing
     free = state.free_at()
     if free is None or state.lease is None or state.leaving or not _let_by_maintenance(state):
         return None
     if not state.quiet or state.process is None or not closed_if_required(state):
         return None
-    if seen.override is not None and seen.override.leader != state.setup.node:
+    if seen.override is not None and seen.override.leader != state.identity.node:
         return None
     when = max(state.seat_at(free), state.retry_at)
     if state.chosen:
-        return when if standing.able else None
-    if not standing.fit:
+        return when if eligibility.can_produce else None
+    if not eligibility.eligible:
         return None
     if seen.heartbeat is None:
         when = max(when, state.clear_at)
     holdoff = state.holdoff_until if seen.max_epoch <= state.ended_epoch else 0
-    return max(when, holdoff, max(free, state.standing_since) + standing.rank * timing.rank_step)
+    return max(when, holdoff, max(free, state.eligible_since) + eligibility.rank * timing.rank_step)
 
 
 def _let_by_maintenance(state: State) -> bool:
@@ -121,10 +121,10 @@ def _why_free(state: State) -> str:
     return f"the heartbeat of {record.node} stood still" + ("" if leader else ", and its lease ended")
 
 
-def take(turn: Turn) -> None:
+def take(step: Step) -> None:
     """Send a take-over, or send it again (R8, R2)."""
-    state, names, tenure = turn.state, turn.state.setup.keys, turn.tenure
-    note_write(turn)
+    state, names, tenure = step.state, step.state.identity.keys, step.tenure
+    note_write(step)
     # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn
     leader, heartbeat = tenure.expected
     compare = (
@@ -132,9 +132,9 @@ def take(turn: Turn) -> None:
         Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
     )
     then: tuple[Put | Delete, ...] = (
-        Put(names.leader, state.setup.node.encode(), tenure.lease),
-        Put(names.heartbeat, write(heartbeat_of(turn.state))),
+        Put(names.leader, state.identity.node.encode(), tenure.lease),
+        Put(names.heartbeat, write(heartbeat_of(step.state))),
     )
     if state.seen.switchover is not None:
         then += (Delete(names.switchover),)  # a wish is consumed, also one that no leader was there to hear
-    turn.transact("take", Txn(compare, then, (names.leader, names.heartbeat)))
+    step.transact("take", Txn(compare, then, (names.leader, names.heartbeat)))

@@ -181,16 +181,16 @@ class RuntimeSaved:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Eligibility:
     """What health and election think of this node.
 
-    `fit`: it may campaign. `able`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
+    `eligible`: it may campaign. `can_produce`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
     `handover`: why somebody else should lead instead, from now on; empty if nobody should. Then `cause` is the
     transition to take, and `to` the node that the seat is kept for, empty for whoever comes first.
     """
 
-    fit: bool = False
-    able: bool = False
+    eligible: bool = False
+    can_produce: bool = False
     rank: int = 0
     why: str = "nothing is known yet"
     handover: str = ""
@@ -199,7 +199,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class DelayResume:
     """A take-over does not resume before `until` (R9 says not before what; a wait more is the operator's wish)."""
 
     until: Ms
@@ -237,8 +237,8 @@ Event = (
     | PausedSeen
     | LeaseSeen
     | RuntimeSaved
-    | Standing
-    | Hold
+    | Eligibility
+    | DelayResume
     | Ungoverned
     | Shutdown
 )

@@ -12,45 +12,45 @@ who waits, waits for longer than it counts, and every confirmation from now on i
 from __future__ import annotations
 
 from agent.core.leadership.actions import Warn
-from agent.core.leadership.state import Seen
-from agent.core.leadership.step import Turn
+from agent.core.leadership.state import StoreView
+from agent.core.leadership.step import Step
 from agent.core.leadership.timing import seconds, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.records import HeartbeatKey, LeaderKey
 
 
 def answered(
-    turn: Turn, cluster: int, revision: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None, *, wrote: bool
+    step: Step, cluster: int, revision: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None, *, wrote: bool
 ) -> None:
     """See whether a transaction was answered by the store that was known when it was sent; else forget that one.
 
     What was `wrote` has a revision of its own, above all that were known.
     """
-    back = revision < turn.state.floor + wrote
-    if back or _contradicts(turn.state.seen, cluster, revision, heartbeat):
-        forget(turn, cluster, leader, heartbeat)
-    turn.set_seen(answered=turn.now, cluster=cluster or turn.state.seen.cluster)
+    back = revision < step.state.floor + wrote
+    if back or _contradicts(step.state.seen, cluster, revision, heartbeat):
+        forget(step, cluster, leader, heartbeat)
+    step.set_seen(answered=step.now, cluster=cluster or step.state.seen.cluster)
 
 
 def read(
-    turn: Turn, cluster: int, revision: int, asked: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None
+    step: Step, cluster: int, revision: int, asked: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None
 ) -> bool:
     """See whether a read is of the store that is known; forget that one if it certainly is not. False: do not use it.
 
     A leader is told by its own transactions: reads that were called linearizable have been stale.
     """
-    state, seen = turn.state, turn.state.seen
+    state, seen = step.state, step.state.seen
     if revision >= seen.least and not _contradicts(seen, cluster, revision, heartbeat):
-        turn.set_seen(cluster=cluster or seen.cluster)
+        step.set_seen(cluster=cluster or seen.cluster)
         return True
     if asked > seen.answered and not state.request and state.phase not in ACTIVE:
-        forget(turn, cluster, leader, heartbeat)
-        turn.set_seen(cluster=cluster)
+        forget(step, cluster, leader, heartbeat)
+        step.set_seen(cluster=cluster)
         return True
     return revision < seen.least and cluster in (0, seen.cluster)  # late: what is older is left out key by key
 
 
-def _contradicts(seen: Seen, cluster: int, revision: int, found: HeartbeatKey | None) -> bool:
+def _contradicts(seen: StoreView, cluster: int, revision: int, found: HeartbeatKey | None) -> bool:
     """Tell whether one store cannot have said both: another id, or another heartbeat at a revision that was seen."""
     if cluster and seen.cluster and cluster != seen.cluster:
         return True
@@ -65,16 +65,16 @@ def _said(key: HeartbeatKey) -> tuple[int, str, int, bool] | None:
     return (record.epoch, record.instance, record.seq, record.released) if record else None
 
 
-def forget(turn: Turn, cluster: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
+def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
     """Forget the store that was known, but for the epochs; `leader` and `heartbeat` stand in the new one."""
-    state, seen = turn.state, turn.state.seen
+    state, seen = step.state, step.state.seen
     known = seen.heartbeat.record if seen.heartbeat else None
-    wait = standstill(max(state.setup.timing.promised, known.validity_ms if known else 0))
-    turn.set(
-        seen=Seen(
+    wait = standstill(max(state.identity.timing.promised, known.validity_ms if known else 0))
+    step.set(
+        seen=StoreView(
             cluster=cluster,
             answered=seen.answered,
-            barred_until=max(seen.barred_until, turn.now + wait),
+            barred_until=max(seen.barred_until, step.now + wait),
             last_holder=seen.last_holder,
             max_epoch=seen.max_epoch,
             names=seen.names,
@@ -83,9 +83,9 @@ def forget(turn: Turn, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
     tenure = state.tenure
     if tenure is not None:
         same = leader is not None and (leader.revision, leader.lease) == (tenure.leader_revision, tenure.lease)
-        turn.set_tenure(
+        step.set_tenure(
             heartbeat_revision=heartbeat.revision if heartbeat and state.mine(heartbeat) else 0,
             leader_revision=tenure.leader_revision if same else 0,
         )
     text = "etcd's data was lost or a snapshot restored: its id changed, or its revisions went back"
-    turn.do(Warn("store_forgot", f"{text}; no take-over by this node for {seconds(wait)}"))
+    step.do(Warn("store_forgot", f"{text}; no take-over by this node for {seconds(wait)}"))

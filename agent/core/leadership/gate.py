@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from agent.core.leadership.actions import CloseGate, OpenGate, Warn
 from agent.core.leadership.events import GateClosed, GateFailed, GateSigned
-from agent.core.leadership.state import Gate, Phase, Power, State
-from agent.core.leadership.step import Turn
+from agent.core.leadership.state import GateState, Phase, Production, State
+from agent.core.leadership.step import Step
 from agent.core.leadership.timing import GateMode
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.store import Ms
@@ -25,81 +25,81 @@ SHUT = (Phase.STARTING, Phase.STANDBY, Phase.STOPPING, Phase.RELEASING)
 # --- events ---
 
 
-def gate_closed(turn: Turn, event: GateClosed) -> None:
+def gate_closed(step: Step, event: GateClosed) -> None:
     """Take the proof that nothing is or can be signed."""
-    if turn.state.gate is Gate.CLOSING and event.call == turn.state.gate_call:
-        _closed(turn)
+    if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
+        _closed(step)
 
 
-def gate_failed(turn: Turn, event: GateFailed) -> None:
+def gate_failed(step: Step, event: GateFailed) -> None:
     """Take that there is no such proof."""
-    if turn.state.gate is Gate.CLOSING and event.call == turn.state.gate_call:
-        _failed(turn, event.why)
+    if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
+        _failed(step, event.why)
 
 
-def gate_signed(turn: Turn, event: GateSigned) -> None:
+def gate_signed(step: Step, event: GateSigned) -> None:
     """Take that the gate signs: for a tenure that it was opened for, this is how nodeos signs."""
-    state = turn.state
-    used = state.phase is Phase.LEADING and state.setup.timing.gate is GateMode.ON
-    if used and not turn.tenure.gated and event.at >= state.phase_since:
-        turn.set_tenure(gated=True)
+    state = step.state
+    used = state.phase is Phase.LEADING and state.identity.timing.gate is GateMode.ON
+    if used and not step.tenure.gated and event.at >= state.phase_since:
+        step.set_tenure(gated=True)
 
 
-def _closed(turn: Turn) -> None:
-    turn.set(gate=Gate.CLOSED, gate_since=turn.now, gate_until=0, gate_call=0)
+def _closed(step: Step) -> None:
+    step.set(gate=GateState.CLOSED, gate_since=step.now, gate_until=0, gate_call=0)
 
 
-def _failed(turn: Turn, why: str) -> None:
-    state, timing = turn.state, turn.state.setup.timing
+def _failed(step: Step, why: str) -> None:
+    state, timing = step.state, step.state.identity.timing
     ending = state.phase in (Phase.STOPPING, Phase.RELEASING)
-    again = min(state.setup.retry, timing.gate_close) if ending else state.setup.retry
-    turn.set(gate=Gate.UNKNOWN, gate_call=0, gate_retry=turn.now + again)
-    if ending or turn.now >= state.phase_since + timing.validity:  # else a busy start is no reason to tell
-        turn.do(Warn("gate_failed", f"the signing gate is not proven to be closed: {why}"))
+    again = min(state.identity.retry, timing.gate_close) if ending else state.identity.retry
+    step.set(gate=GateState.UNKNOWN, gate_call=0, gate_retry=step.now + again)
+    if ending or step.now >= state.phase_since + timing.validity:  # else a busy start is no reason to tell
+        step.do(Warn("gate_failed", f"the signing gate is not proven to be closed: {why}"))
 
 
 # --- rules ---
 
 
-def rule_gate(turn: Turn) -> None:
+def rule_gate(step: Step) -> None:
     """Prolong what the gate may sign with each confirmation; close it whenever nothing is to be signed."""
-    state = turn.state
-    if state.setup.timing.gate is GateMode.OFF:
+    state = step.state
+    if state.identity.timing.gate is GateMode.OFF:
         return
-    if state.phase in ACTIVE and state.gate is Gate.OPEN and state.permit > state.gate_until:
-        _permit(turn)
-    if state.gate is Gate.CLOSING and turn.at(state.gate_by):
-        _failed(turn, "no answer in time")
+    if state.phase in ACTIVE and state.gate is GateState.OPEN and state.permit > state.gate_until:
+        _permit(step)
+    if state.gate is GateState.CLOSING and step.at(state.gate_by):
+        _failed(step, "no answer in time")
     if state.phase not in SHUT:
         return
-    state = turn.state
-    if state.gate in (Gate.UNKNOWN, Gate.OPEN) and turn.at(state.gate_retry):
-        _close(turn)
-    state = turn.state
-    over = state.gate_until + state.setup.timing.slack
-    if state.gate in (Gate.UNKNOWN, Gate.CLOSING) and state.gate_until and turn.at(over):
-        _closed(turn)  # by its own clock it has let nothing go for so long that the last signature is out
+    state = step.state
+    if state.gate in (GateState.UNKNOWN, GateState.OPEN) and step.at(state.gate_retry):
+        _close(step)
+    state = step.state
+    over = state.gate_until + state.identity.timing.slack
+    if state.gate in (GateState.UNKNOWN, GateState.CLOSING) and state.gate_until and step.at(over):
+        _closed(step)  # by its own clock it has let nothing go for so long that the last signature is out
 
 
-def open_gate(turn: Turn) -> None:
+def open_gate(step: Step) -> None:
     """Open the gate, right before the resume (R9)."""
-    if turn.state.setup.timing.gate is not GateMode.OFF:
-        turn.set(gate=Gate.OPEN, gate_call=0)
-        _permit(turn)
+    if step.state.identity.timing.gate is not GateMode.OFF:
+        step.set(gate=GateState.OPEN, gate_call=0)
+        _permit(step)
 
 
-def _permit(turn: Turn) -> None:
-    until = turn.state.permit
-    turn.set(gate_until=until)
-    turn.do(OpenGate(turn.tenure.epoch, until))
+def _permit(step: Step) -> None:
+    until = step.state.permit
+    step.set(gate_until=until)
+    step.do(OpenGate(step.tenure.epoch, until))
 
 
-def _close(turn: Turn) -> None:
-    call = turn.number()
-    within = turn.state.setup.timing.gate_close
-    turn.set(gate=Gate.CLOSING, gate_call=call, gate_by=turn.now + within)
-    turn.at(turn.now + within)
-    turn.do(CloseGate(call, within, turn.now + within))
+def _close(step: Step) -> None:
+    call = step.number()
+    within = step.state.identity.timing.gate_close
+    step.set(gate=GateState.CLOSING, gate_call=call, gate_by=step.now + within)
+    step.at(step.now + within)
+    step.do(CloseGate(call, within, step.now + within))
 
 
 # --- what it means for the rest ---
@@ -107,40 +107,44 @@ def _close(turn: Turn) -> None:
 
 def closed_if_required(state: State) -> bool:
     """Tell whether the gate has answered that it is closed, where no tenure may begin without."""
-    return state.gate is Gate.CLOSED or not state.setup.timing.gated
+    return state.gate is GateState.CLOSED or not state.identity.timing.gated
 
 
 def spared(state: State) -> bool:
     """Tell whether nodeos need not be ended: it signs nothing, now, or from V - G on by a gate that is required."""
-    closing = state.gate is Gate.CLOSING and state.tenure is not None and state.tenure.gated
-    return state.setup.timing.gated or state.shut or closing
+    closing = state.gate is GateState.CLOSING and state.tenure is not None and state.tenure.gated
+    return state.identity.timing.gated or state.shut or closing
 
 
-def next_pause(turn: Turn) -> Ms:
+def next_pause(step: Step) -> Ms:
     """Return when to try another pause: when the gate has failed at once, for then nodeos has to be ended in time."""
-    state = turn.state
-    retry = turn.now + state.setup.retry
-    return min(retry, state.gate_by) if state.gate is Gate.CLOSING and state.phase is Phase.STOPPING else retry
+    state = step.state
+    retry = step.now + state.identity.retry
+    return min(retry, state.gate_by) if state.gate is GateState.CLOSING and state.phase is Phase.STOPPING else retry
 
 
 def harmless(state: State) -> bool:
     """Tell whether a resume that may still act does no harm: it opens no gate, and who was paused is paused again."""
-    return state.setup.timing.gated and state.gate is Gate.CLOSED
+    return state.identity.timing.gated and state.gate is GateState.CLOSED
 
 
 def answers(state: State) -> bool:
     """Tell whether it is worth asking nodeos for its head: not one that is gone, or gave no answer to a pause."""
-    deaf = state.hung > 0 and state.power is Power.UNKNOWN and state.setup.timing.gate is not GateMode.OFF
+    deaf = (
+        state.pause_timeouts > 0
+        and state.production is Production.UNKNOWN
+        and state.identity.timing.gate is not GateMode.OFF
+    )
     return state.process is not None and not deaf
 
 
-def last_block_missed(turn: Turn) -> bool:
+def last_block_missed(step: Step) -> bool:
     """Wait for what may have been signed last where no head tells of it: nobody may sign for that slot again (R5, R9).
 
     A pause that was answered makes sure that the head, read after it, has that block. Without an answer it is not
     known, and its slot lies up to B after the closing.
     """
-    state = turn.state
-    if state.quiet or state.setup.timing.gate is GateMode.OFF or turn.tenure.head_known:
+    state = step.state
+    if state.quiet or state.identity.timing.gate is GateMode.OFF or step.tenure.head_known:
         return False
-    return not turn.at(state.gate_since + state.setup.timing.block)
+    return not step.at(state.gate_since + state.identity.timing.block)

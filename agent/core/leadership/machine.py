@@ -32,8 +32,8 @@ from agent.core.leadership.production import (
     rule_stop_nodeos,
     stop,
 )
-from agent.core.leadership.state import Gate, Phase, Power, State, Tenure
-from agent.core.leadership.step import Turn
+from agent.core.leadership.state import GateState, Phase, Production, State, Tenure
+from agent.core.leadership.step import Step
 from agent.core.leadership.tenure import (
     applied,
     learn,
@@ -56,51 +56,53 @@ ROUNDS = 12
 
 def step(state: State, event: ev.Event, now: Ms) -> tuple[State, tuple[Action, ...]]:
     """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
-    turn = Turn(state, now)
-    _HANDLERS[type(event)](turn, event)
-    if turn.state.started:
-        _settle(turn)
-    wake = turn.wake()
-    return replace(turn.state, wake=wake), tuple(turn.actions)
+    under_way = Step(state, now)
+    _HANDLERS[type(event)](under_way, event)
+    if under_way.state.started:
+        _settle(under_way)
+    wake = under_way.wake()
+    return replace(under_way.state, wake=wake), tuple(under_way.actions)
 
 
-def _settle(turn: Turn) -> None:
+def _settle(step: Step) -> None:
     for _ in range(ROUNDS):
-        before = turn.state
+        before = step.state
         for rule in _RULES:
-            rule(turn)
-        if turn.state is before or turn.state == before:
+            rule(step)
+        if step.state is before or step.state == before:
             return
-    raise AssertionError(f"the rules do not come to rest: {turn.state}")
+    raise AssertionError(f"the rules do not come to rest: {step.state}")
 
 
 # --- events that belong to no rule ---
 
 
-def _started(turn: Turn, event: ev.Started) -> None:
+def _started(step: Step, event: ev.Started) -> None:
     """Begin with a stop, unless the run-time file lets the agent go on as the same leader (start and restart)."""
     record = event.record
-    power = Power.STOPPED if event.process is None else Power.UNKNOWN
-    turn.set(started=True, process=event.process, phase_since=turn.now, power_since=turn.now, power=power)
-    if record is None or record.boot_id != turn.state.setup.boot_id or not record.heartbeat_revision:
+    production = Production.STOPPED if event.process is None else Production.UNKNOWN
+    step.set(
+        started=True, process=event.process, phase_since=step.now, production_since=step.now, production=production
+    )
+    if record is None or record.boot_id != step.state.identity.boot_id or not record.heartbeat_revision:
         if event.claims:
-            claim(turn, event.process)
+            claim(step, event.process)
         return
-    turn.set_seen(cluster=record.cluster, least=record.heartbeat_revision)  # else the record is void (R20)
-    turn.set(
+    step.set_seen(cluster=record.cluster, least=record.heartbeat_revision)  # else the record is void (R20)
+    step.set(
         resume_open=record.resume_open and event.process is not None,
         tenure=_tenure(record),
         lease=record.lease or None,
     )
-    fresh = record.state == "held" and not record.resume_open and turn.now < turn.state.stop_by
+    fresh = record.state == "held" and not record.resume_open and step.now < step.state.renew_deadline
     if fresh and event.process is not None and record.process == event.process:
-        turn.power(Power.PRODUCING)
-        turn.set(guard_by=record.stop_by, gate=Gate.OPEN)  # as the process before has left it
-        turn.go("goes_on")
-        turn.save("held")
+        step.set_production(Production.PRODUCING)
+        step.set(guard_stops_at=record.stop_by, gate=GateState.OPEN)  # as the process before has left it
+        step.go("goes_on")
+        step.save("held")
     else:
-        turn.go("restart_stop", f"the run-time file says {record.state}")
-        begin_stop(turn)
+        step.go("restart_stop", f"the run-time file says {record.state}")
+        begin_stop(step)
 
 
 def _tenure(record: RuntimeRecord) -> Tenure:
@@ -118,13 +120,13 @@ def _tenure(record: RuntimeRecord) -> Tenure:
     )
 
 
-def _store_seen(turn: Turn, event: ev.StoreSeen) -> None:
+def _store_seen(step: Step, event: ev.StoreSeen) -> None:
     view = event.view
-    if not forgetting.read(turn, view.cluster, view.revision, view.asked, view.leader, view.heartbeat):
+    if not forgetting.read(step, view.cluster, view.revision, view.asked, view.leader, view.heartbeat):
         return
-    learn(turn, view.revision, view.leader, view.heartbeat)
-    if view.revision >= turn.state.seen.words_revision:
-        turn.set_seen(
+    learn(step, view.revision, view.leader, view.heartbeat)
+    if view.revision >= step.state.seen.words_revision:
+        step.set_seen(
             words_revision=view.revision,
             override=view.override,
             maintenance=view.maintenance,
@@ -133,67 +135,67 @@ def _store_seen(turn: Turn, event: ev.StoreSeen) -> None:
         )
 
 
-def _lease_seen(turn: Turn, event: ev.LeaseSeen) -> None:
-    turn.set(lease=event.lease)
+def _lease_seen(step: Step, event: ev.LeaseSeen) -> None:
+    step.set(lease=event.lease)
 
 
-def _standing(turn: Turn, event: ev.Standing) -> None:
-    since = turn.state.standing_since if turn.state.standing.fit else turn.now
-    turn.set(standing=event, standing_since=since)
+def _standing(step: Step, event: ev.Eligibility) -> None:
+    since = step.state.eligible_since if step.state.eligibility.eligible else step.now
+    step.set(eligibility=event, eligible_since=since)
 
 
-def _runtime_saved(turn: Turn, event: ev.RuntimeSaved) -> None:
-    waiting, by = dict(turn.state.guard_next), turn.state.guard_by
-    if event.ok and event.version in waiting and (not by or turn.now < by):  # later, and a guard has acted already
-        later = tuple(each for each in turn.state.guard_next if each[0] > event.version)
-        turn.set(guard_by=waiting[event.version], guard_next=later)
-    if event.version != turn.state.saving:
+def _runtime_saved(step: Step, event: ev.RuntimeSaved) -> None:
+    waiting, by = dict(step.state.guard_next), step.state.guard_stops_at
+    if event.ok and event.version in waiting and (not by or step.now < by):  # later, and a guard has acted already
+        later = tuple(each for each in step.state.guard_next if each[0] > event.version)
+        step.set(guard_stops_at=waiting[event.version], guard_next=later)
+    if event.version != step.state.saving:
         return
-    turn.set(saving=0, saved=turn.state.saving_what if event.ok else "")
+    step.set(saving=0, saved=step.state.saving_what if event.ok else "")
     if event.ok:
         return
-    turn.do(Warn("file_failed", f"the run-time file cannot be written: {event.why}"))
-    turn.set(retry_at=max(turn.state.retry_at, turn.now + turn.state.setup.backoff))
-    if turn.state.phase in ACTIVE:
-        stop(turn, "file_failed", event.why)
+    step.do(Warn("file_failed", f"the run-time file cannot be written: {event.why}"))
+    step.set(retry_at=max(step.state.retry_at, step.now + step.state.identity.backoff))
+    if step.state.phase in ACTIVE:
+        stop(step, "file_failed", event.why)
 
 
-def _shutdown(turn: Turn, _event: ev.Shutdown) -> None:
-    if not turn.state.leaving:
-        turn.set(leaving=True, leaving_since=turn.now)
+def _shutdown(step: Step, _event: ev.Shutdown) -> None:
+    if not step.state.leaving:
+        step.set(leaving=True, leaving_since=step.now)
 
 
-def _hold(turn: Turn, event: ev.Hold) -> None:
-    turn.set(hold_until=event.until)
+def _hold(step: Step, event: ev.DelayResume) -> None:
+    step.set(resume_delayed_until=event.until)
 
 
-def _ungoverned(turn: Turn, event: ev.Ungoverned) -> None:
-    turn.set(clear_at=event.until)
+def _ungoverned(step: Step, event: ev.Ungoverned) -> None:
+    step.set(clear_at=event.until)
 
 
-def _tick(_turn: Turn, _event: ev.Tick) -> None:
+def _tick(_turn: Step, _event: ev.Tick) -> None:
     pass
 
 
-def _rule_ready(turn: Turn) -> None:
+def _rule_ready(step: Step) -> None:
     """Nothing is decided before nodeos is proven stopped (start and restart, R4)."""
-    if turn.state.phase is Phase.STARTING and turn.state.proven:
-        turn.go("ready")
+    if step.state.phase is Phase.STARTING and step.state.proven:
+        step.go("ready")
 
 
-def _rule_exit(turn: Turn) -> None:
+def _rule_exit(step: Step) -> None:
     """End when nothing is held and nodeos is stopped; or when no confirmation of ours can be valid any more."""
-    state = turn.state
+    state = step.state
     if not state.leaving or state.exited:
         return
-    timing = state.setup.timing
+    timing = state.identity.timing
     idle = state.phase in (Phase.STARTING, Phase.STANDBY)
-    if (idle and state.proven and state.quiet) or turn.at(state.leaving_since + timing.validity + timing.margin):
-        turn.set(exited=True)
-        turn.do(Exit())
+    if (idle and state.proven and state.quiet) or step.at(state.leaving_since + timing.validity + timing.margin):
+        step.set(exited=True)
+        step.do(Exit())
 
 
-_HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
+_HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     ev.Started: _started,
     ev.Tick: _tick,
     ev.StoreSeen: _store_seen,
@@ -213,13 +215,13 @@ _HANDLERS: dict[type, Callable[[Turn, Any], None]] = {
     ev.PausedSeen: paused_seen,
     ev.LeaseSeen: _lease_seen,
     ev.RuntimeSaved: _runtime_saved,
-    ev.Standing: _standing,
-    ev.Hold: _hold,
+    ev.Eligibility: _standing,
+    ev.DelayResume: _hold,
     ev.Ungoverned: _ungoverned,
     ev.Shutdown: _shutdown,
 }  # each handler takes its own event type, which is the key
 
-_RULES: tuple[Callable[[Turn], None], ...] = (
+_RULES: tuple[Callable[[Step], None], ...] = (
     rule_stop,
     rule_adopt,
     rule_gate,

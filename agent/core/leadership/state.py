@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from agent.core.leadership.events import Standing
+from agent.core.leadership.events import Eligibility
 from agent.core.leadership.timing import Timing, standstill
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.records import HeartbeatKey, Keys, LeaderKey, Override, Switchover
@@ -24,7 +24,7 @@ class Phase(Enum):
     RELEASING = "releasing"  # proven stopped; the release is on its way (R5)
 
 
-class Power(Enum):
+class Production(Enum):
     """What is known of our nodeos's production. Only STOPPED is a proof (R4)."""
 
     UNKNOWN = "unknown"  # it may produce, and nothing is under way against it
@@ -37,7 +37,7 @@ class Power(Enum):
     FOUND = "found producing"  # since before this agent started; it is being decided whether it goes on (R19)
 
 
-class Gate(Enum):
+class GateState(Enum):
     """What is known of the signing gate. Only CLOSED is a proof (R4)."""
 
     UNKNOWN = "unknown"  # it may be open, and nothing is under way against it
@@ -47,7 +47,7 @@ class Gate(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class Identity:
     """What does not change while the agent runs.
 
     term       grace for SIGTERM before SIGKILL, where the budget allows
@@ -72,11 +72,11 @@ class Setup:
     head_poll: Ms = 50
     backoff: Ms = 1000
     patience: int = 3
-    beat: Ms | None = None
+    renew_phase: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class PendingWrite:
     """A write whose outcome is not known yet: the seq it carries, and the time read before it left (R1, R2)."""
 
     seq: int
@@ -98,7 +98,7 @@ class Tenure:
     heartbeat_revision: int = 0
     leader_revision: int = 0
     valid_until: Ms = 0
-    sent: tuple[Sent, ...] = ()
+    sent: tuple[PendingWrite, ...] = ()
     wait_head: int | None = None  # the last own block that the release before named (R9)
     stop_reason: str = ""
     last_block: Block | None = None
@@ -118,7 +118,7 @@ class Tenure:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StoreView:
     """The store as far as it is known. Each key's knowledge only ever gets newer, until it is another store (R20).
 
     cluster       the store's id; 0: not told
@@ -161,20 +161,20 @@ class Seen:
 class State:
     """The whole state of the leadership core of one agent."""
 
-    setup: Setup
+    identity: Identity
     phase: Phase = Phase.STARTING
     phase_since: Ms = 0
-    power: Power = Power.UNKNOWN
-    power_since: Ms = 0
-    power_until: Ms = 0  # when the call under way, or the settling, is over
-    power_retry: Ms = 0  # not before this time is another pause tried
-    gate: Gate = Gate.UNKNOWN
+    production: Production = Production.UNKNOWN
+    production_since: Ms = 0
+    production_until: Ms = 0  # when the call under way, or the settling, is over
+    pause_retry_at: Ms = 0  # not before this time is another pause tried
+    gate: GateState = GateState.UNKNOWN
     gate_since: Ms = 0  # when it was known to be closed
     gate_until: Ms = 0  # it signs nothing from then on, as this process has told it; 0: it has not
     gate_call: int = 0  # of the closing under way
     gate_by: Ms = 0  # when that is given up
     gate_retry: Ms = 0  # not before this time is another closing tried
-    hung: int = 0  # pauses in a row that were not answered
+    pause_timeouts: int = 0  # pauses in a row that were not answered
     pause_by: Ms = 0  # when stopping: a pause not answered by then is not waited for
     resume_open: bool = False  # a resume may be under way unanswered: then only the end of the process is proof
     resume_call: int = 0  # of the resume that has not come back; 0: none
@@ -192,19 +192,21 @@ class State:
     retry_at: Ms = 0  # not before this time is another transaction sent
     pause: Ms = 0  # the last pause after a transaction that failed
     numbers: int = 0  # the last number given to a request, call or file version
-    seen: Seen = field(default_factory=Seen)
+    seen: StoreView = field(default_factory=StoreView)
     lease: int | None = None
-    standing: Standing = field(default_factory=Standing)
-    standing_since: Ms = 0  # since when it is fit
+    eligibility: Eligibility = field(default_factory=Eligibility)
+    eligible_since: Ms = 0  # since when it is fit
     holdoff_until: Ms = 0  # R12
     clear_at: Ms = 0  # an absent heartbeat is not taken before this time, for a nodeos without an agent signs (R18)
     saving: int = 0  # version of the run-time file under way; 0: none
     saving_what: str = ""
     saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing
-    guard_by: Ms = 0  # when a guard acts, by the run-time file as last acknowledged; 0: it says nothing of this tenure
+    guard_stops_at: Ms = (
+        0  # when a guard acts, by the run-time file as last acknowledged; 0: it says nothing of this tenure
+    )
     guard_next: tuple[tuple[int, Ms], ...] = ()  # the same for writes under way, each with its version
     started: bool = False
-    hold_until: Ms = 0  # a hook goes before the resume, until then at the latest; 0: none does
+    resume_delayed_until: Ms = 0  # a hook goes before the resume, until then at the latest; 0: none does
     returns: bool = False  # stopped for want of confirmations under maintenance: it alone may lead again meanwhile
     leaving: bool = False
     leaving_since: Ms = 0
@@ -212,19 +214,19 @@ class State:
     wake: Ms | None = None  # when to step again at the latest
 
     @property
-    def stop_by(self) -> Ms:
+    def renew_deadline(self) -> Ms:
         """V minus A: when a leader must begin to stop (R3)."""
-        return self.tenure.valid_until - self.setup.timing.margin if self.tenure else 0
+        return self.tenure.valid_until - self.identity.timing.margin if self.tenure else 0
 
     @property
-    def over_by(self) -> Ms:
+    def stop_at(self) -> Ms:
         """When a leader must begin to stop: at V - A, or as soon as a guard may have acted on an older file (R3)."""
-        return min(self.stop_by, self.guard_by or self.stop_by)
+        return min(self.renew_deadline, self.guard_stops_at or self.renew_deadline)
 
     @property
     def quiet(self) -> bool:
         """Whether nodeos itself was stopped (R4): a resume under way might still reach the process that comes next."""
-        return self.power is Power.STOPPED and not self.resume_call
+        return self.production is Production.STOPPED and not self.resume_call
 
     @property
     def shut(self) -> bool:
@@ -232,13 +234,13 @@ class State:
 
         That is a condition of `required`; with `on` the gate must have been seen to sign for this tenure.
         """
-        known = self.setup.timing.gated or (self.tenure is not None and self.tenure.gated)
-        return self.gate is Gate.CLOSED and known
+        known = self.identity.timing.gated or (self.tenure is not None and self.tenure.gated)
+        return self.gate is GateState.CLOSED and known
 
     @property
     def proven(self) -> bool:
         """Whether it is proven that nothing is signed (R4). With a gate that is required no pause counts as a proof."""
-        return self.shut if self.setup.timing.gated else self.quiet or self.shut
+        return self.shut if self.identity.timing.gated else self.quiet or self.shut
 
     @property
     def may_produce(self) -> bool:
@@ -248,7 +250,7 @@ class State:
     @property
     def permit(self) -> Ms:
         """V minus G: until when the gate may sign, so that a signature which left it is out by V (R3)."""
-        return self.tenure.valid_until - self.setup.timing.slack if self.tenure else 0
+        return self.tenure.valid_until - self.identity.timing.slack if self.tenure else 0
 
     def mine(self, found: HeartbeatKey | None) -> bool:
         """Whether a heartbeat is the one of our tenure."""
@@ -258,21 +260,21 @@ class State:
             tenure is not None
             and record is not None
             and record.epoch == tenure.epoch
-            and record.instance in (tenure.instance, self.setup.instance)
+            and record.instance in (tenure.instance, self.identity.instance)
         )
 
     def stands(self, found: HeartbeatKey | None) -> bool:
         """Whether a heartbeat is held by our tenure as we wrote it. Anything else was written by somebody else (R1)."""
         record = found.record if found else None
-        if record is None or not self.mine(found) or record.released or record.node != self.setup.node:
+        if record is None or not self.mine(found) or record.released or record.node != self.identity.node:
             return False
-        return record.instance != self.setup.instance or record.validity_ms >= self.setup.timing.promised
+        return record.instance != self.identity.instance or record.validity_ms >= self.identity.timing.promised
 
     def void(self, leader: LeaderKey | None) -> bool:
         """Whether `leader` names nobody: it has no name in it, or, put by hand, one that no member has (R10)."""
         if leader is None or leader.name is None:
             return leader is not None
-        known = leader.name == self.setup.node or leader.name in self.seen.names
+        known = leader.name == self.identity.node or leader.name in self.seen.names
         return self.seen.known and not leader.lease and not known
 
     @property
@@ -284,7 +286,7 @@ class State:
         """Whether one write of our tenure put `leader` and `heartbeat`, as a take-over does (R8)."""
         if self.tenure is None or leader is None or heartbeat is None or leader.revision != heartbeat.revision:
             return False
-        return (leader.name, leader.lease) == (self.setup.node, self.tenure.lease) and self.mine(heartbeat)
+        return (leader.name, leader.lease) == (self.identity.node, self.tenure.lease) and self.mine(heartbeat)
 
     @property
     def lost_leader(self) -> bool:
@@ -308,7 +310,7 @@ class State:
         record = self.seen.heartbeat.record if self.seen.heartbeat else None
         if record is None or not record.released:
             return False
-        return not self.seen.unreleased or record.node == self.setup.node
+        return not self.seen.unreleased or record.node == self.identity.node
 
     def free_at(self) -> Ms | None:
         """Return since when, or from when on, the heartbeat is free to take (R8); None: the store is not known."""
@@ -317,7 +319,7 @@ class State:
             return None
         if seen.heartbeat is None or self.released:
             return max(seen.heartbeat_since, seen.barred_until)
-        record, promised = seen.heartbeat.record, self.setup.timing.promised
+        record, promised = seen.heartbeat.record, self.identity.timing.promised
         validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
         return max(seen.heartbeat_since + standstill(validity), seen.barred_until)
 
@@ -325,25 +327,25 @@ class State:
     def nominated(self) -> bool:
         """Whether an operator put our name (R10)."""
         leader = self.seen.leader
-        return leader is not None and leader.name == self.setup.node and leader.lease == 0
+        return leader is not None and leader.name == self.identity.node and leader.lease == 0
 
     @property
     def kept(self) -> bool:
         """Whether our own release kept the seat for us, to begin anew: no operator named us."""
-        return self.seen.handed and self.nominated and self.seen.last_holder == self.setup.node
+        return self.seen.handed and self.nominated and self.seen.last_holder == self.identity.node
 
     @property
     def chosen(self) -> bool:
         """Whether operators want this very node: by override or by nomination."""
         override = self.seen.override
-        return self.nominated or (override is not None and override.leader == self.setup.node)
+        return self.nominated or (override is not None and override.leader == self.identity.node)
 
     def seat_at(self, free: Ms) -> Ms:
         """Return from when on the seat may be taken, given when the heartbeat is free (R8, R10)."""
         seen = self.seen
         leader = seen.leader
-        if leader is None or leader.name == self.setup.node or self.void(leader):
+        if leader is None or leader.name == self.identity.node or self.void(leader):
             return free
         if not self.released and leader.name is not None and leader.name == seen.last_holder:
             return free
-        return max(free, seen.leader_since) + self.setup.timing.nomination
+        return max(free, seen.leader_since) + self.identity.timing.nomination

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agent.core.leadership.actions import Action, Announce, SaveRuntime, Transact
-from agent.core.leadership.state import Phase, Power, State, Tenure
+from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.backoff import longer
 from agent.core.model.copying import replace
@@ -13,7 +13,7 @@ from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Txn
 
 
-class Turn:
+class Step:
     """A step under way. Rules change it through these few methods only; from outside a step is a pure function."""
 
     def __init__(self, state: State, now: Ms) -> None:
@@ -69,30 +69,30 @@ class Turn:
         self.set(phase=row.target, phase_since=self.now)
         self.do(Announce(key, source.value, row.target.value, reason, epoch))
 
-    def power(self, power: Power, until: Ms = 0) -> None:
+    def set_production(self, production: Production, until: Ms = 0) -> None:
         """Note what is known of nodeos's production from now on."""
-        self.set(power=power, power_since=self.now, power_until=until)
+        self.set(production=production, production_since=self.now, production_until=until)
 
     def transact(self, kind: str, txn: Txn) -> None:
         """Send a transaction; there is never more than one under way."""
         assert not self.state.request
         request = self.number()
         self.set(request=request, kind=kind, floor=self.state.seen.least)
-        self.do(Transact(request, kind, txn, self.state.setup.timing.request))
+        self.do(Transact(request, kind, txn, self.state.identity.timing.request))
 
     def save(self, what: str) -> None:
         """Write the run-time file: `held`, `stopping`, `stopped`; nothing: remove it."""
         version = self.number()
         self.set(saving=version, saving_what=what, saved=what if self.state.saved == what else "")
-        guards = (*self.state.guard_next, (version, self.state.stop_by)) if what == "held" else ()
+        guards = (*self.state.guard_next, (version, self.state.renew_deadline)) if what == "held" else ()
         self.set(guard_next=guards)
         state, tenure = self.state, self.state.tenure
         if not what or tenure is None:
             self.do(SaveRuntime(version, None))
             return
         record = RuntimeRecord(
-            boot_id=state.setup.boot_id,
-            agent_pid=state.setup.agent_pid,
+            boot_id=state.identity.boot_id,
+            agent_pid=state.identity.agent_pid,
             state=what,
             epoch=tenure.epoch,
             instance=tenure.instance,
@@ -101,7 +101,7 @@ class Turn:
             leader_revision=tenure.leader_revision,
             lease=tenure.lease,
             valid_until=tenure.valid_until,
-            stop_by=max(0, state.stop_by),
+            stop_by=max(0, state.renew_deadline),
             resume_open=state.resume_open or (what == "held" and state.phase is Phase.ELECTED),
             process=state.process,
             cluster=state.seen.cluster,
@@ -110,7 +110,7 @@ class Turn:
 
     def back_off(self) -> None:
         """Send no transaction for a while: one failed. At most for R, so that a confirmation is tried again in time."""
-        state, most = self.state, self.state.setup.timing.renew
+        state, most = self.state, self.state.identity.timing.renew
         pause = longer(state.pause, most, self.now - state.retry_at)
         self.set(pause=pause, retry_at=self.now + pause)
 

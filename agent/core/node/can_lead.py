@@ -8,7 +8,7 @@ for to hand it over would be no better for the blocks; people are told.
 
 from __future__ import annotations
 
-from agent.core.health.hysteresis import Check
+from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.timing import seconds
 from agent.core.model.copying import replace
@@ -32,13 +32,13 @@ def judged(node: Node, now: Ms) -> Node:
         return node  # it began a moment ago
     if old.known and old.ok is not bool(why) and old.reason == why:
         return node
-    check = Check(not why, why, known=True, failures=old.failures + (bool(why) and old.ok))
+    check = CheckState(not why, why, known=True, failures=old.failures + (bool(why) and old.ok))
     return replace(node, health=replace(node.health, checks={**node.health.checks, NAME: check}))
 
 
 def why_not(node: Node, now: Ms) -> str:
     """Return what keeps this agent from leading; nothing if nothing does, or not for long enough."""
-    most = node.profile.limits.can_lead
+    most = node.settings.limits.can_lead
     unread = node.etcd_faults.get(READER)
     if unread is not None and now - unread.since >= most:
         return f"it cannot read the group in etcd: {unread.error}"
@@ -52,7 +52,7 @@ def why_not(node: Node, now: Ms) -> str:
 
 
 def _stuck(state: State, most: Ms, now: Ms) -> str:
-    bound = state.setup.timing.validity + state.setup.timing.margin + most
+    bound = state.identity.timing.validity + state.identity.timing.margin + most
     if state.phase not in PASSING or now - state.phase_since < bound:
         return ""
     return f"it is stuck in the phase {state.phase.value}, for {seconds(bound)} or more"

@@ -12,7 +12,7 @@ from agent.core.election import hold_down, ranking
 from agent.core.election.policy import Policy
 from agent.core.health import checks
 from agent.core.leadership.actions import Announce, Warn
-from agent.core.leadership.events import Standing
+from agent.core.leadership.events import Eligibility
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
@@ -35,15 +35,15 @@ ANSWER_FOR: Ms = 60_000
 """How long a member shows why it refused a wish."""
 
 
-def standing(node: Node, now: Ms) -> Standing:
+def judged(node: Node, now: Ms) -> Eligibility:
     """Return what health, the other members and the plan make of this node."""
     held = node.judgement.flaps_text if node.judgement.flaps.left(now) else ""
     members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
-    found = ranking.standing(member_of(node, now), node.health, members, holder, held)
+    found = ranking.eligibility(member_of(node, now), node.health, members, holder, held)
     plan, waits = node.judgement.plan, node.judgement.resumes.left(now)
-    if waits and found.fit:
-        found = replace(found, fit=False, why="its last take-overs came to nothing: it waits before the next")
+    if waits and found.eligible:
+        found = replace(found, eligible=False, why="its last take-overs came to nothing: it waits before the next")
     if plan is None or plan.at > now:
         return found
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
@@ -83,13 +83,13 @@ def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -
         node = _with(node, resumes=hold_down.failed(node.judgement.resumes, now, TRIES))
     if event.key == "begins_anew":
         before = node.judgement.anew
-        node = _with(node, anew=hold_down.failed(before, now, node.profile.policy, 1 if before.times else VAIN))
+        node = _with(node, anew=hold_down.failed(before, now, node.settings.policy, 1 if before.times else VAIN))
     if event.key == "campaign" and state.nominated and not state.kept:
         node = _with(node, insisted=_wrong(node))
     if event.key == "elected":
         node = replace(node, health=checks.producing(node.health))  # what was found of the tenure before is over
     void = event.target == Phase.STOPPING.value and event.key != "switchover"
-    void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.setup.node))
+    void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.identity.node))
     if wish is not None and void:
         text = f"the wish to hand over to {wish.to or 'whoever is best'} is void: {event.reason}"
         actions.append(Warn("switchover_void", text))
@@ -109,7 +109,7 @@ def check_failed(node: Node, now: Ms) -> Node:
 
 def failed(node: Node, now: Ms, weight: int = 1) -> Node:
     """Take a fault of this node; one that comes again and again holds it down."""
-    policy = node.profile.policy
+    policy = node.settings.policy
     flaps = hold_down.failed(node.judgement.flaps, now, policy, weight)
     wall = wall_of(node, now)
     until = f" until {clock_text(wall + flaps.until - now)}" if wall is not None else ""
@@ -123,7 +123,7 @@ def _with(node: Node, **changes: Any) -> Node:
 
 def _wrong(node: Node) -> frozenset[str]:
     """Return what speaks against this node as leader."""
-    gone = {"drained"} if node.profile.drained or drained(node, node.leadership.setup.node) else set()
+    gone = {"drained"} if node.settings.drained or drained(node, node.leadership.identity.node) else set()
     return frozenset({_name(reason) for reason in node.health.failing} | gone)
 
 
@@ -144,9 +144,9 @@ def _judge(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
 
 def _better(node: Node, now: Ms) -> Node:
     """Note since when the best node of better priority is well, where failback is wanted."""
-    mine = node.profile.priority
+    mine = node.settings.priority
     found = [each for each in planning.others_of(node) if each.priority < mine and not each.held_down_ms]
-    wanted = node.profile.policy.failback and node.leadership.phase is Phase.LEADING
+    wanted = node.settings.policy.failback and node.leadership.phase is Phase.LEADING
     best = min(found, key=lambda each: (each.priority, each.node)).node if found and wanted else ""
     return node if best == node.judgement.better else _with(node, better=best, better_since=now)
 
@@ -160,7 +160,7 @@ def _refuse(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     if found is None or not found.refused:
         return node
     answer = f"refuses to hand over to {wish.to or 'whoever is best'}: {found.refused}"
-    fields: dict[str, str | int] = {"node": node.leadership.setup.node, "revision": revision, "to": wish.to}
+    fields: dict[str, str | int] = {"node": node.leadership.identity.node, "revision": revision, "to": wish.to}
     actions.append(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
-    actions.append(Warn("switchover_refused", f"{node.leadership.setup.node} {answer}"))
+    actions.append(Warn("switchover_refused", f"{node.leadership.identity.node} {answer}"))
     return _with(node, refused=revision, answer=answer, answer_until=now + ANSWER_FOR)

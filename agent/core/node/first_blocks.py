@@ -50,7 +50,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     It moves on with each block that is seen, and with the time while the chain stands still for everybody.
     """
     wall, since = wall_of(node, now), node.judgement.unseen
-    place = turns(node.health.schedule, node.leadership.setup.producer)
+    place = turns(node.health.schedule, node.leadership.identity.producer)
     if node.leadership.phase is not Phase.LEADING or wall is None or place is None:
         return None
     if since is None:
@@ -87,7 +87,7 @@ def looks_at(node: Node, now: Ms) -> list[Ms]:
 
 def _chance(node: Node) -> tuple[Ms, Ms, Turns] | None:
     """Return the dates of the first and the last slot that the tenure is judged by, and the turns that they are in."""
-    place = turns(node.health.schedule, node.leadership.setup.producer)
+    place = turns(node.health.schedule, node.leadership.identity.producer)
     since = node.judgement.unseen
     return (*place.own(since, SLOTS), place) if place is not None and since is not None else None
 
@@ -97,7 +97,7 @@ def _others(node: Node) -> tuple[_Sight, ...]:
     return tuple(
         _Sight(each.node, each.asked_ms, each.asked_ms - each.head_age_ms, each.own_ms)
         for each in node.members
-        if each.node != node.leadership.setup.node and each.asked_ms and not any(map(each.fails, BLIND))
+        if each.node != node.leadership.identity.node and each.asked_ms and not any(map(each.fails, BLIND))
     )
 
 
@@ -106,10 +106,10 @@ def _mine(node: Node) -> tuple[_Sight, ...]:
     info = node.health.info
     if info is None:
         return ()
-    return (_Sight(node.leadership.setup.node, node.health.info_wall, info.head_time, own_ms(node)),)
+    return (_Sight(node.leadership.identity.node, node.health.info_wall, info.head_time, own_ms(node)),)
 
 
 def _mistaken(node: Node, place: Turns, first: Ms, last: Ms) -> bool:
     """Tell whether somebody else had his turn in these slots: then the schedule is not what we take it for."""
-    blocks, ours = node.watch.chain.blocks.values(), node.leadership.setup.producer
+    blocks, ours = node.watch.chain.blocks.values(), node.leadership.identity.producer
     return any(first <= each.time <= last and each.producer != ours and place.ours(each.time) for each in blocks)

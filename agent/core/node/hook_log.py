@@ -36,7 +36,7 @@ class HookDone:
 
 
 @dataclass(frozen=True, slots=True)
-class Hooked:
+class HookLog:
     """The hooks of one tenure: what came of them, and the record of the history that it goes into.
 
     ahead     the epoch before whose planned end before_demote was run

@@ -11,12 +11,12 @@ from agent.core.alerts import rules
 from agent.core.alerts.notice import Notice
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.events import RuntimeSaved
-from agent.core.leadership.state import Gate, Phase
+from agent.core.leadership.state import GateState, Phase
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node import can_lead
-from agent.core.node.state import Node, NodeAction, NodeEvent, RecordChange, Tell
+from agent.core.node.state import Node, NodeAction, NodeEvent, Notify, RecordChange
 
 FRESH: Ms = 5_000
 """While etcd works, a view of the group is not older: some member reports every 2 s."""
@@ -30,21 +30,21 @@ SETTLED: Ms = 15_000
 """After so long with etcd in sight every check was made and every member seen, so what is not so is over."""
 
 
-def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.Facts:
+def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInput:
     """Return what alerts rest on."""
     state, tenure = node.leadership, node.leadership.tenure
     info = node.health.info
-    others = [member for member in node.members if member.node != state.setup.node]
+    others = [member for member in node.members if member.node != state.identity.node]
     leads = state.phase is Phase.LEADING
     leaderless = None if leads else _leaderless(node, now)
-    mine = state.setup.node
+    mine = state.identity.node
     leader = mine if leads else "" if leaderless is not None else state.seen.last_holder or ""
     override = state.seen.override
     ready = any(member.healthy and not member.drained for member in others)
-    return rules.Facts(
-        group=node.profile.group,
+    return rules.AlertInput(
+        group=node.settings.group,
         node=mine,
-        producer=state.setup.producer,
+        producer=state.identity.producer,
         leads=leads,
         stopped=state.proven,
         leader=leader,
@@ -62,7 +62,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.Facts:
         chain=info.chain_id if info else "",
         gap=tenure.gap if tenure else 0,
         saved=isinstance(event, RuntimeSaved) and event.ok,
-        gate_open=state.gate in (Gate.UNKNOWN, Gate.CLOSING),
+        gate_open=state.gate in (GateState.UNKNOWN, GateState.CLOSING),
         settled=_settled(node, now),
         ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
         fresh=now - node.view_at <= FRESH,
@@ -113,7 +113,7 @@ def tell(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> No
             node = _warn(node, action, known, now, actions, notices)
     alerts, news = rules.news(node.alerts, known, now, _slots(actions))
     alerts, lasting = rules.lasting(alerts, known, now)
-    actions.extend(Tell(notice) for notice in (*notices, *news, *lasting))
+    actions.extend(Notify(notice) for notice in (*notices, *news, *lasting))
     return replace(node, alerts=alerts)
 
 
@@ -137,21 +137,21 @@ def _slots(actions: list[NodeAction]) -> int | None:
 
 
 def _warn(
-    node: Node, warn: Warn, known: rules.Facts, now: Ms, actions: list[NodeAction], notices: list[Notice]
+    node: Node, warn: Warn, known: rules.AlertInput, now: Ms, actions: list[NodeAction], notices: list[Notice]
 ) -> Node:
     """Give a warning out, unless it was given just before."""
     again = LOG_AGAIN if warn.key in rules.FOR_THE_LOG else SAY_AGAIN
-    if now < node.said.get(warn.text, -again) + again:
+    if now < node.logged_at.get(warn.text, -again) + again:
         actions.remove(warn)
     else:
-        node = replace(node, said={**_recent(node.said, now - LOG_AGAIN), warn.text: now})
+        node = replace(node, logged_at={**_recent(node.logged_at, now - LOG_AGAIN), warn.text: now})
     if warn.key in rules.FOR_THE_LOG:
         return node
     notice = rules.warned(warn, known, now)
     before = notice.key in node.alerts.restored  # told by the process before: a reminder is due later
-    if now >= node.told.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
+    if now >= node.alerted_at.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
         notices += [] if before else [notice]
-        node = replace(node, told={**_recent(node.told, now - TELL_AGAIN), warn.key: now})
+        node = replace(node, alerted_at={**_recent(node.alerted_at, now - TELL_AGAIN), warn.key: now})
     elif notice.key not in node.alerts.notices:
         return node
     return replace(node, alerts=rules.opened(node.alerts, notice, now))

@@ -40,7 +40,7 @@ def plan(node: Node, now: Ms) -> Plan | None:
     if node.leadership.phase not in ACTIVE or seen.maintenance is not None:
         return None
     if seen.override is not None:
-        return _anew(node, now) if seen.override.leader == node.leadership.setup.node else None
+        return _anew(node, now) if seen.override.leader == node.leadership.identity.node else None
     return min(_plans(node, now), key=lambda each: each.at, default=None)
 
 
@@ -68,7 +68,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     if others and _drained(node):
         yield in_gap(node, Plan("drained", _why_drained(node), now), now)
     better = node.judgement.better
-    if better in names and now >= node.judgement.better_since + node.profile.policy.failback_after:
+    if better in names and now >= node.judgement.better_since + node.settings.policy.failback_after:
         yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
 
 
@@ -86,7 +86,7 @@ def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms 
         return None
     if not soon(node, flaps.times[-1]):
         return now
-    return max(now, flaps.times[-1] + min(STAYS << max(0, len(flaps.times) - 2), node.profile.policy.hold_down_max))
+    return max(now, flaps.times[-1] + min(STAYS << max(0, len(flaps.times) - 2), node.settings.policy.hold_down_max))
 
 
 def _anew(node: Node, now: Ms) -> Plan | None:
@@ -100,7 +100,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
         return None
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
-    return Plan("begins_anew", why, at, node.leadership.setup.node, f"begins anew{when}: {why}")
+    return Plan("begins_anew", why, at, node.leadership.identity.node, f"begins anew{when}: {why}")
 
 
 def soon(node: Node, now: Ms) -> bool:
@@ -120,17 +120,17 @@ def _check(reason: str) -> str:
 
 def others_of(node: Node) -> tuple[Member, ...]:
     """Return the other members that may lead."""
-    found = ready(node.leadership.setup.node, node.members)
+    found = ready(node.leadership.identity.node, node.members)
     return tuple(member for member in found if not drained(node, member.node))
 
 
 def _drained(node: Node) -> bool:
-    me = node.leadership.setup.node
-    return (node.profile.drained or drained(node, me)) and "drained" not in node.judgement.insisted
+    me = node.leadership.identity.node
+    return (node.settings.drained or drained(node, me)) and "drained" not in node.judgement.insisted
 
 
 def _why_drained(node: Node) -> str:
-    word = node.view.drains.get(node.leadership.setup.node) if node.view else None
+    word = node.view.drains.get(node.leadership.identity.node) if node.view else None
     if word is None:
         return "election.nofailover is set"
     by = f" by {word.by}" if word.by else ""
@@ -139,12 +139,12 @@ def _why_drained(node: Node) -> str:
 
 def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
     """Return the plan, moved to the first gap from its time on; who is not scheduled has nothing to lose."""
-    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    place, wall = turns(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
     text = f"hands over to {wanted.to or 'whoever is best'}"
     if wall is None:
         return replace(wanted, text=f"{text}: {wanted.why}")
     date = wall + wanted.at - now
-    begins = place.gap(date, node.leadership.setup.timing.handover) if place is not None else date
+    begins = place.gap(date, node.leadership.identity.timing.handover) if place is not None else date
     when = f" at {clock_text(begins)}, in a gap" if begins > date else f" at {clock_text(begins)}"
     return replace(wanted, at=now + begins - wall, text=f"{text}{when if begins > wall else ''}: {wanted.why}")
 
@@ -154,8 +154,8 @@ def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
 
 def pace(node: Node, now: Ms) -> Pace:
     """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
-    urgency = node.profile.policy.urgency
-    place, wall = turns(node.health.schedule, node.leadership.setup.producer), wall_of(node, now)
+    urgency = node.settings.policy.urgency
+    place, wall = turns(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
     leads = node.leadership.phase is Phase.LEADING
     if not leads or not urgency.enabled or place is None or place.alone or wall is None:
         return STEADY

@@ -22,11 +22,11 @@ class FixedSpanError(ValueError):
 
 def reconfigured(node: Node, event: Reconfigured) -> Node:
     """Return the node under its new settings; FixedSpanError when another span would change."""
-    setup = node.leadership.setup
-    if with_live(setup.timing, event.timing) != event.timing:
+    identity = node.leadership.identity
+    if with_live(identity.timing, event.timing) != event.timing:
         raise FixedSpanError("a span that a confirmation was promised with cannot change while the agent runs (R1)")
-    state = replace(node.leadership, setup=replace(setup, timing=event.timing))
-    return replace(node, profile=event.profile, leadership=state, health=_under(node.health, event.profile.limits))
+    state = replace(node.leadership, identity=replace(identity, timing=event.timing))
+    return replace(node, settings=event.settings, leadership=state, health=_under(node.health, event.settings.limits))
 
 
 def with_live(old: Timing, new: Timing) -> Timing:
@@ -36,5 +36,5 @@ def with_live(old: Timing, new: Timing) -> Timing:
 
 def _under(found: checks.Health, limits: checks.Limits) -> checks.Health:
     """Keep what is known of each check that is still made; a new one passes until it was made."""
-    new = checks.Check(ok=True, reason="not checked yet")
-    return replace(found, checks={name: found.checks.get(name, new) for name in limits.gates})
+    new = checks.CheckState(ok=True, reason="not checked yet")
+    return replace(found, checks={name: found.checks.get(name, new) for name in limits.thresholds})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.state import Phase, Production
 from agent.core.model.store import Ms
 from agent.core.node.state import Node
 
@@ -13,7 +13,7 @@ STUCK_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class NodeSnapshot:
     """What the loop knew at `at` (ms of CLOCK_BOOTTIME)."""
 
     node: Node
@@ -22,4 +22,4 @@ class Snapshot:
     def leads(self, now: Ms) -> bool:
         """Tell whether this node leads at `now`: nodeos has resumed, and the time to stop has not come (R1, R3)."""
         state = self.node.leadership
-        return state.phase is Phase.LEADING and state.power is Power.PRODUCING and now < state.stop_by
+        return state.phase is Phase.LEADING and state.production is Production.PRODUCING and now < state.renew_deadline

@@ -12,7 +12,7 @@ from agent.core.alerts import rules
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice, rank
 from agent.core.blocks import follow, history, ledger, sightings
-from agent.core.blocks.terms import Reigns
+from agent.core.blocks.terms import Terms
 from agent.core.blocks.tripwire import Tripwire
 from agent.core.election.hold_down import Flaps
 from agent.core.election.policy import Policy
@@ -28,7 +28,7 @@ from agent.core.model.chain import ProcessId
 from agent.core.model.records import GroupView, Member
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms
-from agent.core.node.hook_log import HookDone, Hooked, RunHook
+from agent.core.node.hook_log import HookDone, HookLog, RunHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class EtcdFault:
 class Reconfigured:
     """The configuration was read again: what may change while the agent runs, as it shall be from now on."""
 
-    profile: Profile
+    settings: LiveSettings
     timing: Timing
 
 
@@ -82,7 +82,7 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Notify:
     """Send a notice to the alert channels."""
 
     notice: Notice
@@ -112,11 +112,11 @@ class RecordWindow:
 
 
 NodeEvent = events.Event | checks.Probe | EtcdSeen | Reconfigured | LookedBack | follow.BlocksRead | HookDone
-NodeAction = Action | Publish | Tell | RecordChange | RefuseWish | RecordWindow | follow.ReadBlocks | RunHook
+NodeAction = Action | Publish | Notify | RecordChange | RefuseWish | RecordWindow | follow.ReadBlocks | RunHook
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class BlockWatch:
     """What is known of the blocks of our producer (see `watch`).
 
     own, last_own  the newest blocks of our producer on our own chain, as we tell of them, and the slot of the last
@@ -125,22 +125,22 @@ class Watch:
     """
 
     chain: follow.Following = field(default_factory=follow.Following)
-    claims: sightings.Claims = field(default_factory=sightings.Claims)
+    sightings: sightings.Sightings = field(default_factory=sightings.Sightings)
     own: tuple[str, ...] = ()
     last_own: int | None = None
     own_blocks: Mapping[int, str] = field(default_factory=dict)
-    reigns: Reigns = ()
+    terms: Terms = ()
     ledger: ledger.Ledger = field(default_factory=ledger.Ledger)
     unwritten: tuple[tuple[Ms, Window], ...] = ()
     trip: Tripwire = field(default_factory=Tripwire)
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """What is set about this agent, beside the setup of its leadership.
+class LiveSettings:
+    """What is set about this agent, beside the identity of its leadership.
 
-    tells  from which severity on it has a channel for alerts; empty: it has none
-    settings  what others may compare, as words `name=value`
+    alert_level  from which severity on it has a channel for alerts; empty: it has none
+    compared  what others may compare, as words `name=value`
     hooks  the hooks that are set; each has `hook_ms` in all
     host   the boot of this host and our pid namespace: what makes a pid unique; empty: not known
     """
@@ -151,8 +151,8 @@ class Profile:
     drained: bool = False
     version: str = ""
     url: str = ""
-    tells: str = ""
-    settings: str = ""
+    alert_level: str = ""
+    compared: str = ""
     policy: Policy = field(default_factory=Policy)
     hooks: frozenset[str] = frozenset()
     hook_ms: Ms = 5000
@@ -163,7 +163,7 @@ class Profile:
 class Plan:
     """What a leader is about to do with its lead.
 
-    cause, why, to    what `events.Standing` hands on once it is time
+    cause, why, to    what `events.Eligibility` hands on once it is time
     at                when: ms of CLOCK_BOOTTIME
     text              the same for people, with the time of day
     """
@@ -219,12 +219,12 @@ class Node:
     own_block_at  when a block of our producer, whoever signed it, last came
     entered       when each phase of leadership was last entered, by its name
     proof         the record of our tenure, and what is known of its blocks
-    said, told    when each warning was last given out, and sent to people
+    logged_at, alerted_at  when each warning was last given out, and sent to people
     past          what the chain had before this agent started, as far as it was looked at
     unpaused_at   when nodeos was last found producing though this node did not lead
     """
 
-    profile: Profile
+    settings: LiveSettings
     leadership: State
     health: checks.Health
     view: GroupView | None = None
@@ -244,10 +244,10 @@ class Node:
     own_block_at: Ms = 0
     entered: Mapping[str, Ms] = field(default_factory=dict)
     proof: history.Proof | None = None
-    watch: Watch = field(default_factory=Watch)
-    hooked: Hooked = field(default_factory=Hooked)
-    said: Mapping[str, Ms] = field(default_factory=dict)
-    told: Mapping[str, Ms] = field(default_factory=dict)
+    watch: BlockWatch = field(default_factory=BlockWatch)
+    hook_log: HookLog = field(default_factory=HookLog)
+    logged_at: Mapping[str, Ms] = field(default_factory=dict)
+    alerted_at: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0
     judgement: Judgement = field(default_factory=Judgement)
     unpaused_at: Ms | None = None
@@ -267,7 +267,7 @@ class Node:
         """Yield each report with why it is a stranger's, empty when it is not."""
         mine = belonging_of(self)
         for each in self.view.members if self.view else ():
-            ours = each.node == self.leadership.setup.node
+            ours = each.node == self.leadership.identity.node
             yield each, "" if ours else clash(mine, each.belonging, each.node)
 
 
@@ -280,7 +280,7 @@ def wall_of(node: Node, now: Ms) -> Ms | None:
 def own_ms(node: Node) -> Ms:
     """Return the date of the newest block of our producer on our chain, 0 while none was seen."""
     info, last = node.health.info, node.watch.last_own
-    head = info.head_time if info is not None and info.head_producer == node.leadership.setup.producer else 0
+    head = info.head_time if info is not None and info.head_producer == node.leadership.identity.producer else 0
     return max(head, EPOCH + last * SLOT if last is not None else 0)
 
 
@@ -291,9 +291,9 @@ def drained(node: Node, name: str) -> bool:
 
 def belonging_of(node: Node) -> Belonging:
     """Return what this member serves, as far as it is known."""
-    profile, info, state = node.profile, node.health.info, node.leadership
+    profile, info, state = node.settings, node.health.info, node.leadership
     return Belonging(
-        state.setup.producer,
+        state.identity.producer,
         info.chain_id if info else profile.limits.chain_id,
         profile.limits.producer_key,
         process_text(profile.host, state.process),
@@ -302,21 +302,21 @@ def belonging_of(node: Node) -> Belonging:
 
 def member_of(node: Node, now: Ms) -> Member:
     """Return how this member is, as it is published."""
-    state, info, profile = node.leadership, node.health.info, node.profile
+    state, info, profile = node.leadership, node.health.info, node.settings
     ready = state.phase is not Phase.STARTING and state.lease is not None
     mind, serves = node.judgement, belonging_of(node)
     return Member(
-        node=state.setup.node,
-        instance=state.setup.instance,
+        node=state.identity.node,
+        instance=state.identity.instance,
         role=state.phase.value,
         healthy=ready and node.health.ok,
-        able=node.health.able,
+        able=node.health.can_produce,
         reasons=node.health.reasons,
         head=info.head_num if info else 0,
         lib=info.lib_num if info else 0,
         head_age_ms=node.health.info_wall - info.head_time if info else 0,
         priority=profile.priority,
-        drained=profile.drained or drained(node, state.setup.node),
+        drained=profile.drained or drained(node, state.identity.node),
         version=profile.version,
         nodeos=info.server_version if info else "",
         url=profile.url,
@@ -326,8 +326,8 @@ def member_of(node: Node, now: Ms) -> Member:
         doubtful=node.health.doubtful,
         plan=mind.plan.text if mind.plan else mind.answer if now < mind.answer_until else "",
         told=tuple(sorted(_group_keys(node)))[: records.REASONS],
-        tells=profile.tells,
-        settings=profile.settings,
+        tells=profile.alert_level,
+        settings=profile.compared,
         own=node.watch.own,
         chain=serves.chain,
         producer=serves.producer,
@@ -338,7 +338,7 @@ def member_of(node: Node, now: Ms) -> Member:
 
 def _group_keys(node: Node) -> Iterator[str]:
     """Yield the keys of alerts that this member has told; odd ones would cost more bytes than others read."""
-    least = node.profile.tells
+    least = node.settings.alert_level
     for key, notice in node.alerts.notices.items():
         told = least and rank(notice.severity) >= rank(least) and KINDS[notice.event].whole_group
         if told and key.isascii() and len(key) <= records.TOLD:

@@ -19,7 +19,7 @@ from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.leadership import events, machine
 from agent.core.leadership.actions import Announce, Warn
-from agent.core.leadership.state import Phase, Power, State
+from agent.core.leadership.state import Phase, Production, State
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
@@ -34,17 +34,17 @@ from agent.core.node.notify import tell
 from agent.core.node.reconfigure import reconfigured
 from agent.core.node.state import READER, EtcdFault
 from agent.core.node.state import EtcdSeen as EtcdSeen
+from agent.core.node.state import LiveSettings as LiveSettings
 from agent.core.node.state import LookedBack as LookedBack
 from agent.core.node.state import Node as Node
 from agent.core.node.state import NodeAction as NodeAction
 from agent.core.node.state import NodeEvent as NodeEvent
-from agent.core.node.state import Profile as Profile
+from agent.core.node.state import Notify as Notify
 from agent.core.node.state import Publish as Publish
 from agent.core.node.state import Reconfigured as Reconfigured
 from agent.core.node.state import RecordChange as RecordChange
 from agent.core.node.state import RecordWindow as RecordWindow
 from agent.core.node.state import RefuseWish as RefuseWish
-from agent.core.node.state import Tell as Tell
 from agent.core.node.state import member_of as member_of
 from agent.core.node.watch import watch
 
@@ -60,7 +60,7 @@ _MOVES = frozenset({"head", "lib", "head_age_ms", "asked_ms", "own_ms", "own", "
 _LASTING = attrgetter(*(each.name for each in fields(Member) if each.name not in _MOVES))
 
 
-def begin(profile: Profile, setup_state: State, told: tuple[Notice, ...] = ()) -> Node:
+def begin(profile: LiveSettings, setup_state: State, told: tuple[Notice, ...] = ()) -> Node:
     """Return the state of an agent that knows nothing yet, but for the alerts that it left open before."""
     return Node(profile, setup_state, checks.begin(profile.limits), alerts=rules.reopened(told))
 
@@ -91,9 +91,9 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
         node = _lead(node, event, now, actions)
     node = _can_lead(node, now, actions)
     node = eligibility.look(_clear(node, now, actions), now, actions)
-    standing = eligibility.standing(node, now)
-    if standing != node.leadership.standing:
-        node = _lead(node, standing, now, actions)
+    judged = eligibility.judged(node, now)
+    if judged != node.leadership.eligibility:
+        node = _lead(node, judged, now, actions)
     node = watch(node, event, now, actions)
     node = ungoverned.tell(node, now, actions)
     node = hook(node, event, now, actions)
@@ -161,7 +161,7 @@ def _can_lead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
 def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -> Node:
     state, new = machine.step(node.leadership, event, now)
     actions.extend(new)
-    producing = state.phase is Phase.LEADING and state.power is Power.PRODUCING
+    producing = state.phase is Phase.LEADING and state.production is Production.PRODUCING
     since = (node.leading_since if node.leading_since is not None else now) if producing else None
     gated = state.process if state.tenure is not None and state.tenure.gated else node.gated_process
     node = replace(node, leadership=state, leading_since=since, gated_process=gated)
@@ -183,16 +183,16 @@ def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -
 
 def _ended(node: Node, epoch: int, now: Ms, actions: list[NodeAction]) -> None:
     """Write into the record of our tenure how long its end took; nothing is written of it any more then."""
-    known = node.hooked
+    known = node.hook_log
     if known.epoch == epoch and known.record is not None:
         actions.append(RecordChange(epoch, history.ended(known.record, node.entered, now)))
 
 
 def _probe(node: Node, probe: checks.Probe, now: Ms, actions: list[NodeAction]) -> Node:
-    me, old = node.leadership.setup.node, node.health
+    me, old = node.leadership.identity.node, node.health
     others, pace = ranking.others(me, node.members), plan.pace(node, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
-    found = checks.take(old, judged, node.profile.limits, others, node.leading_since, now, pace, node.judgement.vain)
+    found = checks.take(old, judged, node.settings.limits, others, node.leading_since, now, pace, node.judgement.vain)
     actions.extend(_turned(old, found))
     node = replace(node, health=found)
     if old.ok and found.failing:
@@ -214,7 +214,7 @@ def _probe(node: Node, probe: checks.Probe, now: Ms, actions: list[NodeAction]) 
 def _signs_by_gate(node: Node) -> bool:
     """Tell whether nodeos has no signature but through the gate: it is required, or this process was seen to use it."""
     state = node.leadership
-    return state.setup.timing.gated or (state.process is not None and state.process == node.gated_process)
+    return state.identity.timing.gated or (state.process is not None and state.process == node.gated_process)
 
 
 def _turned(old: checks.Health, new: checks.Health) -> Iterator[Warn]:
@@ -230,7 +230,7 @@ def _turned(old: checks.Health, new: checks.Health) -> Iterator[Warn]:
 
 def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms) -> Node:
     """When the head is of our producer, take that somebody produces."""
-    if info.head_producer != node.leadership.setup.producer or before is None or info.head_num <= before.head_num:
+    if info.head_producer != node.leadership.identity.producer or before is None or info.head_num <= before.head_num:
         return node
     return replace(node, own_block_at=now)
 

@@ -60,7 +60,7 @@ def _refused(node: Node, wish: Switchover, others: Sequence[Member]) -> str:
         return f"an override says that {seen.override.leader or 'nobody'} shall lead: delete it first"
     if seen.maintenance is not None:
         return "maintenance is on: delete it first"
-    if wish.to == node.leadership.setup.node:
+    if wish.to == node.leadership.identity.node:
         return f"{wish.to} leads already"
     if not wish.to:
         if wish.force or any(not member.held_down_ms for member in others):

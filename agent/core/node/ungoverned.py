@@ -41,7 +41,7 @@ def clear_at(node: Node, now: Ms) -> Ms:
         return 0
     if wall is None or info is None or node.health.schedule is None:
         return now + ARRIVES  # nothing is known yet
-    ours = turns(node.health.schedule, node.leadership.setup.producer)
+    ours = turns(node.health.schedule, node.leadership.identity.producer)
     if ours is None:
         return 0  # not in the schedule: nobody signs for it
     last = last_own(node)
@@ -86,7 +86,7 @@ def waits_for(node: Node, now: Ms) -> str:
     if since is None or last < wall - (now - since) + SURE:
         return ""
     return (
-        f"nobody leads, and yet blocks of {state.setup.producer} come, the last for slot {slot_of(last)}: a nodeos "
+        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: a nodeos "
         "without an agent signs, and this node does not take over beside it. Start the agent of that node, or stop "
         "it; to have this node lead all the same, put its name into `leader`"
     )

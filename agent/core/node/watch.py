@@ -9,14 +9,14 @@ from __future__ import annotations
 from agent.core.blocks import follow, history, ledger, sightings, terms, tripwire
 from agent.core.blocks.follow import BlocksRead
 from agent.core.blocks.schedule import Turns, turns_of
-from agent.core.health.checks import Check, GateProbed, InfoProbed, PeersProbed
+from agent.core.health.checks import CheckState, GateProbed, InfoProbed, PeersProbed
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import StoreSeen
 from agent.core.leadership.state import Phase
 from agent.core.model.copying import replace
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, NodeAction, NodeEvent, RecordChange, RecordWindow, Watch
+from agent.core.node.state import BlockWatch, Node, NodeAction, NodeEvent, RecordChange, RecordWindow
 
 NEAR_NOW = 2000
 """Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
@@ -27,8 +27,8 @@ TURN_TO_WRITE: Ms = 2000
 def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
     """Take what an event tells of blocks, count what is due, and ask for what is missing."""
     seen = node.watch
-    seen = replace(seen, reigns=terms.seen(seen.reigns, node.leadership, now))
-    turns = turns_of(node.health.schedule, node.leadership.setup.producer)
+    seen = replace(seen, terms=terms.seen(seen.terms, node.leadership, now))
+    turns = turns_of(node.health.schedule, node.leadership.identity.producer)
     match event:
         case InfoProbed() if event.info is not None:
             seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, turns))
@@ -45,53 +45,55 @@ def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> N
     return _prove(replace(node, watch=replace(seen, chain=chain)), turns, actions)
 
 
-def _chain(node: Node, seen: Watch, chain: follow.Following) -> Watch:
+def _chain(node: Node, seen: BlockWatch, chain: follow.Following) -> BlockWatch:
     """Take blocks of our own chain."""
-    setup = node.leadership.setup
+    identity = node.leadership.identity
     if chain is seen.chain:
         return seen
     before = seen.chain.blocks
     new = {
         slot_of(each.time): each.id
         for num, each in chain.blocks.items()
-        if each.producer == setup.producer and before.get(num) is not each
+        if each.producer == identity.producer and before.get(num) is not each
     }
     if not new:
         return replace(seen, chain=chain)
     ours = {**seen.own_blocks, **new}
     ours = {slot: ours[slot] for slot in sorted(ours)[-follow.KEPT :]}
-    found = sightings.claimed(seen.claims, setup.node, new)
-    return replace(seen, chain=chain, claims=found, own=sightings.told(ours), own_blocks=ours, last_own=max(ours))
+    found = sightings.claimed(seen.sightings, identity.node, new)
+    return replace(seen, chain=chain, sightings=found, own=sightings.told(ours), own_blocks=ours, last_own=max(ours))
 
 
-def _told(node: Node, seen: Watch) -> Watch:
+def _told(node: Node, seen: BlockWatch) -> BlockWatch:
     """Take what the others tell of theirs. A member that is on another chain by mistake says nothing of ours."""
-    found, top = seen.claims, seen.chain.top
+    found, top = seen.sightings, seen.chain.top
     if top is None:
         return seen
     now = slot_of(top.time)
     for member in node.members:
-        if member.node != node.leadership.setup.node and not member.fails("chain_id"):
+        if member.node != node.leadership.identity.node and not member.fails("chain_id"):
             near = {slot: short for slot, short in member.own_blocks.items() if abs(slot - now) < NEAR_NOW}
             found = sightings.claimed(found, member.node, near)
-    return replace(seen, claims=found)
+    return replace(seen, sightings=found)
 
 
-def _trip(node: Node, seen: Watch, event: NodeEvent, turns: Turns | None, now: Ms, actions: list[NodeAction]) -> Watch:
+def _trip(
+    node: Node, seen: BlockWatch, event: NodeEvent, turns: Turns | None, now: Ms, actions: list[NodeAction]
+) -> BlockWatch:
     """Look for blocks of our producer that none of us can have signed."""
     health, trip = node.health, seen.trip
     found: list[Warn] = []
-    if seen.claims is not node.watch.claims:
-        trip, found = tripwire.doubled(trip, seen.claims, now)
+    if seen.sightings is not node.watch.sightings:
+        trip, found = tripwire.doubled(trip, seen.sightings, now)
     if health.info is not None:
-        clock = health.checks.get("clock_offset", Check(ok=True))
+        clock = health.checks.get("clock_offset", CheckState(ok=True))
         starting = Phase.STARTING.value in (node.leadership.phase.value, *(member.role for member in node.members))
         at_boot = health.info_at - health.info_wall
-        sight = tripwire.Sight(seen.own_blocks, node.leadership, at_boot, clock.ok, starting)
-        trip, more = tripwire.leaderless(trip, sight, now, looked=isinstance(event, StoreSeen))
+        given = tripwire.TripwireInput(seen.own_blocks, node.leadership, at_boot, clock.ok, starting)
+        trip, more = tripwire.leaderless(trip, given, now, looked=isinstance(event, StoreSeen))
         found += more
-        if isinstance(event, GateProbed) and node.leading_since is not None and node.leadership.setup.timing.gated:
-            trip, more = tripwire.ungated(trip, sight, event, node.leading_since)
+        if isinstance(event, GateProbed) and node.leading_since is not None and node.leadership.identity.timing.gated:
+            trip, more = tripwire.ungated(trip, given, event, node.leading_since)
             found += more
     if isinstance(event, PeersProbed) and event.peers is not None and turns is not None and turns.producers == 1:
         trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
@@ -100,7 +102,7 @@ def _trip(node: Node, seen: Watch, event: NodeEvent, turns: Turns | None, now: M
     return seen if trip is seen.trip else replace(seen, trip=trip)
 
 
-def _count(node: Node, seen: Watch, turns: Turns | None, now: Ms) -> Watch:
+def _count(node: Node, seen: BlockWatch, turns: Turns | None, now: Ms) -> BlockWatch:
     schedule, info = node.health.schedule, node.health.info
     if turns is None or schedule is None or info is None or seen.chain.top is None:
         return seen
@@ -112,24 +114,24 @@ def _count(node: Node, seen: Watch, turns: Turns | None, now: Ms) -> Watch:
     told = {member.node: slot_of(member.asked_ms) - ledger.SETTLED // 2 for member in node.members if member.asked_ms}
     for member in node.members:
         told[member.node] = max(told.get(member.node, -1), max(member.own_blocks, default=-1))
-    setup = node.leadership.setup
-    scene = ledger.Scene(
-        setup.node,
-        setup.producer,
+    identity = node.leadership.identity
+    given = ledger.LedgerInput(
+        identity.node,
+        identity.producer,
         turns,
-        seen.reigns,
-        seen.claims.holders,
+        seen.terms,
+        seen.sightings.holders,
         told,
         node.health.info_at - node.health.info_wall,
     )
-    counted, chain, windows = ledger.count(seen.ledger, seen.chain, scene)
+    counted, chain, windows = ledger.count(seen.ledger, seen.chain, given)
     due = now + _place(node) * TURN_TO_WRITE
     return replace(seen, ledger=counted, chain=chain, unwritten=(*seen.unwritten, *((due, each) for each in windows)))
 
 
 def _place(node: Node) -> int:
     """Return how many go first in writing: who leads goes last, who is unhealthy last but one."""
-    me = node.leadership.setup.node
+    me = node.leadership.identity.node
     leader = node.leadership.seen.last_holder
     others = [each for each in node.members if each.node not in (me, leader) and each.healthy]
     if me == leader:
@@ -137,7 +139,7 @@ def _place(node: Node) -> int:
     return sum(each.node < me for each in others) if node.health.ok else len(others)
 
 
-def _write(node: Node, seen: Watch, now: Ms, actions: list[NodeAction]) -> Watch:
+def _write(node: Node, seen: BlockWatch, now: Ms, actions: list[NodeAction]) -> BlockWatch:
     if not seen.unwritten:
         return seen
     written = node.view.ledger if node.view else ()
@@ -158,7 +160,7 @@ def _prove(node: Node, turns: Turns | None, actions: list[NodeAction]) -> Node:
     if waiting is None:
         return replace(node, proof=None) if node.proof else node
     if waiting.first is None:
-        found = history.proven(waiting, node.watch.chain, node.leadership.setup.producer, turns)
+        found = history.proven(waiting, node.watch.chain, node.leadership.identity.producer, turns)
         if found is None:
             return node
         waiting = replace(waiting, first=found[0], fields=found[1])

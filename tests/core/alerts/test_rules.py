@@ -16,11 +16,11 @@ from agent.alerts.text import COLOURS
 from agent.core.alerts import rules
 from agent.core.alerts.kinds import ETCD_AFTER, HOLD, KINDS, NO_LEADER_AFTER, STANDBY_AFTER, WORDS_AFTER
 from agent.core.alerts.notice import Notice
-from agent.core.alerts.rules import Facts, Open, announced, duration, lasting, news, reopened, warned
+from agent.core.alerts.rules import AlertInput, Open, announced, duration, lasting, news, reopened, warned
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.transitions import TRANSITIONS
 
-CALM = Facts(
+CALM = AlertInput(
     group="lab",
     node="bp-a",
     producer="eosio",
@@ -43,7 +43,7 @@ CALM = Facts(
 LEADS = replace(CALM, leads=True, stopped=False, leader="bp-a", ahead=())
 NOBODY = replace(CALM, leader="", leaderless_since=0, ahead=())
 
-Step = tuple[int, Facts]
+Step = tuple[int, AlertInput]
 
 
 def tell(*steps: Step, start: Open | None = None) -> list[str]:
@@ -372,7 +372,7 @@ def test_an_alert_that_no_version_knows_is_not_reopened() -> None:
 # --- whatever the facts ---
 
 facts_of_any_kind = st.builds(
-    Facts,
+    AlertInput,
     st.just("lab"),
     st.just("bp-a"),
     st.just("eosio"),

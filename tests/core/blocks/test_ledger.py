@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from agent.core.blocks import follow, history, terms
 from agent.core.blocks.follow import BlocksRead, Following, ask, blocks_read, head_seen
 from agent.core.blocks.schedule import Turns, turns_of
-from agent.core.blocks.sightings import Claims, claimed, told
-from agent.core.blocks.terms import Reign, change_at
+from agent.core.blocks.sightings import Sightings, claimed, told
+from agent.core.blocks.terms import Term, change_at
 from agent.core.health.checks import Health
 from agent.core.model.archive import Change, Window, read_change, read_window, write_window
 from agent.core.model.chain import Header
@@ -126,7 +126,7 @@ def test_a_node_that_catches_up_is_followed_from_its_new_head_on() -> None:
     assert found.settled
 
 
-def test_blocks_that_can_not_be_read_are_given_up() -> None:
+def test_blocks_that_cannot_be_read_are_given_up() -> None:
     """After three failures in a row the chain is followed from its head on; fewer change nothing."""
     found = heads(100, 102)
     for _ in range(2):
@@ -147,7 +147,7 @@ def test_memory_is_bounded() -> None:
     """However long a chain is followed, few blocks and claims are kept, and what is forgotten does not come back."""
     found = heads(*range(100, 900))
     assert len(found.blocks) == follow.KEPT
-    claims = Claims()
+    claims = Sightings()
     for slot in range(10_000):
         claims = claimed(claims, "bp-a", {slot: "a"})
         assert len(claims.by_slot) <= 400
@@ -159,10 +159,10 @@ def test_memory_is_bounded() -> None:
 # --- causes ---
 
 REIGNS = (
-    Reign(0, "bp-a", 1, "node"),
-    Reign(10_000, "", 1, "handover"),
-    Reign(10_800, "bp-b", 2, "handover"),
-    Reign(60_000, "", 2, "node"),
+    Term(0, "bp-a", 1, "node"),
+    Term(10_000, "", 1, "handover"),
+    Term(10_800, "bp-b", 2, "handover"),
+    Term(60_000, "", 2, "node"),
 )
 
 
@@ -280,9 +280,9 @@ def test_blocks_that_only_the_leader_has_are_lost_in_the_network() -> None:
     """A leader that is cut off from its peers signs for nobody: its own chain has the blocks, the others' has not."""
     story = settled()
     leader, standby = pair(story)
-    limits = leader.node.profile.limits
-    gates = {name: gate for name, gate in limits.gates.items() if name not in ("peers", "lib_progress")}
-    leader.node = replace(leader.node, profile=replace(leader.node.profile, limits=replace(limits, gates=gates)))
+    limits = leader.node.settings.limits
+    gates = {name: gate for name, gate in limits.thresholds.items() if name not in ("peers", "lib_progress")}
+    leader.node = replace(leader.node, settings=replace(leader.node.settings, limits=replace(limits, thresholds=gates)))
     story.go(3)
     leader.nodeos.isolated = True
     story.go(20)

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from agent.core.blocks import tripwire
 from agent.core.blocks.follow import Following
-from agent.core.blocks.sightings import Claims, claimed
+from agent.core.blocks.sightings import Sightings, claimed
 from agent.core.blocks.tripwire import Tripwire
 from agent.core.health.checks import GateProbed
 from agent.core.leadership.state import State
 from agent.core.model.chain import Peers
 from agent.core.model.slots import EPOCH, SLOT
-from agent.core.node.step import Tell
+from agent.core.node.step import Notify
 from tests.core.blocks.test_ledger import header
 from tests.core.parts import PRODUCER, SETUP, info
 from tests.simulation.story import Host, Story, settled
@@ -20,7 +20,7 @@ from tests.simulation.story import Host, Story, settled
 
 def alarms(host: Host) -> list[str]:
     """Return what a host told of strays."""
-    notices = [each.notice for _, each in host.said if isinstance(each, Tell)]
+    notices = [each.notice for _, each in host.said if isinstance(each, Notify)]
     strays = [each for each in notices if each.event == "stray_block"]
     assert all(each.severity == "critical" for each in strays)
     return [each.summary for each in strays]
@@ -103,13 +103,13 @@ def test_a_clock_that_is_off_accuses_nobody() -> None:
     """With a clock that disagrees with the chain's, when a block was due is not known."""
     story = settled()
     leader, _ = both(story)
-    sight = tripwire.Sight({10**9: "x"}, leader.node.leadership, 0, clock_ok=False, starting=False)
-    assert tripwire.leaderless(Tripwire(), sight, story.now, looked=True) == (Tripwire(), [])
+    given = tripwire.TripwireInput({10**9: "x"}, leader.node.leadership, 0, clock_ok=False, starting=False)
+    assert tripwire.leaderless(Tripwire(), given, story.now, looked=True) == (Tripwire(), [])
 
 
 def test_the_same_block_on_all_chains_is_no_double() -> None:
     """Members that agree prove nothing, whatever they tell and however often; a member's short form counts as well."""
-    claims = claimed(claimed(Claims(), "bp-a", {5: "a" * 64}), "bp-b", {5: "a" * 24})
+    claims = claimed(claimed(Sightings(), "bp-a", {5: "a" * 64}), "bp-b", {5: "a" * 24})
     assert tripwire.doubled(Tripwire(), claims, 0) == (Tripwire(), [])
     trip, found = tripwire.doubled(Tripwire(), claimed(claims, "bp-b", {5: "b" * 24}), 0)
     assert [each.key for each in found] == ["stray_block"]
@@ -140,16 +140,18 @@ def test_words_come_no_faster_than_every_ten_seconds() -> None:
     """A second producer makes two blocks a second: the log gets a line now and then."""
     trip, lines = Tripwire(), 0
     for slot in range(100):
-        claims = claimed(claimed(Claims(), "bp-a", {slot: "a"}), "bp-b", {slot: "b"})
+        claims = claimed(claimed(Sightings(), "bp-a", {slot: "a"}), "bp-b", {slot: "b"})
         trip, found = tripwire.doubled(trip, claims, slot * SLOT)
         lines += len(found)
     assert lines == 5
     assert trip.counts["doubled"] == 100
 
 
-def sight(*slots: int) -> tripwire.Sight:
+def sight(*slots: int) -> tripwire.TripwireInput:
     """Return what a leader sees that has these own blocks, on a clock that began with the chain's."""
-    return tripwire.Sight({slot: f"id{slot}" for slot in slots}, State(SETUP), -EPOCH, clock_ok=True, starting=False)
+    return tripwire.TripwireInput(
+        {slot: f"id{slot}" for slot in slots}, State(SETUP), -EPOCH, clock_ok=True, starting=False
+    )
 
 
 def test_a_block_that_the_gate_did_not_sign_is_told_once() -> None:

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.election.ranking import ready, standing
+from agent.core.election.ranking import eligibility, ready
 from agent.core.health import checks
-from agent.core.health.checks import NEAR, Check, Health
-from agent.core.leadership.events import Standing
+from agent.core.health.checks import NEAR, CheckState, Health
+from agent.core.leadership.events import Eligibility
 from agent.core.model.records import Member
 from tests.core.parts import CHECKS, member
 
-WELL = Health(dict.fromkeys(CHECKS, Check(ok=True, reason="", known=True)))
-SICK = Health({**WELL.checks, "peers": Check(ok=False, reason="0 peers connected", known=True)})
-YOUNG = Health({**WELL.checks, "peers": Check()})
+WELL = Health(dict.fromkeys(CHECKS, CheckState(ok=True, reason="", known=True)))
+SICK = Health({**WELL.checks, "peers": CheckState(ok=False, reason="0 peers connected", known=True)})
+YOUNG = Health({**WELL.checks, "peers": CheckState()})
 ME = member("bp-a")
 
 
-def look(*others: Member, me: Member = ME, found: Health = WELL, holder: str | None = None) -> Standing:
+def look(*others: Member, me: Member = ME, found: Health = WELL, holder: str | None = None) -> Eligibility:
     """Return the standing of bp-a among others."""
-    return standing(me, found, (me, *others), holder)
+    return eligibility(me, found, (me, *others), holder)
 
 
 nodes = st.lists(st.from_regex("[a-z]{1,3}", fullmatch=True), min_size=1, max_size=5, unique=True)
@@ -49,7 +49,7 @@ def groups(draw: st.DrawFn) -> list[Member]:
 
 def test_alone_a_healthy_node_goes_first() -> None:
     """Alone, a healthy node is fit, of rank 0, and has nobody to hand over to."""
-    assert look() == Standing(fit=True, able=True, rank=0, why="", handover="")
+    assert look() == Eligibility(eligible=True, can_produce=True, rank=0, why="", handover="")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_order_is_priority_then_head_then_name(other: dict[str, object], ran
 def test_everybody_agrees_on_the_order(group: list[Member]) -> None:
     """All members that may lead, reading the same reports, have ranks 0, 1, 2 …: a race is the exception (R11)."""
     ready = [each for each in group if each.healthy and not each.drained]
-    ranks = sorted(standing(each, WELL, group, None).rank for each in ready)
+    ranks = sorted(eligibility(each, WELL, group, None).rank for each in ready)
     assert ranks == list(range(len(ready)))
 
 
@@ -85,7 +85,7 @@ def test_everybody_agrees_on_the_order(group: list[Member]) -> None:
 def test_a_lower_priority_always_goes_first(group: list[Member]) -> None:
     """No member that may lead goes before one that may lead with a lower priority number (R11)."""
     ready = [each for each in group if each.healthy and not each.drained]
-    ranks = {each.node: standing(each, WELL, group, None).rank for each in ready}
+    ranks = {each.node: eligibility(each, WELL, group, None).rank for each in ready}
     for one in ready:
         for two in ready:
             assert one.priority >= two.priority or ranks[one.node] < ranks[two.node]
@@ -112,20 +112,20 @@ def test_an_isolated_head_does_not_upset_the_order() -> None:
 def test_an_unhealthy_node_is_not_fit_and_says_why() -> None:
     """A failing check makes a node unfit; why_not names it."""
     found = look(member("bp-b"), found=SICK)
-    assert (found.fit, found.able) == (False, True)
+    assert (found.eligible, found.can_produce) == (False, True)
     assert found.why == "peers: 0 peers connected"
 
 
 def test_a_check_that_was_not_made_yet_keeps_a_node_out() -> None:
     """What was not checked yet is no reason to change leaders, but a reason not to become one."""
     found = look(member("bp-b"), found=YOUNG)
-    assert not found.fit
+    assert not found.eligible
     assert found.why == "peers: not checked yet"
 
 
 def test_a_drained_node_is_not_fit_however_healthy() -> None:
     """A drained node does not lead by itself; an operator may still insist (it is able)."""
-    assert look(me=replace(ME, drained=True)) == Standing(False, True, 0, "drained", "")
+    assert look(me=replace(ME, drained=True)) == Eligibility(False, True, 0, "drained", "")
 
 
 # --- who failed again and again ---
@@ -143,8 +143,8 @@ def test_a_node_that_is_held_down_leads_only_while_nobody_else_may() -> None:
     me = replace(ME, held_down_ms=1000)
 
     def fit(*others: Member, holder: str | None = None) -> tuple[bool, str]:
-        found = standing(me, WELL, (me, *others), holder, "held down: 3 faults")
-        return found.fit, found.why
+        found = eligibility(me, WELL, (me, *others), holder, "held down: 3 faults")
+        return found.eligible, found.why
 
     assert fit(member("bp-b")) == (False, "held down: 3 faults")
     assert fit() == (True, "")
@@ -168,15 +168,15 @@ def test_a_node_that_is_held_down_leads_only_while_nobody_else_may() -> None:
 def test_among_equals_the_newest_goes_first(older: dict[str, str], newer: dict[str, str]) -> None:
     """Of level nodes that of the newest nodeos goes first, Spring 1 after Leap 5; then that of the newest agent."""
     old, new = replace(member("bp-0"), **older), replace(member("bp-z"), **newer)  # type: ignore[arg-type] # texts
-    assert standing(new, WELL, (old, new), None).rank == 0
-    assert standing(old, WELL, (old, new), None).rank == 1
+    assert eligibility(new, WELL, (old, new), None).rank == 0
+    assert eligibility(old, WELL, (old, new), None).rank == 1
     ahead = replace(old, head=1000 + NEAR + 1)
-    assert standing(ahead, WELL, (ahead, new), None).rank == 0
+    assert eligibility(ahead, WELL, (ahead, new), None).rank == 0
 
 
 @given(groups(), st.sampled_from([WELL, SICK, YOUNG, checks.begin(checks.Limits({}))]))
 def test_who_may_lead_is_healthy_and_wanted(group: list[Member], found: Health) -> None:
     """Whatever the group is like: fit is who is healthy and not drained, and no rank is above the number of others."""
-    result = standing(group[0], found, group, None)
-    assert result.fit == (found.ok and not group[0].drained)
+    result = eligibility(group[0], found, group, None)
+    assert result.eligible == (found.ok and not group[0].drained)
     assert result.rank <= len(ready(group[0].node, group))

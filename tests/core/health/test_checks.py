@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.health.checks import (
-    Check,
+    CheckResult,
+    CheckState,
     DiskProbed,
-    Gate,
     GateProbed,
     Health,
     InfoProbed,
@@ -25,8 +25,8 @@ from agent.core.health.checks import (
     Probe,
     ProcessProbed,
     ScheduleProbed,
-    Verdict,
-    judge,
+    Thresholds,
+    update,
 )
 from agent.core.model.chain import Peers, ProcessId, Producer, Schedule
 from tests.core.parts import (
@@ -63,7 +63,7 @@ def after(
 HEALTHY = after(GOOD.values())
 
 
-def one(name: str, *probes: Probe, **more: object) -> Check:
+def one(name: str, *probes: Probe, **more: object) -> CheckState:
     """Return what one check stands at after probes on a healthy node."""
     return after(probes, start=HEALTHY, **more).checks[name]  # type: ignore[arg-type] # as `after` wants them
 
@@ -75,26 +75,26 @@ def test_nothing_is_known_at_the_start() -> None:
     """A node of which nothing is known is neither healthy nor able, but nothing was seen to be wrong either."""
     found = checks.begin(LIMITS)
     assert not found.ok
-    assert not found.able
+    assert not found.can_produce
     assert len(found.reasons) == len(CHECKS)
     assert found.failing == ()
 
 
 def test_one_good_answer_of_each_kind_makes_a_node_healthy() -> None:
     """The first result of a check counts at once, however high `rise` is: a start waits for nothing."""
-    slow = replace(LIMITS, gates=dict.fromkeys(CHECKS, Gate(rise=9, fall=9)))
+    slow = replace(LIMITS, thresholds=dict.fromkeys(CHECKS, Thresholds(rise=9, fall=9)))
     found = after(GOOD.values(), slow)
     assert found.reasons == ()
     assert found.ok
-    assert found.able
+    assert found.can_produce
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40), st.integers(1, 4), st.integers(1, 4))
 def test_a_check_changes_its_mind_only_after_enough_results_in_a_row(results: list[bool], rise: int, fall: int) -> None:
     """After the first result, a check turns exactly when the last `rise` or `fall` results all speak against it."""
-    check, expected = Check(), results[0]
+    check, expected = CheckState(), results[0]
     for count, ok in enumerate(results, 1):
-        check = judge(check, Gate(rise, fall), Verdict(ok, f"result {count}"))
+        check = update(check, Thresholds(rise, fall), CheckResult(ok, f"result {count}"))
         need = rise if not expected else fall
         if count > 1 and count > need and all(each is not expected for each in results[count - need : count]):
             expected = not expected
@@ -105,15 +105,17 @@ def test_a_check_changes_its_mind_only_after_enough_results_in_a_row(results: li
 
 def test_the_reason_is_that_of_the_verdict_in_force() -> None:
     """A bad result that does not turn the check yet does not put its reason beside a passing check."""
-    check = judge(judge(Check(), Gate(2, 2), Verdict(True, "fine")), Gate(2, 2), Verdict(False, "bad"))
+    check = update(
+        update(CheckState(), Thresholds(2, 2), CheckResult(True, "fine")), Thresholds(2, 2), CheckResult(False, "bad")
+    )
     assert (check.ok, check.reason, check.streak) == (True, "fine", 1)
-    check = judge(check, Gate(2, 2), Verdict(False, "worse"))
+    check = update(check, Thresholds(2, 2), CheckResult(False, "worse"))
     assert (check.ok, check.reason, check.streak) == (False, "worse", 0)
 
 
 def test_checks_that_are_switched_off_are_not_made() -> None:
     """Without a gate a check is not made, whatever the probe says."""
-    only = replace(LIMITS, gates={"process": Gate()})
+    only = replace(LIMITS, thresholds={"process": Thresholds()})
     found = after([*GOOD.values(), InfoProbed(None, 0, "dead"), PeersProbed(None, "dead")], only)
     assert set(found.checks) == {"process"}
     assert found.ok
@@ -121,7 +123,7 @@ def test_checks_that_are_switched_off_are_not_made() -> None:
 
 def test_a_node_without_any_check_is_not_healthy() -> None:
     """No check at all is no proof of health."""
-    assert not after(GOOD.values(), replace(LIMITS, gates={})).ok
+    assert not after(GOOD.values(), replace(LIMITS, thresholds={})).ok
 
 
 # --- single checks ---
@@ -180,9 +182,9 @@ def test_able_is_what_an_operator_may_insist_on() -> None:
     bad: list[Probe] = [PeersProbed(None, "x"), DiskProbed(0, 1), on_time(900, age=60_000)]
     found = after(bad, start=HEALTHY, others=Others(2000, 0, "bp-b"))
     assert not found.ok
-    assert found.able
+    assert found.can_produce
     for probe in (ProcessProbed(None), PausedProbed(0, None, "hung"), on_time(1001, chain=OTHER_CHAIN)):
-        assert not after([probe], start=HEALTHY).able
+        assert not after([probe], start=HEALTHY).can_produce
 
 
 def test_without_chain_id_any_chain_will_do() -> None:
@@ -207,15 +209,15 @@ def test_no_answer_says_nothing_about_chain_and_schedule(name: str) -> None:
 
 def test_one_slow_get_info_keeps_a_leader_in_its_place() -> None:
     """With the configuration's own gates, a single get_info that is not answered in time leaves a node healthy (P3)."""
-    gates = {name: Gate(1, 1) if name in ("process", "chain_id") else Gate(2, 3) for name in CHECKS}
-    found = after([InfoProbed(None, 0, "no answer in 0.5 s")], replace(LIMITS, gates=gates), start=HEALTHY)
+    gates = {name: Thresholds(1, 1) if name in ("process", "chain_id") else Thresholds(2, 3) for name in CHECKS}
+    found = after([InfoProbed(None, 0, "no answer in 0.5 s")], replace(LIMITS, thresholds=gates), start=HEALTHY)
     assert found.ok
     assert found.info is None
 
 
 def test_a_schedule_is_known_from_its_first_answer_on() -> None:
     """Requests that failed while nodeos was starting do not hold up the first answer."""
-    slow = replace(LIMITS, gates=dict.fromkeys(CHECKS, Gate(rise=2, fall=3)))
+    slow = replace(LIMITS, thresholds=dict.fromkeys(CHECKS, Thresholds(rise=2, fall=3)))
     found = after([ScheduleProbed(None, "refused"), ScheduleProbed(None, "refused"), GOOD["schedule"]], slow)
     assert found.checks["schedule"].ok
 
@@ -226,7 +228,7 @@ def test_scheduled_is_told_only_when_it_is_known() -> None:
     assert after([ScheduleProbed(SCHEDULE)]).scheduled is True
     assert after([ScheduleProbed(SCHEDULE), ScheduleProbed(None, "refused")]).scheduled is True
     assert after([ScheduleProbed(Schedule(4, ()))]).scheduled is False
-    assert after([ScheduleProbed(SCHEDULE)], replace(LIMITS, gates={"peers": Gate()})).scheduled is True
+    assert after([ScheduleProbed(SCHEDULE)], replace(LIMITS, thresholds={"peers": Thresholds()})).scheduled is True
 
 
 # --- another nodeos process ---
@@ -236,7 +238,7 @@ def test_another_process_is_judged_anew() -> None:
     """What the process before answered proves nothing of the next one: it may be on another chain, or hang."""
     found = after([ProcessProbed(None), ProcessProbed(ProcessId(71, 800))], start=HEALTHY)
     assert not found.ok
-    assert not found.able
+    assert not found.can_produce
     assert found.failing == ()
     assert (found.info, found.paused, found.peers) == (None, None, None)
     assert found.checks["process"].ok
@@ -246,7 +248,7 @@ def test_another_process_is_judged_anew() -> None:
 
 def test_another_process_is_believed_at_its_first_answer() -> None:
     """A nodeos that was down long enough to fail its checks does not need `rise` good answers after its start."""
-    slow = replace(LIMITS, gates=dict.fromkeys(CHECKS, Gate(rise=5, fall=1)))
+    slow = replace(LIMITS, thresholds=dict.fromkeys(CHECKS, Thresholds(rise=5, fall=1)))
     down: list[Probe] = [ProcessProbed(None), PausedProbed(0, None, "refused"), InfoProbed(None, 0, "refused")]
     up: list[Probe] = [
         ProcessProbed(ProcessId(71, 800)),
@@ -329,7 +331,7 @@ def test_the_clock_is_judged_by_blocks_that_just_came() -> None:
     """A head far in the future tells that our clock is behind; an old head tells nothing about the clock."""
     assert after([on_time(1000, age=-9000)]).checks["clock_offset"].known is False, "how old that head is is not known"
     again = after([on_time(1000, age=-9000), on_time(1000, age=-9000)])
-    assert again.checks["clock_offset"] == Check(True, "not measured: no new block", True)
+    assert again.checks["clock_offset"] == CheckState(True, "not measured: no new block", True)
     wrong: list[Probe] = [on_time(1000), on_time(1001, age=-9000)]
     assert not after(wrong).checks["clock_offset"].ok
     assert not after([*wrong, on_time(1001, age=-9000)]).checks["clock_offset"].ok, "no new block is no good news"
@@ -383,14 +385,14 @@ def test_info_is_kept_for_those_who_ask() -> None:
     assert after([PausedProbed(0, None, "hung")], start=HEALTHY).paused is None
 
 
-def test_a_gate_that_can_not_sign_makes_a_node_unable() -> None:
+def test_a_gate_that_cannot_sign_makes_a_node_unable() -> None:
     """With a gate that is required a node without it is no candidate, not even if an operator insists."""
-    limits = replace(LIMITS, gates={**LIMITS.gates, "gate": Gate(1, 2)})
+    limits = replace(LIMITS, thresholds={**LIMITS.thresholds, "gate": Thresholds(1, 2)})
     unknown = after(GOOD.values(), limits)
-    assert not unknown.able
+    assert not unknown.can_produce
     good = after([*GOOD.values(), GateProbed(0, "", 1, 2)], limits)
     assert good.ok
-    assert good.able
+    assert good.can_produce
     bad = after([*GOOD.values(), GateProbed(0, "", 1, 2), *[GateProbed(0, "keosd: locked")] * 2], limits)
     assert bad.reasons == ("gate: keosd: locked",)
-    assert not bad.able
+    assert not bad.can_produce

@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import GateMode
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import HeartbeatKey, LeaderKey, Override
@@ -40,7 +40,7 @@ def test_a_live_producer_is_adopted_without_a_pause_or_a_resume() -> None:
     one = claiming()
     asked = [*one.tell(ev.LeaseSeen(LEASE)), *one.see(leader=None, heartbeat=None), *one.apply("take")]
     assert one.state.phase is Phase.LEADING
-    assert one.state.power is Power.PRODUCING
+    assert one.state.production is Production.PRODUCING
     assert not any(isinstance(each, TOUCH) for each in asked)
     assert one.state.tenure is not None
     assert one.state.tenure.epoch == 1
@@ -78,15 +78,15 @@ def test_a_nodeos_that_cannot_be_named_is_not_adopted(process: ProcessId | None)
     """R19: nothing could end it in time (R3)."""
     one = One()
     one.tell(ev.Started(None, process, claims=True))
-    assert one.state.power is not Power.FOUND
+    assert one.state.production is not Production.FOUND
 
 
 def test_a_node_with_a_gate_is_not_adopted() -> None:
     """R19: through a gate that no tenure has opened nothing is signed; what signs has the key itself."""
     one = One()
-    one.state = replace(one.state, setup=replace(one.state.setup, timing=replace(T, gate=GateMode.ON)))
+    one.state = replace(one.state, identity=replace(one.state.identity, timing=replace(T, gate=GateMode.ON)))
     one.tell(ev.Started(None, NODEOS, claims=True))
-    assert one.state.power is Power.PAUSING
+    assert one.state.production is Production.PAUSING
 
 
 def test_of_two_that_claim_the_second_pauses() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.state import Phase, Production
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from tests.core.leadership.test_rules import LEASE, NODEOS, One, T
@@ -56,7 +56,7 @@ def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
     one.tick(one.state.pause)
     one.tell(ev.Rejected(one.request("take").request, lease_gone=False, why="no space"), 5)
     assert one.phase() is Phase.STANDBY
-    one.tick(one.state.setup.backoff)
+    one.tick(one.state.identity.backoff)
     again = one.request("take")
     # the first try was applied meanwhile: others count from then on, so this node may not count from now
     early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
@@ -74,7 +74,7 @@ def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:
     request = one.request("confirm")
     one.tell(ev.Applied(request.request, one.revision + 1), 2)  # and the run-time file is not written
     one.tick(written - one.now)
-    assert one.state.stop_by > one.now
+    assert one.state.renew_deadline > one.now
     assert one.phase() is Phase.STOPPING
 
 
@@ -97,7 +97,7 @@ def test_acknowledgement_after_the_guard_acted_comes_too_late() -> None:
     """R3: an agent that was frozen hears first that its file was written; the guard has paused nodeos before that."""
     one = One()
     one.lead()
-    by = one.state.guard_by
+    by = one.state.guard_stops_at
     one.tick(T.renew)
     one.tell(ev.Applied(one.request("confirm").request, one.revision + 1), 2)
     one.tell(ev.RuntimeSaved(one.state.saving, ok=True), by - one.now)
@@ -135,7 +135,7 @@ def resuming() -> One:
     one.standby()
     one.see(leader=None, heartbeat=None)
     one.apply("take")
-    assert one.power() is Power.RESUMING
+    assert one.power() is Production.RESUMING
     return one
 
 
@@ -149,7 +149,7 @@ def test_process_that_came_while_a_resume_was_out_is_not_proven_by_a_pause() -> 
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
     one.tick(T.pause)
-    assert one.power() is Power.FENCING
+    assert one.power() is Production.FENCING
     one.tell(ev.FenceDone(one.state.call, gone=True), 20)
     assert one.state.proven
 
@@ -159,7 +159,7 @@ def test_gone_process_is_no_proof_while_a_resume_is_out() -> None:
     one = resuming()
     one.tell(ev.ProcessSeen(None), 10)
     one.save()
-    assert one.power() is Power.STOPPED
+    assert one.power() is Production.STOPPED
     assert one.phase() is Phase.STOPPING
     one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.UNREACHABLE), 5)
     assert one.phase() is Phase.RELEASING
@@ -177,12 +177,12 @@ def test_busy_nodeos_is_asked_again_and_not_ended(result: ev.Call) -> None:
     """R3: one 429 or 503 to the pause of a planned handover costs 50 ms, not a killed nodeos and its replay."""
     one = One()
     one.lead()
-    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    one.tell(replace(one.state.eligibility, handover="asked for", cause="switchover"))
     assert not any(isinstance(action, do.FenceNodeos) for action in refused(one, result))
     (again,) = [action for action in one.tick(50) if isinstance(action, do.PauseNodeos)]
     one.tell(ev.PauseDone(again.call, ev.Call.OK), 1)
     one.tick(T.block)
-    assert one.power() is Power.STOPPED
+    assert one.power() is Production.STOPPED
     assert not any(isinstance(action, do.FenceNodeos) for action in one.all)
 
 
@@ -191,14 +191,14 @@ def test_nodeos_that_refuses_every_pause_is_ended_in_time_and_asked_less_and_les
     """R3: the fence begins P after the stop at the latest, however nodeos refuses; until then it is asked few times."""
     one = One()
     one.lead()
-    one.tell(replace(one.state.standing, handover="asked for", cause="switchover"))
+    one.tell(replace(one.state.eligibility, handover="asked for", cause="switchover"))
     begun, before = one.now, len(one.all)
     for wait in waits:
-        if one.power() is Power.PAUSING:
+        if one.power() is Production.PAUSING:
             refused(one, after=wait)
-        elif one.power() is Power.UNKNOWN:
+        elif one.power() is Production.UNKNOWN:
             assert one.state.wake is not None
             one.tick(max(0, one.state.wake - one.now))
-    assert one.power() is Power.FENCING
-    assert one.state.power_since <= begun + T.pause + 60
+    assert one.power() is Production.FENCING
+    assert one.state.production_since <= begun + T.pause + 60
     assert sum(isinstance(action, do.PauseNodeos) for action in one.all[before:]) <= 4

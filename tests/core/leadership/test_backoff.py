@@ -6,7 +6,7 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Power
+from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import GateMode
 from agent.core.model.backoff import longer
 from agent.core.model.records import HeartbeatKey
@@ -57,7 +57,7 @@ def test_leader_pauses_and_still_tries_until_it_must_stop(kind: str) -> None:
     one = One()
     one.lead()
     begun = one.now
-    stop_by = one.state.stop_by
+    stop_by = one.state.renew_deadline
     assert 8 <= asked(one, kind, stop_by) <= 16
     assert one.phase() is Phase.STOPPING or one.now - begun < T.validity
 
@@ -67,7 +67,7 @@ def test_release_pauses_but_its_first_try_does_not_wait(kind: str) -> None:
     """A release leaves as soon as the stop is proven, whatever pause a confirmation has met; then it backs off (R5)."""
     one = One()
     one.lead()
-    asked(one, "unknown", one.state.stop_by)
+    asked(one, "unknown", one.state.renew_deadline)
     one.tick(1)
     if one.state.request:
         one.tell(ev.Unknown(one.state.request, "late"), 1)
@@ -131,13 +131,13 @@ def test_a_stop_is_asked_for_with_growing_pauses_and_not_delayed_by_them(says: s
     """R3: a pause that fails fast is asked for a few times, and when its time is over the process is ended."""
     one = One()
     one.lead()
-    one.tell(ev.Standing(False, able=False, rank=0, why="", handover="unhealthy"))
+    one.tell(ev.Eligibility(False, can_produce=False, rank=0, why="", handover="unhealthy"))
     due = one.state.pause_by
     assert due == one.now + T.pause
     assert 2 <= answered(one, outcome(BUSY[says]), due - FAST) <= 8
-    assert one.power() is not Power.FENCING
+    assert one.power() is not Production.FENCING
     answered(one, outcome(BUSY[says]), due + 2 * FAST)
-    assert one.power() is Power.FENCING
+    assert one.power() is Production.FENCING
 
 
 def test_a_head_that_cannot_be_read_is_asked_for_with_growing_pauses() -> None:
@@ -156,14 +156,14 @@ def test_a_lead_is_kept_that_a_retry_within_r_saves(kind: str, spare: int) -> No
     """P3: etcd that is well again R before the stop keeps the leader, whatever pause its failures have come to."""
     one = One()
     one.lead()
-    asked(one, kind, one.state.stop_by - T.renew - 2 * FAST - spare)
+    asked(one, kind, one.state.renew_deadline - T.renew - 2 * FAST - spare)
     since = one.now
     while not one.state.request:
         one.tick(1)
     assert one.now - since <= T.renew
     one.apply("confirm")
     assert one.phase() is Phase.LEADING
-    assert one.state.stop_by > one.now + T.renew
+    assert one.state.renew_deadline > one.now + T.renew
 
 
 @pytest.mark.parametrize("kind", ["unknown", "rejected"])
@@ -171,7 +171,7 @@ def test_no_pause_delays_the_stop(kind: str) -> None:
     """R3: at V - A nodeos is paused, to the millisecond, in the midst of a pause between transactions or not."""
     one = One()
     one.lead()
-    stop_by = one.state.stop_by
+    stop_by = one.state.renew_deadline
     asked(one, kind, stop_by - 2 * FAST)
     while not any(isinstance(action, do.PauseNodeos) for action in one.all[-5:]):
         assert one.now < stop_by

@@ -13,7 +13,7 @@ from tests.core.leadership.test_rules import One, T
 def confirmations(at: Ms | None, count: int) -> list[Ms]:
     """Lead; etcd holds one confirmation up for 1.2 s; return when the next ones are sent (ms after that answer)."""
     one = One()
-    one.state = State(replace(one.state.setup, beat=at))
+    one.state = State(replace(one.state.identity, renew_phase=at))
     one.lead()
     one.tick(T.renew)
     one.apply("confirm", after=1200)

@@ -11,7 +11,7 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Gate, Phase, Power
+from agent.core.leadership.state import GateState, Phase, Production
 from agent.core.leadership.timing import GateMode, Timing, standstill
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord, read_heartbeat
@@ -29,7 +29,7 @@ class Gated(One):
 
     def __init__(self, timing: Timing = FAST) -> None:
         super().__init__()
-        self.state = replace(self.state, setup=replace(self.state.setup, timing=timing))
+        self.state = replace(self.state, identity=replace(self.state.identity, timing=timing))
         self.answers = True
 
     def tell(self, event: ev.Event, after: int = 0) -> list[do.Action]:
@@ -69,7 +69,7 @@ def test_without_a_gate_none_is_asked_for() -> None:
     one.see(leader=None)
     one.until_released()
     assert not {do.OpenGate, do.CloseGate} & set(kinds(one.all))
-    assert one.state.gate is Gate.UNKNOWN
+    assert one.state.gate is GateState.UNKNOWN
 
 
 @pytest.mark.parametrize("timing", [FAST, BESIDE], ids=["required", "on"])
@@ -119,7 +119,7 @@ def test_a_closed_gate_is_the_proof_and_no_block_in_flight_is_waited_for(timing:
     one.until_read()
     one.request("release")
     assert one.now - began < 10
-    assert one.power() is Power.SETTLING
+    assert one.power() is Production.SETTLING
     put = one.request("release").txn.then[0]
     assert isinstance(put, Put)
     block = read_heartbeat(put.value).last_block
@@ -135,7 +135,7 @@ def test_with_on_a_gate_that_was_not_seen_to_sign_proves_nothing() -> None:
     pause = one.last(do.PauseNodeos)
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
-    assert one.state.gate is Gate.CLOSED
+    assert one.state.gate is GateState.CLOSED
     assert not one.state.proven
     one.tick(BESIDE.block)
     assert one.state.proven
@@ -150,7 +150,7 @@ def test_with_on_what_was_seen_of_one_process_says_nothing_of_the_next() -> None
     pause = one.last(do.PauseNodeos)
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
-    assert one.state.gate is Gate.CLOSED
+    assert one.state.gate is GateState.CLOSED
     assert not one.state.proven
     one.tick(BESIDE.block)
     assert one.state.proven
@@ -200,7 +200,7 @@ def test_a_closing_that_is_not_proven_is_told_and_the_time_proves_it() -> None:
     new = one.tick(FAST.gate_close)
     assert [each.key for each in new if isinstance(each, do.Warn)] == ["gate_failed"]
     one.tick(FAST.block)
-    assert one.power() is Power.STOPPED
+    assert one.power() is Production.STOPPED
     assert not one.state.proven
     one.tick(over - one.now - 1)
     assert one.phase() is Phase.STOPPING
@@ -237,9 +237,9 @@ def test_answers_to_older_closings_are_ignored() -> None:
     assert isinstance(closing, do.CloseGate)
     one.tick(FAST.gate_close)
     one.tell(ev.GateClosed(closing.call), 1)
-    assert one.state.gate is Gate.UNKNOWN
+    assert one.state.gate is GateState.UNKNOWN
     one.tell(ev.GateFailed(closing.call, "late"), 1)
-    assert one.state.gate is Gate.UNKNOWN
+    assert one.state.gate is GateState.UNKNOWN
 
 
 def test_required_no_candidate_before_the_gate_has_answered() -> None:
@@ -250,7 +250,7 @@ def test_required_no_candidate_before_the_gate_has_answered() -> None:
     one.see(leader=None, heartbeat=None)
     assert one.phase() is Phase.STARTING
     one.answers = True
-    one.tick(one.state.setup.retry)
+    one.tick(one.state.identity.retry)
     assert one.phase() is Phase.CAMPAIGNING
     assert not [each for each in one.all if isinstance(each, do.Warn)], "a busy start is no reason to tell"
 
@@ -275,7 +275,7 @@ def test_a_closing_that_was_late_is_tried_again_soon() -> None:
     one.tick(FAST.gate_close)
     one.answers = True
     one.tick(FAST.gate_close)
-    assert one.state.gate is Gate.CLOSED
+    assert one.state.gate is GateState.CLOSED
 
 
 def test_a_restart_within_v_leaves_the_page_open() -> None:

@@ -12,7 +12,7 @@ import pytest
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership import machine
-from agent.core.leadership.state import Phase, Power, Setup, State
+from agent.core.leadership.state import Identity, Phase, Production, State
 from agent.core.leadership.timing import Timing, standstill
 from agent.core.model import records
 from agent.core.model.chain import Block, ProcessId
@@ -30,7 +30,7 @@ class One:
     """An agent under test. `tell` gives an event at a time and returns the actions; `all` has every action so far."""
 
     def __init__(self, node: str = "bp-a") -> None:
-        self.state = State(Setup(node, "me", KEYS, producer="eosio", boot_id="boot", agent_pid=1))
+        self.state = State(Identity(node, "me", KEYS, producer="eosio", boot_id="boot", agent_pid=1))
         self.now: Ms = 1000
         self.all: list[do.Action] = []
         self.revision = 10
@@ -54,9 +54,9 @@ class One:
         """The phase now; a call, so that no type checker remembers the one before."""
         return self.state.phase
 
-    def power(self) -> Power:
+    def power(self) -> Production:
         """What is known of nodeos's production now."""
-        return self.state.power
+        return self.state.production
 
     def request(self, kind: str) -> do.Transact:
         """The transaction under way, which must be of this kind."""
@@ -94,7 +94,7 @@ class One:
         self.tell(ev.Started(None, NODEOS))
         self.paused()
         self.tell(ev.LeaseSeen(LEASE))
-        self.tell(ev.Standing(fit, able=True, rank=rank, why=""))
+        self.tell(ev.Eligibility(fit, can_produce=True, rank=rank, why=""))
 
     def lead(self) -> None:
         """Come to lead, in epoch 1."""
@@ -190,7 +190,7 @@ def test_leader_stops_in_time() -> None:
     """R3: at V - A without a confirmation nodeos is paused, and not a millisecond before."""
     one = One()
     one.lead()
-    stop_by = one.state.stop_by
+    stop_by = one.state.renew_deadline
     assert not [action for action in one.tick(stop_by - 1 - one.now) if isinstance(action, do.PauseNodeos)]
     assert [action for action in one.tick(1) if isinstance(action, do.PauseNodeos)]
     assert one.state.phase is Phase.STOPPING
@@ -201,7 +201,7 @@ def test_unanswered_pause_ends_the_process_before_v() -> None:
     one = One()
     one.lead()
     valid = one.state.tenure
-    one.tick(one.state.stop_by - one.now)
+    one.tick(one.state.renew_deadline - one.now)
     one.tick(T.pause)
     fence = one.last(do.FenceNodeos)
     assert isinstance(fence, do.FenceNodeos)
@@ -221,7 +221,7 @@ def test_tenure_that_began_to_stop_never_produces_again() -> None:
     one.tell(ev.Applied(late.request, 95), 1)
     assert one.state.phase is Phase.STOPPING
     one.paused()
-    assert one.state.power is Power.STOPPED
+    assert one.state.production is Production.STOPPED
     assert sum(isinstance(action, do.ResumeNodeos) for action in one.all) == 1
 
 
@@ -247,9 +247,9 @@ def test_pause_is_proven_only_after_the_block_in_flight() -> None:
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
     one.tick(T.block - 1)
-    assert one.power() is Power.SETTLING
+    assert one.power() is Production.SETTLING
     one.tick(1)
-    assert one.power() is Power.STOPPED
+    assert one.power() is Production.STOPPED
 
 
 def test_gone_process_is_a_proof_at_once() -> None:
@@ -273,14 +273,14 @@ def test_pause_proves_nothing_while_a_resume_is_unanswered() -> None:
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
     one.tick(T.pause)
-    assert one.state.power is Power.FENCING
+    assert one.state.production is Production.FENCING
 
 
 def test_release_names_the_last_own_block_and_deletes_leader() -> None:
     """R5: one transaction: heartbeat still ours, then released with the last own block; `leader` goes if it is ours."""
     one = One()
     one.lead()
-    one.tell(ev.Standing(fit=False, able=True, why="peers", handover="peers: none"))
+    one.tell(ev.Eligibility(eligible=False, can_produce=True, why="peers", handover="peers: none"))
     txn = one.until_released().txn
     put = next(each for each in txn.then if isinstance(each, Put))
     record = records.read_heartbeat(put.value)
@@ -300,7 +300,7 @@ def test_release_leaves_a_leader_key_alone_that_is_not_ours() -> None:
     assert all(each.key == KEYS.heartbeat for each in (*txn.then, *txn.compare))
 
 
-def test_leader_that_can_not_prove_its_stop_releases_nothing() -> None:
+def test_leader_that_cannot_prove_its_stop_releases_nothing() -> None:
     """R5: a fence that failed means no release; the others wait out E."""
     one = One()
     one.lead()
@@ -390,7 +390,7 @@ def test_resume_waits_for_the_last_own_block() -> None:
     one.apply("take")
     one.read_head(40)
     assert not any(isinstance(action, do.ResumeNodeos) for action in one.all)
-    one.tick(one.state.setup.head_poll)
+    one.tick(one.state.identity.head_poll)
     one.read_head(41)
     assert any(isinstance(action, do.ResumeNodeos) for action in one.all)
 
@@ -407,14 +407,14 @@ def test_resume_waits_for_the_last_own_block() -> None:
 def test_a_resume_has_its_own_time_and_ends_before_the_stop(timing: Timing, within: Ms) -> None:
     """R9, R3: nodeos's first resume takes 0.7 s, which is no hang, whatever etcd is given; but none outlasts V - A."""
     one = One()
-    one.state = replace(one.state, setup=replace(one.state.setup, timing=timing))
+    one.state = replace(one.state, identity=replace(one.state.identity, timing=timing))
     one.standby()
     one.see(leader=None, heartbeat=None)
     one.apply("take")
     resume = one.last(do.ResumeNodeos)
     assert isinstance(resume, do.ResumeNodeos)
     assert resume.within == within
-    assert one.now + resume.within <= one.state.over_by
+    assert one.now + resume.within <= one.state.stop_at
 
 
 def test_resume_is_sent_once() -> None:
@@ -479,7 +479,7 @@ def test_switchover_hands_the_seat_over_by_name() -> None:
     one.lead()
     one.see(switchover=Switchover("bp-b"))
     assert one.phase() is Phase.LEADING, "when it is due, the standing says so"
-    one.tell(ev.Standing(fit=True, able=True, handover="asked for by me", cause="switchover", to="bp-b"))
+    one.tell(ev.Eligibility(eligible=True, can_produce=True, handover="asked for by me", cause="switchover", to="bp-b"))
     txn = one.until_released().txn
     assert Put(KEYS.leader, b"bp-b") in txn.then
     assert Delete(KEYS.switchover) in txn.then
@@ -490,9 +490,9 @@ def test_maintenance_stops_elections_and_not_safety() -> None:
     one = One()
     one.lead()
     one.see(maintenance="a new disk")
-    one.tell(ev.Standing(fit=False, able=True, why="peers", handover="peers: none"))
+    one.tell(ev.Eligibility(eligible=False, can_produce=True, why="peers", handover="peers: none"))
     assert one.phase() is Phase.LEADING
-    one.tick(one.state.stop_by - one.now)
+    one.tick(one.state.renew_deadline - one.now)
     assert one.phase() is Phase.STOPPING
     other = One()
     other.standby()
@@ -507,7 +507,7 @@ def test_first_act_is_an_explicit_pause_that_is_proven() -> None:
     (pause,) = one.tell(ev.Started(None, NODEOS))
     assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.LeaseSeen(LEASE))
-    one.tell(ev.Standing(fit=True, able=True))
+    one.tell(ev.Eligibility(eligible=True, can_produce=True))
     one.see(leader=None, heartbeat=None)
     assert one.state.phase is Phase.STARTING
     one.paused()
@@ -555,7 +555,7 @@ def test_file_of_another_boot_means_nothing() -> None:
     one = One()
     one.tell(ev.Started(record(1000), NODEOS))
     other = One()
-    other.state = replace(other.state, setup=Setup("bp-a", "me", KEYS, boot_id="another"))
+    other.state = replace(other.state, identity=Identity("bp-a", "me", KEYS, boot_id="another"))
     other.tell(ev.Started(record(1000), NODEOS))
     assert one.state.phase is Phase.LEADING
     assert other.state.phase is Phase.STARTING
@@ -573,7 +573,7 @@ def test_answer_from_before_the_pause_is_no_alarm() -> None:
     """A probe that was asked before the pause tells nothing about after it."""
     one = One()
     one.standby(fit=False)
-    assert not one.tell(ev.PausedSeen(one.state.power_since - 1, paused=False), 10)
+    assert not one.tell(ev.PausedSeen(one.state.production_since - 1, paused=False), 10)
 
 
 def test_every_step_is_pure() -> None:

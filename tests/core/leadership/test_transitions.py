@@ -16,13 +16,13 @@ from click.testing import CliRunner
 from agent import core
 from agent.cli import main
 from agent.core.leadership.state import Phase, State
-from agent.core.leadership.step import Turn
+from agent.core.leadership.step import Step
 from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, outline, table
 from tests.core.parts import SETUP
 
 ROOT = Path(__file__).parents[3]
 TAKERS = ("go", "stop", "_end", "Plan")
-"""What takes the key of a row: Turn.go, production.stop, tenure._end; whole.Plan, whose cause the standing hands on."""
+"""What takes the key of a row: Step.go, production.stop, tenure._end; whole.Plan, whose cause the standing hands on."""
 
 
 def keys_in_use() -> Iterator[tuple[str, str]]:
@@ -105,16 +105,16 @@ def test_a_leader_can_be_stopped_from_wherever_it_may_produce() -> None:
 @pytest.mark.parametrize("key", TRANSITIONS)
 def test_a_row_that_does_not_start_here_changes_nothing(phase: Phase, key: str) -> None:
     """A transition is taken from its own phases; from any other it raises, and the state stays as it was."""
-    turn = Turn(State(SETUP, phase=phase), 1000)
-    before = turn.state
+    step = Step(State(SETUP, phase=phase), 1000)
+    before = step.state
     if phase in TRANSITIONS[key].sources:
-        turn.go(key, "detail")
-        assert turn.state.phase is TRANSITIONS[key].target
-        assert turn.reason.startswith(TRANSITIONS[key].reason)
+        step.go(key, "detail")
+        assert step.state.phase is TRANSITIONS[key].target
+        assert step.reason.startswith(TRANSITIONS[key].reason)
     else:
         with pytest.raises(AssertionError, match=key):
-            turn.go(key)
-        assert (turn.state, turn.actions) == (before, [])
+            step.go(key)
+        assert (step.state, step.actions) == (before, [])
 
 
 @pytest.mark.parametrize("picture", [mermaid, dot, table])

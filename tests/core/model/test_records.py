@@ -369,7 +369,7 @@ def test_a_whole_group() -> None:
     )
 
 
-def test_what_can_not_be_read_is_named_and_left_out() -> None:
+def test_what_cannot_be_read_is_named_and_left_out() -> None:
     """Garbage in one key is told with the key, and costs the others nothing."""
     view = seen(
         leader=b"{", heartbeat=b"{", override=b"{", switchover=b"{", members__bp_b=b"{", members__bp_a=write(MEMBER)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.health.checks import Gate, GateProbed
+from agent.core.health.checks import GateProbed, Thresholds
 from agent.core.leadership.state import Phase
 from agent.core.model.store import Put, Txn
 from agent.core.node.can_lead import PASSING, SILENT, why_not
@@ -50,13 +50,13 @@ def test_a_standby_that_could_not_lead_tells_and_is_given_nothing(harm: Callable
     member = standby.published()[-1][1]
     assert why in reason(standby)
     assert (member.healthy, member.able) == (False, False)
-    assert not standby.node.leadership.standing.fit
+    assert not standby.node.leadership.eligibility.eligible
     leader.store.txn(Txn((), (Put(NAMES.switchover, b'{"to": "%s"}' % standby.name.encode()),)), 1.0)
     story.go(20)
     assert leader.leads, "a switchover to it is refused instead of costing slots"
     assert "switchover_refused" in leader.events_told()
     standby.unread, standby.deaf, standby.file_error = "", False, ""
-    story.until(lambda: standby.node.leadership.standing.fit, 10)
+    story.until(lambda: standby.node.leadership.eligibility.eligible, 10)
     assert not standby.node.health.reasons
 
 
@@ -71,7 +71,7 @@ def test_a_leader_that_reads_nothing_keeps_the_lead_and_is_told(harm: Callable[[
     assert leader.leads
     assert leader.node.leadership.seen.max_epoch == epoch
     assert reason(leader)
-    assert standby.node.leadership.standing.fit
+    assert standby.node.leadership.eligibility.eligible
     assert {"etcd_down", "unhealthy"} & set(leader.events_told())
 
 
@@ -113,7 +113,7 @@ def test_a_phase_that_does_not_move_is_told(phase: Phase) -> None:
     story = settled()
     _, standby = two(story)
     node, timing = standby.node, standby.setup.timing
-    bound = timing.validity + timing.margin + node.profile.limits.can_lead
+    bound = timing.validity + timing.margin + node.settings.limits.can_lead
     sits = replace(node, leadership=replace(node.leadership, phase=phase, phase_since=story.now - bound))
     assert f"stuck in the phase {phase.value}" in why_not(sits, story.now)
     assert not why_not(sits, story.now - 1)
@@ -126,7 +126,9 @@ def test_a_gate_beside_a_key_is_judged_once_nodeos_was_seen_to_use_it() -> None:
     story = settled()
     leader, standby = two(story)
     limits = leader.profile.limits
-    gated = replace(leader.node.profile, limits=replace(limits, gates={**limits.gates, "gate": Gate(1, 2)}))
+    gated = replace(
+        leader.node.settings, limits=replace(limits, thresholds={**limits.thresholds, "gate": Thresholds(1, 2)})
+    )
     leader.step(Reconfigured(gated, leader.setup.timing))
     for _ in range(3):
         leader.step(GateProbed(story.now, "no answer"))

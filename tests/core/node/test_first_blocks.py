@@ -9,7 +9,7 @@ import pytest
 
 from agent.core.blocks.gaps import Turns
 from agent.core.election.hold_down import Flaps
-from agent.core.health.checks import Check, ScheduleProbed
+from agent.core.health.checks import CheckState, ScheduleProbed
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import Producer, Schedule
 from agent.core.model.records import GroupView
@@ -246,7 +246,8 @@ def test_where_all_are_held_down_the_leader_stays(
     flaps = Flaps((story.now,) * abs(faults), story.now + 600_000 if abs(faults) > 1 else 0)
     since = story.now - (3000 if faults >= 0 else 30_000)
     health = replace(
-        leader.node.health, checks={**leader.node.health.checks, check: Check(ok=False, known=True, reason="a test")}
+        leader.node.health,
+        checks={**leader.node.health.checks, check: CheckState(ok=False, known=True, reason="a test")},
     )
     mind = replace(leader.node.judgement, flaps=flaps)
     view = GroupView(1, members=others)

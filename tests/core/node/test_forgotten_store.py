@@ -55,7 +55,7 @@ def test_a_release_ends_when_the_store_forgot(cluster: int, revision: int) -> No
     one = One()
     one.lead()
     known(one)
-    one.tell(ev.Standing(False, able=False, rank=0, why="", handover="unhealthy", cause="unhealthy"))
+    one.tell(ev.Eligibility(False, can_produce=False, rank=0, why="", handover="unhealthy", cause="unhealthy"))
     one.until_released()
     refuse(one, cluster, revision)
     asked = 0
@@ -93,7 +93,7 @@ def test_a_runtime_record_of_another_store_is_void(state: str, cluster: int, rev
     while one.phase() is not Phase.STANDBY:
         assert one.now < begun + 2 * T.validity, one.state
         one.save()
-        if one.state.call and one.state.power_until:
+        if one.state.call and one.state.production_until:
             one.paused()
         if one.state.head_call:
             one.read_head(41)
@@ -104,7 +104,7 @@ def test_a_runtime_record_of_another_store_is_void(state: str, cluster: int, rev
             one.tick(10)
     assert one.state.tenure is None
     assert one.state.seen.cluster == cluster
-    one.tell(ev.Standing(True, able=True, rank=0, why=""))
+    one.tell(ev.Eligibility(True, can_produce=True, rank=0, why=""))
     since = one.state.seen.barred_until
     assert since >= begun + standstill(T.validity)
     assert first_campaign(one, cluster, revision) >= since

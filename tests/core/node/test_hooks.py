@@ -15,8 +15,8 @@ SPAN = 3000
 def hooked(story: Story, *names: str) -> tuple[Host, Host]:
     """Set hooks on all hosts; return the leader and the standby."""
     for host in story.hosts:
-        profile = replace(host.node.profile, hooks=frozenset(names or HOOKS), hook_ms=SPAN)
-        host.node = replace(host.node, profile=profile)
+        profile = replace(host.node.settings, hooks=frozenset(names or HOOKS), hook_ms=SPAN)
+        host.node = replace(host.node, settings=profile)
     leader = story.leader
     assert leader is not None
     return leader, next(host for host in story.hosts if host is not leader)

@@ -18,7 +18,7 @@ from agent.core.model.slots import SLOT
 from agent.core.model.store import Put, Txn
 from agent.core.node import notify
 from agent.core.node import step as core
-from agent.core.node.step import EtcdSeen, Node, Profile, Publish, Tell
+from agent.core.node.step import EtcdSeen, LiveSettings, Node, Notify, Publish
 from tests.core.node.test_switchover import FOUR
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.simulation.story import GATES, NAMES, Host, Story, settled
@@ -42,7 +42,7 @@ def test_a_calm_group_keeps_its_leader_and_says_nothing() -> None:
     assert story.head.head_num == head + 120
     assert [len(host.told) for host in story.hosts] == words
     assert [host.phase for host in story.hosts] == [Phase.LEADING, Phase.STANDBY]
-    assert all(host.node.leadership.standing.fit for host in story.hosts)
+    assert all(host.node.leadership.eligibility.eligible for host in story.hosts)
 
 
 def test_a_new_group_is_no_outage() -> None:
@@ -91,7 +91,7 @@ def test_a_moving_head_is_no_change_worth_a_write() -> None:
 
 def test_nothing_is_published_without_a_lease() -> None:
     """Without a session lease a report would stay for ever; it comes at once when there is a lease."""
-    node = core.begin(Profile("lab", LIMITS), State(SETUP))
+    node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
     node, actions = core.step(node, ev.Started(None, NODEOS), 1000)
     assert not any(isinstance(each, Publish) for each in actions)
     node, actions = core.step(node, ev.LeaseSeen(7), 1100)
@@ -131,19 +131,19 @@ def test_a_standby_that_lags_is_unhealthy_until_it_has_caught_up() -> None:
     story = settled()
     leader, standby = two(story)
     standby.nodeos.isolated = True  # blocks do not reach it; what it counts as peers is not asked here
-    standby.node = replace(standby.node, profile=replace(standby.node.profile, limits=without(standby, "peers")))
+    standby.node = replace(standby.node, settings=replace(standby.node.settings, limits=without(standby, "peers")))
     story.until(lambda: not standby.node.health.ok, 15)
-    assert standby.node.leadership.standing.why.startswith("head_age: head is")
-    assert leader.name in standby.node.leadership.standing.why
+    assert standby.node.leadership.eligibility.why.startswith("head_age: head is")
+    assert leader.name in standby.node.leadership.eligibility.why
     standby.nodeos.isolated = False
-    story.until(lambda: standby.node.leadership.standing.fit, 5)
+    story.until(lambda: standby.node.leadership.eligibility.eligible, 5)
     assert leader.leads
 
 
 def without(host: Host, check: str) -> Limits:
     """Return the limits of a host without one check."""
-    limits = host.node.profile.limits
-    return replace(limits, gates={name: gate for name, gate in limits.gates.items() if name != check})
+    limits = host.node.settings.limits
+    return replace(limits, thresholds={name: gate for name, gate in limits.thresholds.items() if name != check})
 
 
 def test_a_leader_cut_off_from_its_peers_hands_over_to_the_rest() -> None:
@@ -164,7 +164,7 @@ def test_a_lagging_standby_does_not_get_the_lead_of_an_unhealthy_leader() -> Non
     story = settled()
     leader, standby = two(story)
     standby.nodeos.isolated = True
-    standby.node = replace(standby.node, profile=replace(standby.node.profile, limits=without(standby, "peers")))
+    standby.node = replace(standby.node, settings=replace(standby.node.settings, limits=without(standby, "peers")))
     leader.disk_free = 1
     story.go(60)
     assert leader.leads
@@ -256,7 +256,7 @@ def test_a_leader_that_somebody_paused_hands_over() -> None:
     assert "nodeos is paused though this node leads" in str(standby.changes()[0][1]["reason"])
     story.go(5)
     assert standby.leads
-    assert leader.node.leadership.standing.fit
+    assert leader.node.leadership.eligibility.eligible
 
 
 def test_a_leader_with_a_fault_hands_over_to_a_healthy_one() -> None:
@@ -269,7 +269,7 @@ def test_a_leader_with_a_fault_hands_over_to_a_healthy_one() -> None:
     leader.disk_free = 500
     story.go(30)
     assert standby.leads
-    assert leader.node.leadership.standing.fit
+    assert leader.node.leadership.eligibility.eligible
 
 
 def test_an_unhealthy_leader_without_a_better_candidate_stays_and_tells() -> None:
@@ -301,12 +301,12 @@ def test_a_drained_leader_moves_the_lead_once() -> None:
     """A drained node hands over as soon as another may lead, and does not come back."""
     story = settled()
     leader, other = two(story)
-    leader.node = replace(leader.node, profile=replace(leader.node.profile, drained=True))
+    leader.node = replace(leader.node, settings=replace(leader.node.settings, drained=True))
     story.until(lambda: other.leads, 5)
     assert "drained" in str(other.changes()[0][1]["reason"])
     story.go(30)
     assert other.leads
-    assert leader.node.leadership.standing.why == "drained"
+    assert leader.node.leadership.eligibility.why == "drained"
 
 
 def test_the_lower_priority_takes_a_free_seat() -> None:
@@ -468,13 +468,13 @@ def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> N
 
 def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
     """People are reminded of a warning that goes on, whatever its words; the log has new words at once."""
-    node = core.begin(Profile("lab", LIMITS), State(SETUP))
+    node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
     logged, sent = [], []
     for now in range(0, notify.TELL_AGAIN + 1000, 500):
         actions: list[core.NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
         node = notify.tell(node, ev.Tick(), now, actions)
         logged += [now] if any(isinstance(each, Warn) for each in actions) else []
-        sent += [now] if any(isinstance(each, Tell) for each in actions) else []
+        sent += [now] if any(isinstance(each, Notify) for each in actions) else []
     assert logged == sorted([1000, *range(0, notify.TELL_AGAIN + 1000, notify.SAY_AGAIN)])
     assert sent == [0, notify.TELL_AGAIN]
 
@@ -506,7 +506,7 @@ def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
     assert standby.node.unpaused_at is not None
     story.stalled = False
     story.go(3)
-    assert standby.node.leadership.standing.fit
+    assert standby.node.leadership.eligibility.eligible
 
 
 def test_a_restarted_nodeos_is_judged_anew() -> None:
@@ -515,13 +515,13 @@ def test_a_restarted_nodeos_is_judged_anew() -> None:
     _, standby = two(story)
     standby.nodeos.kill()
     story.go(8)
-    assert not standby.node.leadership.standing.able
+    assert not standby.node.leadership.eligibility.can_produce
     standby.nodeos.start()
-    story.until(lambda: standby.node.leadership.standing.fit, 5)
+    story.until(lambda: standby.node.leadership.eligibility.eligible, 5)
     assert standby.events_told() == [], "a restart of a few seconds is not worth a call"
 
 
-def test_a_nodeos_that_can_not_be_looked_for_is_not_taken_for_gone() -> None:
+def test_a_nodeos_that_cannot_be_looked_for_is_not_taken_for_gone() -> None:
     """No right to look is no proof: a leader whose process cannot be found goes on, unhealthy (R4)."""
     story = settled("bp-a")
     (leader,) = story.hosts
@@ -541,7 +541,7 @@ def test_a_process_that_may_be_there_is_not_known() -> None:
     assert not leader.leads
     assert leader.node.leadership.process == ProcessId(0, 0)
     assert leader.node.health.failing == ("process: cannot look for it: conmon listens",)
-    assert not leader.node.leadership.standing.able
+    assert not leader.node.leadership.eligibility.can_produce
 
 
 def test_the_words_of_operators_are_told_as_they_stand() -> None:
@@ -566,7 +566,7 @@ def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:
     leader.nodeos.kill()
     story.until(lambda: standby.leads)
     leader.nodeos.start()
-    story.until(lambda: leader.node.leadership.standing.fit, 10)
+    story.until(lambda: leader.node.leadership.eligibility.eligible, 10)
     standby.nodeos.kill()
     story.until(lambda: leader.leads)
     story.stalled = False
@@ -605,7 +605,7 @@ anything = st.one_of(
 @given(st.lists(st.tuples(st.integers(0, 3000), anything), max_size=30))
 def test_any_order_of_events_is_taken(events: list[tuple[int, core.NodeEvent]]) -> None:
     """Whatever comes in whatever order, a step gives a state, and looks again within two seconds."""
-    node: Node = core.begin(Profile("lab", replace(LIMITS, gates=GATES)), State(SETUP))
+    node: Node = core.begin(LiveSettings("lab", replace(LIMITS, thresholds=GATES)), State(SETUP))
     node, _ = core.step(node, ev.Started(None, NODEOS), 1000)
     now = 1000
     for wait_ms, event in events:
@@ -614,7 +614,7 @@ def test_any_order_of_events_is_taken(events: list[tuple[int, core.NodeEvent]]) 
         node, actions = core.step(node, event, now)
         assert core.step(before, event, now) == (node, actions), "a step is pure"
         assert node.wake <= now + 2000
-        assert not any(isinstance(each, Tell) and not each.notice.summary for each in actions)
+        assert not any(isinstance(each, Notify) and not each.notice.summary for each in actions)
 
 
 def test_a_member_of_another_chain_counts_for_nothing_and_is_told() -> None:

@@ -213,9 +213,9 @@ def test_a_leader_that_is_drained_hands_over_in_a_gap_and_comes_back_to_none() -
     assert story.missed == 0
     assert "drained, and another may lead: the key drain stands by me: a disk" in str(standby.changes()[0][1]["reason"])
     assert leader.published()[-1][1].drained
-    assert leader.node.leadership.standing.why == "drained"
+    assert leader.node.leadership.eligibility.why == "drained"
     story.delete("drain/bp-a")
-    story.until(lambda: leader.node.leadership.standing.fit, 5)
+    story.until(lambda: leader.node.leadership.eligibility.eligible, 5)
     story.go(2 * ROUND)
     assert standby.leads
 
@@ -265,7 +265,7 @@ def test_failback_comes_in_a_gap_when_the_better_node_has_been_well_for_a_while(
     leader.nodeos.kill()
     story.until(lambda: standby.leads, 5)
     leader.nodeos.start()
-    story.until(lambda: leader.node.leadership.standing.fit, 10)
+    story.until(lambda: leader.node.leadership.eligibility.eligible, 10)
     story.missed = 0
     took = story.until(lambda: leader.leads, 40)
     story.go(ROUND)
@@ -290,12 +290,12 @@ def test_a_node_that_fails_again_and_again_is_held_down_and_says_so() -> None:
     story, leader, _ = group("bp-a", "bp-b", "bp-c", bp_b={"priority": 1})
     flapping = story.hosts[1]
     fail(story, flapping)
-    assert flapping.node.leadership.standing.fit
+    assert flapping.node.leadership.eligibility.eligible
     fail(story, flapping)
     story.go(1)
     assert 0 < flapping.published()[-1][1].held_down_ms <= 30_000
-    assert flapping.node.leadership.standing.why.startswith("held down until 20")
-    assert flapping.node.leadership.standing.why.endswith("2 faults within 600 s")
+    assert flapping.node.leadership.eligibility.why.startswith("held down until 20")
+    assert flapping.node.leadership.eligibility.why.endswith("2 faults within 600 s")
     ask(story, "bp-b", "now")
     story.go(1)
     assert "held down for" in refusals(leader)[0]
@@ -303,7 +303,7 @@ def test_a_node_that_fails_again_and_again_is_held_down_and_says_so() -> None:
     story.until(lambda: story.leader is not None and story.leader.name == "bp-c", 5)
     story.go(40)
     assert flapping.published()[-1][1].held_down_ms == 0
-    assert flapping.node.leadership.standing.fit
+    assert flapping.node.leadership.eligibility.eligible
 
 
 def test_a_node_that_is_held_down_leads_when_nobody_else_may() -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from agent.core.blocks.gaps import date
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks
-from agent.core.health.checks import Gate, Health, PausedProbed, Probe
-from agent.core.health.hysteresis import STEADY, Check, Pace, Verdict, judge
+from agent.core.health.checks import Health, PausedProbed, Probe, Thresholds
+from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, update
 from agent.core.leadership.state import Phase, State
 from agent.core.model.chain import Producer, Schedule
 from agent.core.node.plan import pace
-from agent.core.node.step import Node, Profile
+from agent.core.node.step import LiveSettings, Node
 from tests.core.parts import KEY, LIMITS, OTHER_KEY, PRODUCER, SETUP
 from tests.simulation.story import Host, settled
 
@@ -24,15 +24,15 @@ FAR_AWAY = Schedule(1, tuple(Producer(f"bp{letter}", (OTHER_KEY,)) for letter in
 TWENTY_ONE = replace(FAR_AWAY, producers=(Producer(PRODUCER, (KEY,)), *FAR_AWAY.producers, *FAR_AWAY.producers[:8]))
 ROUND = 21 * 12
 NEAR, FAR = Pace(most=2, why="it is near"), Pace(least=10, why="it is far")
-BAD = Verdict(ok=False, reason="no answer")
-GOOD = Check(ok=True, reason="", known=True)
+BAD = CheckResult(ok=False, reason="no answer")
+GOOD = CheckState(ok=True, reason="", known=True)
 
 
 def leader_at(slot: int, policy: Policy | None = None, schedule: Schedule | None = TWENTY_ONE) -> Node:
     """Return a leader that knows the schedule, at the date of a slot (0 is our first one in the round)."""
     state = State(SETUP, phase=Phase.LEADING)
     found = Health(info_wall=date(ROUND * 1_000_000 + slot), info_at=1000, schedule=schedule)
-    return Node(Profile("lab", LIMITS, policy=policy or Policy()), state, found)
+    return Node(LiveSettings("lab", LIMITS, policy=policy or Policy()), state, found)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def leader_at(slot: int, policy: Policy | None = None, schedule: Schedule | None
 def test_the_pace_follows_the_schedule(slot: int, fall: int) -> None:
     """In the window and 5 s before it two bad results suffice; more than 20 s before it ten are wanted; else three."""
     found = pace(leader_at(slot), 1000)
-    assert found.fall(Gate(2, 3)) == fall
+    assert found.fall(Thresholds(2, 3)) == fall
     assert bool(found.why) == (fall != 3)
 
 
@@ -66,23 +66,23 @@ def test_without_a_window_to_look_at_the_pace_is_steady(node: Node) -> None:
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 40))
 def test_a_certain_fault_is_certain_at_any_pace(fall: int, least: int, most: int) -> None:
     """A check that fails at the first bad result does so always: a process that is gone waits for no schedule."""
-    assert Pace(least, most).fall(Gate(1, 1)) == 1
-    assert Pace(1, most).fall(Gate(1, fall)) <= fall
-    assert Pace(least).fall(Gate(1, fall)) in (fall, max(fall, least) if fall > 1 else 1)
+    assert Pace(least, most).fall(Thresholds(1, 1)) == 1
+    assert Pace(1, most).fall(Thresholds(1, fall)) <= fall
+    assert Pace(least).fall(Thresholds(1, fall)) in (fall, max(fall, least) if fall > 1 else 1)
 
 
-def fail(count: int, found: Pace) -> Check:
+def fail(count: int, found: Pace) -> CheckState:
     """Return a check that was well, after so many bad results."""
     check = GOOD
     for _ in range(count):
-        check = judge(check, Gate(2, 3), BAD, found)
+        check = update(check, Thresholds(2, 3), BAD, found)
     return check
 
 
 def test_near_the_window_a_fault_is_acted_on_faster_and_says_why() -> None:
     """Two bad results in a row instead of three, with the reason for the haste."""
     assert fail(1, NEAR).ok
-    assert fail(2, NEAR) == Check(False, "no answer (2 in a row, because it is near)", True, 0, 2)
+    assert fail(2, NEAR) == CheckState(False, "no answer (2 in a row, because it is near)", True, 0, 2)
     assert fail(2, STEADY).ok
     assert fail(3, STEADY).reason == "no answer"
 
@@ -92,13 +92,13 @@ def test_far_from_it_a_fault_is_confirmed_longer_and_says_how_long() -> None:
     assert fail(9, FAR).ok
     assert fail(9, FAR).doubt == "no answer (9 of 10, it is far)"
     assert not fail(10, FAR).ok
-    again = judge(fail(9, FAR), Gate(2, 3), Verdict(ok=True))
+    again = update(fail(9, FAR), Thresholds(2, 3), CheckResult(ok=True))
     assert (again.streak, again.doubt) == (0, "")
 
 
 def test_a_doubt_is_not_carried_into_the_window() -> None:
     """When the window comes near while a fault is being confirmed, the next bad result decides."""
-    assert not judge(fail(4, FAR), Gate(2, 3), BAD, NEAR).ok
+    assert not update(fail(4, FAR), Thresholds(2, 3), BAD, NEAR).ok
 
 
 @pytest.mark.parametrize(("name", "hurried"), [("main_thread", True), ("head_age", True), ("lib_progress", False)])
@@ -109,10 +109,10 @@ def test_only_what_tells_of_production_is_hurried(name: str, hurried: bool) -> N
 
 def test_good_results_are_counted_as_ever() -> None:
     """Urgency changes what it takes to fail, never what it takes to pass again."""
-    bad = Check(ok=False, reason="no answer", known=True)
+    bad = CheckState(ok=False, reason="no answer", known=True)
     for found in (NEAR, FAR, STEADY):
-        once = judge(bad, Gate(2, 3), Verdict(ok=True), found)
-        assert (once.ok, judge(once, Gate(2, 3), Verdict(ok=True), found).ok) == (False, True)
+        once = update(bad, Thresholds(2, 3), CheckResult(ok=True), found)
+        assert (once.ok, update(once, Thresholds(2, 3), CheckResult(ok=True), found).ok) == (False, True)
 
 
 def hang(host: Host, probes: int) -> None:
@@ -138,7 +138,7 @@ def test_a_leader_whose_nodeos_hangs_hands_over_by_the_schedule(away: float, pro
     reason = leader.node.leadership.tenure.stop_reason if leader.node.leadership.tenure else ""
     assert "own window" in reason
     assert f"({probes} in a row" in reason
-    assert before.leadership.over_by <= leader.node.leadership.over_by
+    assert before.leadership.stop_at <= leader.node.leadership.stop_at
 
 
 def test_urgency_never_moves_the_time_to_stop() -> None:
@@ -169,7 +169,7 @@ def test_whatever_the_pace_a_check_needs_bad_results_to_fail_and_fails_at_last(
 ) -> None:
     """No pace fails a check at a good result, and ten bad ones in a row fail it at any pace."""
     found, streak = Health({"main_thread": GOOD}), 0
-    limits = replace(LIMITS, gates={"main_thread": Gate(2, 3)})
+    limits = replace(LIMITS, thresholds={"main_thread": Thresholds(2, 3)})
     for number, (ok, now) in enumerate(results):
         probe: Probe = PausedProbed(number, True if ok else None, "" if ok else "no answer")
         before = found.ok

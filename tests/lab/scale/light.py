@@ -20,11 +20,11 @@ from agent.config import Config
 from agent.core.health.checks import DiskProbed, ProcessProbed
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Setup, State
+from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model import records
 from agent.core.model.store import KeyValue, Ms, Put, Snapshot, Txn
 from agent.core.node import step as core
-from agent.core.node.step import EtcdSeen, Profile, Publish, ReadBlocks, RecordChange
+from agent.core.node.step import EtcdSeen, LiveSettings, Publish, ReadBlocks, RecordChange
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
 from agent.etcd.connection import REQUIRE_LEADER
 from agent.etcd.rpc import changes, grpc, watch_request
@@ -71,11 +71,11 @@ class LightAgent:
         self.nodeos = LightNodeos(config.node, signers, self.clock)
         timing = config.spans
         name = f"{config.group}/{config.node}"
-        setup = Setup(config.node, f"{zlib.crc32(name.encode()):08x}", self.names, OURS, timing, "boot", 1)
+        identity = Identity(config.node, f"{zlib.crc32(name.encode()):08x}", self.names, OURS, timing, "boot", 1)
         if not in_step:
-            setup = replace(setup, beat=beat(config))
-        profile = Profile(config.group, limits(config), config.election.priority, policy=policy(config))
-        self.node = core.begin(profile, State(setup))
+            identity = replace(identity, renew_phase=beat(config))
+        profile = LiveSettings(config.group, limits(config), config.election.priority, policy=policy(config))
+        self.node = core.begin(profile, State(identity))
         self.stops: list[str] = []  # why a tenure ended, by the key of its transition
         self.watched = 0  # changes that its watch brought
         self._waiting: deque[Any] = deque()
@@ -91,7 +91,7 @@ class LightAgent:
     def leads(self) -> bool:
         """Whether it leads, and is confirmed."""
         state = self.node.leadership
-        return not self.over and state.phase is Phase.LEADING and self.clock.boot() < state.stop_by
+        return not self.over and state.phase is Phase.LEADING and self.clock.boot() < state.renew_deadline
 
     def begin(self) -> None:
         """Start."""

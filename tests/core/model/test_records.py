@@ -60,7 +60,7 @@ READABLE: dict[str, bytes] = {
 
 numbers = st.integers(0, 2**53 - 1)
 names = st.from_regex(records.NAME, fullmatch=True)
-plain = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=20)
+plain = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=12)  # a producer has 13 at most
 dirty = st.text(st.characters(), max_size=60) | st.text("\x1b\ud800\U0001f600\n", min_size=240, max_size=1100)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),

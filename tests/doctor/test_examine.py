@@ -11,7 +11,7 @@ import pytest
 
 from agent.doctor import gather_etcd, gather_gate, gather_group, gather_host, gather_nodeos
 from agent.doctor.examine import examine, gather, side_by_side
-from agent.doctor.finding import Verdict
+from agent.doctor.finding import Grade
 from tests.doctor.parts import WELL, config
 
 
@@ -120,7 +120,7 @@ def test_members_of_etcd_that_hang_leave_the_cluster(jobs: dict[str, Any], monke
     assert facts.etcd.servers == ()
     assert facts.etcd.revision == WELL.etcd.revision
     missing = [each for each in said if each.name == "gathering"]
-    assert [each.verdict for each in missing] == [Verdict.UNKNOWN]
+    assert [each.verdict for each in missing] == [Grade.UNKNOWN]
     assert "etcd members" in missing[0].seen
     assert missing[0].remedy
 

@@ -160,9 +160,9 @@ def unknown(step: Step, event: Unknown) -> None:
 
 def rejected(step: Step, event: Rejected) -> None:
     """Take a definite no of etcd: nothing was changed by this request."""
-    kind = _close(step, event.request)
-    if event.lease_gone:
-        step.set(lease=None)
+    kind, state = _close(step, event.request), step.state
+    if event.lease_gone and state.tenure is not None and state.tenure.lease == state.lease:
+        step.set(lease=None)  # a tenure keeps its lease: the session may have another one by now, which it tells once
     step.back_off()
     if kind == "take":
         step.go("not_taken", event.why)

@@ -13,7 +13,8 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase, Production
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from tests.core.leadership.test_rules import LEASE, NODEOS, One, T
+from agent.core.model.store import Put
+from tests.core.leadership.test_rules import KEYS, LEASE, NODEOS, One, T
 
 
 def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
@@ -62,6 +63,22 @@ def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
     early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
     one.tell(ev.Refused(again.request, 21, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(early, 20)), 5)
     assert one.phase() is Phase.STOPPING, "what was taken is released"
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["before the session has another", "after"])
+def test_lease_that_is_gone_takes_no_later_one_with_it(known: bool) -> None:
+    """P2, R6: a try that names an expired lease is refused, and the next one goes with the lease that came since."""
+    one = One()
+    one.standby()
+    one.see(leader=None, heartbeat=None)
+    one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
+    one.tick(one.state.pause)
+    again = one.request("take")
+    gone, later = ev.Rejected(again.request, lease_gone=True, why="no such lease"), ev.LeaseSeen(LEASE + 1)
+    for event in (later, gone) if known else (gone, later):
+        one.tell(event, 5)
+    one.tick(one.state.pause)
+    assert one.request("take").txn.then[0] == Put(KEYS.leader, b"bp-a", LEASE + 1)
 
 
 def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:

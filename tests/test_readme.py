@@ -56,11 +56,6 @@ def rows(name: str) -> list[list[str]]:
 # --- tables that are made from the program ---
 
 
-def test_the_table_of_settings_is_up_to_date() -> None:
-    """The table of CONFIGURATION.md is what `make docs` would write."""
-    assert docs.up_to_date(docs.CONFIGURATION) == docs.CONFIGURATION.read_text(), "run make docs"
-
-
 def test_the_table_of_settings_is_what_the_command_prints() -> None:
     """The config reference is the output of `nodeos-failover config schema -f markdown`, with every setting."""
     done = subprocess.run(

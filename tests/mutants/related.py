@@ -32,6 +32,7 @@ class Related:
     def __init__(self, root: Path, cache: Path) -> None:
         self._root, self._cache = root, cache
         self._tests: dict[str, dict[str, float]] = defaultdict(dict)
+        self._seconds: dict[str, float] = {}
 
     def measure(self, say: Any, end: float) -> bool:
         """Measure what is not known yet; False when the time (monotonic) is over before all is."""
@@ -55,6 +56,7 @@ class Related:
         self._cache.write_text(json.dumps(found))
         for tests in found.values():
             for test, (seconds, functions) in tests.items():
+                self._seconds[test] = seconds
                 for function in functions:
                     self._tests[function][test] = seconds
                 for file in {function.partition(":")[0] for function in functions}:
@@ -67,18 +69,19 @@ class Related:
                 yield path
 
     def tests(self, path: Path, function: str, limit_s: float) -> dict[str, float]:
-        """Return the tests that run a function, or where none does any of its module, the fastest first; seconds each.
+        """Return the tests that run a function, the fastest first; seconds each, at most `limit_s` in all.
 
-        What stands outside functions runs once, at the import. What all of them take in is at most `limit_s`.
+        What stands outside functions runs once, at the import, so that no test is seen to run it: for that, and for a
+        function that none runs, the tests of the whole module and of its folder. Two modules may have one name: then
+        the tests of the folder come first.
         """
-        return self._fastest(f"{path.name}:{function}", limit_s) or self._fastest(path.name, limit_s)
-
-    def _fastest(self, what: str, limit_s: float) -> dict[str, float]:
+        beside = f"tests/{path.parts[1]}/"
+        near = {test: seconds for test, seconds in self._seconds.items() if test.startswith(beside)}
+        found = self._tests.get(f"{path.name}:{function}") or near | self._tests.get(path.name, {})
         chosen: dict[str, float] = {}
-        for test, seconds in sorted(self._tests.get(what, {}).items(), key=lambda each: each[1]):
-            if seconds > SLOW_S or sum(chosen.values()) + seconds > limit_s:
-                break
-            chosen[test] = seconds
+        for test, seconds in sorted(found.items(), key=lambda each: (each[0] not in near, each[1])):
+            if seconds <= SLOW_S and sum(chosen.values()) + seconds <= limit_s:
+                chosen[test] = seconds
         return chosen
 
 

@@ -1,0 +1,243 @@
+"""What the builder of the agent makes of a configuration, and in which order an agent begins and ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent import app
+from agent.core.model.chain import ProcessId
+from agent.errors import FenceError
+from agent.runtime import probes
+from tests.doctor.parts import KEY, config
+from tests.support.recorder import Recorder
+
+BOOT = "11111111-2222-3333-4444-555555555555"
+
+
+def agent(**fields: Any) -> Any:
+    """Return an agent that has only these fields."""
+    made = object.__new__(app.Agent)
+    for name, value in {"config": config(), "clock": Recorder({"boot_id": BOOT, "boot": 7}), **fields}.items():
+        setattr(made, name, value)
+    return made
+
+
+def test_seconds_of_the_checks_become_milliseconds() -> None:
+    """Each threshold goes to its own place of the core."""
+    health = {
+        "head_age": {"max": 3.25, "rise": 2, "fall": 4},
+        "lib_progress": {"max": 77},
+        "peers": {"min": 3},
+        "disk_space": {"min_free_bytes": 12345, "min_free_percent": 6},
+        "clock_offset": {"max": 0.125},
+        "can_lead": {"max": 8.5},
+    }
+    found = app.limits(config(health=health))
+    assert (found.head_age, found.lib_progress) == (3250, 77_000)
+    assert (found.clock_offset, found.can_lead) == (125, 8500)
+    assert (found.peers, found.disk_bytes, found.disk_percent) == (3, 12345, 6)
+    assert (found.producer, found.producer_key) == ("eosio", KEY)
+    assert (found.gates["head_age"].rise, found.gates["head_age"].fall) == (2, 4)
+
+
+@pytest.mark.parametrize("gate", ["off", "on"])
+@pytest.mark.parametrize("data_dir", [None, str(Path.cwd())])
+def test_a_check_that_cannot_be_made_has_no_gate(gate: str, data_dir: str | None) -> None:
+    """The disk without a directory, the signing gate without one, and what is switched off."""
+    whole = config(nodeos={"data_dir": data_dir}, gate={"mode": gate}, health={"peers": {"enabled": False}})
+    found = app.limits(whole).gates
+    assert ("disk_space" in found) is (data_dir is not None)
+    assert ("gate" in found) is (gate == "on")
+    assert "peers" not in found
+    assert "head_age" in found
+
+
+def test_seconds_of_the_election_become_milliseconds() -> None:
+    """Each span goes to its own place of the core."""
+    election = {
+        "failback": True,
+        "failback_after": 11,
+        "hold_down": 12.5,
+        "hold_down_max": 130,
+        "hold_down_window": 400,
+    }
+    urgency = {"enabled": True, "near": 1.5, "far": 20, "near_fall": 2, "far_fall": 9}
+    found = app.policy(config(election=election, urgency=urgency))
+    assert (found.failback, found.failback_after) == (True, 11_000)
+    assert (found.hold_down, found.hold_down_max, found.hold_down_window) == (12_500, 130_000, 400_000)
+    assert (found.urgency.enabled, found.urgency.near, found.urgency.far) == (True, 1500, 20_000)
+    assert (found.urgency.near_fall, found.urgency.far_fall) == (2, 9)
+
+
+def test_nodes_spread_over_the_renewal() -> None:
+    """The place in R is within it, the same at each start, and differs from node to node and group to group."""
+    whole = config()
+    places = {app.beat(config(node=f"bp-{n}", group=group)) for n in range(20) for group in ("eos", "wax")}
+    assert all(0 <= place < whole.spans.renew for place in places)
+    assert len(places) > 20
+    assert app.beat(config()) == app.beat(whole)
+
+
+def test_a_pid_is_unique_within_a_boot_and_a_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are told; a host that hides its namespaces is told apart from no other."""
+    clock: Any = Recorder({"boot_id": BOOT})
+    assert app.host_of(clock) == f"{BOOT}.{Path('/proc/self/ns/pid').stat().st_ino}"
+    monkeypatch.setattr(Path, "stat", Recorder(OSError("hidden")).stat)
+    assert app.host_of(clock) == ""
+
+
+def test_without_a_gate_there_is_no_page() -> None:
+    """No file is made for it."""
+    clock: Any = Recorder()
+    assert app.open_gate(config(), clock) is None
+    assert not clock.calls
+
+
+@pytest.mark.parametrize(
+    ("boot", "process", "revision", "known", "tenure"),
+    [
+        (BOOT, ProcessId(5, 9), 3, True, True),
+        (BOOT, ProcessId(5, 9), 0, True, False),
+        ("another", ProcessId(5, 9), 3, False, False),
+        (BOOT, probes.NOBODY_KNOWS, 1, False, True),
+    ],
+)
+def test_what_an_earlier_boot_left_is_not_believed(
+    boot: str, process: ProcessId, revision: int, known: bool, tenure: bool
+) -> None:
+    """A pid of another boot is anybody's, and its tenure is over; neither is one that was never found."""
+    record = SimpleNamespace(boot_id=boot, process=process, heartbeat_revision=revision)
+    made = agent(record=record)
+    assert made._known() == (process if known else None)
+    assert made._has_tenure() is tenure
+    empty = agent(record=None)
+    assert empty._known() is None
+    assert empty._has_tenure() is False
+
+
+@pytest.mark.parametrize(
+    ("ini", "nofailover", "may"),
+    [
+        ("producer-name = eosio\n", False, True),
+        ("producer-name = other\nproducer-name = eosio\n", False, True),
+        ("producer-name = other\n", False, False),
+        ("plugin = eosio::chain_plugin\n", False, True),
+        ("producer-name = eosio\n", True, False),
+        (None, False, True),
+    ],
+)
+def test_a_live_producer_is_adopted_only_if_it_is_ours(
+    ini: str | None, nofailover: bool, may: bool, tmp_path: Path
+) -> None:
+    """By the producers of nodeos's own configuration, if it can be read; never by a node that shall not lead."""
+    file = tmp_path / "config.ini"
+    file.write_text(ini or "")
+    made = agent(config=config(nodeos={"config_file": str(file)}, election={"nofailover": nofailover}))
+    if ini is None:
+        file.unlink()
+    assert made._may_adopt() is may
+
+
+def test_a_process_that_was_found_is_let_go(caplog: pytest.LogCaptureFixture) -> None:
+    """Its identity is kept and its handle is closed; none, and one that cannot be told, are different."""
+    held = Recorder()
+    held.id = ProcessId(5, 9)  # type: ignore[attr-defined]  # a recorder has whatever is put into it
+    assert agent(fence=Recorder(held))._process() == ProcessId(5, 9)
+    assert held.names == ["close"]
+    assert agent(fence=Recorder({"find": None}))._process() is None
+    with caplog.at_level(logging.WARNING):
+        assert agent(fence=Recorder(FenceError("two of them")))._process() == probes.NOBODY_KNOWS
+    assert "two of them" in caplog.text
+
+
+def test_a_run_time_file_that_cannot_be_read_is_as_none(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, and the agent starts; an empty one is no error."""
+    assert agent(file=Recorder({"load": b""}))._load() is None
+    assert not caplog.records
+    assert agent(file=Recorder({"load": b"{"}))._load() is None
+    assert "the run-time file cannot be read" in caplog.text
+
+
+def test_a_guard_that_cannot_be_started_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """The agent goes on, and looks again; each time it is asked for once."""
+    guard = Recorder({"ensure": OSError(11, "no more processes")})
+    agent(guard=guard)._see_guard()
+    assert guard.names == ["ensure"]
+    assert "the guard cannot be started" in caplog.text
+
+
+class Parts:
+    """The parts of an agent, which note in one list what is done to them."""
+
+    def __init__(self, http: bool, gate: bool) -> None:
+        self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
+        names = ["follower", "hands", "session", "alerts", "guard", "pulse", "repeater", "http", "gate"]
+        self.made = {name: self._part(name) for name in names}
+        self.loop = SimpleNamespace(snapshot="snapshot")
+        if not http:
+            self.made["http"] = None
+        if not gate:
+            self.made["gate"] = None
+
+    def _part(self, name: str) -> Any:
+        parts = self
+
+        class Part(Recorder):
+            def __getattr__(self, method: str) -> Any:
+                return lambda *words: parts.calls.append((name, method, words))
+
+        return Part()
+
+
+@pytest.mark.parametrize("http", [True, False])
+@pytest.mark.parametrize("gate", [True, False])
+def test_an_agent_ends_each_of_its_parts_once_and_within_a_time(http: bool, gate: bool) -> None:
+    """Nothing that may hang is waited for without a limit, and the guard goes after what can still stop nodeos."""
+    parts = Parts(http, gate)
+    repeater = parts.made.pop("repeater")
+    over = threading.Event()
+    made = agent(over=over, loop=parts.loop, **parts.made)
+    made._close([repeater])
+    assert over.is_set()
+    done = {(name, method): words for name, method, words in parts.calls}
+    assert len(done) == len(parts.calls)
+    assert done.keys() == {
+        ("follower", "stop"),
+        ("repeater", "close"),
+        *([("http", "close")] if http else []),
+        ("hands", "close"),
+        ("session", "close"),
+        ("alerts", "close"),
+        ("guard", "close"),
+        *([("gate", "let_go")] if gate else []),
+        ("pulse", "close"),
+    }
+    for name in ("hands", "session", "alerts"):
+        (limit_s,) = done[name, "close"]
+        assert 0 < limit_s <= 5.0
+    order = [name for name, _, _ in parts.calls]
+    assert order.index("hands") < order.index("guard") < order.index("pulse")
+    assert done["pulse", "close"] == ("snapshot",)
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_everything_that_is_looked_at_again_and_again_has_its_thread(gate: bool) -> None:
+    """The disk where there is a directory, the signing gate where there is one; each at most every few seconds."""
+    watch = Recorder() if gate else None
+    emitted: list[object] = []
+    loop = SimpleNamespace(emit=emitted.append)
+    common = {"nodeos": Recorder(), "fence": Recorder(), "file": Recorder(), "guard": Recorder()}
+    over = threading.Event()
+    names = {"process", "main-thread", "info", "peers", "schedule", "guard", "runtime-file"}
+    for whole, more in ((config(), {"disk"}), (config(nodeos={"data_dir": None}), set())):
+        made = agent(config=whole, gate_watch=watch, over=over, loop=loop, **common)
+        found = {each.name: each for each in made._repeaters()}
+        assert found.keys() == names | more | ({"gate"} if gate else set())
+        assert all(0 <= each._period <= 10 for each in found.values())
+        assert found["main-thread"]._period == whole.health.main_thread.interval

@@ -43,7 +43,7 @@ def test_seconds_of_the_checks_become_milliseconds() -> None:
     assert (found.clock_offset, found.can_lead) == (125, 8500)
     assert (found.peers, found.disk_bytes, found.disk_percent) == (3, 12345, 6)
     assert (found.producer, found.producer_key) == ("eosio", KEY)
-    assert (found.gates["head_age"].rise, found.gates["head_age"].fall) == (2, 4)
+    assert (found.thresholds["head_age"].rise, found.gates["head_age"].fall) == (2, 4)
 
 
 @pytest.mark.parametrize("gate", ["off", "on"])
@@ -51,7 +51,7 @@ def test_seconds_of_the_checks_become_milliseconds() -> None:
 def test_a_check_that_cannot_be_made_has_no_gate(gate: str, data_dir: str | None) -> None:
     """The disk without a directory, the signing gate without one, and what is switched off."""
     whole = config(nodeos={"data_dir": data_dir}, gate={"mode": gate}, health={"peers": {"enabled": False}})
-    found = app.limits(whole).gates
+    found = app.limits(whole).thresholds
     assert ("disk_space" in found) is (data_dir is not None)
     assert ("gate" in found) is (gate == "on")
     assert "peers" not in found

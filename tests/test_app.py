@@ -43,7 +43,7 @@ def test_seconds_of_the_checks_become_milliseconds() -> None:
     assert (found.clock_offset, found.can_lead) == (125, 8500)
     assert (found.peers, found.disk_bytes, found.disk_percent) == (3, 12345, 6)
     assert (found.producer, found.producer_key) == ("eosio", KEY)
-    assert (found.thresholds["head_age"].rise, found.gates["head_age"].fall) == (2, 4)
+    assert (found.thresholds["head_age"].rise, found.thresholds["head_age"].fall) == (2, 4)
 
 
 @pytest.mark.parametrize("gate", ["off", "on"])

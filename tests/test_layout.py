@@ -49,3 +49,13 @@ def test_each_folder_imports_only_what_is_above_it() -> None:
         or (module.startswith("agent.core.") and not name.startswith("agent.core."))
     ]
     assert wrong == []
+
+
+def test_no_class_name_is_given_twice() -> None:
+    """A public class has a name of its own in all of `agent/`: what is found by its name is what was meant."""
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -23,8 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
-from agent.core.blocks.gaps import date
-from agent.core.blocks.schedule import Turns, turns_of
+from agent.core.blocks.schedule import ProducerWindows, date, windows_of
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
@@ -116,25 +115,25 @@ class JoiningLook:
     def back(self, producer: str, wall: Ms) -> JoiningFindings:
         """Return what was signed for our producer before `wall` (ms since 1970), as our nodeos's chain shows it."""
         try:
-            info, places = self._ask(self._nodeos.info), turns_of(self._ask(self._nodeos.schedule), producer)
-            if places is None:
+            info, windows = self._ask(self._nodeos.info), windows_of(self._ask(self._nodeos.schedule), producer)
+            if windows is None:
                 return JoiningFindings()
-            past = self._newest_window(info, places, producer)
-            fresh = past.own > 0 and (places.producers > 1 or wall - info.head_time < FRESH)
+            past = self._newest_window(info, windows, producer)
+            fresh = past.own > 0 and (windows.producers > 1 or wall - info.head_time < FRESH)
             return JoiningFindings(fresh and not self._ask(self._nodeos.paused), past)
         except NodeosError as error:
             log.info("what was signed before cannot be told: %s", error)
             return JoiningFindings()
 
-    def _newest_window(self, info: ChainInfo, places: Turns, producer: str) -> LookedBack:
+    def _newest_window(self, info: ChainInfo, windows: ProducerWindows, producer: str) -> LookedBack:
         """Look at our newest window; at the one before it as well when that has no block, for it may just begin."""
         last, found = slot_of(info.head_time), 0
         first = last
         for _ in range(2):
-            while not places.ours(last):
+            while not windows.ours(last):
                 last -= 1
             first = last
-            while places.ours(first - 1) and last - first < REPETITIONS - 1:
+            while windows.ours(first - 1) and last - first < REPETITIONS - 1:
                 first -= 1
             block = self._block_at(info, last)
             found = block.time if block.producer == producer and slot_of(block.time) >= first else 0

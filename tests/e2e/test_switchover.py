@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.blocks.gaps import Turns
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.model.slots import REPETITIONS, producer_index, slot_of
 from tests.lab import evidence
 from tests.lab.agents import Agent
@@ -75,7 +75,7 @@ def history(group: Group) -> list[dict[str, object]]:
 def away(group: Group) -> float:
     """Return how many seconds the next own window is away, 0 while it is on."""
     names = active(group.chain.observer)
-    return Turns(names.index(group.chain.producer), len(names)).away(round(time.time() * 1000)) / 1000
+    return ProducerWindows(len(names), names.index(group.chain.producer)).away(round(time.time() * 1000)) / 1000
 
 
 def wait_away(group: Group, least: float, most: float) -> None:

@@ -1,7 +1,6 @@
 """Our blocks on the chain: which slots are ours, which have a block, and whose it is. None of them knows the node.
 
-schedule   whose slots are ours
-gaps       windows of our producer as dates, and the gaps between them
+schedule   which slots are ours, as slots and as dates, and the gaps between our windows
 follow     the blocks of our own chain, and which of them have to be read
 sightings  which of our blocks each member's chain has
 terms      who held the lead when, and what each end was due to

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from agent.core.blocks.schedule import Turns
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.model.chain import ChainInfo, Header
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
@@ -73,14 +73,16 @@ class Following:
         return not self.wanted and not self.call
 
 
-def head_seen(found: Following, info: ChainInfo, turns: Turns | None) -> Following:
+def head_seen(found: Following, info: ChainInfo, windows: ProducerWindows | None) -> Following:
     """Take a head. What lies between it and the one before is wanted where it may be ours."""
     head = Header(info.head_num, info.head_id, info.head_time, info.head_producer)
     top = found.top
     if top is None or head.num > top.num + BEHIND:
         return _anew(found, head)
     if head.num > top.num:
-        between = (num for num in range(top.num + 1, head.num) if turns is None or _may_be_ours(num, top, head, turns))
+        between = (
+            num for num in range(top.num + 1, head.num) if windows is None or _may_be_ours(num, top, head, windows)
+        )
         return _with(found, {**found.blocks, head.num: head}, (*found.wanted, *between))
     known = found.blocks.get(head.num)
     if head.num == top.num and known is not None and known.id == head.id:
@@ -96,9 +98,9 @@ def _anew(found: Following, head: Header) -> Following:
     return Following({head.num: head}, slot_of(head.time) + 1, calls=found.calls)
 
 
-def _may_be_ours(num: int, low: Header, high: Header, turns: Turns) -> bool:
+def _may_be_ours(num: int, low: Header, high: Header, windows: ProducerWindows) -> bool:
     """Tell whether the block `num` between two others can stand in a slot of ours."""
-    return turns.touches(slot_of(low.time) + (num - low.num), slot_of(high.time) - (high.num - num))
+    return windows.touches(slot_of(low.time) + (num - low.num), slot_of(high.time) - (high.num - num))
 
 
 def _with(found: Following, blocks: Mapping[int, Header], wanted: tuple[int, ...]) -> Following:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agent.core.blocks.follow import Following
-from agent.core.blocks.schedule import Turns
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import Health
 from agent.core.leadership.state import State
 from agent.core.model.archive import Fields as Fields
@@ -78,7 +78,9 @@ def proof(epoch: int, fields: Fields, health: Health, chain: Following, last_own
     return Proof(epoch, fields, after, health.info_wall + now - health.info_at + SETTLED)
 
 
-def proven(waiting: Proof, chain: Following, producer: str, turns: Turns | None) -> tuple[int, Fields] | None:
+def proven(
+    waiting: Proof, chain: Following, producer: str, windows: ProducerWindows | None
+) -> tuple[int, Fields] | None:
     """Return the slot of the first block that is surely our own, and the record with the slots that the change cost.
 
     None while there is none. The cost is left out when blocks were not looked at, as after a long silence of nodeos.
@@ -92,7 +94,7 @@ def proven(waiting: Proof, chain: Following, producer: str, turns: Turns | None)
         return None
     fields = {**waiting.fields, "counted_to": own[first].num}
     if chain.since <= after + 1:
-        ours = turns.count(after + 1, first) if turns else first - after - 1
+        ours = windows.count(after + 1, first) if windows else first - after - 1
         fields["slots_missed"] = max(0, ours - sum(after < slot < first for slot in own))
     return first, fields
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.core.blocks.follow import Following, look_again
-from agent.core.blocks.schedule import Turns
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.blocks.terms import CAUSES, Terms, at, change_at
 from agent.core.model.archive import Window
 from agent.core.model.chain import Header
@@ -52,7 +52,7 @@ class LedgerInput:
 
     me: str
     producer: str
-    turns: Turns
+    windows: ProducerWindows
     terms: Terms
     holders: Callable[[int], frozenset[str]]
     told: Mapping[str, int]
@@ -74,19 +74,19 @@ def count(ledger: Ledger, chain: Following, given: LedgerInput) -> tuple[Ledger,
     found: list[Window] = []
     own_slots = (slot_of(block.time) for block in chain.blocks.values() if block.producer == given.producer)
     given = replace(given, own=tuple(sorted(own_slots)))
-    start = given.turns.next_start(max(ledger.upto or 0, chain.since))
+    start = given.windows.next_start(max(ledger.upto or 0, chain.since))
     while start + REPETITIONS + SETTLED <= head:
         inside = _between(chain, start, start + REPETITIONS)
         own = [block for block in inside if block.producer == given.producer]
         if own and ledger.checked != start:
             return replace(ledger, checked=start), look_again(chain, own[-1].num), tuple(found)
-        slots = REPETITIONS if inside else _empty(chain, start, head, given.turns)
+        slots = REPETITIONS if inside else _empty(chain, start, head, given.windows)
         ledger = replace(ledger, upto=start + slots)
         if len(own) == len(inside):  # else somebody else had his turn there: the schedule was not what we took it for
             window = _window(start, slots, own, given)
             ledger = _added(ledger, window)
             found.append(window)
-        start = given.turns.next_start(start + slots)
+        start = given.windows.next_start(start + slots)
     return ledger, chain, tuple(found)
 
 
@@ -96,9 +96,9 @@ def _between(chain: Following, first: int, end: int) -> list[Header]:
     return sorted(inside, key=lambda block: block.num)
 
 
-def _empty(chain: Following, start: int, head: int, turns: Turns) -> int:
+def _empty(chain: Following, start: int, head: int, windows: ProducerWindows) -> int:
     """Return how many slots from `start` on are counted as one: many if the chain stood, of one producer."""
-    if turns.producers > 1:
+    if windows.producers > 1:
         return REPETITIONS
     later = min((slot_of(block.time) for block in chain.blocks.values() if slot_of(block.time) >= start), default=head)
     whole = (min(later, head - SETTLED) - start) // REPETITIONS

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.blocks.gaps import Turns, turns
+from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.election.ranking import NO_MEASURE
 from agent.core.leadership.state import Phase
 from agent.core.model.slots import REPETITIONS, SLOT
@@ -50,8 +50,8 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     It moves on with each block that is seen, and with the time while the chain stands still for everybody.
     """
     wall, since = wall_of(node, now), node.judgement.unseen
-    place = turns(node.health.schedule, node.leadership.identity.producer)
-    if node.leadership.phase is not Phase.LEADING or wall is None or place is None:
+    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    if node.leadership.phase is not Phase.LEADING or wall is None or windows is None:
         return None
     if since is None:
         return wall + SETTLED
@@ -59,7 +59,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     newest = max((each.own for each in others or mine), default=0)
     since = newest + 1 if newest >= since else since
     head = max((each.head for each in (*others, *mine)), default=wall)
-    return max(since, wall) if not place.alone and wall > head + STILL else since
+    return max(since, wall) if not windows.alone and wall > head + STILL else since
 
 
 def barren(node: Node, now: Ms) -> str:
@@ -67,14 +67,14 @@ def barren(node: Node, now: Ms) -> str:
     chance, wall = _chance(node), wall_of(node, now)
     if chance is None or wall is None or wall < chance[1] + SEEN:
         return ""
-    place, first, last = chance[2], chance[0], chance[1]
+    windows, first, last = chance[2], chance[0], chance[1]
     sights = (*(_others(node) if wall >= last + TOLD else ()), *_mine(node))
     seen_by = [
         each.node
         for each in sights
-        if each.asked > last + SEEN and each.own < first and (place.alone or each.head > first)
+        if each.asked > last + SEEN and each.own < first and (windows.alone or each.head > first)
     ]
-    if not seen_by or _mistaken(node, place, first, last):
+    if not seen_by or _mistaken(node, windows, first, last):
         return ""
     return f"none of its last {SLOTS} slots is on the chain of {', '.join(seen_by)}"
 
@@ -85,11 +85,11 @@ def looks_at(node: Node, now: Ms) -> list[Ms]:
     return [now + chance[1] + span - wall for span in (SEEN, TOLD)] if chance is not None and wall is not None else []
 
 
-def _chance(node: Node) -> tuple[Ms, Ms, Turns] | None:
+def _chance(node: Node) -> tuple[Ms, Ms, ProducerWindows] | None:
     """Return the dates of the first and the last slot that the tenure is judged by, and the turns that they are in."""
-    place = turns(node.health.schedule, node.leadership.identity.producer)
+    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
     since = node.judgement.unseen
-    return (*place.own(since, SLOTS), place) if place is not None and since is not None else None
+    return (*windows.own(since, SLOTS), windows) if windows is not None and since is not None else None
 
 
 def _others(node: Node) -> tuple[_Sight, ...]:
@@ -109,7 +109,7 @@ def _mine(node: Node) -> tuple[_Sight, ...]:
     return (_Sight(node.leadership.identity.node, node.health.info_wall, info.head_time, own_ms(node)),)
 
 
-def _mistaken(node: Node, place: Turns, first: Ms, last: Ms) -> bool:
+def _mistaken(node: Node, windows: ProducerWindows, first: Ms, last: Ms) -> bool:
     """Tell whether somebody else had his turn in these slots: then the schedule is not what we take it for."""
     blocks, ours = node.watch.chain.blocks.values(), node.leadership.identity.producer
-    return any(first <= each.time <= last and each.producer != ours and place.ours(each.time) for each in blocks)
+    return any(first <= each.time <= last and each.producer != ours and windows.ours_at(each.time) for each in blocks)

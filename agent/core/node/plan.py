@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from agent.core.blocks.gaps import turns
+from agent.core.blocks.schedule import windows_of
 from agent.core.election.ranking import ready
 from agent.core.health.hysteresis import STEADY, Pace
 from agent.core.leadership.state import Phase
@@ -139,12 +139,12 @@ def _why_drained(node: Node) -> str:
 
 def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
     """Return the plan, moved to the first gap from its time on; who is not scheduled has nothing to lose."""
-    place, wall = turns(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
+    windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
     text = f"hands over to {wanted.to or 'whoever is best'}"
     if wall is None:
         return replace(wanted, text=f"{text}: {wanted.why}")
     date = wall + wanted.at - now
-    begins = place.gap(date, node.leadership.identity.timing.handover) if place is not None else date
+    begins = windows.gap(date, node.leadership.identity.timing.handover) if windows is not None else date
     when = f" at {clock_text(begins)}, in a gap" if begins > date else f" at {clock_text(begins)}"
     return replace(wanted, at=now + begins - wall, text=f"{text}{when if begins > wall else ''}: {wanted.why}")
 
@@ -155,11 +155,11 @@ def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
 def pace(node: Node, now: Ms) -> Pace:
     """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
     urgency = node.settings.policy.urgency
-    place, wall = turns(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
+    windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
     leads = node.leadership.phase is Phase.LEADING
-    if not leads or not urgency.enabled or place is None or place.alone or wall is None:
+    if not leads or not urgency.enabled or windows is None or windows.alone or wall is None:
         return STEADY
-    away = place.away(wall)
+    away = windows.away(wall)
     if away < urgency.near:
         what = f"the own window is on or less than {seconds(urgency.near)} away"
         return Pace(most=urgency.near_fall, why=what)

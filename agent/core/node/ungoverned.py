@@ -11,7 +11,7 @@ After `del heartbeat` this agent has seen one, and does not wait: that word mean
 
 from __future__ import annotations
 
-from agent.core.blocks.gaps import date, turns
+from agent.core.blocks.schedule import date, windows_of
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import ChainInfo
@@ -41,7 +41,7 @@ def clear_at(node: Node, now: Ms) -> Ms:
         return 0
     if wall is None or info is None or node.health.schedule is None:
         return now + ARRIVES  # nothing is known yet
-    ours = turns(node.health.schedule, node.leadership.identity.producer)
+    ours = windows_of(node.health.schedule, node.leadership.identity.producer)
     if ours is None:
         return 0  # not in the schedule: nobody signs for it
     last = last_own(node)

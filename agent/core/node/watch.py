@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent.core.blocks import follow, history, ledger, sightings, terms, tripwire
 from agent.core.blocks.follow import BlocksRead
-from agent.core.blocks.schedule import Turns, turns_of
+from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.health.checks import CheckState, GateProbed, InfoProbed, PeersProbed
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import StoreSeen
@@ -28,21 +28,21 @@ def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> N
     """Take what an event tells of blocks, count what is due, and ask for what is missing."""
     seen = node.watch
     seen = replace(seen, terms=terms.seen(seen.terms, node.leadership, now))
-    turns = turns_of(node.health.schedule, node.leadership.identity.producer)
+    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
     match event:
         case InfoProbed() if event.info is not None:
-            seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, turns))
+            seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, windows))
         case BlocksRead():
             seen = _chain(node, seen, follow.blocks_read(seen.chain, event))
         case StoreSeen():
             seen = _told(node, seen)
-    seen = _trip(node, seen, event, turns, now, actions)
-    seen = _count(node, seen, turns, now)
+    seen = _trip(node, seen, event, windows, now, actions)
+    seen = _count(node, seen, windows, now)
     seen = _write(node, seen, now, actions)
     chain, reading = follow.ask(seen.chain, now)
     if reading is not None:
         actions.append(reading)
-    return _prove(replace(node, watch=replace(seen, chain=chain)), turns, actions)
+    return _prove(replace(node, watch=replace(seen, chain=chain)), windows, actions)
 
 
 def _chain(node: Node, seen: BlockWatch, chain: follow.Following) -> BlockWatch:
@@ -78,7 +78,7 @@ def _told(node: Node, seen: BlockWatch) -> BlockWatch:
 
 
 def _trip(
-    node: Node, seen: BlockWatch, event: NodeEvent, turns: Turns | None, now: Ms, actions: list[NodeAction]
+    node: Node, seen: BlockWatch, event: NodeEvent, windows: ProducerWindows | None, now: Ms, actions: list[NodeAction]
 ) -> BlockWatch:
     """Look for blocks of our producer that none of us can have signed."""
     health, trip = node.health, seen.trip
@@ -95,16 +95,16 @@ def _trip(
         if isinstance(event, GateProbed) and node.leading_since is not None and node.leadership.identity.timing.gated:
             trip, more = tripwire.ungated(trip, given, event, node.leading_since)
             found += more
-    if isinstance(event, PeersProbed) and event.peers is not None and turns is not None and turns.producers == 1:
+    if isinstance(event, PeersProbed) and event.peers is not None and windows is not None and windows.producers == 1:
         trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
         found += more
     actions.extend(found)
     return seen if trip is seen.trip else replace(seen, trip=trip)
 
 
-def _count(node: Node, seen: BlockWatch, turns: Turns | None, now: Ms) -> BlockWatch:
+def _count(node: Node, seen: BlockWatch, windows: ProducerWindows | None, now: Ms) -> BlockWatch:
     schedule, info = node.health.schedule, node.health.info
-    if turns is None or schedule is None or info is None or seen.chain.top is None:
+    if windows is None or schedule is None or info is None or seen.chain.top is None:
         return seen
     if seen.chain is node.watch.chain and seen.ledger.version == schedule.version:
         return seen
@@ -118,15 +118,15 @@ def _count(node: Node, seen: BlockWatch, turns: Turns | None, now: Ms) -> BlockW
     given = ledger.LedgerInput(
         identity.node,
         identity.producer,
-        turns,
+        windows,
         seen.terms,
         seen.sightings.holders,
         told,
         node.health.info_at - node.health.info_wall,
     )
-    counted, chain, windows = ledger.count(seen.ledger, seen.chain, given)
+    counted, chain, new = ledger.count(seen.ledger, seen.chain, given)
     due = now + _place(node) * TURN_TO_WRITE
-    return replace(seen, ledger=counted, chain=chain, unwritten=(*seen.unwritten, *((due, each) for each in windows)))
+    return replace(seen, ledger=counted, chain=chain, unwritten=(*seen.unwritten, *((due, each) for each in new)))
 
 
 def _place(node: Node) -> int:
@@ -154,13 +154,13 @@ def _write(node: Node, seen: BlockWatch, now: Ms, actions: list[NodeAction]) -> 
     return replace(seen, unwritten=tuple(later))
 
 
-def _prove(node: Node, turns: Turns | None, actions: list[NodeAction]) -> Node:
+def _prove(node: Node, windows: ProducerWindows | None, actions: list[NodeAction]) -> Node:
     """See what a change of leader cost, once its first block is there, and what another member's chain says of it."""
     waiting = node.proof if node.leadership.phase is Phase.LEADING else None
     if waiting is None:
         return replace(node, proof=None) if node.proof else node
     if waiting.first is None:
-        found = history.proven(waiting, node.watch.chain, node.leadership.identity.producer, turns)
+        found = history.proven(waiting, node.watch.chain, node.leadership.identity.producer, windows)
         if found is None:
             return node
         waiting = replace(waiting, first=found[0], fields=found[1])

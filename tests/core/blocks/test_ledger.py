@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.blocks import follow, history, terms
 from agent.core.blocks.follow import BlocksRead, Following, ask, blocks_read, head_seen
-from agent.core.blocks.schedule import Turns, turns_of
+from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.blocks.sightings import Sightings, claimed, told
 from agent.core.blocks.terms import Term, change_at
 from agent.core.health.checks import Health
@@ -23,7 +23,7 @@ from agent.core.node.step import RecordChange
 from tests.core.parts import PRODUCER, SCHEDULE, info
 from tests.simulation.story import Host, Story, settled
 
-ALONE = Turns(1, 0)
+ALONE = ProducerWindows(1, 0)
 
 
 # --- whose slots are ours ---
@@ -32,23 +32,23 @@ ALONE = Turns(1, 0)
 @given(st.integers(1, 25), st.data())
 def test_turns_agree_with_the_schedule_slot_by_slot(producers: int, data: st.DataObject) -> None:
     """What is reckoned of turns is what counting slot by slot gives, for every size of a schedule."""
-    turns = Turns(producers, data.draw(st.integers(0, producers - 1)))
+    windows = ProducerWindows(producers, data.draw(st.integers(0, producers - 1)))
     first = data.draw(st.integers(0, 2000))
     end = first + data.draw(st.integers(0, 700))
-    ours = [slot for slot in range(first, end) if producer_index(slot, producers) == turns.index]
-    assert turns.count(first, end) == len(ours)
-    assert turns.touches(first, end - 1) == bool(ours)
-    start = turns.next_start(first)
-    assert all(turns.ours(start + place) for place in range(REPETITIONS))
-    assert first <= start < first + turns.period
+    ours = [slot for slot in range(first, end) if producer_index(slot, producers) == windows.index]
+    assert windows.count(first, end) == len(ours)
+    assert windows.touches(first, end - 1) == bool(ours)
+    start = windows.next_start(first)
+    assert all(windows.ours(start + place) for place in range(REPETITIONS))
+    assert first <= start < first + windows.period
     assert start % REPETITIONS == 0
 
 
 def test_who_is_not_scheduled_has_no_turns() -> None:
     """A producer that is not in the schedule, or an unknown schedule, has no turns."""
-    assert turns_of(SCHEDULE, PRODUCER) == Turns(2, 1)
-    assert turns_of(SCHEDULE, "nobody") is None
-    assert turns_of(None, PRODUCER) is None
+    assert windows_of(SCHEDULE, PRODUCER) == ProducerWindows(2, 1)
+    assert windows_of(SCHEDULE, "nobody") is None
+    assert windows_of(None, PRODUCER) is None
 
 
 # --- following ---
@@ -60,11 +60,13 @@ def header(num: int, branch: str = "a", before: str = "a", slot: int | None = No
     return Header(num, f"{num:08x}{branch}", time, producer, f"{num - 1:08x}{before}")
 
 
-def heads(*nums: int, branch: str = "a", turns: Turns | None = ALONE, found: Following | None = None) -> Following:
+def heads(
+    *nums: int, branch: str = "a", windows: ProducerWindows | None = ALONE, found: Following | None = None
+) -> Following:
     """Return what is known after these heads."""
     found = found or Following()
     for num in nums:
-        found = head_seen(found, replace(info(num, producer=PRODUCER), head_id=f"{num:08x}{branch}"), turns)
+        found = head_seen(found, replace(info(num, producer=PRODUCER), head_id=f"{num:08x}{branch}"), windows)
     return found
 
 
@@ -90,10 +92,10 @@ def test_what_lies_between_two_heads_is_read_two_at_a_time() -> None:
 
 def test_only_blocks_that_may_be_ours_are_read() -> None:
     """In a schedule with others, blocks outside our turn are not asked for."""
-    turns = Turns(2, 0)
+    windows = ProducerWindows(2, 0)
     low = next(num for num in range(1000, 1100) if slot_of(info(num).head_time) % 24 == 9)
-    assert heads(low, low + 6, turns=turns).wanted == (low + 1, low + 2)
-    assert heads(low + 3, low + 14, turns=turns).wanted == ()
+    assert heads(low, low + 6, windows=windows).wanted == (low + 1, low + 2)
+    assert heads(low + 3, low + 14, windows=windows).wanted == ()
 
 
 def test_a_switched_branch_is_read_again_down_to_where_it_links() -> None:
@@ -346,12 +348,12 @@ def test_late_blocks_of_the_leader_before_are_not_taken_for_our_own() -> None:
 
 def test_in_a_schedule_only_own_slots_count() -> None:
     """A change outside our turn costs nothing, however long it takes."""
-    turns = Turns(4, LAST % 48 // 12)
-    first = turns.next_start(LAST + 1)
+    windows = ProducerWindows(4, LAST % 48 // 12)
+    first = windows.next_start(LAST + 1)
     chain = Following(
         {1000: header(1000), 1020: Header(1020, "x", info(1000).head_time + (first - LAST) * 500, PRODUCER)}
     )
-    found = history.proven(wait(), chain, PRODUCER, turns)
+    found = history.proven(wait(), chain, PRODUCER, windows)
     assert found is not None
     assert found[1]["slots_missed"] == 11 - LAST % 12, "what was left of the turn that the old leader was in"
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.blocks.gaps import Turns
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.election.hold_down import Flaps
 from agent.core.health.checks import CheckState, ScheduleProbed
 from agent.core.leadership.state import Phase
@@ -363,9 +363,9 @@ def test_what_is_told_follows_the_chain() -> None:
 def test_own_slots_are_found_at_once_however_long_the_schedule(producers: int) -> None:
     """The dates are those that looking at slot after slot finds."""
     for place in {0, producers - 1}:
-        place_of = Turns(place, producers)
+        windows = ProducerWindows(producers, place)
         for wall in range(946_684_800_000, 946_684_800_000 + producers * 6000 + 7000, 250):
-            first, last = place_of.own(wall, 6)
+            first, last = windows.own(wall, 6)
             slots = range(-(-(wall - 946_684_800_000) // 500), 10**6)
             own = (slot for slot in slots if slot % (12 * producers) // 12 == place)
             found = [next(own) for _ in range(6)]

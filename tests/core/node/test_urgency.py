@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.blocks.gaps import date
+from agent.core.blocks.schedule import date
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks
 from agent.core.health.checks import Health, PausedProbed, Probe, Thresholds

@@ -99,7 +99,7 @@ venv: $(STAMP) ## make .venv with all that is needed
 
 define MAN_PAGES
 from agent import __version__
-from agent.cli import main
+from agent.cli.main import main
 from click_man.core import write_man_pages
 write_man_pages("nodeos-failover", main, version=__version__, target_dir="dist/man")
 endef

@@ -16,19 +16,23 @@ from pathlib import Path
 
 from agent import __version__
 from agent.alerts.build import change_channels, make_dispatcher, make_pulses
-from agent.config import Config, secret_texts
+from agent.config.model import Config
+from agent.config.secrets import secret_texts
 from agent.config.shared import settings_of
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks as health
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.events import Shutdown, Started, StoreSeen
 from agent.core.leadership.state import Identity, State
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
+from agent.core.model.fields import RecordError
+from agent.core.model.keys import keys
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
-from agent.core.node.step import EtcdSeen, LiveSettings, Reconfigured
+from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
 from agent.errors import FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
 from agent.etcd.store import EtcdStore
@@ -97,7 +101,7 @@ def limits(config: Config) -> health.Limits:
     checks, nodeos = config.health, config.nodeos
     made = {name: getattr(checks, name) for name in type(checks).model_fields}
     gates = {
-        name: health.Thresholds(getattr(check, "rise", 1), getattr(check, "fall", 1))
+        name: Thresholds(getattr(check, "rise", 1), getattr(check, "fall", 1))
         for name, check in made.items()
         if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.gate.mode != "off")
     }
@@ -166,7 +170,7 @@ class Agent:
         self.timing = config.spans
         self.clock = SystemClock()
         self.host = host_of(self.clock)
-        self.names = records.keys(config.etcd.prefix, config.group)
+        self.names = keys(config.etcd.prefix, config.group)
         self.etcd = etcd_options(config.etcd, self.names.root, self.timing.renew / 1000)
         self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
         self.file.lock()
@@ -264,7 +268,7 @@ class Agent:
         raw = self.file.load()
         try:
             return records.read_runtime(raw) if raw else None
-        except records.RecordError as error:
+        except RecordError as error:
             log.warning("the run-time file cannot be read, starting without: %s", error)
             return None
 
@@ -349,7 +353,7 @@ class Agent:
         store = self._store()
         try:
             look = JoiningLook(store, self.nodeos, self.names, config.node, self.over.wait)
-            look.belongs(step.member_of(known, self.clock.boot()))
+            look.belongs(member_of(known, self.clock.boot()))
             return look.back(config.producer, self.clock.wall())
         except NotOursError as error:
             log.critical("%s", error)

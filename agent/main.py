@@ -43,7 +43,7 @@ def main() -> None:
     command = quick(words)
     if command is not None:
         sys.exit(command(words[1:]))
-    from agent.cli import main as whole
+    from agent.cli.main import main as whole
 
     whole()
 

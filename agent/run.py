@@ -10,9 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from agent.config import Config, load
+from agent.config.load import load
+from agent.config.model import Config
 from agent.errors import ConfigError, FailoverError
-from agent.host.paths import DEFAULT_CONFIG as DEFAULT_CONFIG
+from agent.host.paths import DEFAULT_CONFIG
 
 PROGRAM = "nodeos-failover"
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent import app
-from agent.core.model import records
+from agent.core.model.keys import keys
 from agent.core.model.store import Snapshot
-from agent.core.node.step import EtcdSeen
+from agent.core.node.state import EtcdSeen
 from agent.errors import StoreRejected
 
 
@@ -54,7 +54,7 @@ def test_follower_goes_on_after_a_defect(monkeypatch: pytest.MonkeyPatch, caplog
     agent = object.__new__(app.Agent)
     broken, events = Breaking(), Events()
     agent.over = threading.Event()
-    agent.names = records.keys("/nodeos-failover", "g")
+    agent.names = keys("/nodeos-failover", "g")
     agent.follower = broken  # type: ignore[assignment] # stands in for the follower
     agent.loop = events  # type: ignore[assignment] # stands in for the loop
     agent._follow()

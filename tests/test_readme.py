@@ -11,15 +11,15 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.cli import main
-from agent.cli.options import DEFAULT_CONFIG
-from agent.config import load
+from agent.cli.main import main
 from agent.config.explain import variable_of
+from agent.config.load import load
 from agent.config.model import Config, settings
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import WORDS
 from agent.core.leadership.timing import GateMode, Timing
 from agent.core.model.keys import keys
+from agent.host.paths import DEFAULT_CONFIG
 from agent.telemetry import http_server
 from tests.lab import binaries, docs
 

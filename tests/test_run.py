@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent import main, run
-from agent.core.health.checks import CheckState
+from agent.core.health.hysteresis import CheckState
 from agent.core.model.copying import replace
+from agent.host.paths import DEFAULT_CONFIG
 
 
 @pytest.mark.parametrize(
@@ -38,14 +39,14 @@ def test_the_file_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("NODEOS_FAILOVER_CONFIG", "/b.toml")
     assert run.path_of([]) == "/b.toml"
     monkeypatch.delenv("NODEOS_FAILOVER_CONFIG")
-    assert run.path_of([]) == run.DEFAULT_CONFIG
+    assert run.path_of([]) == DEFAULT_CONFIG
 
 
 def test_errors_are_told_alike_by_both_ways(tmp_path: Path) -> None:
     """A configuration that is refused ends both ways of starting with the same words and the same code."""
     broken = tmp_path / "agent.toml"
     broken.write_text('group = "g"\nnonsense = 1\n')
-    whole = "from agent.cli import main; main(prog_name='nodeos-failover')"
+    whole = "from agent.cli.main import main; main(prog_name='nodeos-failover')"
     ways = [
         subprocess.run(command, capture_output=True, text=True, timeout=60)
         for command in (

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.app import limits, policy
-from agent.config import Config
+from agent.config.model import Config
 from agent.config.sections import EtcdSection
 from agent.config.shared import settings_of
 from agent.config.timing import NO_SPAN, TimingSection

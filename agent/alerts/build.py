@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.alerts.dispatcher import AlertDispatcher, Channel, DeadMan, FileMemory
-from agent.config import AlertChannel, Config
+from agent.alerts.dead_man import DeadMan
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.memory import FileMemory
+from agent.alerts.worker import Channel
+from agent.config.alerts import AlertChannel
+from agent.config.model import Config
 from agent.ports import Clock
 
 

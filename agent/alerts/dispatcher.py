@@ -11,17 +11,12 @@ import threading
 import time
 from collections.abc import Iterable
 
-from agent.alerts.dead_man import DeadMan as DeadMan
-from agent.alerts.memory import FileMemory as FileMemory
-from agent.alerts.memory import Memory as Memory
-from agent.alerts.memory import NoMemory as NoMemory
-from agent.alerts.memory import Saved as Saved
+from agent.alerts.dead_man import DeadMan
+from agent.alerts.memory import Memory, NoMemory, Saved
 from agent.alerts.queue import CAPACITY
-from agent.alerts.worker import FIRST_WAIT_S, Worker
-from agent.alerts.worker import Channel as Channel
-from agent.alerts.worker import ChannelStats as ChannelStats
+from agent.alerts.worker import FIRST_WAIT_S, Channel, ChannelStats, Worker
 from agent.core.alerts.kinds import KINDS
-from agent.core.alerts.notice import SEVERITIES, Notice, rank
+from agent.core.alerts.notice import Notice, rank
 
 
 class AlertDispatcher:
@@ -131,16 +126,3 @@ class AlertDispatcher:
 
     def _wait_kept(self) -> None:
         self._memory.wait(self._number)
-
-
-__all__ = [
-    "SEVERITIES",
-    "AlertDispatcher",
-    "Channel",
-    "ChannelStats",
-    "DeadMan",
-    "FileMemory",
-    "Memory",
-    "NoMemory",
-    "Saved",
-]

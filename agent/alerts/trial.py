@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from agent.config import AlertChannel, Config
+from agent.config.alerts import AlertChannel
+from agent.config.model import Config
 from agent.config.secrets import answer_texts
 from agent.core.alerts.notice import Notice
 from agent.host.logs import MASK

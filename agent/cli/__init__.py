@@ -10,7 +10,3 @@ candidates, changes  what stands against a word, and what it puts into etcd: pur
 look, act, result    looking first, carrying out and noting who did it, following it to its end
 alerts, completion   the rest
 """
-
-from agent.cli.main import main
-
-__all__ = ["main"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from agent.cli.options import config_option, read_config
+from agent.cli.options import config_option
 from agent.errors import ConfigError, FailoverError
+from agent.run import read_config
 
 
 @click.group()

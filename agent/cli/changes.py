@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from agent.cli.candidates import best, hindrances
 from agent.cli.look import Look
 from agent.core.model.fields import NAME
-from agent.core.model.records import NOBODY, GroupView
+from agent.core.model.operator import NOBODY
+from agent.core.model.records import GroupView
 from agent.core.model.store import Compare, Delete, Put
 from agent.errors import RefusedError
 

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from agent.cli.look import look
-from agent.cli.options import config_option, read_config
+from agent.cli.options import config_option
 from agent.cli.target import resolve
 from agent.errors import FailoverError
 from agent.group.view import group_view
 from agent.net.livez import livez
+from agent.run import read_config
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """The exit code of each is its place."""

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from agent.cli.options import config_option, read_config
+from agent.cli.options import config_option
 from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.leadership.timing import seconds
+from agent.run import read_config
 
 
 @click.group()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from agent.cli.options import config_option, read_config
+from agent.cli.options import config_option
 from agent.cli.output import as_data, console, data_option, show
+from agent.run import read_config
 
 FAULT = 1
 """What it exits with when there is a fault."""

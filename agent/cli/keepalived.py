@@ -14,7 +14,9 @@ from pathlib import Path
 import click
 
 from agent.cli.options import config_option
-from agent.config import Config, load, secret_texts
+from agent.config.load import load
+from agent.config.model import Config
+from agent.config.secrets import secret_texts
 from agent.core.leadership.timing import GateMode
 from agent.errors import ConfigError, RefusedError
 from agent.host.process import start_ticks

@@ -6,7 +6,8 @@ import time
 from dataclasses import dataclass
 
 from agent.cli.target import Target
-from agent.core.model.records import GroupView, Keys, read_group
+from agent.core.model.keys import Keys
+from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot
 from agent.ports import Store
 

@@ -17,9 +17,10 @@ from agent.cli.fence import fence, gate, guard
 from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
 from agent.cli.operator import drain, maintenance, override, undrain
-from agent.cli.options import EXIT_CODES, Commands, config_option, read_config
+from agent.cli.options import EXIT_CODES, Commands, config_option
 from agent.cli.status import status
 from agent.cli.switchover import failover, switchover
+from agent.run import read_config
 
 
 @click.group(

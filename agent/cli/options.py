@@ -8,9 +8,8 @@ from typing import Any
 import click
 
 from agent.errors import FailoverError
-from agent.run import DEFAULT_CONFIG as DEFAULT_CONFIG
+from agent.host.paths import DEFAULT_CONFIG
 from agent.run import PROGRAM, told
-from agent.run import read_config as read_config
 
 EXIT_CODES = """\b
 Exit codes:

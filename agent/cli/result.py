@@ -7,7 +7,8 @@ from typing import Any
 
 from agent.cli.look import Look
 from agent.core.model.fields import shown
-from agent.core.model.records import GroupView, Keys, read_group
+from agent.core.model.keys import Keys
+from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot
 
 HOLDS = ("leading",)

@@ -11,11 +11,14 @@ from typing import Any
 
 import click
 
-from agent.cli.options import config_option, read_config
-from agent.config import Config, EtcdSection
-from agent.core.model.records import NAME, Keys, keys
+from agent.cli.options import config_option
+from agent.config.model import Config
+from agent.config.sections import EtcdSection
+from agent.core.model.fields import NAME
+from agent.core.model.keys import Keys, keys
 from agent.errors import ConfigError
 from agent.ports import Store
+from agent.run import read_config
 
 _PREFIX = "/nodeos-failover"
 

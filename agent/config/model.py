@@ -25,7 +25,8 @@ from agent.config.sections import (
 from agent.config.timing import TimingSection
 from agent.config.watchdog import WatchdogSection
 from agent.core.leadership.timing import GateMode, Timing
-from agent.core.model.records import NAME, NOBODY
+from agent.core.model.fields import NAME
+from agent.core.model.operator import NOBODY
 
 ENV_PREFIX = "NODEOS_FAILOVER_"
 ENV_DELIMITER = "__"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from contextlib import suppress
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.nodeos import config_ini
 
 DIGITS = 16

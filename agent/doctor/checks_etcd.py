@@ -6,7 +6,7 @@ import re
 import statistics
 from collections.abc import Iterator
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.leadership.etcd_fit import elections, too_slow_answers, too_slow_elections
 from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.doctor.facts import GateFacts, NodeosFacts
 from agent.doctor.finding import Finding, fault, ok, unknown, warn
 from agent.gate import settings

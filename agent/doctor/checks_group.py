@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from agent import __version__
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.blocks.sightings import strays
 from agent.core.model.belonging import clashes
 from agent.core.model.records import GroupView, Member

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.health.checks import clock_offset
 from agent.doctor.facts import NodeosFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.doctor import checks_etcd, checks_gate, checks_group, checks_host, checks_nodeos
 from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, GateFacts, GroupFacts, HostFacts, NodeosFacts
 from agent.doctor.finding import Finding, unknown

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.config import Config
-from agent.core.model.records import Keys, keys
+from agent.config.model import Config
+from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
 from agent.doctor.certificate import CertificateError, not_after, of_pem
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from dataclasses import replace
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.doctor.facts import GateFacts
 from agent.errors import GateError
 from agent.gate import settings

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agent.config import Config
-from agent.core.model.records import keys, read_group
+from agent.config.model import Config
+from agent.core.model.keys import keys
+from agent.core.model.records import read_group
 from agent.doctor.facts import GroupFacts
 from agent.doctor.gather_etcd import options
 from agent.errors import StoreError

@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agent.config import AlertChannel, Config
-from agent.config.alerts import PAGERDUTY
+from agent.config.alerts import PAGERDUTY, AlertChannel
+from agent.config.model import Config
 from agent.doctor.facts import AgentFacts, ChannelFact, HostFacts
 from agent.errors import ConfigError, FenceError
 from agent.host.deadline import Deadline

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.doctor.facts import NodeosFacts
 from agent.errors import FailoverError, NodeosAnswer, NodeosError
 from agent.guard.plan import fence_plan

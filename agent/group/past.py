@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.core.model.fields import shown
-from agent.core.model.records import Keys
+from agent.core.model.keys import Keys
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Snapshot
 

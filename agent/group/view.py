@@ -13,7 +13,9 @@ from typing import Any
 
 from agent.core.blocks.sightings import strays
 from agent.core.model.belonging import clashes
-from agent.core.model.records import Drain, GroupView, Heartbeat, Keys, Member, read_group
+from agent.core.model.keys import Keys
+from agent.core.model.operator import Drain
+from agent.core.model.records import GroupView, Heartbeat, Member, read_group
 from agent.core.model.store import Ms, Snapshot
 
 

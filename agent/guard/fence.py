@@ -170,7 +170,7 @@ def slow_means(config: Path, environ: Mapping[str, str]) -> Means:
     """Read how nodeos is stopped from the configuration itself."""
     import json
 
-    from agent.config import load
+    from agent.config.load import load
     from agent.guard.plan import guard_fields
 
     return read_means(json.dumps(guard_fields(load(config, environ))).encode())

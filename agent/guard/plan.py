@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.nodeos.finder import FencePlan
 
 

@@ -10,6 +10,7 @@ from agent.core.blocks import follow
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.model import records
+from agent.core.model.keys import Keys
 from agent.core.model.store import TxnAnswer
 from agent.errors import (
     FailoverError,
@@ -26,7 +27,7 @@ from agent.host.deadline import Deadline
 from agent.ports import Clock, Fence, Nodeos, RuntimeFile, SigningGate, Store
 
 
-def transact(store: Store, action: do.Transact, names: records.Keys) -> ev.Event:
+def transact(store: Store, action: do.Transact, names: Keys) -> ev.Event:
     """Run one transaction (R1, R2, R5, R8)."""
     try:
         answer = store.txn(action.txn, action.within / 1000)
@@ -42,7 +43,7 @@ def refused(action: do.Transact, error: StoreError) -> ev.Event:
     return ev.Unknown(action.request, str(error))
 
 
-def answered(action: do.Transact, answer: TxnAnswer, names: records.Keys) -> ev.Event:
+def answered(action: do.Transact, answer: TxnAnswer, names: Keys) -> ev.Event:
     """Return the event for a definite answer to a transaction."""
     if answer.applied:
         return ev.Applied(action.request, answer.revision, answer.cluster)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.config.secrets import read_secret
 from agent.config.sections import EtcdSection
 from agent.etcd.connection import EtcdOptions

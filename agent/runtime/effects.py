@@ -7,24 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.core.alerts.notice import Notice
+from agent.core.blocks.follow import BlocksRead, ReadBlocks
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
-from agent.core.model.records import Keys, RuntimeRecord
+from agent.core.model.keys import Keys
+from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms
+from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import (
-    BlocksRead,
-    HookDone,
-    NodeAction,
-    Notify,
-    Publish,
-    ReadBlocks,
-    RecordChange,
-    RecordWindow,
-    RefuseWish,
-    RunHook,
-)
+from agent.core.node.state import NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish
 from agent.errors import GateError
 from agent.host.deadline import Deadline
 from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, SigningGate, Store

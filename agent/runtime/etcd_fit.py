@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.leadership.etcd_fit import too_slow_answers, too_slow_elections
 from agent.core.leadership.timing import Timing
-from agent.core.model.records import keys
+from agent.core.model.keys import keys
 from agent.errors import RefusedError, StoreError
 from agent.ports import Store
 

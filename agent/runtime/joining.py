@@ -28,10 +28,12 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
 from agent.core.model.chain import ChainInfo, Header
-from agent.core.model.records import GroupView, Keys, Member
+from agent.core.model.fields import RecordError
+from agent.core.model.keys import Keys
+from agent.core.model.records import GroupView, Member
 from agent.core.model.slots import REPETITIONS, slot_of
 from agent.core.model.store import Compare, Ms, Put, Snapshot, Txn
-from agent.core.node.step import LookedBack
+from agent.core.node.state import LookedBack
 from agent.errors import NodeosError, NodeosTimeout, NotOursError, StoreError
 from agent.host.deadline import Deadline
 from agent.ports import Nodeos, Store
@@ -59,7 +61,7 @@ def contradiction(names: Keys, snapshot: Snapshot, node: str, mine: Belonging, b
     for item in snapshot.items:
         if not item.key.startswith(names.member("")) or not item.lease:
             continue
-        with suppress(records.RecordError):
+        with suppress(RecordError):
             other = records.read_member(item.value)
             if (
                 other.node == node

@@ -17,7 +17,7 @@ from agent.core.leadership.state import State
 from agent.core.model.store import Ms
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import Node, NodeAction, NodeEvent
+from agent.core.node.state import Node, NodeAction
 from agent.errors import FailoverError
 from agent.ports import Clock
 from agent.telemetry import log_lines
@@ -132,6 +132,3 @@ class Loop:
             self._hands.seen(event, self.snapshot)
         except Exception:
             log.exception("a defect in telling what happens")  # no reason to stop production
-
-
-__all__ = ["EffectRunner", "Fatal", "Loop", "NodeEvent", "NodeSnapshot", "SignOfLife"]

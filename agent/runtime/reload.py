@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-from agent.config import Config
 from agent.config.explain import explain
+from agent.config.model import Config
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.core.leadership.events import LeaseSeen
 from agent.core.model import records
-from agent.core.model.archive import KEEP as KEEP
-from agent.core.model.archive import Window, write_window
+from agent.core.model.archive import KEEP, Window, write_window
 from agent.core.model.belonging import Belonging
-from agent.core.model.records import Keys, Member
+from agent.core.model.fields import RecordError
+from agent.core.model.keys import Keys
+from agent.core.model.records import Member
 from agent.core.model.store import Compare, Delete, Put, Txn
-from agent.core.node.step import PUBLISH_EVERY, EtcdSeen
+from agent.core.node.state import EtcdSeen
+from agent.core.node.step import PUBLISH_EVERY
 from agent.errors import LeaseGone, NotOursError, RefusedError, StoreError, StoreRejected
 from agent.host.clock import boot_s
 from agent.host.jitter import Pauses, spread
@@ -190,7 +192,7 @@ class Session:
         """Tell whether a report is another agent's. What cannot be read is nobody's and may be overwritten."""
         try:
             found = records.read_member(value)
-        except records.RecordError:
+        except RecordError:
             return False
         return found.instance not in self._instances and found.role != records.REFUSED
 

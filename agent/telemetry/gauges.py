@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agent import __version__
-from agent.alerts.dispatcher import ChannelStats
+from agent.alerts.worker import ChannelStats
 from agent.core.blocks.ledger import Ledger
 from agent.core.health import checks
 from agent.core.leadership.state import Phase

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from agent.core.alerts.rules import FOR_THE_LOG, duration
 from agent.core.leadership import actions as do
 from agent.core.leadership.timing import seconds
-from agent.core.model.records import Heartbeat, Override
-from agent.core.node.step import Node, NodeAction, Notify, RecordChange
+from agent.core.model.operator import Override
+from agent.core.model.records import Heartbeat
+from agent.core.node.state import Node, NodeAction, Notify, RecordChange
 
 NOTABLE = 100
 """Milliseconds without a leader that are worth a word: a planned handover takes less."""

@@ -11,7 +11,7 @@ from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
-from agent.alerts.dispatcher import ChannelStats
+from agent.alerts.worker import ChannelStats
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.transitions import TRANSITIONS
@@ -20,8 +20,7 @@ from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
 from agent.ports import Clock
-from agent.telemetry.families import LABELS as LABELS
-from agent.telemetry.families import PREFIX as PREFIX
+from agent.telemetry.families import LABELS, PREFIX
 from agent.telemetry.gate_watch import GateGauges, GateSeen
 from agent.telemetry.gauges import Gauges
 from agent.telemetry.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS

@@ -14,9 +14,8 @@ from agent.core.model.fields import MAX_BYTES, MAX_NUMBER
 from agent.core.model.keys import Keys
 from agent.core.model.store import Ms
 from agent.core.node.plan import silent
-from agent.core.node.snapshot import STUCK_MS as STUCK_MS
-from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import Node, member_of
+from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
+from agent.core.node.state import Node, member_of
 from agent.ports import Clock
 from agent.telemetry.metrics import Metrics
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.alerts.dispatcher import AlertDispatcher, Channel
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts.dispatcher import AlertDispatcher, Channel
+from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.sinks import make_sink
+from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
 from agent.ports import Delivery

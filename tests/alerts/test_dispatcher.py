@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.alerts import queue, worker
-from agent.alerts.dispatcher import AlertDispatcher, Channel, ChannelStats
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.worker import Channel, ChannelStats
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from agent.alerts import memory
-from agent.alerts.dispatcher import AlertDispatcher, Channel, DeadMan, FileMemory, Saved
+from agent.alerts.dead_man import DeadMan
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.memory import FileMemory, Saved
+from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 from tests.support.children import wait_until

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from agent.alerts.sinks import make_sink
-from agent.config import AlertChannel
+from agent.config.alerts import AlertChannel
 from agent.ports import Delivery
 from tests.support.alert_channel import NOTICE, SECRET, send
 from tests.support.slow_server import Server, Talk, answer, request

@@ -20,7 +20,8 @@ from pydantic import SecretStr, ValidationError
 from agent.alerts.sinks import make_ping, make_sink
 from agent.alerts.text import Words
 from agent.alerts.trial import try_channel
-from agent.config import AlertChannel, Config
+from agent.config.alerts import AlertChannel
+from agent.config.model import Config
 from agent.config.secrets import answer_texts, channel_texts
 from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms

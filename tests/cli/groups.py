@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.cli.look import Look
-from agent.core.model.records import Heartbeat, Member, keys, write
+from agent.core.model.keys import keys
+from agent.core.model.records import Heartbeat, Member, write
 from agent.core.model.store import KeyValue, Snapshot
 
 NAMES = keys("/nodeos-failover", "eos")

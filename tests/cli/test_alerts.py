@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.cli import main
+from agent.cli.main import main
 from tests.support.alert_channel import SECRET
 from tests.support.slow_server import Server, answer
 

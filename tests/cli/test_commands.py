@@ -13,10 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent import __version__, errors
-from agent.cli import main
+from agent.cli.main import main
 from agent.cli.options import Commands
-from agent.config import Config
-from agent.config.model import settings
+from agent.config.model import Config, settings
 
 MINIMAL = """
 group = "eos-mainnet"

@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from agent.cli.status import Watched
 from agent.cli.status_text import live, table
 from agent.cli.target import Target
-from agent.config import EtcdSection
+from agent.config.sections import EtcdSection
 from agent.doctor import finding as doctor
 from agent.doctor import text as doctor_text
 from agent.group import past

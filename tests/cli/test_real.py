@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.model.records import Heartbeat, Member, keys, write
+from agent.core.model.keys import keys
+from agent.core.model.records import Heartbeat, Member, write
 from agent.core.model.store import Put, Txn
 from tests.lab.etcd import EtcdCluster, EtcdOptions
 from tests.support.etcd_bench import running, store_on

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agent.cli import look, main, target
+from agent.cli import look, target
+from agent.cli.main import main
 from agent.cli.status_text import table
 from agent.core.model.store import Snapshot
 from agent.errors import StoreUnavailable

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.app import policy
-from agent.config import Config, TimingSection, load
-from agent.config.model import ENV_PREFIX, settings
+from agent.config.load import load
+from agent.config.model import ENV_PREFIX, Config, settings
+from agent.config.timing import TimingSection
 from agent.core.election.policy import Policy, Urgency
 from agent.core.leadership.timing import Timing
 from agent.errors import ConfigError

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, load, secret_texts
+from agent.config.load import load
+from agent.config.model import Config
+from agent.config.secrets import secret_texts
 from agent.config.show import as_json, as_toml, schema
 from agent.errors import ConfigError
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from pydantic import BaseModel
 
 from agent.cli.main import main
-from agent.config import Config, load, secret_texts
+from agent.config.load import load
+from agent.config.model import Config
+from agent.config.secrets import secret_texts
 from agent.config.show import as_json, as_toml
 from agent.host.logs import LONGEST_LINE, MASK, ROTATED, LineFormatter
 

@@ -15,8 +15,10 @@ from agent.core.model.chain import Peers, Producer
 from agent.errors import NodeosAnswer, NodeosError, NodeosTimeout, NodeosUnreachable
 from agent.nodeos.client import HttpNodeos
 from tests.lab.nodeos import PUBLIC_KEY
-from tests.lab.simulated import SHAPES, SimulatedChain, SimulatedNodeos
+from tests.lab.simulated_answers import SHAPES
+from tests.lab.simulated_chain import SimulatedChain
 from tests.lab.simulated_http import ALL, ANSWERS
+from tests.lab.simulated_nodeos import SimulatedNodeos
 from tests.lab.wait import until
 from tests.support.nodeos_calls import CALLS, LIMIT_S, SHORT_S, in_time
 

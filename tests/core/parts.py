@@ -13,8 +13,8 @@ from agent.core.health.checks import (
     Probe,
     ProcessProbed,
     ScheduleProbed,
-    Thresholds,
 )
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.state import Identity
 from agent.core.leadership.timing import Timing
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Producer, Schedule

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.test_packaging import dist as dist
 from tests.lab.binaries import find_etcd
 from tests.lab.wait import until
 from tests.support.booted import Booted, booted, make_root, missing

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import load
+from agent.config.load import load
 from agent.core.leadership.timing import Timing
 from agent.gate import settings
 from agent.gate.main import ALIVE_S

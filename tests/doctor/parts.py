@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import __version__
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.model.chain import ChainInfo, Peers, Producer, Schedule
 from agent.core.model.records import GroupView, Member
 from agent.doctor.facts import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.config import Config
+from agent.config.model import Config
 from agent.core.model.chain import Peers, Producer, Schedule
 from agent.core.model.records import GroupView, HeartbeatKey
 from agent.doctor import checks_group

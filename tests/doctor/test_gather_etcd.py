@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model.records import keys
+from agent.core.model.keys import keys
 from agent.core.model.store import Snapshot
 from agent.doctor import gather_etcd, gather_group
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer

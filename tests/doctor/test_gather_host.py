@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.config import AlertChannel, Config
+from agent.config.alerts import AlertChannel
+from agent.config.model import Config
 from agent.doctor import gather_host
 from agent.doctor.facts import AgentFacts, ChannelFact
 from tests.doctor.parts import config

@@ -16,7 +16,7 @@ import yaml
 from click.testing import CliRunner
 
 from agent import __version__
-from agent.cli import main
+from agent.cli.main import main
 from tests.lab.etcd import EtcdCluster, EtcdOptions
 from tests.lab.group import ROOT, Group
 from tests.support.etcd_bench import running

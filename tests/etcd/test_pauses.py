@@ -12,7 +12,7 @@ import pytest
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Transact
-from agent.core.model.records import keys
+from agent.core.model.keys import keys
 from agent.errors import StoreError
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.follower import PrefixFollower

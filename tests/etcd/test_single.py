@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.core.model.records import keys as names
+from agent.core.model.keys import keys as names
 from agent.core.model.records import read_group
 from agent.core.model.store import Delete, Put, Txn
 from agent.errors import StoreError, StoreRejected, StoreUnavailable

@@ -21,6 +21,8 @@ from hypothesis import strategies as st
 from agent.config.load import load
 from agent.core.model import records
 from agent.core.model.fields import RecordError
+from agent.core.model.keys import keys
+from agent.core.model.operator import Switchover, read_override, read_switchover
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import ConfigError, FailoverError, NodeosAnswer
 from agent.guard import stop
@@ -83,7 +85,7 @@ def of_guard(raw: bytes) -> Any:
 
 def of_group(raw: bytes) -> Any:
     """Read one value under every key of a group: it never fails, and counts what it cannot read."""
-    names = records.keys("/nodeos-failover", "lab")
+    names = keys("/nodeos-failover", "lab")
     places = [names.leader, names.heartbeat, names.override, names.maintenance, names.switchover, names.history(3)]
     places += [names.member("bp-a"), names.root + "members/" + "x" * 300, names.root + "unknown"]
     items = tuple(KeyValue(key, raw, 5, 0) for key in places)
@@ -108,8 +110,8 @@ class Parser:
 
 PARSERS = {
     "heartbeat": Parser(records.read_heartbeat, [records.write(records.Heartbeat(7, "bp-a", "f00d", 3, 6000))]),
-    "override": Parser(records.read_override, [{"leader": "bp-a", "reason": "why", "by": "me"}]),
-    "switchover": Parser(records.read_switchover, [records.write(records.Switchover("bp-b"))]),
+    "override": Parser(read_override, [{"leader": "bp-a", "reason": "why", "by": "me"}]),
+    "switchover": Parser(read_switchover, [records.write(Switchover("bp-b"))]),
     "member": Parser(records.read_member, [records.write(MEMBER)]),
     "run-time file": Parser(records.read_runtime, [RUNTIME]),
     "group": Parser(of_group, [records.write(MEMBER), RUNTIME], ()),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, load
+from agent.config.load import load
+from agent.config.model import Config
 from agent.errors import ConfigError
 from agent.gate import settings
 from tests.lab.agents import to_toml

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from agent.cli import main
+from agent.cli.main import main
 from agent.core.alerts.kinds import KINDS
 from tests.grafana.rules import ALERTS, LOADED, RECORDED
 from tests.grafana.stories import RULES

@@ -15,21 +15,25 @@ from pathlib import Path
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.alerts.dispatcher import AlertDispatcher, Channel
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.worker import Channel
 from agent.config.health import HealthSection
 from agent.config.show import reference
 from agent.core.alerts import kinds
 from agent.core.health import checks
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.state import Identity, State
 from agent.core.model.chain import ChainInfo, Peers, Schedule
 from agent.core.model.keys import keys
 from agent.core.model.store import Ms
 from agent.core.node import step
 from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.state import LiveSettings
 from agent.gate.page import Page
 from agent.ports import Delivery
+from agent.telemetry.families import LABELS
 from agent.telemetry.gate_watch import GateSeen
-from agent.telemetry.metrics import LABELS, Metrics
+from agent.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "CONFIGURATION.md"
@@ -69,8 +73,8 @@ class _NoTime:
 
 def _snapshot() -> NodeSnapshot:
     """Return what a loop would show that has seen everything once."""
-    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, checks.Thresholds()))
-    begun = step.begin(step.LiveSettings("group", limits), State(Identity("node", "", keys("/p", "group"))))
+    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, Thresholds()))
+    begun = step.begin(LiveSettings("group", limits), State(Identity("node", "", keys("/p", "group"))))
     info = ChainInfo("", "", 1, "", 0, "", 1, None)
     seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
     return NodeSnapshot(replace(begun, health=seen), 0)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.config import load
+from agent.config.load import load
 from agent.guard.plan import guard_fields
 from agent.host.paths import save_plan
 from tests.lab.agents import Agent

@@ -16,9 +16,9 @@ from tests.lab import evidence
 from tests.lab.errors import LabError
 from tests.lab.nodeos import NodeSpec
 from tests.lab.ports import Ports
-from tests.lab.simulated import SimulatedChain, SimulatedNodeos
-from tests.lab.simulated_chain import time_of
+from tests.lab.simulated_chain import SimulatedChain, time_of
 from tests.lab.simulated_node import SimulatedNode
+from tests.lab.simulated_nodeos import SimulatedNodeos
 from tests.lab.simulated_producer import wall_ms
 from tests.lab.wait import until
 

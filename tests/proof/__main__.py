@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tests.proof.engine import Budget
+from tests.proof.parts import Budget
 from tests.proof.runs import GATES, engine
 from tests.proof.search import Found, Search
 from tests.proof.search import Progress as State

@@ -12,9 +12,9 @@ from agent.core.leadership.state import GateState, Phase, Production, State, Sto
 from agent.core.leadership.timing import standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
+from agent.core.model.copying import replace
 from agent.core.model.records import HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Ms
-from tests.proof.copying import replace
 from tests.proof.gate import SignGate
 from tests.proof.world import Ask, Host, Save
 

@@ -14,8 +14,8 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.records import Heartbeat
 from tests.proof import canon
 from tests.proof import host as local
-from tests.proof.parts import Budget, Compact, Host, Parts, Store, Wish
-from tests.proof.world import Nodeos
+from tests.proof.parts import Budget, Compact, Parts
+from tests.proof.world import Host, Nodeos, Store, Wish
 
 FIRST = ("wake", "save", "ask", "guard", "probe")
 """What a host does first of all, when the rules are eager."""

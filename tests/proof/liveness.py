@@ -11,7 +11,8 @@ from collections import deque
 
 from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import Timing, standstill
-from tests.proof.engine import Compact, Engine, Next
+from tests.proof.engine import Engine, Next
+from tests.proof.parts import Compact
 from tests.proof.story import numbered
 from tests.proof.world import Host
 

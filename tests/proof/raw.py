@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.proof.engine import Compact, Engine
+from tests.proof.engine import Engine
+from tests.proof.parts import Compact
 from tests.proof.world import Host
 
 

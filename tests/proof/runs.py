@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.leadership.timing import GateMode, Timing
-from tests.proof.engine import Budget, Compact, Engine
+from tests.proof.engine import Engine
 from tests.proof.gate import SignGate
 from tests.proof.host import Rules
 from tests.proof.liveness import Afterwards, adopted, bound, same_leader
+from tests.proof.parts import Budget, Compact
 from tests.proof.search import Found, search
 
 TICKS = Timing(

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.proof.engine import Compact, Engine
+from tests.proof.engine import Engine
+from tests.proof.parts import Compact
 from tests.proof.seen import Seen
 from tests.proof.story import Path, told
 

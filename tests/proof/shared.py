@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
+from agent.core.model.copying import replace
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from tests.proof.copying import replace
 from tests.proof.world import Host, Store, Wish
 
 EPOCH = 1_000

@@ -10,7 +10,7 @@ import re
 from hashlib import blake2b
 from itertools import permutations
 
-from tests.proof.copying import replace
+from agent.core.model.copying import replace
 from tests.proof.world import Host, Store
 
 

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from tests.proof.engine import Budget, Engine, Next
+from tests.proof.engine import Engine, Next
 from tests.proof.fields import KNOWN, reached
+from tests.proof.parts import Budget
 from tests.proof.raw import Raw
 from tests.proof.runs import engine
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.proof import search
-from tests.proof.engine import Budget, Compact
+from tests.proof.parts import Budget, Compact
 from tests.proof.runs import engine
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.proof.engine import Budget
 from tests.proof.liveness import bound
+from tests.proof.parts import Budget
 from tests.proof.runs import FORGETTING, TICKS, engine, hunt, installing, nothing_wrong, one_fault, slow_messages
 from tests.proof.search import search
 

@@ -11,20 +11,19 @@ from functools import cache
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
+from agent.core.model.copying import replace
+from agent.core.model.keys import Keys
+from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import (
     GroupView,
     Heartbeat,
     HeartbeatKey,
-    Keys,
     LeaderKey,
     Member,
-    Override,
     RuntimeRecord,
-    Switchover,
     read_heartbeat,
 )
 from agent.core.model.store import Delete, Ms, Put, Txn
-from tests.proof.copying import replace
 from tests.proof.gate import SignGate
 
 KEYS = Keys("/g/")

@@ -20,10 +20,11 @@ from agent.core.leadership.state import State
 from agent.core.model import records
 from agent.core.model.archive import Window
 from agent.core.model.chain import ChainInfo, Header, ProcessId
+from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node.hook_log import HookDone, RunHook
-from agent.core.node.step import Notify, Publish, RecordChange, RecordWindow, RefuseWish
+from agent.core.node.state import Notify, Publish, RecordChange, RecordWindow, RefuseWish
 from agent.errors import (
     FailoverError,
     FenceError,
@@ -48,7 +49,7 @@ from tests.support.memory_store import Loss, MemoryEtcd, MemoryStore
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
-NAMES = records.keys("/nodeos-failover", "g")
+NAMES = keys("/nodeos-failover", "g")
 INFO = ChainInfo("c" * 64, "v4", 100, "id100", 1_000, "producer", 90, None)
 RECORD = RuntimeRecord("boot", 1, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, ProcessId(5, 77))
 

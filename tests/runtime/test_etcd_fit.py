@@ -11,7 +11,7 @@ from agent.config.timing import FAST
 from agent.core.leadership.etcd_fit import election_between, too_slow_answers, too_slow_elections
 from agent.core.leadership.events import LeaseSeen
 from agent.core.leadership.timing import Timing
-from agent.core.model.records import Keys
+from agent.core.model.keys import Keys
 from agent.core.model.store import Snapshot
 from agent.errors import RefusedError, StoreUnavailable
 from agent.host.clock import boot_ms

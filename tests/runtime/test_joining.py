@@ -11,7 +11,8 @@ import pytest
 
 from agent.core.model.belonging import Belonging, clash, clashes, process_text
 from agent.core.model.chain import ChainInfo, ProcessId
-from agent.core.model.records import REFUSED, Heartbeat, Keys, Member, keys, read_member, write
+from agent.core.model.keys import Keys, keys
+from agent.core.model.records import REFUSED, Heartbeat, Member, read_member, write
 from agent.core.model.store import Put, Snapshot, Txn
 from agent.errors import NodeosTimeout, NotOursError, StoreUnavailable
 from agent.host.clock import boot_ms

@@ -16,7 +16,7 @@ from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.timing import FENCE_START, Timing
 from agent.core.node import step
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import LiveSettings, NodeAction
+from agent.core.node.state import LiveSettings, NodeAction
 from agent.guard.parent import PULSE_FD
 from agent.host.clock import SystemClock
 from agent.host.systemd import Notifier

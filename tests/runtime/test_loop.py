@@ -20,7 +20,7 @@ from agent.core.leadership.timing import Timing
 from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey
 from agent.core.node import step
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import EtcdSeen, LiveSettings, Node, NodeAction
+from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeAction
 from agent.errors import RefusedError
 from agent.host.clock import SystemClock
 from agent.runtime.loop import Fatal, Loop
@@ -179,7 +179,7 @@ def test_a_fatal_error_stops_first_and_is_raised_then(bench: Bench) -> None:
 DEFECTS = [AssertionError("a defect"), MemoryError(), RuntimeError("can't start new thread"), SystemExit(1)]
 STAGES = {
     "the step": ("agent.core.node.step.step", None),
-    "the snapshot": ("agent.runtime.loop.Snapshot", None),
+    "the snapshot": ("agent.runtime.loop.NodeSnapshot", None),
     "handing out an action": ("do", "hands"),
     "the pulse": ("_pulse", "loop"),
     "the clock": ("_clock", "loop"),

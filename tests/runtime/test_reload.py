@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config
-from agent.config.model import settings
+from agent.config.model import Config, settings
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 from agent.runtime.reload import Reload, changes, compare, why_not

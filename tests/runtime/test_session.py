@@ -16,15 +16,16 @@ import pytest
 
 from agent.core.leadership.events import LeaseSeen
 from agent.core.model import records
-from agent.core.model.archive import Window, read_window
-from agent.core.model.records import Keys, Member
+from agent.core.model.archive import KEEP, Window, read_window
+from agent.core.model.keys import Keys
+from agent.core.model.records import Member
 from agent.core.model.store import KeyValue, Put, Txn, TxnAnswer
-from agent.core.node.step import EtcdSeen
+from agent.core.node.state import EtcdSeen
 from agent.errors import RefusedError, StoreRejected, StoreUnavailable
 from agent.host.clock import boot_ms
 from agent.ports import Lease, Store
 from agent.runtime import session as session_module
-from agent.runtime.session import KEEP, Session
+from agent.runtime.session import Session
 from tests.lab.etcd import EtcdCluster
 from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.support.children import wait_until

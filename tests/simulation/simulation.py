@@ -17,8 +17,9 @@ from contextlib import suppress
 from dataclasses import replace
 from unittest.mock import patch
 
-from agent.config import Config
-from agent.core.health.checks import DiskProbed, Thresholds
+from agent.config.model import Config
+from agent.core.health.checks import DiskProbed
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.events import LeaseSeen, Shutdown, Started, StoreSeen
 from agent.core.leadership.state import Identity, State
 from agent.core.leadership.timing import Timing
@@ -26,7 +27,7 @@ from agent.core.model import records
 from agent.core.model.keys import keys
 from agent.core.model.store import Delete, Ms, Put
 from agent.core.node import step as core
-from agent.core.node.step import LiveSettings, LookedBack, Node
+from agent.core.node.state import EtcdSeen, LiveSettings, LookedBack, Node
 from agent.errors import LeaseGone, RefusedError, StoreError
 from agent.host.systemd import Notifier
 from agent.ports import Clock, Emit
@@ -491,7 +492,7 @@ class Agent:
             mine._lease = None
             self.loop.emit(LeaseSeen(None))
         except StoreError as error:
-            self.loop.emit(core.EtcdSeen(str(error)))
+            self.loop.emit(EtcdSeen(str(error)))
         self.drive()
         self.host.after(4 * BEAT, self._beat)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from agent.core.alerts.notice import Notice
+from agent.core.blocks.follow import BlocksRead, ReadBlocks
 from agent.core.health.checks import (
     DiskProbed,
     FileProbed,
@@ -19,8 +20,8 @@ from agent.core.health.checks import (
     PeersProbed,
     ProcessProbed,
     ScheduleProbed,
-    Thresholds,
 )
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Identity, Phase, State
@@ -30,21 +31,19 @@ from agent.core.model.records import Member, RuntimeRecord, read_group, write
 from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node import step as core
-from agent.core.node.step import (
-    BlocksRead,
+from agent.core.node.hook_log import HookDone, RunHook
+from agent.core.node.state import (
     EtcdSeen,
-    HookDone,
     LiveSettings,
     LookedBack,
     Node,
     NodeAction,
+    NodeEvent,
     Notify,
     Publish,
-    ReadBlocks,
     RecordChange,
     RecordWindow,
     RefuseWish,
-    RunHook,
 )
 from agent.errors import LeaseGone, StoreError
 from agent.runtime import calls
@@ -182,7 +181,7 @@ class Host:
         self.step(ev.Started(self.record, self.nodeos.process))
         self.step(ev.LeaseSeen(self.lease))
 
-    def step(self, event: core.NodeEvent) -> None:
+    def step(self, event: NodeEvent) -> None:
         """Take one event, and carry out what follows."""
         before = self.node
         self.node, found = core.step(self.node, event, self.story.now)

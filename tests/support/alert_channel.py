@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from agent.alerts.sinks import make_sink
-from agent.config import AlertChannel
+from agent.config.alerts import AlertChannel
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 

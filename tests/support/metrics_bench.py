@@ -8,15 +8,16 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from agent.alerts.dispatcher import ChannelStats
+from agent.alerts.worker import ChannelStats
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.step import LiveSettings, Node
-from agent.telemetry.metrics import PREFIX, Metrics
+from agent.core.node.state import LiveSettings, Node
+from agent.telemetry.families import PREFIX
+from agent.telemetry.metrics import Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
 from tests.support.moved_time import MovedTime
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.config import load
+from agent.config.load import load
 from agent.config.show import as_toml
 from agent.errors import ConfigError
 from agent.net.livez import livez

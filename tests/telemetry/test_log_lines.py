@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.leadership import actions as do
-from agent.core.node.step import Node, NodeAction
+from agent.core.node.state import Node, NodeAction
 from agent.host.logs import LineFormatter
 from agent.telemetry import log_lines
 from tests.simulation.story import Host, Story, settled

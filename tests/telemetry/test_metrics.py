@@ -9,18 +9,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import __version__
-from agent.alerts.dispatcher import AlertDispatcher, Channel
+from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.core.health.checks import AHEAD, PeersProbed
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.state import Phase, Production, StoreView
 from agent.core.model.chain import Peers, ProcessId
-from agent.core.model.records import Override
+from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.ports import Delivery
-from agent.telemetry.metrics import LABELS, PREFIX
+from agent.telemetry.families import LABELS, PREFIX
 from tests.core.parts import NODEOS, info
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything

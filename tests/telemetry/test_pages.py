@@ -13,12 +13,13 @@ from agent.core.alerts.notice import Notice
 from agent.core.leadership.events import Eligibility
 from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.chain import Block
-from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Override, Switchover
+from agent.core.model.operator import Override, Switchover
+from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
-from agent.core.node.step import LiveSettings, Node
+from agent.core.node.state import LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest

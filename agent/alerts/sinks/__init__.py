@@ -19,8 +19,7 @@ from agent.alerts import text as notice_text
 from agent.alerts.sinks.external import AppriseSink
 from agent.alerts.sinks.http import HttpRequest, HttpSink
 from agent.alerts.text import Words
-from agent.config import AlertChannel
-from agent.config.alerts import PAGERDUTY
+from agent.config.alerts import PAGERDUTY, AlertChannel
 from agent.config.secrets import channel_texts, files_of, reread
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.core.alerts.kinds import KINDS, WORDS_AFTER, Kind
+from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice, rank
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.transitions import ASKED
@@ -270,6 +270,3 @@ def _of_the_group(facts: AlertInput) -> Iterator[tuple[str, str, Ms | None]]:
     if facts.maintenance is not None:
         reason = facts.maintenance or "no reason given"
         yield "maintenance_long", f"the maintenance of {group} is on for an hour: {reason}", None
-
-
-__all__ = ["KINDS", "WORDS_AFTER", "AlertInput", "Kind", "Open"]

@@ -12,8 +12,7 @@ from agent.core.blocks.follow import Following
 from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import Health
 from agent.core.leadership.state import State
-from agent.core.model.archive import Fields as Fields
-from agent.core.model.archive import Window
+from agent.core.model.archive import Fields, Window
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
 

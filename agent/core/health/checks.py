@@ -10,12 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.core.health.hysteresis import STEADY
-from agent.core.health.hysteresis import CheckResult as CheckResult
-from agent.core.health.hysteresis import CheckState as CheckState
-from agent.core.health.hysteresis import Pace as Pace
-from agent.core.health.hysteresis import Thresholds as Thresholds
-from agent.core.health.hysteresis import update as update
+from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS

@@ -8,7 +8,9 @@ from enum import Enum
 from agent.core.leadership.events import Eligibility
 from agent.core.leadership.timing import Timing, standstill
 from agent.core.model.chain import Block, ProcessId
-from agent.core.model.records import HeartbeatKey, Keys, LeaderKey, Override, Switchover
+from agent.core.model.keys import Keys
+from agent.core.model.operator import Override, Switchover
+from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms
 
 

@@ -12,23 +12,25 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from agent.core.model.archive import Window as Window
-from agent.core.model.archive import read_window as read_window
+from agent.core.model.archive import Window, read_window
 from agent.core.model.belonging import Belonging
 from agent.core.model.chain import Block, ProcessId
-from agent.core.model.fields import MAX_BYTES as MAX_BYTES
-from agent.core.model.fields import MAX_NUMBER, TEXT, a_name, an_object, flag, number, shown, text, texts
-from agent.core.model.fields import NAME as NAME
-from agent.core.model.fields import RecordError as RecordError
-from agent.core.model.keys import Keys as Keys
-from agent.core.model.keys import keys as keys
-from agent.core.model.operator import NOBODY as NOBODY
-from agent.core.model.operator import Drain as Drain
-from agent.core.model.operator import Override as Override
-from agent.core.model.operator import Switchover as Switchover
-from agent.core.model.operator import read_drain as read_drain
-from agent.core.model.operator import read_override as read_override
-from agent.core.model.operator import read_switchover as read_switchover
+from agent.core.model.fields import (
+    MAX_BYTES,
+    MAX_NUMBER,
+    NAME,
+    TEXT,
+    RecordError,
+    a_name,
+    an_object,
+    flag,
+    number,
+    shown,
+    text,
+    texts,
+)
+from agent.core.model.keys import Keys
+from agent.core.model.operator import Drain, Override, Switchover, read_drain, read_override, read_switchover
 from agent.core.model.store import KeyValue, Ms, Snapshot
 
 LONGEST_VALIDITY: Ms = 600_000

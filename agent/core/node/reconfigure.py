@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.health import checks
+from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.timing import Timing
 from agent.core.node.state import Node, Reconfigured
 
@@ -36,5 +37,5 @@ def with_live(old: Timing, new: Timing) -> Timing:
 
 def _under(found: checks.Health, limits: checks.Limits) -> checks.Health:
     """Keep what is known of each check that is still made; a new one passes until it was made."""
-    new = checks.CheckState(ok=True, reason="not checked yet")
+    new = CheckState(ok=True, reason="not checked yet")
     return replace(found, checks={name: found.checks.get(name, new) for name in limits.thresholds})

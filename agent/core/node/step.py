@@ -13,8 +13,7 @@ from operator import attrgetter
 from agent.core.alerts import rules
 from agent.core.alerts.notice import Notice
 from agent.core.blocks import history
-from agent.core.blocks.follow import BlocksRead as BlocksRead
-from agent.core.blocks.follow import ReadBlocks as ReadBlocks
+from agent.core.blocks.follow import BlocksRead
 from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.leadership import events, machine
@@ -26,26 +25,24 @@ from agent.core.model.copying import replace
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, plan, ungoverned
-from agent.core.node.hook_log import HookDone as HookDone
-from agent.core.node.hook_log import RunHook as RunHook
+from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
-from agent.core.node.notify import facts as facts
 from agent.core.node.notify import tell
 from agent.core.node.reconfigure import reconfigured
-from agent.core.node.state import READER, EtcdFault
-from agent.core.node.state import EtcdSeen as EtcdSeen
-from agent.core.node.state import LiveSettings as LiveSettings
-from agent.core.node.state import LookedBack as LookedBack
-from agent.core.node.state import Node as Node
-from agent.core.node.state import NodeAction as NodeAction
-from agent.core.node.state import NodeEvent as NodeEvent
-from agent.core.node.state import Notify as Notify
-from agent.core.node.state import Publish as Publish
-from agent.core.node.state import Reconfigured as Reconfigured
-from agent.core.node.state import RecordChange as RecordChange
-from agent.core.node.state import RecordWindow as RecordWindow
-from agent.core.node.state import RefuseWish as RefuseWish
-from agent.core.node.state import member_of as member_of
+from agent.core.node.state import (
+    READER,
+    EtcdFault,
+    EtcdSeen,
+    LiveSettings,
+    LookedBack,
+    Node,
+    NodeAction,
+    NodeEvent,
+    Publish,
+    Reconfigured,
+    RecordChange,
+    member_of,
+)
 from agent.core.node.watch import watch
 
 PUBLISH_EVERY: Ms = 2000

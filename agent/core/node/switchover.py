@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.core.model.operator import NOW, clock_text, moment
-from agent.core.model.records import Member, Switchover
+from agent.core.model.operator import NOW, Switchover, clock_text, moment
+from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, Plan, drained, wall_of

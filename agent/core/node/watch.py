@@ -9,7 +9,8 @@ from __future__ import annotations
 from agent.core.blocks import follow, history, ledger, sightings, terms, tripwire
 from agent.core.blocks.follow import BlocksRead
 from agent.core.blocks.schedule import ProducerWindows, windows_of
-from agent.core.health.checks import CheckState, GateProbed, InfoProbed, PeersProbed
+from agent.core.health.checks import GateProbed, InfoProbed, PeersProbed
+from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import StoreSeen
 from agent.core.leadership.state import Phase

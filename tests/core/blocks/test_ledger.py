@@ -19,7 +19,7 @@ from agent.core.model.archive import Change, Window, read_change, read_window, w
 from agent.core.model.chain import Header
 from agent.core.model.fields import RecordError
 from agent.core.model.slots import REPETITIONS, producer_index, slot_of
-from agent.core.node.step import RecordChange
+from agent.core.node.state import RecordChange
 from tests.core.parts import PRODUCER, SCHEDULE, info
 from tests.simulation.story import Host, Story, settled
 

@@ -12,7 +12,7 @@ from agent.core.health.checks import GateProbed
 from agent.core.leadership.state import State
 from agent.core.model.chain import Peers
 from agent.core.model.slots import EPOCH, SLOT
-from agent.core.node.step import Notify
+from agent.core.node.state import Notify
 from tests.core.blocks.test_ledger import header
 from tests.core.parts import PRODUCER, SETUP, info
 from tests.simulation.story import Host, Story, settled

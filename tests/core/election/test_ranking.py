@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from agent.core.election.ranking import eligibility, ready
 from agent.core.health import checks
-from agent.core.health.checks import NEAR, CheckState, Health
+from agent.core.health.checks import NEAR, Health
+from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.events import Eligibility
 from agent.core.model.records import Member
 from tests.core.parts import CHECKS, member

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.health.checks import (
-    CheckResult,
-    CheckState,
     DiskProbed,
     GateProbed,
     Health,
@@ -25,9 +23,8 @@ from agent.core.health.checks import (
     Probe,
     ProcessProbed,
     ScheduleProbed,
-    Thresholds,
-    update,
 )
+from agent.core.health.hysteresis import CheckResult, CheckState, Thresholds, update
 from agent.core.model.chain import Peers, ProcessId, Producer, Schedule
 from tests.core.parts import (
     CHECKS,

@@ -12,10 +12,11 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import GateMode
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import HeartbeatKey, LeaderKey, Override
+from agent.core.model.operator import Override
+from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
-from agent.core.node.step import LookedBack
+from agent.core.node.state import LookedBack
 from tests.core.leadership.test_rules import LEASE, NODEOS, One, T, held
 from tests.core.node.test_urgency import TWENTY_ONE
 from tests.simulation.story import Story

@@ -16,11 +16,13 @@ from agent.core.leadership.state import Identity, Phase, Production, State
 from agent.core.leadership.timing import Timing, standstill
 from agent.core.model import records
 from agent.core.model.chain import Block, ProcessId
-from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Override, RuntimeRecord, Switchover
+from agent.core.model.keys import keys as keys_of
+from agent.core.model.operator import Override, Switchover
+from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Delete, Ms, Put
 from tests.core.parts import member
 
-KEYS = records.keys("/nodeos-failover", "g")
+KEYS = keys_of("/nodeos-failover", "g")
 T = Timing()
 NODEOS = ProcessId(100, 1)
 LEASE = 77

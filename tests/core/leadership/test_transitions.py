@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from agent import core
-from agent.cli import main
+from agent.cli.main import main
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, outline, table

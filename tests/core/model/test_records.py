@@ -14,25 +14,18 @@ from hypothesis import strategies as st
 from agent.config.base import LONGEST_S
 from agent.core.model import records
 from agent.core.model.chain import Block, ProcessId
-from agent.core.model.operator import moment
+from agent.core.model.fields import MAX_BYTES, NAME, RecordError
+from agent.core.model.keys import keys
+from agent.core.model.operator import Drain, Override, Switchover, moment, read_drain, read_override, read_switchover
 from agent.core.model.records import (
-    MAX_BYTES,
-    Drain,
     GroupView,
     Heartbeat,
     Member,
-    Override,
-    RecordError,
     RuntimeRecord,
-    Switchover,
-    keys,
-    read_drain,
     read_group,
     read_heartbeat,
     read_member,
-    read_override,
     read_runtime,
-    read_switchover,
     write,
 )
 from agent.core.model.store import KeyValue, Snapshot
@@ -59,7 +52,7 @@ READABLE: dict[str, bytes] = {
 }
 
 numbers = st.integers(0, 2**53 - 1)
-names = st.from_regex(records.NAME, fullmatch=True)
+names = st.from_regex(NAME, fullmatch=True)
 plain = st.text(st.characters(codec="utf-8").filter(str.isprintable), max_size=12)  # a producer has 13 at most
 dirty = st.text(st.characters(), max_size=60) | st.text("\x1b\ud800\U0001f600\n", min_size=240, max_size=1100)
 json_values = st.recursive(

@@ -12,17 +12,8 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase
 from agent.core.model.fields import RecordError
-from agent.core.model.operator import clock_text, moment
-from agent.core.model.records import (
-    FAR,
-    HeartbeatKey,
-    LeaderKey,
-    Switchover,
-    heartbeat_key,
-    read_group,
-    read_heartbeat,
-    write,
-)
+from agent.core.model.operator import Switchover, clock_text, moment
+from agent.core.model.records import FAR, HeartbeatKey, LeaderKey, heartbeat_key, read_group, read_heartbeat, write
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.test_rules import LEASE, One, T
 from tests.core.parts import member

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.health.checks import GateProbed, Thresholds
+from agent.core.health.checks import GateProbed
+from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.state import Phase
 from agent.core.model.store import Put, Txn
 from agent.core.node.can_lead import PASSING, SILENT, why_not
-from agent.core.node.step import EtcdSeen, Reconfigured
+from agent.core.node.state import EtcdSeen, Reconfigured
 from tests.core.node.test_step import two
 from tests.simulation.story import NAMES, Host, settled
 

@@ -9,13 +9,14 @@ import pytest
 
 from agent.core.blocks.schedule import ProducerWindows
 from agent.core.election.hold_down import Flaps
-from agent.core.health.checks import CheckState, ScheduleProbed
+from agent.core.health.checks import ScheduleProbed
+from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import Producer, Schedule
 from agent.core.model.records import GroupView
-from agent.core.node import step as core
 from agent.core.node.first_blocks import barren, unseen_from
 from agent.core.node.plan import plan
+from agent.core.node.state import Node
 from tests.core.node.test_switchover import FOUR, ROUND, ask, group
 from tests.core.parts import KEY, PRODUCER, member
 from tests.simulation.story import Host, Story, settled
@@ -299,7 +300,7 @@ def test_a_producer_that_is_not_scheduled_is_not_judged() -> None:
 # --- the questions themselves ---
 
 
-def judged(leader: Host, story: Story, since: int, report: dict[str, object]) -> core.Node:
+def judged(leader: Host, story: Story, since: int, report: dict[str, object]) -> Node:
     """Return the leader with one other report, judged from a date on; its own chain says nothing."""
     known = {"asked_ms": story.wall, "head_age_ms": 0, "own_ms": 0} | report
     view = GroupView(1, members=(member(**known),))  # type: ignore[arg-type] # fields of the table

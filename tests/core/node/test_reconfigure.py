@@ -9,7 +9,7 @@ import pytest
 from agent.core.leadership.state import Phase
 from agent.core.node import step as core
 from agent.core.node.reconfigure import FixedSpanError, reconfigured
-from agent.core.node.step import Reconfigured
+from agent.core.node.state import Publish, Reconfigured
 from tests.simulation.story import Host, Story, settled
 
 
@@ -47,7 +47,7 @@ def test_the_other_members_hear_of_it_at_once() -> None:
     story = settled()
     host = leading(story)
     _, actions = core.step(host.node, under(host, priority=7), story.now)
-    published = [action.member for action in actions if isinstance(action, core.Publish)]
+    published = [action.member for action in actions if isinstance(action, Publish)]
     assert [member.priority for member in published] == [7]
 
 

@@ -13,12 +13,13 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase, State
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import GroupView, Override, write
+from agent.core.model.operator import Override
+from agent.core.model.records import GroupView, write
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Put, Txn
 from agent.core.node import notify
 from agent.core.node import step as core
-from agent.core.node.step import EtcdSeen, LiveSettings, Node, Notify, Publish
+from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeAction, NodeEvent, Notify, Publish
 from tests.core.node.test_switchover import FOUR
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.simulation.story import GATES, NAMES, Host, Story, settled
@@ -471,7 +472,7 @@ def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
     node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
     logged, sent = [], []
     for now in range(0, notify.TELL_AGAIN + 1000, 500):
-        actions: list[core.NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
+        actions: list[NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
         node = notify.tell(node, ev.Tick(), now, actions)
         logged += [now] if any(isinstance(each, Warn) for each in actions) else []
         sent += [now] if any(isinstance(each, Notify) for each in actions) else []
@@ -603,7 +604,7 @@ anything = st.one_of(
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), anything), max_size=30))
-def test_any_order_of_events_is_taken(events: list[tuple[int, core.NodeEvent]]) -> None:
+def test_any_order_of_events_is_taken(events: list[tuple[int, NodeEvent]]) -> None:
     """Whatever comes in whatever order, a step gives a state, and looks again within two seconds."""
     node: Node = core.begin(LiveSettings("lab", replace(LIMITS, thresholds=GATES)), State(SETUP))
     node, _ = core.step(node, ev.Started(None, NODEOS), 1000)

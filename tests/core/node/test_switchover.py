@@ -14,7 +14,7 @@ from agent.core.election.policy import Policy
 from agent.core.leadership.actions import Warn
 from agent.core.model.chain import Producer, Schedule
 from agent.core.model.operator import clock_text
-from agent.core.node.step import RefuseWish
+from agent.core.node.state import RefuseWish
 from tests.core.parts import KEY, OTHER_KEY, PRODUCER
 from tests.simulation.story import NAMES, Host, Story, settled
 

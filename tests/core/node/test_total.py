@@ -14,7 +14,7 @@ from agent.core.leadership import events as ev
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import GroupView, heartbeat_key, leader_key
 from agent.core.model.store import Delete, KeyValue, Put, Txn
-from agent.core.node.step import NodeEvent
+from agent.core.node.state import NodeEvent
 from tests.simulation.story import NAMES, Host, Story
 
 ODD: tuple[Any, ...] = (

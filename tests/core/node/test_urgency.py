@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from agent.core.blocks.schedule import date
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks
-from agent.core.health.checks import Health, PausedProbed, Probe, Thresholds
-from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, update
+from agent.core.health.checks import Health, PausedProbed, Probe
+from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.leadership.state import Phase, State
 from agent.core.model.chain import Producer, Schedule
 from agent.core.node.plan import pace
-from agent.core.node.step import LiveSettings, Node
+from agent.core.node.state import LiveSettings, Node
 from tests.core.parts import KEY, LIMITS, OTHER_KEY, PRODUCER, SETUP
 from tests.simulation.story import Host, settled
 

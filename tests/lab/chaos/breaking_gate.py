@@ -6,9 +6,10 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.lab.chaos.faults import Skipped, fault
+from tests.lab.chaos.faults import fault
 from tests.lab.chaos.hosts import Host
 from tests.lab.chaos.liar import Liar
+from tests.lab.chaos.links import Skipped
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
 from tests.lab.errors import LabError

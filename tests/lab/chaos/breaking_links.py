@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-from tests.lab.chaos.faults import Skipped, fault
+from tests.lab.chaos.faults import fault
 from tests.lab.chaos.kinds import MEMBERS
-from tests.lab.chaos.links import Link, SpaceLink
+from tests.lab.chaos.links import Link, Skipped, SpaceLink
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
 from tests.lab.relay import Direction

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from tests.lab.chaos.faults import Skipped, fault
+from tests.lab.chaos.faults import fault
 from tests.lab.chaos.history import Span
+from tests.lab.chaos.links import Skipped
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
 from tests.lab.errors import LabError

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.lab.chaos.faults import SEEN_PAUSED, Skipped, fault
+from tests.lab.chaos.faults import SEEN_PAUSED, fault
+from tests.lab.chaos.links import Skipped
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
 from tests.lab.nodeos import ApiError

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from tests.lab.chaos.links import Skipped as Skipped
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
 

@@ -13,8 +13,8 @@ from tests.lab.chaos import breaking_gate, breaking_links, breaking_processes, b
 from tests.lab.chaos.breaking_rest import make_space
 from tests.lab.chaos.caretaker import Caretaker
 from tests.lab.chaos.checker import find_doubles
-from tests.lab.chaos.faults import Skipped
 from tests.lab.chaos.history import Done, History, Rest
+from tests.lab.chaos.links import Skipped
 from tests.lab.chaos.plan import Fault, Plan
 from tests.lab.chaos.watch import Watch
 from tests.lab.chaos.world import World

@@ -16,15 +16,17 @@ from dataclasses import replace
 from typing import Any
 
 from agent.app import beat, limits, policy
-from agent.config import Config
+from agent.config.model import Config
+from agent.core.blocks.follow import ReadBlocks
 from agent.core.health.checks import DiskProbed, ProcessProbed
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model import records
+from agent.core.model.keys import keys
 from agent.core.model.store import KeyValue, Ms, Put, Snapshot, Txn
 from agent.core.node import step as core
-from agent.core.node.step import EtcdSeen, LiveSettings, Publish, ReadBlocks, RecordChange
+from agent.core.node.state import EtcdSeen, LiveSettings, NodeAction, Publish, RecordChange
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
 from agent.etcd.connection import REQUIRE_LEADER
 from agent.etcd.rpc import changes, grpc, watch_request
@@ -67,7 +69,7 @@ class LightAgent:
     def __init__(self, config: Config, link: Link, signers: Signers, told: Told, *, in_step: bool = False) -> None:
         self.config, self.link, self._told = config, link, told
         self.clock = SystemClock()
-        self.names = records.keys(config.etcd.prefix, config.group)
+        self.names = keys(config.etcd.prefix, config.group)
         self.nodeos = LightNodeos(config.node, signers, self.clock)
         timing = config.spans
         name = f"{config.group}/{config.node}"
@@ -130,7 +132,7 @@ class LightAgent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _do(self, action: core.NodeAction) -> None:
+    def _do(self, action: NodeAction) -> None:
         match action:
             case do.Transact():
                 self._spawn(self._transact(action))

@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
-from agent.core.model.records import Heartbeat, Member, keys
+from agent.core.model.keys import Keys, keys
+from agent.core.model.records import Heartbeat, Member
 from agent.core.model.store import Compare, Ms, Put, Txn
 from agent.core.node.step import PUBLISH_EVERY
 from agent.errors import StoreError
@@ -111,7 +112,7 @@ class Wire:
         self.told.append((kind, sent, boot_ms() - sent))
         return sent
 
-    async def _confirm(self, link: Link, names: records.Keys) -> None:
+    async def _confirm(self, link: Link, names: Keys) -> None:
         now = asyncio.get_running_loop().time
         first = await _sure(lambda: link.txn(Txn((), (Put(names.leader, b"bp-a"),)), 10.0))
         record = Heartbeat(1, "bp-a", "0123456789abcdef", 1, TIMING.validity, False, None, "the seat is free")
@@ -129,7 +130,7 @@ class Wire:
                 due = now() if self._in_step else due + math.ceil((now() - due) / renew) * renew
             await asyncio.sleep(due - now())
 
-    async def _report(self, link: Link, names: records.Keys, node: str) -> None:
+    async def _report(self, link: Link, names: Keys, node: str) -> None:
         lease = await _sure(lambda: link.grant(TIMING.lease_ttl, 10.0))
         value = records.write(MEMBER)
         request = txn_request(Txn((), (Put(names.member(node), value, lease),))).SerializeToString()
@@ -144,7 +145,7 @@ class Wire:
                     self.told.append(("keepalive", boot_ms(), -1))
             await asyncio.sleep(every)
 
-    async def _watch(self, link: Link, names: records.Keys) -> None:
+    async def _watch(self, link: Link, names: Keys) -> None:
         request = watch_request(names.root, 0).SerializeToString()
         while True:
             try:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent import main, run
+from agent import app, main, run
+from agent.config.model import Config
 from agent.core.health.hysteresis import CheckState
 from agent.core.model.copying import replace
+from agent.errors import ConfigError, FailoverError, StoreUnavailable
 from agent.host.paths import DEFAULT_CONFIG
+from agent.ports import Delivery
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,54 @@ def test_errors_are_told_alike_by_both_ways(tmp_path: Path) -> None:
     assert ways[0].returncode == ways[1].returncode == 3
     assert ways[0].stderr == ways[1].stderr
     assert "nonsense" in ways[0].stderr
+
+
+def test_a_configuration_is_read_anew_from_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SIGHUP the agent reads the file that it was started with, and 0 is the code of an end that was asked for."""
+    file = tmp_path / "agent.toml"
+    lines = 'group = "g"\nnode = "{node}"\nproducer = "eosio"\n[nodeos]\nurl = "http://127.0.0.1:1"\n'
+    lines += '[etcd]\nendpoints = ["http://127.0.0.1:1"]\n'
+    file.write_text(lines.format(node="one"))
+    read: list[str] = []
+
+    def agent(config: Config, reread: Callable[[], Config]) -> None:
+        read.append(config.node)
+        file.write_text(lines.format(node="two"))
+        read.append(reread().node)
+
+    monkeypatch.setattr(app, "run", agent)
+    assert run.main(["-c", str(file)]) == 0
+    assert read == ["one", "two"]
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("no etcd"), ConfigError(["a", "b"])])
+def test_an_agent_that_cannot_go_on_ends_with_the_code_of_its_error(
+    error: FailoverError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And its words go to standard error, each problem on a line of its own."""
+
+    def refuse(_path: Path) -> Config:
+        raise error
+
+    monkeypatch.setattr(run, "read_config", refuse)
+    assert run.main([]) == error.exit_code != 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == (
+        ["nodeos-failover: 2 problems in the configuration", "  a", "  b"]
+        if isinstance(error, ConfigError)
+        else ["nodeos-failover: no etcd"]
+    )
+    assert run.told("x", ConfigError(["a"])).splitlines()[0] == "x: 1 problem in the configuration"
+
+
+def test_a_delivery_tells_no_secret_and_no_more_than_is_known() -> None:
+    """A failure is tried again only where a channel says so; what came back may repeat secrets and is not shown."""
+    failed = Delivery(ok=False)
+    assert not failed.retry
+    assert failed.retry_after_s is None
+    assert "secret" not in repr(Delivery(ok=True, answer="secret"))
+    assert Delivery(ok=True, answer="one") == Delivery(ok=True, answer="two")
 
 
 def test_an_agent_does_not_carry_what_only_commands_need() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from agent.config import AlertChannel
+from agent.config.load import _merge
+from agent.config.secrets import channel_texts
 from agent.config.shared import settings_of
 from tests.doctor.parts import config
 from tests.lab import docs
@@ -27,6 +31,72 @@ def test_a_span_of_a_check_is_above_zero(setting: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         config(health={check: {field: value}})
     assert ("health", check, field) in {each["loc"] for each in caught.value.errors()}
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "least", "most"),
+    [
+        ("election", "priority", 0, 1000),
+        ("urgency", "far_fall", 1, 1000),
+        ("health.head_age", "rise", 1, 1000),
+        ("health.head_age", "fall", 1, 1000),
+        ("health.process", "rise", 1, 1000),
+        ("health.process", "fall", 1, 1000),
+        ("health.peers", "min", 0, 100_000),
+    ],
+)
+def test_a_count_within_its_bounds_is_taken_and_one_beyond_is_refused(
+    section: str, field: str, least: int, most: int
+) -> None:
+    """The bounds belong to it."""
+
+    def given(value: int) -> dict[str, Any]:
+        outer, _, inner = section.partition(".")
+        extra = {"near_fall": 1} if section == "urgency" else {}
+        fields = {field: value, **extra}
+        return {outer: {inner: fields} if inner else fields}
+
+    for value in (least, most):
+        config(**given(value))
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValidationError) as caught:
+            config(**given(value))
+        assert (*section.split("."), field) in {each["loc"] for each in caught.value.errors()}
+
+
+@pytest.mark.parametrize(("port", "good"), [(1, True), (65_535, True), (65_536, False), (99_999, False)])
+def test_the_port_of_the_pages_is_one(port: int, good: bool) -> None:
+    """65535 is the last; the error names the setting."""
+    if good:
+        assert config(http={"listen": f"127.0.0.1:{port}"}).http.address == ("127.0.0.1", port)
+        return
+    with pytest.raises(ValidationError) as caught:
+        config(http={"listen": f"127.0.0.1:{port}"})
+    assert any("http" in each["loc"] for each in caught.value.errors())
+
+
+def test_a_hook_that_no_process_can_be_started_with_is_refused() -> None:
+    """No argument of a process can have a zero byte: the agent would fail at the change of leader."""
+    with pytest.raises(ValidationError, match="zero byte"):
+        config(hooks={"before_promote": ["/bin/true", "a\0b"]})
+
+
+def test_of_an_address_within_an_address_all_is_secret() -> None:
+    """What stands behind the host is masked whole, also where it has an address of its own in it."""
+    rest = "/forward?to=https://chat.example/token"
+    channel = AlertChannel(name="ops", type="webhook", url=SecretStr(f"https://hooks.example{rest}"))
+    assert channel_texts(channel) == [f"https://hooks.example{rest}", rest]
+
+
+def test_what_is_laid_over_a_table_changes_neither() -> None:
+    """Tables are merged at each depth, a value replaces a table, and both stay as they were."""
+    below = {"a": {"b": {"c": 1, "d": 2}}, "e": {"f": 3}, "g": 4}
+    above = {"a": {"b": {"c": 9}}, "e": 5, "g": {"h": 6}}
+    kept = deepcopy((below, above))
+    merged = _merge(below, above)
+    assert merged == {"a": {"b": {"c": 9, "d": 2}}, "e": 5, "g": {"h": 6}}
+    merged["a"]["b"]["d"] = 7
+    assert (below, above) == kept
 
 
 def test_members_see_whether_their_checks_agree() -> None:

@@ -91,6 +91,30 @@ def test_the_end_of_a_certificate_is_read(tmp_path: Path) -> None:
     assert len(of_pem(files.ca.read_text() + files.server.read_text())) == 2
 
 
+def element(tag: int, *parts: bytes) -> bytes:
+    """Return an element of X.690 with a short length."""
+    content = b"".join(parts)
+    return bytes([tag, 0x81, len(content)]) + content if len(content) > 0x7F else bytes([tag, len(content)]) + content
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "end"),
+    [
+        (0x17, b"491231235959Z", datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (0x18, b"20510203040506Z", datetime(2051, 2, 3, 4, 5, 6, tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("version", [b"", element(0xA0, element(0x02, b"\x02"))])
+def test_a_certificate_may_end_after_2049(tag: int, text: bytes, end: datetime, version: bytes) -> None:
+    """From 2050 on times have four digits for the year (RFC 5280, 4.1.2.5), whether a version is told or not."""
+    validity = element(0x30, element(0x17, b"260101000000Z"), element(tag, text))
+    serial, nothing = element(0x02, b"\x05"), element(0x30)
+    body = element(0x30, version, serial, nothing, nothing, validity, element(0x30, b"\x00" * 100))
+    assert not_after(element(0x30, body)) == end
+    with pytest.raises(CertificateError, match="unknown form"):
+        not_after(element(0x30, element(0x30, serial, nothing, nothing, element(0x30, serial, serial))))
+
+
 @given(st.binary(max_size=60))
 def test_what_is_no_certificate_is_refused(raw: bytes) -> None:
     """Whatever stands in the file, there is a CertificateError and nothing else."""

@@ -153,6 +153,14 @@ def test_a_full_pipe_holds_nobody_up(pipe: tuple[int, int]) -> None:
     assert f"{dropped} log lines were lost" in messages
 
 
+def test_the_writer_does_not_keep_the_process(pipe: tuple[int, int]) -> None:
+    """With a reader that hangs the process could not end, nor another one take over."""
+    before = set(threading.enumerate())
+    handler = LogWriter(pipe[1])
+    assert [each.daemon for each in set(threading.enumerate()) - before] == [True]
+    handler.close()
+
+
 def test_closing_is_bounded_when_the_reader_hangs(pipe: tuple[int, int]) -> None:
     """The end of the agent does not wait for its logs for longer than a second."""
     _, fd = pipe

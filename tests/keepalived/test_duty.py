@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -224,6 +225,18 @@ def test_a_standby_that_somebody_resumes_is_paused(stage: Stage) -> None:
     assert len(stage.bench.asked("pause")) == 2
 
 
+def test_a_standby_is_not_asked_at_each_look(stage: Stage) -> None:
+    """Once it is proven stopped, nodeos is asked again after ASK_MS, however often keepalived wakes us."""
+    stage.begin()
+    stage.say("BACKUP")
+    stage.until(lambda: stage.duty.proven)
+    begin = boot_ms()
+    before = len(stage.bench.asked("paused"))
+    for _ in range(20):
+        assert stage.look()
+    assert len(stage.bench.asked("paused")) - before <= 1 + (boot_ms() - begin) // ASK_MS
+
+
 def test_a_process_that_ends_is_not_produced_with(stage: Stage) -> None:
     """A nodeos that dies under MASTER is told, and nothing resumes until there is another that was paused first."""
     stage.begin()
@@ -266,4 +279,5 @@ def test_the_textfile_is_what_the_collector_reads(stage: Stage) -> None:
     states = {each.labels["state"]: each.value for each in families[f"{name}_state"].samples}
     assert states == {"MASTER": 1, "BACKUP": 0, "FAULT": 0, "STOP": 0}
     assert families[f"{name}_producing"].samples[0].value == 1
+    assert abs(families[f"{name}_written_timestamp_seconds"].samples[0].value - time.time()) < 60
     assert all(each.labels["node"] == "n" for family in families.values() for each in family.samples)

@@ -75,8 +75,8 @@ class Related:
         function that none runs, the tests of the whole module and of its folder. Two modules may have one name: then
         the tests of the folder come first.
         """
-        beside = f"tests/{path.parts[1]}/"
-        near = {test: seconds for test, seconds in self._seconds.items() if test.startswith(beside)}
+        beside = "/".join(("tests", *path.parent.parts[1:2]))
+        near = {test: seconds for test, seconds in self._seconds.items() if test.rpartition("/")[0] == beside}
         found = self._tests.get(f"{path.name}:{function}") or near | self._tests.get(path.name, {})
         chosen: dict[str, float] = {}
         for test, seconds in sorted(found.items(), key=lambda each: (each[0] not in near, each[1])):

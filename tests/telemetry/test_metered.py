@@ -44,6 +44,16 @@ STORE: list[tuple[str, tuple[Any, ...]]] = [
 ]
 
 
+def noting(notes: list[tuple[str, str]]) -> metered.Note:
+    """Return what keeps the name and the result of each call, and sees that its seconds can be."""
+
+    def note(name: str, result: str, seconds: float) -> None:
+        assert 0 <= seconds < 60
+        notes.append((name, result))
+
+    return note
+
+
 @pytest.mark.parametrize(("method", "endpoint", "arguments"), NODEOS)
 @pytest.mark.parametrize(
     ("error", "result"),
@@ -58,17 +68,16 @@ def test_each_request_to_nodeos_is_counted_and_timed(
     method: str, endpoint: str, arguments: tuple[Any, ...], error: Exception | None, result: str
 ) -> None:
     """Whatever comes back from nodeos, the caller gets it, and it counts once."""
-    bench = Bench()
+    notes: list[tuple[str, str]] = []
     nodeos: Any = Recorder(error or "answer")
-    call = getattr(MeteredNodeos(nodeos, bench.metrics.nodeos_request), method)
+    call = getattr(MeteredNodeos(nodeos, noting(notes)), method)
     if error is None:
         assert call(*arguments, 0.5) == (None if method in ("pause", "resume") else "answer")
     else:
         with pytest.raises(type(error)):
             call(*arguments, 0.5)
     assert nodeos.calls == [(method, (*arguments, 0.5))]
-    assert bench.get("nodeos_requests_total", endpoint=endpoint, result=result) == 1
-    assert bench.get("nodeos_request_duration_seconds_count", endpoint=endpoint) == 1
+    assert notes == [(endpoint, result)]
 
 
 @pytest.mark.parametrize(("operation", "arguments"), STORE)
@@ -86,18 +95,30 @@ def test_each_request_to_etcd_is_counted_and_timed(
     operation: str, arguments: tuple[Any, ...], error: Exception | None, result: str
 ) -> None:
     """Whatever comes back from etcd, the caller gets it, and it counts once."""
-    bench = Bench()
+    notes: list[tuple[str, str]] = []
     answer: Any = Lease(5, 11) if operation == "grant" else 11
     store: Any = Recorder(error or answer)
-    call = getattr(MeteredStore(store, bench.metrics.etcd_request, bench.clock), operation)
+    call = getattr(MeteredStore(store, noting(notes), MovedTime(NOW)), operation)
     if error is None:
         assert call(*arguments, 0.5) == (None if operation == "revoke" else answer)
     else:
         with pytest.raises(type(error)):
             call(*arguments, 0.5)
     assert store.calls == [(operation, (*arguments, 0.5))]
-    assert bench.get("etcd_requests_total", operation=operation, result=result) == 1
-    assert bench.get("etcd_request_duration_seconds_count", operation=operation) == 1
+    assert notes == [(operation, result)]
+
+
+def test_what_is_noted_stands_in_the_metrics() -> None:
+    """Each call of nodeos and of etcd has its counter, and its seconds are observed."""
+    bench = Bench()
+    for endpoint in metered.NODEOS_CALLS:
+        bench.metrics.nodeos_request(endpoint, "timeout", 0.25)
+        assert bench.get("nodeos_requests_total", endpoint=endpoint, result="timeout") == 1
+        assert bench.get("nodeos_request_duration_seconds_sum", endpoint=endpoint) == 0.25
+    for operation in metered.STORE_CALLS:
+        bench.metrics.etcd_request(operation, "unknown", 0.25)
+        assert bench.get("etcd_requests_total", operation=operation, result="unknown") == 1
+        assert bench.get("etcd_request_duration_seconds_sum", operation=operation) == 0.25
 
 
 def test_every_outcome_has_a_series() -> None:

@@ -40,8 +40,10 @@ class Server:
             if self._context is not None:
                 client = self._context.wrap_socket(client, server_side=True)
                 self._open.append(client)
-            self._talk(client)
-            client.close()
+            try:
+                self._talk(client)
+            finally:
+                client.close()  # also where the server was ended during the handshake
 
     def close(self) -> None:
         """End all."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from agent.config import AlertChannel
+from agent.config.alerts import AlertChannel
 from agent.config.load import _merge
 from agent.config.secrets import channel_texts
 from agent.config.shared import settings_of

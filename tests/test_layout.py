@@ -59,3 +59,23 @@ def test_no_class_name_is_given_twice() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(module)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_a_name_is_imported_from_where_it_is_defined() -> None:
+    """No module hands on what it imports itself: a name with two addresses is looked for at both."""
+    froms = {
+        module: [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
+        for module, path in MODULES.items()
+    }
+    borrowed = {
+        module: {each.asname or each.name for node in found for each in node.names} for module, found in froms.items()
+    }
+    wrong = [
+        f"{module}: {each.name} of {node.module}"
+        for module, found in froms.items()
+        for node in found
+        for each in node.names
+        if each.name in borrowed.get(node.module or "", set()) | borrowed.get(f"{node.module}.__init__", set())
+        and f"{node.module}.{each.name}" not in MODULES
+    ]
+    assert wrong == []

@@ -1,4 +1,4 @@
-"""Who leads, and how fast a leader acts on a fault, as an operator sets it. Nothing else lives here."""
+"""Who leads, and how fast a leader acts on a fault, as an operator sets it."""
 
 from __future__ import annotations
 

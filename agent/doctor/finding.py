@@ -1,4 +1,4 @@
-"""What one check says. Only data lives here."""
+"""What one check says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What etcd's and gRPC's errors mean to us: a definite no, or no answer. Only that translation lives here.
+"""What etcd's and gRPC's errors mean to us: a definite no, or no answer.
 
 A refusal is believed to be definite only when etcd itself words it. The same gRPC codes also come from proxies, from
 gRPC's own limits and from half-read answers, after which a write may well have been applied.

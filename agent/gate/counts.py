@@ -1,4 +1,4 @@
-"""What the gate counts: signatures, refusals by reason, and how long signatures took. Nothing else lives here."""
+"""What the gate counts: signatures, refusals by reason, and how long signatures took."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Guard:
     def _read(self) -> None:
         """Read the file. What cannot be read proves nothing: then what stood there last counts, as long as it does.
 
-        An agent that ends well leaves an empty file; one that is not there was taken away by somebody else.
+        An agent that ends well leaves an empty file; one that is not there was taken away by an operator.
         """
         try:
             found = read(self._path.read_bytes(), self._boot_id)
@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> int:
     poll = select.poll()
     poll.register(0, select.POLLIN)
     with suppress(OSError):
-        os.write(1, b".")  # whoever started us for an agent that is gone wants to know that we guard
+        os.write(1, b".")  # the fence that started us for an agent that is gone wants to know that we guard
     while (wait := guard.look()) is not None:
         if not guard.agent_lives:
             time.sleep(wait)

@@ -1,4 +1,4 @@
-"""Structured logs on the standard library: one line an event, to stderr, and never a wait for whoever reads them.
+"""Structured logs on the standard library: one line an event, to stderr, and never a wait for their reader.
 
 A line is rendered by the thread that logs and written by a thread of its own. When stderr is a pipe that nobody empties
 lines are dropped and counted; the count is logged as soon as lines flow again.

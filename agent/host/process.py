@@ -1,7 +1,7 @@
 """Finding the nodeos process by what names it, and holding it so that no other can be taken for it.
 
 Standard library only: the guard uses it, and must start fast. A process is held by a pidfd and known by pid and start
-time: a pid alone may belong to somebody else a moment later. None always means "seen to be gone"; whatever cannot be
+time: a pid alone may belong to another process a moment later. None always means "seen to be gone"; whatever cannot be
 told is a FenceError, because a process that is gone counts as a proof (R4).
 """
 
@@ -104,7 +104,7 @@ def hold(wanted: ProcessId) -> Held | None:
 
 
 def hold_pid(pid: int) -> Held | None:
-    """Hold whoever has this pid, None when nobody has."""
+    """Hold the process that has this pid, None when there is none."""
     try:
         return Held(pid)
     except ProcessLookupError:

@@ -101,7 +101,7 @@ class LockedFile:
             trial.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Leave an empty file: one that is gone would look to the guard as if somebody else had taken it away."""
+        """Leave an empty file: one that is gone would look to the guard as if an operator had taken it away."""
         if self.path.exists():
             self.save(b"")
         else:

@@ -1,4 +1,4 @@
-"""Words to standard error that never wait for a reader. Nothing else lives here."""
+"""Words to standard error that never wait for a reader."""
 
 from __future__ import annotations
 

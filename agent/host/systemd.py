@@ -1,4 +1,4 @@
-"""What systemd is told: one datagram a message, never a wait (sd_notify(3)). Nothing else lives here."""
+"""What systemd is told: one datagram a message, never a wait (sd_notify(3))."""
 
 from __future__ import annotations
 

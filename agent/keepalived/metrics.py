@@ -1,4 +1,4 @@
-"""What `keepalived-notify` does, as metrics for node_exporter's textfile collector. Only their text lives here."""
+"""What `keepalived-notify` does, as metrics for node_exporter's textfile collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking the agent beside us whether its loop runs. Only that question lives here."""
+"""Asking the agent beside us whether its loop runs."""
 
 from __future__ import annotations
 

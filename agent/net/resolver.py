@@ -1,4 +1,4 @@
-"""Name look-ups with a total deadline. Only the resolver lives here.
+"""Name look-ups with a total deadline.
 
 `getaddrinfo` knows no time-out, so it runs in a thread that may be left behind: at most one for each name, a daemon.
 """

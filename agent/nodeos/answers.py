@@ -24,7 +24,7 @@ REMEDIES = {
 HOST_REMEDY = "it does not take our Host header: set http-validate-host = false, or name our URL's host in http-alias"
 _ID = re.compile("[0-9a-f]{64}")
 SHOWN = 300
-"""Characters of somebody else's text that an error repeats."""
+"""Characters of a foreign text that an error repeats."""
 
 
 def error_of(answer: Answer, path: str) -> NodeosAnswer:

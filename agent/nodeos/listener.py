@@ -28,7 +28,7 @@ _ACCEPTS = 0x10000  # the flag in /proc/net/unix (linux: include/uapi/linux/net.
 
 
 class Untold(FenceError):
-    """Whether somebody listens, or whose process it is, may not be seen. It speaks neither for nor against anything."""
+    """Whether a process listens, or which one it is, may not be seen. It speaks neither for nor against anything."""
 
 
 def listeners(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> list[Held]:

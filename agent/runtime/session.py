@@ -109,12 +109,12 @@ class Session:
             self._changed.notify()
 
     def refuse(self, revision: int, fields: Mapping[str, str | int]) -> None:
-        """Take the wish of this mod revision out of etcd, soon, and write why. Never blocks."""
+        """Delete the wish of this mod revision from etcd, soon, and write why. Never blocks."""
         with self._changed:
             self._refusal = (revision, {"when_ms": self._wall(), **fields})
 
     def count(self, window: Window) -> None:
-        """Write what was counted of an own window into the ledger, soon, unless somebody has. Never blocks."""
+        """Write what was counted of an own window into the ledger, soon, unless another member has. Never blocks."""
         with self._changed:
             self._windows[window.slot] = window
             while len(self._windows) > KEEP:

@@ -1,4 +1,4 @@
-"""Who may read over HTTP, and under which certificate. Only that lives here."""
+"""Who may read over HTTP, and under which certificate."""
 
 from __future__ import annotations
 

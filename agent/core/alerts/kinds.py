@@ -1,6 +1,6 @@
 """Every alert as a row of one table: severity, dedup key, when it is told, what resolves it, what to do.
 
-The rules read it, and so does the documentation. Nothing else lives here.
+The rules read it, and so does the documentation.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def ask(found: Following, now: Ms) -> tuple[Following, ReadBlocks | None]:
 
 
 def blocks_read(found: Following, answer: BlocksRead) -> Following:
-    """Take what was read. Blocks that do not link with what is known are wanted again, down to where they do."""
+    """Note blocks that were read. Those that do not link with what is known are wanted again, down to where they do."""
     if answer.call != found.call:
         return found
     found = replace(found, call=0, tries=found.tries + 1 if answer.error else 0)

@@ -1,4 +1,4 @@
-"""What a change of leader goes down in history with: who, from whom, why, and what it cost. Only that lives here.
+"""What a change of leader goes down in history with: who, from whom, why, and what it cost.
 
 What stands in etcd is said in `archive`.
 """

@@ -82,7 +82,7 @@ def count(ledger: Ledger, chain: Following, given: LedgerInput) -> tuple[Ledger,
             return replace(ledger, checked=start), look_again(chain, own[-1].num), tuple(found)
         slots = REPETITIONS if inside else _empty(chain, start, head, given.windows)
         ledger = replace(ledger, upto=start + slots)
-        if len(own) == len(inside):  # else somebody else had his turn there: the schedule was not what we took it for
+        if len(own) == len(inside):  # else another producer signed there: the schedule was not what we took it for
             window = _window(start, slots, own, given)
             ledger = _added(ledger, window)
             found.append(window)

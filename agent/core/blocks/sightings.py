@@ -1,4 +1,4 @@
-"""Which block of our producer each member's chain has, slot by slot, as far as they have told. Only that lives here.
+"""Which block of our producer each member's chain has, slot by slot, as far as they have told.
 
 Two blocks for one slot are two signatures, whatever branch they are on: a governed producer never makes them.
 """

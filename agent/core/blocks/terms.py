@@ -2,7 +2,7 @@
 
 A slot that was missed is put down to one of four causes:
 
-    handover  a change that somebody asked for: the leader stopped for it, or the next had not begun yet
+    handover  a change that an operator asked for: the leader stopped for it, or the next had not begun yet
     node      the leader, its agent or its host failed: it made no block, or the lead went to another because of that
     network   the leader's own chain has the block, and ours has not
     unknown   nothing that we have seen tells
@@ -65,7 +65,7 @@ def _now(state: State, now: Ms) -> Term | None:
 
 
 def asked(reason: str) -> str:
-    """Return whether a tenure ended because somebody asked for it, or because something failed, as the cause."""
+    """Return whether a tenure ended because an operator asked for it, or because something failed, as the cause."""
     return "handover" if any(words in reason for words in REASONS) else "node"
 
 
@@ -77,7 +77,7 @@ def at(reigns: Terms, when: Ms) -> Term | None:
 def change_at(reigns: Terms, when: Ms, before: Ms | None, after: Ms | None) -> tuple[str, int] | None:
     """Return the cause of the change that a slot at `when` was lost in, and the epoch that it led to (0: none yet).
 
-    None when somebody held the lead steadily. `before`, `after`: when the next blocks of ours around it were due.
+    None when one node held the lead steadily. `before`, `after`: when the next blocks of ours around it were due.
     """
     place = next((i for i in reversed(range(len(reigns))) if reigns[i].since <= when), None)
     if place is None:

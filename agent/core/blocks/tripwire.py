@@ -12,7 +12,7 @@ known:
                 producers the others' blocks bring the branches together, and `doubled` sees it; and there peers are
                 strangers, whose word proves nothing.) Only members that the stray is connected to can see this
     ungated     a block for a slot in which we led, and our signing gate, which is required, gave no signature for it:
-                nodeos has the key itself, so that closing the gate proves nothing; or somebody else signs
+                nodeos has the key itself, so that closing the gate proves nothing; or another host signs
 
 What cannot be known: empty blocks of two nodes are byte-identical, so a chain without any transaction hides a second
 producer; and a second one that signs only slots which the leader misses looks like the leader.

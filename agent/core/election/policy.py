@@ -1,4 +1,4 @@
-"""What operators set about who leads and when: failback, holding down, urgency. Only such settings live here.
+"""What operators set about who leads and when: failback, holding down, urgency.
 
 Spans are whole milliseconds.
 """

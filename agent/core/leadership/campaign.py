@@ -1,4 +1,4 @@
-"""Taking over a free seat: who may, when, and by which transaction (R8, R10, R11, R12). Nothing else lives here."""
+"""Taking over a free seat: who may, when, and by which transaction (R8, R10, R11, R12)."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def take(step: Step) -> None:
     """Send a take-over, or send it again (R8, R2)."""
     state, names, tenure = step.state, step.state.identity.keys, step.tenure
     note_write(step)
-    # a later try rests on what the first one saw, never on what came since: that would be another candidate's turn
+    # a retry compares with what the first try saw: if the keys changed since, another candidate may have won
     leader, heartbeat = tenure.expected
     compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),

@@ -185,8 +185,8 @@ class Eligibility:
     """What health and election think of this node.
 
     `eligible`: it may campaign. `can_produce`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
-    `handover`: why somebody else should lead instead, from now on; empty if nobody should. Then `cause` is the
-    transition to take, and `to` the node that the seat is kept for, empty for whoever comes first.
+    `handover`: why another member should lead instead, from now on; empty if none should. Then `cause` is the
+    transition to take, and `to` the node that the seat is kept for, empty for the first member that takes it.
     """
 
     eligible: bool = False

@@ -6,7 +6,7 @@ to: so a release waits for no block in flight, and nodeos need not be ended. Whe
 time does it: the gate signs nothing from V - G on, by its own clock, with the agent dead or frozen too.
 
 With `on` all this holds only for a tenure in which the gate was seen to sign; else nodeos may have the key itself, and
-is stopped as without a gate. Pauses go on beside it: who does not lead is paused, and whoever campaigns was.
+is stopped as without a gate. Pauses go on beside it: a node that does not lead is paused, and a candidate was.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ SHUT = (Phase.STARTING, Phase.STANDBY, Phase.STOPPING, Phase.RELEASING)
 
 
 def gate_closed(step: Step, event: GateClosed) -> None:
-    """Take the proof that nothing is or can be signed."""
+    """Handle the proof that nothing is or can be signed."""
     if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
         _closed(step)
 
 
 def gate_failed(step: Step, event: GateFailed) -> None:
-    """Take that there is no such proof."""
+    """Handle a closing without that proof: the gate may still sign, so it is closed again."""
     if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
         _failed(step, event.why)
 
 
 def gate_signed(step: Step, event: GateSigned) -> None:
-    """Take that the gate signs: for a tenure that it was opened for, this is how nodeos signs."""
+    """Handle a signature of the gate: for a tenure that it was opened for, this is how nodeos signs."""
     state = step.state
     used = state.phase is Phase.LEADING and state.identity.timing.gate is GateMode.ON
     if used and not step.tenure.gated and event.at >= state.phase_since:

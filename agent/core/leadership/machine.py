@@ -1,6 +1,6 @@
 """The leadership protocol of one agent: `step(state, event, now)` gives the new state and what to do.
 
-An event is first taken in (what is known changes), then every rule looks at the state, again until nothing changes:
+An event is first noted (what is known changes), then every rule looks at the state, again until nothing changes:
 rules are level-triggered, so that no order of events can make one be forgotten. `state.wake` says when to step again
 at the latest, with a Tick, if nothing happens before.
 
@@ -55,7 +55,7 @@ ROUNDS = 12
 
 
 def step(state: State, event: ev.Event, now: Ms) -> tuple[State, tuple[Action, ...]]:
-    """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
+    """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
     under_way = Step(state, now)
     _HANDLERS[type(event)](under_way, event)
     if under_way.state.started:

@@ -31,7 +31,7 @@ ASK_AGAIN: Ms = 50
 
 
 def pause_done(step: Step, event: PauseDone) -> None:
-    """Take the answer to a pause."""
+    """Handle the answer to a pause."""
     state = step.state
     if state.production is not Production.PAUSING or event.call != state.call:
         return
@@ -73,7 +73,7 @@ def _growing(step: Step) -> Ms:
 
 
 def resume_done(step: Step, event: ResumeDone) -> None:
-    """Take the answer to a resume, however late."""
+    """Handle the answer to a resume, however late."""
     state = step.state
     if event.call != state.resume_call:
         return
@@ -97,14 +97,14 @@ def resume_done(step: Step, event: ResumeDone) -> None:
 
 
 def gate_refused(step: Step, event: GateRefused) -> None:
-    """Take that the gate could not be opened: nothing will be signed for this tenure."""
+    """Handle a gate that could not be opened: nothing will be signed for this tenure."""
     state = step.state
     if state.phase in ACTIVE and step.tenure.epoch == event.epoch:
         stop(step, "resume_failed", event.why)
 
 
 def fence_done(step: Step, event: FenceDone) -> None:
-    """Take the outcome of a fence."""
+    """Handle the outcome of a fence."""
     state = step.state
     if state.production is not Production.FENCING or event.call != state.call:
         return
@@ -124,7 +124,7 @@ def _fence_failed(step: Step, why: str) -> None:
 
 
 def process_seen(step: Step, event: ProcessSeen) -> None:
-    """Take that nodeos is gone, or is another process now."""
+    """Handle a nodeos that is gone, or is another process now."""
     state = step.state
     if event.process == state.process and event.process is not None:
         return
@@ -144,13 +144,13 @@ def process_seen(step: Step, event: ProcessSeen) -> None:
 
 
 def paused_seen(step: Step, event: PausedSeen) -> None:
-    """Whoever is not leader and finds nodeos not paused pauses it again, and says so loudly."""
+    """Pause a nodeos that is not paused though this node does not lead, and warn: an operator may have resumed it."""
     state = step.state
     if state.tenure is not None and state.tenure.inherited and event.asked >= state.production_since:
         _inherited_seen(step, event)
         return
     if event.paused and state.production is Production.FOUND and event.asked >= state.production_since:
-        step.set_production(Production.UNKNOWN)  # somebody has paused it: there is nothing to adopt
+        step.set_production(Production.UNKNOWN)  # an operator has paused it: there is nothing to adopt
         return
     if (
         event.paused
@@ -193,7 +193,7 @@ def head_read(step: Step, event: HeadRead) -> None:
 
 
 def stop(step: Step, key: str, detail: str = "") -> None:
-    """End the tenure, from now on (R3); leave the seat to others if somebody asked for it (R12)."""
+    """End the tenure, from now on (R3); leave the seat to others if an operator asked for it (R12)."""
     step.go(key, detail)
     step.set_tenure(stop_reason=step.reason)
     step.set(returns=key == "expiring" and step.state.seen.maintenance is not None)

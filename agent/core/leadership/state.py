@@ -1,4 +1,4 @@
-"""What one agent knows and is: the state of the leadership core. Only plain data and questions about it live here."""
+"""What one agent knows and is: the state of the leadership core."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class StoreView:
     maintenance: str | None = None
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
-    unreleased: bool = False  # the heartbeat says `released`, but whoever wrote it left the leader's own `leader` there
+    unreleased: bool = False  # the heartbeat says `released`, but its writer left the leader's own `leader` there
     cluster: int = 0
     least: int = 0
     answered: Ms = 0
@@ -266,7 +266,7 @@ class State:
         )
 
     def stands(self, found: HeartbeatKey | None) -> bool:
-        """Whether a heartbeat is held by our tenure as we wrote it. Anything else was written by somebody else (R1)."""
+        """Whether a heartbeat is held by our tenure as we wrote it; else another agent or an operator wrote it (R1)."""
         record = found.record if found else None
         if record is None or not self.mine(found) or record.released or record.node != self.identity.node:
             return False

@@ -20,7 +20,7 @@ from agent.core.model.store import Compare, Delete, Ms, Put, Txn
 
 
 def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
-    """Take what stands in the two keys at `revision`, unless something newer is known. First sight counts as o (R7)."""
+    """Note what stands in the two keys at `revision`, unless something newer is known. First sight counts as o (R7)."""
     seen = step.state.seen
     if revision < seen.least:
         return
@@ -56,7 +56,7 @@ def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:
 
 
 def applied(step: Step, event: Applied) -> None:
-    """Take that a transaction of ours was applied: it, and nothing else, stands in the store now."""
+    """Handle the answer that our transaction was applied: it, and nothing else, stands in the store now."""
     kind = _close(step, event.request)
     if not kind:
         return
@@ -84,7 +84,7 @@ def applied(step: Step, event: Applied) -> None:
 
 
 def refused(step: Step, event: Refused) -> None:
-    """Take that a comparison failed: what stands there tells of earlier writes of ours (R2), or who was first."""
+    """Handle a comparison that failed: what stands there tells of earlier writes of ours (R2), or who was first."""
     kind = _close(step, event.request)
     if not kind:
         return
@@ -153,7 +153,7 @@ def _not_mine(step: Step, kind: str) -> None:
 
 
 def unknown(step: Step, event: Unknown) -> None:
-    """Take that there is no definite answer: what was sent stays noted, and the next try tells (R2)."""
+    """Handle a request without an answer. It may have been applied, so it stays noted; the next try tells (R2)."""
     if _close(step, event.request):
         step.back_off()
 

@@ -109,8 +109,8 @@ class Timing:
     def promised(self) -> Ms:
         """What a heartbeat tells the others to wait for: E; and B more where blocks are signed until V - G (R8).
 
-        A block is signed ahead of its slot, so the last ones that a gate lets pass are for slots after V. Whoever takes
-        over must not sign for these again. Without a gate the pause at V - A leaves as much room.
+        A block is signed ahead of its slot, so the last ones that a gate lets pass are for slots after V. The next
+        leader must not sign for these again. Without a gate the pause at V - A leaves as much room.
         """
         return self.validity + (self.block if self.gated else 0)
 
@@ -156,7 +156,7 @@ class Timing:
 
         An agent does it from V - A on in P + max(B, K) = A - G; so does the guard when the agent is dead or frozen; so
         does a fence that is started when both are dead, later by what it takes to start. A gate that is required does
-        it by itself at V - G, whoever is dead or frozen.
+        it by itself at V - G, whichever process is dead or frozen.
         """
         stop = self._stop
         least = LEAVING if self.gated else FENCE_START

@@ -1,6 +1,6 @@
 """The phases of leadership as a table: every way from one to another, with the reason that people read.
 
-The log line, the metric's label and the diagram come from this table. Nothing else lives here.
+The log line, the metric's label and the diagram come from this table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agent.core.leadership.state import Phase
 
 ASKED = ("leader_changed", "override", "switchover", "drained", "failback", "shutdown")
-"""Stops that somebody asked for."""
+"""Stops that an operator asked for."""
 
 
 ACTIVE = (Phase.ELECTED, Phase.LEADING)

@@ -1,4 +1,4 @@
-"""What nodeos and its host report, as data. Only plain data lives here."""
+"""What nodeos and its host report, as data."""
 
 from __future__ import annotations
 

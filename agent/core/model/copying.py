@@ -1,4 +1,4 @@
-"""`dataclasses.replace` for the state, faster: a step spends much of its time on copies. Nothing else lives here.
+"""`dataclasses.replace` for the state, faster: a step spends much of its time on copies.
 
 A step sets many fields to what they are already, and a copy of thirty fields takes longer than most rules.
 """

@@ -1,4 +1,4 @@
-"""The names of a group's keys in etcd. Nothing else lives here."""
+"""The names of a group's keys in etcd."""
 
 from __future__ import annotations
 

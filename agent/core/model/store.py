@@ -1,6 +1,6 @@
 """Keys, values and transactions as data: what the core asks of a linearizable store, and what it hears back.
 
-Only plain data lives here. Keys are full etcd keys as text, values are bytes.
+Keys are full etcd keys as text, values are bytes.
 """
 
 from __future__ import annotations

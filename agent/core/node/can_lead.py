@@ -1,7 +1,7 @@
 """Whether this agent could lead if it had to, whatever nodeos is like: what is tried, not what is believed.
 
 A standby with a sound nodeos that reads nothing of the group, cannot write its run-time file, has no lease or is stuck
-in a phase takes over from nobody, and whoever hands over to it loses slots. So this is a check like the others: such a
+in a phase takes over from nobody, and a handover to it loses slots. So this is a check like the others: such a
 node reports that it is unhealthy, and does not campaign. A leader keeps the lead as long as its confirmations succeed,
 for to hand it over would be no better for the blocks; people are told.
 """

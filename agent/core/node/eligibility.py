@@ -102,7 +102,7 @@ def rescheduled(node: Node) -> Node:
 
 
 def check_failed(node: Node, now: Ms) -> Node:
-    """Take that a check fails of a node that was well."""
+    """Handle a check that fails on a node that was healthy."""
     vain = node.leading_since is not None and planning.soon(node, now) and planning.silent(node)
     return failed(node, now, VAIN if vain else 1)
 

@@ -110,6 +110,6 @@ def _mine(node: Node) -> tuple[_Sight, ...]:
 
 
 def _mistaken(node: Node, windows: ProducerWindows, first: Ms, last: Ms) -> bool:
-    """Tell whether somebody else had his turn in these slots: then the schedule is not what we take it for."""
+    """Tell whether another producer signed in these slots: then the schedule is not what we take it for."""
     blocks, ours = node.watch.chain.blocks.values(), node.leadership.identity.producer
     return any(first <= each.time <= last and each.producer != ours and windows.ours_at(each.time) for each in blocks)

@@ -1,4 +1,4 @@
-"""Hooks as data: what is to be run, what came of it, what is remembered of one change. Only plain data lives here."""
+"""Hooks as data: what is to be run, what came of it, what is remembered of one change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the operator's hooks are run, and what is told of them. Pure; running them is somebody else's work.
+"""When the operator's hooks are run, and what is told of them. Pure; `runtime.hooks` runs them.
 
     before_promote  at the take-over. The resume waits for its end, but never longer than the deadline
     after_promote   when nodeos has resumed
@@ -96,7 +96,7 @@ def _ahead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
 
 
 def _done(node: Node, event: HookDone, now: Ms, actions: list[NodeAction]) -> Node:
-    """Take the outcome of a hook: the resume goes on, a failure is told, the history says what it was."""
+    """Handle the outcome of a hook: the resume goes on, a failure is told, the history says what it was."""
     words = f"{event.hook}: {event.result} in {event.took / 1000:.1f} s"
     words += f" ({event.detail})" if event.detail and event.result != "ok" else ""
     if event.result != "ok":

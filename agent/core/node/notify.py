@@ -86,7 +86,7 @@ def _settled(node: Node, now: Ms) -> bool:
 
 
 def _leaderless(node: Node, now: Ms) -> Ms | None:
-    """Return since when nobody leads, None if somebody does or nothing is known.
+    """Return since when nobody leads, None if a node does or nothing is known.
 
     In a view that is old a heartbeat stands still whoever leads: then blocks of our producer tell that somebody does,
     for one round of the schedule after each.
@@ -118,7 +118,7 @@ def tell(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> No
 
 
 def _announced(node: Node, found: tuple[Notice, ...], now: Ms, notices: list[Notice]) -> Node:
-    """Take the news of a transition; that of a failover waits for its cost."""
+    """Handle the news of a transition; that of a failover waits for its cost."""
     for notice in found:
         alerts = node.alerts
         if notice.event == "failover":

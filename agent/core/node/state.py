@@ -1,7 +1,4 @@
-"""What one agent knows and is as a whole, and what the composed step may ask for beside the core's actions.
-
-Only plain data and questions about it live here.
-"""
+"""What one agent knows and is as a whole, and what the composed step may ask for beside the core's actions."""
 
 from __future__ import annotations
 
@@ -106,7 +103,7 @@ class RefuseWish:
 
 @dataclass(frozen=True, slots=True)
 class RecordWindow:
-    """Write `ledger/<slot>`, unless somebody has."""
+    """Write `ledger/<slot>`, unless another member has."""
 
     window: Window
 
@@ -216,7 +213,7 @@ class Node:
     lease_gone_since  since when there is no session lease
     store_since   since when the store is known
     gated_process  the nodeos process that was seen to sign through the gate last
-    own_block_at  when a block of our producer, whoever signed it, last came
+    own_block_at  when a block of our producer, from any node, last came
     entered       when each phase of leadership was last entered, by its name
     proof         the record of our tenure, and what is known of its blocks
     logged_at, alerted_at  when each warning was last given out, and sent to people

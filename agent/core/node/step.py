@@ -226,7 +226,7 @@ def _turned(old: checks.Health, new: checks.Health) -> Iterator[Warn]:
 
 
 def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms) -> Node:
-    """When the head is of our producer, take that somebody produces."""
+    """Note when a block of our producer is the head: a node of the group produces."""
     if info.head_producer != node.leadership.identity.producer or before is None or info.head_num <= before.head_num:
         return node
     return replace(node, own_block_at=now)

@@ -12,7 +12,7 @@ from agent.core.model.store import Ms
 from agent.core.node.state import Node, Plan, drained, wall_of
 
 AHEAD: Ms = 30 * 24 * 3600 * 1000
-"""A wish for a later moment is refused: a slip of the pen would stand until somebody remembers it."""
+"""A wish for a later moment is refused: a slip of the pen would stand until an operator remembers it."""
 LAG = REPETITIONS
 """Blocks that a node may seem behind: reports are up to three seconds old, and half a round comes in those."""
 

@@ -26,7 +26,7 @@ TURN_TO_WRITE: Ms = 2000
 
 
 def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
-    """Take what an event tells of blocks, count what is due, and ask for what is missing."""
+    """Note what an event tells of blocks, count what is due, and ask for what is missing."""
     seen = node.watch
     seen = replace(seen, terms=terms.seen(seen.terms, node.leadership, now))
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
@@ -47,7 +47,7 @@ def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> N
 
 
 def _chain(node: Node, seen: BlockWatch, chain: follow.Following) -> BlockWatch:
-    """Take blocks of our own chain."""
+    """Note blocks of our own chain."""
     identity = node.leadership.identity
     if chain is seen.chain:
         return seen
@@ -66,7 +66,7 @@ def _chain(node: Node, seen: BlockWatch, chain: follow.Following) -> BlockWatch:
 
 
 def _told(node: Node, seen: BlockWatch) -> BlockWatch:
-    """Take what the others tell of theirs. A member that is on another chain by mistake says nothing of ours."""
+    """Note what other members report of their chains; a member on another chain by mistake says nothing of ours."""
     found, top = seen.sightings, seen.chain.top
     if top is None:
         return seen

@@ -138,17 +138,16 @@ def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Nod
 def _known(node: Node, event: events.Event, now: Ms) -> Node:
     """Note what else tells whether this agent could lead."""
     match event:
-        case events.LeaseSeen(lease):
-            since = node.lease_gone_since if node.lease_gone_since is not None else now
-            return replace(node, lease_gone_since=None if lease is not None else since)
         case events.RuntimeSaved(_, ok, why):
             return replace(node, health=replace(node.health, file="" if ok else why))
         case events.Started():
-            return replace(node, lease_gone_since=now, read_at=now)
+            return replace(node, read_at=now)
     return node
 
 
 def _can_lead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+    since = node.lease_gone_since if node.lease_gone_since is not None else now
+    node = replace(node, lease_gone_since=since if node.leadership.lease is None else None)
     found = can_lead.judged(node, now)
     if found is not node:
         actions.extend(_turned(node.health, found.health))

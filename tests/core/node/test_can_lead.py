@@ -76,6 +76,15 @@ def test_a_leader_that_reads_nothing_keeps_the_lead_and_is_told(harm: Callable[[
     assert {"etcd_down", "unhealthy"} & set(leader.events_told())
 
 
+def test_a_lease_that_leadership_lost_is_told_though_nobody_says_so() -> None:
+    """The check looks at the lease that a take-over would use, not at what the session said of it last."""
+    story = settled()
+    _, standby = two(story)
+    standby.node = replace(standby.node, leadership=replace(standby.node.leadership, lease=None))
+    story.until(lambda: not standby.node.health.checks["can_lead"].ok, 15)
+    assert "no lease" in standby.node.health.checks["can_lead"].reason
+
+
 def test_what_the_session_hears_says_nothing_of_the_reader() -> None:
     """A session that writes well does not hide that the group cannot be read: these are two facts."""
     story = settled()

@@ -314,7 +314,7 @@ def test_looking_is_bounded_in_all(moved: MovedTime, monkeypatch: pytest.MonkeyP
             return []
 
     monkeypatch.setattr(subprocess, "run", run)
-    monkeypatch.setattr(finding, "Names", Names)
+    monkeypatch.setattr(finding, "Resolver", Names)
     assert found(Finder(FencePlan(NOWHERE, unit="nodeos.service"), US)) == US
     assert spans == [near(2.0), near(1.4)]
 

@@ -99,14 +99,30 @@ def test_what_is_laid_over_a_table_changes_neither() -> None:
     assert (below, above) == kept
 
 
+def test_an_address_of_the_gate_that_cannot_be_is_refused() -> None:
+    """The path of its socket has at most as many bytes as the kernel takes; each error names the setting."""
+    bad = {"control": "/" + "x" * 200, "keosd": "ftp://x", "listen": "nowhere", "wallet": "../w", "public_key": "EOS1"}
+    for name, value in bad.items():
+        with pytest.raises(ValidationError) as caught:
+            config(gate={name: value})
+        assert ("gate", name) in {each["loc"] for each in caught.value.errors()}
+
+
 def test_members_see_whether_their_checks_agree() -> None:
     """The digest of the checks changes with each threshold, and with nothing else."""
 
+    def words_of(**other: Any) -> dict[str, str]:
+        return dict(word.split("=", 1) for word in settings_of(config(**other)).split())
+
     def digest(**other: Any) -> str:
-        words = dict(word.split("=", 1) for word in settings_of(config(**other)).split())
+        words = words_of(**other)
         assert len(words["health"]) == 8
         return words["health"]
 
+    timing = config().timing
+    assert words_of()["timing"].split("/")[:2] == [f"{timing.validity:g}", f"{timing.renew:g}"]
+    assert words_of()["producer"] == "eosio"
+    assert words_of()["chain"] == "a" * 8
     usual = digest()
     assert digest(node="bp-b", election={"priority": 3}) == usual
     changed = [digest(health={"peers": {"min": 7}}), digest(health={"head_age": {"max": 9}})]

@@ -94,6 +94,13 @@ def test_each_fault_is_told_with_its_remedy(name: str, verdict: Grade, found: Fa
     assert word in said[1]
 
 
+def test_a_key_that_is_none_is_not_that_of_the_gate() -> None:
+    """A signature-provider with a broken key leaves the gate without one, and is no defect of doctor."""
+    found = with_options(signers=("EOS1broken=KEY",))
+    assert told(found)["gate_signature_provider"][0] is FAULT
+    assert "no signature-provider" in told(found)["gate_signature_provider"][1]
+
+
 def test_private_keys_are_dropped_and_the_way_is_kept() -> None:
     """Of a provider with the key nothing secret is kept; of one with a gate its address is."""
     ini = f"signature-provider = {KEY}=KEY:5KsecretSECRET\nsignature-provider={KEY}=KEOSD:{LISTEN}{SIGN} # gate\n"

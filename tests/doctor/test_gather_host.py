@@ -114,6 +114,13 @@ def test_the_file_system_of_the_run_time_directory_is_that_of_the_longest_mount(
     assert gather_host.host(config(runtime={"dir": str(directory)})).runtime_fs == kind
 
 
+def test_the_root_is_above_every_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a nearer mount its file system is the one."""
+    whole = config(runtime={"dir": str(tmp_path)})
+    monkeypatch.setattr(Path, "read_text", lambda _path: "proc /proc proc rw 0 0\noverlay / overlay rw 0 0\n")
+    assert gather_host.host(whole).runtime_fs == "overlay"
+
+
 def test_a_run_time_directory_that_does_not_exist_has_no_file_system(tmp_path: Path) -> None:
     """It is made by the agent, so that its absence is no finding here."""
     assert gather_host.host(config(runtime={"dir": str(tmp_path / "gone")})).runtime_fs == ""

@@ -19,7 +19,7 @@ import pytest
 from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.paths import save_plan
-from agent.keepalived.local_check import LocalLimits, look, with_reach
+from agent.keepalived.local_check import LocalLimits, look, main, with_reach
 from agent.keepalived.reach import Reach, address
 from agent.net.endpoint import parse_endpoint
 from tests.support.slow_server import Server, request
@@ -122,6 +122,16 @@ def test_as_a_process_it_leaves_a_stamp(nodeos: Nodeos, tmp_path: Path) -> None:
     (run / "g-n.plan").unlink()
     done = check()
     assert (done.returncode, done.stdout[:25]) == (3, "NODEOS-FAILOVER UNKNOWN -")
+
+
+def test_what_cannot_be_found_out_is_told_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for keepalived's log, and the code of UNKNOWN."""
+    gone = tmp_path / "gone.toml"
+    assert main(["--local", "--config", str(gone)], {}) == 3
+    out = capsys.readouterr().out
+    assert out.startswith("NODEOS-FAILOVER UNKNOWN - ")
+    assert str(gone) in out
+    assert out.count("\n") == 1
 
 
 def listener() -> socket.socket:

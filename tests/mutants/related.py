@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,16 @@ class Related:
         """
         beside = "/".join(("tests", *path.parent.parts[1:2]))
         near = {test: seconds for test, seconds in self._seconds.items() if test.rpartition("/")[0] == beside}
-        found = self._tests.get(f"{path.name}:{function}") or near | self._tests.get(path.name, {})
-        chosen: dict[str, float] = {}
-        for test, seconds in sorted(found.items(), key=lambda each: (each[0] not in near, each[1])):
-            if seconds <= SLOW_S and sum(chosen.values()) + seconds <= limit_s:
-                chosen[test] = seconds
-        return chosen
+        run = self._tests.get(f"{path.name}:{function}", {}) if function else {}
+        return _chosen(run, near, limit_s) or _chosen(near | self._tests.get(path.name, {}), near, limit_s)
+
+
+def _chosen(tests: dict[str, float], first: Container[str], limit_s: float) -> dict[str, float]:
+    chosen: dict[str, float] = {}
+    for test, seconds in sorted(tests.items(), key=lambda each: (each[0] not in first, each[1])):
+        if seconds <= SLOW_S and sum(chosen.values()) + seconds <= limit_s:
+            chosen[test] = seconds
+    return chosen
 
 
 def in_stages(tests: dict[str, float]) -> list[dict[str, float]]:
@@ -135,7 +139,7 @@ def _measure(root: Path, path: Path) -> bytes:
 
 
 def _functions(path: Path) -> dict[int, str]:
-    """Return the innermost function or class of each line."""
+    """Return the innermost function of each line; a class is run by whichever test imports it first."""
     places: dict[int, str] = {}
 
     def walk(nodes: Iterable[ast.AST], names: tuple[str, ...]) -> None:
@@ -143,6 +147,7 @@ def _functions(path: Path) -> dict[int, str]:
             inner = names
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 inner = (*names, node.name)
+            if isinstance(node, ast.FunctionDef):
                 for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                     places[line] = ".".join(inner)
             walk(ast.iter_child_nodes(node), inner)

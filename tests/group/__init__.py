@@ -1,0 +1,1 @@
+"""A group's keys as plain data."""

@@ -11,7 +11,7 @@ from tests.lab.group import Group
 pytestmark = pytest.mark.real
 PROGRAM = """
 import os, sys
-from agent.core import node
+from agent.core.node import step as node
 
 step = node.step
 

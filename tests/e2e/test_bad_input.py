@@ -102,7 +102,9 @@ def test_an_etcd_that_is_not_there(make: Make, lab: Lab, node: Node) -> None:
     """Without etcd an agent starts, pauses its nodeos, says why, never leads, and ends on SIGTERM (R1, R4)."""
     node.resume()
     agent = make(node, {"endpoints": [f"http://127.0.0.1:{lab.ports.take()}"]})
-    status = wait(agent, "the reason", lambda found: not found["etcd_up"] and "cannot read the group" in found["why_not"])
+    status = wait(
+        agent, "the reason", lambda found: not found["etcd_up"] and "cannot read the group" in found["why_not"]
+    )
     assert node.paused
     assert (status["phase"], status["nodeos_production"], status["leads"]) == ("standby", "stopped", False)
     until(lambda: "etcd does not answer as it should" in agent.log.read_text(), 10, "the reason in the log")

@@ -13,10 +13,14 @@ PROCESS = ProcessId(1, 1)
 
 
 class Signers:
-    """Who of a group is resumed. `doubled` counts the resumes that found another one so: the number that must be 0."""
+    """Who of a group is resumed. `doubled` counts the resumes that found another one so: the number that must be 0.
+
+    first  the first block that may be ours, 0: nobody was ever resumed, and blocks of ours would be a stranger's (R18)
+    """
 
     def __init__(self) -> None:
         self.now: set[str] = set()
+        self.first = 0
         self.doubled = 0
 
     def add(self, name: str) -> None:
@@ -37,6 +41,7 @@ class LightNodeos:
 
     def resume(self, timeout_s: float) -> None:
         """See the port."""
+        self._signers.first = self._signers.first or self._num()
         self._signers.add(self._name)
 
     def paused(self, timeout_s: float) -> bool:
@@ -45,8 +50,11 @@ class LightNodeos:
 
     def info(self, timeout_s: float) -> ChainInfo:
         """See the port."""
-        head = self.block((self._clock.wall() - EPOCH) // SLOT, timeout_s)
+        head = self.block(self._num(), timeout_s)
         return ChainInfo(CHAIN, "v4.1.0", head.num, head.id, head.time, head.producer, head.num - 24, head.time)
+
+    def _num(self) -> int:
+        return (self._clock.wall() - EPOCH) // SLOT
 
     def peers(self, timeout_s: float) -> Peers:
         """See the port."""
@@ -58,5 +66,5 @@ class LightNodeos:
 
     def block(self, num: int, timeout_s: float) -> Header:
         """See the port."""
-        ours = num % (2 * REPETITIONS) >= REPETITIONS
+        ours = num % (2 * REPETITIONS) >= REPETITIONS and 0 < self._signers.first <= num
         return Header(num, f"{num:064x}", EPOCH + num * SLOT, OURS if ours else OTHERS, f"{num - 1:064x}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def test_what_is_open_is_kept_beside_the_run_time_file_of_the_node(tmp_path: Pat
     assert bare.stats() == ()
     bare.close(1.0)
     assert not list(none.iterdir())
+
+
+def test_no_channel_keeps_the_process(tmp_path: Path) -> None:
+    """One that hangs for good must not hold up the end of the agent, after which another one may be started."""
+    before = set(threading.enumerate())
+    made = make_dispatcher(config(alerts=[HOOK], runtime={"dir": str(tmp_path)}), CLOCK)
+    begun = set(threading.enumerate()) - before
+    assert begun
+    assert all(each.daemon for each in begun)
+    made.close(5.0)
 
 
 def test_what_pings_has_its_own_interval_and_limit() -> None:

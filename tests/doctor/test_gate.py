@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ def test_a_real_gate_is_gathered(tmp_path: Path) -> None:
         assert found.status is not None
         assert found.status.holds
         assert found.page == (os.geteuid(), 0o640)
+        assert found.directory == (os.geteuid(), stat.S_IMODE(tmp_path.stat().st_mode))
         assert found.agent_user == os.geteuid()
         assert checks_gate.process(found, whole).verdict is OK
         bench.page.rename(tmp_path / "other")

@@ -90,12 +90,12 @@ def test_of_an_address_within_an_address_all_is_secret() -> None:
 
 def test_what_is_laid_over_a_table_changes_neither() -> None:
     """Tables are merged at each depth, a value replaces a table, and both stay as they were."""
-    below = {"a": {"b": {"c": 1, "d": 2}}, "e": {"f": 3}, "g": 4}
+    below = {"a": {"b": {"c": 1, "d": 2}}, "e": {"f": 3}, "g": 4, "i": {"j": 7}}
     above = {"a": {"b": {"c": 9}}, "e": 5, "g": {"h": 6}}
     kept = deepcopy((below, above))
     merged = _merge(below, above)
-    assert merged == {"a": {"b": {"c": 9, "d": 2}}, "e": 5, "g": {"h": 6}}
-    merged["a"]["b"]["d"] = 7
+    assert merged == {"a": {"b": {"c": 9, "d": 2}}, "e": 5, "g": {"h": 6}, "i": {"j": 7}}
+    merged["a"]["b"]["d"] = merged["i"]["j"] = 8
     assert (below, above) == kept
 
 

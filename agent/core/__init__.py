@@ -90,8 +90,10 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
 stops all changes; what safety asks for is still done, and the leader that safety stopped may come back. `del
 heartbeat` under a live leader is the only unsafe word.
 
-**Start.** The first act is an explicit pause, proven by R4. The exception is a restart within a confirmation: when the
-run-time file is fresh and nodeos is the same process, the agent goes on as the same leader, and R1 must succeed.
+**Start.** The shell looks first, for a bounded time: an agent whose nodeos is on another chain, belongs to another
+producer or is another member's refuses, and touches nothing. Then the first act is an explicit pause, proven by R4.
+There are two exceptions: an adoption (R19), and a restart within a confirmation: when the run-time file is fresh and
+nodeos is the same process, the agent goes on as the same leader, and R1 must succeed.
 
 **Phases**, from the table in `transitions`:
 

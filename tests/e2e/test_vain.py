@@ -6,6 +6,7 @@ group no slot may have been signed twice (P1).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from tests.lab.wallet import Wallet
 pytestmark = pytest.mark.real
 
 KEOSD_S = 20.0
+SHARED_S = 15.0
+"""A lead that went round came to forty epochs in 60 s."""
 IN_VAIN_S = 45.0
 """A round of four producers, until the verdict, and what a busy machine takes longer."""
 
@@ -111,3 +114,15 @@ def test_a_leader_alone_whose_nodeos_somebody_paused_resumes_it(group: Group) ->
     assert "it signs nothing, and begins anew: nodeos is paused though this node leads" in str(
         history(group)[-1]["reason"]
     )
+
+
+def test_a_fault_that_both_nodes_share_moves_the_lead_a_few_times_only(group: Group) -> None:
+    """Both nodeos are paused again and again: the lead does not go round, and it is there when that ends (P2, P3)."""
+    epoch = int(group.heartbeat()["epoch"])
+    ends = time.monotonic() + SHARED_S
+    while time.monotonic() < ends:  # the fault lasts so long; each tenure that the agents try meets it
+        for agent in group.agents.values():
+            group.nodeos(agent).pause()
+        time.sleep(0.3)
+    assert int(group.heartbeat()["epoch"]) - epoch <= 6
+    group.wait("a leader that signs", lambda: any(agent.leads for agent in group.agents.values()), IN_VAIN_S)

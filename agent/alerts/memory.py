@@ -10,12 +10,12 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.core.alerts.notice import SEVERITIES, Notice
-from agent.core.model.fields import RecordError, an_object, flag, number, text
+from agent.core.alerts.notice import Notice
+from agent.core.model.fields import RecordError, an_object, inner, plain, record, text
 from agent.host.runtime_file import LockedFile
 
 log = logging.getLogger(__name__)
@@ -24,8 +24,6 @@ PATIENCE_S = 1.0
 """So long a channel waits for the file before it sends: an alert that is told and then forgotten is never resolved."""
 MOST = 200
 """Notices of each kind that are kept."""
-FIELDS, LENGTH = 20, 1000
-"""Fields of a notice, and characters of each, that are kept."""
 MAX_BYTES = 16 << 20
 
 
@@ -111,9 +109,7 @@ class FileMemory:
     def _read(self, raw: bytes) -> Saved:
         value = an_object(raw, "alerts", MAX_BYTES)
         now = None if text(value, "boot_id") == self._boot_id else self._now
-        owed = value.get("owed", {})
-        if not isinstance(owed, dict):
-            raise RecordError("owed: expected an object")
+        owed = inner(value, "owed", {})
         return Saved(_notices(value.get("open"), now), {str(name): _notices(each, now) for name, each in owed.items()})
 
     def touch(self) -> int:
@@ -151,8 +147,8 @@ class FileMemory:
         data = {
             "version": 1,
             "boot_id": self._boot_id,
-            "open": [asdict(_bounded(each)) for each in what.still_open[-MOST:]],
-            "owed": {name: [asdict(_bounded(each)) for each in owed[-MOST:]] for name, owed in what.owed.items()},
+            "open": [plain(each) for each in what.still_open[-MOST:]],
+            "owed": {name: [plain(each) for each in owed[-MOST:]] for name, owed in what.owed.items()},
         }
         try:
             self._file.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,30 +160,8 @@ class FileMemory:
             self._failing = True
 
 
-def _bounded(notice: Notice) -> Notice:
-    fields = {name: value[:LENGTH] for name, value in list(notice.fields.items())[:FIELDS]}
-    return replace(notice, summary=notice.summary[:LENGTH], fields=fields)
-
-
 def _notices(found: Any, since: int | None) -> tuple[Notice, ...]:
+    """Read notices; unless None, `since` is when all of them began."""
     if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
         raise RecordError("expected a list of notices")
-    return tuple(_notice(each, since) for each in found[:MOST])
-
-
-def _notice(value: dict[str, Any], since: int | None) -> Notice:
-    fields = value.get("fields")
-    if not isinstance(fields, dict) or not all(isinstance(each, str) for each in fields.values()):
-        raise RecordError("fields: expected texts")
-    if value.get("severity") not in SEVERITIES:
-        raise RecordError("severity: expected info, warning or critical")
-    return Notice(
-        text(value, "key"),
-        text(value, "event"),
-        text(value, "severity"),
-        text(value, "summary"),
-        flag(value, "resolved"),
-        fields,
-        flag(value, "lasts"),
-        number(value, "since") if since is None else since,
-    )
+    return tuple(record(Notice, each if since is None else each | {"since": since}) for each in found[:MOST])

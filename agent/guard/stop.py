@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
-from agent.core.model.fields import RecordError, an_object, flag, number, text, texts
+from agent.core.model.fields import an_object, flag, inner, number, text, texts
 from agent.errors import FailoverError
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
@@ -149,8 +148,8 @@ def read(raw: bytes, boot_id: str) -> Found:
 
 def read_means(raw: bytes) -> Means:
     """Read how nodeos is stopped, from a run-time file or a plan file."""
-    guard = _table(an_object(raw, "run-time file"), "guard")
-    plan = _table(guard, "plan")
+    guard = inner(an_object(raw, "run-time file"), "guard")
+    plan = inner(guard, "plan")
     url = text(plan, "url", limit=LONGEST)
     parse_endpoint(url)
     return Means(
@@ -171,10 +170,3 @@ def read_means(raw: bytes) -> Means:
         number(guard, "term_ms", 0, below=LONGEST_MS) / 1000,
         flag(guard, "gated", default=False),
     )
-
-
-def _table(value: dict[str, Any], name: str) -> dict[str, Any]:
-    found = value.get(name)
-    if not isinstance(found, dict):
-        raise RecordError(f"{name}: expected an object")
-    return found

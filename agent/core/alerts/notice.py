@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.core.model.fields import Rule
 from agent.core.model.store import Ms
 
 SEVERITIES = ("info", "warning", "critical")
@@ -28,10 +29,10 @@ class Notice:
 
     key: str
     event: str
-    severity: str
+    severity: str = field(metadata=Rule(words=SEVERITIES))
     summary: str
     resolved: bool = False
-    fields: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict, metadata=Rule(most=20))
     lasts: bool = False
     since: Ms = 0
 

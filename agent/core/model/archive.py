@@ -38,11 +38,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
-from agent.core.model.fields import RecordError, an_object, number, text
+from agent.core.model.fields import Rule, an_object, plain, record
 
 KEEP = 100
 """Entries of the history, and of the ledger, that stay."""
@@ -54,8 +53,8 @@ class Change:
     """One entry of the history; None and empty texts: not known (yet)."""
 
     epoch: int
-    node: str
-    before: str = ""
+    node: str = field(metadata=Rule(limit=63))
+    before: str = field(default="", metadata=Rule(key="from", limit=63))
     reason: str = ""
     when_ms: int | None = None
     leaderless_ms: int | None = None
@@ -68,7 +67,7 @@ class Change:
     window: int | None = None
     window_signed: int | None = None
     window_missed: int | None = None
-    witness: str = ""
+    witness: str = field(default="", metadata=Rule(limit=63))
     hooks: str = ""
 
 
@@ -80,58 +79,24 @@ class Window:
     slots: int
     signed: int
     missed: int
-    causes: Mapping[str, int] = field(default_factory=dict)
-    leader: str = ""
+    causes: Mapping[str, int] = field(default_factory=dict, metadata=Rule(most=10, limit=20))
+    leader: str = field(default="", metadata=Rule(limit=63))
     epoch: int = 0
     change: int = 0
-    witness: str = ""
+    witness: str = field(default="", metadata=Rule(limit=63))
 
 
 def write_window(window: Window) -> bytes:
     """Return an entry of the ledger as JSON."""
-    return json.dumps(asdict(window), separators=(",", ":")).encode()
+    return json.dumps(plain(window), separators=(",", ":")).encode()
 
 
 @lru_cache(maxsize=4 * KEEP)
 def read_window(raw: bytes) -> Window:
     """Read an entry of the ledger. Remembered: all of them are read again with every change of the group."""
-    value = an_object(raw, "ledger")
-    causes = value.get("causes", {})
-    if not isinstance(causes, dict):
-        raise RecordError("causes: expected an object")
-    return Window(
-        number(value, "slot"),
-        number(value, "slots"),
-        number(value, "signed"),
-        number(value, "missed"),
-        causes={name[:20]: number(causes, name) for name in list(causes)[:10]},
-        leader=text(value, "leader", "", 63),
-        epoch=number(value, "epoch", 0),
-        change=number(value, "change", 0),
-        witness=text(value, "witness", "", 63),
-    )
+    return record(Window, an_object(raw, "ledger"))
 
 
 def read_change(raw: bytes) -> Change:
     """Read an entry of the history."""
-    value = an_object(raw, "history")
-
-    def maybe(name: str) -> int | None:
-        return number(value, name) if value.get(name) is not None else None
-
-    return Change(
-        epoch=number(value, "epoch"),
-        node=text(value, "node", limit=63),
-        before=text(value, "from", "", 63),
-        reason=text(value, "reason", ""),
-        witness=text(value, "witness", "", 63),
-        hooks=text(value, "hooks", ""),
-        **{name: maybe(name) for name in _NUMBERS},
-    )
-
-
-_NUMBERS: tuple[Any, ...] = (
-    *("when_ms", "leaderless_ms", "slots_missed", "counted_to"),
-    *("take_ms", "resume_ms", "stop_ms", "release_ms"),
-    *("window", "window_signed", "window_missed"),
-)
+    return record(Change, an_object(raw, "history"))

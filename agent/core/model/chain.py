@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from agent.core.model.fields import Rule
 from agent.core.model.store import Ms
 
 
@@ -56,7 +57,7 @@ class Block:
     num: int
     id: str
     time: Ms
-    producer: str
+    producer: str = field(metadata=Rule(limit=13))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.core.model.fields import RecordError, a_name, an_object, flag, shown, text
+from agent.core.model.fields import RecordError, Rule, a_name, an_object, record, shown, text
 from agent.core.model.store import Ms
 
 NOBODY = "none"
 """The word of an operator for: nobody may lead."""
 NOW, GAP = "now", "gap"
 """The words for when: at once; or between two windows of our producer, so that no slot is lost."""
-WHEN = 40
-"""Characters of a moment."""
 LAST: Ms = 253_402_300_799_000
 """The last second of the year 9999: later moments cannot be written."""
 
@@ -39,7 +37,7 @@ class Switchover:
     """
 
     to: str
-    when: str = GAP
+    when: str = field(default=GAP, metadata=Rule(limit=40))
     by: str = ""
     reason: str = ""
     force: bool = False
@@ -87,17 +85,11 @@ def read_override(raw: bytes) -> Override:
 
 def read_switchover(raw: bytes) -> Switchover:
     """Read a switchover wish: JSON {to, when, by, reason, force}; all but `to` may be left out."""
-    value = an_object(raw, "switchover")
-    to = text(value, "to")
-    when = text(value, "when", GAP, WHEN)
-    moment(when)
-    return Switchover(
-        a_name(to, "to") if to else "",
-        when,
-        text(value, "by", ""),
-        text(value, "reason", ""),
-        flag(value, "force", False),
-    )
+    found = record(Switchover, an_object(raw, "switchover"))
+    moment(found.when)
+    if found.to:
+        a_name(found.to, "to")
+    return found
 
 
 def read_drain(raw: bytes) -> Drain:
@@ -105,8 +97,7 @@ def read_drain(raw: bytes) -> Drain:
     typed = raw.decode(errors="replace").strip()
     if typed.startswith("{"):
         try:
-            value = an_object(raw, "drain")
-            return Drain(text(value, "reason", ""), text(value, "by", ""))
+            return record(Drain, an_object(raw, "drain"))
         except RecordError:
             pass  # free text may begin with a brace
     return Drain(shown(typed))

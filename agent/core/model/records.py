@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.model.archive import Window, read_window
 from agent.core.model.belonging import Belonging
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.fields import (
+    ENTRIES,
     MAX_BYTES,
     MAX_NUMBER,
     NAME,
-    TEXT,
     RecordError,
+    Rule,
     a_name,
     an_object,
-    flag,
-    number,
+    plain,
+    record,
     shown,
-    text,
-    texts,
+    word,
 )
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Drain, Override, Switchover, read_drain, read_override, read_switchover
@@ -38,28 +38,12 @@ LONGEST_VALIDITY: Ms = 600_000
 FAR = 2**52
 """No agent writes an epoch that is so far above its key's mod revision: each take-over adds one to the epoch, and at
 least one to the revision. So whatever epoch can be read, the next one can be written and read as well."""
-REASONS = 16
-REASON = 250
-OWN = 60
-"""Reasons of a member and their characters: with every one written as `\\uXXXX` twice it stays below MAX_BYTES."""
+REASONS = ENTRIES
+"""Texts that are kept of each list of a member."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
 REFUSED = "refused"
 """The role in the last report of an agent that refused to start, because it does not belong to the group."""
-_LIMITS = {
-    "instance": 100,
-    "role": 40,
-    "version": 100,
-    "nodeos": 100,
-    "url": 300,
-    "plan": 300,
-    "tells": 20,
-    "settings": 200,
-    "chain": 64,
-    "producer": 13,
-    "key": 100,
-    "process": 120,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +51,10 @@ class Heartbeat:
     """What safety rests on: who holds the right to produce, and for how long after each confirmation (R1)."""
 
     epoch: int
-    node: str
-    instance: str
+    node: str = field(metadata=Rule(named=True))
+    instance: str = field(metadata=Rule(limit=100))
     seq: int
-    validity_ms: Ms
+    validity_ms: Ms = field(metadata=Rule(least=1, below=LONGEST_VALIDITY + 1))
     released: bool = False
     last_block: Block | None = None
     reason: str = ""
@@ -90,35 +74,37 @@ class Member:
     tells  from which severity on it has a channel for alerts; empty: it has none
     settings  words `name=value` of its configuration, all of them ASCII, for `doctor`
     chain, producer, key, process  what it serves (see `belonging.Belonging`); empty where it is not known
+
+    Even if JSON writes each of its characters as two escapes of six bytes, it stays below MAX_BYTES.
     """
 
-    node: str
-    instance: str
-    role: str
+    node: str = field(metadata=Rule(named=True))
+    instance: str = field(metadata=Rule(limit=100))
+    role: str = field(metadata=Rule(absent="", limit=40))
     healthy: bool
-    able: bool
-    reasons: tuple[str, ...]
-    head: int
-    lib: int
-    head_age_ms: Ms
-    priority: int
-    drained: bool
-    version: str
-    nodeos: str
-    url: str = ""
+    able: bool = field(metadata=Rule(absent=False))
+    reasons: tuple[str, ...] = field(metadata=Rule(limit=250))
+    head: int = field(metadata=Rule(absent=0))
+    lib: int = field(metadata=Rule(absent=0))
+    head_age_ms: Ms = field(metadata=Rule(absent=0, least=1 - MAX_NUMBER))
+    priority: int = field(metadata=Rule(absent=100))
+    drained: bool = field(metadata=Rule(absent=False))
+    version: str = field(metadata=Rule(absent="", limit=100))
+    nodeos: str = field(metadata=Rule(absent="", limit=100))
+    url: str = field(default="", metadata=Rule(limit=300))
     asked_ms: Ms = 0
     own_ms: Ms = 0
     held_down_ms: Ms = 0
     doubtful: bool = False
-    plan: str = ""
-    told: tuple[str, ...] = ()
-    tells: str = ""
-    settings: str = ""
-    own: tuple[str, ...] = ()
-    chain: str = ""
-    producer: str = ""
-    key: str = ""
-    process: str = ""
+    plan: str = field(default="", metadata=Rule(limit=300))
+    told: tuple[str, ...] = field(default=(), metadata=Rule(limit=TOLD))
+    tells: str = field(default="", metadata=Rule(limit=20))
+    settings: str = field(default="", metadata=Rule(limit=200))
+    own: tuple[str, ...] = field(default=(), metadata=Rule(limit=60))
+    chain: str = field(default="", metadata=Rule(limit=64))
+    producer: str = field(default="", metadata=Rule(limit=13))
+    key: str = field(default="", metadata=Rule(limit=100))
+    process: str = field(default="", metadata=Rule(limit=120))
 
     @property
     def belonging(self) -> Belonging:
@@ -146,127 +132,42 @@ class RuntimeRecord:
 
     boot_id: str
     agent_pid: int
-    state: str
+    state: str = field(metadata=Rule(words=("held", "stopping", "stopped")))
     epoch: int
-    instance: str
+    instance: str = field(metadata=Rule(limit=100))
     seq: int
     heartbeat_revision: int
     leader_revision: int
-    lease: int
+    lease: int = field(metadata=Rule(below=2**63))
     valid_until: Ms
     stop_by: Ms
     resume_open: bool
     process: ProcessId | None
-    cluster: int = 0
+    cluster: int = field(default=0, metadata=Rule(below=2**64))
 
 
-def write(record: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
+def write(found: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
     """Return a record as JSON, with `more` fields beside it. A heartbeat says `state`: `held` or `released`."""
-    fields: dict[str, object] = {name: _bounded(name, value) for name, value in asdict(record).items()}
-    if isinstance(record, Heartbeat):
-        fields["state"] = "released" if fields.pop("released") else "held"
-    return json.dumps(fields | more, separators=(",", ":")).encode()
-
-
-def _bounded(name: str, value: object) -> object:
-    """Return what a reader would keep of a field."""
-    if isinstance(value, str):
-        return shown(value, _LIMITS.get(name, TEXT))
-    if isinstance(value, dict):
-        return {inner: _bounded(inner, each) for inner, each in value.items()}
-    if isinstance(value, tuple):
-        return [shown(each, REASON) for each in value[:REASONS]]
-    return value
-
-
-def _text(value: dict[str, Any], name: str, default: str | None = None) -> str:
-    return text(value, name, default, _LIMITS.get(name, TEXT))
+    values = plain(found)
+    if isinstance(found, Heartbeat):
+        values["state"] = "released" if values.pop("released") else "held"
+    return json.dumps(values | more, separators=(",", ":")).encode()
 
 
 def read_heartbeat(raw: bytes) -> Heartbeat:
     """Read a heartbeat."""
     value = an_object(raw, "heartbeat")
-    state = _text(value, "state")
-    if state not in ("held", "released"):
-        raise RecordError("state: expected held or released")
-    block = value.get("last_block")
-    if block is not None:
-        if not isinstance(block, dict):
-            raise RecordError("last_block: expected an object")
-        block = Block(number(block, "num"), _text(block, "id"), number(block, "time"), _text(block, "producer"))
-    return Heartbeat(
-        number(value, "epoch"),
-        a_name(_text(value, "node"), "node"),
-        _text(value, "instance"),
-        number(value, "seq"),
-        number(value, "validity_ms", least=1, below=LONGEST_VALIDITY + 1),
-        state == "released",
-        block,
-        _text(value, "reason", ""),
-    )
+    return record(Heartbeat, value | {"released": word(value, "state", ("held", "released")) == "released"})
 
 
 def read_member(raw: bytes) -> Member:
     """Read how one agent is."""
-    value = an_object(raw, "member")
-    return Member(
-        a_name(_text(value, "node"), "node"),
-        _text(value, "instance"),
-        _text(value, "role", ""),
-        flag(value, "healthy"),
-        flag(value, "able", False),
-        texts(value, "reasons", REASONS, REASON),
-        number(value, "head", 0),
-        number(value, "lib", 0),
-        number(value, "head_age_ms", 0, least=1 - MAX_NUMBER),
-        number(value, "priority", 100),
-        flag(value, "drained", False),
-        _text(value, "version", ""),
-        _text(value, "nodeos", ""),
-        _text(value, "url", ""),
-        number(value, "asked_ms", 0),
-        number(value, "own_ms", 0),
-        number(value, "held_down_ms", 0),
-        flag(value, "doubtful", False),
-        _text(value, "plan", ""),
-        texts(value, "told", REASONS, TOLD),
-        _text(value, "tells", ""),
-        _text(value, "settings", ""),
-        texts(value, "own", REASONS, OWN),
-        _text(value, "chain", ""),
-        _text(value, "producer", ""),
-        _text(value, "key", ""),
-        _text(value, "process", ""),
-    )
+    return record(Member, an_object(raw, "member"))
 
 
 def read_runtime(raw: bytes) -> RuntimeRecord:
     """Read the run-time file."""
-    value = an_object(raw, "run-time file")
-    state = _text(value, "state")
-    if state not in ("held", "stopping", "stopped"):
-        raise RecordError("state: expected held, stopping or stopped")
-    process = value.get("process")
-    if process is not None:
-        if not isinstance(process, dict):
-            raise RecordError("process: expected an object")
-        process = ProcessId(number(process, "pid"), number(process, "start_ticks"))
-    return RuntimeRecord(
-        boot_id=_text(value, "boot_id"),
-        agent_pid=number(value, "agent_pid"),
-        state=state,
-        epoch=number(value, "epoch"),
-        instance=_text(value, "instance"),
-        seq=number(value, "seq"),
-        heartbeat_revision=number(value, "heartbeat_revision"),
-        leader_revision=number(value, "leader_revision"),
-        lease=number(value, "lease", below=2**63),
-        valid_until=number(value, "valid_until"),
-        stop_by=number(value, "stop_by"),
-        resume_open=flag(value, "resume_open"),
-        process=process,
-        cluster=number(value, "cluster", 0, below=2**64),
-    )
+    return record(RuntimeRecord, an_object(raw, "run-time file"))
 
 
 # --- the keys of a group, read together -------------------------------------------------------------------------
@@ -334,10 +235,10 @@ def heartbeat_key(item: KeyValue) -> HeartbeatKey:
 
 
 def _heartbeat_at(item: KeyValue) -> Heartbeat:
-    record = read_heartbeat(item.value)
-    if record.epoch - item.mod_revision >= FAR:
-        raise RecordError(f"epoch: {record.epoch} is too far ahead, no agent wrote it")
-    return record
+    found = read_heartbeat(item.value)
+    if found.epoch - item.mod_revision >= FAR:
+        raise RecordError(f"epoch: {found.epoch} is too far ahead, no agent wrote it")
+    return found
 
 
 def read_group(names: Keys, snapshot: Snapshot) -> GroupView:

@@ -46,6 +46,16 @@ class Keys:
         """Why the last wish to hand over was refused; it stays until there is another."""
         return self.root + "answer"
 
+    @property
+    def peers_key(self) -> str:
+        """The secret with which agents tell each other's datagrams from forged ones."""
+        return self.root + "peers-key"
+
+    @property
+    def format(self) -> str:
+        """The version of what stands in the group; agents that do not know it do not start."""
+        return self.root + "format"
+
     def drain(self, node: str) -> str:
         """Return the key of the operators' word that `node` shall not lead."""
         return f"{self.root}drain/{node}"

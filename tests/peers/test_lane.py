@@ -1,0 +1,259 @@
+"""The socket of the peers: what it hands on, what it drops, and that garbage costs little (R14)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from agent.core.model.store import Ms
+from agent.host.clock import boot_ms
+from agent.peers import wire
+from agent.peers.address import PeerAddress
+from agent.peers.lane import BURST, HEARD, REST_S, SENDERS, STRANGERS, PeerLane
+from agent.peers.wire import Datagram, Saying
+from tests.support.children import wait_until
+
+ROOT, KEY = "/nodeos-failover/eos/", b"k" * 32
+GROUP = wire.tag(ROOT)
+HOST = "10.0.0.1"
+
+
+def beat(number: int, node: str = "bp-a", instance: str = "i") -> Datagram:
+    """Return a beat."""
+    return Datagram(Saying.BEAT, 7, instance, number, node, "h")
+
+
+def raw(number: int, key: bytes = KEY, **more: str) -> bytes:
+    """Return a beat as bytes."""
+    return wire.encode(beat(number, **more), GROUP, key)
+
+
+class Still:
+    """A lane without a socket, and what it handed on."""
+
+    def __init__(self, known: bool = True) -> None:
+        self.heard: list[tuple[Datagram, Ms]] = []
+        self.lane = PeerLane(
+            PeerAddress("127.0.0.1", 1), ROOT, "bp-b", lambda: 0, lambda said, at: self.heard.append((said, at))
+        )
+        self.lane.key = KEY
+        self.lane.known = frozenset({HOST} if known else ())
+
+    def dropped(self) -> dict[str, int]:
+        """Return the reasons that were counted."""
+        return {reason: count for reason, count in self.lane.dropped.items() if count}
+
+
+def test_a_datagram_is_handed_on_with_the_time_at_which_it_came() -> None:
+    """The receipt is dated before the event is queued (R14)."""
+    still = Still()
+    still.lane.take(raw(1), HOST, 1234)
+    assert still.heard == [(beat(1), 1234)]
+    assert not still.dropped()
+
+
+def test_one_that_is_repeated_or_old_never_reaches_the_loop() -> None:
+    """A recorded datagram that is sent again is dropped, before its MAC is reckoned (R14)."""
+    still = Still()
+    for number in (1, 2, 2, 1, 3):
+        still.lane.take(raw(number), HOST, 0)
+    assert [said.number for said, _ in still.heard] == [1, 2, 3]
+    assert still.dropped() == {"old": 2}
+
+
+def test_a_forged_number_does_not_make_a_genuine_one_old() -> None:
+    """Only a genuine datagram moves the last number."""
+    still = Still()
+    still.lane.take(raw(1000, b"z" * 32), HOST, 0)
+    still.lane.take(raw(1), HOST, 0)
+    assert [said.number for said, _ in still.heard] == [1]
+    assert still.dropped() == {"mac": 1}
+
+
+def test_each_instance_counts_for_itself_and_their_number_is_bounded() -> None:
+    """An agent that restarts begins again at 1; a sender of many instances fills no memory."""
+    still = Still()
+    for instance in range(3 * SENDERS):
+        still.lane.take(raw(1, instance=f"i{instance}"), HOST, 1000 * instance)
+    assert len(still.heard) == 3 * SENDERS
+    assert len(still.lane._last) <= SENDERS
+
+
+def test_our_own_datagram_that_comes_back_is_dropped() -> None:
+    """Nobody promises to itself."""
+    still = Still()
+    still.lane.take(raw(1, node="bp-b"), HOST, 0)
+    assert still.dropped() == {"own": 1}
+
+
+def test_before_the_key_is_known_nothing_is_believed() -> None:
+    """An agent that has not read the key hears nobody, and says why."""
+    still = Still()
+    still.lane.key = None
+    still.lane.take(raw(1), HOST, 0)
+    still.lane.send("127.0.0.1:1", beat(1))
+    assert still.dropped() == {"no_key": 2}
+
+
+def test_a_new_key_counts_at_once() -> None:
+    """Who has another key than we have is not heard; after a change the new one is."""
+    still = Still()
+    still.lane.take(raw(1, b"n" * 32), HOST, 0)
+    still.lane.key = b"n" * 32
+    still.lane.take(raw(2, b"n" * 32), HOST, 0)
+    assert [said.number for said, _ in still.heard] == [2]
+
+
+def test_strangers_cost_few_macs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 forged datagrams a second from hosts that no member has cost `STRANGERS` MACs, members are heard."""
+    still, genuine, made = Still(), wire.genuine, 0
+
+    def counted(raw: bytes, key: bytes) -> bool:
+        nonlocal made
+        made += 1
+        return genuine(raw, key)
+
+    monkeypatch.setattr(wire, "genuine", counted)
+    forged = raw(99, b"z" * 32)
+    for each in range(10_000):
+        still.lane.take(forged, f"192.0.2.{each % 250}", each // 10)
+    still.lane.take(raw(1), HOST, 999)
+    assert made == STRANGERS + 1
+    assert [said.number for said, _ in still.heard] == [1]
+    assert still.dropped() == {"mac": STRANGERS, "stranger": 10_000 - STRANGERS}
+
+
+def test_a_member_whose_address_is_not_known_yet_is_heard_all_the_same() -> None:
+    """A beat may come before the report that names its sender's address, or from another address of its host."""
+    still = Still(known=False)
+    still.lane.take(raw(1), "192.0.2.7", 0)
+    assert len(still.heard) == 1
+
+
+def test_the_loop_hears_so_many_a_second_and_no_more() -> None:
+    """Even one that has the key cannot fill the queue before a pause."""
+    still = Still()
+    for number in range(10_000):
+        still.lane.take(raw(number), HOST, number // 10)
+    assert len(still.heard) == HEARD
+    assert still.dropped() == {"crowded": 10_000 - HEARD}
+
+
+# --- with a socket ----------------------------------------------------------------------------------------------------
+
+
+class Pair:
+    """Two lanes on free ports of the loopback."""
+
+    def __init__(self, host: str) -> None:
+        self.heard: list[tuple[Datagram, Ms]] = []
+        self.port, other = free_port(host), free_port(host)
+        self.at = str(PeerAddress(host, self.port))
+        self.rests: list[float] = []
+        self.one = PeerLane(
+            PeerAddress(host, self.port),
+            ROOT,
+            "bp-b",
+            boot_ms,
+            lambda said, at: self.heard.append((said, at)),
+            self.rests.append,
+        )
+        self.two = PeerLane(PeerAddress(host, other), ROOT, "bp-a", boot_ms, lambda *_: None)
+        for each in (self.one, self.two):
+            each.key = KEY
+            each.start()
+
+    def close(self) -> None:
+        """End both."""
+        for each in (self.one, self.two):
+            each.close()
+
+
+def free_port(host: str) -> int:
+    """Return a port that is free now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    """Yield two lanes over IPv4, and two over IPv6."""
+    made = Pair(request.param)
+    yield made
+    made.close()
+    wait_until(lambda: not (made.one.alive or made.two.alive))
+
+
+def test_over_ipv4_and_ipv6(pair: Pair) -> None:
+    """What one sends the other hears, dated between sending and now; both threads end when told to."""
+    before = boot_ms()
+    pair.two.send(pair.at, beat(1))
+    wait_until(lambda: pair.heard)
+    ((said, at),) = pair.heard
+    assert said == beat(1)
+    assert before <= at <= boot_ms()
+
+
+def test_what_is_no_datagram_of_the_group_wakes_nobody(pair: Pair) -> None:
+    """The kernel drops it, and counts it; what comes after it is heard."""
+    family = socket.AF_INET6 if ":" in pair.at[:2] or pair.at.startswith("[") else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as stranger:
+        for junk in (b"", b"x", b"x" * 150, b"x" * 1400, raw(1)[:-10][:80], wire.encode(beat(1), wire.tag("/o/"), KEY)):
+            stranger.sendto(junk, (pair.one._listen.host, pair.port))
+    pair.two.send(pair.at, beat(1))
+    wait_until(lambda: pair.heard)
+    dropped = pair.one.dropped
+    assert dropped.pop("kernel") == 6
+    assert not any(dropped.values())
+
+
+def test_a_lane_on_all_addresses_takes_both_kinds() -> None:
+    """The default listens on IPv6 and IPv4 with one socket, and answers both."""
+    heard: list[Datagram] = []
+    port = free_port("127.0.0.1")
+    both = PeerLane(PeerAddress("::", port), ROOT, "bp-b", boot_ms, lambda said, _: heard.append(said))
+    both.key, both.known = KEY, frozenset({"127.0.0.1"})
+    both.start()
+    for host, number in (("127.0.0.1", 1), ("::1", 2)):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+            sock.settimeout(10)
+            sock.sendto(raw(number), (host, port))
+            wait_until(lambda: len(heard) == number)  # noqa: B023 - it is called at once
+            both.send(str(PeerAddress(host, sock.getsockname()[1])), beat(number))
+            assert wire.decode(sock.recv(300), GROUP, KEY) == beat(number)
+    both.close()
+
+
+def test_a_port_that_is_taken_is_no_reason_to_end() -> None:
+    """The agent goes on without peers, says why, and takes the port when it is free (never less availability)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        made = PeerLane(PeerAddress("127.0.0.1", taken.getsockname()[1]), ROOT, "bp-b", boot_ms, lambda *_: None)
+        made.start()
+        assert "peers.listen: 127.0.0.1" in made.error
+        made.key = KEY
+        made.send("127.0.0.1:9", beat(1))
+        assert made.dropped["unsent"] == 1
+    made.close()
+    wait_until(lambda: not made.alive)
+
+
+def test_after_a_burst_of_garbage_the_thread_rests(pair: Pair) -> None:
+    """Work is bounded by rests, not by what comes: one for each `BURST` useless datagrams in a row."""
+    pair.two.key = b"z" * 32
+    for _ in range(4 * BURST):
+        pair.two.send(pair.at, beat(1))
+    wait_until(lambda: pair.one.dropped["mac"] + pair.one.dropped["stranger"] >= 4 * BURST)
+    wait_until(lambda: pair.rests == [REST_S] * 4)
+
+
+def test_an_address_that_cannot_be_sent_to_is_counted(pair: Pair) -> None:
+    """A member may report anything as its address: nothing is raised and nothing waits."""
+    for address in ("", "bp-a:9878", "1.2.3.4", "300.1.1.1:1", "[::1]:0", "255.255.255.255:9", "[ff02::1%x]:9"):
+        pair.two.send(address, beat(1))
+    assert pair.two.dropped["unsent"] == 7

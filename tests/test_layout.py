@@ -8,7 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CORE = tuple(f"agent.core.{each}" for each in ("model", "leadership", "health", "blocks", "alerts", "election", "node"))
-BELOW = "ports host net peers group etcd gate nodeos config guard alerts telemetry keepalived runtime app run doctor cli main"
+BELOW = """
+ports host net peers group etcd gate nodeos config guard alerts telemetry keepalived runtime app run doctor cli main
+"""
 ORDER = ("agent.__init__", "agent.errors", "agent.core.__init__", *CORE, *(f"agent.{each}" for each in BELOW.split()))
 """From the top down. The running agent ends with `run`: it imports nothing of doctor or cli."""
 ENDS = ("agent.__main__",)

@@ -31,10 +31,10 @@ retest: $(STAMP) lint ## the tests that failed last time, one after the other
 test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow
 
-bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --profile both --faults nodeos-killed"
+bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --faults nodeos-killed"
 	$(BIN)/python -m tests.lab.bench $(ARGS)
 
-margins: $(STAMP) ## measure the terms of A on a real nodeos, beside what the profiles allow; ARGS="-n 100"
+margins: $(STAMP) ## measure the terms of A on a real nodeos, beside what the defaults allow; ARGS="-n 100"
 	$(BIN)/python -m tests.lab.margins $(ARGS)
 
 scrape: $(STAMP) ## measure how long a scrape of a busy agent takes

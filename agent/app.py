@@ -53,7 +53,6 @@ from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
 from agent.runtime.credentials import door, etcd_options
 from agent.runtime.effects import Adapters, Effects
-from agent.runtime.etcd_fit import look_for
 from agent.runtime.hooks import Hooks
 from agent.runtime.joining import JoiningFindings, JoiningLook
 from agent.runtime.lanes import Repeater
@@ -287,7 +286,6 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             self.clock.wall,
-            look_for(config),
         )
         out = Adapters(
             self._store(),

@@ -2,7 +2,7 @@
 
     FailoverError
     ├── ConfigError            the configuration cannot be used (exit code 3)
-    ├── RefusedError           the agent will not do that, e.g. a profile that etcd cannot carry (6)
+    ├── RefusedError           the agent will not do that, e.g. run beside another one (6)
     │   └── NotOursError       the name, the nodeos or the group is not this agent's: its nodeos is left alone
     ├── StoreError             etcd (4)
     │   ├── StoreUnavailable   no answer: the outcome of a write is unknown

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Loc = tuple[int | str, ...]
+GONE = {
+    "timing.profile": "there are no profiles any more, take it out; peers.mode makes a failover fast with any etcd "
+    "(peers.validity), and spans for an etcd with faster elections are set one by one"
+}
+"""What was a setting once, and what is to be done without it."""
 
 
 def explain(error: ValidationError, environ: Mapping[str, str]) -> list[str]:
@@ -40,7 +45,7 @@ def _lines(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
         case "missing":
             return [f"{name} is missing: {_remedy(loc, field)}"]
         case "extra_forbidden":
-            return [f"{name} is not a setting{by}: {_meant(loc, from_environment=bool(by))}"]
+            return [f"{name} is not a setting{by}: {GONE.get(name) or _meant(loc, from_environment=bool(by))}"]
         case "value_error":
             return [f"{name}{by}: {cause}"]
     wrong = re.sub(r"^(Input|String|Value|Tuple) ", "", detail["msg"]).replace("tuple", "list")

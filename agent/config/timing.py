@@ -5,35 +5,19 @@ Whether they can work together: `core.leadership.timing`.
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from agent.config.base import Count, Seconds, Section
 from agent.core.leadership.timing import GateMode, Timing
 
 _T = Timing()
-FAST = Timing(validity=3000, renew=400, request=600, election=500)
-"""For an etcd with elections of 500 ms. P, B, K and G are those of the default: `make margins` says why."""
-PROFILES = {"default": _T, "fast": FAST}
-
-
-NO_SPAN = ("profile", "lease_ttl")
-"""Settings that are no span in seconds."""
 
 
 class TimingSection(Section):
     """[timing], all in seconds. The texts name the symbol of each span in the protocol's inequality."""
 
-    profile: Literal["default", "fast"] = Field(
-        default="default",
-        description=(
-            "what the spans below are where they are not set, in seconds: fast is for an etcd with 500 ms elections "
-            f"(validity {FAST.validity / 1000:g}, renew {FAST.renew / 1000:g}, request {FAST.request / 1000:g}, "
-            f"election {FAST.election / 1000:g}), and refused on a slower one"
-        ),
-    )
     validity: Seconds = Field(
         default=_T.validity / 1000, description="E: seconds for which one confirmation allows production"
     )
@@ -71,18 +55,8 @@ class TimingSection(Section):
         default=_T.gate_close / 1000, description="seconds for the signing gate to prove that it is closed"
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _by_profile(cls, given: Any) -> Any:
-        """Let the profile say what is not set."""
-        if not isinstance(given, dict) or given.get("profile") not in PROFILES:
-            return given
-        chosen = PROFILES[given["profile"]]
-        differs = {each.name for each in fields(Timing) if getattr(chosen, each.name) != getattr(_T, each.name)}
-        return {name: getattr(chosen, name) / 1000 for name in sorted(differs)} | given
-
     def spans(self, gate: GateMode) -> Timing:
         """Return the same, in whole milliseconds, as the core wants it; they are judged there, too."""
-        values = {name: getattr(self, name) for name in TimingSection.model_fields if name not in NO_SPAN}
+        values = {name: getattr(self, name) for name in TimingSection.model_fields if name != "lease_ttl"}
         spans: dict[str, Any] = {name: round(value * 1000) for name, value in values.items()}
         return Timing(lease_ttl=self.lease_ttl, gate=gate, **spans)

@@ -24,7 +24,6 @@ LIVES_ON = 500_000
 """Revisions kept from which on a store without compaction is called one: three days of one group."""
 EXPIRES_WARN, EXPIRES_FAULT = 30, 7
 """Days."""
-REFUSES = "the agent does not start like this"
 _METRICS = "let etcd serve /metrics on its client URLs (it does by default)"
 
 
@@ -186,12 +185,9 @@ def election(facts: EtcdFacts, config: Config) -> Finding:
     """E >= A + 2 election time-outs + 2R holds only for the time-out that etcd really has."""
     if facts.least_ttl_s is None:
         return unknown("etcd_election", facts.error or "no lease was granted", "let our user write, see etcd_rights")
-    seen, profile = elections(config.spans, facts.least_ttl_s), config.timing.profile
+    seen = elections(config.spans, facts.least_ttl_s)
     if too_slow_elections(config.spans, facts.least_ttl_s):
-        remedy = "set timing.election to etcd's --election-timeout; E may have to grow"
-        if profile != "default":
-            remedy = f"give etcd the time-outs of the profile {profile} (deploy/etcd), or take the default; {REFUSES}"
-        return fault("etcd_election", seen, remedy)
+        return fault("etcd_election", seen, "set timing.election to etcd's --election-timeout; E may have to grow")
     return ok("etcd_election", seen)
 
 

@@ -10,7 +10,7 @@ from agent.core.model.store import Ms
 from agent.host.clock import boot_ms
 
 MOST_S = 0.5
-"""R of the default profile: what failed is tried again within that."""
+"""R by default: what failed is tried again within that."""
 
 
 def spread(seconds: float, least: float = 0.5) -> float:

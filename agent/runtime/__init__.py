@@ -9,5 +9,4 @@ session   the lease, the member key and the history in etcd
 hooks     runs the operator's programs
 liveness  the sign of life of the loop
 reload    reads the configuration again
-etcd_fit  asks etcd at the start whether it can carry the profile
 """

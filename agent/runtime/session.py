@@ -56,7 +56,6 @@ class Session:
         emit: Emit,
         refuse: Callable[[RefusedError], None],
         wall: Callable[[], int],
-        look: Callable[[Store], None] | None = None,
     ) -> None:
         self._store = store
         self._names = names
@@ -68,7 +67,6 @@ class Session:
         self._emit = emit
         self._refuse = refuse
         self._wall = wall
-        self._look = look  # at etcd, before the first lease: it raises RefusedError when etcd will not do
         self._lease: int | None = None
         self._pauses = Pauses()
         self._renew_s = ttl_s / 3
@@ -163,9 +161,6 @@ class Session:
             self._renew_s = self._store.keepalive(self._lease, self._timeout) / 3
         else:
             self._expected = self._see_that_nobody_else_is()
-            if self._look is not None:
-                self._look(self._store)
-                self._look = None
             lease = self._store.grant(self._ttl, self._timeout)
             self._lease, self._renew_s = lease.id, lease.ttl / 3
         self._emit(LeaseSeen(self._lease))

@@ -279,11 +279,17 @@ def test_a_private_key_in_the_wrong_place_is_never_repeated(read: Loader) -> Non
 
 
 def test_settings_and_core_agree_on_every_span() -> None:
-    """Each span of the core can be set, under its own name; beside them only the profile is in [timing].
+    """Each span of the core can be set, under its own name. What the gate means for them is set in [gate]."""
+    assert set(TimingSection.model_fields) == {*Timing.__slots__} - {"gate"}
 
-    What the gate means for them is set in [gate].
-    """
-    assert set(TimingSection.model_fields) == {*Timing.__slots__, "profile"} - {"gate"}
+
+def test_a_profile_is_refused_with_what_to_do_instead(read: Loader) -> None:
+    """What was a setting once is told as such, in the file and in the environment; no other fault hides behind it."""
+    first, second = problems(read, MINIMAL + 'timing.profile = "fast"\ntiming.validitty = 3\n')
+    assert first.startswith("timing.profile is not a setting: there are no profiles any more, take it out")
+    assert "timing.validity" in second
+    (problem,) = problems(read, MINIMAL, {ENV_PREFIX + "TIMING__PROFILE": "default"})
+    assert "set by NODEOS_FAILOVER_TIMING__PROFILE" in problem
 
 
 def test_settings_and_core_agree_on_who_leads_and_when(read: Loader) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.config.timing import PROFILES, TimingSection
+from agent.config.timing import TimingSection
 from agent.core.leadership.timing import FENCE_START, GateMode, Timing, standstill
 
 spans = st.integers(min_value=1, max_value=20_000)
@@ -17,34 +17,24 @@ timings = st.builds(Timing, *[spans] * 12, st.integers(min_value=1, max_value=60
 
 
 def test_the_defaults_are_sound() -> None:
-    """The first profile satisfies every relation, with A = 1.1 s."""
+    """They satisfy every relation, with A = 1.1 s."""
     assert Timing().problems() == []
     assert Timing().margin == 1100
 
 
-@pytest.mark.parametrize("name", list(PROFILES))
-def test_each_profile_is_sound_and_is_what_the_section_gives(name: str) -> None:
-    """R3: the inequality holds for each profile, and choosing it sets its spans, no more."""
-    assert PROFILES[name].problems() == []
-    assert TimingSection.model_validate({"profile": name}).spans(GateMode.OFF) == PROFILES[name]
+def test_the_section_gives_the_defaults_of_the_core() -> None:
+    """What is not set is as the core has it."""
+    assert TimingSection().spans(GateMode.OFF) == Timing()
 
 
-def test_what_is_set_stands_above_the_profile() -> None:
-    """A field that is written wins over the profile; together they are judged as any other timing."""
-    chosen = TimingSection.model_validate({"profile": "fast", "validity": 4.0}).spans(GateMode.OFF)
-    assert chosen == replace(PROFILES["fast"], validity=4000)
-    slow = TimingSection.model_validate({"profile": "fast", "election": 1.0}).spans(GateMode.OFF).problems()
-    assert any(text.startswith("timing.validity is 3 s") for text in slow)
-
-
-def test_a_profile_for_an_etcd_with_fast_elections_is_sound() -> None:
+def test_spans_for_an_etcd_with_fast_elections_are_sound() -> None:
     """An etcd with elections of 500 ms needs 3.1 s, and not a millisecond less."""
     fast = Timing(validity=3100, election=500, lease_ttl=4)
     assert fast.problems() == []
     assert replace(fast, validity=3099).problems()
 
 
-def test_a_gate_that_is_required_makes_a_faster_profile_sound() -> None:
+def test_a_gate_that_is_required_makes_shorter_spans_sound() -> None:
     """R3: with 500 ms elections and R 0.2 an E of 1.6 s suffices, A being 0.2 s; without the gate it is refused."""
     fast = Timing(validity=1600, renew=200, election=500, slack=100, lease_ttl=2, gate=GateMode.REQUIRED)
     assert fast.problems() == []

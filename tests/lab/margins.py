@@ -1,4 +1,4 @@
-"""The terms of A = P + max(B, K) + G, measured on a real nodeos beside what the profiles allow: `make margins`.
+"""The terms of A = P + max(B, K) + G, measured on a real nodeos beside what the defaults allow: `make margins`.
 
 P: how long a pause takes that goes by the agent's own adapter. B: how long after its answer the last block was signed.
 K: how long the agent's own fence takes to end the process and see it gone. G: how much later than it should a thread
@@ -19,7 +19,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.config.timing import PROFILES
 from agent.core.leadership.timing import Timing
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
@@ -173,27 +172,27 @@ def measure(times: int, seconds: float) -> Iterator[Term]:
 
 
 def allowed(term: Term, timing: Timing) -> float:
-    """Return what a profile allows for a term, in ms; of G what it leaves for one of its steps."""
+    """Return what the spans allow for a term, in ms; of G what it leaves for one of its steps."""
     spans = {"P": timing.pause, "B": timing.block, "K": timing.kill, "G": timing.slack / STEPS}
     return float(spans[term.symbol])
 
 
 def table(terms: Sequence[Term]) -> str:
-    """Return the figures as Markdown: ms, with what each profile allows, and how many times the worst that is."""
-    heads = ["term", "what", "n", "p50 ms", "p99 ms", "max ms", *(f"{name} allows" for name in PROFILES)]
+    """Return the figures as Markdown: ms, with what the defaults allow, and how many times the worst that is."""
+    heads = ["term", "what", "n", "p50 ms", "p99 ms", "max ms", "allowed"]
     rows = []
     for each in terms:
         worst = each.at(1)
-        limits = [allowed(each, timing) for timing in PROFILES.values()]
+        limit = allowed(each, Timing())
         cells = [each.symbol, each.what, str(len(each.milliseconds))]
         cells += [f"{each.at(part):.1f}" for part in (0.5, 0.99, 1)]
-        cells += [f"{limit:g} ms ({limit / worst:.1f} x)" if worst > 0 else f"{limit:g} ms" for limit in limits]
+        cells.append(f"{limit:g} ms ({limit / worst:.1f} x)" if worst > 0 else f"{limit:g} ms")
         rows.append(cells)
     return markdown(heads, rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 1 when a term was worse than a profile allows."""
+    """Print the table; 1 when a term was worse than the defaults allow."""
     parser = argparse.ArgumentParser(prog="make margins", description=__doc__)
     parser.add_argument("--times", "-n", type=int, default=30, help="pauses in each condition (default 30)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of naps in each condition (default 8)")
@@ -205,14 +204,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{term.symbol}: {term.what}: {term.at(0.5):.1f} / {term.at(1):.1f} ms\n")
         sys.stdout.flush()
     sys.stdout.write(f"\n{table(terms)}\n\n")
-    for name, timing in PROFILES.items():
-        sys.stdout.write(
-            f"{name}: A = {timing.pause} + max({timing.block}, {timing.kill}) + {timing.slack} = {timing.margin} ms, "
-            f"E = {timing.validity} ms >= {timing.validity_needed} ms\n"
-        )
+    timing = Timing()
+    sys.stdout.write(
+        f"A = {timing.pause} + max({timing.block}, {timing.kill}) + {timing.slack} = {timing.margin} ms, "
+        f"E = {timing.validity} ms >= {timing.validity_needed} ms\n"
+    )
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(each) for each in terms], indent=1) + "\n")
-    return 1 if any(each.at(1) > allowed(each, timing) for each in terms for timing in PROFILES.values()) else 0
+    return 1 if any(each.at(1) > allowed(each, timing) for each in terms) else 0
 
 
 if __name__ == "__main__":

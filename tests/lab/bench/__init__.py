@@ -2,7 +2,7 @@
 
 For every run it reads from the blocks that the nodes really signed: the slots that the observer's chain misses, the
 seconds from the fault to the successor's first block, and the slots that were signed twice. Several methods take turns
-in one lab: our agent with each profile, with signing gates, and keepalived with a plain script.
+in one lab: our agent, with signing gates, and keepalived with a plain script.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent import __version__
-from agent.config.timing import PROFILES
+from agent.core.leadership.timing import Timing
 from tests import lab
 from tests.lab import bench
 from tests.lab.bench import gated
@@ -28,15 +28,14 @@ from tests.lab.bench.results import Results
 from tests.lab.bench.run import Bench, Wish
 from tests.lab.errors import LabUnavailable
 
-METHODS = ("agent", "agent-fast", gated.NAME, "keepalived")
-METHODS_OF = {"default": ("agent",), "fast": ("agent-fast",), "both": ("agent", "agent-fast")}
+METHODS = ("agent", gated.NAME, "keepalived")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 1 when an agent let a slot be signed twice."""
     chosen = _parser().parse_args(arguments)
     faults = [name for name in TITLES if not chosen.faults or name in chosen.faults]
-    names = [name for name in METHODS if name in (chosen.methods or [*METHODS_OF[chosen.profile], "keepalived"])]
+    names = [name for name in METHODS if name in (chosen.methods or ["agent", "keepalived"])]
     with tempfile.TemporaryDirectory(prefix="nodeos-failover-bench-") as root:
         field = Field(Path(root))
         try:
@@ -67,8 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=bench.__doc__)
     more = parser.add_argument
     more("--runs", "-n", type=int, default=10, help="runs of each fault (default 10)")
-    more("--profile", choices=METHODS_OF, default="default", help="the agents' profile (default: default)")
-    more("--methods", type=_names(METHODS), help=f"of {', '.join(METHODS)}; default: the profile's, and keepalived")
+    more("--methods", type=_names(METHODS), help=f"of {', '.join(METHODS)}; default: agent,keepalived")
     more("--faults", type=_names(list(TITLES)), help=f"only these, of {', '.join(TITLES)}")
     more("--seed", type=int, default=random.randrange(10**6), help="of the moments of the faults")
     more("--minutes", type=float, default=0.0, help="begin no run after so many; 0: no limit")
@@ -96,10 +94,8 @@ def _methods(field: Field, names: Sequence[str]) -> list[Method]:
 
 
 def _agents(field: Field, name: str) -> Agents:
-    profile, title = ("default", "agent") if name == "agent" else ("fast", "agent, fast profile")
-    timing = PROFILES[profile]
-    settings = {"timing": {"profile": profile}}
-    return Agents(field, name, title, settings, election_ms=timing.election, validity=timing.validity / 1000)
+    timing = Timing()
+    return Agents(field, name, "agent", {}, election_ms=timing.election, validity=timing.validity / 1000)
 
 
 def _results(chosen: argparse.Namespace, methods: Sequence[Method]) -> Results:
@@ -114,7 +110,7 @@ def _results(chosen: argparse.Namespace, methods: Sequence[Method]) -> Results:
 
 
 def _idle(methods: Sequence[Method], results: Results, seconds: float) -> None:
-    """Measure what our agents cost while nothing happens, the first profile's only."""
+    """Measure what our agents cost while nothing happens, with the first method only."""
     for method in methods:
         if isinstance(method, Agents) and not results.idle:
             method.start()

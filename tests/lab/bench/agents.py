@@ -24,7 +24,7 @@ STEADY_S = 2.5
 
 
 class Agents:
-    """Two agents with one profile. Their etcd runs while they do."""
+    """Two agents. Their etcd runs while they do."""
 
     patience = 40.0
 

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test retest test-slow bench margins scrape gate-speed cost soak startup switchovers adopt scale chaos proof mutants fuzz package audit docs lint clean
+.PHONY: help venv demo test test-slow bench margins scrape gate-speed cost soak startup switchovers adopt scale chaos proof mutants fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -14,19 +14,14 @@ demo: $(STAMP) ## run a real group on this machine, kill its leader, show what h
 	$(BIN)/python -m tests.lab.demo $(ARGS)
 
 # Tests of real processes mostly wait, the others mostly compute: side by side, the latter only with what is left over.
-# Two modules of real processes at a time: each has ports, directories and network namespaces of its own.
+# Three modules of real processes at a time: each has ports, directories and network namespaces of its own.
 PURE := -m "not real and not slow" -o cache_dir=.pytest_cache/pure --timeout 900
 REAL := -m "real and not slow" -o cache_dir=.pytest_cache/real
 
 test: $(STAMP) lint ## everything that must hold before a change goes in
 	nice -n 10 $(BIN)/python -m pytest $(PURE) >$(VENV)/pure.log 2>&1 & pure=$$!; \
-	$(BIN)/python -m pytest $(REAL) --numprocesses 2 --dist loadfile; real=$$?; \
+	$(BIN)/python -m pytest $(REAL) --numprocesses 3 --dist loadfile; real=$$?; \
 	wait $$pure; pure=$$?; cat $(VENV)/pure.log; exit $$((real | pure))
-
-retest: $(STAMP) lint ## the tests that failed last time, one after the other
-	@for part in '$(PURE)' '$(REAL)'; do \
-	  eval "$(BIN)/python -m pytest $$part --last-failed --last-failed-no-failures none" || [ $$? = 5 ] || bad=1; \
-	done; exit $${bad:-0}
 
 test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

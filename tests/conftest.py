@@ -1,4 +1,4 @@
-"""Fixtures for every test: time that is moved, and a check that nothing is left open."""
+"""For every test: time that is moved, a check that nothing is left open, and the quarantine of unsure tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ import pytest
 
 from tests.support.leaks import nothing_left_open
 from tests.support.moved_time import MovedTime, replace_time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests that are marked as unsure: @pytest.mark.quarantine("why")."""
+    for item in items:
+        if (mark := item.get_closest_marker("quarantine")) is not None:
+            item.add_marker(pytest.mark.skip(f"quarantine: {mark.args[0]}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many tests are in quarantine. -ra tells which, and why."""
+    held = [each for each in terminalreporter.stats.get("skipped", ()) if "quarantine: " in str(each.longrepr)]
+    terminalreporter.write_line(f"in quarantine: {len(held)}")
 
 
 @pytest.fixture

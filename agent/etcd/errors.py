@@ -36,7 +36,10 @@ _HINTS = (
     ("Handshake read failed", "it hung up on TLS: does it speak plain text?"),
     ("failed to connect.*Socket closed", "it hung up: does it want TLS, https:// and etcd.ca_file?"),
     ("CERTIFICATE_REQUIRED", "it asks for a client certificate: set etcd.cert_file and etcd.key_file"),
-    ("BAD_CERTIFICATE", "it refuses our client certificate, or wants one: check etcd.cert_file and etcd.key_file"),
+    (
+        "BAD_CERTIFICATE|TSI_DATA_CORRUPTED",
+        "it refuses our client certificate, or wants one: check etcd.cert_file and etcd.key_file",
+    ),
     ("UNKNOWN_CA", "it does not know the CA of our client certificate: check etcd.cert_file"),
     ("Connection refused", "nothing listens there"),
     ("no leader", "this member sees no leader: no quorum, or an election"),

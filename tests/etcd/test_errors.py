@@ -160,6 +160,7 @@ def test_events_are_grouped_by_revision() -> None:
         ("failed to connect to all addresses; last error: Socket closed", "does it want TLS"),
         ("TLSV1_ALERT_CERTIFICATE_REQUIRED", "set etcd.cert_file and etcd.key_file"),
         ("SSLV3_ALERT_BAD_CERTIFICATE", "refuses our client certificate"),
+        ("Unwrap failed (TSI_DATA_CORRUPTED)", "refuses our client certificate"),
         ("TLSV1_ALERT_UNKNOWN_CA", "does not know the CA of our client certificate"),
         ("connect: Connection refused (111)", "nothing listens there"),
         ("etcdserver: no leader", "no quorum, or an election"),

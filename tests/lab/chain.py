@@ -13,7 +13,7 @@ were started anew, `revive` one. On a chain of several producers the others' blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class Chain:
     simulated: the nodes are SIMULATED ones, of one producer, and there are no transactions.
     places: where nodes run, by name. env: of a node's environment, by name.
     gates: what nodes sign through, by name; that of the first node is open after `start`.
+    alone: nodes that take no transactions from their peers, so that under load their blocks differ from the others'.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Chain:
         places: Mapping[str, Place] | None = None,
         env: Mapping[str, Mapping[str, str]] | None = None,
         gates: Mapping[str, SigningGate] | None = None,
+        alone: Collection[str] = (),
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 5, and 1 (or, if real, 3 or 4)")
@@ -90,7 +92,10 @@ class Chain:
                 place=self._place(name),
                 env=(env or {}).get(name, {}),
                 providers=[self.gates[name].provider] if name in self.gates else (),
-                more=("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else (),
+                more=[
+                    *(("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else ()),
+                    *(("--p2p-accept-transactions", "false") if name in alone else ()),
+                ],
             )
             self._everybody[name] = Node(spec, root / name, binaries)
         self.nodes = {name: self._everybody[name] for name in NAMES[:count]}
@@ -151,9 +156,9 @@ class Chain:
         """Restart a node, paused, so that it produces when it is resumed though the chain has stood still meanwhile."""
         node.restart(START)
 
-    def cut(self, name: str) -> None:
-        """Cut a node off from all its peers, both ways: connections are reset, new ones refused."""
-        for proxy in self._proxies_of(name):
+    def cut(self, name: str, *others: str) -> None:
+        """Cut a node off from `others` (none: all its peers), both ways: connections are reset, new ones refused."""
+        for proxy in self._proxies_of(name, others):
             proxy.refuse()
 
     def heal(self, name: str) -> None:
@@ -161,8 +166,9 @@ class Chain:
         for proxy in self._proxies_of(name):
             proxy.heal()
 
-    def _proxies_of(self, name: str) -> list[Proxy]:
-        found = [proxy for way, proxy in self._proxies.items() if name in way]
+    def _proxies_of(self, name: str, others: Collection[str] = ()) -> list[Proxy]:
+        ends = set(others) or set(self._everybody)
+        found = [proxy for way, proxy in self._proxies.items() if name in way and ends & ({*way} - {name})]
         if not found:
             raise LabError(f"{name} cannot be cut off: make the chain with cuttable=True")
         return found

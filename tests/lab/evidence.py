@@ -85,6 +85,11 @@ def doubles(signatures: Iterable[Signature]) -> dict[tuple[str, int], list[Signa
     return {key: found for key, found in by_slot.items() if len({(each.node, each.id) for each in found}) > 1}
 
 
+def forks(signatures: Iterable[Signature]) -> list[tuple[str, int]]:
+    """Return the slots for which there are two unlike blocks: from the first on a chain can have two branches."""
+    return [slot for slot, found in doubles(signatures).items() if len({each.id for each in found}) > 1]
+
+
 def headers(observer: Node, first: int, last: int) -> list[Header]:
     """Return blocks of the observer's chain."""
     found = []

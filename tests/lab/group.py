@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -40,6 +40,7 @@ class Group:
         producers: int = 1,
         count: int = 2,
         gate: bool | Mapping[str, Any] = False,
+        alone: Collection[str] = (),
         **settings: Any,
     ) -> None:
         self.governed = 0.0
@@ -47,7 +48,9 @@ class Group:
         try:
             self.etcd = self.lab.etcd(etcd)
             gated = bool(gate)
-            self.chain = self.lab.chain(count, producers=producers, cuttable=p2p, simulated=simulated, gate=gated)
+            self.chain = self.lab.chain(
+                count, producers=producers, cuttable=p2p, simulated=simulated, gate=gated, alone=alone
+            )
             if isinstance(gate, Mapping):
                 settings["gate"] = dict(gate)
             self.agents = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +65,7 @@ class Lab:
         cuttable: bool = False,
         simulated: bool = False,
         gate: bool = False,
+        alone: Collection[str] = (),
     ) -> Chain:
         """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`.
 
@@ -78,6 +79,7 @@ class Lab:
             cuttable=cuttable,
             simulated=simulated,
             gates={name: self._gate(name) for name in NAMES[:count]} if gate else None,
+            alone=alone,
         )
         self._closing.callback(chain.close)
         chain.start(load=load, active=active)

@@ -38,6 +38,22 @@ class ApiError(LabError):
     """nodeos did not answer, or answered with an error."""
 
 
+def post(name: str, place: Place, port: int, path: str, body: bytes, limit: float) -> tuple[int, bytes]:
+    """POST to `port` of 127.0.0.1 in `place`; return status and body. ApiError, naming `name`, without an answer."""
+    connection = http.client.HTTPConnection(HOST, port)
+    with place.inside():
+        connection.sock = sock = DeadlineSocket(socket.AF_INET, Deadline(limit))
+    try:
+        sock.connect((HOST, port))
+        connection.request("POST", path, body=body or None)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise ApiError(f"{name} {path}: {error}") from error
+    finally:
+        connection.close()
+
+
 @dataclass(frozen=True)
 class NodeSpec:
     """What a node is. `producers` and `keys` (public, private) are empty for an observer.
@@ -149,18 +165,7 @@ class Node(Process):
 
     def ask(self, path: str, body: bytes = b"", limit: float = API_LIMIT) -> tuple[int, bytes]:
         """POST to the API and return status and body of any answer. ApiError when there is none."""
-        connection = http.client.HTTPConnection(HOST, self.spec.http)
-        with self.place.inside():
-            connection.sock = sock = DeadlineSocket(socket.AF_INET, Deadline(limit))
-        try:
-            sock.connect((HOST, self.spec.http))
-            connection.request("POST", path, body=body or None)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ApiError(f"{self.name} {path}: {error}") from error
-        finally:
-            connection.close()
+        return post(self.name, self.place, self.spec.http, path, body, limit)
 
     def info(self, limit: float = API_LIMIT) -> dict[str, Any]:
         """get_info."""

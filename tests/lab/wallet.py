@@ -6,13 +6,16 @@ The wallet holds the public development key and nothing else. keosd listens on T
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.lab.binaries import NodeosBinaries
 from tests.lab.errors import LabError, LabTimeout
-from tests.lab.nodeos import HOST, PRIVATE_KEY, Node
+from tests.lab.nodeos import API_LIMIT, HOST, PRIVATE_KEY, PUBLIC_KEY, Node, post
 from tests.lab.places import LOOPBACK, Place
 from tests.lab.process import Process
 from tests.lab.wait import until
@@ -28,6 +31,7 @@ class Wallet:
         self, root: Path, port: int, binaries: NodeosBinaries, place: Place = LOOPBACK, name: str = "keosd"
     ) -> None:
         self._root, self._cleos = root, binaries.cleos
+        self._port = port
         self.url = f"http://{HOST}:{port}"
         self.password_file = root / "password"
         command: list[str | Path] = [binaries.keosd, "--data-dir", root, "--config-dir", root, "--wallet-dir", root]
@@ -71,6 +75,15 @@ class Wallet:
         if done.returncode:
             raise LabError(f"cleos {' '.join(arguments[:2])} failed: {done.stdout[-300:]} {done.stderr[-500:]}")
         return done.stdout
+
+    def sign(self, transaction: Mapping[str, Any], chain_id: str) -> list[str]:
+        """Return the signatures of a transaction. LabError when keosd does not sign."""
+        body = json.dumps([transaction, [PUBLIC_KEY], chain_id]).encode()
+        process = self.process
+        status, text = post(process.name, process.place, self._port, "/v1/wallet/sign_transaction", body, API_LIMIT)
+        if status != 201:
+            raise LabError(f"keosd does not sign: {status} {text[:300]!r}")
+        return [str(each) for each in json.loads(text)["signatures"]]
 
     def close(self) -> None:
         """End keosd."""

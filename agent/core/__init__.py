@@ -70,6 +70,33 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          race is the exception.
     R12  After a stop by request a leader leaves the seat to others for a fair time. *Else:* it would win it back.
 
+**Peers**, where they are on: members promise not to take over, so that the validity need not outlast etcd's elections,
+and etcd may be away. E_s is the short validity, which rests on the network between the members.
+
+    R13  `heartbeat` may name `peers`: nodes, each with an id that its host keeps on its disk. Named none: validity E,
+         and anybody may take over (R8). Else validity E_s, and while it is held only a named node, with that id, or the
+         holder's own host may take it over, whatever stands in `leader`. What cannot be read, a release that its
+         holder did not write, and a store that forgot leave that to whom the last heartbeat left it. *Else:* a node
+         that nobody asked for a promise takes over while others still promise.
+    R14  Promise only in standby, to the holder of the heartbeat as it is known, unless the operators' words name
+         another leader; and only if no take-over of ours may yet be applied: the heartbeat has changed since the
+         last one that we, or a process before us, may have sent. Note, before the promise leaves, until when it
+         binds: receipt + E_s * 1.001. A held heartbeat is taken over only after that and after R8's standstill.
+         *Else:* one node promises and takes over at once.
+    R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending
+         of the oldest among the newest beats that each of them has promised for, + E_s; whichever is later. V is the
+         least of these bounds. May stand: the last write known to be applied, and each later one that is not known to
+         have failed. *Else:* who may take over by a list that was not thought of has promised nothing.
+    R16  A write with another list or validity caps V from before it leaves, whatever comes of it, and the run-time file
+         and the gate know the cap first. It is lifted when a later state of the heartbeat is known. *Else:* the
+         guard of a frozen agent acts on a V that others do not wait for.
+    R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
+         half a beat, and again in time while it is; drop who has not promised for five beats. While all promise, one
+         confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
+         promises and etcd away at once. R17a: a named member that may take over but cannot lead takes the heartbeat
+         and releases it, so that one that is not named can lead. *Else:* one lost host costs the lead, or nobody may
+         take it.
+
 **The first take-over, and a store that forgot.**
 
     R18  Nobody led yet: while `heartbeat` is absent, a standby does not take over as long as its chain shows blocks

@@ -280,7 +280,7 @@ def test_a_private_key_in_the_wrong_place_is_never_repeated(read: Loader) -> Non
 
 def test_settings_and_core_agree_on_every_span() -> None:
     """Each span of the core can be set, under its own name. What the gate means for them is set in [gate]."""
-    assert set(TimingSection.model_fields) == {*Timing.__slots__} - {"gate"}
+    assert set(TimingSection.model_fields) == {*Timing.__slots__} - {"gate", "peers", "beat", "peers_validity"}
 
 
 def test_a_profile_is_refused_with_what_to_do_instead(read: Loader) -> None:

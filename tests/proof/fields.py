@@ -25,7 +25,18 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "Applied": ("request", "revision", "cluster"),
     "Ask": ("kind", "number", "due", "slow", "acted"),
     "Block": ("num", "id", "time", "producer"),
-    "Heartbeat": ("epoch", "node", "instance", "seq", "validity_ms", "released", "last_block", "reason"),
+    "Heartbeat": (
+        "epoch",
+        "node",
+        "instance",
+        "seq",
+        "validity_ms",
+        "released",
+        "last_block",
+        "reason",
+        "host_id",
+        "peers",
+    ),
     "HeartbeatKey": ("record", "revision", "raw"),  # what a reader read: nobody reads bytes in the search
     "Host": (
         "name",
@@ -45,6 +56,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "strange",
     ),
     "Keys": ("root",),
+    "Listing": ("peers", "validity_ms", "at"),
+    "Peer": ("node", "host_id"),
     "LeaderKey": ("name", "revision", "lease"),
     "Nodeos": ("pid", "paused", "quiet_at", "queued", "frozen", "rogue"),
     "Override": ("leader", "reason", "by"),
@@ -67,6 +80,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "resume_open",
         "process",
         "cluster",
+        "lists",
     ),
     "Save": ("version", "record", "due", "slow"),
     "StoreView": (
@@ -103,6 +117,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "backoff",
         "patience",
         "renew_phase",  # where R is one tick, every tick is on the beat: it changes nothing in the search
+        "host_id",
     ),
     "SignGate": ("until", "torn", "old_boot", "under_way", "since", "honest", "keyed"),
     "Eligibility": ("eligible", "can_produce", "rank", "why", "handover", "cause", "to"),
@@ -209,6 +224,9 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "lease_ttl",
         "gate_close",
         "gate",
+        "peers",
+        "beat",
+        "peers_validity",
     ),
     "Wish": (
         "owner",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Txn
 
@@ -103,8 +104,26 @@ class Warn:
 
 
 @dataclass(frozen=True, slots=True)
+class SendBeat:
+    """Send a beat to these members, one datagram each; what cannot be sent at once is dropped."""
+
+    beat: Beat
+    peers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendPromise:
+    """Answer a beat of the member `to_node`; what cannot be sent at once is dropped."""
+
+    promise: Promise
+    to_node: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exit:
-    """The agent may end: nothing is held any more."""
+    """The agent may end. With `holding` it leads on, and the next process takes the lead up: give back nothing."""
+
+    holding: bool = False
 
 
 Action = (
@@ -118,5 +137,7 @@ Action = (
     | SaveRuntime
     | Announce
     | Warn
+    | SendBeat
+    | SendPromise
     | Exit
 )

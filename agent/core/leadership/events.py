@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from agent.core.model.chain import ProcessId
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Ms
 
@@ -213,6 +214,45 @@ class Ungoverned:
 
 
 @dataclass(frozen=True, slots=True)
+class BeatReceived:
+    """A leader's beat arrived, from a sender that proved to be of the group. `at`: when it was received."""
+
+    beat: Beat
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseReceived:
+    """A member's promise arrived, from a sender that proved to be of the group. `at`: when it was received."""
+
+    promise: Promise
+    at: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseKept:
+    """A grant or a keepalive of this lease was answered: it may live until then, by our own clock.
+
+    `until` is the time read before the request left, plus the time to live.
+    """
+
+    lease: int
+    until: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdLeaderBeside:
+    """etcd's leader runs on the host of these members, told apart by address; empty: of none, or it is not known."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Restarting:
+    """The agent is about to be replaced by its next process, which shall keep the lead."""
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """The agent was asked to end."""
 
@@ -240,5 +280,10 @@ Event = (
     | Eligibility
     | DelayResume
     | Ungoverned
+    | BeatReceived
+    | PromiseReceived
+    | LeaseKept
+    | EtcdLeaderBeside
+    | Restarting
     | Shutdown
 )

@@ -218,6 +218,11 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     ev.Eligibility: _standing,
     ev.DelayResume: _hold,
     ev.Ungoverned: _ungoverned,
+    ev.BeatReceived: _tick,
+    ev.PromiseReceived: _tick,
+    ev.LeaseKept: _tick,
+    ev.EtcdLeaderBeside: _tick,
+    ev.Restarting: _tick,
     ev.Shutdown: _shutdown,
 }  # each handler takes its own event type, which is the key
 

@@ -60,6 +60,7 @@ class Identity:
                reason
     beat       where in R this node confirms (ms, below R), so that leaders which one election held up do not go on in
                step; None: R after the last confirmation
+    host_id    what this host keeps on its disk (see `peers.Peer`); empty: nobody names this node, and it names nobody
     """
 
     node: str
@@ -75,6 +76,7 @@ class Identity:
     backoff: Ms = 1000
     patience: int = 3
     renew_phase: Ms | None = None
+    host_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

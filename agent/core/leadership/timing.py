@@ -12,6 +12,8 @@ SLOT: Ms = 500
 """One slot of the chain: no block in flight is promised to be done sooner after a pause."""
 FENCE_START: Ms = 300
 """A fence that a supervisor starts, because agent and guard are gone, may take so long until its first request."""
+LATE_PROMISE: Ms = 500
+"""From the beat that got no promise: 300 ms until that is noticed, and one confirmation by etcd in its place (R17)."""
 LEAVING: Ms = 100
 """A signature that passed the gate's last look at the time may take so long to be out, on a busy host."""
 
@@ -28,6 +30,18 @@ class GateMode(Enum):
     REQUIRED = "required"
 
 
+class PeersMode(Enum):
+    """When the promises of the members count beside etcd (R15).
+
+    LEASE     while our own etcd lease may still live, by our clock: a lease that is lost is a pause
+    FAILSAFE  for as long as etcd is away
+    """
+
+    OFF = "off"
+    LEASE = "lease"
+    FAILSAFE = "failsafe"
+
+
 def standstill(validity_ms: Ms) -> Ms:
     """Return how long (ms) a heartbeat of that validity must stand still, from first sight, to be free (R8).
 
@@ -39,6 +53,10 @@ def standstill(validity_ms: Ms) -> Ms:
 def seconds(span: Ms) -> str:
     """Write a span for people, in the unit of the configuration."""
     return f"{span / 1000:g} s"
+
+
+_MODES = ("gate", "peers")
+"""Fields that are no span."""
 
 
 class _Relation(NamedTuple):
@@ -70,6 +88,9 @@ class Timing:
     lease_ttl    time to live of the leases, in seconds (R6)
     gate_close   how long the signing gate may take to prove that it is closed (R4)
     gate         what the signing gate means for the protocol
+    peers        when the promises of the members count (R15)
+    beat         the pause between two beats to the members (R14)
+    peers_validity  E_s: the validity of a heartbeat that names peers, and of their promises (R13, R15)
     """
 
     validity: Ms = 6000
@@ -88,6 +109,9 @@ class Timing:
     lease_ttl: int = 10
     gate_close: Ms = 100
     gate: GateMode = GateMode.OFF
+    peers: PeersMode = PeersMode.OFF
+    beat: Ms = 200
+    peers_validity: Ms = 2000
 
     @property
     def gated(self) -> bool:
@@ -129,7 +153,7 @@ class Timing:
 
     def problems(self) -> list[str]:
         """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well."""
-        bad = {field.name for field in fields(self) if field.name != "gate" and getattr(self, field.name) <= 0}
+        bad = {field.name for field in fields(self) if field.name not in _MODES and getattr(self, field.name) <= 0}
         broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
         return [
             *(f"timing.{name} is not above zero: give it a positive span" for name in sorted(bad)),
@@ -185,6 +209,28 @@ class Timing:
                 f"{self._margin_text()} + 2 x election {seconds(self.election)} + 2 x renew {seconds(self.renew)}: "
                 f"set timing.validity = {self.validity_needed / 1000:g} or more, or tune etcd to faster elections and "
                 "lower timing.election with it",
+            ),
+            *self._of_peers(),
+        ]
+
+    def _of_peers(self) -> list[_Relation]:
+        """Return what must hold so that a leader whose promises stop comes to confirm by etcd in time (R17)."""
+        if self.peers is PeersMode.OFF:
+            return []
+        needed = self.margin + self.beat + LATE_PROMISE
+        return [
+            _Relation(
+                frozenset({"peers_validity", "beat", *self._stop}),
+                self.peers_validity >= needed,
+                f"peers.validity is {seconds(self.peers_validity)} but must be at least {seconds(needed)} = "
+                f"{self._margin_text()} + beat {seconds(self.beat)} + {seconds(LATE_PROMISE)} until etcd has confirmed "
+                f"in place of a promise: set peers.validity = {needed / 1000:g} or more",
+            ),
+            _Relation(
+                frozenset({"peers_validity", "validity"}),
+                self.peers_validity <= self.validity,
+                f"peers.validity is {seconds(self.peers_validity)} but must not be above timing.validity "
+                f"{seconds(self.validity)}: lower it",
             ),
         ]
 

@@ -1,7 +1,7 @@
 """The strict reader and writer of JSON records: dataclasses whose fields say by type and `Rule` what may stand there.
 
-A field is an int, bool, str, tuple of str, mapping of str to int or str, or another such dataclass; or one of these or
-None. Unknown fields are ignored: a later version may have them.
+A field is an int, bool, str, tuple of str, mapping of str to int or str, another such dataclass, or tuple of those; or
+one of these or None. Unknown fields are ignored: a later version may have them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Rule(TypedDict, total=False):
     absent  what it is in JSON that lacks it: else the field's default, and without one the field is required
     least, below  the bounds of a number, from 0 to MAX_NUMBER unless said
     limit   characters that are kept of a text, or of each in a list
-    most    texts of a list, or entries of a mapping, that are kept
+    most    texts of a list, or entries of a mapping, that are kept; a list of records with more is refused
     words   the texts that are allowed
     named   it is a node's name
     """
@@ -179,6 +179,8 @@ def _reader(key: str, hint: Any, rule: Mapping[str, Any], absent: Any) -> Reader
         return partial(text, name=key, default=absent, limit=limit)
     if is_dataclass(hint):
         return lambda value: record(hint, inner(value, key))  # type: ignore[arg-type]  # no instance, a class
+    if get_origin(hint) is tuple and is_dataclass(get_args(hint)[0]):
+        return partial(_records, key=key, kind=get_args(hint)[0], most=most)
     if get_origin(hint) is tuple:
         return partial(texts, name=key, most=most, limit=limit)
     if get_origin(hint) is Mapping:
@@ -186,6 +188,17 @@ def _reader(key: str, hint: Any, rule: Mapping[str, Any], absent: Any) -> Reader
     (known,) = (each for each in get_args(hint) if each is not NoneType)
     read = _reader(key, known, rule, None)
     return lambda value: None if value.get(key) is None else read(value)
+
+
+def _records(value: dict[str, Any], key: str, kind: type[T], most: int) -> tuple[T, ...]:
+    """Read a list of records, in full or not at all."""
+    found = value.get(key, [])
+    if not isinstance(found, list) or len(found) > most or not all(isinstance(each, dict) for each in found):
+        raise RecordError(f"{key}: expected a list of at most {most} objects")
+    try:
+        return tuple(record(kind, each) for each in found)
+    except RecordError as error:
+        raise RecordError(f"{key}: {error}") from error
 
 
 def _mapping(value: dict[str, Any], key: str, hint: type, rule: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,7 +212,7 @@ def _bounded(value: Any, rule: Mapping[str, Any]) -> Any:
     if isinstance(value, str):
         return shown(value, rule.get("limit", TEXT))
     if isinstance(value, tuple):
-        return [shown(each, rule.get("limit", TEXT)) for each in value[: rule.get("most", ENTRIES)]]
+        return [_bounded(each, rule) for each in value[: rule.get("most", ENTRIES)]]
     if isinstance(value, Mapping):
         kept = list(value.items())[: rule.get("most", ENTRIES)]
         return {shown(name, rule.get("limit", TEXT)): _bounded(each, rule) for name, each in kept}

@@ -15,6 +15,7 @@ from typing import Any
 from agent.core.model.archive import Window, read_window
 from agent.core.model.belonging import Belonging
 from agent.core.model.chain import Block, ProcessId
+from agent.core.model.copying import replace
 from agent.core.model.fields import (
     ENTRIES,
     MAX_BYTES,
@@ -31,6 +32,7 @@ from agent.core.model.fields import (
 )
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Drain, Override, Switchover, read_drain, read_override, read_switchover
+from agent.core.model.peers import MOST_PEERS, Peer
 from agent.core.model.store import KeyValue, Ms, Snapshot
 
 LONGEST_VALIDITY: Ms = 600_000
@@ -48,7 +50,10 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """What safety rests on: who holds the right to produce, and for how long after each confirmation (R1)."""
+    """What safety rests on: who holds the right to produce, and for how long after each confirmation (R1).
+
+    `peers`, sorted: while it is held, these alone and the holder's own host may take it over; empty: any member (R13).
+    """
 
     epoch: int
     node: str = field(metadata=Rule(named=True))
@@ -58,6 +63,20 @@ class Heartbeat:
     released: bool = False
     last_block: Block | None = None
     reason: str = ""
+    host_id: str = field(default="", metadata=Rule(limit=64))
+    peers: tuple[Peer, ...] = field(default=(), metadata=Rule(most=MOST_PEERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A heartbeat of ours as far as others' take-overs depend on it: whom it names, and how long it must stand still.
+
+    `at`: the time read before the oldest write like it that may stand in the store.
+    """
+
+    peers: tuple[Peer, ...] = field(metadata=Rule(most=MOST_PEERS))
+    validity_ms: Ms
+    at: Ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +93,8 @@ class Member:
     tells  from which severity on it has a channel for alerts; empty: it has none
     settings  words `name=value` of its configuration, all of them ASCII, for `doctor`
     chain, producer, key, process  what it serves (see `belonging.Belonging`); empty where it is not known
+    host_id       what its host keeps on its disk (see `peers.Peer`); empty: no heartbeat names it
+    peer_address  where it hears beats, `HOST:PORT`; empty: nowhere
 
     Even if JSON writes each of its characters as two escapes of six bytes, it stays below MAX_BYTES.
     """
@@ -105,6 +126,8 @@ class Member:
     producer: str = field(default="", metadata=Rule(limit=13))
     key: str = field(default="", metadata=Rule(limit=100))
     process: str = field(default="", metadata=Rule(limit=120))
+    host_id: str = field(default="", metadata=Rule(limit=64))
+    peer_address: str = field(default="", metadata=Rule(limit=100))
 
     @property
     def belonging(self) -> Belonging:
@@ -128,6 +151,7 @@ class RuntimeRecord:
 
     Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
     under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
+    `lists`: every list of peers that a heartbeat of this tenure may have in the store (R15); none: no promise counts.
     """
 
     boot_id: str
@@ -144,6 +168,7 @@ class RuntimeRecord:
     resume_open: bool
     process: ProcessId | None
     cluster: int = field(default=0, metadata=Rule(below=2**64))
+    lists: tuple[Listing, ...] = ()
 
 
 def write(found: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
@@ -151,13 +176,18 @@ def write(found: Heartbeat | Member | Switchover | RuntimeRecord, **more: object
     values = plain(found)
     if isinstance(found, Heartbeat):
         values["state"] = "released" if values.pop("released") else "held"
+        values = {key: value for key, value in values.items() if key not in ("host_id", "peers") or value}
     return json.dumps(values | more, separators=(",", ":")).encode()
 
 
 def read_heartbeat(raw: bytes) -> Heartbeat:
     """Read a heartbeat."""
     value = an_object(raw, "heartbeat")
-    return record(Heartbeat, value | {"released": word(value, "state", ("held", "released")) == "released"})
+    found = record(Heartbeat, value | {"released": word(value, "state", ("held", "released")) == "released"})
+    peers = found.peers
+    if not all(each.host_id for each in peers) or len({each.node for each in peers}) != len(peers):
+        raise RecordError("peers: expected each node once, with its host_id")
+    return replace(found, peers=tuple(sorted(peers)))
 
 
 def read_member(raw: bytes) -> Member:

@@ -1,0 +1,51 @@
+"""What the members of a group say to each other beside etcd: beats and promises (R13, R14). Frozen dataclasses alone.
+
+Of which group they are, and the proof that a member sent them, is the transport's matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.core.model.fields import Rule
+from agent.core.model.store import Ms
+
+MOST_PEERS = 16
+"""Members that one heartbeat names at most: what is beyond is not named."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Peer:
+    """A member as a heartbeat names it.
+
+    `host_id` is made once by its host and kept on its disk: it outlives restarts and reboots, and a second agent with
+    a copied name does not have it. Empty: the host has no place to keep one, and the member is never named (R13).
+    """
+
+    node: str = field(metadata=Rule(named=True))
+    host_id: str = field(metadata=Rule(limit=64))
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What a leader sends to the members. `epoch` and `instance` are its tenure's; no instance uses a number twice.
+
+    `validity_ms`: for so long after its receipt whoever promises must not take over (R14).
+    """
+
+    epoch: int
+    instance: str
+    number: int
+    node: str
+    validity_ms: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The answer to a beat: epoch, instance and number are the beat's, node and host_id are the promising member's."""
+
+    epoch: int
+    instance: str
+    number: int
+    node: str
+    host_id: str

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from agent.cli.look import look
-from agent.cli.options import config_option
-from agent.cli.target import resolve
+from agent.cli.target import Chosen, choosing_options, resolve
 from agent.errors import FailoverError
 from agent.group.view import group_view
 from agent.net.livez import livez
@@ -20,24 +20,10 @@ STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 
 
 @click.command()
-@config_option
-@click.option("--etcd", "endpoints", help="etcd endpoints with commas between them, instead of a configuration.")
-@click.option("--group", "-g", help="The group; default: the configuration's. Needed with --etcd.")
-@click.option(
-    "--prefix", default="/nodeos-failover", show_default=True, help="The key under which groups live (--etcd)."
-)
-@click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd.")
+@choosing_options
 @click.option("--agent", "agent_only", is_flag=True, help="Ask only the agent beside us whether its loop runs.")
 @click.pass_context
-def check(
-    ctx: click.Context,
-    path: Path,
-    endpoints: str | None,
-    group: str | None,
-    prefix: str,
-    timeout: float,
-    agent_only: bool,
-) -> None:
+def check(ctx: click.Context, chosen: Chosen, agent_only: bool) -> None:
     """Tell in one line how the group is, for Nagios and its kin.
 
     Exit code 0 OK, 1 WARNING (no second node, a word of an operator is in force), 2 CRITICAL (no leader, or it is not
@@ -46,9 +32,9 @@ def check(
     """
     try:
         if agent_only:
-            code, text = _beside(path, timeout)
+            code, text = _beside(chosen.path, chosen.timeout)
         else:
-            target = resolve(path, endpoints, group, prefix, timeout)
+            target = resolve(chosen, os.environ)
             with target.store() as store:
                 found = look(store, target)
             code, text = verdict(group_view(found.names, found.first, found.second))

@@ -25,7 +25,7 @@ from agent.keepalived.metrics import textfile as metrics_text
 
 log = logging.getLogger(__name__)
 
-NO_ETCD = {"NODEOS_FAILOVER_ETCD__ENDPOINTS": "http://127.0.0.1:1"}
+NO_ETCD = {"NODEOS_FAILOVER_ETCD__ENDPOINTS": "http://127.0.0.1:1", "NODEOS_FAILOVER_ETCD__DISCOVERY_SRV": ""}
 """The section [etcd] is required, and nothing of it is used here."""
 WRITE_S = 5.0
 """How often the metrics are written when nothing changes."""

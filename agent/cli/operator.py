@@ -111,6 +111,7 @@ def _undrained(found: Look, node: str) -> OperatorChange:
 
 
 def _node(target: Target, node: str | None) -> str:
-    if node is None and target.config is None:
+    found = node or target.node
+    if not found:
         raise click.UsageError("name the node")
-    return node or (target.config.node if target.config else "")
+    return found

@@ -84,7 +84,10 @@ def _remedy(loc: Loc, field: FieldInfo | None) -> str:
         return "set it"
     section = section_of(field)
     if section:
-        needed = {name: inner for name, inner in section.model_fields.items() if inner.is_required()}
+        fields = section.model_fields
+        needed = {name: inner for name, inner in fields.items() if inner.is_required()} or {
+            name: inner for name, inner in fields.items() if inner.examples
+        }
         lines = ", ".join(f"{path_of(loc)}.{name} = {_example(inner)}" for name, inner in needed.items())
         return f"write {lines}"
     return f"write {loc[-1]} = {_example(field)} ({field.description})"

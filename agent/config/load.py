@@ -18,7 +18,7 @@ from agent.config.secrets import fill_secrets, inline_secrets
 from agent.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
-NOT_SETTINGS = ("CONFIG", "LAB_", "GUARD_")
+NOT_SETTINGS = ("CONFIG", "PROFILE", "LAB_", "GUARD_")
 """What may follow the prefix in a variable that is no setting: the command line's, the lab's, the parent guard's."""
 
 
@@ -27,6 +27,22 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
 
     ConfigError has a line for each problem. The order, strongest first: NODEOS_FAILOVER_ variables, RUNTIME_DIRECTORY
     (for runtime.dir), the file, the defaults. Secrets come from exactly one place.
+    """
+    data, problems = tables(path, environ)
+    problems += fill_secrets(data, environ)
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += explain(error, environ)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def tables(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Return what the file at `path` and `environ` over it say, and the secrets that stand in a public file.
+
+    No value is checked. ConfigError when the file cannot be read or is no TOML.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow a link that is replaced on each change
     text, public = _read(path)
@@ -39,15 +55,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
         for name in inline_secrets(file_data)
         if public
     ]
-    data = _merge(file_data, _from_environment(environ))
-    problems += fill_secrets(data, environ)
-    try:
-        config = Config.model_validate(data)
-    except ValidationError as error:
-        problems += explain(error, environ)
-    if problems:
-        raise ConfigError(problems)
-    return config
+    return _merge(file_data, _from_environment(environ)), problems
 
 
 def _read(path: Path) -> tuple[str, bool]:

@@ -75,7 +75,20 @@ class EtcdSection(Section):
     """[etcd]: where the group meets."""
 
     endpoints: tuple[str, ...] = Field(
-        min_length=1, description="the members of the etcd cluster", examples=[["http://127.0.0.1:2379"]]
+        default=(),
+        description="the members of the etcd cluster; this or discovery_srv is required",
+        examples=[["http://127.0.0.1:2379"]],
+    )
+    discovery_srv: Optional[str] = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$",
+        description="domain whose SRV records name the members: _etcd-client-ssl._tcp with ca_file, else "
+        "_etcd-client._tcp",
+    )
+    discovery_srv_name: Optional[str] = Field(
+        default=None,
+        pattern="^[A-Za-z0-9-]+$",
+        description="what the service is called beside it: _etcd-client-NAME._tcp",
     )
     ca_file: Optional[ReadableFile] = Field(default=None, description="certificates that sign those of etcd (PEM)")
     cert_file: Optional[ReadableFile] = Field(default=None, description="our client certificate (PEM)")
@@ -119,7 +132,13 @@ class EtcdSection(Section):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         faults = []
-        scheme = self.endpoints[0].split("://")[0] if "://" in self.endpoints[0] else ""
+        if not self.endpoints and not self.discovery_srv:
+            faults.append('etcd.endpoints is missing: write endpoints = ["http://127.0.0.1:2379"], or discovery_srv')
+        if self.endpoints and self.discovery_srv:
+            faults.append("etcd.endpoints and etcd.discovery_srv both name the members: keep one of them")
+        if self.discovery_srv_name and not self.discovery_srv:
+            faults.append("etcd.discovery_srv_name needs etcd.discovery_srv: set it too")
+        scheme = self.endpoints[0].split("://")[0] if self.endpoints and "://" in self.endpoints[0] else ""
         if scheme == "https" and not self.ca_file:
             faults.append("etcd.ca_file is missing: https endpoints need the certificates that sign those of etcd")
         if scheme == "http" and self.ca_file:

@@ -232,4 +232,5 @@ def certificates(facts: EtcdFacts, config: Config) -> Iterator[Finding]:
 
 
 def _remote(config: Config) -> bool:
-    return any(not host.startswith(("127.", "::1", "localhost")) for host, _port in config.etcd.targets)
+    near = ("127.", "::1", "localhost")
+    return bool(config.etcd.discovery_srv) or any(not host.startswith(near) for host, _port in config.etcd.targets)

@@ -44,7 +44,11 @@ def options(config: Config) -> EtcdOptions:
 def servers(config: Config, within_s: float) -> tuple[EtcdServer, ...]:
     """Ask every endpoint by itself; one that hangs costs ONE_S."""
     deadline = Deadline(within_s)
-    return tuple(_server(config, endpoint, deadline) for endpoint in config.etcd.endpoints)
+    try:
+        endpoints = options(config).members(deadline)
+    except StoreError as error:
+        return (EtcdServer(config.etcd.discovery_srv or "", str(error)),)
+    return tuple(_server(config, endpoint, deadline) for endpoint in endpoints)
 
 
 def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:

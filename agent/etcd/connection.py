@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.errors import ConfigError, StoreRejected
+from agent.etcd.discovery import Discovery
 from agent.etcd.errors import not_enabled, translate
 from agent.etcd.logins import Logins
 from agent.etcd.rpc import etcd3, grpc, rpc
@@ -48,6 +49,8 @@ REQUIRE_LEADER = (("hasleader", "true"),)
 class EtcdOptions:
     """How to reach etcd. `endpoints` are 'http://host:port', 'https://host:port' or 'host:port' (TLS if `ca` is set).
 
+    `discovery` finds the members where `endpoints` is empty.
+
     `ca` (needed for TLS), `cert` and `key` (ours, both or neither) are PEM files, read anew for each connection.
     `user` and `password` go together; a password that may change is a function, which is asked before each login.
     `probe` is the key read to see that a member is fit; it need not exist. `most_pause_s`: the longest pause before
@@ -64,9 +67,11 @@ class EtcdOptions:
     probe: str = "/nodeos-failover/"
     most_pause_s: float = MOST_S
     logins: Logins = field(default_factory=Logins, repr=False, compare=False)
+    discovery: Discovery | None = None
 
     def __post_init__(self) -> None:
-        problems = [] if self.endpoints else ["etcd.endpoints: name at least one, e.g. http://127.0.0.1:2379"]
+        named = self.endpoints or self.discovery
+        problems = [] if named else ["etcd.endpoints: name at least one, e.g. http://127.0.0.1:2379"]
         for text in self.endpoints:
             try:
                 if EtcdEndpoint.parse(text, tls=self.ca is not None).tls and self.ca is None:
@@ -79,6 +84,13 @@ class EtcdOptions:
             problems.append("etcd.user and its password: set both or neither")
         if problems:
             raise ConfigError(problems)
+
+    def members(self, deadline: Deadline, *, anew: bool = False) -> tuple[str, ...]:
+        """Return the endpoints; those that DNS names are looked up once, and again with `anew`.
+
+        StoreUnavailable within the deadline when none were ever found.
+        """
+        return self.discovery.find(deadline, anew=anew) if self.discovery is not None else self.endpoints
 
     def secret(self) -> str:
         """Return the password as it is now, empty when there is none."""

@@ -20,7 +20,7 @@ _REFUSALS = (
     (_CODE.RESOURCE_EXHAUSTED, "database space exceeded", "no_space",
      "nothing can be written until it is compacted, defragmented and `etcdctl alarm disarm` was run"),
     (_CODE.PERMISSION_DENIED, "permission denied", "permission_denied",
-     "grant the etcd user a role with readwrite on the prefix"),
+     "its role lacks this right; deploy/etcd/access.sh gives agents and operators theirs"),
     (_CODE.INVALID_ARGUMENT, "authentication failed", "auth", _CREDENTIALS),
 )  # fmt: skip
 # A token that is no longer good: another login may mend it. Both are raised before a request is applied.

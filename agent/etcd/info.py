@@ -60,8 +60,9 @@ class MemberInfo:
 def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...]:
     """List the members, asking one endpoint after another. StoreError within `timeout_s` seconds when none answers."""
     deadline, failure = Deadline(timeout_s), StoreError("no endpoint")
-    for index, endpoint in enumerate(options.endpoints):
-        share = Deadline(deadline.remaining() / (len(options.endpoints) - index))  # a silent one leaves time for others
+    endpoints = options.members(deadline)
+    for index, endpoint in enumerate(endpoints):
+        share = Deadline(deadline.remaining() / (len(endpoints) - index))  # a silent one leaves time for others
         try:
             _where, answer = _asked(options, endpoint, share, "list of members", _members)
             return tuple(

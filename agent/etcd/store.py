@@ -31,8 +31,9 @@ class EtcdStore:
     def __init__(self, options: EtcdOptions) -> None:
         """Take note of the endpoints; the first call connects."""
         self._options = options
-        self._endpoints = [EtcdEndpoint.parse(text, tls=options.ca is not None) for text in options.endpoints]
+        self._endpoints = self._parsed(options.endpoints)
         self._index = 0
+        self._unfit = False
         self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
         self._connection: Connection | None = None
 
@@ -112,7 +113,7 @@ class EtcdStore:
 
     def endpoint(self) -> str:
         """Return the endpoint in use, or the next to be tried."""
-        return str(self._endpoints[self._index])
+        return str(self._endpoints[self._index]) if self._endpoints else str(self._options.discovery)
 
     def close(self) -> None:
         """Drop the connection, its watches with it."""
@@ -174,16 +175,34 @@ class EtcdStore:
                 why = "; ".join(said.values()) or "they failed a moment ago"
                 raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {why}")
             time.sleep(pause)
+            self._look_up(deadline)
             for _ in self._endpoints:
                 endpoint = self._endpoints[self._index]
                 share = Deadline(max(min(_CONNECT_S, deadline.remaining()), deadline.remaining() / 2))
                 try:
                     self._connection = open_connection(self._options, endpoint, share)
                 except StoreUnavailable as error:
+                    self._unfit = True
                     said.setdefault(str(endpoint), str(error))
                     self._index = (self._index + 1) % len(self._endpoints)
                 else:
+                    self._unfit = False
                     return self._connection
                 if deadline.remaining() <= 0:
                     break
             self._pauses.after_failure()
+
+    def _look_up(self, deadline: Deadline) -> None:
+        """See which members there are, where DNS names them: again after one that was not fit."""
+        if self._options.discovery is None:
+            return
+        try:
+            found = self._parsed(self._options.members(deadline, anew=self._unfit))
+        except StoreUnavailable:
+            self._pauses.after_failure()
+            raise
+        if found != self._endpoints:
+            self._endpoints, self._index = found, 0
+
+    def _parsed(self, endpoints: tuple[str, ...]) -> list[EtcdEndpoint]:
+        return [EtcdEndpoint.parse(text, tls=self._options.ca is not None) for text in endpoints]

@@ -8,6 +8,7 @@ from agent.config.model import Config
 from agent.config.secrets import read_secret
 from agent.config.sections import EtcdSection
 from agent.etcd.connection import EtcdOptions
+from agent.etcd.discovery import Discovery
 from agent.host.from_files import FromFiles
 from agent.host.jitter import MOST_S
 from agent.host.logs import mask
@@ -23,6 +24,7 @@ def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) ->
     password: Callable[[], str] | str | None = given.get_secret_value() if given else None
     if file is not None:
         password = FromFiles("etcd.password_file", [file], lambda: mask(read_secret(file)))
+    discovery = Discovery(etcd.discovery_srv, etcd.discovery_srv_name, tls=etcd.tls) if etcd.discovery_srv else None
     return EtcdOptions(
         etcd.endpoints,
         etcd.ca_file,
@@ -32,6 +34,7 @@ def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) ->
         password,
         probe,
         most_pause_s,
+        discovery=discovery,
     )
 
 

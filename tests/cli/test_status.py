@@ -127,7 +127,7 @@ class FakeStore:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Run `status` against a list of snapshots."""
-    monkeypatch.setattr(target.Target, "look_for", 0.05)
+    monkeypatch.setattr(target, "LOOK_FOR_S", 0.05)
     monkeypatch.setattr(look, "EVERY_S", 0.01)
 
     def invoke(answers: list[Snapshot], *arguments: str) -> tuple[int, str]:
@@ -166,7 +166,7 @@ def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--etcd", "http://127.0.0.1:1"], 2, "--etcd needs --group"),
+        (["--etcd", "http://127.0.0.1:1", "--config", "/nowhere"], 3, "or name --etcd and --group"),
         (["--etcd", "http://a:1/x", "--group", "eos"], 3, "has a path"),
         (["--etcd", "http://a:1", "--group", "eos", "--prefix", "x"], 3, "is no key prefix"),
         (["--config", "/nope"], 3, "cannot read /nope"),

@@ -143,7 +143,7 @@ def test_every_problem_is_told_at_once(read: Loader) -> None:
         "producer is missing",
         "producr is not a setting: did you mean producer?",
         "nodeos.url: '127.0.0.1:8888' is no usable URL: write http",
-        "etcd.endpoints should have at least 1 item",
+        "etcd.endpoints is missing: write endpoints",
         "timing.validity is 3 s but must be at least 4.1 s",
         "health.peers.min: should be a number, it is true",
         "health.peers.rise (set by NODEOS_FAILOVER_HEALTH__PEERS__RISE) should be greater than or equal to 1",

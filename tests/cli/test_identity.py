@@ -1,0 +1,182 @@
+"""As whom a command acts, and where: options over etcdctl's variables over a profile over the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from agent.cli import identity, target
+from agent.cli.main import main
+from agent.cli.target import Chosen, Target
+from agent.errors import ConfigError
+
+MINIMAL = """
+group = "eos"
+node = "bp-a"
+producer = "myproducer11"
+nodeos.url = "http://127.0.0.1:8888"
+timing.renew = 1.0
+"""
+SECRET = "correct horse battery"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a home directory with files as certificates, and no variable of the host's in the way."""
+    for name in ("NODEOS_FAILOVER_CONFIG", "NODEOS_FAILOVER_PROFILE", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("ca.crt", "agent.crt", "agent.key", "ann.crt", "ann.key", "bob.crt", "bob.key", "password"):
+        (tmp_path / name).write_text(SECRET)
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / ".config/nodeos-failover").mkdir(parents=True)
+    return tmp_path
+
+
+def configuration(home: Path, etcd: str) -> Path:
+    """Write a configuration of an agent."""
+    path = home / "config.toml"
+    path.write_text(f"{MINIMAL}[etcd]\n{etcd}\n".replace("HOME", str(home)))
+    return path
+
+
+def resolve(home: Path, environ: dict[str, str] | None = None, *, profile: str | None = None, **given: Any) -> Target:
+    """Resolve what options say."""
+    group = given.pop("group", None)
+    return target.resolve(
+        Chosen(home / "config.toml", group, profile, given, 3.0), {"HOME": str(home)} | (environ or {})
+    )
+
+
+AGENTS = """endpoints = ["https://e:1"]
+ca_file = "HOME/ca.crt"
+cert_file = "HOME/agent.crt"
+key_file = "HOME/agent.key"
+"""
+
+
+def test_the_configuration_alone_is_the_agents_identity(home: Path) -> None:
+    """Whoever names nothing acts as the agent, and is told so when that is not enough."""
+    configuration(home, AGENTS)
+    found = resolve(home)
+    assert (found.group, found.node, found.look_for) == ("eos", "bp-a", 3.0)
+    assert found.section.cert_file == home / "agent.crt"
+    assert found.identity.agents
+
+
+def test_an_operators_certificate_replaces_the_agents(home: Path) -> None:
+    """Endpoints and CA of the configuration, the operator's own certificate and key, which come from one place."""
+    configuration(home, AGENTS)
+    found = resolve(home, {"ETCDCTL_CERT": str(home / "ann.crt"), "ETCDCTL_KEY": str(home / "ann.key")})
+    assert found.section.endpoints == ("https://e:1",)
+    assert (found.section.ca_file, found.section.cert_file) == (home / "ca.crt", home / "ann.crt")
+    assert not found.identity.agents
+    both = {"ETCDCTL_CERT": str(home / "ann.crt"), "ETCDCTL_KEY": str(home / "ann.key")}
+    found = resolve(home, both, cert_file=str(home / "bob.crt"), key_file=str(home / "bob.key"))
+    assert (found.section.cert_file, found.section.key_file) == (home / "bob.crt", home / "bob.key")
+    with pytest.raises(ConfigError, match=r"--cert \(ETCDCTL_CERT\) and .*belong together"):
+        resolve(home, both, cert_file=str(home / "bob.crt"))
+
+
+def test_an_operator_needs_nothing_of_what_only_the_agent_may_read(home: Path) -> None:
+    """Keys, passwords and files of the agent that cannot be read do not matter to who brings their own."""
+    path = configuration(home, AGENTS.replace("agent.key", "nowhere.key") + 'user = "agent"\npassword_file = "/nope"')
+    path.write_text(path.read_text() + '[http]\ntoken_file = "/nope"\n[nodeos]\n'.replace("[nodeos]\n", ""))
+    found = resolve(home, cert_file=str(home / "ann.crt"), key_file=str(home / "ann.key"))
+    assert (found.section.user, found.section.cert_file) == (None, home / "ann.crt")
+    found = resolve(home, {"ETCDCTL_USER": f"ann:{SECRET}"})
+    assert (found.section.user, found.section.cert_file) == ("ann", None)
+    with pytest.raises(ConfigError, match=r"etcd\.key_file: cannot read"):
+        resolve(home)
+
+
+def test_etcdctls_variables_suffice(home: Path) -> None:
+    """With ETCDCTL_ENDPOINTS and a group no configuration is read; a user's password comes with it or beside it."""
+    variables = {"ETCDCTL_ENDPOINTS": "https://e:1, https://f:1", "ETCDCTL_CACERT": str(home / "ca.crt")}
+    found = resolve(home, variables | {"ETCDCTL_USER": f"ann:{SECRET}:x"}, group="eos")
+    assert found.section.endpoints == ("https://e:1", "https://f:1")
+    assert found.section.password is not None
+    assert found.section.password.get_secret_value() == f"{SECRET}:x"
+    found = resolve(home, variables | {"ETCDCTL_USER": "ann", "ETCDCTL_PASSWORD": SECRET}, group="eos")
+    assert found.identity == identity.ActsAs("as the user ann")
+    found = resolve(home, {"ETCDCTL_DISCOVERY_SRV": "example.org"}, group="eos")
+    assert found.section.discovery_srv == "example.org"
+    assert resolve(home, {"ETCDCTL_DISCOVERY_SRV": "example.org"}, group="eos", endpoints="h:1").section.endpoints == (
+        "h:1",
+    )
+
+
+def test_a_profile_says_it_once(home: Path) -> None:
+    """group and [etcd] as in a configuration, ~ for the home directory; another one by its name; options go first."""
+    profiles = home / ".config/nodeos-failover"
+    (profiles / "default.toml").write_text(
+        f'group = "wax"\n[etcd]\nendpoints = ["https://w:1"]\nca_file = "{home}/ca.crt"\n'
+        f'user = "ann"\npassword_file = "{home}/password"\n'
+    )
+    (profiles / "lab.toml").write_text('group = "lab"\netcd.endpoints = ["http://l:1"]\n')
+    found = resolve(home)
+    assert (found.group, found.section.endpoints, found.section.user) == ("wax", ("https://w:1",), "ann")
+    assert resolve(home, profile="lab").group == "lab"
+    assert resolve(home, {"NODEOS_FAILOVER_PROFILE": "lab"}).group == "lab"
+    assert resolve(home, group="eos").group == "eos"
+    with pytest.raises(ConfigError, match="--profile other: there is no"):
+        resolve(home, profile="other")
+    with pytest.raises(ConfigError, match="is no name"):
+        resolve(home, profile="../etc/passwd")
+    (profiles / "default.toml").write_text('group = "wax"\nnode = "x"\netcd = 3\n')
+    with pytest.raises(ConfigError) as caught:
+        resolve(home)
+    assert len(caught.value.problems) == 2
+
+
+def invoke(*arguments: str, env: dict[str, str] | None = None, stdin: str = "") -> Result:
+    """Run a command."""
+    return CliRunner().invoke(main, arguments, env=env, input=stdin)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--etcd", "https://h:2379", "-g", "G".lower()), 3, "--cacert (ETCDCTL_CACERT) is missing"),
+        (("--etcd", "http://h:2379/x", "-g", "g"), 3, "--etcd (ETCDCTL_ENDPOINTS): 'http://h:2379/x' has a path"),
+        (("--etcd", "http://h:1,https://i:1", "-g", "g"), 3, "--etcd (ETCDCTL_ENDPOINTS): http, https"),
+        (("--etcd", "http://h:1", "-g", "g", "--prefix", "x/"), 3, "--prefix: 'x/' is no key prefix"),
+        (("--etcd", "http://h:1", "-g", "g", "--cert", "/nope"), 3, "--cert (ETCDCTL_CERT): cannot read /nope"),
+        (("--etcd", "http://h:1", "-g", "g", "--user", "ann"), 3, "no password for ann: set --password-file"),
+        (("--etcd", "http://h:1", "-g", "g", "--user", f"ann:{SECRET}"), 2, "others on this host can read a password"),
+        (("--etcd", "http://h:1"), 3, "--etcd and --group"),
+        (("--etcd", "http://h:1", "-g", "G!"), 2, "is no name"),
+        (("-g", "g"), 3, "name --etcd"),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "history", "drain", "check"])
+def test_what_cannot_be_used_is_told_without_a_traceback(
+    home: Path, command: str, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    """Each fault names the option and variable that it was given by; `check` puts the same into its one line."""
+    config = ["--config", str(home / "nowhere.toml")]
+    result = invoke(command, *arguments, *config, env={"HOME": str(home), "ETCDCTL_ENDPOINTS": ""})
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert said in result.output
+    assert SECRET not in result.output
+    assert result.exit_code == (3 if command == "check" else code)
+
+
+def test_a_password_is_asked_for_where_a_person_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal the password of --user is typed unseen; it is not asked for twice, nor for nothing."""
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    asked: list[dict[str, Any]] = []
+
+    def prompt(text: str, **how: Any) -> str:
+        asked.append({"text": text, **how})
+        return SECRET
+
+    monkeypatch.setattr(click, "prompt", prompt)
+    assert identity.with_password({"user": "ann"}) == {"user": "ann", "password": SECRET}
+    assert asked == [{"text": "password of ann", "hide_input": True, "err": True}]
+    for known in ({}, {"user": "ann", "password": "x"}, {"user": "ann", "password_file": "/x"}):
+        assert identity.with_password(known) == known
+    assert len(asked) == 1

@@ -53,8 +53,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """Run an etcd that asks for client certificates, with the agent bp-a, the operator ann, and root."""
     root = tmp_path_factory.mktemp("operators")
     pki = root / "pki"
-    for words in (["member", "etcd-1", "127.0.0.1,localhost"], *(["user", name] for name in ("bp-a", "ann", "root"))):
-        command: list[str | Path] = [SCRIPTS / "certificates.sh", pki, *words]
+    for words in ("member etcd-1 127.0.0.1,localhost", "user bp-a", "user ann", "user root"):
+        command: list[str | Path] = [SCRIPTS / "certificates.sh", pki, *words.split()]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
     certificates = Certificates(
         pki / "ca.crt", pki / "etcd-1.crt", pki / "etcd-1.key", pki / "root.crt", pki / "root.key"

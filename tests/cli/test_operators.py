@@ -62,7 +62,15 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with running(root, EtcdOptions(size=1, tls=True, certificates=certificates)) as cluster:
         host = Host(cluster, root)
         path = {"PATH": f"{cluster.binaries.etcdctl.parent}:{os.environ['PATH']}"}
-        access = [SCRIPTS / "access.sh", "eos", "--agent", "bp-a", "--operator", "ann", "--no-password"]
+        access: list[str | Path] = [
+            SCRIPTS / "access.sh",
+            "eos",
+            "--agent",
+            "bp-a",
+            "--operator",
+            "ann",
+            "--no-password",
+        ]
         subprocess.run(access, env=path | host.variables("root"), check=True, capture_output=True, timeout=60)
         cluster.etcdctl("user", "add", "root", "--no-password")
         cluster.etcdctl("role", "add", "root")

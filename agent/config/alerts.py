@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from string import Template
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from agent.config.base import AbsolutePath, Optional, ReadableFile, Seconds, Section, split_url
+from agent.config.base import AbsolutePath, Optional, Problems, ReadableFile, Seconds, Section, split_url
 from agent.core.alerts.notice import WORDS
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
@@ -20,13 +21,18 @@ class AlertChannel(Section):
     """[[alerts]]: one channel. Its URL is a secret."""
 
     name: str = Field(
-        pattern="^[a-z0-9][a-z0-9_-]{0,31}$", description="name of the channel, for metrics and logs", examples=["ops"]
+        pattern="^[a-z0-9][a-z0-9_-]{0,31}$",
+        json_schema_extra={"form": "1 to 32 of a-z, 0-9, _ and hyphen, a letter or digit first"},
+        description="name of the channel, for metrics and logs",
+        examples=["ops"],
     )
     type: Literal["webhook", "slack", "pagerduty", "alertmanager", "heartbeat", "apprise"] = Field(
         description="what stands at the other end", examples=["slack"]
     )
     url: SecretStr = Field(
-        default=SecretStr(""), description="where to post; better in url_file; pagerduty has a default"
+        default=SecretStr(""),
+        description="where to post; better in url_file; pagerduty has a default",
+        examples=["https://hooks.example.org/T0"],
     )
     url_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the URL")
     secret: SecretStr = Field(
@@ -58,24 +64,30 @@ class AlertChannel(Section):
         return value
 
     @model_validator(mode="after")
-    def _has_url(self) -> Self:
-        text = self.url.get_secret_value()
-        if not text and self.url_file is None and self.type != "pagerduty":
-            raise ValueError("has no URL: set url_file (or url)")
-        if text and self.type == "apprise":
-            if "://" not in text:
-                raise ValueError("the URL is none of apprise: write SERVICE://…, as its documentation shows")
-        elif text:
-            split_url(text, ("http", "https"), secret=True)
+    def _fits(self) -> Self:
+        faults = [*self._url_faults(), *self._secret_faults()]
+        if faults:
+            raise Problems(f": {each}" for each in faults)
         return self
 
-    @model_validator(mode="after")
-    def _has_secret(self) -> Self:
+    def _url_faults(self) -> Iterator[str]:
+        text = self.url.get_secret_value()
+        if not text and self.url_file is None and self.type != "pagerduty":
+            yield "has no URL: set url_file (or url)"
+        if text and self.type == "apprise":
+            if "://" not in text:
+                yield "the URL is none of apprise: write SERVICE://…, as its documentation shows"
+        elif text:
+            try:
+                split_url(text, ("http", "https"), secret=True)
+            except ValueError as error:
+                yield str(error)
+
+    def _secret_faults(self) -> Iterator[str]:
         given = bool(self.secret.get_secret_value()) or self.secret_file is not None
         if given and self.type not in SIGNED:
-            raise ValueError(f"a channel of type {self.type} uses no secret: remove secret and secret_file")
+            yield f"a channel of type {self.type} uses no secret: remove secret and secret_file"
         if not given and self.type == "pagerduty":
-            raise ValueError("has no routing key: set secret_file (or secret)")
+            yield "has no routing key: set secret_file (or secret)"
         if self.ca_file and self.type == "apprise":
-            raise ValueError("apprise takes no ca_file: remove it")
-        return self
+            yield "apprise takes no ca_file: remove it"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 LONGEST_S = 600.0
 """No span of the configuration is longer: a larger number is milliseconds by mistake."""
@@ -23,12 +24,26 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Problems(ValueError):
-    """Several problems found at once; each line is complete, with its field."""
+class Fault(NamedTuple):
+    """How settings do not fit together. `text` names them by their whole paths, or begins with a colon: its table.
 
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-        super().__init__("\n".join(lines))
+    `about`: tables that it rests on beside what it names.
+    """
+
+    text: str
+    about: tuple[str, ...] = ()
+
+    def placed(self, table: str) -> str:
+        """Return the text, with the table that it is about."""
+        return f"{table}{self.text}" if self.text.startswith(":") else self.text
+
+
+class Problems(ValueError):
+    """Several problems found at once."""
+
+    def __init__(self, faults: Iterable[str | Fault]) -> None:
+        self.faults = [Fault(each) if isinstance(each, str) else each for each in faults]
+        super().__init__("\n".join(each.text for each in self.faults))
 
 
 def open_regular(path: Path) -> int:
@@ -87,9 +102,10 @@ def _directory(path: Path) -> Path:
     return path
 
 
-def _not_bool(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"should be a number, it is {str(value).lower()}")  # noqa: TRY004 - pydantic wants ValueError
+def _span(value: float) -> float:
+    """Check by a function: a second `ge` beside that of a setting would replace it."""
+    if not 0 <= value <= LONGEST_S:
+        raise ValueError(f"{value:g} is no span: write seconds, from 0 to {LONGEST_S:g}")
     return value
 
 
@@ -117,11 +133,13 @@ def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> S
     return parts
 
 
-Count = Annotated[int, BeforeValidator(_not_bool)]
-"""A whole number; true is not 1."""
-Seconds = Annotated[float, BeforeValidator(_not_bool), Field(ge=0, le=LONGEST_S, allow_inf_nan=False)]
+Flag = Annotated[bool, Strict()]
+"""true or false; "yes" and 1 are neither."""
+Count = Annotated[int, Strict()]
+"""A whole number; "10" and true are none."""
+Seconds = Annotated[float, Strict(), AfterValidator(_span)]
 """A span in seconds, with a fraction if need be."""
-Number = Annotated[float, BeforeValidator(_not_bool), Field(allow_inf_nan=False)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Optional = Annotated[T | None, BeforeValidator(_none_if_empty)]
 """A value that may be left out; an empty text means the same."""
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]

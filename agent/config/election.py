@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from agent.config.base import Count, Problems, Seconds, Section
+from agent.config.base import Count, Flag, Problems, Seconds, Section
 from agent.core.election.policy import Policy
 
 _P = Policy()
@@ -16,8 +16,8 @@ class ElectionSection(Section):
     """[election]: who goes first."""
 
     priority: Count = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
-    nofailover: bool = Field(default=False, description="true: this node never takes over")
-    failback: bool = Field(
+    nofailover: Flag = Field(default=False, description="true: this node never takes over")
+    failback: Flag = Field(
         default=False,
         description="true: a leader hands over to a node of better priority, in a gap; set it on every node",
     )
@@ -43,7 +43,7 @@ class ElectionSection(Section):
 class UrgencySection(Section):
     """[urgency]: how long a leader confirms a fault that one bad result only hints at, by how far its window is."""
 
-    enabled: bool = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
+    enabled: Flag = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
     near: Seconds = Field(
         default=_P.urgency.near / 1000,
         description="with the leader's own window on or less than these seconds away, near_fall bad results suffice",

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
-from agent.config.model import ENV_DELIMITER, ENV_PREFIX
+from agent.config.model import ENV_DELIMITER, ENV_PREFIX, section_of
 
 
 def read(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the variables in `environ` set, as nested tables; nothing is checked yet."""
-    return _Environment(model, environ)()
+    """Return what the variables in `environ` set, as nested tables; nothing is checked yet.
+
+    A variable is a text, so numbers, true and false are read from texts here. One that is none goes on to be refused.
+    """
+    return _typed(model, _Environment(model, environ)())
+
+
+def _typed(model: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(model.model_fields.get(name), value) for name, value in table.items()}
+
+
+def _value(field: FieldInfo | None, value: Any) -> Any:
+    if field is None:
+        return value
+    if isinstance(value, dict):
+        section = section_of(field)
+        return _typed(section, value) if section is not None else value
+    if isinstance(value, str) and field.annotation in (bool, int, float):
+        with suppress(ValidationError):
+            return TypeAdapter(field.annotation).validate_python(value)
+    return value
 
 
 class _Environment(EnvSettingsSource):

@@ -27,16 +27,29 @@ GONE = {
 """What was a setting once, and what is to be done without it."""
 
 
+WRONG = {
+    "bool_type": "should be true or false, without quotes",
+    "int_type": "should be a whole number, without quotes",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number, without quotes",
+    "string_type": "should be a text in quotes",
+    "tuple_type": "should be a list in [ ]",
+    "model_type": "should be a table",
+}
+"""What is wrong, by pydantic's name for it, in the words of a TOML file. All else in pydantic's words."""
+
+
 def explain(error: ValidationError, environ: Mapping[str, str]) -> list[str]:
     """Return a line for each problem, in the order of the file; those set by the environment say so."""
-    return [line for detail in error.errors() for line in _lines(detail, environ)]
+    return [line for detail in error.errors() for line in lines_of(detail, environ)]
 
 
-def _lines(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
+def lines_of(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
+    """Return a line for each problem that one of pydantic's errors tells."""
     loc = detail["loc"]
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, Problems):
-        return cause.lines
+        return [each.placed(path_of(loc)) for each in cause.faults]
     name = path_of(loc)
     source = variable_of(loc)
     by = f" (set by {source})" if any(key.upper() == source for key in environ) else ""
@@ -48,8 +61,9 @@ def _lines(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
             return [f"{name} is not a setting{by}: {GONE.get(name) or _meant(loc, from_environment=bool(by))}"]
         case "value_error":
             return [f"{name}{by}: {cause}"]
-    wrong = re.sub(r"^(Input|String|Value|Tuple) ", "", detail["msg"]).replace("tuple", "list")
-    wrong = wrong.replace("dictionary", "table")
+    wrong = WRONG.get(detail["type"]) or re.sub(r"^(Input|String|Value|Tuple) ", "", detail["msg"])
+    if detail["type"] == "string_pattern_mismatch" and field is not None:
+        wrong = f"should be {(field.json_schema_extra or {})['form']}"  # type: ignore[index] # a test sees to it
     about = f": {field.description}" if field and field.description else ""
     return [f"{name}{by} {wrong}{_shown(detail, field)}{about}"]
 
@@ -108,7 +122,7 @@ def _shown(detail: ErrorDetails, field: FieldInfo | None) -> str:
         or (isinstance(value, str) and ("@" in value or len(value) > 70))
     ):
         return ""
-    return f" (it is {value!r})"
+    return f" (it is {str(value).lower() if isinstance(value, bool) else repr(value)})"
 
 
 def _meant(loc: Loc, *, from_environment: bool) -> str:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from agent.config.base import Count, Number, Seconds, Section
+from agent.config.base import Count, Flag, Number, Seconds, Section
 
 
 class CanLeadCheck(Section):
     """The agent itself could lead: it reads the group, writes its run-time file, holds its lease, and is not stuck."""
 
-    enabled: bool = Field(default=True, description="false: the check is not made")
+    enabled: Flag = Field(default=True, description="false: the check is not made")
     max: Seconds = Field(default=5.0, gt=0, description="seconds for which it may be unable to until the check fails")
 
 
 class Check(Section):
     """What the others have. A check changes its verdict only after `rise` good or `fall` bad results in a row."""
 
-    enabled: bool = Field(default=True, description="false: the check is not made")
+    enabled: Flag = Field(default=True, description="false: the check is not made")
     rise: Count = Field(default=2, ge=1, le=1000, description="good results in a row until the check passes again")
     fall: Count = Field(default=3, ge=1, le=1000, description="bad results in a row until the check fails")
 

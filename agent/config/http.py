@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from agent.config.base import AbsolutePath, Optional, Problems, ReadableFile, SecretFile, Section
+from agent.config.base import AbsolutePath, Flag, Optional, Problems, ReadableFile, SecretFile, Section
 
 
 class HttpSection(Section):
@@ -22,7 +22,7 @@ class HttpSection(Section):
     token_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the token")
     cert_file: Optional[ReadableFile] = Field(default=None, description="certificate for https (PEM)")
     key_file: Optional[SecretFile] = Field(default=None, description="its key (PEM)")
-    public: bool = Field(default=False, description="true: others than this host may read without token and TLS")
+    public: Flag = Field(default=False, description="true: others than this host may read without token and TLS")
 
     @property
     def address(self) -> tuple[str, int] | None:

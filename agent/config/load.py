@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.config.base import open_regular
-from agent.config.explain import explain
+from agent.config.judge import every_problem
 from agent.config.model import ENV_DELIMITER, ENV_PREFIX, Config
 from agent.config.secrets import fill_secrets, inline_secrets
 from agent.errors import ConfigError
@@ -33,7 +33,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     try:
         config = Config.model_validate(data)
     except ValidationError as error:
-        problems += explain(error, environ)
+        problems += every_problem(Config, data, error, environ)
     if problems:
         raise ConfigError(problems)
     return config

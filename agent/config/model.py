@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from agent.config.alerts import AlertChannel
-from agent.config.base import Problems
+from agent.config.base import Fault, Problems
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.gate import GateSection
 from agent.config.health import HealthSection
@@ -43,6 +43,7 @@ class Config(BaseModel):
     node: str = Field(description="name of this node, unique in its group", examples=["bp-a"])
     producer: str = Field(
         pattern=r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$",
+        json_schema_extra={"form": "an account: up to 12 of a-z, 1-5 and dot, no dot at the end"},
         description="the producer account",
         examples=["myproducer11"],
     )
@@ -91,26 +92,25 @@ class Config(BaseModel):
         """The spans of the protocol, in whole milliseconds, and what the gate means for them."""
         return self.timing.spans(GateMode(self.gate.mode))
 
-    @field_validator("timing")
-    @classmethod
-    def _is_possible(cls, value: TimingSection, info: ValidationInfo) -> TimingSection:
-        gate = info.data.get("gate")  # it stands above; a faulty one is told by itself
-        if gate is not None and (problems := value.spans(GateMode(gate.mode)).problems()):
-            raise Problems(problems)
-        return value
-
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        problems = self.watchdog.problems(self.spans) + self.gate.problems(self.nodeos.producer_key)
-        unended = self.spans.gated or self.fence.method == "none" or self.fence.command
-        if not self.health.process.enabled and not unended:
-            problems.append(
-                "health.process.enabled is false, so a nodeos may lead that cannot be ended: leave it on, set "
-                'fence.command or gate.mode = "required", or fence.method = "none" if two producers are acceptable'
-            )
-        if problems:
-            raise Problems(problems)
+        if faults := list(self._faults()):
+            raise Problems(faults)
         return self
+
+    def _faults(self) -> Iterator[Fault]:
+        """Yield how the tables do not fit together, each with the tables that it rests on."""
+        spans = self.spans
+        yield from (Fault(each, ("timing", "gate")) for each in spans.problems())
+        yield from (Fault(each, ("watchdog", "timing", "gate")) for each in self.watchdog.problems(spans))
+        yield from (Fault(each, ("gate",)) for each in self.gate.problems(self.nodeos.producer_key))
+        unended = spans.gated or self.fence.method == "none" or self.fence.command
+        if not self.health.process.enabled and not unended:
+            yield Fault(
+                "health.process.enabled is false, so a nodeos may lead that cannot be ended: leave it on, set "
+                'fence.command or gate.mode = "required", or fence.method = "none" if two producers are acceptable',
+                ("health.process", "fence", "gate"),
+            )
 
 
 def section_of(field: FieldInfo | None) -> type[BaseModel] | None:

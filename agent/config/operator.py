@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.config.explain import explain
+from agent.config.judge import every_problem
 from agent.config.secrets import fill_secrets
 from agent.config.sections import EtcdSection
 from agent.config.timing import TimingSection
@@ -34,7 +34,7 @@ def operator_view(data: dict[str, Any], environ: Mapping[str, str]) -> OperatorV
     try:
         view = OperatorView.model_validate(data)
     except ValidationError as error:
-        problems += explain(error, environ)
+        problems += every_problem(OperatorView, data, error, environ)
     if problems:
         raise ConfigError(problems)
     return view

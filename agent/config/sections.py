@@ -46,7 +46,10 @@ class NodeosSection(Section):
         default=None, description="where the producer API answers, if it has a listener of its own; default: url"
     )
     chain_id: Optional[str] = Field(
-        default=None, pattern="^[0-9a-f]{64}$", description="the chain that nodeos must be on, 64 hex digits"
+        default=None,
+        pattern="^[0-9a-f]{64}$",
+        json_schema_extra={"form": "64 hex digits, 0-9 and a-f"},
+        description="the chain that nodeos must be on, 64 hex digits",
     )
     producer_key: Optional[str] = Field(default=None, description="the public key that this node signs blocks with")
     data_dir: Optional[Directory] = Field(default=None, description="nodeos's data directory, for the disk check")
@@ -82,12 +85,14 @@ class EtcdSection(Section):
     discovery_srv: Optional[str] = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$",
+        json_schema_extra={"form": "a domain like example.org"},
         description="domain whose SRV records name the members: _etcd-client-ssl._tcp with ca_file, else "
         "_etcd-client._tcp",
     )
     discovery_srv_name: Optional[str] = Field(
         default=None,
         pattern="^[A-Za-z0-9-]+$",
+        json_schema_extra={"form": "letters, digits and hyphens"},
         description="what the service is called beside it: _etcd-client-NAME._tcp",
     )
     ca_file: Optional[ReadableFile] = Field(default=None, description="certificates that sign those of etcd (PEM)")
@@ -164,11 +169,15 @@ class FenceSection(Section):
     )
     pid_file: Optional[AbsolutePath] = Field(default=None, description="file with the process id of nodeos")
     unit: Optional[str] = Field(
-        default=None, pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$", description="systemd unit of nodeos"
+        default=None,
+        pattern=r"^[A-Za-z0-9:_.@\\-]+\.service$",
+        json_schema_extra={"form": "the whole name of a unit, with .service at its end"},
+        description="systemd unit of nodeos",
     )
     executable: str = Field(
         default="nodeos",
         pattern=r"^(/.*[^/]|[^/]+)$",
+        json_schema_extra={"form": "a file name, or a whole path that starts with /"},
         description="file name or whole path of nodeos's program: no other process is taken for nodeos",
     )
     command: tuple[str, ...] = Field(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from agent.app import policy
 from agent.config.load import load
-from agent.config.model import ENV_PREFIX, Config, settings
+from agent.config.model import ENV_PREFIX, Config, section_of, settings
 from agent.config.timing import TimingSection
 from agent.core.election.policy import Policy, Urgency
 from agent.core.leadership.timing import Timing
@@ -145,15 +145,109 @@ def test_every_problem_is_told_at_once(read: Loader) -> None:
         "nodeos.url: '127.0.0.1:8888' is no usable URL: write http",
         "etcd.endpoints is missing: write endpoints",
         "timing.validity is 3 s but must be at least 4.1 s",
-        "health.peers.min: should be a number, it is true",
+        "health.peers.min should be a whole number, without quotes (it is true)",
         "health.peers.rise (set by NODEOS_FAILOVER_HEALTH__PEERS__RISE) should be greater than or equal to 1",
-        "election.priority should be a valid integer",
+        "election.priority should be a whole number, without quotes (it is 'high')",
         "log.level should be 'debug', 'info', 'warning' or 'error' (it is 'verbose')",
         "fence.unit is missing",
     ]
     for start in expected:
         assert any(problem.startswith(start) for problem in found), (start, found)
     assert len(found) == len(expected)
+
+
+def test_relations_are_told_beside_single_settings(read: Loader) -> None:
+    """How settings fit together, within a table and between tables, is told with the rest; not where one is wrong."""
+    found = problems(
+        read,
+        """
+        group = "EOS"
+        node = "bp-a"
+        producer = "myproducer11"
+        nodeos.url = "http://127.0.0.1:8888"
+        [etcd]
+        endpoints = ["http://127.0.0.1:2379"]
+        prefix = "x"
+        cert_file = "/nope"
+        user = "ann"
+        [timing]
+        validity = 3.0
+        [election]
+        hold_down = 300
+        hold_down_max = 60
+        priority = -1
+        [urgency]
+        near = "soon"
+        far = 0.1
+        [gate]
+        mode = "on"
+        keosd = "unix:///run/k"
+        listen = "unix:///run/k"
+        [[alerts]]
+        name = "a"
+        type = "pagerduty"
+        url = "ftp://x"
+        timeout = "1"
+        [[alerts]]
+        name = "a"
+        type = "slack"
+        url = "https://x"
+        secret = "12345678"
+        """,
+    )
+    expected = [
+        "group: 'EOS' is no name",
+        "etcd.prefix: 'x' is no key prefix",
+        "etcd.cert_file: cannot read /nope",
+        "etcd.user is set without a password",
+        "timing.validity is 3 s but must be at least 4.1 s",
+        "election.priority should be greater than or equal to 0",
+        "election.hold_down_max is below election.hold_down",
+        "urgency.near should be a number, without quotes (it is 'soon')",
+        "gate.public_key is missing",
+        "gate.keosd and gate.listen are the same address",
+        "alerts[0].timeout should be a number, without quotes",
+        "alerts[0]: the URL is no usable URL",
+        "alerts[0]: has no routing key",
+        "alerts[1]: a channel of type slack uses no secret",
+    ]
+    for start in expected:
+        assert any(problem.startswith(start) for problem in found), (start, found)
+    assert len(found) == len(expected), found
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('election.nofailover = "yes"', "should be true or false, without quotes (it is 'yes')"),
+        ("election.nofailover = 1", "should be true or false, without quotes (it is 1)"),
+        ('election.priority = "10"', "should be a whole number, without quotes (it is '10')"),
+        ("election.priority = 10.5", "should be a whole number"),
+        ("election.priority = true", "should be a whole number, without quotes (it is true)"),
+        ('timing.validity = "7"', "should be a number, without quotes (it is '7')"),
+        ("timing.validity = true", "should be a number, without quotes (it is true)"),
+        ("log.level = 3", "should be 'debug', 'info', 'warning' or 'error'"),
+        ("etcd.prefix = 3", "should be a text in quotes (it is 3)"),
+        ("nodeos.chain_id = true", "should be a text in quotes (it is true)"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_in_words(read: Loader, line: str, said: str) -> None:
+    """TOML has types: what stands in quotes is no number. The environment has only texts, and there "10" is one."""
+    (problem,) = problems(read, line + MINIMAL)
+    assert problem.startswith(f"{line.split(' = ')[0]} {said}")
+    assert read(MINIMAL, {"NODEOS_FAILOVER_ELECTION__NOFAILOVER": "yes"}).election.nofailover
+    (problem,) = problems(read, MINIMAL, {"NODEOS_FAILOVER_ELECTION__PRIORITY": "ten"})
+    assert problem.startswith("election.priority (set by NODEOS_FAILOVER_ELECTION__PRIORITY) should be a whole number")
+
+
+def test_every_setting_with_a_pattern_or_no_default_can_be_explained() -> None:
+    """A pattern has its words, and what is required an example: both go into what is told."""
+    for path, field in [*settings(), *Config.model_fields.items()]:
+        if any(getattr(each, "pattern", None) for each in field.metadata) or "pattern=" in str(field.annotation):
+            assert isinstance(field.json_schema_extra, dict), path
+            assert field.json_schema_extra["form"], path
+        if field.is_required() and section_of(field) is None:
+            assert field.examples, path
 
 
 @pytest.mark.parametrize(
@@ -211,9 +305,9 @@ def test_a_file_that_cannot_be_read_is_named_at_once(tmp_path: Path, kind: str) 
         ('node = "none"', "node: 'none' means nobody"),
         ('node = "-a"', "node: '-a' is no name"),
         (f'node = "{"a" * 64}"', f"node: '{'a' * 64}' is no name"),
-        ('producer = "MyProducer"', "producer should match pattern"),
-        ('producer = "dot."', "producer should match pattern"),
-        ('producer = "abcdefghijklz"', "producer should match pattern"),
+        ('producer = "MyProducer"', "producer should be an account: up to 12 of a-z"),
+        ('producer = "dot."', "producer should be an account: up to 12 of a-z"),
+        ('producer = "abcdefghijklz"', "producer should be an account: up to 12 of a-z"),
         ('nodeos.url = "http://u:p@127.0.0.1:8888"', "nodeos.url: a URL with a user or password"),
         ('nodeos.url = "http://127.0.0.1:0"', "nodeos.url:"),
         ('nodeos.url = "http://127.0.0.1:88888"', "nodeos.url:"),
@@ -223,7 +317,7 @@ def test_a_file_that_cannot_be_read_is_named_at_once(tmp_path: Path, kind: str) 
         ('etcd.endpoints = ["http://a:1", "http://a:1"]', "etcd.endpoints: an endpoint stands here twice"),
         ('etcd.endpoints = ["http://a:1/x"]', "etcd.endpoints: 'http://a:1/x' has a path"),
         ('etcd.endpoints = ["https://a:1"]', "etcd.ca_file is missing"),
-        ('etcd.endpoints = "http://a:1"', "etcd.endpoints should be a valid list"),
+        ('etcd.endpoints = "http://a:1"', "etcd.endpoints should be a list in [ ]"),
     ],
 )
 def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
@@ -243,25 +337,25 @@ def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
         ('etcd.ca_file = "/nope"', "etcd.ca_file: cannot read /nope"),
         ('etcd.ca_file = "ca.pem"', "etcd.ca_file: ca.pem is a relative path"),
         ('nodeos.data_dir = "/nope"', "nodeos.data_dir: cannot look at /nope"),
-        ('nodeos.chain_id = "abc"', "nodeos.chain_id should match pattern"),
+        ('nodeos.chain_id = "abc"', "nodeos.chain_id should be 64 hex digits"),
         ('nodeos.producer_key = "EOSabc"', "nodeos.producer_key: this is no public key"),
         ("timing.lease_ttl = 6", "timing.lease_ttl is 6 s but must be above validity 6 s"),
-        ("timing.validity = 6000", "timing.validity should be less than or equal to 600"),
-        ("timing.validity = nan", "timing.validity should be greater than or equal to 0 (it is nan)"),
+        ("timing.validity = 6000", "timing.validity: 6000 is no span: write seconds, from 0 to 600"),
+        ("timing.validity = nan", "timing.validity: nan is no span"),
         ("timing.renew = 0", "timing.renew is not above zero"),
-        ('fence.unit = "nodeos"', "fence.unit should match pattern"),
+        ('fence.unit = "nodeos"', "fence.unit should be the whole name of a unit, with .service at its end"),
         ('fence.command = ["kill-nodeos"]', "fence.command: 'kill-nodeos' cannot be executed"),
         ('http.listen = "9877"', "http.listen: '9877' is no address"),
         ('http.listen = "127.0.0.1:98770"', "http.listen: '127.0.0.1:98770' has no such port"),
         ("election.hold_down = 300\nelection.hold_down_max = 60", "election.hold_down_max is below election.hold_down"),
-        ("election.failback_after = -1", "election.failback_after should be greater than or equal to 0"),
+        ("election.failback_after = -1", "election.failback_after: -1 is no span"),
         ("urgency.far = 1", "urgency.far is below urgency.near"),
         ("urgency.far_fall = 1", "urgency.far_fall is below urgency.near_fall"),
         ("urgency.near_fall = 0", "urgency.near_fall should be greater than or equal to 1"),
         ('runtime.dir = "run"', "runtime.dir: run is a relative path"),
         ('alerts = [{name = "a", type = "slack"}]', "alerts[0]: has no URL"),
-        ("alerts = 3", "alerts should be a valid list"),
-        ("timing = 3", "timing should be a valid table"),
+        ("alerts = 3", "alerts should be a list in [ ]"),
+        ("timing = 3", "timing should be a table"),
     ],
 )
 def test_other_values_that_cannot_be_are_refused(read: Loader, line: str, start: str) -> None:

@@ -10,7 +10,6 @@ import signal
 import threading
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from agent import __version__
 from agent.alerts.build import change_channels, make_dispatcher, make_pulses
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
-from agent.config.shared import settings_of
+from agent.config.shared import nodeos_options, settings_of
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks as health
 from agent.core.health.hysteresis import Thresholds
@@ -47,7 +46,6 @@ from agent.host.paths import save_plan, save_refusal
 from agent.host.runtime_file import LockedFile
 from agent.host.systemd import Notifier
 from agent.host.watchdog import open_watchdog
-from agent.nodeos import config_ini
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
@@ -310,6 +308,8 @@ class Agent:
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
+        if unread := nodeos_options(self.config)[1]:
+            log.warning("%s; going on without it", unread)
         process = self._process()
         found = JoiningFindings() if self._has_tenure() else self._look(process)
         repeaters = self._repeaters()
@@ -337,12 +337,9 @@ class Agent:
         config = self.config
         if config.election.nofailover:
             return False
-        with suppress(OSError):
-            if config.nodeos.config_file is not None:
-                given = config_ini.of_ini(config.nodeos.config_file.read_text(errors="replace"))
-                names = [value for name, value in given if name == "producer-name"]
-                return not names or config.producer in names
-        return True
+        given, _ = nodeos_options(config)
+        names = [value for name, value in given if name == "producer-name"]
+        return not names or config.producer in names
 
     def _look(self, process: ProcessId | None) -> JoiningFindings:
         """Look before the first pause (`agent.runtime.joining`). NotOursError: nothing was touched."""

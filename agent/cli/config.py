@@ -9,6 +9,7 @@ import click
 from agent.cli.options import config_option
 from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.leadership.timing import seconds
+from agent.errors import ConfigError
 from agent.run import read_config
 
 
@@ -22,6 +23,14 @@ def config() -> None:
 def validate(path: Path) -> None:
     """Tell every problem in the configuration at once; exit code 3 if there is one."""
     loaded = read_config(path)
+    from agent.doctor import checks_files, gather_files
+    from agent.doctor.finding import Grade
+
+    found = checks_files.files(gather_files.gather(loaded, path))
+    if faults := [f"{each.seen}: {each.remedy}" for each in found if each.verdict is Grade.FAULT]:
+        raise ConfigError(faults)
+    for each in found:
+        click.echo(f"{each.verdict.value}: {each.seen}" + (f": {each.remedy}" if each.remedy else ""), err=True)
     spans = loaded.spans
     click.echo(
         f"{path} is fine: node {loaded.node} of group {loaded.group}, producer {loaded.producer}; a confirmation "

@@ -30,7 +30,7 @@ def doctor(ctx: click.Context, path: Path, form: str, timeout: float) -> None:
     from agent.doctor import text
     from agent.doctor.examine import examine
 
-    found = examine(config, timeout)
+    found = examine(config, timeout, path)
     if form == "table":
         show(console(), text.table(found))
     else:

@@ -53,8 +53,9 @@ class NodeosSection(Section):
     )
     producer_key: Optional[str] = Field(default=None, description="the public key that this node signs blocks with")
     data_dir: Optional[Directory] = Field(default=None, description="nodeos's data directory, for the disk check")
-    config_file: Optional[ReadableFile] = Field(
-        default=None, description="nodeos's config.ini, to see whether pause-on-startup is set"
+    config_file: Optional[AbsolutePath] = Field(
+        default=None,
+        description="nodeos's config.ini, to see what is set there; the agent runs without it where it cannot read it",
     )
 
     @field_validator("url", "producer_url")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
+import os
 
+from agent.config.base import open_regular
 from agent.config.model import Config
 from agent.nodeos import config_ini
 
+MOST = 1 << 20
+"""Bytes of a config.ini that are read."""
 DIGITS = 16
 """Of a digest: enough to tell keys and tables apart."""
 
@@ -30,11 +33,19 @@ def settings_of(config: Config) -> str:
     return " ".join(f"{name}={value}" for name, value in words.items() if value)
 
 
+def nodeos_options(config: Config) -> tuple[list[tuple[str, str]], str]:
+    """Return what nodeos's config.ini says, and why it could not be read. It is advice: nobody stops without it."""
+    if config.nodeos.config_file is None:
+        return [], ""
+    try:
+        with os.fdopen(open_regular(config.nodeos.config_file), "rb") as file:
+            return config_ini.of_ini(file.read(MOST).decode(errors="replace")), ""
+    except (ValueError, OSError) as error:
+        return [], f"nodeos.config_file: {error}"
+
+
 def _finalizers(config: Config) -> list[str]:
-    found: list[tuple[str, str]] = []
-    if config.nodeos.config_file is not None:
-        with suppress(OSError):  # doctor says so, the agent needs not to
-            found = config_ini.of_ini(config.nodeos.config_file.read_text(errors="replace"))
+    found, _ = nodeos_options(config)
     keys = {value for name, value in found if name == "signature-provider" and value.startswith("PUB_BLS_")}
     return sorted(_digest(key) for key in keys)[:4]
 

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from agent.config.model import Config
-from agent.doctor import checks_etcd, checks_gate, checks_group, checks_host, checks_nodeos
-from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, GateFacts, GroupFacts, HostFacts, NodeosFacts
+from agent.doctor import checks_etcd, checks_files, checks_gate, checks_group, checks_host, checks_nodeos
+from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, FileFacts, GateFacts, GroupFacts, HostFacts, NodeosFacts
 from agent.doctor.finding import Finding, unknown
+from agent.host.paths import DEFAULT_CONFIG
 
 GATHER_S = 15.0
 """Total deadline: whatever hangs, be it a file system, the rest is told then."""
@@ -26,6 +28,7 @@ def findings(facts: Facts, config: Config) -> list[Finding]:
         *checks_nodeos.nodeos(facts.nodeos, config, status),
         *checks_gate.gate(facts.gate, facts.nodeos, config),
         *checks_host.host(facts.host, config),
+        *checks_files.files(facts.files),
         *checks_etcd.etcd(facts.etcd, config),
         *checks_group.group(facts.group, config, status),
         *checks_group.agent(facts.agent),
@@ -37,14 +40,21 @@ def findings(facts: Facts, config: Config) -> list[Finding]:
     ]
 
 
-def examine(config: Config, within_s: float = GATHER_S) -> list[Finding]:
-    """Gather and judge."""
-    return findings(gather(config, within_s), config)
+def examine(config: Config, within_s: float = GATHER_S, path: Path = Path(DEFAULT_CONFIG)) -> list[Finding]:
+    """Gather and judge; `path` is where the configuration was read."""
+    return findings(gather(config, within_s, path), config)
 
 
-def gather(config: Config, within_s: float) -> Facts:
+def gather(config: Config, within_s: float, path: Path = Path(DEFAULT_CONFIG)) -> Facts:
     """Gather all facts, each kind in a thread of its own; what is late is named."""
-    from agent.doctor import gather_etcd, gather_gate, gather_group, gather_host, gather_nodeos  # heavy: grpc, requests
+    from agent.doctor import (  # heavy: grpc, requests
+        gather_etcd,
+        gather_files,
+        gather_gate,
+        gather_group,
+        gather_host,
+        gather_nodeos,
+    )
 
     share = within_s * 0.8
     jobs: dict[str, Callable[[], Any]] = {
@@ -54,6 +64,7 @@ def gather(config: Config, within_s: float) -> Facts:
         "group": lambda: gather_group.gather(config, share),
         "agent": lambda: gather_host.agent(config),
         "host": lambda: gather_host.host(config),
+        "files": lambda: gather_files.gather(config, path),
         "signing gate": lambda: gather_gate.gather(config),
         **{f"alerts {each.name}": partial(gather_host.channel, each) for each in config.alerts},
     }
@@ -94,6 +105,7 @@ def _facts(found: Mapping[str, Any], late: tuple[str, ...]) -> Facts:
         group=found.get("group", GroupFacts(error="no answer in time")),
         agent=found.get("agent", AgentFacts(error="no answer in time")),
         host=found.get("host", HostFacts(clock_failure="no answer in time", disk_error="no answer in time")),
+        files=found.get("files", FileFacts(error="no answer in time")),
         gate=found.get("signing gate", GateFacts(error="no answer in time")),
         channels=tuple(value for name, value in found.items() if name.startswith("alerts ")),
         late=late,

@@ -158,6 +158,22 @@ class ChannelFact:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """The files that the agent reads, by setting, and why `user` cannot read them; None: nobody looked, see `error`.
+
+    unit    the unit whose user that is; empty: it is the caller
+    unseen  the user that the agent runs as, when the caller is another one and may not look as that user
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    unit: str = ""
+    denied: Mapping[str, str] | None = None
+    error: str = ""
+    unseen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything. `late` names what was not gathered in time."""
 
@@ -167,5 +183,6 @@ class Facts:
     agent: AgentFacts = AgentFacts()
     host: HostFacts = HostFacts()
     gate: GateFacts = GateFacts()
+    files: FileFacts = FileFacts()
     channels: tuple[ChannelFact, ...] = ()
     late: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ from agent.doctor.facts import (
     EtcdMember,
     EtcdServer,
     Facts,
+    FileFacts,
     GroupFacts,
     HostFacts,
     NodeosFacts,
@@ -109,6 +110,7 @@ WELL = Facts(
     group=GroupFacts(GroupView(5, members=(member("bp-a", role="leading"), member("bp-b")))),
     agent=AgentFacts(STATUS, pid=76, supervised="systemd", unit="nodeos-failover.service", settings=UNIT),
     host=HostFacts(True, 0.002, "", 100 * 2**30, 200 * 2**30, "", "tmpfs"),
+    files=FileFacts({"the configuration": "/etc/nodeos-failover/config.toml"}, "root", denied={}),
     channels=(ChannelFact("ops"),),
 )
 

@@ -7,6 +7,7 @@ Each folder imports only what stands above it here (tests/test_layout.py), and t
     ports       what the agent needs of the outside world, as Protocols
     host/       this machine: clocks, processes, files, logs, systemd, the watchdog device
     net/        sockets that keep a deadline
+    peers/      what agents tell each other beside etcd: datagrams, the group's key, the host's id
     group/      a group's keys as plain data: how it is, how far a handover has come, what happened
     etcd/       the store
     gate/       the process between nodeos and keosd that signs only while this node may lead; `client` asks it

@@ -26,7 +26,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     """Return the configuration of the TOML file at `path`, with `environ` over it.
 
     ConfigError has a line for each problem. The order, strongest first: NODEOS_FAILOVER_ variables, RUNTIME_DIRECTORY
-    (for runtime.dir), the file, the defaults. Secrets come from exactly one place.
+    and STATE_DIRECTORY (for runtime.dir and peers.state_dir), the file, the defaults. Secrets come from one place each.
     """
     data, problems = tables(path, environ)
     problems += fill_secrets(data, environ)
@@ -89,6 +89,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime and isinstance(table := data.setdefault("runtime", {}), dict):
         table.setdefault("dir", runtime)
+    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state and isinstance(table := data.setdefault("peers", {}), dict):
+        table.setdefault("state_dir", state)
     return data
 
 

@@ -15,6 +15,7 @@ from agent.config.gate import GateSection
 from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
+from agent.config.peers import PeersSection
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
@@ -50,6 +51,7 @@ class Config(BaseModel):
     nodeos: NodeosSection = Field(description="the node beside this agent")
     etcd: EtcdSection = Field(description="where the group meets")
     gate: GateSection = Field(default=GateSection(), description="what signs only while this node may lead")
+    peers: PeersSection = Field(default=PeersSection(), description="the members as each other's witnesses")
     timing: TimingSection = Field(default=TimingSection(), description="the spans of the protocol")
     health: HealthSection = Field(default=HealthSection(), description="what makes a node fit to lead")
     fence: FenceSection = Field(default=FenceSection(), description="how nodeos is found, should it have to be killed")
@@ -90,7 +92,7 @@ class Config(BaseModel):
     @property
     def spans(self) -> Timing:
         """The spans of the protocol, in whole milliseconds, and what the gate means for them."""
-        return self.timing.spans(GateMode(self.gate.mode))
+        return self.peers.spans(self.timing.spans(GateMode(self.gate.mode)))
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -101,7 +103,7 @@ class Config(BaseModel):
     def _faults(self) -> Iterator[Fault]:
         """Yield how the tables do not fit together, each with the tables that it rests on."""
         spans = self.spans
-        yield from (Fault(each, ("timing", "gate")) for each in spans.problems())
+        yield from (Fault(each, ("timing", "gate", "peers")) for each in spans.problems())
         yield from (Fault(each, ("watchdog", "timing", "gate")) for each in self.watchdog.problems(spans))
         yield from (Fault(each, ("gate",)) for each in self.gate.problems(self.nodeos.producer_key))
         unended = spans.gated or self.fence.method == "none" or self.fence.command

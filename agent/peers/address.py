@@ -1,7 +1,6 @@
 """Where this agent listens for its peers, and what address it tells them. Addresses are numbers: no name is resolved.
 
-A name would have to be looked up again and again, and a look-up may hang. The one look-up, of etcd's endpoints at the
-start, is made by `local_end`, on a thread that may wait.
+A name would have to be looked up again and again, and a look-up may hang.
 """
 
 from __future__ import annotations
@@ -9,10 +8,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
+
+from agent.net.resolver import Address
 
 PORT = 9878
 FORM = "write IP:PORT, such as 10.0.0.1:9878 or [2001:db8::1]:9878"
@@ -64,23 +65,18 @@ def target(address: PeerAddress, *, six: bool) -> tuple[str, int]:
     return (f"{_MAPPED}{address.host}" if six and not address.six else address.host), address.port
 
 
-def local_end(targets: Iterable[tuple[str, int]]) -> str | None:
+def local_end(targets: Iterable[tuple[str, int]], find: Callable[[str, int], list[Address]]) -> str | None:
     """Return the address of this host from which it reaches etcd; one of the loopback only if there is no other.
 
-    It looks names up and sends nothing, so it may take as long as a look-up does. None: no endpoint can be reached.
+    It sends nothing, and takes as long as `find` does, which looks a name up and may raise OSError. None: no endpoint
+    can be reached.
     """
     found: list[str] = []
     for host, port in targets:
-        try:
-            ends = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except OSError:
-            continue
-        for family, kind, proto, _, end in ends:
-            try:
-                with socket.socket(family, kind, proto) as sock:
+        with suppress(OSError):
+            for family, end in find(host, port):
+                with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
                     sock.connect(end)  # a datagram socket: the kernel chooses the way, and no packet leaves
                     found.append(str(sock.getsockname()[0]).partition("%")[0])
-            except OSError:
-                continue
     outside = [each for each in found if not ipaddress.ip_address(each).is_loopback]
     return next(iter(outside or found), None)

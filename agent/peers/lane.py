@@ -24,10 +24,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.store import Ms
 from agent.peers import wire
 from agent.peers.address import PeerAddress, any_address, parse, plain, target
-from agent.peers.wire import Datagram, DatagramError
+from agent.peers.wire import DatagramError
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ AGAIN_S = 5.0
 ROOM = 1024 * 1024
 """Bytes that the kernel may keep of what came: it gives what it has (425,984 by default), some 500 datagrams."""
 _SO_ATTACH_FILTER, _SO_MEMINFO, _DROPS = 26, 55, 8
-Heard = Callable[[Datagram, Ms], None]
+Heard = Callable[[Beat | Promise, Ms], None]
 
 
 class _Rate:
@@ -115,7 +116,7 @@ class PeerLane:
             with suppress(OSError):  # the kernel says that it is not connected, and wakes the thread
                 self._sock.shutdown(socket.SHUT_RDWR)
 
-    def send(self, address: str, said: Datagram) -> None:
+    def send(self, address: str, said: Beat | Promise) -> None:
         """Send one datagram. Never waits; what cannot be sent is counted."""
         sock, key = self._sock, self.key
         if sock is None or key is None:

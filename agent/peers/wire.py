@@ -1,11 +1,11 @@
 """A datagram between two agents, byte by byte. No socket is touched here.
 
-    2  b"NF"        1  version       1  kind: 1 beat, 2 promise       8  the group's tag
-    8  epoch        8  number        three texts, each with its length before it (1 byte): instance, node, host id
+    2  b"NF"        1  version       1  what it says: 1 beat, 2 promise       8  the group's tag
+    8  epoch        8  number        4  validity in ms, 0 in a promise
+    three texts, each with its length before it (1 byte): instance, node, host id (empty in a beat)
     32 HMAC-SHA256 of all before it, with the group's key
 
-Epoch, number and instance are the beat's; a promise repeats those of the beat that it answers. Node and host id are
-the sender's. What costs less than the MAC is looked at first: see `peek` and `count_of`.
+What costs less than the MAC is looked at first: see `peek` and `count_of`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
-from enum import Enum
 
 from agent.core.model.fields import MAX_NUMBER, NAME
+from agent.core.model.peers import Beat, Promise
+from agent.core.model.records import LONGEST_VALIDITY
 
 LONGEST = 200
 """Bytes of a datagram at most: far below every MTU, and one may not be used to amplify."""
@@ -28,27 +28,9 @@ MAGIC = b"NF"
 GROUP_AT = 4
 """Where the tag stands."""
 _VERSION, _MAC = 1, 32
-_HEAD = struct.Struct(">2sBB8sQQ")
-SHORTEST = _HEAD.size + 3 * 2 + _MAC
-
-
-class Saying(Enum):
-    """What a datagram says."""
-
-    BEAT = 1
-    PROMISE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """One datagram. `instance` and `host`: 1 to 32 printable ASCII characters; `node`: a node's name."""
-
-    kind: Saying
-    epoch: int
-    instance: str
-    number: int
-    node: str
-    host: str
+_HEAD = struct.Struct(">2sBB8sQQI")
+_BEAT, _PROMISE = 1, 2
+SHORTEST = _HEAD.size + 5 + _MAC
 
 
 class DatagramError(ValueError):
@@ -64,20 +46,19 @@ def tag(root: str) -> bytes:
     return hashlib.sha256(root.encode()).digest()[:8]
 
 
-def encode(said: Datagram, group: bytes, key: bytes) -> bytes:
+def encode(said: Beat | Promise, group: bytes, key: bytes) -> bytes:
     """Write a datagram, `group` being the tag. DatagramError when a field does not fit: no reader would take it."""
-    texts = b"".join(_text(each) for each in (said.instance, said.node, said.host))
-    if not (_is_number(said.epoch) and _is_number(said.number) and _are_texts(said.instance, said.node, said.host)):
+    beat = isinstance(said, Beat)
+    validity, host = (said.validity_ms, "") if isinstance(said, Beat) else (0, said.host_id)
+    if not _fits(said, host) or (beat and not 0 < validity <= LONGEST_VALIDITY):
         raise DatagramError("malformed")
-    body = _HEAD.pack(MAGIC, _VERSION, said.kind.value, group, said.epoch, said.number) + texts
+    head = (MAGIC, _VERSION, _BEAT if beat else _PROMISE, group, said.epoch, said.number, validity)
+    body = _HEAD.pack(*head) + b"".join(map(_text, (said.instance, said.node, host)))
     return body + hmac.digest(key, body, "sha256")
 
 
 def _text(text: str) -> bytes:
-    raw = text.encode()
-    if len(raw) > 0xFF:
-        raise DatagramError("malformed")
-    return bytes([len(raw)]) + raw
+    return bytes([len(text)]) + text.encode("ascii")
 
 
 def peek(raw: bytes, group: bytes) -> str:
@@ -102,7 +83,7 @@ def genuine(raw: bytes, key: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(key, raw[:-_MAC], "sha256"), raw[-_MAC:])
 
 
-def decode(raw: bytes, group: bytes, key: bytes) -> Datagram:
+def decode(raw: bytes, group: bytes, key: bytes) -> Beat | Promise:
     """Read a datagram that was written with this key for this group. DatagramError for every other one."""
     if why := peek(raw, group):
         raise DatagramError(why)
@@ -111,14 +92,21 @@ def decode(raw: bytes, group: bytes, key: bytes) -> Datagram:
     return read(raw)
 
 
-def read(raw: bytes) -> Datagram:
+def read(raw: bytes) -> Beat | Promise:
     """Read a datagram that `peek` and `genuine` have found good. DatagramError when its fields are none of ours."""
     body = raw[:-_MAC]
-    _, _, kind, _, epoch, number = _HEAD.unpack_from(body)
+    _, _, says, _, epoch, number, validity = _HEAD.unpack_from(body)
     instance, node, host = _read_texts(body)
-    if kind not in (Saying.BEAT.value, Saying.PROMISE.value) or not (_is_number(epoch) and _is_number(number)):
+    said: Beat | Promise
+    if says == _BEAT and not host and 0 < validity <= LONGEST_VALIDITY:
+        said = Beat(epoch, instance, number, node, validity)
+    elif says == _PROMISE and not validity:
+        said = Promise(epoch, instance, number, node, host)
+    else:
         raise DatagramError("malformed")
-    return Datagram(Saying(kind), epoch, instance, number, node, host)
+    if not _fits(said, host):
+        raise DatagramError("malformed")
+    return said
 
 
 def _read_texts(body: bytes) -> tuple[str, str, str]:
@@ -135,15 +123,15 @@ def _read_texts(body: bytes) -> tuple[str, str, str]:
         instance, node, host = (each.decode("ascii") for each in found)
     except UnicodeDecodeError:
         raise DatagramError("malformed") from None
-    if not _are_texts(instance, node, host):
-        raise DatagramError("malformed")
     return instance, node, host
 
 
-def _are_texts(instance: str, node: str, host: str) -> bool:
-    words = all(0 < len(each) <= TEXT and each.isascii() and each.isprintable() for each in (instance, host))
-    return words and NAME.fullmatch(node) is not None
+def _fits(said: Beat | Promise, host: str) -> bool:
+    """Tell whether the fields are as a reader wants them: numbers that JSON keeps, plain texts, a node's name."""
+    numbers = 0 <= said.epoch < MAX_NUMBER and 0 <= said.number < MAX_NUMBER
+    texts = _is_text(said.instance) and (_is_text(host) or isinstance(said, Beat))
+    return numbers and texts and NAME.fullmatch(said.node) is not None
 
 
-def _is_number(value: int) -> bool:
-    return 0 <= value < MAX_NUMBER
+def _is_text(text: str) -> bool:
+    return 0 < len(text) <= TEXT and text.isascii() and text.isprintable()

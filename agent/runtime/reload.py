@@ -54,6 +54,7 @@ FIXED = (
     ("http.*", "the port is open"),
     ("runtime.*", "the run-time file is locked"),
     ("watchdog.*", "the device is open"),
+    ("peers.*", "the socket is open, and the confirmation that stands was given the old one"),
     ("gate.*", "the permit page is open, and the gate was given the old one"),
 )
 """Why a setting cannot change, by pattern; these come before LIVE where they are more exact. All others: read once."""

@@ -254,7 +254,7 @@ def test_every_setting_with_a_pattern_or_no_default_can_be_explained() -> None:
     ("line", "guess"),
     [
         ('etcd.endpoint = ["http://127.0.0.1:1"]', "etcd.endpoints"),
-        ("validity = 6", "timing.validity"),
+        ("lease_ttl = 6", "timing.lease_ttl"),
         ("nofailover = true", "election.nofailover"),
         ('nodeos_url = "x"', "nodeos.url"),
         ("timing.validty = 6", "timing.validity"),

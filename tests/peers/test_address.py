@@ -7,6 +7,8 @@ from typing import Self
 
 import pytest
 
+from agent.host.deadline import Deadline
+from agent.net.resolver import Address, Resolver
 from agent.peers.address import PeerAddress, any_address, local_end, parse, plain, target
 
 
@@ -41,11 +43,17 @@ def test_a_socket_for_both_kinds_writes_ipv4_its_own_way() -> None:
 
 def test_the_local_end_is_one_that_others_can_reach_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """An etcd on this host is reached over the loopback, which is no address to tell others, unless all are there."""
-    assert local_end([("127.0.0.1", 2379)]) == "127.0.0.1"
-    assert local_end([("no-such-host.invalid", 2379)]) is None
+    find = Resolver().find
+    assert local_end([("127.0.0.1", 2379)], lambda host, port: find(host, port, Deadline(1))) == "127.0.0.1"
+
+    def fails(host: str, _port: int) -> list[Address]:
+        raise OSError(host)
+
+    assert local_end([("no-such-host.invalid", 2379)], fails) is None
     ends = iter([("127.0.0.1", 1), ("10.9.8.7", 2)])
     monkeypatch.setattr(socket, "socket", lambda *_: _Sock(next(ends)))
-    assert local_end([("127.0.0.1", 2379), ("127.0.0.2", 2379)]) == "10.9.8.7"
+    targets = [("127.0.0.1", 2379), ("127.0.0.2", 2379)]
+    assert local_end(targets, lambda host, port: find(host, port, Deadline(1))) == "10.9.8.7"
 
 
 class _Sock:

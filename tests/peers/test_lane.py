@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.store import Ms
 from agent.host.clock import boot_ms
 from agent.peers import wire
 from agent.peers.address import PeerAddress
 from agent.peers.lane import BURST, HEARD, REST_S, SENDERS, STRANGERS, PeerLane
-from agent.peers.wire import Datagram, Saying
 from tests.support.children import wait_until
 
 ROOT, KEY = "/nodeos-failover/eos/", b"k" * 32
@@ -20,9 +20,9 @@ GROUP = wire.tag(ROOT)
 HOST = "10.0.0.1"
 
 
-def beat(number: int, node: str = "bp-a", instance: str = "i") -> Datagram:
+def beat(number: int, node: str = "bp-a", instance: str = "i") -> Beat:
     """Return a beat."""
-    return Datagram(Saying.BEAT, 7, instance, number, node, "h")
+    return Beat(7, instance, number, node, 2000)
 
 
 def raw(number: int, key: bytes = KEY, **more: str) -> bytes:
@@ -34,7 +34,7 @@ class Still:
     """A lane without a socket, and what it handed on."""
 
     def __init__(self, known: bool = True) -> None:
-        self.heard: list[tuple[Datagram, Ms]] = []
+        self.heard: list[tuple[Beat | Promise, Ms]] = []
         self.lane = PeerLane(
             PeerAddress("127.0.0.1", 1), ROOT, "bp-b", lambda: 0, lambda said, at: self.heard.append((said, at))
         )
@@ -148,7 +148,7 @@ class Pair:
     """Two lanes on free ports of the loopback."""
 
     def __init__(self, host: str) -> None:
-        self.heard: list[tuple[Datagram, Ms]] = []
+        self.heard: list[tuple[Beat | Promise, Ms]] = []
         self.port, other = free_port(host), free_port(host)
         self.at = str(PeerAddress(host, self.port))
         self.rests: list[float] = []
@@ -213,7 +213,7 @@ def test_what_is_no_datagram_of_the_group_wakes_nobody(pair: Pair) -> None:
 
 def test_a_lane_on_all_addresses_takes_both_kinds() -> None:
     """The default listens on IPv6 and IPv4 with one socket, and answers both."""
-    heard: list[Datagram] = []
+    heard: list[Beat | Promise] = []
     port = free_port("127.0.0.1")
     both = PeerLane(PeerAddress("::", port), ROOT, "bp-b", boot_ms, lambda said, _: heard.append(said))
     both.key, both.known = KEY, frozenset({"127.0.0.1"})

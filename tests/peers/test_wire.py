@@ -9,20 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.model.fields import MAX_NUMBER
+from agent.core.model.peers import Beat, Promise
+from agent.core.model.records import LONGEST_VALIDITY
 from agent.peers import wire
-from agent.peers.wire import Datagram, DatagramError, Saying
+from agent.peers.wire import DatagramError
 from tests.fuzz.mutation import broken_bytes
 
 KEY, GROUP = b"k" * 32, wire.tag("/nodeos-failover/eos/")
-SAID = Datagram(Saying.BEAT, 7, "0123456789abcdef", 42, "bp-a", "f" * 32)
+SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000)
+PROMISE = Promise(7, "0123456789abcdef", 42, "bp-a", "f" * 32)
+BOTH = (SAID, PROMISE)
 WORDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=wire.TEXT)
 NUMBERS = st.integers(0, MAX_NUMBER - 1)
 NODES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
-DATAGRAMS = st.builds(Datagram, st.sampled_from(Saying), NUMBERS, WORDS, NUMBERS, NODES, WORDS)
+DATAGRAMS = st.one_of(
+    st.builds(Beat, NUMBERS, WORDS, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY)),
+    st.builds(Promise, NUMBERS, WORDS, NUMBERS, NODES, WORDS),
+)
 
 
 @given(DATAGRAMS)
-def test_what_is_written_is_read_and_fits_into_200_bytes(said: Datagram) -> None:
+def test_what_is_written_is_read_and_fits_into_200_bytes(said: Beat | Promise) -> None:
     """Every datagram that the core can ask for comes back as it was, in at most 200 bytes."""
     raw = wire.encode(said, GROUP, KEY)
     assert wire.SHORTEST <= len(raw) <= wire.LONGEST
@@ -31,11 +38,11 @@ def test_what_is_written_is_read_and_fits_into_200_bytes(said: Datagram) -> None
 
 def test_the_longest_has_at_most_200_bytes() -> None:
     """The longest names, instance and host id fit."""
-    said = Datagram(Saying.PROMISE, MAX_NUMBER - 1, "i" * wire.TEXT, MAX_NUMBER - 1, "n" * 63, "h" * wire.TEXT)
+    said = Promise(MAX_NUMBER - 1, "i" * wire.TEXT, MAX_NUMBER - 1, "n" * 63, "h" * wire.TEXT)
     assert len(wire.encode(said, GROUP, KEY)) <= 200
 
 
-@given(st.one_of(st.binary(max_size=300), broken_bytes([wire.encode(SAID, GROUP, KEY)])))
+@given(st.one_of(st.binary(max_size=300), broken_bytes([wire.encode(each, GROUP, KEY) for each in BOTH])))
 def test_no_bytes_raise_anything_else_and_none_are_taken_for_what_nobody_wrote(raw: bytes) -> None:
     """Broken bytes raise DatagramError with a known reason; what is read was written with the key, byte by byte."""
     try:
@@ -46,7 +53,7 @@ def test_no_bytes_raise_anything_else_and_none_are_taken_for_what_nobody_wrote(r
         assert wire.encode(said, GROUP, KEY) == raw
 
 
-@given(broken_bytes([wire.encode(SAID, GROUP, KEY)[:-32]]))
+@given(broken_bytes([wire.encode(each, GROUP, KEY)[:-32] for each in BOTH]))
 def test_a_broken_body_with_a_good_mac_raises_nothing_else(body: bytes) -> None:
     """A writer of another kind that has the key sends what we do not read: DatagramError, or a whole datagram."""
     raw = body + hmac.digest(KEY, body, "sha256")
@@ -85,16 +92,20 @@ def test_another_key_group_or_version_is_told_apart() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        Datagram(Saying.BEAT, -1, "i", 1, "bp-a", "h"),
-        Datagram(Saying.BEAT, 1, "i", MAX_NUMBER, "bp-a", "h"),
-        Datagram(Saying.BEAT, 1, "", 1, "bp-a", "h"),
-        Datagram(Saying.BEAT, 1, "i" * 33, 1, "bp-a", "h"),
-        Datagram(Saying.BEAT, 1, "i", 1, "BP A", "h"),
-        Datagram(Saying.BEAT, 1, "i" * 300, 1, "bp-a", "h"),
-        Datagram(Saying.BEAT, 1, "ï", 1, "bp-a", "h"),
+        Beat(-1, "i", 1, "bp-a", 2000),
+        Beat(1, "i", MAX_NUMBER, "bp-a", 2000),
+        Beat(1, "", 1, "bp-a", 2000),
+        Beat(1, "i" * 33, 1, "bp-a", 2000),
+        Beat(1, "i", 1, "BP A", 2000),
+        Beat(1, "i" * 300, 1, "bp-a", 2000),
+        Beat(1, "ï", 1, "bp-a", 2000),
+        Beat(1, "i", 1, "bp-a", 0),
+        Beat(1, "i", 1, "bp-a", LONGEST_VALIDITY + 1),
+        Promise(1, "i", 1, "bp-a", ""),
+        Promise(1, "i", 1, "bp-a", "h" * 33),
     ],
 )
-def test_what_no_reader_takes_is_not_written(said: Datagram) -> None:
+def test_what_no_reader_takes_is_not_written(said: Beat | Promise) -> None:
     """A field that does not fit is an error where it is written, not silence where it should be read."""
     with pytest.raises(DatagramError):
         wire.encode(said, GROUP, KEY)
@@ -103,9 +114,7 @@ def test_what_no_reader_takes_is_not_written(said: Datagram) -> None:
 @given(st.lists(NUMBERS, min_size=2, max_size=2, unique=True))
 def test_an_older_number_is_told_by_its_bytes(numbers: list[int]) -> None:
     """Numbers compare as their bytes do, and the sender's bytes are the same, so an old one costs no MAC."""
-    one, two = (
-        wire.count_of(wire.encode(Datagram(Saying.BEAT, 7, "i", each, "bp-a", "h"), GROUP, KEY)) for each in numbers
-    )
+    one, two = (wire.count_of(wire.encode(Beat(7, "i", each, "bp-a", 2000), GROUP, KEY)) for each in numbers)
     assert one[0] == two[0]
     assert (one[1] < two[1]) == (numbers[0] < numbers[1])
-    assert wire.count_of(wire.encode(Datagram(Saying.PROMISE, 7, "i", 1, "bp-a", "h"), GROUP, KEY))[0] != one[0]
+    assert wire.count_of(wire.encode(Promise(7, "i", 1, "bp-a", "h"), GROUP, KEY))[0] != one[0]

@@ -42,7 +42,7 @@ from agent.guard.plan import fence_plan, guard_fields
 from agent.guard.spawn import GuardProcess
 from agent.host.clock import SystemClock
 from agent.host.logs import change_logs, close_logs, open_logs
-from agent.host.paths import save_plan, save_refusal
+from agent.host.paths import Files, save_plan, save_refusal
 from agent.host.runtime_file import LockedFile
 from agent.host.systemd import Notifier
 from agent.host.watchdog import open_watchdog
@@ -197,7 +197,14 @@ class Agent:
         self.pulse = Liveness(
             self.clock, notifier, GuardPipe(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout)
         )
-        self.reload = Reload(config, reread or (lambda: config), notifier, self._reconfigure, self.pulse.again)
+        self.reload = Reload(
+            config,
+            reread or (lambda: config),
+            notifier,
+            self._reconfigure,
+            self.pulse.again,
+            Files(self.file.path).reload,
+        )
         self.loop = Loop(begun, self.clock, self._hands, self.pulse)
         self.follower = PrefixFollower(
             self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000, on_read=self._etcd_read
@@ -307,6 +314,7 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
+        self.reload.begin_note()
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
         if unread := nodeos_options(self.config)[1]:
             log.warning("%s; going on without it", unread)

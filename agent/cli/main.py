@@ -18,6 +18,7 @@ from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
 from agent.cli.operator import drain, maintenance, override, undrain
 from agent.cli.options import EXIT_CODES, Commands, config_option
+from agent.cli.reload import reload
 from agent.cli.status import status
 from agent.cli.switchover import failover, switchover
 from agent.run import read_config
@@ -82,6 +83,7 @@ for each in (
     keepalived_notify,
     maintenance,
     override,
+    reload,
     status,
     switchover,
     undrain,

@@ -34,6 +34,11 @@ class Files:
         return self.runtime.with_suffix(".plan")
 
     @property
+    def reload(self) -> Path:
+        """What became of the last reload (agent.runtime.reload_note)."""
+        return self.runtime.with_suffix(".reload")
+
+    @property
     def stamp(self) -> Path:
         """When keepalived last gave a sign of life, where it is the method (agent.keepalived.duty)."""
         return self.runtime.with_suffix(".stamp")

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -18,6 +19,7 @@ from agent.config.explain import explain
 from agent.config.model import Config
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
+from agent.runtime.reload_note import write_note
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ FIXED = (
 READ_ONCE = "it is read at the start only"
 FOLLOWED = {"etcd.password": "etcd.password_file"}
 """Secrets that are read from their file when they are used: another one in the same file applies by itself."""
+RESTART = "restart the agent for it (a restart costs no block)"
 NOTHING = "nothing to apply (certificates and secrets in files of their own are read whenever these change)"
 
 
@@ -142,7 +145,8 @@ def _put(data: dict[str, Any], name: str, value: Any) -> None:
 class Reload:
     """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
 
-    `apply` takes the old and the new configuration; it raises ConfigError before it has changed anything.
+    `apply` takes the old and the new configuration; it raises ConfigError before it has changed anything. `note` is the
+    file in which `nodeos-failover reload` finds what became of it.
     """
 
     def __init__(
@@ -152,35 +156,58 @@ class Reload:
         notifier: Notifier,
         apply: Callable[[Config, Config], None],
         done: Callable[[], None],
+        note: Path | None = None,
     ) -> None:
         self._config = config
         self._read = read
         self._notifier = notifier
         self._apply = apply
         self._done = done
+        self._note = note
+        self._count = 0
         self._turn = threading.Lock()
 
     def begin(self) -> None:
         """Read it on a thread of its own."""
         threading.Thread(target=self.run, name="reload", daemon=True).start()
 
+    def begin_note(self) -> None:
+        """Leave word of this process, so that it can be told to reload."""
+        self._noted(ok=True, said=[])
+
     def run(self) -> None:
         """Read and apply it now; whatever is wrong with it, the old one stays and the agent goes on."""
         with self._turn:
             self._notifier.reloading()
+            ok, said = False, ["a defect in reloading, see the agent's log; it goes on with the old configuration"]
             try:
-                self._take(compare(self._config, self._read()))
+                said = self._take(compare(self._config, self._read()))
+                ok = True
             except ConfigError as error:
-                log.error("the configuration stays as it is: %s", "; ".join(error.problems))  # noqa: TRY400 - no defect
+                said = error.problems
+                log.error("the configuration stays as it is: %s", "; ".join(said))  # noqa: TRY400 - no defect
             except Exception:
                 log.exception("a defect in reloading; the agent goes on")
             finally:
+                self._count += 1
+                self._noted(ok=ok, said=said)
                 self._done()
 
-    def _take(self, found: Difference) -> None:
+    def _noted(self, *, ok: bool, said: list[str]) -> None:
+        if self._note is None:
+            return
+        try:
+            write_note(self._note, self._count, ok=ok, said=tuple(said))
+        except OSError as error:
+            log.warning("what became of a reload cannot be written: %s", error)
+
+    def _take(self, found: Difference) -> list[str]:
         if found.applied:
             self._apply(self._config, found.config)
             self._config = found.config
-        log.info("the configuration is read again: %s", ", ".join(found.applied) or NOTHING)
-        for name, why in found.refused:
-            log.warning("%s stays as it was: %s; restart the agent for it (a restart costs no block)", name, why)
+        said = f"the configuration is read again: {', '.join(found.applied) or NOTHING}"
+        log.info("%s", said)
+        refused = [f"{name} stays as it was: {why}; {RESTART}" for name, why in found.refused]
+        for line in refused:
+            log.warning("%s", line)
+        return [said, *refused]

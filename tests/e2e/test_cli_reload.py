@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -59,6 +61,12 @@ class Channel:
         self._server.server_close()
 
 
+def reload(agent: Agent, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run `nodeos-failover reload`, as the unit's ExecReload does."""
+    command = [sys.executable, "-m", "agent", "reload", "--config", str(agent.config), *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
 def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -> None:
     """Log, priority, thresholds and channels apply at once; E is refused; garbage changes nothing; the epoch stays."""
     leader, epoch = group.leader, group.heartbeat()["epoch"]
@@ -75,9 +83,15 @@ def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -
     group.wait(priority, lambda: _member(group, leader)["priority"] == 7 or None)
     assert group.heartbeat()["validity_ms"] == 6000
 
-    leader.config.write_text(leader.config.read_text() + "\n[[nonsense\n")
-    again(group, leader, "the configuration stays as it is")
-    edit(leader, "\n[[nonsense\n", "\n")
+    leader.config.write_text(leader.config.read_text() + '\n[log2]\n[health.peers]\nmin = "1"\n')
+    wrong = reload(leader)
+    assert wrong.returncode == 3, wrong.stderr
+    assert "log2 is not a setting" in wrong.stderr
+    assert "health.peers.min should be a whole number" in wrong.stderr
+    edit(leader, '\n[log2]\n[health.peers]\nmin = "1"\n', "\n")
+    right = reload(leader)
+    assert right.returncode == 0, right.stderr
+    assert "timing.validity stays as it was" in right.stdout
 
     _channels(group, leader)
 

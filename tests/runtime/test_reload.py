@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from agent.config.model import Config, settings
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 from agent.runtime.reload import Reload, changes, compare, why_not
+from agent.runtime.reload_note import read_note
 from tests.doctor.parts import config
 
 HOOK = {"name": "ops", "type": "slack", "url": "https://hooks.example/x"}
@@ -96,12 +98,12 @@ def test_secrets_survive_the_way() -> None:
 class Story:
     """A reload with everything outside noted."""
 
-    def __init__(self, *answers: Config | Exception) -> None:
+    def __init__(self, *answers: Config | Exception, note: Path | None = None) -> None:
         self.answers = list(answers)
         self.applied: list[Config] = []
         self.done = 0
         self.fail: Exception | None = None
-        self.reload = Reload(config(), self.read, Notifier({}), self.apply, self.over)
+        self.reload = Reload(config(), self.read, Notifier({}), self.apply, self.over, note)
 
     def read(self) -> Config:
         """Return or raise the next answer."""
@@ -177,5 +179,39 @@ def test_what_cannot_be_applied_stays_to_be_applied() -> None:
     story.fail = ConfigError(["alerts ops: ca_file cannot be used"])
     story.reload.run()
     story.fail = None
+    story.reload.run()
+    assert len(story.applied) == 1
+
+
+def test_what_became_of_it_is_left_for_who_asked(tmp_path: Path) -> None:
+    """The note counts; it has what was applied and what needs a restart, or every problem, and is never half."""
+    file = tmp_path / "eos-bp-a.reload"
+    faults = ["log.level: no such level", "node: no name"]
+    new = config(log={"level": "debug"}, http={"listen": ""})
+    story = Story(ConfigError(faults), new, RuntimeError("a defect"), note=file)
+    story.reload.begin_note()
+    began = read_note(file)
+    assert (began.pid, began.count, began.ok, began.said) == (os.getpid(), 0, True, ())
+    story.reload.run()
+    first = read_note(file)
+    assert (first.count, first.ok, list(first.said)) == (1, False, faults)
+    story.reload.run()
+    second = read_note(file)
+    assert (second.count, second.ok) == (2, True)
+    assert second.said[0] == "the configuration is read again: log.level"
+    assert second.said[1].startswith("http.listen stays as it was")
+    story.reload.run()
+    third = read_note(file)
+    assert (third.count, third.ok) == (3, False)
+    assert "a defect" in third.said[0]
+    for broken in (b"", b"[]", b'{"pid": 1}', b'{"pid": "x", "started": 1, "count": 0, "ok": true, "said": []}'):
+        file.write_bytes(broken)
+        with pytest.raises(ValueError):
+            read_note(file)
+
+
+def test_a_note_that_cannot_be_written_stops_no_reload(tmp_path: Path) -> None:
+    """A full run-time directory costs the answer of the command, nothing else."""
+    story = Story(config(log={"level": "debug"}), note=tmp_path / "nowhere" / "x.reload")
     story.reload.run()
     assert len(story.applied) == 1

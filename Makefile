@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test test-slow bench margins scrape gate-speed cost soak startup switchovers adopt scale chaos proof mutants fuzz package audit docs lint clean
+.PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -29,32 +29,8 @@ test-slow: $(STAMP) ## the tests that take longer
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --faults nodeos-killed"
 	$(BIN)/python -m tests.lab.bench $(ARGS)
 
-margins: $(STAMP) ## measure the terms of A on a real nodeos, beside what the defaults allow; ARGS="-n 100"
-	$(BIN)/python -m tests.lab.margins $(ARGS)
-
-scrape: $(STAMP) ## measure how long a scrape of a busy agent takes
-	$(BIN)/python -m tests.lab.scrape
-
-gate-speed: $(STAMP) ## measure what the signing gate adds to a signature
-	$(BIN)/python -m tests.lab.gate_speed
-
-cost: $(STAMP) ## measure what an idle agent costs: processor, memory, requests; ARGS="--seconds 60 --sizes 2 5"
-	$(BIN)/python -m tests.lab.cost $(ARGS)
-
-soak: $(STAMP) ## fail over every 30 s for half an hour, and see whether anything grows; ARGS="--minutes 30"
-	$(BIN)/python -m tests.lab.soak $(ARGS)
-
-startup: $(STAMP) ## measure how long run, status and fence --local take to start; ARGS="-n 20"
-	$(BIN)/python -m tests.lab.startup $(ARGS)
-
-adopt: $(STAMP) ## measure how agents are installed beside a live producer; ARGS="-n 20 --producers 4"
-	$(BIN)/python -m tests.lab.adopting $(ARGS)
-
-switchovers: $(STAMP) ## measure planned handovers on a chain of four producers; ARGS="-n 20 --producers 1"
-	$(BIN)/python -m tests.lab.switchovers $(ARGS)
-
-scale: $(STAMP) ## measure etcd under many groups; ARGS="--groups 10,100 --load wire"
-	$(BIN)/python -m tests.lab.scale $(ARGS)
+measure: $(STAMP) ## measure one thing: NAME=adopt, cost, gate-speed, margins, scale, scrape, soak, startup or switchovers; ARGS="--help"
+	$(BIN)/python -m tests.lab.measure $(NAME) $(ARGS)
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"
 	$(BIN)/python -m tests.lab.chaos $(ARGS)

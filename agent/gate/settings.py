@@ -37,7 +37,7 @@ PASSWORD_BYTES = 4096
 PROVIDER_TIMEOUT_MS = 100
 """How long nodeos should wait for a signature (keosd-provider-timeout): its default of 5 ms is too short.
 
-`make gate-speed` has seen up to 79 ms on a host with four times the load that it can carry.
+`make measure NAME=gate-speed` has seen up to 79 ms on a host with four times the load that it can carry.
 """
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _KEY = re.compile(rf"(?:EOS|PUB_(?P<curve>K1|R1|WA)_)(?P<digits>[{_ALPHABET}]{{45,200}})")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.adopting import FIRST, SECOND, install
 from tests.lab.lab import Lab
+from tests.lab.measure.handovers import FIRST, SECOND, install
 
 pytestmark = pytest.mark.real
 

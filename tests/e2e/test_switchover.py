@@ -19,9 +19,9 @@ from agent.core.model.slots import REPETITIONS, producer_index, slot_of
 from tests.lab import evidence
 from tests.lab.agents import Agent
 from tests.lab.group import Group
+from tests.lab.measure.handovers import LEADS_LIMIT, counted, switchovers, wish
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.lab.schedule import active
-from tests.lab.switchovers import LEADS_LIMIT, counted, run, wish
 
 pytestmark = pytest.mark.real
 
@@ -125,7 +125,7 @@ def test_switchovers_in_gaps_cost_no_slot(four: Group) -> None:
 @pytest.mark.timeout(1800)
 def test_twenty_switchovers_in_gaps_cost_no_slot(four: Group) -> None:
     """At twenty moments spread over the round: no slot is missed, none is signed twice (R9)."""
-    found = run(four, 20, "gap")
+    found = switchovers(four, 20, "gap")
     assert [(each.missed, each.twice) for each in found] == [(0, 0)] * 20
 
 
@@ -133,7 +133,7 @@ def test_twenty_switchovers_in_gaps_cost_no_slot(four: Group) -> None:
 @pytest.mark.timeout(600)
 def test_switchovers_on_a_chain_of_one_producer_cost_a_slot_at_most(group: Group) -> None:
     """With every slot ours a handover costs one slot at most in half of all cases (p50)."""
-    missed = sorted(each.missed for each in run(group, 10, "gap"))
+    missed = sorted(each.missed for each in switchovers(group, 10, "gap"))
     assert missed[len(missed) // 2] <= 1
 
 

@@ -25,7 +25,7 @@ from tests.lab.errors import LabError
 WINDOW = 90.0
 """Seconds that the panels look back."""
 SCRAPE_S = 0.2
-"""A scrape must not take longer on whatever machine runs this; `python -m tests.lab.scrape` measures it for real."""
+"""A scrape must not take longer on whatever machine runs this; `make measure NAME=scrape` measures it for real."""
 
 # --- form ------------------------------------------------------------------------------------------------------------
 

@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import debian, wheel
+from tests.lab import wheel
 from tests.lab.binaries import (
     ETCD_VARIABLE,
     NODEOS_VARIABLE,
-    PROMETHEUS_VARIABLE,
     find_etcd,
     find_nodeos,
-    find_prometheus,
 )
 from tests.lab.errors import LabUnavailable
 
@@ -73,60 +71,3 @@ def test_failed_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(LabUnavailable, match="sha256"):
         wheel.cached("remedy")
     assert list(wheel.cache_root().iterdir()) == []
-
-
-@pytest.mark.real
-def test_real_programs_run() -> None:
-    """The programs that are found start on this machine."""
-    try:
-        nodeos = find_nodeos()
-    except LabUnavailable as error:
-        pytest.skip(str(error))
-    for program in (nodeos.nodeos, find_etcd().etcd):
-        done = subprocess.run([program, "--version"], capture_output=True, timeout=20)
-        assert done.returncode == 0, done.stderr
-
-
-def test_named_prometheus_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The directory that the environment names is used, and nothing is fetched."""
-    named = programs(tmp_path / "named", ("prometheus", "promtool"), b"\x7fELF")
-    monkeypatch.setenv(PROMETHEUS_VARIABLE, str(named))
-    assert find_prometheus().promtool == named / "promtool"
-
-
-def test_without_apt_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be fetched, the error says what to install or to set, and the cache stays empty."""
-    monkeypatch.delenv(PROMETHEUS_VARIABLE, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(LabUnavailable, match=rf"no apt-get.*install prometheus, or set {PROMETHEUS_VARIABLE}"):
-        find_prometheus()
-    assert list(wheel.cache_root().iterdir()) == []
-
-
-def test_old_package_lists_are_replaced_by_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A download that fails is tried again after an update that needs no root; what fails then is told."""
-    calls: list[str] = []
-
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        calls.append(command[-1] if command[-1] == "update" else command[-2])
-        return subprocess.CompletedProcess(command, 100, "", "E: 404  Not Found")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/it")
-    monkeypatch.setattr("subprocess.run", run)
-    with pytest.raises(LabUnavailable, match=r"update failed \(E: 404  Not Found\).*; remedy"):
-        debian.cached("remedy")
-    assert calls == ["download", "update"]
-    assert list(wheel.cache_root().iterdir()) == []
-
-
-@pytest.mark.real
-def test_real_prometheus_runs() -> None:
-    """Debian's programs, installed or unpacked, start on this machine."""
-    try:
-        found = find_prometheus()
-    except LabUnavailable as error:
-        pytest.skip(str(error))
-    for program in (found.prometheus, found.promtool):
-        assert subprocess.run([program, "--version"], capture_output=True, timeout=20).returncode == 0

@@ -1,19 +1,16 @@
 """Child processes and ports: what is started is controlled, reaped, and never outlives its owner."""
 
-import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.lab.errors import LabError, LabTimeout
+from tests.lab.errors import LabTimeout
 from tests.lab.ports import Ports
 from tests.lab.process import Process
 from tests.lab.wait import until
@@ -44,20 +41,6 @@ def sleeper(tmp_path: Path) -> Iterator[Process]:
         yield process
 
 
-def test_pid_is_the_program_itself(sleeper: Process) -> None:
-    """The pid belongs to the command and not to a wrapper."""
-    assert Path(f"/proc/{sleeper.pid}/cmdline").read_bytes() == b"/bin/sleep\x0060\x00"
-
-
-def test_freeze_and_thaw(sleeper: Process) -> None:
-    """A frozen child is stopped and still counts as running; thawing lets it go on."""
-    sleeper.freeze()
-    assert state_of(sleeper.pid) == "T"
-    assert sleeper.running
-    sleeper.thaw()
-    until(lambda: state_of(sleeper.pid) == "S", 5, "sleeping")
-
-
 def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:
     """Freezing returns once every thread stands: until then one more request could be answered."""
     with closing(Process("busy", [sys.executable, "-c", THREADS], tmp_path / "log")) as process:
@@ -69,44 +52,6 @@ def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:
             assert {state_of(int(task.name)) for task in tasks} == {"T"}
             assert len(tasks) == 9
             process.thaw()
-
-
-def test_kill_reports_the_signal(sleeper: Process) -> None:
-    """After a kill the exit code names SIGKILL, and the child can be started again."""
-    sleeper.kill()
-    assert (sleeper.exit_code, sleeper.running) == (-signal.SIGKILL, False)
-    first = sleeper.pid
-    sleeper.start()
-    assert sleeper.running and sleeper.pid != first
-
-
-def test_stop_ends_a_frozen_child(sleeper: Process) -> None:
-    """Stopping works on a frozen child too."""
-    sleeper.freeze()
-    sleeper.stop(5)
-    assert sleeper.exit_code == -signal.SIGTERM
-
-
-def test_a_child_killed_by_others_leaves_no_zombie(sleeper: Process) -> None:
-    """A child that somebody else kills is reaped at once, so that others see it gone."""
-    os.kill(sleeper.pid, signal.SIGKILL)
-    until(lambda: state_of(sleeper.pid) == "", 5, "reaped")
-    until(lambda: not sleeper.running, 5, "noticed")
-    assert sleeper.signal(signal.SIGTERM) is False
-
-
-def test_wait_has_a_limit(sleeper: Process) -> None:
-    """Waiting for a child that does not end raises after the limit."""
-    begun = time.monotonic()
-    with pytest.raises(LabTimeout, match="sleeper"):
-        sleeper.wait(0.1)
-    assert time.monotonic() - begun < 2
-
-
-def test_starting_twice_is_refused(sleeper: Process) -> None:
-    """A running child is not started a second time."""
-    with pytest.raises(LabError, match="runs already"):
-        sleeper.start()
 
 
 def test_child_survives_the_thread_that_started_it(tmp_path: Path) -> None:
@@ -139,15 +84,6 @@ def test_child_dies_with_its_owner(tmp_path: Path) -> None:
     until(lambda: state_of(pid) in ("", "Z"), 5, "the child is gone")
 
 
-def test_log_is_kept_and_shown(tmp_path: Path) -> None:
-    """What a child writes is in its log, over several starts."""
-    with closing(Process("echo", ["/bin/echo", "once"], tmp_path / "log")) as process:
-        for _ in range(2):
-            process.start("more")
-            assert process.wait(5) == 0
-        assert process.log_tail() == "once more\nonce more"
-
-
 def test_child_that_floods_its_log_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child whose log grows beyond the limit is killed, and its log says so."""
     monkeypatch.setattr("tests.lab.process.MOST_LOG", 1000)
@@ -164,24 +100,3 @@ def test_ports_are_given_once() -> None:
     with closing(Ports()) as one, closing(Ports()) as two:
         taken = [owner.take() for owner in (one, two) for _ in range(50)]
         assert len(set(taken)) == len(taken)
-
-
-def test_port_in_use_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that somebody listens on is passed over, and running out is an error."""
-    with socket.create_server(("127.0.0.1", 0)) as server, closing(Ports()) as ports:
-        used = server.getsockname()[1]
-        monkeypatch.setattr("tests.lab.ports.SPAN", 1)
-        monkeypatch.setattr("tests.lab.ports.EPHEMERAL", FakeRange(used + 1))
-        with pytest.raises(LabError, match="no free port"):
-            ports.take()
-
-
-class FakeRange:
-    """Stands in for the kernel's file that names the ephemeral range."""
-
-    def __init__(self, low: int) -> None:
-        self.low = low
-
-    def read_text(self) -> str:
-        """Return the two numbers as the kernel does."""
-        return f"{self.low}\t60999\n"

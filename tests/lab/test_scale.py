@@ -1,4 +1,4 @@
-"""Light agents do what agents do: the figures of `make scale` are of the protocol, and of nothing simpler."""
+"""Light agents do what agents do: what `make measure NAME=scale` tells is of the protocol, and of nothing simpler."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.lab import evidence
 from tests.lab.errors import LabError
 from tests.lab.nodeos import NodeSpec
 from tests.lab.ports import Ports
-from tests.lab.simulated_chain import SimulatedChain, time_of
+from tests.lab.simulated_chain import SimulatedChain
 from tests.lab.simulated_node import SimulatedNode
 from tests.lab.simulated_nodeos import SimulatedNodeos
 from tests.lab.simulated_producer import wall_ms
@@ -62,21 +62,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     """Yield a bench; all its nodes end with the test."""
     with ExitStack() as closing:
         yield Bench(tmp_path, closing)
-
-
-def test_blocks_come_at_their_time(bench: Bench) -> None:
-    """One block a slot, at the slot's time; ids begin with the number, and everything signed is kept."""
-    bench.here("a", paused=False)
-    bench.wait_blocks(4)
-    signatures = bench.chain.signatures()
-    assert [each.slot - signatures[0].slot for each in signatures] == list(range(len(signatures)))
-    for each in signatures:
-        assert 0 <= each.wall * 1000 - time_of(each.slot) < 400
-        assert int(each.id[:8], 16) == each.num
-        block = bench.chain.block(each.num)
-        assert block is not None
-        assert block.id == each.id
-    assert bench.chain.doubles() == {}
 
 
 def test_two_that_are_active_show(bench: Bench) -> None:
@@ -132,27 +117,6 @@ def test_nothing_is_produced_before_a_timely_block(bench: Bench) -> None:
     until(lambda: any(each.node == "a" for each in bench.chain.signatures()), 5.0, "a block of a")
 
 
-def test_turns_of_several_producers(tmp_path: Path) -> None:
-    """Slots belong to producers in rounds of twelve, and nobody signs another's."""
-    chain = SimulatedChain(tmp_path / "chain.sqlite", ("x", "y"))
-    turns = "".join(chain.producer_of(slot) for slot in range(48))
-    chain.close()
-    assert turns == ("x" * 12 + "y" * 12) * 2
-
-
-def test_child_can_be_killed_and_restarted(bench: Bench) -> None:
-    """A child produces, dies without a trace of its pause, and starts again paused as an operator starts it."""
-    node = bench.child("a")
-    node.launch("--enable-stale-production")
-    bench.wait_blocks(2)
-    assert evidence.read_log("a", node.log)[0].slot == bench.chain.signatures()[0].slot
-    node.kill()
-    node.restart()
-    assert node.paused
-    node.terminate()
-    assert node.wait(5.0) == 0
-
-
 def test_frozen_child_signs_its_open_block_when_it_thaws(bench: Bench) -> None:
     """What was open when the process froze is signed late when it thaws, beside what another signed meanwhile."""
     frozen, other = bench.child("a"), bench.here("b")
@@ -204,12 +168,3 @@ def ask(port: int | None, body: str) -> tuple[int, bytes]:
         return answer.status, answer.read()
     finally:
         connection.close()
-
-
-def test_says_that_it_is_simulated(bench: Bench) -> None:
-    """Nobody can take it for a real one: version, server header and log say so."""
-    node = bench.child("a")
-    node.launch("--enable-stale-production")
-    bench.wait_blocks(1)
-    assert "SIMULATED" in node.info()["server_version_string"]
-    until(lambda: "SIMULATED" in node.log_tail(), 3.0, "a line in the log")

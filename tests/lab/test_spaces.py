@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.lab.errors import LabUnavailable
-from tests.lab.places import LOOPBACK, OWN
 from tests.lab.process import Process
 from tests.lab.slow_disk import SlowDisk, possible
 from tests.lab.spaces import Spaces
@@ -99,29 +98,6 @@ def test_delay_holds_packets_back_until_it_is_healed(spaces: Spaces, echo: Echo)
 
 
 @pytest.mark.real
-def test_loss_loses_packets(spaces: Spaces, echo: Echo) -> None:
-    """With every packet lost nothing comes through."""
-    spaces.delay("two", "one", 0.0, 1.0)
-    with pytest.raises(TimeoutError):
-        echo.ask(SHORT)
-
-
-@pytest.mark.real
-def test_thread_is_back_in_its_own_network(spaces: Spaces) -> None:
-    """A socket made inside belongs to the place, also when it is used outside; the thread does not stay there."""
-    before = Path(OWN).readlink()
-    two = spaces.places["two"]
-    with two.inside():
-        assert Path(OWN).readlink() == Path(two.namespace).readlink() != before
-        listener = socket.create_server(("127.0.0.1", PORT))
-        client = socket.socket()
-    assert Path(OWN).readlink() == before
-    with listener, client:
-        client.settimeout(LONG)
-        client.connect(("127.0.0.1", PORT))
-
-
-@pytest.mark.real
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """After the end no namespace is held, and no device was made outside of them."""
     devices = sorted(Path("/sys/class/net").iterdir())
@@ -133,29 +109,6 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     assert sorted(Path("/sys/class/net").iterdir()) == devices
     spaces.close()
     assert not any(Path(path).exists() for path in held)
-
-
-@pytest.mark.real
-def test_process_runs_in_its_place(spaces: Spaces, tmp_path: Path) -> None:
-    """A process of a place has that place's network, under the pid that the lab signals."""
-    place = spaces.places["one"]
-    process = Process("sleeper", ["/bin/sleep", "60"], tmp_path / "log", place=place)
-    process.start()
-    try:
-        end = time.monotonic() + LONG
-        while Path(f"/proc/{process.pid}/comm").read_text() != "sleep\n" and time.monotonic() < end:
-            time.sleep(0.02)
-        assert Path(f"/proc/{process.pid}/ns/net").readlink() == Path(place.namespace).readlink()
-    finally:
-        process.close()
-
-
-def test_loopback_needs_no_namespace() -> None:
-    """The place of all other labs changes nothing."""
-    before = Path(OWN).readlink()
-    with LOOPBACK.inside():
-        assert Path(OWN).readlink() == before
-    assert LOOPBACK.command(["a", "b"]) == ["a", "b"]
 
 
 SYNC = """

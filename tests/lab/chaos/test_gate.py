@@ -16,7 +16,7 @@ from tests.lab.chaos.kinds import GATED, PLAIN, TOGETHER
 from tests.lab.chaos.late import APPLIED
 from tests.lab.chaos.liar import IS_PAUSED, PAUSE, Liar
 from tests.lab.chaos.plan import Plan, make_plan
-from tests.lab.chaos.report import report, table
+from tests.lab.chaos.report import report
 from tests.lab.errors import LabError
 from tests.lab.gates import refusals
 from tests.lab.nodeos import ApiError, Node, NodeSpec
@@ -106,13 +106,6 @@ def test_without_gates_a_late_signature_is_not_judged() -> None:
     assert check(found).late == ()
 
 
-def test_the_table_has_the_kinds_of_its_run() -> None:
-    """Faults of gates stand in the table of a run with gates only."""
-    found = changed_hands()
-    assert "| gate-frozen |" in table(found, check(found))
-    assert "| gate-frozen |" not in table(history(), check(history()))
-
-
 # --- the plan ---
 
 
@@ -121,12 +114,6 @@ def test_plan_with_gates_has_every_kind_and_every_combination() -> None:
     faults = list(itertools.chain(*plan(7, 600).rounds))
     assert {fault.kind for fault in faults} >= set(GATED) - set(PLAIN)
     assert {fault.choice for fault in faults if fault.kind.startswith("parts-")} == set(TOGETHER)
-
-
-def test_plan_without_gates_has_nothing_of_them() -> None:
-    """A run without gates draws what it drew before there were any."""
-    faults = itertools.chain(*make_plan(7, 300, HOSTS).rounds)
-    assert {fault.kind for fault in faults} <= set(PLAIN)
 
 
 # --- the parts of the lab ---
@@ -183,12 +170,6 @@ def test_a_swallowed_pause_is_answered_and_says_by_whom(liar: Liar, tmp_path: Pa
     assert liar.swallowed == 1
     with pytest.raises(LabError, match="sometimes"):
         liar.lie("sometimes")
-
-
-def test_where_nodeos_gives_no_answer_there_is_none(liar: Liar) -> None:
-    """The proxy makes nothing up when nodeos is gone."""
-    with pytest.raises(http.client.RemoteDisconnected):
-        ask(liar, "/v1/chain/get_info")
 
 
 def test_refusals_are_counted_from_the_log(tmp_path: Path) -> None:

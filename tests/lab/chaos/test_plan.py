@@ -9,8 +9,8 @@ import pytest
 from agent.core.leadership.timing import Timing
 from tests.lab.chaos import faults as acts
 from tests.lab.chaos import run
-from tests.lab.chaos.kinds import GATED, JOINT_STALL, KINDS, LONG, MEMBERS, PLAIN
-from tests.lab.chaos.plan import PAIRED, ROUND, Fault, Plan, make_plan, overlap
+from tests.lab.chaos.kinds import GATED, JOINT_STALL, KINDS, PLAIN
+from tests.lab.chaos.plan import Fault, Plan, make_plan, overlap
 
 HOSTS = ("bp-a", "bp-b", "bp-c")
 STOPPERS = ("agent-killed", "agent-frozen", "agent-restarted", "guard-killed", "guard-frozen", "host-stalled")
@@ -72,35 +72,8 @@ def test_overlap_knows_parts_that_stand_for_all() -> None:
     assert not overlap(split, Fault(2, 20.0, "etcd-killed", "etcd-2", 1.0))
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_faults_are_within_their_bounds(seed: int) -> None:
-    """Targets exist, lengths lie within those of the kind and never above 3 E, choices are the kind's."""
-    for fault in itertools.chain(*plan(seed).rounds):
-        kind = KINDS[fault.kind]
-        assert fault.target in {"host": HOSTS, "etcd": MEMBERS, "group": ("",)}[kind.scope]
-        assert kind.lengths[0] - 0.01 <= fault.length <= kind.lengths[1] + 0.01
-        assert fault.length <= LONG
-        assert fault.choice in kind.choices
-
-
 def test_joint_stall_leaves_time_to_stop() -> None:
     """After the longest stall of a whole host the agent is still before its stop: R, a request, the stall (R3)."""
     timing = Timing()
     before_stop = (timing.validity - timing.margin) / 1000
     assert (timing.renew + timing.request) / 1000 + JOINT_STALL + 1.0 < before_stop
-
-
-def test_faults_come_in_pairs_too() -> None:
-    """A good part of the faults begins while another one is in force."""
-    pairs = [
-        1
-        for faults in plan(7).rounds
-        for one, two in itertools.pairwise(faults)
-        if two.at - one.at <= 0.5 or one.at + one.length > two.at
-    ]
-    assert len(pairs) > 300 * PAIRED / 2
-
-
-def test_rounds_have_their_size() -> None:
-    """Somebody has to produce after every tenth fault (P2)."""
-    assert [len(faults) for faults in plan(7, 25).rounds] == [ROUND, ROUND, 5]

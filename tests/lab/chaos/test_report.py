@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
-import pytest
-
-from tests.lab.chaos.__main__ import judge, main
+from tests.lab.chaos.__main__ import judge
 from tests.lab.chaos.checker import DEFECT, check
 from tests.lab.chaos.histories import at, change, done, history, signature, without
 from tests.lab.chaos.history import Change, Note, Rest
 from tests.lab.chaos.plan import make_plan
-from tests.lab.chaos.timeline import DOUBLE, GAP, draw
 from tests.lab.chaos.watch import Tail, parse
 
 PLAN = make_plan(7, 20, ("bp-a", "bp-b"))
-BOX = "{http://www.w3.org/2000/svg}rect"
-
-
-def boxes(text: str, colour: str) -> int:
-    """Return how many boxes of a colour a picture has, the legend's one not counted."""
-    return sum(each.get("fill") == colour for each in ET.fromstring(text).iter(BOX)) - 1
 
 
 def test_violation_ends_with_1_and_a_story(tmp_path: Path) -> None:
@@ -60,32 +50,6 @@ def test_table_counts_what_each_kind_cost() -> None:
     assert "| **all** | 1 | 1 | 11 | 2 |" in rows
 
 
-def test_picture_shows_gaps_and_doubles() -> None:
-    """The picture is well-formed; a double is red in it, and a gap is marked over all rows."""
-    found = without(history(), 10, 20)
-    found.signatures.append(signature("bp-b", 30, "ff"))
-    text = draw(found, check(found), "a <title> & more")
-    assert boxes(text, DOUBLE) == 1
-    assert boxes(text, GAP) == 1
-    quiet = history()
-    assert boxes(draw(quiet, check(quiet), "quiet"), DOUBLE) == 0
-
-
-def test_picture_of_a_long_run_has_bands() -> None:
-    """Two minutes a band: what crosses a band's end goes on in the next."""
-    found = history(600)
-    text = draw(found, check(found), "long")
-    assert boxes(text, "#2e9e4f") == 3
-
-
-def test_plan_is_printed_without_starting_anything(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--plan` shows the plan of a seed; the seed and how to replay it stand first."""
-    assert main(["--plan", "--replay", "7", "--faults", "12"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == 'seed 7: again with make chaos ARGS="--replay 7 --faults 12 --hosts 3"'
-    assert len(lines) == 13
-
-
 def test_log_lines_are_read_at_the_labs_own_time() -> None:
     """A transition is taken at the agent's time, unless its wall clock had jumped."""
     line = {"time": "2026-01-01T00:00:00.500Z", "message": "nodeos has resumed", "transition": "leads"}
@@ -118,11 +82,3 @@ def test_tail_yields_whole_lines_once(tmp_path: Path) -> None:
     log.rename(tmp_path / "log.1")
     log.write_text("three\n")
     assert list(tail.lines()) == ["three"]
-
-
-def test_report_says_by_what_faults_were_made(tmp_path: Path) -> None:
-    """What was left out for want of something is no secret."""
-    found = history()
-    found.means["slow disk"] = "LEFT OUT: no seccomp_unotify"
-    judge(PLAN, found, tmp_path)
-    assert "- slow disk: LEFT OUT: no seccomp_unotify" in (tmp_path / "report.md").read_text()

@@ -1,6 +1,6 @@
 """Many groups on one etcd: what a confirmation costs, and what an election does to all leaders at once.
 
-`python -m tests.lab.scale`, or `make scale`. Two kinds of load, each in processes of its own:
+`make measure NAME=scale`. Two kinds of load, each in processes of its own:
 
 - *agents*: two light agents a group. Real: the core as a whole (`agent.core.node.step.step`, with the default
   settings), the adapter's requests, answers, errors and channel options, leases, member reports, history, a watch an

@@ -1,8 +1,8 @@
 """The calls of an idle agent made bare, with etcd3, requests and prometheus-client as their manuals show them.
 
-`make cost` runs it beside a group, so that an agent's figures have a floor from the same run: as many calls a second of
-each kind as the leader's own metrics told, one watch, one endpoint for metrics, and nothing else. No deadline, no core,
-no configuration, no guard. What makes these calls with these packages can hardly cost less.
+`make measure NAME=cost` runs it beside a group, so that an agent's figures have a floor from the same run: as many
+calls a second of each kind as the leader's own metrics told, one watch, one endpoint for metrics, and nothing else. No
+deadline, no core, no configuration, no guard. What makes these calls with these packages can hardly cost less.
 """
 
 from __future__ import annotations

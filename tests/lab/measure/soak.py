@@ -1,6 +1,6 @@
 """A soak: a failover every 30 s for half an hour, and whether an agent's memory, threads, descriptors grow by it.
 
-Run it as `make soak`. Failovers are by turns a switchover (`etcdctl put leader`) and a SIGKILL of the leader's nodeos,
+Failovers are by turns a switchover (`etcdctl put leader`) and a SIGKILL of the leader's nodeos,
 which then starts again; the agents run on throughout. Every few seconds each of them is scraped, as by a Prometheus,
 and the kernel is asked what agent and guard use. The ledger has its hundred windows after ten minutes of a one-producer
 chain, so a run much shorter than half an hour sees bounded stores fill, and may call that growth.
@@ -9,21 +9,19 @@ chain, so a run much shorter than half an hour sees bounded stores fill, and may
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import sys
-import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from tests.lab.agents import Agent
 from tests.lab.errors import LabError
+from tests.lab.figures import markdown
 from tests.lab.group import Group
-from tests.lab.trend import Trend, trend
-from tests.lab.usage import as_installed, usage
+from tests.lab.measure import Found, say
+from tests.lab.measure.trend import Trend, trend
+from tests.lab.measure.usage import usage
 
 EVERY_S = 30.0
 SAMPLE_S = 5.0
@@ -91,8 +89,7 @@ def run(group: Group, minutes: float, every_s: float) -> Soak:
             soak.failovers.append(fail_over(group, len(soak.failovers)))
             group.settle()
             due = max(due + every_s, time.monotonic())
-            sys.stdout.write(f"{now - begin:.0f} s: failover {len(soak.failovers)}, {soak.failovers[-1]:.1f} s\n")
-            sys.stdout.flush()
+            say(f"{now - begin:.0f} s: failover {len(soak.failovers)}, {soak.failovers[-1]:.1f} s")
         if now >= sampled:
             look(group, soak, begin)
             sampled = now + SAMPLE_S
@@ -111,40 +108,30 @@ def _same(agents: Iterable[Agent], pids: dict[str, int]) -> None:
 
 def table(trends: dict[tuple[str, str], Trend]) -> str:
     """Return the figures as Markdown."""
-    lines = ["| process | what | first | last | most | slope a minute | bound | verdict |", "| --- " * 8 + "|"]
-    lines += [
-        f"| {name} | {what} | {each.first:.1f} | {each.last:.1f} | {each.most:.1f} "
-        f"| {each.slope:+.3f} ± {each.error:.3f} | {each.bound:g} | {'GROWS' if each.grows else 'steady'} |"
-        for (name, what), each in trends.items()
-    ]
-    return "\n".join(lines) + "\n"
+    rows = []
+    for (name, what), each in trends.items():
+        values = [f"{value:.1f}" for value in (each.first, each.last, each.most)]
+        slope, verdict = f"{each.slope:+.3f} ± {each.error:.3f}", "GROWS" if each.grows else "steady"
+        rows.append([name, what, *values, slope, f"{each.bound:g}", verdict])
+    return markdown(["process", "what", "first", "last", "most", "slope a minute", "bound", "verdict"], rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Soak and print; 1 when something grows."""
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--minutes", type=float, default=30.0, help="how long (default 30)")
     parser.add_argument("--every", type=float, default=EVERY_S, help="seconds between failovers (default 30)")
-    parser.add_argument("--json", type=Path, help="where every sample goes")
-    chosen = parser.parse_args(arguments)
-    as_installed()
-    sys.stdout.write(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    with tempfile.TemporaryDirectory(prefix="nodeos-failover-soak-") as root:
-        group = Group(Path(root), etcd=3, log={"level": "info"})
-        try:
-            group.start()
-            soak = run(group, chosen.minutes, chosen.every)
-        finally:
-            group.close()
-    if chosen.json:
-        found = {f"{name} {what}": series for (name, what), series in soak.series.items()}
-        chosen.json.write_text(json.dumps({"failovers": soak.failovers, "series": found}) + "\n")
-    trends = soak.trends()
-    worst = max(soak.failovers)
-    sys.stdout.write(f"\n{len(soak.failovers)} failovers in {chosen.minutes:g} min, the slowest {worst:.1f} s\n\n")
-    sys.stdout.write(table(trends))
-    return int(any(each.grows for each in trends.values()))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Soak; bad is what grows."""
+    group = Group(root, etcd=3, log={"level": "info"})
+    try:
+        group.start()
+        soak = run(group, chosen.minutes, chosen.every)
+    finally:
+        group.close()
+    trends, worst = soak.trends(), max(soak.failovers)
+    text = f"{len(soak.failovers)} failovers in {chosen.minutes:g} min, the slowest {worst:.1f} s\n\n{table(trends)}"
+    figures = {f"{name} {what}": series for (name, what), series in soak.series.items()}
+    bad = [f"{name}: {what} grows" for (name, what), each in trends.items() if each.grows]
+    return Found(text, {"failovers": soak.failovers, "series": figures}, bad)

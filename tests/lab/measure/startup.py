@@ -1,6 +1,6 @@
 """How long commands take to start: `run` to ready, `status` to its end, `fence --local` to its first request.
 
-Run it as `make startup`. A real etcd and a real nodeos serve `run` and `status`; what `fence` asks is a listener of the
+A real etcd and a real nodeos serve `run` and `status`; what `fence` asks is a listener of the
 lab's that answers as a paused nodeos does. Wall time runs from before the process is made; processor time is that of
 all threads of the process until then. `--other` measures another checkout in turn with this one, in the same run.
 """
@@ -8,7 +8,6 @@ all threads of the process until then. `--other` measures another checkout in tu
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import signal
@@ -28,7 +27,7 @@ from tests.lab.agents import Agent
 from tests.lab.errors import LabError
 from tests.lab.figures import markdown, percentile
 from tests.lab.lab import GROUP, Lab
-from tests.lab.usage import as_installed
+from tests.lab.measure import Found, spread
 
 LIMIT_S = 30.0
 FENCE_AIM_S = 0.3
@@ -135,7 +134,7 @@ class Starter:
             raise LabError(f"pid {process.pid} did not end on SIGTERM within {LIMIT_S:g} s") from None
 
 
-def measure(lab: Lab, runs: int, pythons: dict[str, str]) -> list[Row]:
+def started(lab: Lab, runs: int, pythons: dict[str, str]) -> list[Row]:
     """Start every command `runs` times for each interpreter, one after another, and return what it took."""
     etcd, chain = lab.etcd(1), lab.chain(1)
     agent = lab.agent(next(iter(chain.nodes.values())), etcd, log={"level": "info"})
@@ -167,32 +166,22 @@ def table(rows: Sequence[Row]) -> str:
     """Return the figures as Markdown: p50 / p99 / max."""
     lines = []
     for row in rows:
-        spans = [
-            f"{percentile(values, 0.5):.2f} / {percentile(values, 0.99):.2f} / {max(values):.2f}"
-            for values in ([each.wall for each in row.runs], [each.cpu for each in row.runs])
-        ]
-        lines.append([row.name, str(len(row.runs)), *spans])
-    return markdown(["command", "n", "wall, s", "processor, s"], lines) + "\n"
+        spans = [[each.wall for each in row.runs], [each.cpu for each in row.runs]]
+        lines.append([row.name, str(len(row.runs)), *(" / ".join(spread(values, 2)) for values in spans)])
+    return markdown(["command", "n", "wall, s", "processor, s"], lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 when the median of `fence --local` is above its aim."""
-    parser = argparse.ArgumentParser(prog="make startup", description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--runs", "-n", type=int, default=20, help="starts of each command (default 20)")
     parser.add_argument("--other", type=Path, help="interpreter of another checkout, measured in turn with this one")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args(arguments)
-    as_installed()
+
+
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Measure; bad is when the median of `fence --local` is above its aim."""
     pythons = {"": sys.executable} | ({" (other)": str(chosen.other)} if chosen.other else {})
-    with Lab() as lab:
-        sys.stdout.write(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-        rows = measure(lab, chosen.runs, pythons)
-    sys.stdout.write(table(rows))
-    if chosen.json:
-        found = {row.name: [[each.wall, each.cpu] for each in row.runs] for row in rows}
-        chosen.json.write_text(json.dumps(found, indent=1) + "\n")
-    return int(percentile([each.wall for each in rows[0].runs], 0.5) > FENCE_AIM_S)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    with Lab(root) as lab:
+        rows = started(lab, chosen.runs, pythons)
+    figures = {row.name: [[each.wall, each.cpu] for each in row.runs] for row in rows}
+    late = percentile([each.wall for each in rows[0].runs], 0.5) > FENCE_AIM_S
+    return Found(table(rows), figures, [f"{rows[0].name}: the aim is {FENCE_AIM_S} s"] if late else [])

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.real
 CHILD = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(f'{os.getpid()}\\n'); time.sleep(60)"
 MEASURES = """
 import sys, time
-from tests.lab.margins import beside
+from tests.lab.measure.margins import beside
 with beside([[sys.executable, "-c", sys.argv[1], sys.argv[2]]]):
     time.sleep(60)
 """

@@ -18,9 +18,9 @@ from tests.lab.agents import Agent
 from tests.lab.chain import Chain
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
+from tests.lab.measure.usage import Usage, usage
 from tests.lab.proxy import Proxy
 from tests.lab.relay import Direction
-from tests.lab.usage import Usage, usage
 from tests.lab.wait import until
 
 SETTLE_LIMIT = 60.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import linear_regression, variance
 
 WARM = 0.3
 """Share of the time that is left out at the begin: caches and bounded histories fill then."""
@@ -40,10 +41,8 @@ def trend(series: Sequence[tuple[float, float]], bound: float) -> Trend:
     kept = [(at / 60, value) for at, value in series if at >= begin]
     if len(kept) < 3:
         raise ValueError(f"{len(kept)} samples are too few to judge: measure for longer, or sample more often")
-    middle = sum(at for at, _ in kept) / len(kept)
-    mean = sum(value for _, value in kept) / len(kept)
-    spread = sum((at - middle) ** 2 for at, _ in kept)
-    slope = sum((at - middle) * (value - mean) for at, value in kept) / spread
-    left = sum((value - mean - slope * (at - middle)) ** 2 for at, value in kept)
-    error = sqrt(left / (len(kept) - 2) / spread)
+    minutes = [at for at, _ in kept]
+    slope, begins = linear_regression(minutes, [value for _, value in kept])
+    left = sum((value - begins - slope * at) ** 2 for at, value in kept)
+    error = sqrt(left / (len(kept) - 2) / (variance(minutes) * (len(kept) - 1)))
     return Trend(kept[0][1], kept[-1][1], max(value for _, value in kept), slope, error, bound)

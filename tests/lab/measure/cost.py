@@ -1,19 +1,15 @@
-"""What an idle agent costs: processor, memory, threads, requests, bytes. Run it as `make cost`.
+"""What an idle agent costs: processor, memory, threads, requests, bytes.
 
 A real group of two (leader and standby), then one of five, idles for a while. Processor and memory are what the kernel
 counts of agent and guard, requests what the agent counts, bytes what passes the proxies before etcd (for nodeos: the
 bytes of one call of each kind, times the calls). etcd's own count of requests stands below, for comparison. Last,
-beside the first group, runs a *floor*: the calls of its leader, made bare (`tests.lab.floor`).
+beside the first group, runs a *floor*: the calls of its leader, made bare (`tests.lab.measure.floor`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,9 +17,10 @@ from dataclasses import asdict, dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
-from tests.lab import floor
-from tests.lab.idle import Bytes, IdleGroup, Reading
-from tests.lab.usage import Usage, as_installed, usage
+from tests.lab.figures import markdown
+from tests.lab.measure import Found, floor, say
+from tests.lab.measure.idle import Bytes, IdleGroup, Reading
+from tests.lab.measure.usage import Usage, usage
 from tests.lab.wait import until
 
 START_S = 20.0
@@ -161,53 +158,54 @@ def _floor(before: Usage, after: Usage, seconds: float) -> Floor:
     return Floor((after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
 
 
-def measure(
-    size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool = False
+def idled(
+    root: Path, size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool
 ) -> tuple[list[Cost], dict[str, float], Floor | None]:
     """Let a group of `size` idle for `seconds`; return the cost of each agent, and etcd's own count of calls a second.
 
     `with_floor`: return what its leader's calls cost bare, too. LabError when the group does not settle, or the leader
     changes meanwhile.
     """
-    with tempfile.TemporaryDirectory(prefix="nodeos-failover-cost-") as root:
-        group = IdleGroup(Path(root), size, python)
-        try:
-            group.start()
-            time.sleep(WARM_S)
-            leader, calls, begin = group.leader, handled(group), time.monotonic()
-            first = {agent.node: (time.monotonic(), group.read(agent)) for agent in group.agents}
-            time.sleep(seconds)
-            found, bytes_of = [], group.bytes_of_calls()
-            for agent in group.agents:
-                at, before = first[agent.node]
-                role = "leader" if agent is leader and agent.leads else "standby"
-                found.append(
-                    cost((label, agent.node, role), before, group.read(agent), bytes_of, time.monotonic() - at)
-                )
-            span = time.monotonic() - begin
-            answered = {name: count / span for name, count in (handled(group) - calls).items()}
-            leading = next((each.requests for each in found if each.role == "leader"), None)
-            bare = measure_floor(group, leading, seconds) if with_floor and leading else None
-            return found, answered, bare
-        finally:
-            group.close()
+    group = IdleGroup(root, size, python)
+    try:
+        group.start()
+        time.sleep(WARM_S)
+        leader, calls, begin = group.leader, handled(group), time.monotonic()
+        first = {agent.node: (time.monotonic(), group.read(agent)) for agent in group.agents}
+        time.sleep(seconds)
+        found, bytes_of = [], group.bytes_of_calls()
+        for agent in group.agents:
+            at, before = first[agent.node]
+            role = "leader" if agent is leader and agent.leads else "standby"
+            found.append(cost((label, agent.node, role), before, group.read(agent), bytes_of, time.monotonic() - at))
+        span = time.monotonic() - begin
+        answered = {name: count / span for name, count in (handled(group) - calls).items()}
+        leading = next((each.requests for each in found if each.role == "leader"), None)
+        bare = measure_floor(group, leading, seconds) if with_floor and leading else None
+        return found, answered, bare
+    finally:
+        group.close()
 
 
 def table(found: Sequence[Cost]) -> str:
     """Return the figures as Markdown: memory in MB (10^6 bytes), guard behind the plus sign."""
     rows = [
-        f"| {' | '.join(HEADS)} |",
-        "| --- " * len(HEADS) + "|",
-    ]
-    rows += [
-        f"| {each.group} | {each.role} | {each.cpu:.2f} + {each.guard_cpu:.2f} "
-        f"| {each.rss:.1f} + {each.guard_rss:.1f} | {each.pss:.1f} + {each.guard_pss:.1f} "
-        f"| {each.own:.1f} + {each.guard_own:.1f} | {each.threads} + 1 | {each.descriptors} "
-        f"| {each.per_second('etcd'):.2f} | {each.per_second('nodeos'):.2f} "
-        f"| {each.etcd_up:.0f}, {each.etcd_down:.0f} | {each.nodeos_up:.0f}, {each.nodeos_down:.0f} |"
+        [
+            each.group,
+            each.role,
+            f"{each.cpu:.2f} + {each.guard_cpu:.2f}",
+            f"{each.rss:.1f} + {each.guard_rss:.1f}",
+            f"{each.pss:.1f} + {each.guard_pss:.1f}",
+            f"{each.own:.1f} + {each.guard_own:.1f}",
+            f"{each.threads} + 1",
+            str(each.descriptors),
+            *(f"{each.per_second(whom):.2f}" for whom in ("etcd", "nodeos")),
+            f"{each.etcd_up:.0f}, {each.etcd_down:.0f}",
+            f"{each.nodeos_up:.0f}, {each.nodeos_down:.0f}",
+        ]
         for each in found
     ]
-    return "\n".join(rows) + "\n"
+    return markdown(HEADS, rows)
 
 
 def told_floor(bare: Floor) -> str:
@@ -245,36 +243,26 @@ def misses(found: Sequence[Cost]) -> list[str]:
     return said
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 when an aim was missed."""
-    parser = argparse.ArgumentParser(prog="make cost", description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each group is measured (default 60)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[2, 5], help="agents in a group (default 2 5)")
     parser.add_argument("--other", type=Path, help="interpreter of another checkout, measured in turn with this one")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args(arguments)
-    as_installed()
+
+
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Measure; bad is an aim that was missed."""
     found: list[Cost] = []
     floors: list[Floor] = []
     for size in chosen.sizes:
         for python in [chosen.other, None] if chosen.other else [None]:
             label = f"{size} agents" + (", other" if python else "")
-            sys.stdout.write(f"{label}: load average {os.getloadavg()[0]:.1f}\n")
-            sys.stdout.flush()
             first = size == chosen.sizes[0] and python is None
-            costs, calls, bare = measure(size, chosen.seconds, python, label, with_floor=first)
+            costs, calls, bare = idled(root / label, size, chosen.seconds, python, label, with_floor=first)
             found += costs
             floors += [bare] if bare else []
             told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))
-            sys.stdout.write(f"etcd answered, a second, to the whole group: {told}\n")
-    missed = misses(found)
-    bare_text = "".join(f"{told_floor(each)}\n" for each in floors)
-    sys.stdout.write(f"\n{table(found)}\n{bare_text}{kinds(found)}\n" + "".join(f"missed: {each}\n" for each in missed))
-    if chosen.json:
-        figures = [asdict(each) for each in found] + [{"role": "floor", **asdict(each)} for each in floors]
-        chosen.json.write_text(json.dumps(figures, indent=1) + "\n")
-    return int(bool(missed))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+            say(f"{label}: etcd answered, a second, to the whole group: {told}")
+    text = "\n".join([table(found), "", *map(told_floor, floors), kinds(found)])
+    figures = [asdict(each) for each in found] + [{"role": "floor", **asdict(each)} for each in floors]
+    return Found(text, figures, misses(found))

@@ -1,8 +1,8 @@
 """How much a signing gate adds to a signature: a real keosd asked alone and through a real gate, turn by turn.
 
-`python -m tests.lab.gate_speed [--times 1000]` prints the table: the host as it is, with somebody who asks the gate for
-its counts all the time, and with that on a host whose every processor is busy; and the keosd-provider-timeout. It fails
-when more than P50_MS or P99_MS is added on the host as it is.
+The table has the host as it is, with a client that asks the gate for its counts all the time, and with that on a host
+whose every processor is busy; and the keosd-provider-timeout. Bad is when more than P50_MS or P99_MS is added on the
+host as it is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ import http.client
 import json
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.gate.client import look
@@ -26,11 +25,12 @@ from agent.gate.wire import SIGN
 from agent.host.clock import boot_ms
 from tests.lab.binaries import find_nodeos
 from tests.lab.errors import LabError
-from tests.lab.figures import percentile
+from tests.lab.figures import markdown, percentile
 from tests.lab.gates import LONGEST_MS, SigningGate
+from tests.lab.measure import Found, spread
+from tests.lab.measure.margins import beside
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.lab.ports import Ports
-from tests.lab.process import Process
 
 P50_MS, P99_MS = 2.0, 10.0
 """What the gate may add to a signature."""
@@ -44,15 +44,11 @@ BURN = "import os; os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))\n
 
 @dataclass(frozen=True)
 class Spans:
-    """What was measured: milliseconds of each signature, in rising order."""
+    """What was measured: milliseconds of each signature."""
 
     condition: str
     way: str
     milliseconds: Sequence[float]
-
-    def quantile(self, share: float) -> float:
-        """Return the span that `share` of all do not exceed."""
-        return percentile(self.milliseconds, share)
 
 
 class Line:
@@ -78,7 +74,7 @@ class Line:
         self._connection.close()
 
 
-def measure(gate: SigningGate, condition: str, times: int) -> list[Spans]:
+def compare(gate: SigningGate, condition: str, times: int) -> list[Spans]:
     """Ask keosd alone and through the gate, turn by turn, so that both have the same weather."""
     alone, through = Line(gate.wallet.url), Line(gate.url)
     found: tuple[list[float], list[float]] = ([], [])
@@ -88,7 +84,7 @@ def measure(gate: SigningGate, condition: str, times: int) -> list[Spans]:
             time.sleep(PAUSE_S)
     alone.close()
     through.close()
-    return [Spans(condition, "keosd alone", sorted(found[0])), Spans(condition, "through the gate", sorted(found[1]))]
+    return [Spans(condition, "keosd alone", found[0]), Spans(condition, "through the gate", found[1])]
 
 
 @contextmanager
@@ -109,21 +105,6 @@ def asked_all_the_time(gate: SigningGate) -> Iterator[None]:
         asking.join()
 
 
-@contextmanager
-def busy_host(root: Path) -> Iterator[None]:
-    """Keep every processor busy."""
-    burners = [
-        Process(f"burner-{n}", [sys.executable, "-c", BURN], root / "burn.log") for n in range(os.cpu_count() or 1)
-    ]
-    try:
-        for each in burners:
-            each.start()
-        yield
-    finally:
-        for each in burners:
-            each.close()
-
-
 def run(root: Path, times: int) -> list[Spans]:
     """Measure under all conditions."""
     ports = Ports()
@@ -133,13 +114,13 @@ def run(root: Path, times: int) -> list[Spans]:
         hand = gate.hand()
         found: list[Spans] = []
         hand.permit(1, boot_ms() + LONGEST_MS)
-        measure(gate, "warm-up", 20)
-        found += measure(gate, "as it is", times)
+        compare(gate, "warm-up", 20)
+        found += compare(gate, "as it is", times)
         with asked_all_the_time(gate):
-            found += measure(gate, "counts asked for", times)
+            found += compare(gate, "counts asked for", times)
             hand.permit(1, boot_ms() + LONGEST_MS)
-            with busy_host(root):
-                found += measure(gate, "that, and every processor busy", times)
+            with beside([[sys.executable, "-c", BURN]] * (os.cpu_count() or 1)):
+                found += compare(gate, "that, and every processor busy", times)
         hand.let_go()
         return found
     finally:
@@ -147,35 +128,36 @@ def run(root: Path, times: int) -> list[Spans]:
         ports.close()
 
 
+def added(alone: Spans, through: Spans, part: float) -> float:
+    """Return what the gate adds to a percentile, in ms."""
+    return percentile(through.milliseconds, part) - percentile(alone.milliseconds, part)
+
+
 def table(found: Sequence[Spans]) -> str:
     """Return the figures as Markdown; what was added is the difference of the two rows before it."""
-    rows = ["| host | asked | n | p50 ms | p99 ms | max ms |", "| --- " * 6 + "|"]
-    for alone, through in zip(found[::2], found[1::2], strict=True):
+    rows = []
+    for pair in zip(found[::2], found[1::2], strict=True):
         rows += [
-            f"| {each.condition} | {each.way} | {len(each.milliseconds)} | {each.quantile(0.5):.2f} "
-            f"| {each.quantile(0.99):.2f} | {each.milliseconds[-1]:.2f} |"
-            for each in (alone, through)
+            [each.condition, each.way, str(len(each.milliseconds)), *spread(each.milliseconds, 2)] for each in pair
         ]
-        more = [through.quantile(share) - alone.quantile(share) for share in (0.5, 0.99)]
-        rows.append(f"| | added | | {more[0]:.2f} | {more[1]:.2f} | |")
-    return "\n".join(rows) + "\n"
+        rows.append(["", "added", "", *(f"{added(*pair, part):.2f}" for part in (0.5, 0.99)), ""])
+    return markdown(["host", "asked", "n", "p50 ms", "p99 ms", "max ms"], rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; return 1 when the gate adds more than it may on a host that is not busy."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.gate_speed", description="How long a signature takes.")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the option."""
     parser.add_argument("--times", type=int, default=1000, help="signatures each way and condition (default 1000)")
-    times = parser.parse_args(arguments).times
-    with tempfile.TemporaryDirectory(prefix="nodeos-failover-gate-") as root:
-        found = run(Path(root), times)
-    sys.stdout.write(table(found))
-    longest = max(each.milliseconds[-1] for each in found)
-    sys.stdout.write(
-        f"\nThe longest took {longest:.1f} ms; advised: keosd-provider-timeout = {PROVIDER_TIMEOUT_MS} (ms).\n"
-    )
-    alone, through = found[:2]
-    return int(any(through.quantile(q) - alone.quantile(q) > most for q, most in ((0.5, P50_MS), (0.99, P99_MS))))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Measure; bad is when the gate adds more than it may on a host that is not busy."""
+    found = run(root, chosen.times)
+    longest = max(max(each.milliseconds) for each in found)
+    advice = f"The longest took {longest:.1f} ms; advised: keosd-provider-timeout = {PROVIDER_TIMEOUT_MS} (ms)."
+    more = {part: added(found[0], found[1], part) for part in (0.5, 0.99)}
+    bad = [
+        f"p{100 * part:g}: {more[part]:.2f} ms are added, {most:g} is the aim"
+        for part, most in ((0.5, P50_MS), (0.99, P99_MS))
+        if more[part] > most
+    ]
+    return Found(f"{table(found)}\n\n{advice}", [asdict(each) for each in found], bad)

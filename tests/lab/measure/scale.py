@@ -1,15 +1,13 @@
-"""`make scale`: one etcd of three members, more and more groups. Only the course of a run lives here."""
+"""One etcd of three members, more and more groups. Only the course of a run lives here."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from agent.core.model.store import Ms
 from agent.host.clock import boot_ms
 from tests.lab.etcd import EtcdCluster, EtcdctlError
 from tests.lab.lab import Lab
+from tests.lab.measure import Found, say
 from tests.lab.process import Process
 from tests.lab.scale.figures import Row, at, confirms, crowding_p90, settled, table
 from tests.lab.scale.usage import handling, quantile, said, usage
@@ -81,7 +80,7 @@ class Crowds:
             each.close()
 
 
-def measure(root: Path, etcd: EtcdCluster, chosen: argparse.Namespace, groups: int) -> Row:
+def one_size(root: Path, etcd: EtcdCluster, chosen: argparse.Namespace, groups: int) -> Row:
     """Measure one size: a steady span, then the etcd leader is killed."""
     crowds = Crowds(root, etcd, chosen, groups)
     pids = [member.pid for member in etcd.members]
@@ -161,9 +160,8 @@ def ceiling(etcd: EtcdCluster, load: str) -> str:
     return "\n".join([f"etcdctl check perf --load {load}: etcd CPU {cpu:.0f} %", *words]) + "\n"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure all sizes; 1 when one of them does not fit."""
-    parser = argparse.ArgumentParser(prog="make scale", description=__doc__)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--groups", default="10,100", help="sizes, with commas (default %(default)s)")
     parser.add_argument("--load", choices=("agents", "wire"), default="agents", help="(default %(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of the steady span (default %(default)s)")
@@ -174,28 +172,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="leave etcd's leader alive")
     parser.add_argument("--no-fsync", dest="fsync", action="store_false", help="let etcd not wait for its disk")
     parser.add_argument("--ceiling", choices=("s", "m", "l"), help="also let etcd's own client write as fast as this")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args(arguments)
+
+
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Measure all sizes; bad is one that does not fit."""
     end, rows = time.monotonic() + 60 * chosen.minutes, []
-    with ExitStack() as closing:
-        root = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="nodeos-failover-scale-")))
-        for groups in (int(each) for each in chosen.groups.split(",")):
-            if time.monotonic() > end:
-                sys.stdout.write(f"{groups} groups: no time left (--minutes)\n")
-                break
-            with Lab(root / str(groups)) as lab:
-                etcd = lab.etcd(3, fsync=chosen.fsync, more=["--metrics=extensive"])
-                rows.append(measure(root, etcd, chosen, groups))
-            sys.stdout.write(table(rows[-1:]) + "\n" if len(rows) == 1 else table(rows[-1:]).splitlines()[-1] + "\n")
-            sys.stdout.write(f"tenures that ended: {rows[-1].why}\n" if rows[-1].why else "")
-            sys.stdout.flush()
-        if chosen.ceiling:
-            with Lab(root / "ceiling") as lab:
-                sys.stdout.write(ceiling(lab.etcd(3, fsync=chosen.fsync), chosen.ceiling))
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(each) for each in rows], indent=1) + "\n")
-    return 0 if rows and all(row.fits for row in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    for groups in (int(each) for each in chosen.groups.split(",")):
+        if time.monotonic() > end:
+            say(f"{groups} groups: no time left (--minutes)")
+            break
+        with Lab(root / str(groups)) as lab:
+            etcd = lab.etcd(3, fsync=chosen.fsync, more=["--metrics=extensive"])
+            rows.append(one_size(root, etcd, chosen, groups))
+        say(table(rows[-1:]) if len(rows) == 1 else table(rows[-1:]).splitlines()[-1])
+        say(f"tenures that ended: {rows[-1].why or 'none'}")
+    text = ""
+    if chosen.ceiling:
+        with Lab(root / "ceiling") as lab:
+            text = ceiling(lab.etcd(3, fsync=chosen.fsync), chosen.ceiling)
+    return Found(text, [asdict(each) for each in rows], [f"{row.groups} groups" for row in rows if not row.fits])

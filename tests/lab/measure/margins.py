@@ -1,4 +1,4 @@
-"""The terms of A = P + max(B, K) + G, measured on a real nodeos beside what the defaults allow: `make margins`.
+"""The terms of A = P + max(B, K) + G, measured on a real nodeos beside what the defaults allow.
 
 P: how long a pause takes that goes by the agent's own adapter. B: how long after its answer the last block was signed.
 K: how long the agent's own fence takes to end the process and see it gone. G: how much later than it should a thread
@@ -9,7 +9,6 @@ fifth of G.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -26,15 +25,16 @@ from agent.nodeos.finder import FencePlan
 from tests.lab.bench.tails import Blocks
 from tests.lab.chain import START, Chain
 from tests.lab.errors import LabError
-from tests.lab.figures import markdown, percentile
+from tests.lab.figures import markdown
 from tests.lab.lab import Lab
+from tests.lab.measure import Found, say, spread
 from tests.lab.nodeos import Node
 from tests.lab.process import Process
 from tests.lab.wait import until
 
 READERS = 8
 QUICK_LOAD_S = 0.01
-"""Between two transactions: cleos itself takes longer, so they come as fast as it sends them."""
+"""Between two transactions: to sign and send one takes about as long."""
 STEPS = 5
 """Sleeps and wake-ups between the moment at which a stop is due and its proof: loop, lane, answer, timer, loop."""
 NAP_S = 0.01
@@ -69,10 +69,6 @@ class Term:
     symbol: str
     what: str
     milliseconds: list[float]
-
-    def at(self, part: float) -> float:
-        """Return a percentile."""
-        return percentile(self.milliseconds, part)
 
 
 @contextmanager
@@ -154,9 +150,29 @@ def _await_blocks(blocks: Blocks, more: int) -> None:
     until(came, BLOCKS_S, "blocks")
 
 
-def measure(times: int, seconds: float) -> Iterator[Term]:
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("--times", "-n", type=int, default=30, help="pauses in each condition (default 30)")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of naps in each condition (default 8)")
+
+
+def measure(root: Path, chosen: argparse.Namespace) -> Found:
+    """Measure every term; bad is what is worse than the defaults allow."""
+    terms, timing = [], Timing()
+    for term in _terms(root, chosen.times, chosen.seconds):
+        terms.append(term)
+        say(f"{term.symbol}: {term.what}: {' / '.join(spread(term.milliseconds))} ms")
+    text = (
+        f"{table(terms)}\n\nA = {timing.pause} + max({timing.block}, {timing.kill}) + {timing.slack} = "
+        f"{timing.margin} ms, E = {timing.validity} ms >= {timing.validity_needed} ms"
+    )
+    bad = [f"{each.symbol}, {each.what}" for each in terms if max(each.milliseconds) > allowed(each, timing)]
+    return Found(text, [asdict(each) for each in terms], bad)
+
+
+def _terms(root: Path, times: int, seconds: float) -> Iterator[Term]:
     """Measure every term, on one node that signs all blocks."""
-    with tempfile.TemporaryDirectory(prefix="nodeos-failover-margins-") as root, Lab(Path(root)) as lab:
+    with Lab(root) as lab:
         chain = lab.chain(1)
         node = next(iter(chain.nodes.values()))
         yield from pauses(chain, node, times, "idle")
@@ -164,7 +180,7 @@ def measure(times: int, seconds: float) -> Iterator[Term]:
             yield from pauses(chain, node, times, f"{READERS} threads read blocks")
             if chain.load is not None:
                 chain.load.period = QUICK_LOAD_S
-            yield from pauses(chain, node, times, f"{READERS} threads and transactions as fast as cleos sends them")
+            yield from pauses(chain, node, times, f"{READERS} threads and transactions as fast as they are taken")
             node.resume()
             yield from kills(chain, node, max(1, times // 3), f"{READERS} threads read blocks")
     for busy in (0, 2, 4):
@@ -179,40 +195,10 @@ def allowed(term: Term, timing: Timing) -> float:
 
 def table(terms: Sequence[Term]) -> str:
     """Return the figures as Markdown: ms, with what the defaults allow, and how many times the worst that is."""
-    heads = ["term", "what", "n", "p50 ms", "p99 ms", "max ms", "allowed"]
     rows = []
     for each in terms:
-        worst = each.at(1)
-        limit = allowed(each, Timing())
-        cells = [each.symbol, each.what, str(len(each.milliseconds))]
-        cells += [f"{each.at(part):.1f}" for part in (0.5, 0.99, 1)]
-        cells.append(f"{limit:g} ms ({limit / worst:.1f} x)" if worst > 0 else f"{limit:g} ms")
-        rows.append(cells)
-    return markdown(heads, rows)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; 1 when a term was worse than the defaults allow."""
-    parser = argparse.ArgumentParser(prog="make margins", description=__doc__)
-    parser.add_argument("--times", "-n", type=int, default=30, help="pauses in each condition (default 30)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of naps in each condition (default 8)")
-    parser.add_argument("--json", type=Path, help="where the figures go")
-    chosen = parser.parse_args(arguments)
-    terms = []
-    for term in measure(chosen.times, chosen.seconds):
-        terms.append(term)
-        sys.stdout.write(f"{term.symbol}: {term.what}: {term.at(0.5):.1f} / {term.at(1):.1f} ms\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"\n{table(terms)}\n\n")
-    timing = Timing()
-    sys.stdout.write(
-        f"A = {timing.pause} + max({timing.block}, {timing.kill}) + {timing.slack} = {timing.margin} ms, "
-        f"E = {timing.validity} ms >= {timing.validity_needed} ms\n"
-    )
-    if chosen.json:
-        chosen.json.write_text(json.dumps([asdict(each) for each in terms], indent=1) + "\n")
-    return 1 if any(each.at(1) > allowed(each, timing) for each in terms) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        worst, limit = max(each.milliseconds), allowed(each, Timing())
+        often = f" ({limit / worst:.1f} x)" if worst > 0 else ""
+        count = str(len(each.milliseconds))
+        rows.append([each.symbol, each.what, count, *spread(each.milliseconds), f"{limit:g} ms{often}"])
+    return markdown(["term", "what", "n", "p50 ms", "p99 ms", "max ms", "allowed"], rows)

@@ -32,7 +32,7 @@ class ProcessCheck(Check):
 class MainThreadCheck(Check):
     """nodeos answers a question that goes through its main thread.
 
-    0.4 s is twice what the slowest answer of a busy nodeos took (`make measure NAME=margins`: 172 ms under eight readers).
+    0.4 s is twice the slowest answer of a busy nodeos (`make measure NAME=margins`: 172 ms under eight readers).
     """
 
     interval: Seconds = Field(default=0.4, ge=0.05, description="seconds between two questions to nodeos")

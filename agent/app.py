@@ -58,6 +58,7 @@ from agent.runtime.liveness import GuardPipe, Liveness
 from agent.runtime.loop import Fatal, Loop
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
+from agent.telemetry.config_gauges import ConfigGauges, expiry_of
 from agent.telemetry.gate_watch import GateSeen, GateWatch
 from agent.telemetry.http_server import HttpServer
 from agent.telemetry.metered import MeteredNodeos, MeteredStore
@@ -176,6 +177,9 @@ class Agent:
         self.alerts = make_dispatcher(config, self.clock)
         self.gate = open_gate(config, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
+        self.shown = ConfigGauges(
+            (config.group, config.node), self.clock, config.runbooks, partial(expiry_of, config.etcd.cert_file)
+        )
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -185,6 +189,7 @@ class Agent:
             lambda: self.follower.restarts,
             lambda: self.loop.waiting,
             self._gate_seen(),
+            self.shown,
         )
         nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
         self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
@@ -202,7 +207,7 @@ class Agent:
             reread or (lambda: config),
             notifier,
             self._reconfigure,
-            self.pulse.again,
+            self._reloaded,
             Files(self.file.path).reload,
         )
         self.loop = Loop(begun, self.clock, self._hands, self.pulse)
@@ -243,7 +248,12 @@ class Agent:
         change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
         if self.http is not None:
             self.http.admit(new_door)
+        self.shown.runbooks = new.runbooks
         self.loop.emit(Reconfigured(self._profile(new), new.spans))
+
+    def _reloaded(self, usable: bool) -> None:
+        self.shown.reloaded(ok=usable)
+        self.pulse.again()
 
     def _setup(self) -> Identity:
         return Identity(

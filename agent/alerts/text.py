@@ -112,16 +112,24 @@ def is_change(notice: Notice) -> bool:
 
 
 def alertmanager(notice: Notice, words: Words, wall_ms: int, began_ms: int, open_ms: int) -> list[dict[str, object]]:
-    """Return a notice for Alertmanager's API v2: open until `open_ms` after now, unless it is sent again."""
-    fields = notice.fields
+    """Return a notice for Alertmanager's API v2: open until `open_ms` after now, unless it is sent again.
+
+    The labels are those of the rules for Prometheus (grafana/rules/alerts.yml), so that both are routed alike, and the
+    agent's word, which comes first, silences the rule's of the same `event`, `group` and `node`.
+    """
+    fields, kind = notice.fields, KINDS.get(notice.event)
     labels = {
         "alertname": "NodeosFailover" + "".join(part.capitalize() for part in notice.event.split("_")),
         "severity": notice.severity,
+        "service": "nodeos-failover",
+        "origin": "agent",
         "event": notice.event,
         "group": fields.get("group", ""),
         "producer": fields.get("producer", ""),
         "key": notice.key,
     }
+    if kind is None or not kind.whole_group:
+        labels["node"] = fields.get("node", "")
     end = wall_ms if notice.resolved else wall_ms + (open_ms if notice.lasts else HAPPENED_S * 1000)
     more = {"runbook_url" if name == "runbook" else name: text for name, text in words.fields(notice).items()}
     return [

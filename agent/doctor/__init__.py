@@ -2,7 +2,6 @@
 
 finding      what one check says
 facts        what was gathered, as data
-certificate  until when a certificate is good
 checks_*     the checks: pure functions from facts to findings
 gather_*     thin adapters: they ask within a deadline, and change nothing that stays
 examine      gathers everything side by side, and has every check look at it

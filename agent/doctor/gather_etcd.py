@@ -13,13 +13,13 @@ from pathlib import Path
 from agent.config.model import Config
 from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
-from agent.doctor.certificate import CertificateError, not_after, of_pem
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Bounded, Deadline
+from agent.net.certificate import CertificateError, not_after, of_pem
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import CallFailed, TooMuch, call

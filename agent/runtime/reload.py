@@ -146,7 +146,7 @@ class Reload:
     """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
 
     `apply` takes the old and the new configuration; it raises ConfigError before it has changed anything. `note` is the
-    file in which `nodeos-failover reload` finds what became of it.
+    file in which `nodeos-failover reload` finds what became of it. `done` hears whether what was read could be used.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Reload:
         read: Callable[[], Config],
         notifier: Notifier,
         apply: Callable[[Config, Config], None],
-        done: Callable[[], None],
+        done: Callable[[bool], None],
         note: Path | None = None,
     ) -> None:
         self._config = config
@@ -191,7 +191,7 @@ class Reload:
             finally:
                 self._count += 1
                 self._noted(ok=ok, said=said)
-                self._done()
+                self._done(ok)
 
     def _noted(self, *, ok: bool, said: list[str]) -> None:
         if self._note is None:

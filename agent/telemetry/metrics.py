@@ -1,7 +1,8 @@
 """Prometheus metrics: counters that the loop and the metered ports feed; what is computed at scrape time: `gauges`.
 
-Every series has the labels `group` and `node`, every other label takes its values from a set that is known before, and
-all its series are there from the start at 0: else the first failure would be no increase. Nothing is decided here.
+Every series has the labels `group` and `node` (but `process_*`, which are prometheus_client's own), every other label
+takes its values from a set that is known before, and all its series are there from the start at 0: else the first
+failure would be no increase. Nothing is decided here.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from agent.alerts.worker import ChannelStats
 from agent.core.leadership import events as ev
@@ -20,6 +23,7 @@ from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
 from agent.ports import Clock
+from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS, PREFIX
 from agent.telemetry.gate_watch import GateGauges, GateSeen
 from agent.telemetry.gauges import Gauges
@@ -40,7 +44,8 @@ class Metrics:
     """All metrics of one agent.
 
     `alerts` returns per channel what was sent, dropped and queued; `watch_restarts` how many watches were replaced;
-    `waiting` how many events wait for the loop; `gate` what the signing gate is, where there is one.
+    `waiting` how many events wait for the loop; `gate` what the signing gate is, where there is one; `config` what the
+    configuration means for who looks.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Metrics:
         watch_restarts: Callable[[], int] = lambda: 0,
         waiting: Callable[[], int] = lambda: 0,
         gate: tuple[Callable[[], GateSeen], Callable[[], Page]] | None = None,
+        config: ConfigGauges | None = None,
     ) -> None:
         self.registry = CollectorRegistry()
         self._base = (group, node)
@@ -62,6 +68,9 @@ class Metrics:
         self.registry.register(self.gauges)
         if gate is not None:
             self.registry.register(GateGauges(self._base, clock, *gate))
+        if config is not None:
+            self.registry.register(config)
+        ProcessCollector(registry=self.registry)
         self._changed: object = None  # the epoch whose change was noted
         self._of_leadership()
         self._hooks = self._counter("hooks", "Hooks that were run, by what came of them.", hook=HOOKS, result=RESULTS)
@@ -166,6 +175,9 @@ class Metrics:
         """Note that the session's lease lives for `ttl_s` seconds from `at` on; 0: it is gone."""
         self.gauges.lease = (ttl_s, at)
 
-    def text(self) -> bytes:
-        """Return all metrics in the text format."""
-        return generate_latest(self.registry)
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Return all metrics in the format that a header `Accept` prefers (OpenMetrics, else text), and its type."""
+        if "application/openmetrics-text" in accept:
+            text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call] # untyped there
+            return text, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -43,9 +43,9 @@ class AgentPages:
         self._clock = clock
         self._guard_pid = guard_pid
 
-    def metrics(self) -> bytes:
-        """Return all metrics."""
-        return self._metrics.text()
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics in the format that a header `Accept` prefers, and its type."""
+        return self._metrics.text(accept)
 
     def live(self) -> tuple[bool, str]:
         """Tell whether the loop steps."""

@@ -26,9 +26,9 @@ class Pages:
 
     ready = leader = live
 
-    def metrics(self) -> bytes:
+    def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return no metric."""
-        return b""
+        return b"", accept
 
     def status(self) -> dict[str, Any]:
         """Return nothing."""

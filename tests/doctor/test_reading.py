@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config.shared import settings_of
-from agent.doctor.certificate import CertificateError, not_after, of_pem
 from agent.doctor.facts import EtcdServer
 from agent.doctor.gather_etcd import measured
 from agent.doctor.gather_host import unit_of
 from agent.doctor.gather_nodeos import address
+from agent.net.certificate import CertificateError, not_after, of_pem
 from agent.nodeos import config_ini
 from tests.doctor.parts import KEY, config
 from tests.lab.tls import make_certificates

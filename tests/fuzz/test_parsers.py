@@ -191,9 +191,9 @@ def test_bad_addresses_are_refused(text: str) -> None:
 class Still:
     """Pages that say the same always; it stands for the agent's."""
 
-    def metrics(self) -> bytes:
+    def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return no metric."""
-        return b""
+        return b"", accept
 
     def live(self) -> tuple[bool, str]:
         """Live."""

@@ -46,7 +46,7 @@ def live(root: Path) -> Iterator[Live]:
         threading.Thread(target=server.serve_forever, name="alert-channel", daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/"
         channel = {"name": "ops", "type": "webhook", "url": url, "min_severity": "info"}
-        group = Group(root, alerts=[channel])
+        group = Group(root, alerts=[channel], gate=True)
         try:
             group.start()
             prometheus = group.lab.prometheus(RULES)

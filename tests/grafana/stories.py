@@ -9,11 +9,15 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 RULES = tuple(Path(__file__).parents[2].glob("grafana/rules/*.yml"))
 GROUP = "eos"
+SCRAPED = 'cluster="k",job="nodeos"'
+"""What Prometheus adds to each series, beside `instance`."""
+RUNBOOKS = "https://wiki.example/runbooks.md"
+SWITCHED = 'from_state="leading",to_state="stopping",reason="switchover"'
 ROUND = 126
 """Seconds of a round of 21 producers."""
 LIMIT = 60.0
@@ -53,6 +57,10 @@ def well(leads: bool) -> dict[tuple[str, str], Value]:
         ("etcd_up", ""): 1,
         ("clock_offset_seconds", ""): 0,
         ("gate_up", ""): 1,
+        ("etcd_certificate_expiry_timestamp_seconds", ""): 90 * 86400,
+        ("config_last_reload_successful", ""): 1,
+        ("runbooks_info", f'url="{RUNBOOKS}"'): 1,
+        ("leadership_transitions_total", SWITCHED): 0,
         ("gate_signatures_total", 'result="refused",reason="closed"'): 40,
         ("gate_signatures_total", 'result="refused",reason="path"'): 0,
     }
@@ -93,6 +101,10 @@ class Story:
                     samples[index] = "stale" if first else "_"
         return self
 
+    def drop(self, node: str, metric: str) -> None:
+        """Leave out all series of a metric of a node."""
+        self._series = {key: each for key, each in self._series.items() if key[:2] != (metric, node)}
+
     def gone_series(self, node: str, metric: str, labels: str, start: int) -> Story:
         """Let one series of a node end."""
         samples = self._series[metric, node, labels]
@@ -122,7 +134,8 @@ class Story:
         """Return the samples as promtool reads them."""
         return [
             {
-                "series": f'nodeos_failover_{metric}{{group="{GROUP}",node="{node}"{"," * bool(labels)}{labels}}}',
+                "series": f'nodeos_failover_{metric}{{{SCRAPED},instance="{node}:9877",group="{GROUP}",node="{node}"'
+                f"{',' * bool(labels)}{labels}}}",
                 "values": " ".join(_run(value, len(list(same))) for value, same in itertools.groupby(samples)),
             }
             for (metric, node, labels), samples in self._series.items()
@@ -140,7 +153,7 @@ Checks = Mapping[tuple[str, int], Mapping[str, float]]
 """(PromQL, second) → {labels as PromQL writes them: value}."""
 
 
-def promtool(program: Path, story: Story, checks: Checks, directory: Path) -> str:
+def promtool(program: Path, story: Story, checks: Checks, directory: Path, alerts: Sequence[object] = ()) -> str:
     """Have promtool judge; return what it complains of, nothing if nothing."""
     tests = [
         {
@@ -150,7 +163,8 @@ def promtool(program: Path, story: Story, checks: Checks, directory: Path) -> st
         }
         for (expression, second), expected in checks.items()
     ]
-    told = {"interval": f"{story.step}s", "input_series": story.series(), "promql_expr_test": tests}
+    told: dict[str, object] = {"interval": f"{story.step}s", "input_series": story.series(), "promql_expr_test": tests}
+    told["alert_rule_test"] = alerts
     file = directory / "story.json"
     file.write_text(
         json.dumps(

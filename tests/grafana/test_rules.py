@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.grafana.rules import ALERTS
-from tests.grafana.stories import GROUP, ROUND, Checks, Story, promtool
+from tests.grafana.stories import GROUP, ROUND, RUNBOOKS, SCRAPED, SWITCHED, Checks, Story, promtool
 
 PREFIX = "NodeosFailover"
 HOUR = 3600
@@ -17,7 +17,8 @@ HOUR = 3600
 def firing(alert: str, seconds: int = 0) -> str:
     """Return PromQL for what an alert fires for, now or within the last seconds."""
     found = f'ALERTS{{alertstate="firing",alertname=~"{alert}"}}'
-    return f"count by (alertname, group, node) ({f'last_over_time({found}[{seconds}s])' if seconds else found})"
+    kept = f"last_over_time({found}[{seconds}s])" if seconds else found
+    return f"count by (alertname, cluster, job, group, node, instance) ({kept})"
 
 
 # --- each alert: (story, when it is not there yet, when it fires, for which nodes, when it is over) ------------------
@@ -88,7 +89,7 @@ CLOSED = 'result="refused",reason="closed"'
 Case = tuple[Callable[[], Story], int, int, tuple[str, ...], int]
 CASES: dict[str, Case] = {
     "TwoProducing": (two_producing, 120, 130, ("",), 250),
-    "StrayBlock": (counted("stray_blocks_total", 'kind="doubled"', 1), 115, 125, ("",), 500),
+    "StrayBlock": (counted("stray_blocks_total", 'kind="doubled"', 1), 115, 125, ("bp-a",), 500),
     "NoLeader": (no_leader, 145, 160, ("",), 245),
     "LeaderNotProducing": (not_producing, 390, 400, ("bp-a",), 605),
     "MissedBlocks": (counted("missed_blocks_total", 'cause="node"', 13), 115, 140, ("",), 800),
@@ -113,6 +114,8 @@ CASES: dict[str, Case] = {
         HOUR + 280, HOUR + 320, ("",), 300 + 75 * 60 + 15,
     ),
     "ClockSkew": (step("clock_offset_seconds", "bp-b", -0.3), 225, 255, ("bp-b",), 435),
+    "CertificateExpires": (step("etcd_certificate_expiry_timestamp_seconds", "bp-b", 86400), 115, 140, ("bp-b",), 435),
+    "ReloadFailed": (step("config_last_reload_successful", "bp-b", 0), 165, 195, ("bp-b",), 435),
     "LeaderChanged": (lambda: Story(8).takes_over("bp-b", "bp-a", 120, 6), 115, 130, ("bp-b",), 190),
 }  # fmt: skip
 
@@ -122,12 +125,39 @@ def test_each_alert_fires_and_ends(promtool_path: Path, tmp_path: Path, name: st
     """It is not there before its time, names the group and the node at fault, and is over with its cause."""
     story, before, at, nodes, over = CASES[name]
     alert = PREFIX + name
-    group = "" if name == "NoAgents" else f'group="{GROUP}",'
-    expected = {
-        f'{{alertname="{alert}",{group}{f"node={chr(34)}{node}{chr(34)}" if node else ""}}}': 1.0 for node in nodes
-    }
+    group = "" if name == "NoAgents" else f'{SCRAPED},group="{GROUP}",'
+    labels = {node: f'instance="{node}:9877",node="{node}"' if node else "" for node in nodes}
+    expected = {f'{{alertname="{alert}",{group}{each}}}': 1.0 for each in labels.values()}
     checks = {(firing(alert), before): {}, (firing(alert), at): expected, (firing(alert), over): {}}
     assert promtool(promtool_path, story(), checks, tmp_path) == ""
+
+
+@pytest.mark.parametrize("url", [RUNBOOKS, ""])
+def test_a_runbook_is_linked_below_the_one_address_that_the_agents_are_told(
+    promtool_path: Path, tmp_path: Path, url: str
+) -> None:
+    """The link of a rule is that of the agents' setting `runbooks`, also without an agent; else the heading alone."""
+    story = dead_host()
+    if not url:
+        for node in ("bp-a", "bp-b"):
+            story.drop(node, "runbooks_info")
+    texts = {**ALERTS[f"{PREFIX}AgentAbsent"]["annotations"], "runbook_url": f"{url}#agent_absent"}
+    for name, text in texts.items():
+        texts[name] = text.replace("{{ $labels.node }}", "bp-b").replace("{{ $labels.group }}", GROUP)
+    labels = {
+        "severity": "critical",
+        "service": "nodeos-failover",
+        "origin": "prometheus",
+        "event": "agent_absent",
+        "cluster": "k",
+        "job": "nodeos",
+        "instance": "bp-b:9877",
+        "group": GROUP,
+        "node": "bp-b",
+    }
+    fired = [{"exp_labels": labels, "exp_annotations": texts}]
+    told = {"alertname": f"{PREFIX}AgentAbsent", "eval_time": "250s", "exp_alerts": fired}
+    assert promtool(promtool_path, story, {}, tmp_path, [told]) == ""
 
 
 def test_every_alert_has_its_story() -> None:
@@ -192,7 +222,18 @@ def chain_of_21() -> Story:
     return Story(60, step=30)
 
 
-EVERYDAY = (failover, lost_host, deploy, maintenance, nobody_wanted, election, chain_of_21)
+def handovers() -> Story:
+    """Return operators who hand the lead to and fro, six times in half an hour."""
+    story = Story(60, step=15)
+    for turn in range(6):
+        ends = ("bp-b", "bp-a") if turn % 2 == 0 else ("bp-a", "bp-b")
+        second = 300 + 240 * turn
+        story.takes_over(*ends, second, 6 + turn)
+        story.put("leadership_transitions_total", ends[1], turn // 2 + 1, second, None, SWITCHED)
+    return story
+
+
+EVERYDAY = (failover, lost_host, deploy, maintenance, nobody_wanted, election, chain_of_21, handovers)
 
 
 @pytest.mark.parametrize("story", EVERYDAY, ids=lambda story: story.__name__)

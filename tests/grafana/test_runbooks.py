@@ -12,6 +12,7 @@ import pytest
 
 from agent.cli.main import main
 from agent.core.alerts.kinds import KINDS
+from agent.core.alerts.notice import rank
 from tests.grafana.rules import ALERTS, LOADED, RECORDED
 from tests.grafana.stories import RULES
 
@@ -35,10 +36,13 @@ def test_each_alert_can_be_routed_and_acted_upon(name: str) -> None:
     rule = ALERTS[name]
     assert rule["labels"]["severity"] in ("critical", "warning", "info")
     assert rule["labels"]["service"] == "nodeos-failover"
+    assert rule["labels"]["origin"] == "prometheus"
     assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
-    path, _, anchor = rule["annotations"]["runbook_url"].partition("#")
-    assert ROOT / path == RUNBOOKS
+    anchor = rule["annotations"]["runbook_url"].rpartition("#")[2]
     assert anchor in SECTIONS
+    assert rule["labels"]["event"] == anchor
+    if anchor in KINDS:
+        assert rank(rule["labels"]["severity"]) <= rank(KINDS[anchor].severity), "the agent's word silences the rule's"
     assert f"`{name}` ({rule['labels']['severity']})" in SECTIONS[anchor]
 
 

@@ -17,6 +17,7 @@ from tests.lab.errors import LabUnavailable
 NODEOS_VARIABLE = "NODEOS_FAILOVER_LAB_NODEOS"
 ETCD_VARIABLE = "NODEOS_FAILOVER_LAB_ETCD"
 PROMETHEUS_VARIABLE = "NODEOS_FAILOVER_LAB_PROMETHEUS"
+ALERTMANAGER_VARIABLE = "NODEOS_FAILOVER_LAB_ALERTMANAGER"
 ETCD_PROGRAMS = ("etcd", "etcdctl")
 
 
@@ -68,11 +69,20 @@ def find_prometheus(limit: float = debian.FETCH_LIMIT) -> PrometheusBinaries:
 
     Raises LabUnavailable when there are none, or when the fetch fails.
     """
-    directory = _named(PROMETHEUS_VARIABLE, debian.PROGRAMS) or _on_path(debian.PROGRAMS)
+    return PrometheusBinaries(*_of_debian(debian.PROMETHEUS, PROMETHEUS_VARIABLE, limit))
+
+
+def find_alertmanager(limit: float = debian.FETCH_LIMIT) -> Path:
+    """Return a real Alertmanager, as `find_prometheus` does."""
+    return _of_debian(debian.ALERTMANAGER, ALERTMANAGER_VARIABLE, limit)[0]
+
+
+def _of_debian(package: debian.Package, variable: str, limit: float) -> list[Path]:
+    directory = _named(variable, package.programs) or _on_path(package.programs)
     if directory is None:
-        remedy = f"install prometheus, or set {PROMETHEUS_VARIABLE} to a directory with {', '.join(debian.PROGRAMS)}"
-        directory = debian.cached(remedy, limit)
-    return PrometheusBinaries(*(directory / name for name in debian.PROGRAMS))
+        remedy = f"install {package.name}, or set {variable} to a directory with {', '.join(package.programs)}"
+        directory = debian.cached(package, remedy, limit)
+    return [directory / name for name in package.programs]
 
 
 def _named(variable: str, programs: Sequence[str]) -> Path | None:

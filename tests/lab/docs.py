@@ -31,6 +31,7 @@ from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings
 from agent.gate.page import Page
 from agent.ports import Delivery
+from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS
 from agent.telemetry.gate_watch import GateSeen
 from agent.telemetry.metrics import Metrics
@@ -41,7 +42,7 @@ METRICS = ROOT / "grafana" / "METRICS.md"
 ALERTS = ROOT / "grafana" / "ALERTS.md"
 SHOWN = 10
 """Values of one label that are listed; of more, only the label is named."""
-OPEN_ENDED = ("version", "channel", "leader")
+OPEN_ENDED = ("version", "channel", "leader", "url")
 """Labels whose values are those of a host or a configuration: within bounds, but not known here."""
 
 
@@ -83,10 +84,11 @@ def _snapshot() -> NodeSnapshot:
 def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
     channel = AlertDispatcher([Channel(_NoSink())])
+    shown = ConfigGauges(("group", "node"), _NoTime(), "", lambda: 0.0)
     gate = (GateSeen, lambda: Page("", b""))
-    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate)
+    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate, config=shown)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    families = text_string_to_metric_families(metrics.text().decode())
+    families = text_string_to_metric_families(metrics.text()[0].decode())
     for family in sorted(families, key=lambda each: each.name):
         name = f"{family.name}_total" if family.type == "counter" else family.name
         rows.append(f"| `{name}` | {family.type} | {_labels(family)} | {family.documentation} |")

@@ -118,9 +118,10 @@ class Story:
             raise self.fail
         self.applied.append(new)
 
-    def over(self) -> None:
+    def over(self, usable: bool) -> None:
         """Note it."""
         self.done += 1
+        self.usable = usable
 
 
 def told(caplog: pytest.LogCaptureFixture) -> str:
@@ -168,7 +169,9 @@ def test_a_configuration_that_is_wrong_changes_nothing(answer: Exception, caplog
     story.reload.run()
     assert story.applied == []
     assert str(answer).split(":")[0] in told(caplog) or "defect" in told(caplog)
+    assert not story.usable
     story.reload.run()
+    assert story.usable
     assert len(story.applied) == 1
 
 

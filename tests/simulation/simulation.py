@@ -499,7 +499,7 @@ class Agent:
     def reload(self) -> None:
         """SIGHUP: read the host's configuration again. `agent.runtime.reload` is real, its thread is not."""
         before = self.loop.snapshot
-        Reload(self.config, lambda: self.host.config, Notifier({}), lambda _old, _new: None, lambda: None).run()
+        Reload(self.config, lambda: self.host.config, Notifier({}), lambda _old, _new: None, lambda _usable: None).run()
         assert self.loop.snapshot is before
         self.drive()
 

@@ -16,6 +16,7 @@ from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings, Node
+from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import PREFIX
 from agent.telemetry.metrics import Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
@@ -46,7 +47,9 @@ class Bench:
         for probe in GOOD.values():
             begun, _ = core.step(begun, probe, NOW - 1000)
         self.snapshot = NodeSnapshot(replace(begun, leadership=replace(begun.leadership, **state)), NOW)
+        self.config = ConfigGauges(("lab", "bp-a"), self.clock, "", lambda: 1.8e9)
         self.metrics = Metrics("lab", "bp-a", self.clock, lambda: self.snapshot, *sources)
+        self.metrics.registry.register(self.config)
 
     def node(self, **changes: Any) -> None:
         """Change the node of the snapshot."""
@@ -55,7 +58,7 @@ class Bench:
     @property
     def samples(self) -> list[Sample]:
         """What a scrape brings."""
-        text = self.metrics.text().decode()
+        text = self.metrics.text()[0].decode()
         return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def get(self, name: str, **labels: str) -> float | None:

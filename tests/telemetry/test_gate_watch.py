@@ -55,7 +55,7 @@ class Scrape:
                 sample.name.removeprefix("nodeos_failover_gate_"),
                 sample.labels.get("reason") or sample.labels.get("le", ""),
             ): sample.value
-            for family in text_string_to_metric_families(self._metrics.text().decode())
+            for family in text_string_to_metric_families(self._metrics.text()[0].decode())
             for sample in family.samples
             if "_gate_" in sample.name
         }

@@ -30,9 +30,9 @@ HOST = "127.0.0.1"
 class Pages:
     """Pages that answer; they stand for an agent's."""
 
-    def metrics(self) -> bytes:
+    def metrics(self, _accept: str) -> tuple[bytes, str]:
         """Return a metric."""
-        return b"x 1\n"
+        return b"x 1\n", "text/plain"
 
     def live(self) -> tuple[bool, str]:
         """Answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import http.client
 import json
@@ -28,9 +29,9 @@ class FakePages:
         self.ok = True
         self.defect = False
 
-    def metrics(self) -> bytes:
-        """Return one metric."""
-        return b"nodeos_failover_is_leader 1\n"
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return one metric, and what was asked for as its type."""
+        return b"nodeos_failover_is_leader 1\n", accept or "text/plain; version=0.0.4"
 
     def live(self) -> tuple[bool, str]:
         """Answer."""
@@ -73,15 +74,26 @@ def serve(pages: FakePages) -> Iterator[Callable[..., int]]:
         server.close()
 
 
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes, http.client.HTTPMessage]:
+def ask(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes, http.client.HTTPMessage]:
     """Send one request."""
     connection = http.client.HTTPConnection(HOST, port, timeout=5)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={name.replace("_", "-"): text for name, text in headers.items()})
         answer = connection.getresponse()
         return answer.status, answer.read(), answer.headers
     finally:
         connection.close()
+
+
+def test_metrics_come_packed_and_in_the_format_that_is_preferred(serve: Callable[..., int]) -> None:
+    """`Accept-Encoding: gzip` packs metrics, and metrics alone; `Accept` reaches the page; HEAD tells the same."""
+    port = serve()
+    code, plain, headers = ask(port, "/metrics", Accept="application/openmetrics-text")
+    assert (code, headers["Content-Type"], headers["Content-Encoding"]) == (200, "application/openmetrics-text", None)
+    code, packed, headers = ask(port, "/metrics", Accept_Encoding="br;q=1, gzip;q=0.5")
+    assert (code, headers["Content-Encoding"], gzip.decompress(packed)) == (200, "gzip", plain)
+    assert ask(port, "/metrics", "HEAD", Accept_Encoding="gzip")[2]["Content-Length"] == str(len(packed))
+    assert ask(port, "/status", Accept_Encoding="gzip")[2]["Content-Encoding"] is None
 
 
 def eventually(condition: Callable[[], bool], limit: float = 5.0) -> None:
@@ -188,7 +200,7 @@ def test_a_dripping_client_is_cut_off_at_the_total_deadline(serve: Callable[...,
 
 def test_a_client_that_does_not_read_is_cut_off(serve: Callable[..., int], pages: FakePages) -> None:
     """A large answer that nobody takes ends with the deadline too."""
-    pages.metrics = lambda: b"x" * 20_000_000  # type: ignore[method-assign] # a larger page for this test
+    pages.metrics = lambda accept: (b"x" * 20_000_000, "text/plain")  # type: ignore[method-assign] # a larger page for this test
     port = serve(timeout_s=0.5)
     with socket.create_connection((HOST, port), timeout=5) as client:
         client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent import __version__
@@ -21,6 +25,7 @@ from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.ports import Delivery
+from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
 from tests.core.parts import NODEOS, info
 from tests.support.children import wait_until
@@ -29,8 +34,10 @@ from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything
 
 def test_every_series_has_group_and_node() -> None:
     """All names have the prefix, all series both labels; nothing is named _created, and no name is there twice."""
-    text = everything().metrics.text().decode()
-    families = list(text_string_to_metric_families(text))
+    text = everything().metrics.text()[0].decode()
+    found = list(text_string_to_metric_families(text))
+    families = [family for family in found if not family.name.startswith("process_")]
+    assert {"process_cpu_seconds", "process_open_fds", "process_resident_memory_bytes"} <= {each.name for each in found}
     assert len(families) > 30
     for family in families:
         assert family.name.startswith(PREFIX)
@@ -43,6 +50,44 @@ def test_every_series_has_group_and_node() -> None:
     assert len(set(names)) == len(names)
     series = [(sample.name, tuple(sorted(sample.labels.items()))) for family in families for sample in family.samples]
     assert len(set(series)) == len(series)
+
+
+def test_openmetrics_tells_the_same() -> None:
+    """The format that Prometheus prefers has every series of the text format, and its end."""
+    metrics = everything().metrics
+    text, kind = metrics.text("application/openmetrics-text;version=nonsense,text/plain")
+    assert kind.startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
+    plain = text_string_to_metric_families(metrics.text("*/*")[0].decode())
+    open_ones = openmetrics.text_string_to_metric_families(text.decode())  # type: ignore[no-untyped-call] # theirs
+    found = {sample.name for family in open_ones for sample in family.samples}
+    assert {sample.name for family in plain for sample in family.samples} == found
+
+
+def test_a_reload_is_told_with_its_end_and_its_time() -> None:
+    """One that fails shows until the next that does not; the time is that of the last good one."""
+    bench = Bench()
+    began = bench.get("config_last_reload_success_timestamp_seconds")
+    assert (bench.get("config_last_reload_successful"), began) == (1, bench.clock.wall() / 1000)
+    bench.clock.go(5000)
+    bench.config.reloaded(ok=False)
+    assert bench.get("config_last_reload_successful") == 0
+    assert bench.get("config_last_reload_success_timestamp_seconds") == began
+    bench.config.reloaded(ok=True)
+    assert bench.get("config_last_reload_successful") == 1
+    assert bench.get("config_last_reload_success_timestamp_seconds") == (began or 0) + 5
+
+
+def test_the_end_of_the_certificate_is_that_of_the_file_now(tmp_path: Path) -> None:
+    """It is read at each scrape, for a renewed one lies in the same place; without one, or with a broken one, none."""
+    file = tmp_path / "client.crt"
+    assert expiry_of(None) is expiry_of(file) is None
+    for days in ("30", "60"):
+        make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-days", days]
+        subprocess.run([*make, "-keyout", tmp_path / "key", "-out", file], check=True, capture_output=True, timeout=30)
+        assert expiry_of(file) == pytest.approx(time.time() + int(days) * 86400, abs=120)
+    file.write_text("-----BEGIN CERTIFICATE-----")
+    assert expiry_of(file) is None
 
 
 def test_without_a_step_everything_can_be_scraped() -> None:

@@ -55,7 +55,7 @@ def make(clock: MovedTime | None = None, more: dict[str, Any] | None = None, **s
 def test_they_are_what_the_endpoint_serves() -> None:
     """The pages are those that the HTTP endpoint asks for."""
     pages: Pages = make()
-    assert b"nodeos_failover_is_leader" in pages.metrics()
+    assert b"nodeos_failover_is_leader" in pages.metrics("")[0]
 
 
 # --- /livez ----------------------------------------------------------------------------------------------------------

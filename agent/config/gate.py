@@ -27,7 +27,7 @@ class GateSection(Section):
     )
     keosd: str = Field(default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path")
     listen: str = Field(
-        default=settings.LISTEN, description="where nodeos asks: the same; only Spring can ask a Unix socket"
+        default=settings.LISTEN, description="where nodeos asks: http://127.0.0.1:PORT; asking a socket, nodeos hangs"
     )
     control: AbsolutePath = Field(default=Path(settings.CONTROL), description="socket on which the agent asks the gate")
     wallet: str = Field(default=settings.WALLET, description="name of the wallet in keosd")
@@ -51,10 +51,16 @@ class GateSection(Section):
             settings.key(value)
         return value
 
-    @field_validator("keosd", "listen")
+    @field_validator("keosd")
     @classmethod
     def _is_address(cls, value: str) -> str:
         settings.address(value)
+        return value
+
+    @field_validator("listen")
+    @classmethod
+    def _is_port(cls, value: str) -> str:
+        settings.port(value)
         return value
 
     @field_validator("control")

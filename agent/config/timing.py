@@ -26,7 +26,7 @@ class TimingSection(Section):
         default=_T.pause / 1000, description="P: seconds for nodeos to answer a pause before it is killed"
     )
     block: Seconds = Field(
-        default=_T.block / 1000, description="B: seconds for the block in flight; from Leap 5 on it needs more"
+        default=_T.block / 1000, description="B: seconds for the block in flight, on every version of nodeos"
     )
     kill: Seconds = Field(default=_T.kill / 1000, description="K: seconds to kill nodeos and see it gone")
     slack: Seconds = Field(default=_T.slack / 1000, description="G: seconds that scheduling may cost")

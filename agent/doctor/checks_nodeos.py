@@ -16,8 +16,8 @@ from agent.nodeos.finder import REMEDY
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 FEW_PEERS = 3
 """Fewer peers than this and a single fault cuts a producer off."""
-LATER_BLOCK_S = 0.9
-"""From Leap 5 on a block may be signed so far ahead of its time (the last of a round, by default), in seconds."""
+BLOCK_S = 0.5
+"""So long the block in flight takes at most, whatever the version: with an offset per round it has less than a slot."""
 _READABLE = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
 
 
@@ -29,7 +29,7 @@ def nodeos(facts: NodeosFacts, config: Config, status: Mapping[str, object] | No
     return [
         ok("nodeos", f"answers at {config.nodeos.url}, head {facts.info.head_num}"),
         version(facts),
-        block_margin(facts, config),
+        block_margin(config),
         plugins(facts),
         chain(facts, config),
         head(facts, config),
@@ -74,11 +74,6 @@ def parsed(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def is_later(found: tuple[int, int] | None) -> bool:
-    """Tell whether it is Leap 5 or Spring: blocks of a round are signed ahead of the clock."""
-    return found is not None and (found[0] >= 5 or (found[0] == 1 and found[1] <= 7))
-
-
 def version(facts: NodeosFacts) -> Finding:
     """Leap 3.1 to Spring 1.3 are known. EOSIO counted from 1.0 to 2.1, Leap from 3.1 to 5.0, Spring from 1.0 again."""
     assert facts.info is not None
@@ -99,19 +94,12 @@ def version(facts: NodeosFacts) -> Finding:
     return warn("nodeos_version", f"{text} was never tried", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3")
 
 
-def block_margin(facts: NodeosFacts, config: Config) -> Finding:
-    """From Leap 5 on the block in flight may be further ahead than 0.5 s."""
-    assert facts.info is not None
-    block = config.timing.block
-    if not is_later(parsed(facts.info.server_version)):
-        return ok("block_margin", f"timing.block is {block:g} s, a block in flight takes 0.5 s")
-    if block >= LATER_BLOCK_S:
-        return ok("block_margin", f"timing.block is {block:g} s")
-    return warn(
-        "block_margin",
-        f"timing.block is {block:g} s, but blocks are signed up to {LATER_BLOCK_S:g} s ahead from Leap 5 on",
-        f"set timing.block to {LATER_BLOCK_S:g} or more, or produce-block-offset-ms to 0",
-    )
+def block_margin(config: Config) -> Finding:
+    """See that the block in flight has time: how far ahead of its date it is signed does not matter."""
+    seen = f"timing.block is {config.timing.block:g} s, a block in flight takes {BLOCK_S:g} s at most"
+    if config.timing.block >= BLOCK_S:
+        return ok("block_margin", seen)
+    return warn("block_margin", seen, f"set timing.block to {BLOCK_S:g} or more")
 
 
 def plugins(facts: NodeosFacts) -> Finding:
@@ -208,14 +196,17 @@ def signer(facts: NodeosFacts, config: Config) -> Finding:
         return fault(name, seen, remedy)
     for each in signers:
         key, _, way = each.partition("=")
+        if way.startswith("KEOSD:unix:"):
+            seen = f"{way} is a Unix socket: at the first signature the main thread of nodeos hangs, and stays so"
+            return fault(name, seen, f"let keosd listen on a port, and set {key}=KEOSD:http://127.0.0.1:8900{SIGN}")
         if way.startswith("KEOSD:") and not _has_path(way.removeprefix("KEOSD:")):
             return fault(name, f"{way} has no path: keosd signs nothing there", f"set {key}={way.rstrip('/')}{SIGN}")
     return ok(name, f"{len(facts.options.values['signature-provider'])} set in {', '.join(facts.options.sources)}")
 
 
 def _has_path(url: str) -> bool:
-    """Tell whether a URL names a path; the one of a socket is a file, and keosd's own path is implied there."""
-    return not url.startswith("http") or urlsplit(url).path not in ("", "/")
+    """Tell whether a URL names a path."""
+    return urlsplit(url).path not in ("", "/")
 
 
 def _kind(key: str) -> str:

@@ -26,7 +26,7 @@ DIRECTORY = "/run/nodeos-failover-gate"
 MODE = "off"
 KEOSD = "unix:///run/nodeos-failover-keosd/keosd.sock"
 LISTEN = "http://127.0.0.1:8890"
-"""A port: nodeos 4.1 hangs for ever when its signature provider names a Unix socket (seen), Spring takes one."""
+"""A port: a nodeos whose signature provider names a Unix socket hangs for ever (seen: Leap 4.1, Spring 1.2.2)."""
 CONTROL = f"{DIRECTORY}/control.sock"
 WALLET = "default"
 CREDENTIAL = "gate.password"
@@ -97,6 +97,17 @@ def address(text: str) -> Address:
     if packed[0] != 127 and packed != _ONE:
         raise ValueError(f"{text!r} is not on loopback: requests to sign must not leave the host")
     return Address(host=host, port=port)
+
+
+def port(text: str) -> Address:
+    """Read where nodeos asks the gate: a port of loopback. ValueError with the remedy for everything else."""
+    found = address(text)
+    if found.path:
+        raise ValueError(
+            f"{text!r} is a Unix socket: nodeos hangs at the first signature that it asks for there; "
+            "write http://127.0.0.1:PORT"
+        )
+    return found
 
 
 def socket_path(text: str) -> str:
@@ -233,7 +244,7 @@ class _Reader:
             self._made(where, "", key, ("", b"")) if found else self._no_key(),
             found,
             self._made("gate.keosd", KEOSD, address, Address()),
-            self._made("gate.listen", LISTEN, address, Address()),
+            self._made("gate.listen", LISTEN, port, Address()),
             self._made("gate.control", CONTROL, socket_path, ""),
             page_path(Path(self._text("runtime.dir", RUNTIME_DIR)), group, node),
             self._made("gate.agent_user", "", user, 0),

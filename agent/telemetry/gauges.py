@@ -15,7 +15,6 @@ from prometheus_client.registry import Collector
 from agent import __version__
 from agent.alerts.worker import ChannelStats
 from agent.core.blocks.ledger import Ledger
-from agent.core.health import checks
 from agent.core.leadership.state import Phase
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
@@ -163,7 +162,7 @@ class Gauges(Kit, Collector):
             yield self._one("head_block_number", "Number of nodeos's head block.", found.info.head_num)
             yield self._one("head_block_age_seconds", "Seconds since the head block's time; below 0: early.", age)
             yield self._one("irreversible_block_number", "Number of the last irreversible block.", found.info.lib_num)
-            offset = checks.clock_offset(found.info, found.info_wall) / 1000
+            offset = found.clock / 1000
             yield self._one("clock_offset_seconds", "How far our clock is behind the chain, in seconds.", offset)
         if found.peers is not None:
             yield self._one("peers_connected", "Peers with a finished handshake.", found.peers.connected)

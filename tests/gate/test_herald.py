@@ -19,6 +19,7 @@ from agent.gate.server import Server
 from agent.host.clock import boot_id
 from agent.host.stderr import Voice
 from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.ports import Ports
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
@@ -115,20 +116,21 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
     with tempfile.TemporaryDirectory(prefix="nf-gate-") as name:
         root = Path(name)
         page = PageFile(root / "eos-bp-a.permit", boot_id(), identity("eos", "bp-a"))
-        config = root / "c.toml"
+        config, ports = root / "c.toml", Ports()
+        port = ports.take()
         config.write_text(
             f'group = "eos"\nnode = "bp-a"\nruntime.dir = "{root}"\n[gate]\nmode = "on"\npublic_key = "{PUBLIC_KEY}"\n'
-            f'keosd = "http://127.0.0.1:1"\nlisten = "unix://{root}/sign"\ncontrol = "{root}/control"\n'
+            f'keosd = "http://127.0.0.1:1"\nlisten = "http://127.0.0.1:{port}"\ncontrol = "{root}/control"\n'
         )
         assert gate_main.main(["--config", str(config)]) == 0
         assert held[-1] == page.file
-        assert not (root / "sign").exists()
         assert not (root / "control").exists()
         page.close()
+        ports.close()
     assert sent[0] == "READY=1"
     assert sent[-1] == "STOPPING=1"
     assert "WATCHDOG=1" in sent
-    assert said[0].startswith("listening on unix:///")
+    assert said[0].startswith(f"listening on http://127.0.0.1:{port}")
     assert {signal.SIGTERM, signal.SIGINT} <= set(handlers)
     assert handlers[signal.SIGHUP] is signal.SIG_IGN, "it has nothing to read again"
 

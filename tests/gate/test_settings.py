@@ -77,6 +77,7 @@ def test_defaults_and_values_are_the_same_both_ways(tmp_path: Path) -> None:
         ("keosd", "https://127.0.0.1:6666"),
         ("listen", "http://0.0.0.0:6666"),
         ("listen", "unix://relative"),
+        ("listen", "unix:///run/nodeos-failover-gate/sign.sock"),
         ("control", "/" + "x" * 120),
         ("wallet", "../../etc/passwd"),
     ],

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
-from agent.core.model.slots import REPETITIONS
+from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
 
 NEAR = 4
@@ -139,6 +139,7 @@ class Health:
     paused: bool | None = None
     peers: Peers | None = None
     schedule: Schedule | None = None
+    clock: Ms = 0  # how far behind the chain's our clock was found last, 0 or below
     file: str = ""
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
@@ -173,8 +174,8 @@ def begin(limits: Limits) -> Health:
     return Health({name: CheckState() for name in limits.thresholds})
 
 
-AHEAD: Ms = 1000
-"""A head this far in the future is normal: from Leap 5 on a block is signed up to 0.9 s early."""
+JUDGED = 2
+"""Of a turn of 12 slots the clock is judged by the first two: the bound of later ones is too wide to acquit it."""
 OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
 """The checks that rest on answers of one nodeos process, and prove nothing of the next."""
 NEEDED = ("process", "main_thread", "chain_id", "gate", "can_lead")
@@ -273,29 +274,33 @@ def _info(
         "head_age": _head_age(info, probe.wall, limits, others),
         "lib_progress": _lib(info, now - lib_at, limits, others),
         "chain_id": CheckResult(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
-        "clock_offset": _clock(health, info, probe.wall, limits),
     }
-    return replace(health, info=info, info_at=now, info_wall=probe.wall, lib=info.lib_num, lib_at=lib_at), verdicts
+    off, verdicts["clock_offset"] = _clock(health, info, probe.wall, limits)
+    now_known = {"info": info, "info_at": now, "info_wall": probe.wall, "lib": info.lib_num, "lib_at": lib_at}
+    return replace(health, clock=off, **now_known), verdicts
 
 
-def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> CheckResult:
+def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> tuple[Ms, CheckResult]:
     """Judge by a block that came since the last answer; before there are two answers nothing is known."""
     if health.info is None:
-        return CheckResult(None, "no new block was seen yet")
-    if info.head_num <= health.info.head_num:
-        known = health.checks.get("clock_offset", CheckState()).known
-        return CheckResult(None if known else True, "not measured: no new block")
+        return health.clock, CheckResult(None, "no new block was seen yet")
     off = clock_offset(info, wall)
-    fine = abs(off) <= limits.clock_offset
-    return CheckResult(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
+    fine, new = -off <= limits.clock_offset, info.head_num > health.info.head_num
+    if not new or (fine and slot_of(info.head_time) % REPETITIONS >= JUDGED):
+        known = health.checks.get("clock_offset", CheckState()).known
+        return health.clock, CheckResult(None if known else True, "not measured: no new block")
+    return off, CheckResult(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
 
 
 def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
     """Return how far our clock is behind (below 0) the time of a block that just came, beyond what is normal.
 
-    A head in the past can mean a lag as well, so only a head too far in the future tells.
+    A head in the past can mean a lag as well, so only a head too far in the future tells. From Leap 5 on blocks of a
+    turn are signed ahead of their dates, as far as `produce-block-offset-ms` says, and sooner when they are full; but
+    no version begins the first of the 12 before the slot in front of it (nodeos: `production_round_block_start_time`).
     """
-    return min(0, wall - info.head_time + AHEAD)
+    first = slot_of(info.head_time) // REPETITIONS * REPETITIONS
+    return min(0, wall - (EPOCH + (first - 1) * SLOT))
 
 
 def _head_age(info: ChainInfo, wall: Ms, limits: Limits, others: Others) -> CheckResult:

@@ -26,6 +26,7 @@ from agent.core.health.checks import (
 )
 from agent.core.health.hysteresis import CheckResult, CheckState, Thresholds, update
 from agent.core.model.chain import Peers, ProcessId, Producer, Schedule
+from agent.core.model.slots import EPOCH, SLOT
 from tests.core.parts import (
     CHECKS,
     GOOD,
@@ -144,7 +145,7 @@ def test_a_node_without_any_check_is_not_healthy() -> None:
         ("disk_space", DiskProbed(99, 900), "0.0 GiB (11.0 %) free for the data directory"),
         ("disk_space", DiskProbed(9 * 2**30, 100 * 2**30), "9.0 GiB (9.0 %) free for the data directory"),
         ("disk_space", DiskProbed(0, 0, "/data: Input/output error"), "/data: Input/output error"),
-        ("clock_offset", on_time(1001, age=-1300), "our clock is 0.3 s behind the chain's"),
+        ("clock_offset", on_time(1008, age=-800), "our clock is 0.3 s behind the chain's"),
     ],
 )
 def test_what_fails_a_check_and_why(name: str, probe: Probe, reason: str) -> None:
@@ -161,8 +162,8 @@ def test_what_fails_a_check_and_why(name: str, probe: Probe, reason: str) -> Non
         ("peers", PeersProbed(None, "404", missing=True), "not measured: nodeos has no net_api_plugin"),
         ("schedule", ScheduleProbed(Schedule(4, ())), f"producer {PRODUCER} is not in the schedule now"),
         ("disk_space", DiskProbed(100, 1000), ""),
-        ("clock_offset", on_time(1001, age=-1250), ""),
-        ("clock_offset", on_time(1001, age=2000), ""),
+        ("clock_offset", on_time(1008, age=-750), ""),
+        ("clock_offset", on_time(1008, age=2000), ""),
         ("head_age", on_time(1001, age=-900), ""),
         ("peers", PeersProbed(Peers(1, 1)), ""),
     ],
@@ -332,6 +333,26 @@ def test_the_clock_is_judged_by_blocks_that_just_came() -> None:
     wrong: list[Probe] = [on_time(1000), on_time(1001, age=-9000)]
     assert not after(wrong).checks["clock_offset"].ok
     assert not after([*wrong, on_time(1001, age=-9000)]).checks["clock_offset"].ok, "no new block is no good news"
+
+
+@pytest.mark.parametrize("effort", [500, 462, 400, 300, 100])
+def test_blocks_that_a_turn_dates_ahead_are_no_clock_behind(effort: int) -> None:
+    """Whatever nodeos allows per turn, and however full blocks are, a right clock passes (12 blocks of `effort` ms)."""
+    found = HEALTHY
+    for slot in range(1008, 1032):
+        begun = EPOCH + (slot // 12 * 12 - 1) * SLOT
+        asked = begun + effort * (slot % 12 + 1)
+        found = after([InfoProbed(info(slot), asked)], start=found)
+        assert found.checks["clock_offset"].ok, found.reasons
+
+
+def test_a_clock_behind_is_seen_at_each_turn_and_later_blocks_do_not_acquit_it() -> None:
+    """A clock that is 1.3 s behind fails once a turn, and passes by none of the blocks between, in any number."""
+    limits = replace(LIMITS, thresholds={"clock_offset": Thresholds(2, 3)})
+    begun = after([on_time(999), on_time(1000)], limits)
+    turns = [on_time(slot, age=-1300 - 38 * (slot % 12)) for slot in range(1008, 1046)]
+    assert not after(turns, limits, start=begun).checks["clock_offset"].ok
+    assert after(turns[:12], limits, start=begun).checks["clock_offset"].ok, "one turn is not three"
 
 
 # --- whose head counts ---

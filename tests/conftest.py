@@ -10,6 +10,11 @@ from tests.support.leaks import nothing_left_open
 from tests.support.moved_time import MovedTime, replace_time
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --rewrite."""
+    parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests that are marked as unsure: @pytest.mark.quarantine("why")."""
     for item in items:

@@ -1,11 +1,10 @@
 """How status, its live view, and history look at 80 and at 160 columns: compared with files, character by character.
 
-`UPDATE_GOLDEN=1` writes the files anew; look at the difference before it is kept.
+`--rewrite` writes the files anew; look at the difference before it is kept.
 """
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +111,7 @@ def looks() -> dict[str, RenderableType]:
 
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize("name", sorted(looks()))
-def test_it_looks_as_it_was_approved(name: str, width: int) -> None:
+def test_it_looks_as_it_was_approved(name: str, width: int, request: pytest.FixtureRequest) -> None:
     """Nothing is wider than the terminal, and nothing changed unseen."""
     console = Console(width=width, color_system=None, highlight=False)
     with console.capture() as capture:
@@ -120,7 +119,6 @@ def test_it_looks_as_it_was_approved(name: str, width: int) -> None:
     text = "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
     assert max(map(len, text.splitlines())) <= width
     file = GOLDEN / f"{name}-{width}.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
-        file.parent.mkdir(exist_ok=True)
+    if request.config.getoption("--rewrite"):
         file.write_text(text)
     assert text == file.read_text()

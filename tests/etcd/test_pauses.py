@@ -21,7 +21,7 @@ from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.runtime import calls
 from agent.runtime.session import Session
-from tests.core.leadership.test_rules import LEASE, One
+from tests.core.leadership.one import LEASE, One
 from tests.core.parts import member
 from tests.support.moved_time import MovedTime
 from tests.support.wire import Failed, Wire, wire

@@ -1,13 +1,12 @@
 """What the log tells of whole stories: the real cores in simulated time, their lines compared with golden transcripts.
 
-After a wanted change: `GOLDEN=write python -m pytest tests/telemetry/test_log_lines.py`, then read what changed.
+After a wanted change: `python -m pytest tests/telemetry/test_log_lines.py --rewrite`, then read what changed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -121,12 +120,12 @@ def transcript_of(name: str) -> Transcript:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_a_story_reads_as_it_should(name: str) -> None:
+def test_a_story_reads_as_it_should(name: str, request: pytest.FixtureRequest) -> None:
     """The log of a whole story, line for line on each side, and no side is longer than a story."""
     transcript = transcript_of(name)
     text = transcript.text()
     file = GOLDEN / f"{name}.txt"
-    if os.environ.get("GOLDEN") == "write":
+    if request.config.getoption("--rewrite"):
         file.write_text(text)
     assert text == file.read_text()
     assert all(len(lines) <= MOST for lines in transcript.lines.values())

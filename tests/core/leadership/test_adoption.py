@@ -17,7 +17,7 @@ from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import LookedBack
-from tests.core.leadership.test_rules import LEASE, NODEOS, One, T, held
+from tests.core.leadership.one import LEASE, NODEOS, One, T, held
 from tests.core.node.test_urgency import TWENTY_ONE
 from tests.simulation.story import Story
 

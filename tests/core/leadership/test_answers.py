@@ -14,7 +14,7 @@ from agent.core.leadership.state import Phase, Production
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Put
-from tests.core.leadership.test_rules import KEYS, LEASE, NODEOS, One, T
+from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T
 
 
 def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:

@@ -12,9 +12,9 @@ from agent.core.model.backoff import longer
 from agent.core.model.records import HeartbeatKey
 from agent.errors import NodeosAnswer, NodeosError, NodeosUnreachable
 from agent.runtime.calls import outcome
+from tests.core.leadership.one import LEASE, NODEOS, One, T, held
 from tests.core.leadership.test_gate import FAST as GATED
 from tests.core.leadership.test_gate import Gated
-from tests.core.leadership.test_rules import LEASE, NODEOS, One, T, held
 
 FAST = 2
 """Milliseconds until etcd answers."""

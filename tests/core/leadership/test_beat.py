@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from agent.core.leadership.state import State
 from agent.core.model.store import Ms
-from tests.core.leadership.test_rules import One, T
+from tests.core.leadership.one import One, T
 
 
 def confirmations(at: Ms | None, count: int) -> list[Ms]:

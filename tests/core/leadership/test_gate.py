@@ -16,7 +16,7 @@ from agent.core.leadership.timing import GateMode, Timing, standstill
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord, read_heartbeat
 from agent.core.model.store import Put
-from tests.core.leadership.test_rules import LEASE, NODEOS, One
+from tests.core.leadership.one import LEASE, NODEOS, One
 
 FAST = Timing(
     validity=1600, renew=200, slack=100, request=500, election=500, lease_ttl=3, nomination=2000, gate=GateMode.REQUIRED

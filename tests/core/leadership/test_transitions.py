@@ -54,7 +54,12 @@ def test_every_rule_is_defined_once_and_proven() -> None:
     defined = re.findall(r"(?m)^    (R\d+) ", core.__doc__ or "")
     assert len(defined) == len(set(defined))
     places = {
-        name: {rule for path in (ROOT / name).rglob("*.py") for rule in re.findall(r"\bR\d+\b", path.read_text())}
+        name: {
+            rule
+            for kind in ("*.py", "*.txt")
+            for path in (ROOT / name).rglob(kind)
+            for rule in re.findall(r"\bR\d+\b", path.read_text())
+        }
         for name in ("agent", "tests")
     }
     assert places["agent"] | places["tests"] == set(defined) == places["tests"] & set(defined)

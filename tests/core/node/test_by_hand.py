@@ -15,7 +15,7 @@ from agent.core.model.fields import RecordError
 from agent.core.model.operator import Switchover, clock_text, moment
 from agent.core.model.records import FAR, HeartbeatKey, LeaderKey, heartbeat_key, read_group, read_heartbeat, write
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
-from tests.core.leadership.test_rules import LEASE, One, T
+from tests.core.leadership.one import LEASE, One, T
 from tests.core.parts import member
 from tests.simulation.story import NAMES, Story, settled
 

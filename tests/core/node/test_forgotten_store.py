@@ -12,7 +12,7 @@ from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import standstill
 from agent.core.model.records import GroupView
 from agent.core.model.store import Ms
-from tests.core.leadership.test_rules import KEYS, LEASE, NODEOS, One, T, record
+from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, record
 
 OLD, NEW = 5, 6
 LOST = pytest.mark.parametrize(

@@ -1,0 +1,192 @@
+"""Scenarios: stories of one node as text, each move beside the lines that it causes. Only reading and playing is here.
+
+A file is a family. A scenario begins with `# ` lines that say what it shows and by which rule; then come moves, one a
+line, and below each, indented, what the core did. `pytest tests/core/leadership --rewrite` writes what it does now, to
+be read like any other change.
+
+    see leader=bp-b@5 heartbeat=bp-b:3@6     the store as it is from now on: VALUE@REVISION, `-` for no key, and words
+    wait 500 | wait R-1 | wait until stop-1  let time pass: milliseconds, a span of Timing, or up to a moment
+    applied | unknown | rejected             etcd's answer to the transaction under way, and `saved` the file's
+    pause ok | resume timeout | fence gone   nodeos's answers; `settled` is the pause's, and B after it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.core.leadership import actions as do
+from agent.core.leadership import events as ev
+from agent.core.leadership.timing import standstill
+from agent.core.model import records
+from agent.core.model.operator import Override, Switchover
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
+from agent.core.model.store import Ms, Put
+from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held
+
+NAMES = {KEYS.leader: "leader", KEYS.heartbeat: "heartbeat", KEYS.switchover: "switchover"}
+SPANS = {"R": T.renew, "P": T.pause, "B": T.block, "E": T.validity, "request": T.request, "nomination": T.nomination}
+SPANS |= {"rank": T.rank_step, "chance": T.fair_chance}
+SETTING = ("standby", "lead")
+"""Moves that only set the scene: what they cause is shown where they are made step by step."""
+TAKES_MS = 2
+"""What each answer takes, unless a move says otherwise."""
+
+
+@dataclass
+class Scenario:
+    """What it shows, and its moves, each with the lines below it."""
+
+    title: list[str] = field(default_factory=list)
+    moves: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def text(self) -> str:
+        """Return it as it stands in a file."""
+        lines = [*self.title]
+        for move, said in self.moves:
+            lines += [move, *(f"    {line}".rstrip() for line in said)]
+        return "\n".join(lines) + "\n"
+
+
+def read(path: Path) -> list[Scenario]:
+    """Read a file: scenarios are apart by an empty line."""
+    found = []
+    for block in path.read_text().strip().split("\n\n"):
+        found.append(scenario := Scenario())
+        for line in block.splitlines():
+            if line.startswith("#"):
+                scenario.title.append(line)
+            elif line.startswith(" "):
+                scenario.moves[-1][1].append(line.strip())
+            else:
+                scenario.moves.append((line, []))
+    return found
+
+
+def play(scenario: Scenario) -> Scenario:
+    """Return the scenario with the lines that its moves cause now."""
+    stage = Stage()
+    return Scenario(scenario.title, [(move, list(stage.move(move))) for move, _ in scenario.moves])
+
+
+class Stage:
+    """One node, and the moves by their names."""
+
+    def __init__(self) -> None:
+        self.one = One()
+        self._moves: dict[str, Callable[..., object]] = {
+            "start": lambda: self.one.tell(ev.Started(None, NODEOS)),
+            "standby": lambda *words: self.one.standby(fit="unfit" not in words, rank=_number(words)),
+            "lead": self.one.lead,
+            "wait": self._wait,
+            "see": self._see,
+            "standing": self._standing,
+            "applied": lambda after=TAKES_MS: self._applied(int(after)),
+            "unknown": lambda after=T.request: self.one.tell(
+                ev.Unknown(self.one.state.request, "no answer"), int(after)
+            ),
+            "rejected": lambda: self.one.tell(ev.Rejected(self.one.state.request, False, "no space"), TAKES_MS),
+            "saved": self.one.save,
+            "lease": lambda word: self.one.tell(ev.LeaseSeen(None if word == "gone" else LEASE)),
+            "pause": lambda result: self.one.tell(ev.PauseDone(self.one.state.call, ev.Call(result), "its words"), 1),
+            "settled": self.one.paused,
+            "resume": self._resume,
+            "fence": lambda word: self.one.tell(ev.FenceDone(self.one.state.call, word == "gone", "no permission"), 10),
+            "head": lambda num: self.one.read_head(int(num)),
+            "process": lambda word: self.one.tell(ev.ProcessSeen(NODEOS if word == "there" else None)),
+            "nodeos": lambda word, asked=0: self.one.tell(
+                ev.PausedSeen(self.one.now + int(asked), paused=word == "paused"), 10
+            ),
+        }
+
+    def move(self, text: str) -> Iterator[str]:
+        """Make a move, and yield the lines that it causes."""
+        name, *words = text.split()
+        before, count = self.one.state, len(self.one.all)
+        self._moves[name](*words)
+        if name in SETTING:
+            return
+        state = self.one.state
+        yield from (self._line(action) for action in self.one.all[count:])
+        if state.production is not before.production:
+            yield f"nodeos: {state.production.value}"
+        valid = [each.tenure.valid_until if each.tenure else 0 for each in (before, state)]
+        if valid[0] != valid[1] and valid[1]:
+            yield f"valid for {valid[1] - self.one.now} ms"
+
+    def _wait(self, *words: str) -> None:
+        text = words[-1]
+        name, _, less = text.partition("-")
+        moments: dict[str, Ms] = {"stop": self.one.state.stop_at, "retry": self.one.state.retry_at}
+        moments["free"] = self.one.state.seen.heartbeat_since + standstill(T.validity)
+        span = moments[name] - self.one.now if words[0] == "until" else SPANS.get(name) or int(name)
+        self.one.tick(span - int(less or 0))
+
+    def _see(self, *words: str) -> None:
+        found: dict[str, object] = {}
+        for name, _, value in (word.partition("=") for word in words):
+            text, _, revision = value.partition("@")
+            match name:
+                case "leader":
+                    found[name] = None if value == "-" else LeaderKey(text, int(revision), 9)
+                case "heartbeat":
+                    found[name] = None if value == "-" else HeartbeatKey(_heartbeat(*text.split(":")), int(revision))
+                case "override":
+                    found[name] = Override(None if value == "none" else value)
+                case "switchover":
+                    found[name] = Switchover(value)
+                case _:
+                    found[name] = value
+        self.one.see(0, **found)
+
+    def _standing(self, word: str, *words: str) -> None:
+        more = dict(each.split("=") for each in words)
+        self.one.tell(ev.Eligibility(word == "fit", can_produce=True, why="peers", **more))  # type: ignore[arg-type] # words
+
+    def _applied(self, after: Ms) -> None:
+        self.one.revision += 1
+        self.one.tell(ev.Applied(self.one.state.request, self.one.revision), after)
+
+    def _resume(self, result: str) -> None:
+        call = self.one.last(do.ResumeNodeos)
+        assert isinstance(call, do.ResumeNodeos)
+        self.one.tell(ev.ResumeDone(call.call, ev.Call(result), "its words"), 1)
+
+    def _line(self, action: do.Action) -> str:
+        match action:
+            case do.Announce(_, source, target, reason):
+                return f"{source} -> {target}: {reason}"
+            case do.Warn(key, text):
+                return f"warn {key}: {text}"
+            case do.PauseNodeos(within=within) | do.ReadHead(within=within):
+                return f"{'pause' if isinstance(action, do.PauseNodeos) else 'read the head'} within {within}"
+            case do.ResumeNodeos(within=within):
+                return f"resume within {within}"
+            case do.FenceNodeos(term=term, within=within):
+                return f"end the process within {within}, {f'SIGTERM {term} before' if term else 'by SIGKILL'}"
+            case do.SaveRuntime(record=record):
+                return f"save {record.state} epoch {record.epoch}" if record else "remove the file"
+            case do.Transact(kind=kind, txn=txn):
+                known = ", ".join(f"{NAMES[each.key]}@{each.mod_revision}" for each in txn.compare)
+                return f"{kind} if {known}: {', '.join(map(_write, txn.then))}"
+        return type(action).__name__
+
+
+def _heartbeat(node: str, epoch: str, released: str = "", block: str = "0") -> Heartbeat:
+    return held(int(epoch), node, released=bool(released), block=int(block) or None)
+
+
+def _write(write: object) -> str:
+    if not isinstance(write, Put):
+        return f"delete {NAMES[getattr(write, 'key', '')]}"
+    lease = " with the lease" if write.lease == LEASE else ""
+    if write.key != KEYS.heartbeat:
+        return f"put {NAMES[write.key]} {write.value.decode()}{lease}"
+    record = records.read_heartbeat(write.value)
+    block = f" block {record.last_block.num}" if record.last_block else ""
+    return f"put heartbeat {record.epoch}/{record.seq} {'released' if record.released else 'held'}{block}{lease}"
+
+
+def _number(words: tuple[str, ...]) -> int:
+    return next((int(word) for word in words if word.isdigit()), 0)

@@ -21,19 +21,21 @@ from agent.config.shared import nodeos_options, settings_of
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks as health
 from agent.core.health.hysteresis import Thresholds
-from agent.core.leadership.events import Shutdown, Started, StoreSeen
+from agent.core.leadership.events import Restarting, Shutdown, Started, StoreSeen
 from agent.core.leadership.state import Identity, State
+from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
 from agent.core.model.fields import RecordError
 from agent.core.model.keys import keys
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.records import GroupView, RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
 from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
 from agent.errors import FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
+from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from agent.gate.client import FileGate, PageFile
 from agent.gate.page import Page, identity
@@ -56,6 +58,7 @@ from agent.runtime.joining import JoiningFindings, JoiningLook
 from agent.runtime.lanes import Repeater
 from agent.runtime.liveness import GuardPipe, Liveness
 from agent.runtime.loop import Fatal, Loop
+from agent.runtime.peering import ETCD_LEADER_S, EtcdLeaderWatch, Peering, read_host_id
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
 from agent.telemetry.config_gauges import ConfigGauges, expiry_of
@@ -163,6 +166,8 @@ def beat(config: Config) -> Ms:
 class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
+    peers: Peering | None = None
+
     def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
         self.config = config
         self.timing = config.spans
@@ -180,6 +185,9 @@ class Agent:
         self.shown = ConfigGauges(
             (config.group, config.node), self.clock, config.runbooks, partial(expiry_of, config.etcd.cert_file)
         )
+        self.host_id, self.no_host_id = read_host_id(config)
+        if config.peers.on:
+            self.peers = Peering(config, self.names, self.clock.boot, self._emit)
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -219,6 +227,9 @@ class Agent:
             lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
         )
         self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
+
+    def _emit(self, event: object) -> None:
+        self.loop.emit(event)
 
     def _gate_seen(self) -> tuple[Callable[[], GateSeen], Callable[[], Page]] | None:
         gate, watch = self.gate, self.gate_watch
@@ -266,6 +277,7 @@ class Agent:
             agent_pid=os.getpid(),
             term=round(self.config.fence.term_grace * 1000),
             renew_phase=beat(self.config),
+            host_id=self.host_id,
         )
 
     def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
@@ -301,6 +313,7 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             self.clock.wall,
+            self.peers.address if self.peers is not None else lambda: "",
         )
         out = Adapters(
             self._store(),
@@ -313,6 +326,7 @@ class Agent:
             lambda _record: guard_fields(config),
             Hooks(config.hooks.commands, config.group, config.node),
             self.gate,
+            self.peers,
         )
         self.hands = Effects(out, self.session, self.metrics, loop.emit)
         return self.hands
@@ -323,6 +337,7 @@ class Agent:
         """Run until the core says that nothing is held any more."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
+        signal.signal(signal.SIGUSR2, lambda *_: self.loop.emit(Restarting()))
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         self.reload.begin_note()
         log.info("starting", extra={"version": __version__, "producer": self.config.producer})
@@ -392,6 +407,8 @@ class Agent:
             if found.past is not None:
                 self.loop.emit(found.past)
             self.loop.emit(Started(self.record, process, found.claims and self._may_adopt()))
+            if self.peers is not None:
+                self.peers.lane.start()
             self.session.start(self.record.lease or None if self.record else None)
             for repeater in repeaters:
                 repeater.start()
@@ -423,7 +440,9 @@ class Agent:
         if self.http is not None:
             self.http.close()
         self.hands.close(CLOSE_S)
-        self.session.close(CLOSE_S)
+        self.session.close(CLOSE_S, holding=self.loop.holding)
+        if self.peers is not None:
+            self.peers.lane.close()
         self.alerts.close(CLOSE_S)
         self.guard.close()
         if self.gate is not None:
@@ -436,12 +455,21 @@ class Agent:
             try:
                 for snapshot in self.follower.snapshots():
                     self.keys = snapshot
-                    self.loop.emit(StoreSeen(records.read_group(self.names, snapshot)))
+                    view = records.read_group(self.names, snapshot)
+                    self.loop.emit(StoreSeen(view))
+                    self._meet(view, snapshot)
             except Exception:
                 log.exception("a defect in the follower; going on")  # a node that sees nothing could never lead again
                 self.over.wait(FOLLOW_AGAIN_S)
             else:
                 return
+
+    def _meet(self, view: GroupView, snapshot: Snapshot) -> None:
+        """Note whom the group has, and where; make its key if there is none."""
+        if self.peers is not None:
+            self.peers.learn(view, snapshot)
+            if (txn := self.peers.missing()) is not None:
+                self.session.once(txn)
 
     def _etcd_failed(self, error: StoreError) -> None:
         self.loop.emit(EtcdSeen(str(error), reader=True))
@@ -464,9 +492,16 @@ class Agent:
         ]
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))
+        if self.peers is not None:
+            etcd = EtcdLeadership(self.etcd)
+            leader = EtcdLeaderWatch(etcd, self.peers, config.node, clock.boot, move=config.peers.move_etcd_leader)
+            looks.append(("etcd-leader", ETCD_LEADER_S, lambda: leader.look(self._leads())))
         if config.nodeos.data_dir is not None:
             looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))
         return [Repeater(name, period, work, self.loop.emit) for name, period, work in looks]
+
+    def _leads(self) -> bool:
+        return self.loop.snapshot.node.leadership.phase in ACTIVE
 
     def _see_guard(self) -> None:
         try:

@@ -205,7 +205,7 @@ class Parts:
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
         names = ["follower", "hands", "session", "alerts", "guard", "pulse", "repeater", "http", "gate"]
         self.made = {name: self._part(name) for name in names}
-        self.loop = SimpleNamespace(snapshot="snapshot")
+        self.loop = SimpleNamespace(snapshot="snapshot", holding=False)
         if not http:
             self.made["http"] = None
         if not gate:
@@ -216,7 +216,7 @@ class Parts:
 
         class Part(Recorder):
             def __getattr__(self, method: str) -> Any:
-                return lambda *words: parts.calls.append((name, method, words))
+                return lambda *words, **_more: parts.calls.append((name, method, words))
 
         return Part()
 

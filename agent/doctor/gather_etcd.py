@@ -175,6 +175,8 @@ def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, de
         "history/": names.history(0),
         "switchover": names.switchover,
         "answer": names.answer,
+        "format": names.format,
+        "peers-key": names.peers_key,
         "ledger/": names.ledger(0),
     }
     beyond = {"override": names.override, "maintenance": names.maintenance, "keys of others": "/not-of-nodeos-failover"}

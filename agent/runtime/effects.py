@@ -24,6 +24,7 @@ from agent.runtime import calls
 from agent.runtime.halt import halt
 from agent.runtime.hooks import Hooks
 from agent.runtime.lanes import Job, Lane
+from agent.runtime.peering import Peering
 from agent.runtime.session import Session
 from agent.telemetry.metrics import Metrics
 
@@ -46,7 +47,7 @@ _LANES = {
 class Adapters:
     """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file.
 
-    `gate` None: there is none, and the core asks for none.
+    `gate`, `peers` None: there are none, and the core asks for none.
     """
 
     store: Store
@@ -59,6 +60,7 @@ class Adapters:
     guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
     hooks: Hooks = field(default_factory=lambda: Hooks({}, "", ""))
     gate: SigningGate | None = None
+    peers: Peering | None = None
 
 
 def _unsent(call: int) -> ev.ResumeDone:
@@ -83,6 +85,25 @@ class Effects:
         match action:
             case do.Announce():
                 self._metrics.announced(action)
+            case Publish() | RecordChange() | RefuseWish() | RecordWindow():
+                self._write(action)
+            case RunHook():
+                self._lanes[action.hook].submit(self._job(action))
+            case Notify():
+                self._out.tell(action.notice)
+            case do.Transact():
+                self._metrics.sent(action, self._out.clock.boot())
+                self._lanes["transactions"].submit(self._job(action))
+            case do.SendBeat() | do.SendPromise() if self._out.peers is not None:
+                self._out.peers.do(action)
+            case do.OpenGate(epoch, until):
+                self._open(epoch, until)
+            case _ if type(action) in _LANES:
+                self._lanes[_LANES[type(action)]].submit(self._job(action))
+
+    def _write(self, action: Publish | RecordChange | RefuseWish | RecordWindow) -> None:
+        """Have the session write something into etcd."""
+        match action:
             case Publish():
                 self._session.publish(action.member)
             case RecordChange():
@@ -92,17 +113,6 @@ class Effects:
                 self._session.refuse(action.revision, action.fields)
             case RecordWindow():
                 self._session.count(action.window)
-            case RunHook():
-                self._lanes[action.hook].submit(self._job(action))
-            case Notify():
-                self._out.tell(action.notice)
-            case do.Transact():
-                self._metrics.sent(action, self._out.clock.boot())
-                self._lanes["transactions"].submit(self._job(action))
-            case do.OpenGate(epoch, until):
-                self._open(epoch, until)
-            case _ if type(action) in _LANES:
-                self._lanes[_LANES[type(action)]].submit(self._job(action))
 
     def _open(self, epoch: int, until: Ms) -> None:
         """Open the gate: a memory store, so that it comes before the resume."""

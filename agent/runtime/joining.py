@@ -16,6 +16,7 @@ something contradicts. Why the delay costs no safety:
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,7 +29,7 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
 from agent.core.model.chain import ChainInfo, Header
-from agent.core.model.fields import RecordError
+from agent.core.model.fields import RecordError, shown
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, Member
 from agent.core.model.slots import REPETITIONS, slot_of
@@ -41,6 +42,8 @@ from agent.ports import Nodeos, Store
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
+FORMAT_TEXT = b"1"
+"""What stands in the key `format` of a group of this version."""
 LOOK_S = 2.0
 """Total deadline of the look: four confirmations of a leader (R 0.5 s), so that one who lives is seen to move."""
 ASK_S = 0.5
@@ -51,6 +54,28 @@ AGAIN_S = 0.1
 """Between two looks at a heartbeat."""
 TOLD_S = 10
 """For so long the report of a refusal stands: a supervisor starts a refused agent again sooner, and it stays."""
+
+
+def format_problem(names: Keys, snapshot: Snapshot, node: str) -> str:
+    """Return why this agent must not take part in a group as it stands, with the remedy; empty when it may.
+
+    A group says its format once. Agents of 0.1 said none: they know nothing of peers, and would take over beside them.
+    """
+    for item in snapshot.items:
+        if item.key == names.format and item.value.strip() != FORMAT_TEXT:
+            return (
+                f"the group {names.root} has the format {shown(item.value.decode(errors='replace'), 20)!r}, this agent "
+                f"knows {FORMAT_TEXT.decode()}: install the version of the other agents here; nodeos was not touched"
+            )
+        if item.key.startswith(names.member("")) and item.lease and item.key != names.member(node):
+            with suppress(ValueError, RecursionError):
+                report = json.loads(item.value)
+                if isinstance(report, dict) and "host_id" not in report and report.get("role") != records.REFUSED:
+                    return (
+                        f"{item.key} is of an agent of version 0.1, which knows nothing of peers: end all agents of "
+                        "that version, then start those of this one (deploy/OPERATING.md); nodeos was not touched"
+                    )
+    return ""
 
 
 def contradiction(names: Keys, snapshot: Snapshot, node: str, mine: Belonging, before: int | None = None) -> str:
@@ -101,6 +126,8 @@ class JoiningLook:
         """See that this agent may start, `mine` being its report. NotOursError when not; returns within `LOOK_S`."""
         try:
             snapshot = self._store.range(self._names.root, self._deadline.remaining())
+            if why := format_problem(self._names, snapshot, self._node):
+                raise NotOursError(why)
             mine = replace(mine, chain=self._chain() or mine.chain)
             if why := contradiction(self._names, snapshot, self._node, mine.belonging):
                 self._tell(mine, why)

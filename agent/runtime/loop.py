@@ -74,6 +74,8 @@ class Loop:
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._error: FailoverError | None = None
         self._over = False
+        self.holding = False
+        """Whether it has ended with the lead, which the next process takes up."""
         self.snapshot = NodeSnapshot(node, clock.boot())
         self._hands = hands(self)
 
@@ -125,7 +127,8 @@ class Loop:
         self.snapshot = NodeSnapshot(node, now)
         for action in actions:
             self._hands.do(action)
-            self._over = self._over or isinstance(action, Exit)
+            if isinstance(action, Exit):
+                self._over, self.holding = True, action.holding
         try:
             for line in log_lines.lines(before, node, actions):
                 log.log(line.level, "%s", line.message, extra=line.fields)

@@ -10,10 +10,11 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from agent.core.leadership.events import LeaseSeen
+from agent.core.leadership.events import LeaseKept, LeaseSeen
 from agent.core.model import records
 from agent.core.model.archive import KEEP, Window, write_window
 from agent.core.model.belonging import Belonging
+from agent.core.model.copying import replace
 from agent.core.model.fields import RecordError
 from agent.core.model.keys import Keys
 from agent.core.model.records import Member
@@ -21,10 +22,10 @@ from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node.state import EtcdSeen
 from agent.core.node.step import PUBLISH_EVERY
 from agent.errors import LeaseGone, NotOursError, RefusedError, StoreError, StoreRejected
-from agent.host.clock import boot_s
+from agent.host.clock import boot_ms, boot_s
 from agent.host.jitter import Pauses, spread
 from agent.ports import Emit, Store
-from agent.runtime.joining import contradiction
+from agent.runtime.joining import FORMAT_TEXT, contradiction, format_problem
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Session:
         emit: Emit,
         refuse: Callable[[RefusedError], None],
         wall: Callable[[], int],
+        address: Callable[[], str] = lambda: "",
     ) -> None:
         self._store = store
         self._names = names
@@ -67,6 +69,10 @@ class Session:
         self._emit = emit
         self._refuse = refuse
         self._wall = wall
+        self._find_address = address  # where the others' datagrams reach us; it may take a look-up
+        self._address = ""
+        self._once: Txn | None = None
+        self._holding = False  # the next process goes on with our lease
         self._lease: int | None = None
         self._pauses = Pauses()
         self._renew_s = ttl_s / 3
@@ -119,9 +125,19 @@ class Session:
                 del self._windows[min(self._windows)]  # etcd was away for long: those would be deleted anyway
             self._changed.notify()
 
-    def close(self, wait_s: float) -> None:
-        """End: revoke the lease, so that the member key goes at once. Returns within `wait_s` seconds."""
+    def once(self, txn: Txn) -> None:
+        """Run a transaction that makes what is missing in the group, soon. Never blocks."""
         with self._changed:
+            self._once = txn
+            self._changed.notify()
+
+    def close(self, wait_s: float, *, holding: bool = False) -> None:
+        """End: revoke the lease, so that the member key goes at once. Returns within `wait_s` seconds.
+
+        `holding`: the next process goes on as the same leader, so the lease stays.
+        """
+        with self._changed:
+            self._holding = holding
             self._over = True
             self._changed.notify()
         if self._thread.is_alive():
@@ -156,14 +172,42 @@ class Session:
                 self._changed.wait_for(lambda: self._over, seconds)
 
     def _claim(self) -> None:
-        """See that this node name is not alive elsewhere, then have a lease."""
+        """See that we know the group's format and that this node name is not alive elsewhere, then have a lease."""
+        self._see_the_format()
         if self._lease is not None:
-            self._renew_s = self._store.keepalive(self._lease, self._timeout) / 3
+            self._keep_alive(self._lease)
         else:
             self._expected = self._see_that_nobody_else_is()
+            sent = boot_ms()
             lease = self._store.grant(self._ttl, self._timeout)
             self._lease, self._renew_s = lease.id, lease.ttl / 3
+            self._emit(LeaseKept(lease.id, sent + 1000 * lease.ttl))
+        self._address = self._find_address()
         self._emit(LeaseSeen(self._lease))
+
+    def _keep_alive(self, lease: int) -> None:
+        """Refresh the lease. Until when it may live counts from before the request left."""
+        sent = boot_ms()
+        ttl = self._store.keepalive(lease, self._timeout)
+        self._renew_s = ttl / 3
+        self._emit(LeaseKept(lease, sent + 1000 * ttl))
+
+    def _see_the_format(self) -> None:
+        """Refuse a group that we do not understand; else say which format it has, for those who come later."""
+        found = self._store.range(self._names.root, self._timeout)
+        if why := format_problem(self._names, found, self._node):
+            raise NotOursError(why)
+        if not any(item.key == self._names.format for item in found.items):
+            self._make(Txn((Compare(self._names.format, 0),), (Put(self._names.format, FORMAT_TEXT),)))
+
+    def _make(self, txn: Txn) -> None:
+        """Make what is missing; a role that may not is told, and no reason to stop."""
+        try:
+            self._store.txn(txn, self._timeout)
+        except LeaseGone:
+            raise
+        except StoreRejected as error:
+            log.warning("%s cannot be written: %s (deploy/etcd/access.sh grants it)", txn.compare[0].key, error)
 
     def _see_that_nobody_else_is(self) -> int | None:
         """Return the revision of the report that our first one may replace (0: there is none; None: any).
@@ -205,8 +249,12 @@ class Session:
                 self._changed.wait_for(self._has_work, max(0.0, due - boot_s()))
                 member, history, windows = self._member, dict(self._history), dict(self._windows)
                 refusal = self._refusal
+                once, self._once = self._once, None
             if self._lease is not None and boot_s() >= due:
-                due = boot_s() + spread(self._store.keepalive(self._lease, self._timeout) / 3, EARLY)
+                self._keep_alive(self._lease)
+                due = boot_s() + spread(self._renew_s, EARLY)
+            if once is not None:
+                self._make(once)
             if member is not None:
                 self._report(member)
             for epoch, fields in history.items():
@@ -218,12 +266,12 @@ class Session:
             self._emit(EtcdSeen())
 
     def _has_work(self) -> bool:
-        return bool(self._member or self._history or self._refusal or self._windows or self._over)
+        return bool(self._member or self._history or self._refusal or self._windows or self._once or self._over)
 
     def _report(self, member: Member) -> None:
         """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
         assert self._lease is not None
-        put = Put(self._key, records.write(member), self._lease)
+        put = Put(self._key, records.write(replace(member, peer_address=self._address)), self._lease)
         compare = () if self._expected is None else (Compare(self._key, self._expected),)
         answer = self._store.txn(Txn(compare, (put,), (self._key,)), self._timeout)
         if not answer.applied:
@@ -294,7 +342,7 @@ class Session:
 
     def _end(self) -> None:
         try:
-            if self._lease is not None:
+            if self._lease is not None and not self._holding:
                 self._store.revoke(self._lease, self._timeout)
         except StoreError as error:
             log.warning("the session lease could not be revoked, it will expire by itself: %s", error)

@@ -81,7 +81,7 @@ operator=nodeos-failover-$group-operator
 unless_there etcdctl role add "$agent"
 unless_there etcdctl role add "$operator"
 grant "$agent" read "$root" --prefix
-for key in leader heartbeat switchover answer; do
+for key in leader heartbeat switchover answer format peers-key; do
     grant "$agent" readwrite "$root$key"
 done
 for key in members/ history/ ledger/; do

@@ -25,7 +25,17 @@ pytestmark = pytest.mark.real
 SCRIPTS = Path(__file__).resolve().parents[2] / "deploy" / "etcd"
 ROOT = f"/nodeos-failover/{GROUP}/"
 TOKEN_TTL_S = 2
-AGENT_KEYS = ("leader", "heartbeat", "switchover", "answer", "members/bp-a", "history/7", "ledger/12")
+AGENT_KEYS = (
+    "leader",
+    "heartbeat",
+    "switchover",
+    "answer",
+    "format",
+    "peers-key",
+    "members/bp-a",
+    "history/7",
+    "ledger/12",
+)
 OPERATOR_KEYS = ("override", "maintenance", "drain/bp-a")
 
 

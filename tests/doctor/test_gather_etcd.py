@@ -32,6 +32,8 @@ NEEDED = {
     NAMES.history(0): "history/",
     NAMES.switchover: "switchover",
     NAMES.answer: "answer",
+    NAMES.format: "format",
+    NAMES.peers_key: "peers-key",
     NAMES.ledger(0): "ledger/",
 }
 INFO = ServerInfo("http://e:1", "3.5.28", 0xC1, 7, 8, 3, 40, 1000, 900, learner=True, alarms=("NOSPACE",))

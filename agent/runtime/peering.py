@@ -1,0 +1,193 @@
+"""The members as each other's witnesses, as far as threads and sockets go (R13 to R17). Nothing is decided here.
+
+What others may send to us is read from the group's keys: each member's address, and the key of the datagrams.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from agent.config.model import Config
+from agent.core.leadership import events as ev
+from agent.core.leadership.actions import SendBeat, SendPromise
+from agent.core.model.keys import Keys
+from agent.core.model.peers import Beat, Promise
+from agent.core.model.records import GroupView
+from agent.core.model.store import Ms, Snapshot, Txn
+from agent.errors import StoreError
+from agent.etcd.leader import EtcdLeadership, EtcdPlace
+from agent.host.deadline import Deadline
+from agent.net.resolver import Resolver
+from agent.peers import key
+from agent.peers.address import PeerAddress, any_address, local_end, parse
+from agent.peers.host_id import host_id
+from agent.peers.lane import PeerLane
+from agent.ports import Emit
+
+log = logging.getLogger(__name__)
+
+ASK_S = 2.0
+"""For one question to etcd that no confirmation waits for."""
+LOOK_UP_S = 1.0
+"""For one name of an etcd endpoint."""
+ETCD_LEADER_S = 5.0
+"""How often a leader asks where etcd's leader runs."""
+MOVE_AGAIN_MS: Ms = 60_000
+KEY_AGAIN_MS: Ms = 10_000
+
+
+def read_host_id(config: Config) -> tuple[str, str]:
+    """Return this host's id, and why there is none; two empty texts without peers."""
+    if not config.peers.on:
+        return "", ""
+    try:
+        return host_id(config.peers.state_dir), ""
+    except (OSError, ValueError) as error:
+        why = f"peers.state_dir: the host's id cannot be kept, so no heartbeat names this node: {error}"
+        log.warning("%s", why)
+        return "", why
+
+
+class Peering:
+    """The lane of one agent, and whom it reaches."""
+
+    def __init__(self, config: Config, names: Keys, clock: Callable[[], Ms], emit: Emit) -> None:
+        self._config = config
+        self._names = names
+        self._emit = emit
+        self._resolver = Resolver()
+        listen = parse(config.peers.listen)
+        self.lane = PeerLane(listen, names.root, config.node, clock, self._heard)
+        self._listen = listen
+        self._clock = clock
+        self._addresses: dict[str, str] = {}
+        self._lacks_key = False
+        self._asked_at: Ms | None = None
+
+    def address(self) -> str:
+        """Return where the others reach us, empty if they cannot. It may wait for a look-up: `LOOK_UP_S` a name."""
+        given, (host, port) = self._config.peers.advertise, self._listen
+        if self.lane.error or given is not None:
+            return "" if self.lane.error else given or ""
+        if any_address(host):
+            find = self._resolver.find
+            ends = self._config.etcd.targets
+            found = local_end(ends, lambda name, at: find(name, at, Deadline(LOOK_UP_S)))
+            if found is None:
+                return ""
+            host = found
+        return str(PeerAddress(host, port))
+
+    def learn(self, view: GroupView, snapshot: Snapshot) -> None:
+        """Note addresses and key as they stand in the group."""
+        addresses = {each.node: each.peer_address for each in view.members if each.peer_address}
+        if addresses != self._addresses:
+            self._addresses = addresses
+            self.lane.known = frozenset(filter(None, map(host_of, addresses.values())))
+        there, found = key.find(self._names, snapshot)
+        self._lacks_key = not there
+        if there and found is None and self.lane.key is not None:
+            log.warning(
+                "%s holds no key (64 hex digits): delete it, and an agent makes a new one", self._names.peers_key
+            )
+        self.lane.key = found if there else self.lane.key
+
+    def missing(self) -> Txn | None:
+        """Return the transaction that makes the key of the group where there is none; now and then: it may fail."""
+        now = self._clock()
+        if not self._lacks_key or (self._asked_at is not None and now < self._asked_at + KEY_AGAIN_MS):
+            return None
+        self._asked_at = now
+        return key.make(self._names)
+
+    def do(self, action: SendBeat | SendPromise) -> None:
+        """Send a beat or a promise. Never waits."""
+        match action:
+            case SendBeat(beat, peers):
+                for each in peers:
+                    self.lane.send(self._addresses.get(each, ""), beat)
+            case SendPromise(promise, to_node):
+                self.lane.send(self._addresses.get(to_node, ""), promise)
+
+    def beside(self, hosts: frozenset[str]) -> tuple[str, ...]:
+        """Return the members whose address is one of `hosts`, in order."""
+        return tuple(sorted(node for node, each in self._addresses.items() if host_of(each) in hosts))
+
+    def _heard(self, said: Beat | Promise, at: Ms) -> None:
+        self._emit(ev.BeatReceived(said, at) if isinstance(said, Beat) else ev.PromiseReceived(said, at))
+
+
+def host_of(address: str) -> str:
+    """Return the host of an address that a member reports, empty when it is none."""
+    try:
+        return parse(address).host
+    except ValueError:
+        return ""
+
+
+class EtcdLeaderWatch:
+    """Tells a leader which members share a host with etcd's leader; moves that to our own host if it shall (R17)."""
+
+    def __init__(
+        self,
+        etcd: EtcdLeadership,
+        peering: Peering,
+        node: str,
+        clock: Callable[[], Ms],
+        *,
+        move: bool,
+    ) -> None:
+        self._etcd = etcd
+        self._peering = peering
+        self._node = node
+        self._clock = clock
+        self._move = move
+        self._moved_at: Ms | None = None
+        self._resolver = Resolver()
+        self._told = ""
+
+    def look(self, leads: bool) -> ev.EtcdLeaderBeside | None:
+        """Ask once, if we lead. None: nothing new is known."""
+        if not leads:
+            return None
+        try:
+            leader = self._etcd.leader(ASK_S)
+            if leader is None:
+                return None
+            beside = self._peering.beside(self._numbers(leader))
+            others = tuple(each for each in beside if each != self._node)
+            if others and self._node not in beside and self._move:
+                self._move_here()
+        except (StoreError, TimeoutError) as error:
+            self._tell(f"etcd does not say where its leader runs: {error}")
+            return None
+        self._told = ""
+        return ev.EtcdLeaderBeside(others)
+
+    def _move_here(self) -> None:
+        """Ask etcd to move its leader to a member on our own host, now and then; there may be none."""
+        now = self._clock()
+        if self._moved_at is not None and now < self._moved_at + MOVE_AGAIN_MS:
+            return
+        self._moved_at = now
+        for each in self._etcd.members(ASK_S):
+            if self._node in self._peering.beside(self._numbers(each)):
+                log.info("etcd's leader runs beside a peer; asking etcd to move it to our host")
+                self._etcd.move(each, ASK_S)
+                return
+
+    def _numbers(self, place: EtcdPlace) -> frozenset[str]:
+        """Return the addresses of a member's hosts. A name that is not found in time is left out."""
+        found = set()
+        for host in place.hosts:
+            try:
+                found |= {str(end[0]) for _, end in self._resolver.find(host, 0, Deadline(LOOK_UP_S))}
+            except OSError:
+                continue
+        return frozenset(found)
+
+    def _tell(self, why: str) -> None:
+        if why != self._told:
+            self._told = why
+            log.warning("%s", why)

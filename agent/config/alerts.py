@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.config.base import AbsolutePath, Optional, Problems, ReadableFile, Seconds, Section, split_url
 from agent.core.alerts.notice import WORDS
+from agent.net.proxy import ENVIRONMENT
 
 PAGERDUTY = "https://events.pagerduty.com/v2/enqueue"
 """Where PagerDuty takes events, service region US; the other is events.eu.pagerduty.com."""
@@ -42,6 +43,10 @@ class AlertChannel(Section):
     ca_file: Optional[ReadableFile] = Field(
         default=None, description="certificates that sign the channel's own (PEM); default: the host's"
     )
+    proxy: SecretStr = Field(
+        default=SecretStr(""),
+        description='HTTP proxy, http://[USER:PASSWORD@]HOST:PORT, or "environment" (HTTPS_PROXY, NO_PROXY …)',
+    )
     min_severity: Literal["info", "warning", "critical"] = Field(
         default="warning", description="the least that is sent"
     )
@@ -61,6 +66,13 @@ class AlertChannel(Section):
             raise ValueError("has a $ that names nothing: write $$ for the sign itself")
         if unknown := sorted(set(form.get_identifiers()) - set(WORDS)):
             raise ValueError(f"knows no ${', $'.join(unknown)}: there are ${', $'.join(WORDS)}")
+        return value
+
+    @field_validator("proxy")
+    @classmethod
+    def _is_proxy(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value() not in ("", ENVIRONMENT):
+            split_url(value.get_secret_value(), ("http",), secret=True)
         return value
 
     @model_validator(mode="after")

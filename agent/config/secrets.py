@@ -103,6 +103,8 @@ def channel_texts(channel: AlertChannel) -> list[str]:
     if channel.type != "apprise":  # where a token may stand in place of the host
         rest = rest.removeprefix(parts.netloc)
     texts = (url, rest if len(rest) >= SHORTEST else "", parts.password or "", channel.secret.get_secret_value())
+    if "@" in (proxy := channel.proxy.get_secret_value()):
+        texts += (proxy, urlsplit(proxy).password or "")
     return [text for text in texts if text]
 
 

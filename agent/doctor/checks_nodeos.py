@@ -18,6 +18,8 @@ FEW_PEERS = 3
 """Fewer peers than this and a single fault cuts a producer off."""
 BLOCK_S = 0.5
 """So long the block in flight takes at most, whatever the version: with an offset per round it has less than a slot."""
+P2P_PORT = "9876"
+"""Where nodeos listens for its peers, unless p2p-listen-endpoint says otherwise."""
 _READABLE = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
 
 
@@ -248,10 +250,20 @@ def producer_api(facts: NodeosFacts, config: Config) -> Finding:
         return fault(name, f"pause and resume answer at {', '.join(facts.reached)}: other hosts may reach them", remedy)
     if facts.bound is None:
         return unknown(name, "who listens could not be seen", "run doctor as root or nodeos's user")
-    where = [each for each in facts.bound if not _private(each)]
+    http = [each for each in facts.bound if _is_http(each, facts, config)]
+    where = [each for each in http if not _private(each)]
     if where:
         return warn(name, f"nodeos listens on {', '.join(where)}; the producer API did not answer there", remedy)
-    return ok(name, f"nodeos listens on {', '.join(facts.bound) or config.nodeos.url} only")
+    return ok(name, f"nodeos listens on {', '.join(http) or config.nodeos.url} only")
+
+
+def _is_http(address: str, facts: NodeosFacts, config: Config) -> bool:
+    """Tell whether an address is one of nodeos's for HTTP: every node listens for its peers, too (port 9876)."""
+    options = facts.options.values
+    named = (config.nodeos.url, config.nodeos.producer_url or "", *options.get("http-server-address", ()))
+    ports = {each.rstrip("/").rpartition(":")[2] for each in (*named, *options.get("http-category-address", ()))}
+    port = address.rpartition(":")[2]
+    return port in ports if facts.options.sources else port != P2P_PORT
 
 
 def _private(address: str) -> bool:

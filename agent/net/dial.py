@@ -13,25 +13,37 @@ from agent.net.resolver import Resolver
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from agent.net.proxy import Proxy
+
 BACKLOG_WAIT = 0.01
 """Seconds between two tries at a Unix socket whose queue is full: such a connect does not wait by itself."""
 
 
-def dial(endpoint: Endpoint, deadline: Deadline, names: Resolver, context: SSLContext | None = None) -> Bounded:
+def dial(
+    endpoint: Endpoint,
+    deadline: Deadline,
+    names: Resolver,
+    context: SSLContext | None = None,
+    proxy: Proxy | None = None,
+) -> Bounded:
     """Return a connected socket, TLS included when the endpoint wants it (`context` is needed then).
+
+    With a proxy it leads there; TLS goes through it, plain HTTP is for the proxy to hand on.
 
     NotSent when nothing listens, or the host, name, permission or certificate is wrong. NoAnswer at the deadline.
     """
     try:
         if endpoint.path:
             return _unix(endpoint.path, deadline)
-        plain = _tcp(endpoint, deadline, names)
+        plain = _tcp(proxy.endpoint if proxy else endpoint, deadline, names)
         if not endpoint.tls:
             return plain
         assert context is not None
         from agent.net.tls import wrap
 
         with _closing_on_error(plain):
+            if proxy is not None:
+                proxy.tunnel(plain, endpoint)
             return wrap(plain, context, endpoint.host)
     except TimeoutError as error:
         raise NoAnswer(f"{endpoint} did not accept a connection within {deadline.span:g} s") from error

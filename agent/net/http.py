@@ -1,4 +1,4 @@
-"""`requests` with a total deadline: one call, one fresh connection, no proxy, no redirect, no retry, a bounded answer.
+"""`requests` with a total deadline: one call, one fresh connection, no redirect, no retry, a bounded answer.
 
 `requests` bounds the silence between two bytes, not a call. Here its connections run over sockets that keep a deadline.
 """
@@ -17,6 +17,7 @@ from urllib3.connection import HTTPConnection
 from agent.host.deadline import Bounded, Deadline, NoAnswer, NotSent
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint
+from agent.net.proxy import Proxy
 from agent.net.resolver import Resolver
 
 CHUNK = 64 * 1024
@@ -65,8 +66,16 @@ class _Session(requests.Session):
 class _Wire(HTTPAdapter):
     """Gives `requests` one connection, made by `dial`. It remembers the socket: what was sent decides what is known."""
 
-    def __init__(self, endpoint: Endpoint, deadline: Deadline, names: Resolver, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        deadline: Deadline,
+        names: Resolver,
+        context: ssl.SSLContext | None,
+        proxy: Proxy | None,
+    ) -> None:
         super().__init__(max_retries=0)
+        self._whole_url = proxy is not None and not endpoint.tls  # what a proxy hands on has to name where
         self.socket: Bounded | None = None
         wire = self
 
@@ -74,7 +83,7 @@ class _Wire(HTTPAdapter):
             """A connection over a socket with a deadline; TLS is done below."""
 
             def _new_conn(self) -> Bounded:
-                wire.socket = dial(endpoint, deadline, names, context)
+                wire.socket = dial(endpoint, deadline, names, context, proxy)
                 return wire.socket
 
         self._pool = urllib3.HTTPConnectionPool(endpoint.host or "localhost", endpoint.port or 80, maxsize=1)
@@ -83,6 +92,10 @@ class _Wire(HTTPAdapter):
     def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
         """Return the one pool."""
         return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
+        """Return what stands in the first line of the request."""
+        return request.url or "" if self._whole_url else super().request_url(request, proxies)
 
     def close(self) -> None:
         """Close pool and socket."""
@@ -103,6 +116,7 @@ def call(
     headers: Mapping[str, str] | None = None,
     most: int = MOST,
     method: str = "POST",
+    proxy: Proxy | None = None,
 ) -> Answer:
     """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
 
@@ -110,7 +124,8 @@ def call(
     texts of the errors do not name `path`, which may be a secret; what they are chained to may.
     """
     deadline = Deadline(timeout_s)
-    wire = _Wire(endpoint, deadline, names, context)
+    wire = _Wire(endpoint, deadline, names, context, proxy)
+    shown = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization and not endpoint.tls else {}
     with _Session() as session:
         session.mount("http://", wire)
         try:
@@ -118,7 +133,7 @@ def call(
                 method,
                 f"http://{endpoint.host_header}{path}",
                 data=body,
-                headers={"Host": endpoint.host_header, **(headers or {})},
+                headers={"Host": endpoint.host_header, **shown, **(headers or {})},
                 allow_redirects=False,
                 stream=True,
             ) as response:

@@ -25,6 +25,7 @@ SECRETS = {
     "http.token": "t0ken-of-32-characters-or-more-0123456789",
     "alerts.url": 'http://user:pa55word@127.0.0.1:1/services/T0/B0/s3cret"path\\x',
     "alerts.secret": 'signing"key\\ß',
+    "alerts.proxy": "http://joe:pr0xy-pass@127.0.0.1:1",
 }
 TOML = """
 group = "eos"
@@ -42,9 +43,10 @@ name = "ops"
 type = "webhook"
 url = {alerts.url}
 secret = {alerts.secret}
+proxy = {alerts.proxy}
 timeout = 0.1
 """
-PARTS = (*SECRETS.values(), "pa55word")
+PARTS = (*SECRETS.values(), "pa55word", "pr0xy-pass")
 
 
 def secrets_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

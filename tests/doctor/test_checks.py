@@ -67,6 +67,9 @@ def signing(way: str) -> Options:
 
 
 UNPAUSED = replace(nodeos(options=Options()), agent=replace(WELL.agent, status={**STATUS, "found_unpaused_s": 90.2}))
+PRODUCER_RW = Options(
+    {"http-category-address": ("chain_ro,127.0.0.1:8888", "producer_rw,0.0.0.0:8899")}, ("config.ini",)
+)
 UNSEEN = nodeos(pid=None, process_error="conmon (pid 7) listens")
 NODEOS_CASES = [
     (Facts(etcd=ETCD), "nodeos", FAULT, "not asked"),
@@ -109,6 +112,15 @@ NODEOS_CASES = [
     (replace(UNSEEN, nodeos=replace(UNSEEN.nodeos, info=None)), "nodeos_process", UNKNOWN, "conmon"),
     (nodeos(reached=("10.0.0.5:8888",)), "producer_api_private", FAULT, "10.0.0.5:8888"),
     (nodeos(bound=("0.0.0.0:8888",)), "producer_api_private", WARN, "0.0.0.0:8888"),
+    (nodeos(bound=("0.0.0.0:19876", "127.0.0.1:8888")), "producer_api_private", OK, "listens on 127.0.0.1:8888 only"),
+    (
+        nodeos(options=PRODUCER_RW, bound=("0.0.0.0:19876", "0.0.0.0:8899")),
+        "producer_api_private",
+        WARN,
+        "listens on 0.0.0.0:8899;",
+    ),
+    (nodeos(options=Options(), bound=("0.0.0.0:9876",)), "producer_api_private", OK, "http://127.0.0.1:8888 only"),
+    (nodeos(options=Options(), bound=("0.0.0.0:9000",)), "producer_api_private", WARN, "0.0.0.0:9000"),
     (nodeos(bound=None), "producer_api_private", UNKNOWN, "could not be seen"),
     (nodeos(bound=()), "producer_api_private", OK, "http://127.0.0.1:8888 only"),
 ]

@@ -26,6 +26,7 @@ from agent.errors import ConfigError
 from agent.host.clock import boot_ms
 from agent.host.from_files import FromFiles
 from agent.host.logs import mask
+from agent.net.proxy import proxy_for
 from agent.ports import Delivery, Sink
 
 T = TypeVar("T")
@@ -75,7 +76,7 @@ def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> S
 def _made(channel: AlertChannel, runbooks: str) -> Sink:
     words = Words(channel.template, runbooks)
     if channel.type == "apprise":
-        return AppriseSink(channel.name, channel.url.get_secret_value(), words)
+        return AppriseSink(channel.name, channel.url.get_secret_value(), words, channel.proxy.get_secret_value())
     return _http(channel, _WRITERS[channel.type](channel, words))
 
 
@@ -88,7 +89,8 @@ def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
 
 def _http(channel: AlertChannel, write: Callable[[Notice], HttpRequest]) -> HttpSink:
     url = channel.url.get_secret_value() or PAGERDUTY
-    return HttpSink(channel.name, url, write, _context(channel, url))
+    proxy = proxy_for(url, channel.proxy.get_secret_value())
+    return HttpSink(channel.name, url, write, _context(channel, url), proxy)
 
 
 def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ import time
 from agent.alerts.text import Words
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
+from agent.net.proxy import ENVIRONMENT
 from agent.ports import Delivery
 
 CHILD = "agent.alerts.sinks.apprise_child"
@@ -25,12 +27,13 @@ REFUSED = 3
 class AppriseSink:
     """Hands each notice to apprise. ConfigError when apprise is not installed."""
 
-    def __init__(self, name: str, url: str, words: Words) -> None:
+    def __init__(self, name: str, url: str, words: Words, proxy: str = "") -> None:
         if importlib.util.find_spec("apprise") is None:
             raise ConfigError([f"alerts {name}: type apprise needs the extra: pip install 'nodeos-failover[apprise]'"])
         self.name = name
         self._url = url
         self._words = words
+        self._proxy = proxy
 
     def send(self, notice: Notice, timeout_s: float) -> Delivery:
         """Try once, within `timeout_s` seconds in all, the start of the process included. Never raises."""
@@ -47,6 +50,7 @@ class AppriseSink:
                 timeout=max(0.05, end - time.monotonic()),
                 check=False,
                 start_new_session=True,
+                env=self._environment(),
             )
         except subprocess.TimeoutExpired:
             return Delivery(ok=False, retry=True, detail=f"no complete answer within {timeout_s:g} s")
@@ -57,3 +61,10 @@ class AppriseSink:
         if done.returncode == REFUSED:
             return Delivery(ok=False, detail="apprise does not know such a URL")
         return Delivery(ok=False, retry=True, detail="apprise did not deliver it")
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of the child: with the proxy that was named, and no other one."""
+        if self._proxy == ENVIRONMENT:
+            return dict(os.environ)
+        kept = {name: text for name, text in os.environ.items() if not name.lower().endswith("_proxy")}
+        return kept | (dict.fromkeys(("http_proxy", "https_proxy"), self._proxy) if self._proxy else {})

@@ -21,6 +21,7 @@ from agent.core.alerts.notice import Notice
 from agent.net import http
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint
 from agent.net.http import Answer, CallFailed, TooMuch
+from agent.net.proxy import Proxy, ProxyRefused
 from agent.net.resolver import Resolver
 from agent.ports import Delivery
 
@@ -46,7 +47,12 @@ class HttpSink:
     """Sends each notice as `write` puts it, to one URL. Safe to use from several threads."""
 
     def __init__(
-        self, name: str, url: str, write: Callable[[Notice], HttpRequest], context: ssl.SSLContext | None = None
+        self,
+        name: str,
+        url: str,
+        write: Callable[[Notice], HttpRequest],
+        context: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
@@ -60,6 +66,7 @@ class HttpSink:
             self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         self._write = write
         self._context = context
+        self._proxy = proxy
         self._names = Resolver()
 
     def send(self, notice: Notice, timeout_s: float) -> Delivery:
@@ -79,6 +86,7 @@ class HttpSink:
                 headers={**self._headers, **letter.headers},
                 most=MOST,
                 method=letter.method,
+                proxy=self._proxy,
             )
         except CallFailed as error:
             return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
@@ -132,6 +140,7 @@ def _cause(error: BaseException, timeout_s: float) -> str:
 
 
 _CAUSES: dict[type[BaseException], str] = {
+    ProxyRefused: "the proxy does not connect it; correct proxy, its credentials, or what it allows",
     ssl.SSLCertVerificationError: "its certificate is not trusted; set ca_file, or renew the certificate",
     TimeoutError: "no complete answer within {seconds}",
     ssl.SSLError: "TLS failed; does the URL say https where there is only http?",

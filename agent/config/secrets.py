@@ -102,9 +102,9 @@ def channel_texts(channel: AlertChannel) -> list[str]:
     rest = url.split("://", 1)[-1]
     if channel.type != "apprise":  # where a token may stand in place of the host
         rest = rest.removeprefix(parts.netloc)
-    texts = (url, rest if len(rest) >= SHORTEST else "", parts.password or "", channel.secret.get_secret_value())
+    texts = [url, rest if len(rest) >= SHORTEST else "", parts.password or "", channel.secret.get_secret_value()]
     if "@" in (proxy := channel.proxy.get_secret_value()):
-        texts += (proxy, urlsplit(proxy).password or "")
+        texts += [proxy, urlsplit(proxy).password or ""]
     return [text for text in texts if text]
 
 

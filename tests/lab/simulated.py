@@ -5,6 +5,7 @@ blockchain: no transactions, no consensus, no p2p; every node sees every block a
 process; `python -m tests.lab.simulated --help` is one of its own, whose control port takes faults:
 
     POST /fault {"path": "/v1/producer/resume", "answer": "hang", "act": 2.0, "status": 503}
+    POST /busy {"seconds": 3.0}, POST /behind {"seconds": 3.0}
     POST /clear
     GET /state
 """
@@ -23,8 +24,10 @@ from tests.lab.simulated_answers import PLUGINS, SHAPES
 from tests.lab.simulated_chain import SimulatedChain
 from tests.lab.simulated_http import ALL, Fault, Listener, Reply
 from tests.lab.simulated_nodeos import SimulatedNodeos
+from tests.lab.simulated_producer import Savanna
+from tests.lab.simulated_votes import TIMEOUT_MS
 
-__all__ = ["SHAPES", "Fault", "SimulatedChain", "SimulatedNodeos", "main"]
+__all__ = ["SHAPES", "Fault", "Savanna", "SimulatedChain", "SimulatedNodeos", "main"]
 
 
 class Control:
@@ -40,13 +43,17 @@ class Control:
             match path:
                 case "/fault":
                     self._node.fault(asked.pop("path", ALL), **asked)
+                case "/busy":
+                    self._node.busy(float(asked["seconds"]))
+                case "/behind":
+                    self._node.behind(float(asked["seconds"]))
                 case "/clear":
                     self._node.clear()
                 case "/state":
                     pass
                 case _:
-                    return Reply(404, {"error": f"{path} is none of /fault, /clear, /state"})
-        except (ValueError, TypeError, AttributeError) as error:
+                    return Reply(404, {"error": f"{path} is none of /fault, /busy, /behind, /clear, /state"})
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
             return Reply(400, {"error": str(error)})
         return Reply(200, self._node.state())
 
@@ -61,6 +68,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--producer", help="whom it signs for; without it, it is an observer")
     parser.add_argument("--shape", choices=SHAPES, default="leap-5")
+    parser.add_argument("--finalizer", default="", metavar="KEY", help="the key that it votes with")
+    parser.add_argument("--production-pause-vote-timeout-ms", type=int, default=TIMEOUT_MS)
+    parser.add_argument("--produce-block-offset-ms", type=int, default=0)
     parser.add_argument("--without", action="append", default=[], choices=PLUGINS.values())
     parser.add_argument("--pause-on-startup", action="store_true")
     parser.add_argument("--enable-stale-production", "-e", action="store_true")
@@ -88,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paused=found.pause_on_startup,
         stale=found.enable_stale_production,
         without=found.without,
+        savanna=Savanna(found.finalizer, found.production_pause_vote_timeout_ms, found.produce_block_offset_ms),
         log=True,
     )
     control = Control(node, found.control) if found.control is not None else None

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.lab.simulated_chain import Block, SimulatedChain
+from tests.lab import simulated_finality as finality
+from tests.lab.simulated_chain import Block, SimulatedChain, time_of
 
 PUBLIC_KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"  # of the well-known development pair
 NETWORK_VERSION = 1212
@@ -28,6 +29,7 @@ class Shape:
     bp_peer: bool = True  # from Leap 4 on
     socket_open: bool = True  # and where the peer is, from Leap 5 on
     block_info: bool = True  # get_block_info, from EOSIO 2.1 on
+    finality: bool = False  # get_finalizer_info, pause_at_block, and get_info beside the main thread: Spring
 
 
 _OLD = Shape("v3.1.5", 429, bp_peer=False, socket_open=False)
@@ -38,7 +40,7 @@ SHAPES = {
     "leap-3.1": _OLD,
     "leap-4": Shape("v4.0.6", socket_open=False),
     "leap-5": Shape("v5.0.3"),
-    "spring-1.3": Shape("v1.3.0"),
+    "spring-1.3": Shape("v1.3.0", finality=True),
 }
 
 
@@ -53,9 +55,9 @@ def error(code: int, message: str, number: int = 0, what: str = "", detail: str 
     return {"code": code, "message": message, "error": {"code": number, "name": "", "what": what, "details": details}}
 
 
-def info(chain: SimulatedChain, shape: Shape) -> dict[str, Any]:
+def info(chain: SimulatedChain, shape: Shape, head: Block) -> dict[str, Any]:
     """get_info."""
-    head, lib = chain.head(), chain.irreversible()
+    lib = min(chain.irreversible(), head, key=lambda each: each.num)
     value: dict[str, Any] = {
         "server_version": "51301a7e",
         "chain_id": chain.chain_id,
@@ -79,6 +81,27 @@ def info(chain: SimulatedChain, shape: Shape) -> dict[str, Any]:
     if shape.lib_time:
         value["last_irreversible_block_time"] = time_text(lib.time_ms)
     return value
+
+
+def finalizer_info(chain: SimulatedChain) -> dict[str, Any]:
+    """get_finalizer_info; a chain before Savanna has no policy."""
+    active, pending = finality.policies(chain)
+    counts = finality.keys(chain)
+    votes = [
+        {
+            "description": counts[key],
+            "public_key": key,
+            "is_vote_strong": True,
+            "finalizer_policy_generation": active.generation,
+            "voted_for_block_num": num,
+            "voted_for_block_timestamp": time_text(time_of(slot)),
+        }
+        for key, num, slot, _ in finality.votes(chain)
+        if active is not None and key in counts
+    ]
+    found = {"active_finalizer_policy": active, "pending_finalizer_policy": pending}
+    named = {name: policy.as_json() if policy else None for name, policy in found.items()}
+    return {**named, "last_tracked_votes": sorted(votes, key=lambda each: str(each["description"]))}
 
 
 def block(found: Block, before: Block | None) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, producer_index
+from tests.lab import simulated_finality as finality
 from tests.lab.evidence import Signature, doubles
 
 BUSY_S = 5.0  # how long a write waits for that of another process
@@ -66,8 +68,8 @@ class SimulatedChain:
         self._db = sqlite3.connect(file, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous = OFF")  # a lab loses a machine's power never
         self._db.execute("PRAGMA journal_mode = WAL")  # readers wait for nobody
-        self._db.executescript(_TABLES)
-        with self._write() as db:
+        self._db.executescript(_TABLES + finality.TABLES)
+        with self.write() as db:
             genesis = (1, self._id(1, 0, "genesis"), 0, "", "genesis")
             db.execute("INSERT OR IGNORE INTO blocks VALUES (?, ?, ?, ?, ?)", genesis)
 
@@ -77,7 +79,8 @@ class SimulatedChain:
             self._db.close()
 
     @contextmanager
-    def _write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Yield the database for one transaction."""
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -87,10 +90,14 @@ class SimulatedChain:
                 raise
             self._db.execute("COMMIT")
 
-    def _one(self, query: str, *values: object) -> Block | None:
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what a query finds."""
         with self._lock:
-            row = self._db.execute(f"SELECT num, id, slot, producer, node FROM blocks {query}", values).fetchone()
-        return Block(*row) if row else None
+            return self._db.execute(query, values).fetchall()
+
+    def _one(self, query: str, *values: object) -> Block | None:
+        rows = self.rows(f"SELECT num, id, slot, producer, node FROM blocks {query}", *values)
+        return Block(*rows[0]) if rows else None
 
     def _id(self, num: int, slot: int, node: str) -> str:
         """Return a block id: as in nodeos it begins with the number, and two nodes' blocks differ."""
@@ -102,7 +109,7 @@ class SimulatedChain:
 
     def sign(self, node: str, producer: str, slot: int, wall_ms: int) -> Signature:
         """Sign a block for a slot. Canonical if the slot comes after all blocks that there are, else a fork."""
-        with self._write() as db:
+        with self.write() as db:
             (num,) = db.execute("SELECT max(num) + 1 FROM blocks WHERE slot < ?", (slot,)).fetchone()
             block_id = self._id(num, slot, node)
             block = (num, block_id, slot, producer, node)
@@ -118,7 +125,12 @@ class SimulatedChain:
         return found
 
     def irreversible(self) -> Block:
-        """Return the last irreversible block: one before the head, or with several producers two rounds of 2/3."""
+        """Return the last irreversible block: that of the finalizers, where there are any.
+
+        Else one before the head, or with several producers two rounds of 2/3.
+        """
+        if (lib := finality.irreversible(self)) is not None:
+            return self.block(lib) or self.head()
         producers = len(self.schedule)
         behind = 1 if producers == 1 else 2 * REPETITIONS * (producers * 2 // 3 + 1)
         return self.block(max(1, self.head().num - behind)) or self.head()
@@ -133,10 +145,7 @@ class SimulatedChain:
 
     def signatures(self) -> list[Signature]:
         """Return everything that was ever signed, in order."""
-        with self._lock:
-            rows = self._db.execute(
-                "SELECT node, producer, slot, num, id, wall_ms / 1000.0 FROM signatures ORDER BY order_"
-            ).fetchall()
+        rows = self.rows("SELECT node, producer, slot, num, id, wall_ms / 1000.0 FROM signatures ORDER BY order_")
         return [Signature(*row) for row in rows]
 
     def doubles(self) -> dict[tuple[str, int], list[Signature]]:
@@ -145,12 +154,9 @@ class SimulatedChain:
 
     def greet(self, node: str, address: str, wall_ms: int) -> None:
         """Say that a node is there; an address is host:port."""
-        with self._write() as db:
+        with self.write() as db:
             db.execute("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", (node, address, wall_ms))
 
     def others(self, node: str) -> list[tuple[str, int]]:
         """Return address, and when it was last there (ms since 1970), of every other node."""
-        with self._lock:
-            return self._db.execute(
-                "SELECT address, seen_ms FROM nodes WHERE name != ? ORDER BY name", (node,)
-            ).fetchall()
+        return self.rows("SELECT address, seen_ms FROM nodes WHERE name != ? ORDER BY name", node)

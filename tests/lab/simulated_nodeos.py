@@ -15,7 +15,7 @@ from tests.lab.evidence import Signature
 from tests.lab.simulated_answers import PLUGINS, SHAPES, time_text
 from tests.lab.simulated_chain import SimulatedChain, time_of
 from tests.lab.simulated_http import Fault, Listener, Reply
-from tests.lab.simulated_producer import BlockMaker, wall_ms
+from tests.lab.simulated_producer import BlockMaker, Savanna, wall_ms
 
 KEPT_CALLS = 10_000
 
@@ -46,6 +46,7 @@ class SimulatedNodeos:
         paused: bool = True,
         stale: bool = True,
         without: Collection[str] = (),
+        savanna: Savanna = Savanna(),  # noqa: B008 - frozen
         log: bool = False,
     ) -> None:
         self.chain, self.name, self.producer = chain, name, producer
@@ -54,7 +55,7 @@ class SimulatedNodeos:
         self.calls: deque[Call] = deque(maxlen=KEPT_CALLS)
         self.listener = Listener(self._respond, port, unix, validate_host=True)
         self._unix, self._log = unix, log
-        self._start_paused, self._stale = paused, stale
+        self._start_paused, self._stale, self._savanna = paused, stale, savanna
 
     def start(self) -> None:
         """Listen, and make blocks unless paused. OSError when the port is in use."""
@@ -67,6 +68,7 @@ class SimulatedNodeos:
             paused=self._start_paused,
             stale=self._stale,
             signed=self._signed,
+            savanna=self._savanna,
         )
         self._blocks.start()
 
@@ -98,6 +100,18 @@ class SimulatedNodeos:
         """Resume, as somebody by hand."""
         self._blocks.resume()
 
+    def pause_at(self, num: int) -> None:
+        """Take and make no block after this one, as by pause_at_block."""
+        self._blocks.pause_at(num)
+
+    def busy(self, seconds: float) -> None:
+        """Have the main thread do nothing else for so long, as a snapshot does."""
+        self._blocks.busy(seconds)
+
+    def behind(self, seconds: float) -> None:
+        """Be a node that was started anew and is behind the chain for so long."""
+        self._blocks.behind(seconds)
+
     def fault(self, prefix: str, answer: str = "normal", act: float | None = 0.0, status: int = 503) -> None:
         """Have requests whose path begins with `prefix` suffer a fault, from now on (see `Fault`)."""
         self.listener.set_fault(prefix, Fault(answer, act, status))
@@ -110,7 +124,14 @@ class SimulatedNodeos:
         """Return what there is to see, for the control port."""
         head = self.chain.head()
         signed = sum(each.node == self.name for each in self.chain.signatures())
-        return {"name": self.name, "paused": self.paused, "head": asdict(head), "signed": signed}
+        by_hand = self._blocks.explicitly_paused
+        return {
+            "name": self.name,
+            "paused": self.paused,
+            "by_hand": by_hand,
+            "head": asdict(head),
+            "signed": signed,
+        }
 
     def _signed(self, block: Signature) -> None:
         """Log a block in nodeos's own words, so that whoever reads the one log can read the other."""
@@ -133,10 +154,17 @@ class SimulatedNodeos:
             return Reply(400, answers.error(400, "Invalid Request", 3200006, "invalid http request"))
         if plugin is None or plugin in self.without:
             return _unknown()
-        return self._blocks_reply(path) or self._chain_reply(path, asked) or _unknown()
+        if not (self.shape.finality and path == "/v1/chain/get_info") and not self._blocks.wait_main():
+            return _unknown()
+        return self._blocks_reply(path, asked) or self._chain_reply(path, asked) or _unknown()
 
-    def _blocks_reply(self, path: str) -> Reply | None:
+    def _blocks_reply(self, path: str, asked: dict[str, Any]) -> Reply | None:
         match path:
+            case "/v1/producer/pause_at_block" if self.shape.finality:
+                num = int(asked.get("block_num", 0))
+                if num <= self._blocks.head().num:
+                    return Reply(500, answers.error(500, "Internal Service Error", 3170016, "Invalid pause at block"))
+                return Reply(201, {"result": "ok"}, lambda: self.pause_at(num))
             case "/v1/producer/paused":
                 return Reply(201, self.paused)
             case "/v1/producer/pause":
@@ -149,7 +177,9 @@ class SimulatedNodeos:
         chain = self.chain
         match path:
             case "/v1/chain/get_info":
-                return Reply(200, answers.info(chain, self.shape))
+                return Reply(200, answers.info(chain, self.shape, self._blocks.head()))
+            case "/v1/chain/get_finalizer_info" if self.shape.finality:
+                return Reply(200, answers.finalizer_info(chain))
             case "/v1/chain/get_producer_schedule":
                 return Reply(200, answers.schedule(chain.schedule, self.shape))
             case "/v1/net/connections":

@@ -8,26 +8,32 @@ be read like any other change.
     wait 500 | wait R-1 | wait until stop-1  let time pass: milliseconds, a span of Timing, or up to a moment
     applied | unknown | rejected             etcd's answer to the transaction under way, and `saved` the file's
     pause ok | resume timeout | fence gone   nodeos's answers; `settled` is the pause's, and B after it
+    gate required | gate on                  a node with a gate, from the begin on, which answers `closed` and `signed`
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.timing import standstill
+from agent.core.leadership.timing import GateMode, Timing, standstill
 from agent.core.model import records
+from agent.core.model.chain import ProcessId
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms, Put
 from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held
 
 NAMES = {KEYS.leader: "leader", KEYS.heartbeat: "heartbeat", KEYS.switchover: "switchover"}
-SPANS = {"R": T.renew, "P": T.pause, "B": T.block, "E": T.validity, "request": T.request, "nomination": T.nomination}
-SPANS |= {"rank": T.rank_step, "chance": T.fair_chance}
+TIMINGS = {
+    "required": Timing(
+        validity=1600, renew=200, slack=100, request=500, election=500, lease_ttl=3, gate=GateMode.REQUIRED
+    ),
+    "on": Timing(gate=GateMode.ON),
+}
 SETTING = ("standby", "lead")
 """Moves that only set the scene: what they cause is shown where they are made step by step."""
 TAKES_MS = 2
@@ -76,9 +82,10 @@ class Stage:
     def __init__(self) -> None:
         self.one = One()
         self._moves: dict[str, Callable[..., object]] = {
+            "gate": self._gate,
             "start": lambda: self.one.tell(ev.Started(None, NODEOS)),
-            "standby": lambda *words: self.one.standby(fit="unfit" not in words, rank=_number(words)),
-            "lead": self.one.lead,
+            "standby": self._standby,
+            "lead": self._lead,
             "wait": self._wait,
             "see": self._see,
             "standing": self._standing,
@@ -89,12 +96,15 @@ class Stage:
             "rejected": lambda: self.one.tell(ev.Rejected(self.one.state.request, False, "no space"), TAKES_MS),
             "saved": self.one.save,
             "lease": lambda word: self.one.tell(ev.LeaseSeen(None if word == "gone" else LEASE)),
-            "pause": lambda result: self.one.tell(ev.PauseDone(self.one.state.call, ev.Call(result), "its words"), 1),
+            "pause": self._pause,
             "settled": self.one.paused,
             "resume": self._resume,
+            "closed": lambda: self.one.tell(ev.GateClosed(self.one.state.gate_call), TAKES_MS),
+            "signed": lambda: self.one.tell(ev.GateSigned(self.one.now + 5), 10),
+            "end": lambda: self.one.tell(ev.Shutdown()),
             "fence": lambda word: self.one.tell(ev.FenceDone(self.one.state.call, word == "gone", "no permission"), 10),
             "head": lambda num: self.one.read_head(int(num)),
-            "process": lambda word: self.one.tell(ev.ProcessSeen(NODEOS if word == "there" else None)),
+            "process": lambda word: self.one.tell(ev.ProcessSeen(ProcessId(101, 2) if word == "other" else None)),
             "nodeos": lambda word, asked=0: self.one.tell(
                 ev.PausedSeen(self.one.now + int(asked), paused=word == "paused"), 10
             ),
@@ -111,16 +121,47 @@ class Stage:
         yield from (self._line(action) for action in self.one.all[count:])
         if state.production is not before.production:
             yield f"nodeos: {state.production.value}"
+        if state.gate is not before.gate:
+            yield f"gate: {state.gate.value}"
+        if state.proven and not before.proven:
+            yield "proven stopped"
         valid = [each.tenure.valid_until if each.tenure else 0 for each in (before, state)]
         if valid[0] != valid[1] and valid[1]:
             yield f"valid for {valid[1] - self.one.now} ms"
 
+    def _standby(self, *words: str) -> None:
+        self.one.tell(ev.Started(None, NODEOS))
+        if self.one.state.gate_call:
+            self.one.tell(ev.GateClosed(self.one.state.gate_call), TAKES_MS)
+        self.one.paused()
+        self.one.tell(ev.LeaseSeen(LEASE))
+        rank = next((int(word) for word in words if word.isdigit()), 0)
+        self.one.tell(ev.Eligibility("unfit" not in words, can_produce=True, rank=rank, why=""))
+
+    def _lead(self) -> None:
+        self._standby()
+        self.one.see(leader=None, heartbeat=None)
+        self.one.apply("take")
+        self._resume("ok")
+        self.one.save()
+
+    def _pause(self, result: str) -> None:
+        call = self.one.last(do.PauseNodeos)
+        assert isinstance(call, do.PauseNodeos)
+        self.one.tell(ev.PauseDone(call.call, ev.Call(result), "its words"), 1)
+
+    def _gate(self, mode: str) -> None:
+        self.one.state = replace(self.one.state, identity=replace(self.one.state.identity, timing=TIMINGS[mode]))
+
     def _wait(self, *words: str) -> None:
-        text = words[-1]
-        name, _, less = text.partition("-")
-        moments: dict[str, Ms] = {"stop": self.one.state.stop_at, "retry": self.one.state.retry_at}
-        moments["free"] = self.one.state.seen.heartbeat_since + standstill(T.validity)
-        span = moments[name] - self.one.now if words[0] == "until" else SPANS.get(name) or int(name)
+        name, _, less = words[-1].partition("-")
+        state, timing = self.one.state, self.one.state.identity.timing
+        spans = {"R": timing.renew, "P": timing.pause, "B": timing.block, "E": timing.validity}
+        spans |= {"nomination": timing.nomination, "rank": timing.rank_step, "close": timing.gate_close}
+        moments: dict[str, Ms] = {"stop": state.stop_at, "retry": state.retry_at, "wake": state.wake or 0}
+        moments["V"] = state.tenure.valid_until if state.tenure else 0
+        moments["free"] = state.seen.heartbeat_since + standstill(timing.validity)
+        span = moments[name] - self.one.now if words[0] == "until" else spans.get(name) or int(name)
         self.one.tick(span - int(less or 0))
 
     def _see(self, *words: str) -> None:
@@ -165,6 +206,10 @@ class Stage:
                 return f"resume within {within}"
             case do.FenceNodeos(term=term, within=within):
                 return f"end the process within {within}, {f'SIGTERM {term} before' if term else 'by SIGKILL'}"
+            case do.OpenGate(epoch, until):
+                return f"open the gate for epoch {epoch}, for {until - self.one.now} ms"
+            case do.CloseGate(within=within):
+                return f"close the gate within {within}"
             case do.SaveRuntime(record=record):
                 return f"save {record.state} epoch {record.epoch}" if record else "remove the file"
             case do.Transact(kind=kind, txn=txn):
@@ -185,8 +230,5 @@ def _write(write: object) -> str:
         return f"put {NAMES[write.key]} {write.value.decode()}{lease}"
     record = records.read_heartbeat(write.value)
     block = f" block {record.last_block.num}" if record.last_block else ""
+    block += f", E {record.validity_ms}" if record.validity_ms != T.validity else ""
     return f"put heartbeat {record.epoch}/{record.seq} {'released' if record.released else 'held'}{block}{lease}"
-
-
-def _number(words: tuple[str, ...]) -> int:
-    return next((int(word) for word in words if word.isdigit()), 0)

@@ -258,7 +258,9 @@ def measure(root: Path, chosen: argparse.Namespace) -> Found:
         for python in [chosen.other, None] if chosen.other else [None]:
             label = f"{size} agents" + (", other" if python else "")
             first = size == chosen.sizes[0] and python is None
-            costs, calls, bare = idled(root / label, size, chosen.seconds, python, label, with_floor=first)
+            costs, calls, bare = idled(
+                root / label.replace(" ", "-"), size, chosen.seconds, python, label, with_floor=first
+            )
             found += costs
             floors += [bare] if bare else []
             told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))

@@ -135,10 +135,10 @@ nodeos is the same process, the agent goes on as the same leader, and R1 must su
     campaigning -> stopping    elected_late
     elected     -> leading     leads, adopted
     elected     -> stopping    expiring, leader_changed, heartbeat_changed, override, switchover, unhealthy, barren,
-                               begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
+                               frees, begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
                                stopped_before, file_failed, shutdown
     leading     -> stopping    expiring, leader_changed, heartbeat_changed, override, switchover, unhealthy, barren,
-                               begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
+                               frees, begins_anew, drained, failback, nodeos_gone, nodeos_restarted, resume_failed,
                                stopped_before, file_failed, shutdown
     stopping    -> releasing   proven
     releasing   -> standby     released, superseded

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.core.leadership import events as ev
+from agent.core.leadership.campaign import FREEING_RANKS
 from agent.core.leadership.state import GateState, Phase, Production, State, StoreView, Tenure
-from agent.core.leadership.timing import standstill
+from agent.core.leadership.support import Support, Vote
+from agent.core.leadership.timing import Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
@@ -18,6 +20,8 @@ from agent.core.model.store import Ms
 from tests.proof.gate import SignGate
 from tests.proof.world import Ask, Host, Save
 
+SEEN: Ms = 12
+"""So long ago is long ago enough for all that peers count."""
 BASE: Ms = 100
 """The present, in every canonical world."""
 
@@ -104,6 +108,7 @@ def _numbers(found: Host) -> dict[int, int]:
     if core.gate is GateState.CLOSING:
         live.add(core.gate_call)
     live.update(version for version, _ in core.guard_next)
+    live.add(core.support.unsaved)
     if found.request:
         live.add(found.request.number)
     return {number: place for place, number in enumerate(sorted(live))}
@@ -127,6 +132,7 @@ def _file(record: RuntimeRecord | None, past, pids) -> RuntimeRecord | None:  # 
         return None
     return replace(
         record,
+        lists=tuple(replace(each, at=past(each.at, SEEN)) for each in record.lists if record.state == "held"),
         valid_until=past(record.valid_until, 1),
         stop_by=past(record.stop_by, 4),
         process=_process(record.process, pids),
@@ -138,7 +144,7 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
     calling = production in (Production.PAUSING, Production.FENCING)
     return replace(
         core,
-        phase_since=past(core.phase_since, timing.catch_up) if core.phase is Phase.ELECTED else 0,
+        phase_since=_phase_since(core, past),
         production_since=0,
         production_until=kept(core.production_until)
         if calling or production in (Production.SETTLING, Production.FOUND)
@@ -156,7 +162,7 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         head_call=numbers[core.head_call],
         head_until=kept(core.head_until) if core.head_call or core.phase is Phase.STOPPING else 0,
         head_retry=due(core.head_retry),
-        tenure=_tenure(core, core.tenure, past, kept) if core.tenure else None,
+        tenure=_tenure(core, core.tenure, past, kept, numbers) if core.tenure else None,
         request=numbers[core.request],
         floor=core.floor if core.request else 0,
         retry_at=due(core.retry_at),
@@ -171,12 +177,14 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         guard_stops_at=kept(core.guard_stops_at) if core.phase in ACTIVE else 0,
         guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
         resume_delayed_until=due(core.resume_delayed_until),
+        pledge=replace(core.pledge, until=due(core.pledge.until)),
+        restarting_since=past(core.restarting_since, SEEN),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),
     )
 
 
-def _tenure(core: State, tenure: Tenure, past, kept) -> Tenure:  # type: ignore[no-untyped-def] # local functions
+def _tenure(core: State, tenure: Tenure, past, kept, numbers) -> Tenure:  # type: ignore[no-untyped-def] # local functions
     return replace(
         tenure,
         valid_until=kept(tenure.valid_until),
@@ -185,9 +193,37 @@ def _tenure(core: State, tenure: Tenure, past, kept) -> Tenure:  # type: ignore[
         gap=0,
         origin="",
         before="",
+        support=_support(core, tenure.support, past, kept, numbers),
         expected=_expected(core, tenure),
         wait_head=tenure.wait_head if core.phase in (Phase.CAMPAIGNING, Phase.ELECTED) else None,
     )
+
+
+def _phase_since(core: State, past) -> Ms:  # type: ignore[no-untyped-def] # a local function
+    if core.phase is Phase.ELECTED:
+        return past(core.phase_since, core.identity.timing.catch_up)
+    return past(core.phase_since, core.identity.timing.steady) if core.phase is Phase.LEADING and core.peered else 0
+
+
+def _support(core: State, found: Support, past, kept, numbers) -> Support:  # type: ignore[no-untyped-def] # local functions
+    """Keep what a leader that may yet go on counts with; nothing of one that has begun to stop."""
+    if core.phase not in (*ACTIVE, Phase.CAMPAIGNING):
+        return Support()
+    timing = core.identity.timing
+    return replace(
+        found,
+        lists=tuple(replace(each, at=past(each.at, SEEN)) for each in found.lists),
+        unsaved=numbers[found.unsaved],
+        beats=tuple(replace(each, at=past(each.at, timing.peers_validity)) for each in found.beats),
+        votes=tuple(_vote(each, timing, past) for each in found.votes),
+        beat_at=kept(found.beat_at),
+    )
+
+
+def _vote(found: Vote, timing: Timing, past) -> Vote:  # type: ignore[no-untyped-def] # a local function
+    heard = past(found.heard, timing.steady + 1)
+    since = max(past(found.since, SEEN), heard - timing.steady)
+    return replace(found, sent=past(found.sent, timing.peers_validity), heard=heard, since=since)
 
 
 def _expected(core: State, tenure: Tenure) -> tuple[LeaderKey | None, HeartbeatKey | None]:
@@ -219,6 +255,11 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
     free_after = 0 if seen.heartbeat is None or core.released else standstill(timing.promised)
     rank = core.eligibility.rank * timing.rank_step
     kept_for_another = core.seat_at(0) > 0
+    if core.peered:  # one that frees the seat waits longer, whoever it is kept for
+        free_after += FREEING_RANKS * timing.rank_step
+        return past(seen.leader_since, timing.nomination), past(
+            seen.heartbeat_since, free_after + timing.nomination + rank
+        )
     if not kept_for_another:
         return 0, past(seen.heartbeat_since, free_after + rank)
     if seen.leader_since > seen.heartbeat_since + free_after:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import PeersMode
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.records import Heartbeat
 from tests.proof import canon
@@ -17,7 +18,7 @@ from tests.proof import host as local
 from tests.proof.parts import Budget, Compact, Parts
 from tests.proof.world import Host, Nodeos, Store, Wish
 
-FIRST = ("wake", "save", "ask", "guard", "probe")
+FIRST = ("letter", "wake", "save", "ask", "guard", "probe")
 """What a host does first of all, when the rules are eager."""
 
 
@@ -59,8 +60,16 @@ class Engine(Parts):
         for label, fault, changed in self.words(store, self._holder_dead(store, hosts)):
             if not fault or _allowed(begin, label):
                 yield self._moved(label, world, changed, hosts, ghosts, spent + bool(fault))
+        yield from self._away(world, begin)
         yield from self._forgetting(world, begin)
         yield from self._time(world, begin)
+
+    def _away(self, world: Compact, begin: Begin) -> Iterator[Next]:
+        """Yield that etcd is away from all at once: only where there are peers, and a search asks for it by name."""
+        store, hosts, ghosts, spent = world
+        label = "etcd is away"
+        if begin and self.rules.timing.peers is not PeersMode.OFF and _allowed(begin, label):
+            yield Next(self.canonical((store, tuple(map(self.cut, hosts)), ghosts, spent + 1)), label)
 
     def _forgetting(self, world: Compact, begin: Begin) -> Iterator[Next]:
         """Yield how the store may forget: only where a search asks for it by name, for it makes worlds many."""
@@ -140,6 +149,7 @@ class Engine(Parts):
         took: int = 0,
     ) -> Next:
         broken = ""
+        hosts = self.posted(hosts)
         if store != before[0]:
             broken = self._store_changed(label, before, store)
             if self.parts[store].revision != self.parts[before[0]].revision:
@@ -241,6 +251,21 @@ class Engine(Parts):
             if first.core and first.core.phase is Phase.LEADING and not other and not starts:
                 return world
         raise AssertionError("nobody leads though nothing is wrong")
+
+    def steady(self) -> Compact:
+        """Return the world in which one host leads, names all others, and all is quiet."""
+        world = self.calm()
+        for _ in range(400):
+            if _names_all(self.parts[world[1][0]], len(self.names)):
+                return world
+            nominal = [each for each in self.after(world, faults=False) if "answer is late" not in each.label]
+            world = ([each for each in nominal if not each.took] or nominal)[0].world
+        raise AssertionError("the leader names nobody though all promise")
+
+
+def _names_all(host: Host, names: int) -> bool:
+    core = host.core
+    return core is not None and len(core.support.lists) == 1 and len(core.support.named) == names - 1
 
 
 def _allowed(begin: Begin, label: str) -> bool:

@@ -19,10 +19,11 @@ from agent.core.leadership.timing import GateMode, Timing
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
+from agent.core.model.peers import Beat
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms
 from tests.proof.gate import SignGate
-from tests.proof.world import KEYS, PRODUCER, Ask, Host, Nodeos, Request, Save, Wish, wish
+from tests.proof.world import KEYS, PRODUCER, Ask, Host, Letter, Nodeos, Request, Save, Wish, wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ def _setup(rules: Rules, name: str, life: int) -> Identity:
         head_poll=1,
         backoff=rules.backoff,
         patience=2,
+        host_id=name,
     )
 
 
@@ -128,6 +130,10 @@ def feed(host: Host, event: ev.Event) -> Fed:
                 assert host.request is None
                 host = replace(host, request=Request(number, wish(host.name, kind, txn), host.clock + within))
                 said.append(f"sends {kind}")
+            case do.SendBeat(beat, nodes):
+                host = replace(host, outbox=(*host.outbox, *(Letter(node, beat) for node in nodes)))
+            case do.SendPromise(promise, node):
+                host = replace(host, outbox=(*host.outbox, Letter(node, promise)))
             case do.OpenGate(_epoch, until):
                 assert host.gate is not None
                 host = replace(host, gate=host.gate.opened(until))
@@ -169,7 +175,17 @@ def dead(host: Host) -> Host:
     if nodeos.pid:
         nodeos = replace(nodeos, queued=tuple(sorted({*nodeos.queued, *queued})))
     return replace(
-        host, core=None, nodeos=nodeos, saves=(), asks=(), request=None, news="", stalled=False, stalled_for=0
+        host,
+        core=None,
+        nodeos=nodeos,
+        saves=(),
+        asks=(),
+        request=None,
+        news="",
+        stalled=False,
+        stalled_for=0,
+        inbox=tuple(each for each in host.inbox if each.slow),
+        beside=False,
     )
 
 
@@ -198,6 +214,8 @@ def urgent(host: Host, rules: Rules) -> str:
         return ""
     if host.stalled:
         return "stalled" if not rules.guard and host.stalled_for >= rules.stall else ""
+    if any(not letter.slow for letter in host.inbox):
+        return "letter"
     if host.core.wake is not None and host.core.wake <= host.clock:
         return "wake"
     if any(not save.slow or host.clock >= save.due for save in host.saves[:1]):
@@ -242,6 +260,11 @@ def elapse(host: Host, span: Ms = 1) -> Host:
 # --- moves -----------------------------------------------------------------------------------------------------------
 
 
+def core_peered(host: Host) -> bool:
+    """Whether this host has an agent that counts and gives promises."""
+    return host.core is not None and host.core.peered
+
+
 def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     """Yield everything that may happen inside this host now, but for time and the store."""
     yield from _nodeos_moves(host, rules, may)
@@ -253,6 +276,8 @@ def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
         yield restarted(host, rules)
         return
     yield from _process_faults(host, rules, may)
+    if core_peered(host):
+        yield from _peer_moves(host, rules, may)
     if host.cut:
         yield Move("reaches etcd again", "", replace(host, cut=False))
     elif may("net", "is cut off from etcd"):
@@ -262,11 +287,67 @@ def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     core = host.core
     if core.wake is not None and core.wake <= host.clock:
         yield told("wakes", feed(host, ev.Tick()))
+    yield from _letter_moves(host, may)
     yield from _save_moves(host, may)
     for ask in host.asks:
         yield from _ask_moves(host, ask, rules, may)
     yield from _request_moves(host, may)
     yield from _probe_moves(host)
+
+
+def post(host: Host, letters: tuple[Letter, ...]) -> Host:
+    """Put letters into a host's inbox; of a leader's beats that nobody reads, the newest two stay."""
+    if host.deaf or host.core is None:
+        return host
+    inbox = {*host.inbox, *letters}
+    for owner in {each.said.instance for each in letters if isinstance(each.said, Beat)}:
+        beats = [
+            each for each in inbox if isinstance(each.said, Beat) and each.said.instance == owner and not each.slow
+        ]
+        inbox -= set(sorted(beats, key=lambda each: each.said.number)[:-2])
+    return replace(host, inbox=tuple(sorted(inbox, key=repr)))
+
+
+def _letter_moves(host: Host, may: May) -> Iterator[Move]:
+    """Yield what may happen to beats and promises on their way to this host."""
+    for letter in host.inbox:
+        rest = replace(host, inbox=tuple(each for each in host.inbox if each != letter))
+        beat = isinstance(letter.said, Beat)
+        what = f"a {'beat' if beat else 'promise'} of {letter.said.node}"
+        said = letter.said
+        event = ev.BeatReceived(said, host.clock) if isinstance(said, Beat) else ev.PromiseReceived(said, host.clock)
+        heard = feed(rest, event)
+        yield told(f"hears {what}" + (", late" if letter.slow else ""), heard)
+        if letter.slow:
+            continue
+        late = replace(letter, slow=True)
+        if may("wire", f"{what} is lost"):
+            yield Move(f"{what} is lost", "wire", rest)
+        if may("wire", f"{what} is late"):
+            yield Move(f"{what} is late", "wire", post(rest, (late,)))
+        if may("wire", f"{what} comes twice"):
+            twice = replace(heard.host, inbox=tuple(sorted({*heard.host.inbox, late}, key=repr)))
+            yield told(f"{what} comes twice", Fed(twice, heard.said), "wire")
+
+
+def _peer_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
+    """Yield how the network between the members breaks and mends, and what is told of etcd's leader."""
+    core = host.core
+    assert core is not None
+    if host.deaf:
+        yield Move("hears its peers again", "", replace(host, deaf=False))
+    elif may("wire", "hears no peers"):
+        yield Move("hears no peers", "wire", replace(host, deaf=True))
+    if host.stalled or core.phase is not Phase.LEADING:
+        return
+    if not host.beside and may("wire", "etcd's leader moves beside its peers"):
+        others = tuple(name for name in rules.ranks if name != host.name)
+        fed = feed(replace(host, beside=True), ev.EtcdLeaderBeside(others))
+        yield told("etcd's leader moves beside its peers", fed, "wire")
+    elif host.beside:
+        yield told("etcd's leader moves away", feed(replace(host, beside=False), ev.EtcdLeaderBeside(())))
+    if not core.restarting_since and may("word", "the agent is to be replaced"):
+        yield told("the agent is to be replaced", feed(host, ev.Restarting()), "word")
 
 
 def _gate_moves(host: Host, gate: SignGate, may: May) -> Iterator[Move]:

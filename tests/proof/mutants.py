@@ -25,7 +25,7 @@ SHARED = (
     "tests.proof.gate",
     "tests.proof",
 )
-OWN = ("tests.proof.mutants", "tests.proof.gate_mutants", "tests.proof.adoption_mutants")
+OWN = tuple(f"tests.proof.{each}mutants" for each in ("", "gate_", "adoption_", "peers_"))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Mutant:
     """A mistake, the faults that bring it to light, and the promise it breaks.
 
     `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
-    leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none.
+    leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none. `names`: who is in
+    the group.
     """
 
     name: str
@@ -54,6 +55,8 @@ class Mutant:
     eager: bool = True
     timing: dict[str, int] = field(default_factory=dict)
     gate: str = ""
+    peers: bool = False
+    names: tuple[str, ...] = ("a", "b")
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -146,8 +149,8 @@ MUTANTS = (
         (
             Edit(
                 TENURE,
-                "_confirmed(step, event.revision, tenure.sent_at(tenure.seq))",
-                "_confirmed(step, event.revision, step.now)",
+                "_confirmed(step, event.revision, tenure.sent_at(tenure.seq), record)",
+                "_confirmed(step, event.revision, step.now, record)",
             ),
         ),
         ("a: confirm: applied, the answer is late", "a: is cut off"),
@@ -302,8 +305,8 @@ MUTANTS = (
         (
             Edit(
                 LEADERSHIP,
-                "tenure=_tenure(record),",
-                "tenure=replace(_tenure(record), valid_until=step.now + step.state.identity.timing.validity),",
+                "tenure=_tenure(record, record.lists if step.state.peered else ()),",
+                "tenure=replace(_tenure(record, ()), valid_until=step.now + step.state.identity.timing.validity),",
             ),
         ),
         ("a: the agent dies", "a: is cut off"),

@@ -209,6 +209,25 @@ class Parts:
         """Return a host that has news of the store to hear."""
         return self._once(("hears", host), lambda: self.intern(around.news(self.parts[host])))
 
+    def cut(self, host: int) -> int:
+        """Return a host that is cut off from etcd."""
+        return self._once(("cut", host), lambda: self.intern(replace(self.parts[host], cut=True)))
+
+    def posted(self, hosts: tuple[int, ...]) -> tuple[int, ...]:
+        """Put what hosts have just sent into the inboxes of others."""
+        sent = tuple(each for host in hosts for each in self.parts[host].outbox)
+        if not sent:
+            return hosts
+        found = []
+        for name, host in zip(self.names, hosts, strict=True):
+            letters = tuple(each for each in sent if each.to == name)
+            key = ("posted", host, letters)
+            found.append(self._once(key, lambda host=host, letters=letters: self._posted(host, letters)))  # type: ignore[misc]
+        return tuple(found)
+
+    def _posted(self, host: int, letters: tuple[Any, ...]) -> int:
+        return self.intern(local.post(replace(self.parts[host], outbox=()), letters))
+
     def later(self, host: int) -> tuple[str, int]:
         """Return what keeps time from passing on this host, and the host after one tick."""
         return self._once(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from agent.core.leadership.timing import GateMode, Timing
+from agent.core.leadership.timing import GateMode, PeersMode, Timing
 from tests.proof.engine import Engine
 from tests.proof.gate import SignGate
 from tests.proof.host import Rules
@@ -30,6 +30,8 @@ TICKS = Timing(
     lease_ttl=11,
 )
 """The spans in ticks: E 10, A 3, R 1, so that a leader has seven ticks to confirm. With a gate A is 2."""
+PEERED = {"peers": PeersMode.FAILSAFE, "validity": 8, "peers_validity": 5, "beat": 1}
+"""What differs with peers: E 8, E_s 5. Promises count for as long as etcd is away: `lease` allows less."""
 FOREVER = 1_000_000
 GATES = {
     "required": (GateMode.REQUIRED, SignGate()),
@@ -49,9 +51,10 @@ def engine(
     timing: dict[str, int] | None = None,
     gate: str = "",
     live: int = 0,
+    peers: bool = False,
 ) -> Engine:
     """Return an engine over nodes that rank alike; `gate` names one of `GATES`, empty: there is none."""
-    more: dict[str, Any] = dict(timing or {})
+    more: dict[str, Any] = {**(PEERED if peers else {}), **(timing or {})}
     ranks = dict.fromkeys(names, 0)
     if not gate:
         return Engine(Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live), budget)
@@ -73,10 +76,19 @@ def hunt(
     timing: dict[str, int] | None = None,
     gate: str = "",
     limit: int = 200_000,
+    peers: bool = False,
+    names: tuple[str, ...] = ("a", "b"),
 ) -> Found:
     """Search with a few faults alone, in this order, each at any moment."""
-    found = engine(Budget(len(script), script=script), guard=guard, eager=eager, timing=timing, gate=gate)
+    budget = Budget(len(script), script=script)
+    found = engine(budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, peers=peers)
     return search(found, limit, found.calm() if calm else found.ready())
+
+
+def with_peers(faults: int, limit: int, names: tuple[str, ...] = ("a", "b"), only: tuple[str, ...] = ()) -> Found:
+    """Search what so many faults lead to where the heartbeat of the leader names the others (R13 to R17)."""
+    found = engine(Budget(faults, only=only), names=names, peers=True)
+    return search(found, limit, found.steady())
 
 
 FAULTS = ("a: ", "b: ", "c: ", "lease ", "time passes, but")

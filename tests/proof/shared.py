@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
+from agent.core.leadership.support import Support
 from agent.core.model.copying import replace
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from tests.proof.world import Host, Store, Wish
+from tests.proof.world import Host, Letter, Store, Wish
 
 EPOCH = 1_000
 SEQ = 10_000
+BEAT = 10 * SEQ
 GAPS = -1
 """Stands among the numbers of a store that has gone back: there a revision may be met again, so gaps between stay."""
 
@@ -82,10 +84,16 @@ def _of_host(found: Host, out: set[int]) -> None:
             out.add(answer.revision)
             _of_leader(answer.leader, out)
             _of_heartbeat(answer.heartbeat, out)
+    for letter in found.inbox:
+        _of_letter(letter, out)
     core = found.core
     if core is None:
         return
     seen, tenure = core.seen, core.tenure
+    out.update(_beats(instance) + number for instance, number in core.pledge.last)
+    if core.beat_number:
+        out.add(_beats(found.name) + core.beat_number)
+    out.update(_beats(found.name) + each.number for each in core.support.beats)
     out.update((seen.keys_revision, seen.least, core.floor, EPOCH + seen.max_epoch, EPOCH + core.ended_epoch))
     _of_leader(seen.leader, out)
     _of_heartbeat(seen.heartbeat, out)
@@ -94,6 +102,15 @@ def _of_host(found: Host, out: set[int]) -> None:
         _of_leader(tenure.expected[0], out)
         _of_heartbeat(tenure.expected[1], out)
         out.update(owner + seq for seq in (tenure.seq, *(each.seq for each in tenure.sent)) if seq)
+
+
+def _beats(instance: str) -> int:
+    return BEAT + _owner(instance)
+
+
+def _of_letter(letter: Letter, out: set[int]) -> None:
+    out.add(EPOCH + letter.said.epoch)
+    out.add(_beats(letter.said.instance) + letter.said.number)
 
 
 class Names(dict[int, int]):
@@ -152,6 +169,7 @@ def _wish(found: Wish, to: Names) -> Wish:
 def _host(found: Host, to: Names) -> Host:
     owner = _owner(found.name)
     request = found.request
+    inbox = tuple(sorted((_letter_to(each, to) for each in found.inbox), key=repr))
     if request:
         request = replace(request, wish=_wish(request.wish, to), answer=_answer_to(request.answer, to))
     return replace(
@@ -160,7 +178,14 @@ def _host(found: Host, to: Names) -> Host:
         file=_file_to(found.file, owner, to),
         saves=tuple(replace(each, record=_file_to(each.record, owner, to)) for each in found.saves),
         request=request,
+        inbox=inbox,
     )
+
+
+def _letter_to(letter: Letter, to: Names) -> Letter:
+    said, base = letter.said, _beats(letter.said.instance)
+    number = to[base + said.number] - base
+    return replace(letter, said=replace(said, epoch=to[EPOCH + said.epoch] - EPOCH, number=number))
 
 
 def _leader_to(found: LeaderKey | None, to: Names) -> LeaderKey | None:
@@ -215,6 +240,7 @@ def _core_to(core: State, owner: int, to: Names) -> State:
             leader_revision=to[tenure.leader_revision],
             sent=tuple(replace(each, seq=to[owner + each.seq] - owner) for each in tenure.sent),
             expected=(_leader_to(tenure.expected[0], to), _heartbeat_to(tenure.expected[1], to)),
+            support=_support_to(tenure.support, owner + BEAT, to),
         )
     seen = replace(
         seen,
@@ -224,6 +250,17 @@ def _core_to(core: State, owner: int, to: Names) -> State:
         heartbeat=_heartbeat_to(seen.heartbeat, to),
         max_epoch=to[EPOCH + seen.max_epoch] - EPOCH,
     )
+    last = tuple((each, to[_beats(each) + number] - _beats(each)) for each, number in core.pledge.last)
     return replace(
-        core, tenure=tenure, seen=seen, floor=to[core.floor], ended_epoch=to[EPOCH + core.ended_epoch] - EPOCH
+        core,
+        tenure=tenure,
+        seen=seen,
+        floor=to[core.floor],
+        ended_epoch=to[EPOCH + core.ended_epoch] - EPOCH,
+        pledge=replace(core.pledge, last=last),
+        beat_number=to[owner + BEAT + core.beat_number] - owner - BEAT if core.beat_number else 0,
     )
+
+
+def _support_to(support: Support, base: int, to: Names) -> Support:
+    return replace(support, beats=tuple(replace(each, number=to[base + each.number] - base) for each in support.beats))

@@ -70,6 +70,14 @@ def test_forms_lose_nothing_of_a_gate(seed: int, gate: str) -> None:
     _follow(raw, few, random.Random(seed), 150)
 
 
+@pytest.mark.parametrize(("seed", "names"), [(1, "ab"), (2, "ab"), (3, "ab"), (4, "abc")])
+def test_forms_lose_nothing_of_peers(seed: int, names: str) -> None:
+    """The same with peers (R13 to R17)."""
+    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0, peers=True, names=tuple(names))
+    raw = Raw(few.rules, few.budget)
+    _follow(raw, few, random.Random(seed), 150)
+
+
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c")])
 def test_names_do_not_matter(names: tuple[str, ...]) -> None:
     """Worlds that differ by the names of nodes alone have one fingerprint, and so has all that follows upon them."""

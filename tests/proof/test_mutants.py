@@ -7,10 +7,11 @@ import pytest
 from tests.proof.adoption_mutants import ADOPTION_MUTANTS, Mistaken
 from tests.proof.gate_mutants import GATE_MUTANTS
 from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, Edit, Mutant, mutated
+from tests.proof.peers_mutants import PEERS_MUTANTS
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("mutant", MUTANTS + GATE_MUTANTS, ids=lambda each: each.name)
+@pytest.mark.parametrize("mutant", MUTANTS + GATE_MUTANTS + PEERS_MUTANTS, ids=lambda each: each.name)
 def test_mistake_is_found(mutant: Mutant) -> None:
     """P1, R5, R8: with this mistake in the core the search comes upon the broken promise, and tells the story."""
     with mutated(mutant.edits) as runs:
@@ -21,6 +22,8 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             eager=mutant.eager,
             timing=mutant.timing,
             gate=mutant.gate,
+            peers=mutant.peers,
+            names=mutant.names,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
     assert found.story

@@ -14,6 +14,7 @@ from agent.core.leadership.state import State
 from agent.core.model.copying import replace
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import (
     GroupView,
     Heartbeat,
@@ -28,7 +29,8 @@ from tests.proof.gate import SignGate
 
 KEYS = Keys("/g/")
 MEMBERS = tuple(
-    Member(name, f"i-{name}", "standby", True, True, (), 1, 1, 0, 100, False, "0", "v4") for name in ("a", "b", "c")
+    Member(name, f"i-{name}", "standby", True, True, (), 1, 1, 0, 100, False, "0", "v4", host_id=name, peer_address="x")
+    for name in ("a", "b", "c")
 )
 """Who reports to be there, in every world: a name that is not among them is nobody's."""
 NOBODY = "nobody"
@@ -248,6 +250,15 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """A beat or a promise on its way to the host `to`. `slow`: it may come at any time, or never."""
+
+    to: str
+    said: Beat | Promise
+    slow: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Host:
     """One host. `core` None: the agent is dead. `life` counts its starts. `news`: a change of the store to hear of."""
 
@@ -266,6 +277,10 @@ class Host:
     cut: bool = False
     gate: SignGate | None = None
     strange: bool = False  # its chain shows blocks of our producer that a nodeos without a leader signs
+    inbox: tuple[Letter, ...] = ()
+    outbox: tuple[Letter, ...] = ()  # to be put into others' inboxes at once
+    deaf: bool = False  # what others send to it is lost
+    beside: bool = False  # the leader is told that etcd's leader runs on the other members' hosts
 
     def signs(self) -> bool:
         """Whether its nodeos may sign a block: the truth that P1 is about.

@@ -10,6 +10,8 @@ from agent.core.leadership.tenure import heartbeat_of, note_write, revision_of
 from agent.core.model.records import write
 from agent.core.model.store import Compare, Delete, Ms, Put, Txn
 
+FREEING_RANKS = 5
+
 
 def rule_late_answer(step: Step) -> None:
     """Release at once what was taken by a write of ours that we had given up (R2, R5)."""
@@ -46,16 +48,19 @@ def rule_campaign(step: Step) -> None:
             take(step)
         return
     when = _campaign_at(state)
+    frees = when is None
+    when = _frees_at(state) if frees else when
     if when is None or not step.at(when):
         return
-    prepare(step, _why_free(state))
+    prepare(step, _why_free(state), frees=frees)
     step.go("campaign", step.tenure.origin)
     take(step)
 
 
-def prepare(step: Step, origin: str) -> None:
+def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
     """Begin a tenure with what was seen: a take-over, and every later try of it, rests on that (R8)."""
     state = step.state
+    named = state.seen.leader if frees and state.seen.leader and not state.seen.leader.lease else None
     record = state.seen.heartbeat.record if state.seen.heartbeat else None
     block = record.last_block if record and record.released else None
     step.set(
@@ -69,6 +74,8 @@ def prepare(step: Step, origin: str) -> None:
             origin=origin,
             before=state.seen.last_holder or "",
             expected=(state.seen.leader, state.seen.heartbeat),
+            frees=frees,
+            hand_to=named.name if named else None,
         )
     )
 
@@ -92,6 +99,22 @@ def _campaign_at(state: State) -> Ms | None:
         when = max(when, state.clear_at)
     holdoff = state.holdoff_until if seen.max_epoch <= state.ended_epoch else 0
     return max(when, holdoff, max(free, state.eligible_since) + eligibility.rank * timing.rank_step)
+
+
+def _frees_at(state: State) -> Ms | None:
+    """Return when to take a heartbeat that names us, to release it for one that is not named; None: not now (R17).
+
+    A second later than it is free, so that another that is named, and can lead, goes first.
+    """
+    seen, free = state.seen, state.free_at()
+    record = seen.heartbeat.record if seen.heartbeat else None
+    if free is None or seen.heirs is None or record is None or record.released:
+        return None
+    if not state.proven or state.lease is None or state.leaving or seen.maintenance is not None:
+        return None
+    named = {each.node for each in seen.heirs}
+    others = [name for name in seen.names if name not in named]
+    return max(free + FREEING_RANKS * state.identity.timing.rank_step, state.retry_at) if others else None
 
 
 def _let_by_maintenance(state: State) -> bool:
@@ -127,6 +150,7 @@ def take(step: Step) -> None:
     note_write(step)
     # a retry compares with what the first try saw: if the keys changed since, another candidate may have won
     leader, heartbeat = tenure.expected
+    step.set_seen(moved=revision_of(state.seen.heartbeat) != revision_of(heartbeat))
     compare = (
         Compare(names.leader, revision_of(leader), lease=leader.lease if leader else None),
         Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),

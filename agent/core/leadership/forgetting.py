@@ -16,6 +16,7 @@ from agent.core.leadership.state import StoreView
 from agent.core.leadership.step import Step
 from agent.core.leadership.timing import seconds, standstill
 from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.copying import replace
 from agent.core.model.records import HeartbeatKey, LeaderKey
 
 
@@ -69,7 +70,9 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
     """Forget the store that was known, but for the epochs; `leader` and `heartbeat` stand in the new one."""
     state, seen = step.state, step.state.seen
     known = seen.heartbeat.record if seen.heartbeat else None
-    wait = standstill(max(state.identity.timing.promised, known.validity_ms if known else 0))
+    timing = state.identity.timing
+    lease = timing.lease_ttl * 1000 + timing.peers_validity if state.peered else 0
+    wait = standstill(max(timing.promised, known.validity_ms if known else 0, lease))
     step.set(
         seen=StoreView(
             cluster=cluster,
@@ -78,6 +81,8 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
             last_holder=seen.last_holder,
             max_epoch=seen.max_epoch,
             names=seen.names,
+            peers=seen.peers,
+            heirs=seen.heirs,
         )
     )
     tenure = state.tenure
@@ -86,6 +91,7 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
         step.set_tenure(
             heartbeat_revision=heartbeat.revision if heartbeat and state.mine(heartbeat) else 0,
             leader_revision=tenure.leader_revision if same else 0,
+            support=replace(tenure.support, lists=(), unsaved=0),
         )
     text = "etcd's data was lost or a snapshot restored: its id changed, or its revisions went back"
     step.do(Warn("store_forgot", f"{text}; no take-over by this node for {seconds(wait)}"))

@@ -66,7 +66,7 @@ def rule_gate(step: Step) -> None:
     state = step.state
     if state.identity.timing.gate is GateMode.OFF:
         return
-    if state.phase in ACTIVE and state.gate is GateState.OPEN and state.permit > state.gate_until:
+    if state.phase in ACTIVE and state.gate is GateState.OPEN and state.permit != state.gate_until:
         _permit(step)
     if state.gate is GateState.CLOSING and step.at(state.gate_by):
         _failed(step, "no answer in time")

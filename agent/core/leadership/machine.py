@@ -19,6 +19,16 @@ from agent.core.leadership.actions import Action, Exit, Warn
 from agent.core.leadership.adoption import claim, rule_adopt
 from agent.core.leadership.campaign import rule_campaign, rule_late_answer
 from agent.core.leadership.gate import gate_closed, gate_failed, gate_signed, rule_gate
+from agent.core.leadership.peers import (
+    beat_received,
+    etcd_leader_beside,
+    file_written,
+    lease_kept,
+    promise_received,
+    restarting,
+    rule_beat,
+    rule_restart,
+)
 from agent.core.leadership.production import (
     begin_stop,
     fence_done,
@@ -34,6 +44,7 @@ from agent.core.leadership.production import (
 )
 from agent.core.leadership.state import GateState, Phase, Production, State, Tenure
 from agent.core.leadership.step import Step
+from agent.core.leadership.support import Support
 from agent.core.leadership.tenure import (
     applied,
     learn,
@@ -47,7 +58,8 @@ from agent.core.leadership.tenure import (
 )
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.peers import Peer
+from agent.core.model.records import Listing, Member, RuntimeRecord
 from agent.core.model.store import Ms
 
 ROUNDS = 12
@@ -91,7 +103,7 @@ def _started(step: Step, event: ev.Started) -> None:
     step.set_seen(cluster=record.cluster, least=record.heartbeat_revision)  # else the record is void (R20)
     step.set(
         resume_open=record.resume_open and event.process is not None,
-        tenure=_tenure(record),
+        tenure=_tenure(record, record.lists if step.state.peered else ()),
         lease=record.lease or None,
     )
     fresh = record.state == "held" and not record.resume_open and step.now < step.state.renew_deadline
@@ -105,7 +117,7 @@ def _started(step: Step, event: ev.Started) -> None:
         begin_stop(step)
 
 
-def _tenure(record: RuntimeRecord) -> Tenure:
+def _tenure(record: RuntimeRecord, lists: tuple[Listing, ...]) -> Tenure:
     return Tenure(
         record.epoch,
         record.instance,
@@ -117,6 +129,7 @@ def _tenure(record: RuntimeRecord) -> Tenure:
         stop_reason="the agent restarted",
         origin="the agent restarted and went on",
         inherited=True,
+        support=Support(lists),
     )
 
 
@@ -132,11 +145,19 @@ def _store_seen(step: Step, event: ev.StoreSeen) -> None:
             maintenance=view.maintenance,
             switchover=view.switchover,
             names=tuple(sorted(member.node for member in view.members)),
+            peers=_peers(view.members) if step.state.peered else (),
         )
+
+
+def _peers(members: tuple[Member, ...]) -> tuple[Peer, ...]:
+    """Return the members that hear beats, and have what names them (R13)."""
+    return tuple(sorted(Peer(each.node, each.host_id) for each in members if each.host_id and each.peer_address))
 
 
 def _lease_seen(step: Step, event: ev.LeaseSeen) -> None:
     step.set(lease=event.lease)
+    if event.lease != step.state.lease_kept[0]:
+        step.set(lease_kept=(0, 0))
 
 
 def _standing(step: Step, event: ev.Eligibility) -> None:
@@ -149,6 +170,8 @@ def _runtime_saved(step: Step, event: ev.RuntimeSaved) -> None:
     if event.ok and event.version in waiting and (not by or step.now < by):  # later, and a guard has acted already
         later = tuple(each for each in step.state.guard_next if each[0] > event.version)
         step.set(guard_stops_at=waiting[event.version], guard_next=later)
+    if event.ok:
+        file_written(step, event.version)
     if event.version != step.state.saving:
         return
     step.set(saving=0, saved=step.state.saving_what if event.ok else "")
@@ -218,11 +241,11 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     ev.Eligibility: _standing,
     ev.DelayResume: _hold,
     ev.Ungoverned: _ungoverned,
-    ev.BeatReceived: _tick,
-    ev.PromiseReceived: _tick,
-    ev.LeaseKept: _tick,
-    ev.EtcdLeaderBeside: _tick,
-    ev.Restarting: _tick,
+    ev.BeatReceived: beat_received,
+    ev.PromiseReceived: promise_received,
+    ev.LeaseKept: lease_kept,
+    ev.EtcdLeaderBeside: etcd_leader_beside,
+    ev.Restarting: restarting,
     ev.Shutdown: _shutdown,
 }  # each handler takes its own event type, which is the key
 
@@ -238,5 +261,7 @@ _RULES: tuple[Callable[[Step], None], ...] = (
     rule_campaign,
     rule_resume,
     rule_confirm,
+    rule_beat,
+    rule_restart,
     _rule_exit,
 )

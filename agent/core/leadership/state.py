@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.core.leadership.events import Eligibility
-from agent.core.leadership.timing import Timing, standstill
+from agent.core.leadership.support import Pledge, Support
+from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
+from agent.core.model.peers import Peer
 from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms
 
@@ -115,6 +117,8 @@ class Tenure:
     inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
     gated: bool = False  # the signing gate has signed for it: nodeos signs through it
     head_known: bool = False  # our head was read after the gate was closed: the last own block is in it
+    frees: bool = False  # taken for a node that is not named, by one that is and cannot lead (R17)
+    support: Support = field(default_factory=Support)
 
     def sent_at(self, seq: int) -> Ms | None:
         """Return when the write with `seq` left, None if this process did not send it."""
@@ -129,6 +133,10 @@ class StoreView:
     least         no later answer of this store has a lower revision
     answered      when a transaction was last answered: a read that was sent before may be older
     barred_until  no take-over before, for a confirmation may count that the store has forgotten (R20)
+    heirs         who alone may take over a heartbeat that was not released; None: anybody (R13)
+    moved         the heartbeat has changed since it was first seen and since our last try to take it: no try of ours,
+                  or of a process before us, can be applied any more (R14)
+    peers         members that can be named (R17)
     """
 
     keys_revision: int = 0  # of leader and heartbeat
@@ -148,6 +156,9 @@ class StoreView:
     least: int = 0
     answered: Ms = 0
     barred_until: Ms = 0
+    heirs: tuple[Peer, ...] | None = None
+    moved: bool = False
+    peers: tuple[Peer, ...] = ()
 
     @property
     def handed(self) -> bool:
@@ -159,6 +170,9 @@ class StoreView:
     def known(self) -> bool:
         """Tell whether the store was read at all."""
         return self.words_revision > 0
+
+
+_NONE = Support()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +212,11 @@ class State:
     numbers: int = 0  # the last number given to a request, call or file version
     seen: StoreView = field(default_factory=StoreView)
     lease: int | None = None
+    lease_kept: tuple[int, Ms] = (0, 0)  # a lease, and until when it may live by our clock
+    etcd_beside: tuple[str, ...] = ()  # members on whose host etcd's leader runs
+    beat_number: int = 0  # of the last beat of this process
+    pledge: Pledge = field(default_factory=Pledge)
+    restarting_since: Ms = 0  # since when the next process is to go on in place of this one; 0: it is not
     eligibility: Eligibility = field(default_factory=Eligibility)
     eligible_since: Ms = 0  # since when it is fit
     holdoff_until: Ms = 0  # R12
@@ -216,6 +235,21 @@ class State:
     leaving_since: Ms = 0
     exited: bool = False
     wake: Ms | None = None  # when to step again at the latest
+
+    @property
+    def peered(self) -> bool:
+        """Whether the promises of peers count here, and are given."""
+        return self.identity.timing.peers is not PeersMode.OFF
+
+    @property
+    def support(self) -> Support:
+        """What the tenure rests on besides its last confirmation."""
+        return self.tenure.support if self.tenure else _NONE
+
+    @property
+    def entitled(self) -> bool:
+        """Whether this node may take over from the last heartbeat at all (R13)."""
+        return self.seen.heirs is None or Peer(self.identity.node, self.identity.host_id) in self.seen.heirs
 
     @property
     def renew_deadline(self) -> Ms:
@@ -272,7 +306,14 @@ class State:
         record = found.record if found else None
         if record is None or not self.mine(found) or record.released or record.node != self.identity.node:
             return False
-        return record.instance != self.identity.instance or record.validity_ms >= self.identity.timing.promised
+        if record.instance != self.identity.instance:
+            return True
+        ours = not record.peers or any(each.peers == record.peers for each in self.support.lists)
+        return ours and record.validity_ms >= self.told(record.peers)
+
+    def told(self, peers: tuple[Peer, ...]) -> Ms:
+        """Return the validity that a heartbeat of ours tells, which names these (R13)."""
+        return self.identity.timing.promised_short if peers else self.identity.timing.promised
 
     def void(self, leader: LeaderKey | None) -> bool:
         """Whether `leader` names nobody: it has no name in it, or, put by hand, one that no member has (R10)."""
@@ -317,15 +358,15 @@ class State:
         return not self.seen.unreleased or record.node == self.identity.node
 
     def free_at(self) -> Ms | None:
-        """Return since when, or from when on, the heartbeat is free to take (R8); None: the store is not known."""
+        """Return since when, or from when on, the heartbeat is free to take (R8); None: not known, or never to us."""
         seen = self.seen
-        if not seen.known:
+        if not seen.known or not self.entitled:
             return None
         if seen.heartbeat is None or self.released:
             return max(seen.heartbeat_since, seen.barred_until)
         record, promised = seen.heartbeat.record, self.identity.timing.promised
         validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
-        return max(seen.heartbeat_since + standstill(validity), seen.barred_until)
+        return max(seen.heartbeat_since + standstill(validity), seen.barred_until, self.pledge.until)
 
     @property
     def nominated(self) -> bool:

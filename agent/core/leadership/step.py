@@ -105,6 +105,7 @@ class Step:
             resume_open=state.resume_open or (what == "held" and state.phase is Phase.ELECTED),
             process=state.process,
             cluster=state.seen.cluster,
+            lists=tenure.support.lists,
         )
         self.do(SaveRuntime(version, record))
 

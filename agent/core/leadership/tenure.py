@@ -9,10 +9,12 @@ from agent.core.leadership import forgetting
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Applied, Refused, Rejected, Unknown
 from agent.core.leadership.gate import last_block_missed
+from agent.core.leadership.peers import heirs_of, listed, next_confirmation, plan_list, prolong
 from agent.core.leadership.production import begin_stop, rule_read_last_block, stop
-from agent.core.leadership.state import PendingWrite, Phase, State, Tenure
+from agent.core.leadership.state import PendingWrite, Phase, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.peers import Peer
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, write
 from agent.core.model.store import Compare, Delete, Ms, Put, Txn
 
@@ -26,6 +28,7 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         return
     record = heartbeat.record if heartbeat else None
     anew = revision_of(heartbeat) != revision_of(seen.heartbeat)
+    unreleased = _unreleased(leader, heartbeat) if anew else seen.unreleased
     step.set_seen(
         keys_revision=revision,
         least=max(revision, seen.least),
@@ -35,8 +38,27 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         heartbeat_since=step.now if anew else seen.heartbeat_since,
         last_holder=record.node if record else seen.last_holder,
         max_epoch=max(seen.max_epoch, record.epoch if record else 0),
-        unreleased=_unreleased(leader, heartbeat) if anew else seen.unreleased,
+        unreleased=unreleased,
+        moved=bool(seen.keys_revision) and (anew or seen.moved),
+        heirs=_heirs(step.state, heartbeat, forged=unreleased) if anew else seen.heirs,
     )
+
+
+def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tuple[Peer, ...] | None:
+    """Return who alone may take over from a heartbeat that is new to us; None: anybody (R13).
+
+    What cannot be read, or says `released` though its holder did not write that, leaves it to whom the last one left
+    it; so does the first sight of a store that forgot, where what stands there is older (R20).
+    """
+    seen = state.seen
+    record = heartbeat.record if heartbeat else None
+    if heartbeat is not None and (record is None or forged):
+        first = not seen.keys_revision and seen.heirs is None
+        return () if first and state.peered else seen.heirs
+    named = heirs_of(record) if record and not record.released else None
+    if seen.keys_revision or seen.heirs is None:
+        return named
+    return seen.heirs if named is None else tuple(each for each in named if each in seen.heirs)
 
 
 def _unreleased(leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
@@ -80,7 +102,7 @@ def applied(step: Step, event: Applied) -> None:
         return
     if kind in ("take", "regain"):
         step.set_tenure(leader_revision=event.revision)
-    _confirmed(step, event.revision, tenure.sent_at(tenure.seq))
+    _confirmed(step, event.revision, tenure.sent_at(tenure.seq), record)
 
 
 def refused(step: Step, event: Refused) -> None:
@@ -111,17 +133,18 @@ def _adopt(step: Step, found: HeartbeatKey, record: Heartbeat) -> None:
     lost = revision_of(leader) != step.tenure.leader_revision
     step.set_tenure(leader_lost=lost)
     ours = record.instance == step.state.identity.instance  # else of the process before, which counted seqs of its own
-    _confirmed(step, found.revision, tenure.sent_at(record.seq) if ours else None)
+    _confirmed(step, found.revision, tenure.sent_at(record.seq) if ours else None, record)
     if lost and step.state.phase in ACTIVE and not step.state.void(leader):
         stop(step, "leader_changed", _who(leader))
 
 
-def _confirmed(step: Step, revision: int, sent_at: Ms | None) -> None:
+def _confirmed(step: Step, revision: int, sent_at: Ms | None, record: Heartbeat) -> None:
     """Note that a write of ours stands. Only one that is known before the stop time prolongs V (R1)."""
-    state = step.state
+    listed(step, record, sent_at)
+    state, timing = step.state, step.state.identity.timing
     valid = step.tenure.valid_until
     if sent_at is not None:
-        valid = max(valid, sent_at + state.identity.timing.validity)
+        valid = max(valid, sent_at + (timing.peers_validity if record.peers else timing.validity))
         step.set_tenure(instance=state.identity.instance)
     step.set_tenure(heartbeat_revision=revision, sent=())
     if state.phase is Phase.CAMPAIGNING:
@@ -135,6 +158,7 @@ def _confirmed(step: Step, revision: int, sent_at: Ms | None) -> None:
     elif state.phase in ACTIVE and step.now < state.renew_deadline:
         step.set_tenure(valid_until=valid)
         step.save("held")
+        prolong(step)
 
 
 def _not_mine(step: Step, kind: str) -> None:
@@ -204,6 +228,8 @@ def rule_stop(step: Step) -> None:
     if step.at(state.stop_at):
         behind = "the run-time file is behind, and a guard acts on it" if step.now < state.renew_deadline else ""
         stop(step, "expiring", behind)
+    elif step.tenure.frees:
+        stop(step, "frees")
     elif state.lost_leader and not state.regains:
         step.set_tenure(leader_lost=True)
         stop(step, "leader_changed", _who(seen.leader))
@@ -233,15 +259,18 @@ def heartbeat_of(state: State, released: bool = False) -> Heartbeat:
     """Return the heartbeat of the tenure as it is written next."""
     tenure = state.tenure
     assert tenure is not None
+    peers = () if released else tenure.support.named
     return Heartbeat(
         tenure.epoch,
         state.identity.node,
         state.identity.instance,
         tenure.seq,
-        state.identity.timing.promised,
+        state.told(peers),
         released,
         tenure.last_block if released else None,
         tenure.stop_reason if released else tenure.origin,
+        state.identity.host_id if peers else "",
+        peers,
     )
 
 
@@ -273,8 +302,10 @@ def rule_confirm(step: Step) -> None:
     state = step.state
     if state.phase not in ACTIVE or state.request:
         return
+    if plan_list(step):
+        return
     tenure, void = step.tenure, state.regains
-    due = step.now if tenure.sent or void else _next_confirmation(state, tenure)
+    due = step.now if tenure.sent or void else _next_confirmation(step)
     if not step.at(max(due, state.retry_at)):
         return
     names = state.identity.keys
@@ -291,10 +322,13 @@ def rule_confirm(step: Step) -> None:
     step.transact("regain", Txn(compare, then, (names.leader, names.heartbeat)))
 
 
-def _next_confirmation(state: State, tenure: Tenure) -> Ms:
+def _next_confirmation(step: Step) -> Ms:
     """Return when to confirm again: R after the last one at the latest, and at this node's own beat if it has one."""
+    state = step.state
+    if state.peered:
+        return next_confirmation(step)
     renew, beat = state.identity.timing.renew, state.identity.renew_phase
-    due = tenure.valid_until - state.identity.timing.validity + renew
+    due = step.tenure.valid_until - state.identity.timing.validity + renew
     return due if beat is None else due - (due - beat) % renew
 
 

@@ -139,6 +139,31 @@ class Timing:
         return self.validity + (self.block if self.gated else 0)
 
     @property
+    def promised_short(self) -> Ms:
+        """The same where peers are named (R13), and what a promise binds for (R14)."""
+        return self.peers_validity + (self.block if self.gated else 0)
+
+    @property
+    def late(self) -> Ms:
+        """When a peer's promise is late: half a beat after the next one was due (R17)."""
+        return self.beat + self.beat // 2
+
+    @property
+    def steady(self) -> Ms:
+        """How long a peer must have promised to be named, and may be silent before it is not (R17)."""
+        return 5 * self.beat
+
+    @property
+    def renew_short(self) -> Ms:
+        """The pause between confirmations while a promise is late: two of them fit into E_s - A (R17)."""
+        return min(self.renew, (self.peers_validity - self.margin) // 2)
+
+    @property
+    def renew_seldom(self) -> Ms:
+        """The pause between confirmations while all peers promise (R17)."""
+        return 10 * self.renew
+
+    @property
     def handover(self) -> Ms:
         """How long a planned handover takes at most while nothing fails: the stop, the head, two requests, the resume.
 

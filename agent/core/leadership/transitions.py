@@ -55,6 +55,7 @@ TRANSITIONS: dict[str, Transition] = {
         _row("switchover", ACTIVE, P.STOPPING, "a switchover was asked for", "R3"),
         _row("unhealthy", ACTIVE, P.STOPPING, "unhealthy, and a better candidate is there", "R3"),
         _row("barren", ACTIVE, P.STOPPING, "its blocks do not appear on the chain", "R9"),
+        _row("frees", ACTIVE, P.STOPPING, "it cannot lead, and takes the heartbeat for one that may not", "R17"),
         _row("begins_anew", ACTIVE, P.STOPPING, "it signs nothing, and begins anew", "R3"),
         _row("drained", ACTIVE, P.STOPPING, "drained, and another may lead", "R3"),
         _row("failback", ACTIVE, P.STOPPING, "a node of better priority is back", "R11"),

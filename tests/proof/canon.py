@@ -200,9 +200,11 @@ def _tenure(core: State, tenure: Tenure, past, kept, numbers) -> Tenure:  # type
 
 
 def _phase_since(core: State, past) -> Ms:  # type: ignore[no-untyped-def] # a local function
-    if core.phase is Phase.ELECTED:
-        return past(core.phase_since, core.identity.timing.catch_up)
-    return past(core.phase_since, core.identity.timing.steady) if core.phase is Phase.LEADING and core.peered else 0
+    timing = core.identity.timing
+    leading = core.phase is Phase.LEADING and core.peered
+    span = timing.catch_up if core.phase is Phase.ELECTED else timing.steady if leading else 0
+    since: Ms = past(core.phase_since, span) if span else 0
+    return since
 
 
 def _support(core: State, found: Support, past, kept, numbers) -> Support:  # type: ignore[no-untyped-def] # local functions

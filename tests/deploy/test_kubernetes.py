@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -13,7 +14,12 @@ import pytest
 import yaml
 
 from agent.cli.main import main as cli
+from agent.doctor import gather_nodeos
 from agent.gate import settings
+from tests.lab import docs
+from tests.lab.binaries import find_nodeos
+from tests.lab.process import Process
+from tests.lab.wait import until
 
 ROOT = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
 BUILDS = ("base", "overlays/example", "overlays/gate")
@@ -64,6 +70,54 @@ def test_the_agent_can_do_its_work(name: str) -> None:
     for container in (agent, nodeos):
         assert container["securityContext"]["readOnlyRootFilesystem"]
         assert container["securityContext"]["capabilities"]["drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_nodeos_is_restarted_for_no_change_but_its_own(name: str) -> None:
+    """A changed file, or another image of the agent, makes no other pod; no start walks through a big volume."""
+    resources = build(name)
+    producer, files = one(resources, "StatefulSet")["spec"], one(resources, "ConfigMap")["metadata"]["name"]
+    pod = producer["template"]["spec"]
+    assert producer["updateStrategy"] == {"type": "OnDelete"}
+    assert files == "nodeos-failover", "a suffix by the content would be another template"
+    assert {"name": "agent-config", "configMap": {"name": files}} in pod["volumes"]
+    containers = [*pod["initContainers"], *pod["containers"]]
+    assert not [mount for each in containers for mount in each["volumeMounts"] if "subPath" in mount], "never updated"
+    assert pod["securityContext"]["fsGroupChangePolicy"] == "OnRootMismatch"
+
+
+def test_the_operators_resources_are_the_rules_and_find_the_agents(tmp_path: Path) -> None:
+    """PrometheusRule has every group of grafana/rules as it is; PodMonitor selects the pods, and a port of theirs."""
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    names = {"resources": ["base"], "components": ["components/monitoring"]}
+    found = {key: [os.path.relpath(ROOT / each, overlay) for each in paths] for key, paths in names.items()}
+    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(found))
+    resources = build(str(overlay))
+    groups = [group for file in docs.RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    assert one(resources, "PrometheusRule")["spec"]["groups"] == groups
+    assert docs.RULE.read_text() == docs.prometheus_rule(), "run make docs"
+    monitor, template = one(resources, "PodMonitor")["spec"], one(resources, "StatefulSet")["spec"]["template"]
+    assert monitor["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    ports = {port["name"] for each in template["spec"]["initContainers"] for port in each.get("ports", ())}
+    assert {each["port"] for each in monitor["podMetricsEndpoints"]} <= ports
+
+
+@pytest.mark.real
+def test_keosd_runs_with_the_arguments_of_the_pod(tmp_path: Path) -> None:
+    """A real keosd takes them, serves its socket, and has no port."""
+    keosd = one(build("overlays/gate"), "StatefulSet")["spec"]["template"]["spec"]["initContainers"][0]
+    (tmp_path / "wallet").mkdir()
+    (tmp_path / "run" / "keosd").mkdir(parents=True)
+    arguments = [each.replace("=/", f"={tmp_path}/") for each in keosd["args"]]
+    process = Process("keosd", [find_nodeos().keosd, *arguments], tmp_path / "log")
+    process.start()
+    try:
+        until(lambda: (tmp_path / "run/keosd/keosd.sock").is_socket() or not process.running, 20.0, "keosd to serve")
+        assert process.running, process.log_tail()
+        assert gather_nodeos._bound(process.pid) == ()
+    finally:
+        process.stop()
 
 
 @pytest.mark.parametrize("name", BUILDS)

@@ -40,6 +40,17 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "CONFIGURATION.md"
 METRICS = ROOT / "grafana" / "METRICS.md"
 ALERTS = ROOT / "grafana" / "ALERTS.md"
+RULES = (ROOT / "grafana" / "rules" / "recording.yml", ROOT / "grafana" / "rules" / "alerts.yml")
+RULE = ROOT / "deploy" / "kubernetes" / "components" / "monitoring" / "prometheusrule.yaml"
+RULE_HEAD = """\
+# Made by `make docs` from grafana/rules: change those.
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: nodeos-failover
+spec:
+  groups:
+"""
 SHOWN = 10
 """Values of one label that are listed; of more, only the label is named."""
 OPEN_ENDED = ("version", "channel", "leader", "url")
@@ -117,8 +128,17 @@ def with_table(text: str, name: str, table: str) -> str:
     return marks.sub(lambda found: f"{found[1]}{table}{found[2]}", text)
 
 
+def prometheus_rule() -> str:
+    """Return the rules of grafana/rules as a resource of the Prometheus operator."""
+    groups = [file.read_text().partition("\ngroups:\n")[2] for file in RULES]
+    whole = "".join(text if text.endswith("\n") else f"{text}\n" for text in groups)
+    return RULE_HEAD + "".join(f"  {line}" if line.strip() else line for line in whole.splitlines(keepends=True))
+
+
 def up_to_date(file: Path) -> str:
     """Return what CONFIGURATION.md, METRICS.md or ALERTS.md, as it is, should be."""
+    if file == RULE:
+        return prometheus_rule()
     if file == ALERTS:
         return with_table(file.read_text(), "alerts", kinds.table())
     name, table = ("config", reference()) if file == CONFIGURATION else ("metrics", metrics_table())
@@ -128,9 +148,9 @@ def up_to_date(file: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Update the files, or only tell which are not up to date."""
     old = []
-    for file in (CONFIGURATION, METRICS, ALERTS):
+    for file in (CONFIGURATION, METRICS, ALERTS, RULE):
         wanted = up_to_date(file)
-        if file.read_text() != wanted:
+        if not file.exists() or file.read_text() != wanted:
             old.append(file.name)
             if "--update" in arguments:
                 file.write_text(wanted)

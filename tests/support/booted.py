@@ -24,11 +24,11 @@ def missing() -> str:
     return ", ".join(lacks)
 
 
-def make_root(root: Path) -> None:
+def make_root(root: Path, packages: str = PACKAGES) -> None:
     """Write a fresh Debian into `root`, from the mirrors that this host uses; about a minute."""
     sources = [str(path) for path in (Path("/etc/apt/sources.list"),) if path.exists()]
     sources += map(str, sorted(Path("/etc/apt/sources.list.d").glob("*.sources")))
-    command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={PACKAGES}", SUITE, str(root), *sources]
+    command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", SUITE, str(root), *sources]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
 
 

@@ -37,7 +37,9 @@ resume is not sent after its moment. What signs because it was started unpaused 
 it. Not tried: a hook that holds a resume up. Not covered: agent, guard and nodeos frozen together; a `paused` that
 lies; `del heartbeat` while its holder lives. A store that forgets drops what was given up before; it keeps its id only
 where every agent that runs has seen a revision above the one that it goes back to, and none starts afresh then: such a
-loss cannot be told from silence (restore with a new cluster token).
+loss cannot be told from silence (restore with a new cluster token). Where a snapshot that says `released` is restored
+under agents that start (`runs.RESTORING`), the chain shows who has led since, as long as it may sign or is about to be
+resumed: a restore takes longer than a first block.
 
 **How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
 any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.leadership.transitions import ACTIVE
-from agent.core.model.records import Heartbeat
+from agent.core.model.copying import replace
+from agent.core.model.records import Heartbeat, HeartbeatKey
 from tests.proof import canon
 from tests.proof import host as local
 from tests.proof.parts import Budget, Compact, Parts
@@ -131,7 +132,10 @@ class Engine(Parts):
                 yield self._moved(label, world, store, self._seeing(slow), ghosts, spent + 1, took=1)
 
     def _seeing(self, hosts: Sequence[int]) -> tuple[int, ...]:
-        """Let each host see the blocks that another's nodeos signs without a leader."""
+        """Let each host see the blocks that another's nodeos signs, with a leader or without one."""
+        if any(map(self.doubts, hosts)):
+            leads = [self.leads(each) for each in hosts]
+            hosts = [self.reads_chain(each, any(leads[:at] + leads[at + 1 :])) for at, each in enumerate(hosts)]
         if not self.rules.live:
             return tuple(hosts)
         rogue = [self.rogue(each) for each in hosts]
@@ -217,15 +221,17 @@ class Engine(Parts):
 
     # --- where searches begin ---
 
-    def start(self) -> Compact:
+    def start(self, store: Store | None = None) -> Compact:
         """Return the first world: nobody runs, every nodeos is paused, the store is empty."""
-        hosts = tuple(self.host(Host(name, clock=canon.BASE, gate=self.rules.gate)) for name in self.names)
-        return self.canonical((self.intern(Store()), hosts, (), 0))
+        hosts = tuple(self.host(self._idle(name)) for name in self.names)
+        return self.canonical((self.intern(store or Store()), hosts, (), 0))
+
+    def _idle(self, name: str) -> Host:
+        return Host(name, clock=canon.BASE, gate=self.rules.gate)
 
     def ready(self) -> Compact:
         """Return the world in which every agent has just started."""
-        fresh = [Host(name, clock=canon.BASE, gate=self.rules.gate) for name in self.names]
-        hosts = tuple(self.host(local.restarted(each, self.rules).host) for each in fresh)
+        hosts = tuple(self.host(local.restarted(self._idle(name), self.rules).host) for name in self.names)
         return self.canonical((self.intern(Store()), hosts, (), 0))
 
     def live(self, *rogues: int) -> Compact:
@@ -238,9 +244,18 @@ class Engine(Parts):
             found.append(self.host(Host(name, clock=canon.BASE, nodeos=nodeos, strange=strange)))
         return self.canonical((self.intern(Store()), tuple(found), (), 0))
 
-    def calm(self, leader: int = 0) -> Compact:
+    def snapped(self) -> Compact:
+        """Return the world in which the first host leads, no other agent runs, and a snapshot says `released`."""
+        last = self.names[-1]
+        old = Heartbeat(1, last, f"{last}0", 1, self.rules.timing.promised, released=True)
+        saved = Store(revision=2, heartbeat=HeartbeatKey(old, 2))
+        store, hosts, ghosts, spent = self.calm(store=replace(saved, snapshot=saved))
+        idle = (self.host(self._idle(name)) for name in self.names[1:])
+        return self.canonical((store, (hosts[0], *idle), ghosts, spent))
+
+    def calm(self, leader: int = 0, store: Store | None = None) -> Compact:
         """Return the world in which one host leads and all is quiet: reached without any fault."""
-        world = self.start()
+        world = self.start(store)
         for _ in range(400):
             nominal = list(self.after(world, faults=False))
             starts = [each for each in nominal if "the agent starts" in each.label]

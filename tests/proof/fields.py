@@ -115,6 +115,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "heirs",
         "moved",
         "peers",
+        "at_first",
+        "newer",
     ),
     "PendingWrite": ("seq", "at"),
     "Identity": (

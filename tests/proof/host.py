@@ -458,6 +458,14 @@ def sees(host: Host, strange: bool) -> Host:
     return host if led else feed(host, ev.Ungoverned(host.clock + WINDOW)).host
 
 
+def reads_chain(host: Host, newer: bool) -> Fed:
+    """Let an agent see whether its chain has blocks newer than the release that stood there at first sight (R20)."""
+    core = host.core
+    if core is None or host.stalled or not core.seen.at_first or core.seen.newer == newer:
+        return Fed(host, ())
+    return feed(host, ev.Ungoverned(core.clear_at, newer))
+
+
 def standing(name: str, rules: Rules, handover: str = "") -> ev.Eligibility:
     """Return a node's standing."""
     return ev.Eligibility(eligible=not handover, can_produce=True, rank=rules.ranks[name], why="", handover=handover)

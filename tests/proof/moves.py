@@ -9,7 +9,7 @@ from agent.core.leadership import events as ev
 from agent.core.model.copying import replace
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import GroupView, HeartbeatKey
-from tests.proof.host import feed, told
+from tests.proof.host import Fed, feed, reads_chain, told
 from tests.proof.world import GARBAGE, NOBODY, Host, Store, end_lease, put, transact
 
 
@@ -37,12 +37,20 @@ def deals(host: Host, store: Store) -> Iterator[Deal]:
     if host.core is None or host.stalled:
         return
     if host.news and not host.cut:
-        heard = told("hears of the store", feed(replace(host, news=""), ev.StoreSeen(_read(host, store))))
+        heard = told("hears of the store", _hears(host, store))
         yield Deal(heard.label, "", heard.host, store)
         if host.news == "new":
             yield Deal("hears late of the store", "net", replace(host, news="late"), store)
     if not host.cut:
         yield from _lease_deals(host, store)
+
+
+def _hears(host: Host, store: Store) -> Fed:
+    fed = feed(replace(host, news=""), ev.StoreSeen(_read(host, store)))
+    if store.forgot:
+        return fed
+    after = reads_chain(fed.host, newer=False)  # nobody has led since a release
+    return Fed(after.host, fed.said + after.said)
 
 
 def forgettings(store: Store, known: int) -> Iterator[tuple[str, str, Store]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from agent.core.leadership.state import Phase
 from tests.proof import canon, shared
 from tests.proof import host as local
 from tests.proof import moves as around
@@ -238,6 +239,20 @@ class Parts:
     def sees(self, host: int, strange: bool) -> int:
         """Return a host that sees whether blocks come which no leader signs."""
         return self._once(("sees", host, strange), lambda: self.host(local.sees(self.parts[host], strange)))
+
+    def reads_chain(self, host: int, newer: bool) -> int:
+        """Return a host whose agent sees whether blocks of ours have come since a release (R20)."""
+        return self._once(("chain", host, newer), lambda: self.host(local.reads_chain(self.parts[host], newer).host))
+
+    def doubts(self, host: int) -> bool:
+        """Whether its agent asks the chain about a release that it did not see come."""
+        core = self.parts[host].core
+        return core is not None and bool(core.seen.at_first)
+
+    def leads(self, host: int) -> bool:
+        """Whether its nodeos may sign, or is about to be resumed."""
+        found: Host = self.parts[host]
+        return self.signs(host) or (found.core is not None and found.core.phase is Phase.ELECTED)
 
     def rogue(self, host: int) -> bool:
         """Whether this host's nodeos signs without a leader."""

@@ -136,6 +136,21 @@ FORGETTING = (
 """Faults among which the store forgets (R20)."""
 
 
+RESTORING = (
+    ("etcd is restored", "a: is cut off"),
+    ("a: is cut off", "etcd is restored"),
+    ("etcd is restored", "a: "),
+    ("etcd is restored", "b: "),
+)
+"""Faults by which agents that start meet a snapshot which says `released`, beside a leader of before (R20)."""
+
+
+def restoring(script: tuple[str, ...], limit: int = 200_000) -> Found:
+    """Search how agents start while a snapshot is restored that says `released`, and another leads (R20)."""
+    found = engine(Budget(len(script), script=script))
+    return search(found, limit, found.snapped())
+
+
 def one_fault(names: tuple[str, ...], only: tuple[str, ...] = (), gate: str = "") -> tuple[Found, Afterwards]:
     """Search every world that one fault leads to (P1), and every course from there on when it is over (P2)."""
     rules = engine(Budget(1, only=only, ghosts=99), names=names, gate=gate)

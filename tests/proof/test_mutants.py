@@ -6,7 +6,7 @@ import pytest
 
 from tests.proof.adoption_mutants import ADOPTION_MUTANTS, Mistaken
 from tests.proof.gate_mutants import GATE_MUTANTS
-from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, Edit, Mutant, mutated
+from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, TENURE, Edit, Mutant, mutated
 from tests.proof.peers_mutants import PEERS_MUTANTS
 
 
@@ -35,6 +35,19 @@ def test_mistake_about_adoption_is_found(mistake: Mistaken) -> None:
     with mutated(mistake.edits) as runs:
         found = runs.installing(*mistake.rogues, strict=mistake.strict)
     assert found.broken.startswith(mistake.breaks), found.text()
+    assert found.story
+
+
+BELIEVES = Edit(STATE, "(self.released and not self.doubted)", "self.released")
+ALL_SEEN = Edit(TENURE, "if record is None or state.seen.keys_revision:", "if state.seen is not None:")
+
+
+@pytest.mark.parametrize("edit", [BELIEVES, ALL_SEEN], ids=["believes every release", "has seen each release come"])
+def test_release_that_is_believed_at_first_sight_is_found(edit: Edit) -> None:
+    """P1: with this mistake an agent that starts takes over beside the leader that a restored store forgot (R20)."""
+    with mutated((edit,)) as runs:
+        found = runs.restoring(("etcd is restored",))
+    assert found.broken.startswith("P1"), found.text()
     assert found.story
 
 

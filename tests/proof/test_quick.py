@@ -6,7 +6,18 @@ import pytest
 
 from tests.proof.liveness import bound
 from tests.proof.parts import Budget
-from tests.proof.runs import FORGETTING, TICKS, engine, hunt, installing, nothing_wrong, one_fault, slow_messages
+from tests.proof.runs import (
+    FORGETTING,
+    RESTORING,
+    TICKS,
+    engine,
+    hunt,
+    installing,
+    nothing_wrong,
+    one_fault,
+    restoring,
+    slow_messages,
+)
 from tests.proof.search import search
 
 ENOUGH = 500_000
@@ -48,6 +59,15 @@ def test_store_that_forgets() -> None:
 def test_store_that_forgets_beside_other_faults(script: tuple[str, ...]) -> None:
     """P1 when etcd loses its data, or goes back to a snapshot, beside other faults, within the quick bound (R20)."""
     found = hunt(script, limit=40_000)
+    assert not found.broken, found.text()
+    assert found.states >= 40_000 or found.complete
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("script", RESTORING, ids=", ".join)
+def test_agents_start_beside_a_restored_release(script: tuple[str, ...]) -> None:
+    """P1: an agent that starts when a snapshot is restored which says `released` does not believe it at once (R20)."""
+    found = restoring(script, limit=40_000)
     assert not found.broken, found.text()
     assert found.states >= 40_000 or found.complete
 

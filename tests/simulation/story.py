@@ -164,7 +164,8 @@ class Host:
 
     def start(self) -> None:
         """Start the agent and everything that probes."""
-        self.step(LookedBack(self.story.wall - 600_000))
+        signed = [block.time for block in self.story.blocks.values() if block.producer == PRODUCER]
+        self.step(LookedBack(self.story.wall - 600_000, max(signed, default=0)))
         self.step(ev.Started(None, self.nodeos.process))
         self.story.every(500, self._paused)
         self.story.every(500, self._info)
@@ -239,7 +240,7 @@ class Host:
 
     def see_store(self) -> None:
         """Hear of a change in etcd."""
-        if not self.store.cut and not self.unread and not self.deaf:
+        if self.node.leadership.started and not (self.store.cut or self.unread or self.deaf):
             self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
 
     def _do(self, action: NodeAction) -> None:

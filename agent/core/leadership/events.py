@@ -208,9 +208,14 @@ class DelayResume:
 
 @dataclass(frozen=True, slots=True)
 class Ungoverned:
-    """Until then (CLOCK_BOOTTIME) a nodeos without an agent may be signing: no absent heartbeat is taken (R18)."""
+    """What our chain says of a heartbeat that nobody holds: whether somebody signs all the same.
+
+    until  until then (CLOCK_BOOTTIME) a nodeos without an agent may sign: no absent heartbeat is taken (R18)
+    newer  blocks of ours may have come after the release that stood there at first sight (R20)
+    """
 
     until: Ms
+    newer: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,9 +70,7 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
     """Forget the store that was known, but for the epochs; `leader` and `heartbeat` stand in the new one."""
     state, seen = step.state, step.state.seen
     known = seen.heartbeat.record if seen.heartbeat else None
-    timing = state.identity.timing
-    lease = timing.lease_ttl * 1000 + timing.peers_validity if state.peered else 0
-    wait = standstill(max(timing.promised, known.validity_ms if known else 0, lease))
+    wait = standstill(max(state.forgotten, known.validity_ms if known else 0))
     step.set(
         seen=StoreView(
             cluster=cluster,

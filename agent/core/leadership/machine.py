@@ -194,6 +194,7 @@ def _hold(step: Step, event: ev.DelayResume) -> None:
 
 def _ungoverned(step: Step, event: ev.Ungoverned) -> None:
     step.set(clear_at=event.until)
+    step.set_seen(newer=event.newer)
 
 
 def _tick(_turn: Step, _event: ev.Tick) -> None:

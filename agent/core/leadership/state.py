@@ -152,6 +152,8 @@ class StoreView:
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
     unreleased: bool = False  # the heartbeat says `released`, but its writer left the leader's own `leader` there
+    at_first: bool = False  # another agent's release that stood there at first sight: it was not seen to come (R20)
+    newer: bool = True  # our chain may have blocks of ours that are newer than that release (R20)
     cluster: int = 0
     least: int = 0
     answered: Ms = 0
@@ -357,15 +359,29 @@ class State:
             return False
         return not self.seen.unreleased or record.node == self.identity.node
 
+    @property
+    def forgotten(self) -> Ms:
+        """How long a confirmation may count that the store has forgotten (R20): E; with peers as long as a lease."""
+        timing = self.identity.timing
+        lease = timing.lease_ttl * 1000 + timing.peers_validity if self.peered else 0
+        return max(timing.promised, lease)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a restored store may show this release, and have forgotten who has led since (R20)."""
+        return self.released and self.seen.at_first and self.seen.newer
+
     def free_at(self) -> Ms | None:
         """Return since when, or from when on, the heartbeat is free to take (R8); None: not known, or never to us."""
         seen = self.seen
         if not seen.known or not self.entitled:
             return None
-        if seen.heartbeat is None or self.released:
+        if seen.heartbeat is None or (self.released and not self.doubted):
             return max(seen.heartbeat_since, seen.barred_until)
         record, promised = seen.heartbeat.record, self.identity.timing.promised
         validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
+        if self.doubted:
+            validity = max(validity, self.forgotten)
         return max(seen.heartbeat_since + standstill(validity), seen.barred_until, self.pledge.until)
 
     @property

@@ -41,7 +41,16 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         unreleased=unreleased,
         moved=bool(seen.keys_revision) and (anew or seen.moved),
         heirs=_heirs(step.state, heartbeat, forged=unreleased) if anew else seen.heirs,
+        at_first=_at_first(step.state, record) if anew else seen.at_first,
+        newer=anew or seen.newer,
     )
+
+
+def _at_first(state: State, record: Heartbeat | None) -> bool:
+    """Tell whether a heartbeat is a release that this process finds when it first sees the store (R20)."""
+    if record is None or state.seen.keys_revision:
+        return False
+    return record.released and record.instance != state.identity.instance
 
 
 def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tuple[Peer, ...] | None:

@@ -113,9 +113,10 @@ def _heard(node: Node, view: GroupView, now: Ms) -> Node:
 
 
 def _clear(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
-    """Have leadership know until when an absent heartbeat is to be left alone (R18), before it looks at one."""
-    until = ungoverned.clear_at(node, now)
-    return node if until == node.leadership.clear_at else _lead(node, events.Ungoverned(until), now, actions)
+    """Have leadership know whether the chain speaks against a heartbeat that nobody holds (R18, R20)."""
+    state, found = node.leadership, ungoverned.judged(node, now)
+    known = found == events.Ungoverned(state.clear_at, state.seen.newer)
+    return node if known else _lead(node, found, now, actions)
 
 
 def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Node:

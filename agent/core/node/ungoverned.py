@@ -1,4 +1,4 @@
-"""Whether somebody produces already though nobody has led yet (R18): what our own chain shows of our producer's blocks.
+"""Whether somebody signs though nobody holds the heartbeat (R18, R20): what our own chain shows of our blocks.
 
 While `heartbeat` is absent, and this agent has never seen one, no governed node has signed. So whatever block of our
 producer comes is signed by a nodeos without an agent: one whose agent is about to be started, or a stray. To resume a
@@ -7,12 +7,18 @@ without such a block: twelve slots of ours, or six (3 s) where every slot is our
 `leader` or `override`.
 
 After `del heartbeat` this agent has seen one, and does not wait: that word means that the old leader is dead.
+
+A release that stood there when this agent first saw the store may be of a snapshot that was restored: then somebody has
+led since, and may be cut off from etcd, but not stopped yet. Blocks of ours that are newer than the release show it.
+That there are none is a sign only once a slot of ours has passed without one. While in doubt, the release counts like a
+heartbeat that has stood still since first sight: it is free E later, whatever the chain shows.
 """
 
 from __future__ import annotations
 
 from agent.core.blocks.schedule import date, windows_of
 from agent.core.leadership.actions import Warn
+from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
@@ -26,6 +32,11 @@ ARRIVES: Ms = 1000
 """A block of another host is on our chain so long after its date at the latest, and was asked for once a second."""
 SURE: Ms = 3000
 """Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
+
+
+def judged(node: Node, now: Ms) -> Ungoverned:
+    """Return what our chain says of a heartbeat that nobody holds."""
+    return Ungoverned(clear_at(node, now), newer(node))
 
 
 def nobody_led(node: Node) -> bool:
@@ -54,6 +65,22 @@ def clear_at(node: Node, now: Ms) -> Ms:
     return now + max(end - wall, SLOT)  # nodeos has yet to tell how that window ended: silence of nodeos proves nothing
 
 
+def newer(node: Node) -> bool:
+    """Tell whether blocks of ours may have come after the release that stood there at first sight (R20)."""
+    seen, info = node.leadership.seen, node.health.info
+    record = seen.heartbeat.record if seen.heartbeat else None
+    if not seen.at_first or record is None or info is None or node.health.schedule is None:
+        return True
+    ours = windows_of(node.health.schedule, node.leadership.identity.producer)
+    if ours is None:
+        return False  # not in the schedule: nobody signs for it
+    num, signed = (record.last_block.num, record.last_block.time) if record.last_block else (0, 0)
+    if info.head_num < num or last_own(node) > signed:
+        return True
+    slot, _ = ours.own(max(signed + SLOT, _watched_since(node, info)), 1)
+    return node.health.info_wall < slot + ARRIVES
+
+
 def last_own(node: Node) -> Ms:
     """Return the date of the newest block of our producer that is known on our chain, 0: none is."""
     return max(own_ms(node), node.past.own if node.past else 0)
@@ -68,6 +95,8 @@ def _watched_since(node: Node, info: ChainInfo) -> Ms:
 
 def tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
     """Say whom to look for, once such blocks have come for a while; `status` shows it as what this node waits for."""
+    if text := _contradiction(node):
+        actions.append(Warn("store_forgot", text))
     if not (text := waits_for(node, now)):
         return node
     actions.append(Warn("stray_block", text))
@@ -89,4 +118,17 @@ def waits_for(node: Node, now: Ms) -> str:
         f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: a nodeos "
         "without an agent signs, and this node does not take over beside it. Start the agent of that node, or stop "
         "it; to have this node lead all the same, put its name into `leader`"
+    )
+
+
+def _contradiction(node: Node) -> str:
+    """Return what speaks against the release that stood there at first sight; empty while nothing does for sure."""
+    state = node.leadership
+    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    known = record is not None and record.last_block is not None and last_own(node) > record.last_block.time
+    if state.phase is not Phase.STANDBY or not state.doubted or not known:
+        return ""
+    return (
+        f"the heartbeat says `released`, but blocks of {state.identity.producer} came after that: a snapshot of etcd "
+        "may have been restored; no take-over by this node before a forgotten confirmation has ended"
     )

@@ -10,9 +10,14 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import standstill
-from agent.core.model.records import GroupView
+from agent.core.model import records
+from agent.core.model.chain import Block, Schedule
+from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms
-from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, record
+from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held, record
+from tests.core.node.test_urgency import TWENTY_ONE
+from tests.core.parts import SETUP
+from tests.simulation.story import Story
 
 OLD, NEW = 5, 6
 LOST = pytest.mark.parametrize(
@@ -111,3 +116,89 @@ def test_a_runtime_record_of_another_store_is_void(state: str, cluster: int, rev
     assert one.state.tenure is not None
     assert one.state.tenure.epoch > old.epoch, "an epoch is never given twice"
     assert one.request("take").txn.compare[0].key == KEYS.leader
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["elected", "named by hand"])
+def test_a_release_at_first_sight_waits_for_the_chain_or_for_e(*, chosen: bool) -> None:
+    """P1, R20: whatever operators want, it waits until the chain bears the release out, or E is over."""
+    leader = LeaderKey("bp-a", 5) if chosen else None
+    one, told = One(), One()
+    for each in (one, told):
+        each.standby()
+        each.see(heartbeat=HeartbeatKey(held(3, released=True), 5), leader=leader)
+        assert each.phase() is Phase.STANDBY
+    told.tell(ev.Ungoverned(0, newer=False))
+    assert told.phase() is Phase.CAMPAIGNING
+    one.tick(standstill(T.validity) - 1)
+    assert one.phase() is Phase.STANDBY
+    one.tick(1)
+    assert one.phase() is Phase.CAMPAIGNING
+
+
+def test_a_release_that_was_seen_to_come_is_free_at_once() -> None:
+    """P2, R8: who saw the heartbeat held needs nobody's word for its release."""
+    one = One()
+    one.standby()
+    one.see(heartbeat=HeartbeatKey(held(3), 5))
+    one.see(heartbeat=HeartbeatKey(held(3, seq=2, released=True), 12), after=100)
+    assert one.phase() is Phase.CAMPAIGNING
+
+
+def restored(story: Story, hours: bool = True) -> None:
+    """Cut the leader off, and restore a snapshot in which its heartbeat is released, before its newest blocks."""
+    leader = story.leader
+    assert leader is not None
+    saved, tenure, block = story.etcd.save(), leader.node.leadership.tenure, story.blocks[max(story.blocks) - 40]
+    assert tenure is not None
+    last = Block(block.num, block.id, block.time, block.producer)
+    gone = Heartbeat(tenure.epoch - 1, "bp-b", "i-before", 7, T.validity, True, last if hours else None, "shutdown")
+    key = SETUP.keys.heartbeat
+    found = {key: replace(saved.keys[key], value=records.write(gone))}
+    leader.store.cut = True
+    story.etcd.restore(replace(saved, keys=found), cluster=NEW)
+
+
+@pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])
+@pytest.mark.parametrize("named", [True, False], ids=["last block", "no last block"])
+def test_a_release_that_the_chain_contradicts_is_not_believed(turns: Schedule | None, *, named: bool) -> None:
+    """P1, R20: an agent that starts after a restore waits E: the release is older than blocks of ours on the chain."""
+    story = Story("bp-a", "bp-b", turns=turns)
+    story.hosts[0].start()
+    story.until(lambda: story.leader is not None)
+    story.go(25)
+    if turns is not None:
+        story.until_window(3)
+    restored(story, named)
+    story.hosts[1].start()
+    took = story.until(lambda: story.leader is story.hosts[1])
+    assert standstill(T.validity) <= took * 1000 <= standstill(T.validity) + 3000
+    warned = [action.key for _, action in story.hosts[1].said if isinstance(action, do.Warn)]
+    assert warned.count("store_forgot") == named
+
+
+@pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])
+def test_a_release_that_the_chain_bears_out_costs_no_time(turns: Schedule | None) -> None:
+    """P2, R20: beside an ordinary release a fresh agent takes over as soon as it is healthy."""
+    story = Story("bp-a", "bp-b", turns=turns)
+    story.hosts[0].start()
+    story.until(lambda: story.leader is not None)
+    story.go(25)
+    if turns is not None:
+        story.until_window(3)
+    story.hosts[0].step(ev.Shutdown())
+    story.go(2)
+    assert story.leader is None
+    story.hosts[1].start()
+    assert story.until(lambda: story.leader is not None) < 3.0
+
+
+def test_a_release_since_which_we_had_no_slot_is_not_believed() -> None:
+    """P1, R20: a leader that had no slot since the release cannot be seen: until one has passed, or E."""
+    story = Story("bp-a", "bp-b", turns=TWENTY_ONE)
+    story.hosts[0].start()
+    story.until(lambda: story.leader is not None)
+    story.until_window(8)  # our window is over
+    story.hosts[0].step(ev.Shutdown())
+    story.go(2)
+    story.hosts[1].start()
+    assert standstill(T.validity) <= story.until(lambda: story.leader is not None) * 1000

@@ -65,7 +65,7 @@ class AgentPages:
         """Tell whether this node may become leader, or is."""
         node = self._snapshot().node
         state = node.leadership
-        if state.phase is Phase.LEADING:
+        if state.leads:
             return True, f"leading, but {why}" if (why := silent(node)) else "leading"
         if why := _hindrance(node):
             return False, why

@@ -40,7 +40,7 @@ def gate_failed(step: Step, event: GateFailed) -> None:
 def gate_signed(step: Step, event: GateSigned) -> None:
     """Handle a signature of the gate: for a tenure that it was opened for, this is how nodeos signs."""
     state = step.state
-    used = state.phase is Phase.LEADING and state.identity.timing.gate is GateMode.ON
+    used = state.leads and state.identity.timing.gate is GateMode.ON
     if used and not step.tenure.gated and event.at >= state.phase_since:
         step.set_tenure(gated=True)
 

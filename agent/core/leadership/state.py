@@ -264,6 +264,11 @@ class State:
         return min(self.renew_deadline, self.guard_stops_at or self.renew_deadline)
 
     @property
+    def leads(self) -> bool:
+        """Whether this node leads: its take-over is confirmed, and nodeos has resumed or went on (R9, R19)."""
+        return self.phase is Phase.LEADING
+
+    @property
     def quiet(self) -> bool:
         """Whether nodeos itself was stopped (R4): a resume under way might still reach the process that comes next."""
         return self.production is Production.STOPPED and not self.resume_call

@@ -8,6 +8,7 @@ for to hand it over would be no better for the blocks; people are told.
 
 from __future__ import annotations
 
+from agent.core.health.checks import Health
 from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.timing import seconds
@@ -22,18 +23,18 @@ PASSING = (Phase.CAMPAIGNING, Phase.STOPPING, Phase.RELEASING)
 """Phases that lead to another one soon. (A start that does not end has alerts of its own.)"""
 
 
-def judged(node: Node, now: Ms) -> Node:
-    """Return the node with the check as it is now. Every bound is a span, so it needs no results in a row."""
+def judged(node: Node, now: Ms) -> Health:
+    """Return the health with the check as it is now. Every bound is a span, so it needs no results in a row."""
     old = node.health.checks.get(NAME)
     if old is None:
-        return node
+        return node.health
     why = why_not(node, now)
     if not why and not old.known and (node.store_since is None or node.leadership.lease is None):
-        return node  # it began a moment ago
+        return node.health  # it began a moment ago
     if old.known and old.ok is not bool(why) and old.reason == why:
-        return node
+        return node.health
     check = CheckState(not why, why, known=True, failures=old.failures + (bool(why) and old.ok))
-    return replace(node, health=replace(node.health, checks={**node.health.checks, NAME: check}))
+    return replace(node.health, checks={**node.health.checks, NAME: check})
 
 
 def why_not(node: Node, now: Ms) -> str:

@@ -21,7 +21,8 @@ from agent.core.model.operator import clock_text
 from agent.core.model.store import Ms
 from agent.core.node import first_blocks, switchover
 from agent.core.node import plan as planning
-from agent.core.node.state import Node, NodeAction, RefuseWish, drained, member_of, wall_of
+from agent.core.node.stage import NodeStep
+from agent.core.node.state import Node, RefuseWish, drained, member_of, wall_of
 
 FAULTS = ("resume_failed", "expiring")
 """Ends of a tenure that are this node's own faults, beside its health."""
@@ -49,22 +50,27 @@ def judged(node: Node, now: Ms) -> Eligibility:
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
 
 
-def look(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def look(step: NodeStep) -> None:
     """Look again at everything that a plan rests on, and plan."""
-    mind = node.judgement
-    if node.leadership.tenure is None and (mind.insisted or mind.plan):
-        node = _with(node, insisted=frozenset(), plan=None)
-    node = _judge(_with(node, unseen=first_blocks.unseen_from(node, now)), now, actions)
-    if node.leadership.phase not in ACTIVE:
-        return _with(node, better="", plan=None) if mind.better or mind.plan else node
+    mind, state = step.node.judgement, step.node.leadership
+    if state.tenure is None and (mind.insisted or mind.plan):
+        step.set_judgement(insisted=frozenset(), plan=None)
+    step.set_judgement(unseen=first_blocks.unseen_from(step.node, step.now))
+    _judge(step)
+    if state.phase not in ACTIVE:
+        if mind.better or mind.plan:
+            step.set_judgement(better="", plan=None)
+        return
     if mind.insisted:
-        node = _with(node, insisted=mind.insisted & _wrong(node))
-    node = _refuse(_better(node, now), now, actions)
-    plan = planning.plan(node, now)
-    if (why := node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
+        step.set_judgement(insisted=mind.insisted & _wrong(step.node))
+    _better(step)
+    _refuse(step)
+    plan = planning.plan(step.node, step.now)
+    if (why := step.node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
         then = "nobody is there to hand over to" + (": it begins anew" if plan else "")
-        actions.append(Warn("in_vain", f"this node leads, but {why}; {then}"))
-    return _with(node, plan=plan) if plan != node.judgement.plan else node
+        step.do(Warn("in_vain", f"this node leads, but {why}; {then}"))
+    if plan != step.node.judgement.plan:
+        step.set_judgement(plan=plan)
 
 
 def wakes(node: Node, now: Ms) -> list[Ms]:
@@ -73,27 +79,27 @@ def wakes(node: Node, now: Ms) -> list[Ms]:
     return [at for at in (tries, *([plan.at] if plan else ()), *first_blocks.looks_at(node, now)) if at > now]
 
 
-def announced(node: Node, event: Announce, now: Ms, actions: list[NodeAction]) -> Node:
-    """Take a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
-    state, view = node.leadership, node.view
+def announced(step: NodeStep, event: Announce) -> None:
+    """Handle a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
+    node, now = step.node, step.now
+    state, mind, view = node.leadership, node.judgement, node.view
     wish = view.switchover if view else None
     if event.key in FAULTS:
-        node = failed(node, now)
+        step.node = failed(node, now)
     if event.key in NEVER_BEGAN:
-        node = _with(node, resumes=hold_down.failed(node.judgement.resumes, now, TRIES))
+        step.set_judgement(resumes=hold_down.failed(mind.resumes, now, TRIES))
     if event.key == "begins_anew":
-        before = node.judgement.anew
-        node = _with(node, anew=hold_down.failed(before, now, node.settings.policy, 1 if before.times else VAIN))
+        weight = 1 if mind.anew.times else VAIN
+        step.set_judgement(anew=hold_down.failed(mind.anew, now, node.settings.policy, weight))
     if event.key == "campaign" and state.nominated and not state.kept:
-        node = _with(node, insisted=_wrong(node))
+        step.set_judgement(insisted=_wrong(node))
     if event.key == "elected":
-        node = replace(node, health=checks.producing(node.health))  # what was found of the tenure before is over
+        step.set(health=checks.producing(node.health))  # what was found of the tenure before is over
     void = event.target == Phase.STOPPING.value and event.key != "switchover"
     void = void or (event.key == "campaign" and wish is not None and wish.to not in ("", state.identity.node))
     if wish is not None and void:
         text = f"the wish to hand over to {wish.to or 'whoever is best'} is void: {event.reason}"
-        actions.append(Warn("switchover_void", text))
-    return node
+        step.do(Warn("switchover_void", text))
 
 
 def rescheduled(node: Node) -> Node:
@@ -131,36 +137,40 @@ def _name(reason: str) -> str:
     return reason.partition(":")[0]
 
 
-def _judge(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def _judge(step: NodeStep) -> None:
     """Have the check `producing` follow what the chain shows."""
-    before, why = node.judgement.vain, first_blocks.barren(node, now)
+    before, why = step.node.judgement.vain, first_blocks.barren(step.node, step.now)
     if bool(why) == bool(before):
-        return node
+        return
     if why:
-        actions.append(Warn("check_fails", f"check producing fails: {why}"))
-        node = failed(replace(node, health=checks.producing(node.health, why)), now, VAIN)
-    return _with(node, vain=why)
+        step.do(Warn("check_fails", f"check producing fails: {why}"))
+        step.set(health=checks.producing(step.node.health, why))
+        step.node = failed(step.node, step.now, VAIN)
+    step.set_judgement(vain=why)
 
 
-def _better(node: Node, now: Ms) -> Node:
+def _better(step: NodeStep) -> None:
     """Note since when the best node of better priority is well, where failback is wanted."""
+    node = step.node
     mine = node.settings.priority
     found = [each for each in planning.others_of(node) if each.priority < mine and not each.held_down_ms]
-    wanted = node.settings.policy.failback and node.leadership.phase is Phase.LEADING
+    wanted = node.settings.policy.failback and node.leadership.leads
     best = min(found, key=lambda each: (each.priority, each.node)).node if found and wanted else ""
-    return node if best == node.judgement.better else _with(node, better=best, better_since=now)
+    if best != node.judgement.better:
+        step.set_judgement(better=best, better_since=step.now)
 
 
-def _refuse(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def _refuse(step: NodeStep) -> None:
     """Refuse a wish that cannot be granted: it goes, and why is told."""
-    if node.leadership.phase is not Phase.LEADING or node.view is None or node.view.switchover is None:
-        return node
+    node, now = step.node, step.now
+    if not node.leadership.leads or node.view is None or node.view.switchover is None:
+        return
     wish, revision = node.view.switchover, node.view.switchover_revision
     found = switchover.wished(node, planning.others_of(node), now)
     if found is None or not found.refused:
-        return node
+        return
     answer = f"refuses to hand over to {wish.to or 'whoever is best'}: {found.refused}"
     fields: dict[str, str | int] = {"node": node.leadership.identity.node, "revision": revision, "to": wish.to}
-    actions.append(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
-    actions.append(Warn("switchover_refused", f"{node.leadership.identity.node} {answer}"))
-    return _with(node, refused=revision, answer=answer, answer_until=now + ANSWER_FOR)
+    step.do(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
+    step.do(Warn("switchover_refused", f"{node.leadership.identity.node} {answer}"))
+    step.set_judgement(refused=revision, answer=answer, answer_until=now + ANSWER_FOR)

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.election.ranking import NO_MEASURE
-from agent.core.leadership.state import Phase
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, own_ms, wall_of
@@ -51,7 +50,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     """
     wall, since = wall_of(node, now), node.judgement.unseen
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
-    if node.leadership.phase is not Phase.LEADING or wall is None or windows is None:
+    if not node.leadership.leads or wall is None or windows is None:
         return None
     if since is None:
         return wall + SETTLED

@@ -12,37 +12,34 @@ A hook that fails, hangs or is killed changes nothing about who leads: it is tol
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from agent.core.leadership import machine
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.events import DelayResume
 from agent.core.leadership.state import Phase
 from agent.core.leadership.transitions import BEGINS
-from agent.core.model.archive import Fields
-from agent.core.model.store import Ms
 from agent.core.node.hook_log import HookDone, HookLog, RunHook
-from agent.core.node.state import Node, NodeAction, NodeEvent, RecordChange
+from agent.core.node.stage import NodeStep
 
 TEXT = 900
 """Characters that are kept of what became of the hooks of one change."""
 _NEVER_LED = ("elected_late", "late_answer")
 
 
-def hook(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
-    """Ask for the hooks that are due, and take what became of those before."""
-    for action in tuple(actions):
+def hook(step: NodeStep) -> Iterator[DelayResume]:
+    """Ask for the hooks that are due, and note what became of those before; yield until when a resume waits for one."""
+    for action in tuple(step.heard):
         if isinstance(action, Announce):
-            node = _announced(node, action, now, actions)
-    if isinstance(event, HookDone):
-        node = _done(node, event, now, actions)
-    return _record(_ahead(node, now, actions), actions)
+            yield from _announced(step, action)
+    if isinstance(step.event, HookDone):
+        yield from _done(step, step.event)
+    _ahead(step)
 
 
-def _run(
-    node: Node, name: str, epoch: int, reason: str, actions: list[NodeAction], *, demote: bool = False, to: str = ""
-) -> bool:
+def _run(step: NodeStep, name: str, epoch: int, reason: str, *, demote: bool = False, to: str = "") -> bool:
     """Ask for a hook; False when there is none. `to`: who is to lead after a demotion, if the tenure does not say."""
+    node = step.node
     if name not in node.settings.hooks:
         return False
     state, tenure = node.leadership, node.leadership.tenure
@@ -50,75 +47,52 @@ def _run(
     to = to or (tenure.hand_to if tenure else None) or ""
     before = tenure.before if tenure else ""
     who, whom = (me, to) if demote else (before, me)
-    actions.append(RunHook(name, epoch, reason, who, whom, node.settings.hook_ms))
+    step.do(RunHook(name, epoch, reason, who, whom, node.settings.hook_ms))
     return True
 
 
-def _announced(node: Node, action: Announce, now: Ms, actions: list[NodeAction]) -> Node:
-    epoch, hooked = action.epoch, node.hook_log
-    origin = node.leadership.tenure.origin if node.leadership.tenure else action.reason
+def _announced(step: NodeStep, action: Announce) -> Iterator[DelayResume]:
+    epoch, log, tenure = action.epoch, step.node.hook_log, step.node.leadership.tenure
     if action.key == "elected":
-        node = replace(node, hook_log=HookLog(epoch))
-        if _run(node, "before_promote", epoch, origin, actions):
-            node = _hold(node, now + node.settings.hook_ms, now, actions)
+        step.set(hook_log=HookLog(epoch))
+        if _run(step, "before_promote", epoch, tenure.origin if tenure else action.reason):
+            yield DelayResume(step.now + step.node.settings.hook_ms)
     elif action.key in BEGINS:
-        _run(node, "after_promote", epoch, origin, actions)
+        _run(step, "after_promote", epoch, tenure.origin if tenure else action.reason)
     elif action.target == Phase.STOPPING.value and action.key not in _NEVER_LED:
-        if hooked.ahead != epoch:
-            _run(node, "before_demote", epoch, action.reason, actions, demote=True)
-        node = replace(node, hook_log=replace(hooked, stopping=epoch))
-    elif action.key == "proven" and hooked.stopping == epoch:
-        _run(node, "after_demote", epoch, action.reason, actions, demote=True)
-    return node
+        if log.ahead != epoch:
+            _run(step, "before_demote", epoch, action.reason, demote=True)
+        step.set(hook_log=replace(log, stopping=epoch))
+    elif action.key == "proven" and log.stopping == epoch:
+        _run(step, "after_demote", epoch, action.reason, demote=True)
 
 
-def _hold(node: Node, until: Ms, now: Ms, actions: list[NodeAction]) -> Node:
-    state, new = machine.step(node.leadership, DelayResume(until), now)
-    actions.extend(new)
-    return replace(node, leadership=state)
-
-
-def _ahead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def _ahead(step: NodeStep) -> None:
     """Run before_demote ahead of a planned handover, and take it back when the plan is."""
-    state, plan, hooked = node.leadership, node.judgement.plan, node.hook_log
-    if state.phase is not Phase.LEADING or state.tenure is None:
-        return node
+    state, plan, log = step.node.leadership, step.node.judgement.plan, step.node.hook_log
+    if not state.leads or state.tenure is None:
+        return
     epoch = state.tenure.epoch
-    if plan is None and hooked.ahead == epoch:
-        _run(node, "after_promote", epoch, "the planned handover was taken back", actions)
-        return replace(node, hook_log=replace(hooked, ahead=0))
-    near = plan is not None and plan.at - node.settings.hook_ms <= now < plan.at
-    if plan is None or not near or hooked.ahead == epoch:
-        return node
-    if not _run(node, "before_demote", epoch, plan.why or plan.text, actions, demote=True, to=plan.to):
-        return node
-    return replace(node, hook_log=replace(hooked, ahead=epoch))
+    if plan is None and log.ahead == epoch:
+        _run(step, "after_promote", epoch, "the planned handover was taken back")
+        step.set(hook_log=replace(log, ahead=0))
+    near = plan is not None and plan.at - step.node.settings.hook_ms <= step.now < plan.at
+    if plan is None or not near or log.ahead == epoch:
+        return
+    if _run(step, "before_demote", epoch, plan.why or plan.text, demote=True, to=plan.to):
+        step.set(hook_log=replace(log, ahead=epoch))
 
 
-def _done(node: Node, event: HookDone, now: Ms, actions: list[NodeAction]) -> Node:
+def _done(step: NodeStep, event: HookDone) -> Iterator[DelayResume]:
     """Handle the outcome of a hook: the resume goes on, a failure is told, the history says what it was."""
     words = f"{event.hook}: {event.result} in {event.took / 1000:.1f} s"
     words += f" ({event.detail})" if event.detail and event.result != "ok" else ""
     if event.result != "ok":
-        actions.append(Warn("hook_failed", f"the hook {words}"))
-    tenure = node.leadership.tenure
+        step.do(Warn("hook_failed", f"the hook {words}"))
+    tenure, log = step.node.leadership.tenure, step.node.hook_log
+    if event.epoch == log.epoch:
+        step.set(hook_log=replace(log, text="; ".join(filter(None, (log.text, words)))[:TEXT]))
+        if log.record is not None:
+            step.record(event.epoch, log.record)
     if event.hook == "before_promote" and tenure is not None and tenure.epoch == event.epoch:
-        node = _hold(node, 0, now, actions)
-    hooked = node.hook_log
-    if event.epoch != hooked.epoch:
-        return node
-    hooked = replace(hooked, text="; ".join(filter(None, (hooked.text, words)))[:TEXT])
-    if hooked.record is not None:
-        actions.append(RecordChange(event.epoch, hooked.record))
-    return replace(node, hook_log=hooked)
-
-
-def _record(node: Node, actions: list[NodeAction]) -> Node:
-    """Have each record of the change say what became of its hooks, and remember it for the next outcome."""
-    hooked = node.hook_log
-    for place, action in enumerate(actions):
-        if isinstance(action, RecordChange) and action.epoch == hooked.epoch:
-            fields: Fields = {**action.fields, "hooks": hooked.text} if hooked.text else action.fields
-            hooked = replace(hooked, record=action.fields)
-            actions[place] = RecordChange(action.epoch, fields)
-    return node if hooked is node.hook_log else replace(node, hook_log=hooked)
+        yield DelayResume(0)

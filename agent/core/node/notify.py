@@ -5,25 +5,20 @@ What is worth telling stands in `rules`; here it is fed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agent.core.alerts import rules
 from agent.core.alerts.notice import Notice
-from agent.core.leadership.actions import Announce, Warn
+from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import RuntimeSaved
 from agent.core.leadership.state import GateState, Phase
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node import can_lead
-from agent.core.node.state import Node, NodeAction, NodeEvent, Notify, RecordChange
+from agent.core.node.stage import NodeStep, recent
+from agent.core.node.state import Node, NodeEvent, Notify
 
 FRESH: Ms = 5_000
 """While etcd works, a view of the group is not older: some member reports every 2 s."""
-SAY_AGAIN: Ms = 10_000
-"""A warning in the same words is not repeated sooner: some are found twice a second."""
-LOG_AGAIN: Ms = 60_000
-"""Nor are those for the log alone: about etcd, each thread and each endpoint has its own words."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""
 SETTLED: Ms = 15_000
@@ -35,7 +30,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
     state, tenure = node.leadership, node.leadership.tenure
     info = node.health.info
     others = [member for member in node.members if member.node != state.identity.node]
-    leads = state.phase is Phase.LEADING
+    leads = state.leads
     leaderless = None if leads else _leaderless(node, now)
     mine = state.identity.node
     leader = mine if leads else "" if leaderless is not None else state.seen.last_holder or ""
@@ -102,60 +97,43 @@ def _leaderless(node: Node, now: Ms) -> Ms | None:
     return since if now >= since else None
 
 
-def tell(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
-    """Add to `actions` what is to be told, and take away the warnings that were given just before."""
-    known = facts(node, now, event)
+def notify(step: NodeStep) -> None:
+    """Tell people what was found in this step, and what lasts."""
+    known = facts(step.node, step.now, step.event)
     notices: list[Notice] = []
-    for action in tuple(actions):
-        if isinstance(action, Announce):
-            node = _announced(node, rules.announced(action, known, now), now, notices)
-        elif isinstance(action, Warn):
-            node = _warn(node, action, known, now, actions, notices)
-    alerts, news = rules.news(node.alerts, known, now, _slots(actions))
-    alerts, lasting = rules.lasting(alerts, known, now)
-    actions.extend(Notify(notice) for notice in (*notices, *news, *lasting))
-    return replace(node, alerts=alerts)
+    for action in step.heard:
+        if isinstance(action, Warn):
+            _warn(step, action, known, notices)
+        else:
+            _announced(step, rules.announced(action, known, step.now), notices)
+    alerts, news = rules.news(step.node.alerts, known, step.now, step.slots_missed)
+    alerts, lasting = rules.lasting(alerts, known, step.now)
+    step.set(alerts=alerts)
+    step.do(*(Notify(notice) for notice in (*notices, *news, *lasting)))
 
 
-def _announced(node: Node, found: tuple[Notice, ...], now: Ms, notices: list[Notice]) -> Node:
+def _announced(step: NodeStep, found: tuple[Notice, ...], notices: list[Notice]) -> None:
     """Handle the news of a transition; that of a failover waits for its cost."""
     for notice in found:
-        alerts = node.alerts
+        alerts = step.node.alerts
         if notice.event == "failover":
-            alerts = replace(alerts, news=notice, news_by=now + rules.COUNTED)
+            alerts = replace(alerts, news=notice, news_by=step.now + rules.COUNTED)
         else:
             notices.append(notice)
-            alerts = rules.opened(alerts, notice, now)
-        node = replace(node, alerts=alerts)
-    return node
+            alerts = rules.opened(alerts, notice, step.now)
+        step.set(alerts=alerts)
 
 
-def _slots(actions: list[NodeAction]) -> int | None:
-    """Return the slots that the change of leader cost, if they were counted just now."""
-    found = [action.fields.get("slots_missed") for action in actions if isinstance(action, RecordChange)]
-    return next((count for count in found if isinstance(count, int)), None)
-
-
-def _warn(
-    node: Node, warn: Warn, known: rules.AlertInput, now: Ms, actions: list[NodeAction], notices: list[Notice]
-) -> Node:
-    """Give a warning out, unless it was given just before."""
-    again = LOG_AGAIN if warn.key in rules.FOR_THE_LOG else SAY_AGAIN
-    if now < node.logged_at.get(warn.text, -again) + again:
-        actions.remove(warn)
-    else:
-        node = replace(node, logged_at={**_recent(node.logged_at, now - LOG_AGAIN), warn.text: now})
+def _warn(step: NodeStep, warn: Warn, known: rules.AlertInput, notices: list[Notice]) -> None:
+    """Tell people of a warning, unless one of its kind was told a while ago."""
     if warn.key in rules.FOR_THE_LOG:
-        return node
+        return
+    node, now = step.node, step.now
     notice = rules.warned(warn, known, now)
     before = notice.key in node.alerts.restored  # told by the process before: a reminder is due later
     if now >= node.alerted_at.get(warn.key, -TELL_AGAIN) + TELL_AGAIN:
         notices += [] if before else [notice]
-        node = replace(node, alerted_at={**_recent(node.alerted_at, now - TELL_AGAIN), warn.key: now})
+        step.set(alerted_at={**recent(node.alerted_at, now - TELL_AGAIN), warn.key: now})
     elif notice.key not in node.alerts.notices:
-        return node
-    return replace(node, alerts=rules.opened(node.alerts, notice, now))
-
-
-def _recent(times: Mapping[str, Ms], after: Ms) -> dict[str, Ms]:
-    return {key: at for key, at in times.items() if at > after}
+        return
+    step.set(alerts=rules.opened(node.alerts, notice, now))

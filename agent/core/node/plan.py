@@ -13,7 +13,6 @@ from dataclasses import replace
 from agent.core.blocks.schedule import windows_of
 from agent.core.election.ranking import ready
 from agent.core.health.hysteresis import STEADY, Pace
-from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.operator import clock_text
@@ -57,7 +56,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
     if sure and leaves is not None:
         yield Plan("unhealthy", "; ".join(failing), leaves)
-    if node.leadership.phase is not Phase.LEADING:
+    if not node.leadership.leads:
         return
     if (anew := _anew(node, now)) is not None:
         yield anew
@@ -96,7 +95,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
     """
     mind, checks, why = node.judgement, node.health.checks, silent(node)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
-    if not why or deaf or node.leadership.phase is not Phase.LEADING:
+    if not why or deaf or not node.leadership.leads:
         return None
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
@@ -156,7 +155,7 @@ def pace(node: Node, now: Ms) -> Pace:
     """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
     urgency = node.settings.policy.urgency
     windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
-    leads = node.leadership.phase is Phase.LEADING
+    leads = node.leadership.leads
     if not leads or not urgency.enabled or windows is None or windows.alone or wall is None:
         return STEADY
     away = windows.away(wall)

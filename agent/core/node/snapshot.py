@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.leadership.state import Phase, Production
 from agent.core.model.store import Ms
 from agent.core.node.state import Node
 
@@ -20,6 +19,6 @@ class NodeSnapshot:
     at: Ms
 
     def leads(self, now: Ms) -> bool:
-        """Tell whether this node leads at `now`: nodeos has resumed, and the time to stop has not come (R1, R3)."""
+        """Tell whether this node leads, and the time to stop has not come at `now` (R1, R3)."""
         state = self.node.leadership
-        return state.phase is Phase.LEADING and state.production is Production.PRODUCING and now < state.renew_deadline
+        return state.leads and now < state.stop_at

@@ -1,12 +1,13 @@
 """One agent as a whole: leadership, health, election and alerting, composed into one pure step.
 
-`step(state, event, now)` is what the loop calls, and all that it calls. Nothing here decides about production: that
-is `machine`; this module hands on what health and the other members mean for it, and what follows for people.
+`step(state, event, now)` is what the loop calls, and all that it calls: a fold of stages. Nothing here decides about
+production: that is `machine`; this module hands on what health and the other members mean for it, and what follows for
+people.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from operator import attrgetter
 
@@ -18,7 +19,7 @@ from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.leadership import events, machine
 from agent.core.leadership.actions import Announce, Warn
-from agent.core.leadership.state import Phase, Production, State
+from agent.core.leadership.state import State
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
@@ -27,8 +28,9 @@ from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, plan, ungoverned
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
-from agent.core.node.notify import tell
+from agent.core.node.notify import notify
 from agent.core.node.reconfigure import reconfigured
+from agent.core.node.stage import NodeStep
 from agent.core.node.state import (
     READER,
     EtcdFault,
@@ -40,7 +42,6 @@ from agent.core.node.state import (
     NodeEvent,
     Publish,
     Reconfigured,
-    RecordChange,
     member_of,
 )
 from agent.core.node.watch import watch
@@ -63,149 +64,171 @@ def begin(profile: LiveSettings, setup_state: State, told: tuple[Notice, ...] = 
 
 
 def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
-    """Take one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
-    actions: list[NodeAction] = []
-    if isinstance(event, EtcdSeen):
-        node = _etcd(node, event, now, actions)
-    elif isinstance(event, Reconfigured):
-        node = _lead(reconfigured(node, event), events.Tick(), now, actions)
-    elif isinstance(event, LookedBack):
-        node = replace(node, past=event)
-    elif isinstance(event, BlocksRead | HookDone):
-        pass  # only `watch` and `hook` take these
-    elif isinstance(event, checks.Probe):
-        node = _probe(node, event, now, actions)
-    else:
-        node = _clear(node, now, actions)
-        if isinstance(event, events.StoreSeen):
-            since = node.store_since if node.store_since is not None else now
-            node = replace(_heard(node, event.view, now), store_since=since)
-            assert node.view is not None
-            event = events.StoreSeen(node.view)
-            node = _etcd(node, EtcdSeen(reader=True), now, actions)
-            actions.extend(Warn("stranger", f"a member does not belong here: {why}") for why in node.strangers)
-        node = _known(node, event, now)
-        node = _lead(node, event, now, actions)
-    node = _can_lead(node, now, actions)
-    node = eligibility.look(_clear(node, now, actions), now, actions)
-    judged = eligibility.judged(node, now)
-    if judged != node.leadership.eligibility:
-        node = _lead(node, judged, now, actions)
-    node = watch(node, event, now, actions)
-    node = ungoverned.tell(node, now, actions)
-    node = hook(node, event, now, actions)
-    node = tell(node, event, now, actions)
-    node = _publish(node, now, actions)
+    """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
+    under_way = NodeStep(node, event, now)
+    for stage in _STAGES:
+        stage(under_way)
+    node = under_way.node
     times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY, *eligibility.wakes(node, now)]
     if node.leadership.wake is not None:
         times.append(node.leadership.wake)
-    return replace(node, wake=min(times)), tuple(actions)
+    return replace(node, wake=min(times)), under_way.actions()
 
 
-def _heard(node: Node, view: GroupView, now: Ms) -> Node:
-    """Return the node with a view of the group, but for members whose reports stand still, by our own clock."""
+# --- leadership, and what it rests on ---
+
+
+def _lead(step: NodeStep) -> None:
+    """Have leadership take each fact in turn: the one place that steps it. What follows from its transitions is noted.
+
+    Each fact is looked for in the node as the facts before it have left it.
+    """
+    for fact in _facts(step):
+        state, actions = machine.step(step.node.leadership, fact, step.now)
+        gated = state.process if state.tenure is not None and state.tenure.gated else step.node.gated_process
+        since = (step.node.leading_since if step.node.leading_since is not None else step.now) if state.leads else None
+        step.set(leadership=state, leading_since=since, gated_process=gated)
+        step.do(*actions)
+        for action in actions:
+            if isinstance(action, Announce):
+                _announced(step, action)
+            elif isinstance(action, Warn) and action.key == "unpaused":
+                step.set(unpaused_at=step.now)
+
+
+def _announced(step: NodeStep, action: Announce) -> None:
+    """Note a transition: when it was, what the history says of it, what it makes of faults and wishes."""
+    node = step.node
+    if action.key in BEGINS and node.leadership.tenure is not None:
+        fields = history.record(node.leadership, node.entered, step.now)
+        chain, own = node.watch.chain, node.watch.last_own
+        step.set(proof=history.proof(action.epoch, fields, node.health, chain, own, step.now))
+        step.record(action.epoch, fields)
+    log = step.node.hook_log
+    if action.key == "released" and log.epoch == action.epoch and log.record is not None:
+        step.record(action.epoch, history.ended(log.record, node.entered, step.now))  # the last word of our tenure
+    step.set(entered={**node.entered, action.target: step.now})
+    eligibility.announced(step, action)
+
+
+def _facts(step: NodeStep) -> Iterator[events.Event]:
+    """Yield what the event means for leadership, and then what chain, health, election and hooks make of it."""
+    yield from _noted(step, step.event)
+    _can_lead(step)
+    yield from _of_chain(step)
+    eligibility.look(step)
+    judged = eligibility.judged(step.node, step.now)
+    if judged != step.node.leadership.eligibility:
+        yield judged
+    yield from hook(step)
+
+
+def _of_chain(step: NodeStep) -> Iterator[events.Event]:
+    """Yield whether the chain speaks against a heartbeat that nobody holds (R18, R20), if that changed."""
+    state, found = step.node.leadership, ungoverned.judged(step.node, step.now)
+    if found != events.Ungoverned(state.clear_at, state.seen.newer):
+        yield found
+
+
+def _noted(step: NodeStep, event: NodeEvent) -> Iterator[events.Event]:
+    """Note the event; yield what leadership has to take of it."""
+    match event:
+        case EtcdSeen():
+            _etcd(step, event)
+        case Reconfigured():
+            step.node = reconfigured(step.node, event)
+            yield events.Tick()
+        case LookedBack():
+            step.set(past=event)
+        case BlocksRead() | HookDone():
+            pass  # only `watch` and `hook` take these
+        case _ if isinstance(event, checks.Probe):
+            yield from _probe(step, event)
+        case _:
+            yield from _of_chain(step)  # before leadership looks at a heartbeat
+            yield _known(step, event)
+
+
+def _known(step: NodeStep, event: events.Event) -> events.Event:
+    """Note what else tells whether this agent could lead; return the event as leadership takes it."""
+    node = step.node
+    match event:
+        case events.StoreSeen(view):
+            view = _heard(step, view)
+            _etcd(step, EtcdSeen(reader=True))
+            step.do(*(Warn("stranger", f"a member does not belong here: {why}") for why in step.node.strangers))
+            return events.StoreSeen(view)
+        case events.RuntimeSaved(_, ok, why):
+            step.set(health=replace(node.health, file="" if ok else why))
+        case events.Started():
+            step.set(read_at=step.now)
+    return event
+
+
+def _heard(step: NodeStep, view: GroupView) -> GroupView:
+    """Note a view of the group, and return it without the members whose reports stand still, by our own clock."""
+    node, now = step.node, step.now
     heard = {
         name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
     }
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
-    return replace(node, view=replace(view, members=fresh), view_at=now, heard=heard)
+    view, since = replace(view, members=fresh), node.store_since if node.store_since is not None else now
+    step.set(view=view, view_at=now, heard=heard, store_since=since)
+    return view
 
 
-def _clear(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
-    """Have leadership know whether the chain speaks against a heartbeat that nobody holds (R18, R20)."""
-    state, found = node.leadership, ungoverned.judged(node, now)
-    known = found == events.Ungoverned(state.clear_at, state.seen.newer)
-    return node if known else _lead(node, found, now, actions)
-
-
-def _etcd(node: Node, seen: EtcdSeen, now: Ms, actions: list[NodeAction]) -> Node:
+def _etcd(step: NodeStep, seen: EtcdSeen) -> None:
     """Note whether etcd answers session and reader; for the log at once, for people when it lasts."""
+    known = step.node.etcd_faults
     feed = READER if seen.reader else "session"
-    faults = {name: fault for name, fault in node.etcd_faults.items() if name != feed}
+    faults = {name: fault for name, fault in known.items() if name != feed}
     if seen.reader and not seen.error:
-        node = replace(node, read_at=now)
+        step.set(read_at=step.now)
     if seen.error:
-        since = node.etcd_faults[feed].since if feed in node.etcd_faults else now
-        faults[feed] = EtcdFault(since, seen.error)
-        actions.append(Warn("etcd_down", f"etcd does not answer as it should: {seen.error}"))
-    elif node.etcd_faults and not faults:
-        actions.append(Warn("etcd_up", "etcd answers again"))
+        faults[feed] = EtcdFault(known[feed].since if feed in known else step.now, seen.error)
+        step.do(Warn("etcd_down", f"etcd does not answer as it should: {seen.error}"))
+    elif known and not faults:
+        step.do(Warn("etcd_up", "etcd answers again"))
     words = "; ".join(sorted({fault.error for fault in faults.values()}))
     first = min((fault.since for fault in faults.values()), default=None)
-    return replace(node, etcd_faults=faults, etcd_error=words, etcd_down_since=first)
+    step.set(etcd_faults=faults, etcd_error=words, etcd_down_since=first)
 
 
-def _known(node: Node, event: events.Event, now: Ms) -> Node:
-    """Note what else tells whether this agent could lead."""
-    match event:
-        case events.RuntimeSaved(_, ok, why):
-            return replace(node, health=replace(node.health, file="" if ok else why))
-        case events.Started():
-            return replace(node, read_at=now)
-    return node
+def _can_lead(step: NodeStep) -> None:
+    since = step.node.lease_gone_since if step.node.lease_gone_since is not None else step.now
+    step.set(lease_gone_since=since if step.node.leadership.lease is None else None)
+    _healthy(step, can_lead.judged(step.node, step.now))
 
 
-def _can_lead(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
-    since = node.lease_gone_since if node.lease_gone_since is not None else now
-    node = replace(node, lease_gone_since=since if node.leadership.lease is None else None)
-    found = can_lead.judged(node, now)
-    if found is not node:
-        actions.extend(_turned(node.health, found.health))
-    return found
+def _healthy(step: NodeStep, found: checks.Health) -> None:
+    """Note how this node is, with a line for the log for each check that changed its result."""
+    old = step.node.health
+    if found is not old:
+        step.do(*_turned(old, found))
+        step.set(health=found)
 
 
-def _lead(node: Node, event: events.Event, now: Ms, actions: list[NodeAction]) -> Node:
-    state, new = machine.step(node.leadership, event, now)
-    actions.extend(new)
-    producing = state.phase is Phase.LEADING and state.production is Production.PRODUCING
-    since = (node.leading_since if node.leading_since is not None else now) if producing else None
-    gated = state.process if state.tenure is not None and state.tenure.gated else node.gated_process
-    node = replace(node, leadership=state, leading_since=since, gated_process=gated)
-    for action in new:
-        if isinstance(action, Announce) and action.key in BEGINS and state.tenure is not None:
-            fields = history.record(state, node.entered, now)
-            actions.append(RecordChange(action.epoch, fields))
-            chain, own = node.watch.chain, node.watch.last_own
-            node = replace(node, proof=history.proof(action.epoch, fields, node.health, chain, own, now))
-        if isinstance(action, Announce) and action.key == "released":
-            _ended(node, action.epoch, now, actions)
-        if isinstance(action, Announce):
-            node = replace(node, entered={**node.entered, action.target: now})
-            node = eligibility.announced(node, action, now, actions)
-        if isinstance(action, Warn) and action.key == "unpaused":
-            node = replace(node, unpaused_at=now)
-    return node
-
-
-def _ended(node: Node, epoch: int, now: Ms, actions: list[NodeAction]) -> None:
-    """Write into the record of our tenure how long its end took; nothing is written of it any more then."""
-    known = node.hook_log
-    if known.epoch == epoch and known.record is not None:
-        actions.append(RecordChange(epoch, history.ended(known.record, node.entered, now)))
-
-
-def _probe(node: Node, probe: checks.Probe, now: Ms, actions: list[NodeAction]) -> Node:
-    me, old = node.leadership.identity.node, node.health
-    others, pace = ranking.others(me, node.members), plan.pace(node, now)
+def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
+    node, now, old = step.node, step.now, step.node.health
+    others, pace = ranking.others(node.leadership.identity.node, node.members), plan.pace(node, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
-    found = checks.take(old, judged, node.settings.limits, others, node.leading_since, now, pace, node.judgement.vain)
-    actions.extend(_turned(old, found))
-    node = replace(node, health=found)
+    mind = node.judgement
+    found = checks.take(old, judged, node.settings.limits, others, node.leading_since, now, pace, mind.vain)
+    _healthy(step, found)
     if old.ok and found.failing:
-        node = eligibility.check_failed(node, now)
+        step.node = eligibility.check_failed(step.node, now)
     match probe:
         case checks.ProcessProbed() if (probe.process or not probe.error) and probe.process != node.leadership.process:
-            node = _lead(node, events.ProcessSeen(probe.process), now, actions)
+            yield events.ProcessSeen(probe.process)
         case checks.PausedProbed() if probe.paused is not None:
-            node = _lead(node, events.PausedSeen(probe.asked, probe.paused), now, actions)
+            yield events.PausedSeen(probe.asked, probe.paused)
         case checks.GateProbed() if probe.signed is not None:
-            node = _lead(node, events.GateSigned(probe.signed), now, actions)
-        case checks.InfoProbed() if probe.info is not None:
-            node = _own_block(node, old.info, probe.info, now)
+            yield events.GateSigned(probe.signed)
+        case checks.InfoProbed() if probe.info is not None and _own_block(node, old.info, probe.info):
+            step.set(own_block_at=now)
         case checks.ScheduleProbed() if found.schedule != old.schedule:
-            node = eligibility.rescheduled(node)
-    return node
+            step.node = eligibility.rescheduled(step.node)
 
 
 def _signs_by_gate(node: Node) -> bool:
@@ -225,21 +248,24 @@ def _turned(old: checks.Health, new: checks.Health) -> Iterator[Warn]:
             yield Warn("check_passes", f"check {name} passes again")
 
 
-def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo, now: Ms) -> Node:
-    """Note when a block of our producer is the head: a node of the group produces."""
-    if info.head_producer != node.leadership.identity.producer or before is None or info.head_num <= before.head_num:
-        return node
-    return replace(node, own_block_at=now)
+def _own_block(node: Node, before: ChainInfo | None, info: ChainInfo) -> bool:
+    """Tell whether a new head is a block of our producer: a node of the group produces."""
+    ours = info.head_producer == node.leadership.identity.producer
+    return ours and before is not None and info.head_num > before.head_num
 
 
-def _publish(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+# --- what is reported ---
+
+
+def _publish(step: NodeStep) -> None:
+    node, now = step.node, step.now
     if node.leadership.lease is None:
-        return replace(node, published=None, published_at=now)
+        step.set(published=None, published_at=now)
+        return
     member, last = member_of(node, now), node.published
-    if last is not None and now < node.published_at + PUBLISH_EVERY and _level(last) == _level(member):
-        return node
-    actions.append(Publish(member))
-    return replace(node, published=member, published_at=now)
+    if last is None or now >= node.published_at + PUBLISH_EVERY or _level(last) != _level(member):
+        step.do(Publish(member))
+        step.set(published=member, published_at=now)
 
 
 def _level(member: Member) -> tuple[object, ...]:
@@ -250,3 +276,6 @@ def _level(member: Member) -> tuple[object, ...]:
 def _checks(member: Member) -> set[str]:
     """Return which checks fail; how badly changes all the time."""
     return {reason.partition(":")[0] for reason in member.reasons}
+
+
+_STAGES: tuple[Callable[[NodeStep], None], ...] = (_lead, watch, ungoverned.tell, notify, _publish)

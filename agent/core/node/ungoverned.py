@@ -21,10 +21,10 @@ from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import ChainInfo
-from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, NodeAction, own_ms, wall_of
+from agent.core.node.stage import NodeStep
+from agent.core.node.state import Node, own_ms, wall_of
 
 ALONE = 6
 """Slots of a producer that is alone in the schedule: 3 s."""
@@ -93,15 +93,13 @@ def _watched_since(node: Node, info: ChainInfo) -> Ms:
     return date(known) if node.past is None else min(date(known), node.past.since)
 
 
-def tell(node: Node, now: Ms, actions: list[NodeAction]) -> Node:
+def tell(step: NodeStep) -> None:
     """Say whom to look for, once such blocks have come for a while; `status` shows it as what this node waits for."""
-    if text := _contradiction(node):
-        actions.append(Warn("store_forgot", text))
-    if not (text := waits_for(node, now)):
-        return node
-    actions.append(Warn("stray_block", text))
-    mind = replace(node.judgement, answer=f"does not take over: {text}", answer_until=now + SURE)
-    return replace(node, judgement=mind)
+    if text := _contradiction(step.node):
+        step.do(Warn("store_forgot", text))
+    if text := waits_for(step.node, step.now):
+        step.do(Warn("stray_block", text))
+        step.set_judgement(answer=f"does not take over: {text}", answer_until=step.now + SURE)
 
 
 def waits_for(node: Node, now: Ms) -> str:

@@ -17,7 +17,8 @@ from agent.core.leadership.state import Phase
 from agent.core.model.copying import replace
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
-from agent.core.node.state import BlockWatch, Node, NodeAction, NodeEvent, RecordChange, RecordWindow
+from agent.core.node.stage import NodeStep
+from agent.core.node.state import BlockWatch, Node, RecordWindow
 
 NEAR_NOW = 2000
 """Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
@@ -25,8 +26,9 @@ TURN_TO_WRITE: Ms = 2000
 """Each member waits so much longer than the one before it until it writes a window that nobody has written."""
 
 
-def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> Node:
+def watch(step: NodeStep) -> None:
     """Note what an event tells of blocks, count what is due, and ask for what is missing."""
+    node, event, now = step.node, step.event, step.now
     seen = node.watch
     seen = replace(seen, terms=terms.seen(seen.terms, node.leadership, now))
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
@@ -37,13 +39,14 @@ def watch(node: Node, event: NodeEvent, now: Ms, actions: list[NodeAction]) -> N
             seen = _chain(node, seen, follow.blocks_read(seen.chain, event))
         case StoreSeen():
             seen = _told(node, seen)
-    seen = _trip(node, seen, event, windows, now, actions)
+    seen = _trip(step, seen, windows)
     seen = _count(node, seen, windows, now)
-    seen = _write(node, seen, now, actions)
+    seen = _write(step, seen)
     chain, reading = follow.ask(seen.chain, now)
     if reading is not None:
-        actions.append(reading)
-    return _prove(replace(node, watch=replace(seen, chain=chain)), windows, actions)
+        step.do(reading)
+    step.set(watch=replace(seen, chain=chain))
+    _prove(step, windows)
 
 
 def _chain(node: Node, seen: BlockWatch, chain: follow.Following) -> BlockWatch:
@@ -78,10 +81,9 @@ def _told(node: Node, seen: BlockWatch) -> BlockWatch:
     return replace(seen, sightings=found)
 
 
-def _trip(
-    node: Node, seen: BlockWatch, event: NodeEvent, windows: ProducerWindows | None, now: Ms, actions: list[NodeAction]
-) -> BlockWatch:
+def _trip(step: NodeStep, seen: BlockWatch, windows: ProducerWindows | None) -> BlockWatch:
     """Look for blocks of our producer that none of us can have signed."""
+    node, event, now = step.node, step.event, step.now
     health, trip = node.health, seen.trip
     found: list[Warn] = []
     if seen.sightings is not node.watch.sightings:
@@ -99,7 +101,7 @@ def _trip(
     if isinstance(event, PeersProbed) and event.peers is not None and windows is not None and windows.producers == 1:
         trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
         found += more
-    actions.extend(found)
+    step.do(*found)
     return seen if trip is seen.trip else replace(seen, trip=trip)
 
 
@@ -140,34 +142,36 @@ def _place(node: Node) -> int:
     return sum(each.node < me for each in others) if node.health.ok else len(others)
 
 
-def _write(node: Node, seen: BlockWatch, now: Ms, actions: list[NodeAction]) -> BlockWatch:
+def _write(step: NodeStep, seen: BlockWatch) -> BlockWatch:
     if not seen.unwritten:
         return seen
-    written = node.view.ledger if node.view else ()
+    written = step.node.view.ledger if step.node.view else ()
     later = []
     for due, window in seen.unwritten:
         if any(each.slot <= window.slot < each.slot + each.slots for each in written):
             continue
-        if now < due:
+        if step.now < due:
             later.append((due, window))
         else:
-            actions.append(RecordWindow(window))
+            step.do(RecordWindow(window))
     return replace(seen, unwritten=tuple(later))
 
 
-def _prove(node: Node, windows: ProducerWindows | None, actions: list[NodeAction]) -> Node:
+def _prove(step: NodeStep, windows: ProducerWindows | None) -> None:
     """See what a change of leader cost, once its first block is there, and what another member's chain says of it."""
-    waiting = node.proof if node.leadership.phase is Phase.LEADING else None
+    node = step.node
+    waiting = node.proof if node.leadership.leads else None
     if waiting is None:
-        return replace(node, proof=None) if node.proof else node
+        step.set(proof=None)
+        return
     if waiting.first is None:
         found = history.proven(waiting, node.watch.chain, node.leadership.identity.producer, windows)
         if found is None:
-            return node
+            return
         waiting = replace(waiting, first=found[0], fields=found[1])
-        actions.append(RecordChange(waiting.epoch, waiting.fields))
+        step.record(waiting.epoch, waiting.fields)
     fields = history.witnessed(waiting, node.view.ledger if node.view else ())
     if fields is not None:
         waiting = replace(waiting, fields=fields)
-        actions.append(RecordChange(waiting.epoch, fields))
-    return replace(node, proof=waiting)
+        step.record(waiting.epoch, fields)
+    step.set(proof=waiting)

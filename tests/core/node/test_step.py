@@ -19,7 +19,8 @@ from agent.core.model.slots import SLOT
 from agent.core.model.store import Put, Txn
 from agent.core.node import notify
 from agent.core.node import step as core
-from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeAction, NodeEvent, Notify, Publish
+from agent.core.node.stage import SAY_AGAIN, NodeStep
+from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeEvent, Notify, Publish
 from tests.core.node.test_switchover import FOUR
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.simulation.story import GATES, NAMES, Host, Story, settled
@@ -472,11 +473,13 @@ def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
     node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
     logged, sent = [], []
     for now in range(0, notify.TELL_AGAIN + 1000, 500):
-        actions: list[NodeAction] = [Warn("pause_refused", "busy" if now == 1000 else "missing")]
-        node = notify.tell(node, ev.Tick(), now, actions)
+        step = NodeStep(node, ev.Tick(), now)
+        step.do(Warn("pause_refused", "busy" if now == 1000 else "missing"))
+        notify.notify(step)
+        node, actions = step.node, step.actions()
         logged += [now] if any(isinstance(each, Warn) for each in actions) else []
         sent += [now] if any(isinstance(each, Notify) for each in actions) else []
-    assert logged == sorted([1000, *range(0, notify.TELL_AGAIN + 1000, notify.SAY_AGAIN)])
+    assert logged == sorted([1000, *range(0, notify.TELL_AGAIN + 1000, SAY_AGAIN)])
     assert sent == [0, notify.TELL_AGAIN]
 
 

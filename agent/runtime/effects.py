@@ -1,10 +1,14 @@
-"""What carries the core's actions out: each kind of action has its lane. Nothing is decided here, nothing blocks."""
+"""What carries the core's actions out. Nothing is decided here, nothing blocks.
+
+EFFECTS says of each kind of action what is called for it, on which lane, and what a defect in that call means.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from agent.core.alerts.notice import Notice
 from agent.core.blocks.follow import BlocksRead, ReadBlocks
@@ -32,15 +36,8 @@ log = logging.getLogger(__name__)
 
 SAVE_MS = 1000
 """Total deadline of writing the run-time file: it lies on tmpfs."""
-_LANES = {
-    do.PauseNodeos: "pause",
-    do.ResumeNodeos: "resume",
-    do.ReadHead: "head",
-    do.FenceNodeos: "fence",
-    do.CloseGate: "gate",
-    do.SaveRuntime: "file",
-    ReadBlocks: "blocks",
-}
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,126 +60,40 @@ class Adapters:
     peers: Peering | None = None
 
 
-def _unsent(call: int) -> ev.ResumeDone:
-    return ev.ResumeDone(call, ev.Call.UNREACHABLE, "not sent: the loop has ended")
-
-
 class Effects:
-    """Hands each action to its lane. A pause and a resume have lanes of their own, and so has the kill."""
+    """Carries each action out as EFFECTS says. A pause and a resume have lanes of their own, and so has the kill."""
 
     def __init__(self, adapters: Adapters, session: Session, metrics: Metrics, emit: Emit) -> None:
-        self._out = adapters
-        self._session = session
-        self._metrics = metrics
-        self._emit = emit
-        names = ("transactions", "pause", "resume", "head", "fence", "file", "blocks", *adapters.hooks.names)
-        names += ("gate",) if adapters.gate is not None else ()
+        self.out = adapters
+        self.session = session
+        self.metrics = metrics
+        self.emit = emit
+        self.halted = False
+        names = dict.fromkeys((*(each.lane for each in EFFECTS.values() if each.lane), *adapters.hooks.names))
+        if adapters.gate is None:
+            names.pop("gate")
         self._lanes = {name: Lane(name, emit, adapters.clock) for name in names}
-        self._halted = False
 
     def do(self, action: NodeAction) -> None:
         """Carry out one action; never blocks."""
-        match action:
-            case do.Announce():
-                self._metrics.announced(action)
-            case Publish() | RecordChange() | RefuseWish() | RecordWindow():
-                self._write(action)
-            case RunHook():
-                self._lanes[action.hook].submit(self._job(action))
-            case Notify():
-                self._out.tell(action.notice)
-            case do.Transact():
-                self._metrics.sent(action, self._out.clock.boot())
-                self._lanes["transactions"].submit(self._job(action))
-            case do.SendBeat() | do.SendPromise() if self._out.peers is not None:
-                self._out.peers.do(action)
-            case do.OpenGate(epoch, until):
-                self._open(epoch, until)
-            case _ if type(action) in _LANES:
-                self._lanes[_LANES[type(action)]].submit(self._job(action))
-
-    def _write(self, action: Publish | RecordChange | RefuseWish | RecordWindow) -> None:
-        """Have the session write something into etcd."""
-        match action:
-            case Publish():
-                self._session.publish(action.member)
-            case RecordChange():
-                self._metrics.changed(action.fields)
-                self._session.record(action.epoch, action.fields)
-            case RefuseWish():
-                self._session.refuse(action.revision, action.fields)
-            case RecordWindow():
-                self._session.count(action.window)
-
-    def _open(self, epoch: int, until: Ms) -> None:
-        """Open the gate: a memory store, so that it comes before the resume."""
-        assert self._out.gate is not None
-        try:
-            self._out.gate.permit(epoch, until)
-        except GateError as error:
-            self._emit(ev.GateRefused(epoch, str(error)))
-
-    def _job(self, action: NodeAction) -> Job:
-        """Return the call that an action asks for, and the event that stands for a defect in it."""
-        out = self._out
-        match action:
-            case do.Transact(request, within=within):
-                return Job(
-                    lambda: calls.transact(out.store, action, out.names),
-                    lambda why: ev.Unknown(request, why),
-                    within,
-                )
-            case do.PauseNodeos(call, within):
-                return Job(
-                    lambda: calls.pause(out.nodeos, action, out.clock),
-                    lambda why: ev.PauseDone(call, ev.Call.TIMEOUT, why),
-                    within,
-                )
-            case do.ResumeNodeos(call, within):
-                return Job(
-                    lambda: calls.resume(out.nodeos, action, out.clock) if not self._halted else _unsent(call),
-                    lambda why: ev.ResumeDone(call, ev.Call.TIMEOUT, why),
-                    within,
-                )
-            case do.ReadHead(call, within):
-                return Job(lambda: calls.read_head(out.nodeos, action), lambda _why: ev.HeadRead(call, None), within)
-            case RunHook(hook, epoch, within=within):
-                return Job(
-                    lambda: out.hooks.run(action), lambda why: HookDone(hook, epoch, "error", within, why), within
-                )
-            case ReadBlocks(call, _, within):
-                return Job(lambda: calls.read_blocks(out.nodeos, action), lambda why: BlocksRead(call, (), why), within)
-            case do.FenceNodeos(call, within=within):
-                return Job(
-                    lambda: calls.fence(out.fence, action),
-                    lambda why: ev.FenceDone(call, gone=False, why=why),
-                    within,
-                )
-            case do.CloseGate(call, within) if out.gate is not None:
-                gate = out.gate
-                return Job(
-                    lambda: calls.close_gate(gate, action, out.clock), lambda why: ev.GateFailed(call, why), within
-                )
-            case do.SaveRuntime(version, record):
-                more = out.guard_fields(record)
-                return Job(
-                    lambda: calls.save(out.file, action, more),
-                    lambda why: ev.RuntimeSaved(version, ok=False, why=why),
-                    SAVE_MS,
-                )
-        raise AssertionError(f"no call for {action}")
+        effect = EFFECTS[type(action)]
+        if effect.at_once is not None:
+            effect.at_once(self, action)
+        if effect.call is not None:
+            lane = effect.lane or action.hook  # type: ignore[union-attr] # each hook has a lane of its own
+            self._lanes[lane].submit(effect.job(self, action))
 
     def halt(self, state: State) -> None:
         """Stop nodeos at once, on the caller's thread; no resume is sent any more."""
-        self._halted = True
-        out = self._out
+        self.halted = True
+        out = self.out
         halt(state, out.nodeos, out.fence, out.gate, out.clock)
 
     def seen(self, event: object, snapshot: NodeSnapshot) -> None:
         """See that no lane hangs, and count one event."""
         for lane in self._lanes.values():
             lane.look()
-        self._metrics.seen(event, snapshot.at)
+        self.metrics.seen(event, snapshot.at)
 
     def close(self, wait_s: float) -> None:
         """Finish what was asked for, the last word in the run-time file above all; end within `wait_s` seconds."""
@@ -190,8 +101,136 @@ class Effects:
         for lane in self._lanes.values():
             lane.close()
         late = [name for name, lane in self._lanes.items() if not lane.join(deadline.remaining())]
-        self._out.hooks.close()
+        self.out.hooks.close()
         if late:
             log.warning("at the end these calls were still under way: %s", ", ".join(late))
         if "transactions" not in late:
-            self._out.store.close()
+            self.out.store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect(Generic[A]):
+    """How one kind of action is carried out.
+
+    kind     the action
+    at_once  what is done on the loop's own thread: it must not block
+    lane     where `call` is run, empty: on the lane of the hook that the action names
+    call     the call to the outside; it returns the event that tells how it went
+    failed   the event for a defect in it, or for a call that does not return
+    within   its total deadline in ms; None: that of the action
+    """
+
+    kind: type[A]
+    at_once: Callable[[Effects, A], object] | None = None
+    lane: str = ""
+    call: Callable[[Effects, A], object] | None = None
+    failed: Callable[[A, str], object] | None = None
+    within: Ms | None = None
+
+    def job(self, effects: Effects, action: A) -> Job:
+        """Return the call for a lane."""
+        call, failed = self.call, self.failed
+        assert call is not None
+        assert failed is not None
+        within: Ms = self.within if self.within is not None else action.within  # type: ignore[attr-defined] # it has one
+        return Job(lambda: call(effects, action), lambda why: failed(action, why), within)
+
+
+def _open(effects: Effects, action: do.OpenGate) -> None:
+    """Open the gate: a memory store, so that it comes before the resume."""
+    assert effects.out.gate is not None
+    try:
+        effects.out.gate.permit(action.epoch, action.until)
+    except GateError as error:
+        effects.emit(ev.GateRefused(action.epoch, str(error)))
+
+
+def _close(effects: Effects, action: do.CloseGate) -> ev.Event:
+    assert effects.out.gate is not None
+    return calls.close_gate(effects.out.gate, action, effects.out.clock)
+
+
+def _resume(effects: Effects, action: do.ResumeNodeos) -> ev.ResumeDone:
+    if effects.halted:
+        return ev.ResumeDone(action.call, ev.Call.UNREACHABLE, "not sent: the loop has ended")
+    return calls.resume(effects.out.nodeos, action, effects.out.clock)
+
+
+def _sent(effects: Effects, action: do.SendBeat | do.SendPromise) -> None:
+    if effects.out.peers is not None:
+        effects.out.peers.do(action)
+
+
+def _changed(effects: Effects, action: RecordChange) -> None:
+    effects.metrics.changed(action.fields)
+    effects.session.record(action.epoch, action.fields)
+
+
+def _told(_effects: Effects, _action: NodeAction) -> None:
+    """Nothing is left to do: the loop logs each action, and ends at `Exit`."""
+
+
+_TABLE: tuple[Effect[Any], ...] = (
+    Effect(
+        do.Transact,
+        at_once=lambda on, txn: on.metrics.sent(txn, on.out.clock.boot()),
+        lane="transactions",
+        call=lambda on, txn: calls.transact(on.out.store, txn, on.out.names),
+        failed=lambda txn, why: ev.Unknown(txn.request, why),
+    ),
+    Effect(
+        do.PauseNodeos,
+        lane="pause",
+        call=lambda on, pause: calls.pause(on.out.nodeos, pause, on.out.clock),
+        failed=lambda pause, why: ev.PauseDone(pause.call, ev.Call.TIMEOUT, why),
+    ),
+    Effect(
+        do.ResumeNodeos,
+        lane="resume",
+        call=_resume,
+        failed=lambda resume, why: ev.ResumeDone(resume.call, ev.Call.TIMEOUT, why),
+    ),
+    Effect(
+        do.ReadHead,
+        lane="head",
+        call=lambda on, read: calls.read_head(on.out.nodeos, read),
+        failed=lambda read, _why: ev.HeadRead(read.call, None),
+    ),
+    Effect(
+        do.FenceNodeos,
+        lane="fence",
+        call=lambda on, fence: calls.fence(on.out.fence, fence),
+        failed=lambda fence, why: ev.FenceDone(fence.call, gone=False, why=why),
+    ),
+    Effect(do.OpenGate, at_once=_open),
+    Effect(do.CloseGate, lane="gate", call=_close, failed=lambda close, why: ev.GateFailed(close.call, why)),
+    Effect(
+        do.SaveRuntime,
+        lane="file",
+        call=lambda on, save: calls.save(on.out.file, save, on.out.guard_fields(save.record)),
+        failed=lambda save, why: ev.RuntimeSaved(save.version, ok=False, why=why),
+        within=SAVE_MS,
+    ),
+    Effect(
+        ReadBlocks,
+        lane="blocks",
+        call=lambda on, read: calls.read_blocks(on.out.nodeos, read),
+        failed=lambda read, why: BlocksRead(read.call, (), why),
+    ),
+    Effect(
+        RunHook,
+        call=lambda on, run: on.out.hooks.run(run),
+        failed=lambda run, why: HookDone(run.hook, run.epoch, "error", run.within, why),
+    ),
+    Effect(do.SendBeat, at_once=_sent),
+    Effect(do.SendPromise, at_once=_sent),
+    Effect(do.Announce, at_once=lambda on, said: on.metrics.announced(said)),
+    Effect(Publish, at_once=lambda on, report: on.session.publish(report.member)),
+    Effect(RecordChange, at_once=_changed),
+    Effect(RefuseWish, at_once=lambda on, wish: on.session.refuse(wish.revision, wish.fields)),
+    Effect(RecordWindow, at_once=lambda on, counted: on.session.count(counted.window)),
+    Effect(Notify, at_once=lambda on, news: on.out.tell(news.notice)),
+    Effect(do.Warn, at_once=_told),
+    Effect(do.Exit, at_once=_told),
+)
+EFFECTS: dict[type, Effect[Any]] = {each.kind: each for each in _TABLE}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -24,7 +24,7 @@ from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node.hook_log import HookDone, RunHook
-from agent.core.node.state import Notify, Publish, RecordChange, RecordWindow, RefuseWish
+from agent.core.node.state import NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish
 from agent.errors import (
     FailoverError,
     FenceError,
@@ -41,7 +41,7 @@ from agent.errors import (
 )
 from agent.host.clock import SystemClock
 from agent.runtime import calls
-from agent.runtime.effects import Adapters, Effects
+from agent.runtime.effects import EFFECTS, Adapters, Effects
 from agent.runtime.hooks import Hooks
 from agent.runtime.lanes import Lane
 from tests.core.parts import SETUP
@@ -476,3 +476,11 @@ def test_every_step_looks_at_every_lane_and_is_counted(bench: Bench, monkeypatch
         ["transactions", "pause", "resume", "head", "fence", "file", "blocks", "before_promote", "gate"]
     )
     assert bench.metrics.calls == [("seen", ("event", 4711))]
+
+
+def test_each_kind_of_action_is_described_once() -> None:
+    """Whatever the core may ask for has its one entry: what it calls, on which lane, and what a defect in it means."""
+    assert set(EFFECTS) == set(get_args(NodeAction))
+    for effect in EFFECTS.values():
+        assert (effect.call is None) == (effect.failed is None)
+        assert effect.call is not None or effect.at_once is not None

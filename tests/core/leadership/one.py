@@ -68,13 +68,14 @@ class One:
         self.revision += 1
         return [*self.tell(ev.Applied(request.request, self.revision), after), *self.save()]
 
-    def see(self, after: Ms = 0, **keys: object) -> list[do.Action]:
-        """Let the agent see the store at the next revision."""
+    def see(self, after: Ms = 0, *, newer: bool = False, **keys: object) -> list[do.Action]:
+        """Let the agent see the store at the next revision; its chain bears a release out unless `newer` (R20)."""
         self.revision += 1
         seen = self.state.seen
         whole = {"leader": seen.leader, "heartbeat": seen.heartbeat, "override": seen.override} | keys
         whole = {"members": (member("bp-b"), member("bp-c"))} | whole
-        return self.tell(ev.StoreSeen(GroupView(self.revision, **whole)), after)  # type: ignore[arg-type] # keys of it
+        view = GroupView(self.revision, **whole)  # type: ignore[arg-type] # keys of it
+        return [*self.tell(ev.StoreSeen(view), after), *self.tell(ev.Ungoverned(self.state.clear_at, newer))]
 
     def paused(self) -> list[do.Action]:
         """Let nodeos answer the pause, and the block in flight be done."""

@@ -125,7 +125,7 @@ def test_a_release_at_first_sight_waits_for_the_chain_or_for_e(*, chosen: bool) 
     one, told = One(), One()
     for each in (one, told):
         each.standby()
-        each.see(heartbeat=HeartbeatKey(held(3, released=True), 5), leader=leader)
+        each.see(heartbeat=HeartbeatKey(held(3, released=True), 5), leader=leader, newer=True)
         assert each.phase() is Phase.STANDBY
     told.tell(ev.Ungoverned(0, newer=False))
     assert told.phase() is Phase.CAMPAIGNING

@@ -87,3 +87,21 @@ def test_snapshot_that_is_restored_in_place(group: Group, tmp_path: Path) -> Non
     _goes_on(group)
     group.wait("revisions that come again", lambda: _revision(group) > revision + BEHIND + 10, 40.0)
     watched.check()
+
+
+def test_agent_that_starts_beside_a_restored_release(cuttable: Group, tmp_path: Path) -> None:
+    """P1, R20: a restored heartbeat says `released`, its leader of since then is cut off: who starts waits E."""
+    saved = tmp_path / "snapshot"
+    leader, standby = cuttable.leader, cuttable.standby
+    standby.close()
+    leader.close()
+    cuttable.wait("a release", lambda: cuttable.heartbeat()["state"] == "released")
+    cuttable.etcdctl("snapshot", "save", str(saved))
+    leader.start()
+    cuttable.wait_leads(leader)
+    cuttable.chain.observer.wait_blocks(4)
+    cuttable.lab.cut_from_etcd(leader.node)
+    cuttable.etcd.forget(saved)
+    standby.start()
+    cuttable.wait_leads(standby, VALIDITY + OUTAGE_S)
+    assert "snapshot of etcd may have been restored" in standby.log.read_text()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.core.leadership.state import StoreView
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.fields import NAME
-from agent.core.model.records import GroupView
+from agent.core.node.state import GroupReports
 from agent.telemetry.families import NAMES, OTHERS, NodeNames
 from tests.core.parts import PRODUCER, member
 from tests.support.metrics_bench import LEADING, Bench, everything
@@ -33,9 +33,12 @@ def test_all_series_are_there_from_the_start() -> None:
 def test_a_change_of_leader_changes_values_and_no_series() -> None:
     """Each member that was ever seen has a series with 0 or 1; one that goes away keeps it."""
     bench = Bench(**LEADING)
-    bench.node(view=GroupView(5, members=(member("bp-a"), member("bp-b"))))
+    bench.node(reports=GroupReports(members=(member("bp-a"), member("bp-b"))))
     assert bench.by("leader_info", "leader") == {"bp-a": 1, "bp-b": 0, OTHERS: 0}
-    bench.node(leadership=replace(bench.snapshot.node.leadership, seen=StoreView(6, 6, last_holder="bp-b")), view=None)
+    bench.node(
+        leadership=replace(bench.snapshot.node.leadership, seen=StoreView(6, 6, last_holder="bp-b")),
+        reports=GroupReports(),
+    )
     assert bench.by("leader_info", "leader") == {"bp-a": 0, "bp-b": 1, OTHERS: 0}
 
 
@@ -45,7 +48,7 @@ def test_names_from_etcd_are_bounded() -> None:
     for turn in range(5):
         many = tuple(member(f"n{turn}-{each}") for each in range(1000))
         seen = StoreView(5, 5, last_holder=f"leader-{turn}")
-        bench.node(view=GroupView(5, members=many), leadership=replace(bench.snapshot.node.leadership, seen=seen))
+        bench.node(reports=GroupReports(members=many), leadership=replace(bench.snapshot.node.leadership, seen=seen))
         found = bench.by("leader_info", "leader")
         assert len(found) == NAMES + 1
         assert sum(found.values()) == 1

@@ -14,12 +14,12 @@ from agent.core.leadership.events import Eligibility
 from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.chain import Block
 from agent.core.model.operator import Override, Switchover
-from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
-from agent.core.node.state import LiveSettings, Node
+from agent.core.node.state import GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest
@@ -175,8 +175,8 @@ def test_status_of_everything_is_json() -> None:
         "text",
         Switchover("bp-a"),
     )
-    view = GroupView(9, members=(member(), member("bp-a")), problems=("leader: what?",))
-    told = json.loads(json.dumps(make(None, {"view": view}, **{**LEADING, "seen": seen}).status()))
+    reports = GroupReports(members=(member(), member("bp-a")), problems=("leader: what?",))
+    told = json.loads(json.dumps(make(None, {"reports": reports}, **{**LEADING, "seen": seen}).status()))
     assert told["heartbeat"]["last_block"]["num"] == 5
     assert told["override"] == {"leader": "bp-a", "reason": "reason", "by": "me"}
     assert [each["node"] for each in told["members"]] == ["bp-b", "bp-a"]

@@ -266,7 +266,7 @@ class State:
     @property
     def leads(self) -> bool:
         """Whether this node leads: its take-over is confirmed, and nodeos has resumed or went on (R9, R19)."""
-        return self.phase is Phase.LEADING
+        return self.phase is Phase.LEADING and self.production is Production.PRODUCING
 
     @property
     def quiet(self) -> bool:

@@ -82,8 +82,8 @@ def wakes(node: Node, now: Ms) -> list[Ms]:
 def announced(step: NodeStep, event: Announce) -> None:
     """Handle a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
     node, now = step.node, step.now
-    state, mind, view = node.leadership, node.judgement, node.view
-    wish = view.switchover if view else None
+    state, mind = node.leadership, node.judgement
+    wish = state.seen.switchover
     if event.key in FAULTS:
         step.node = failed(node, now)
     if event.key in NEVER_BEGAN:
@@ -163,9 +163,9 @@ def _better(step: NodeStep) -> None:
 def _refuse(step: NodeStep) -> None:
     """Refuse a wish that cannot be granted: it goes, and why is told."""
     node, now = step.node, step.now
-    if not node.leadership.leads or node.view is None or node.view.switchover is None:
+    wish, revision = node.leadership.seen.switchover, node.reports.switchover_revision
+    if not node.leadership.leads or wish is None:
         return
-    wish, revision = node.view.switchover, node.view.switchover_revision
     found = switchover.wished(node, planning.others_of(node), now)
     if found is None or not found.refused:
         return

@@ -129,7 +129,7 @@ def _drained(node: Node) -> bool:
 
 
 def _why_drained(node: Node) -> str:
-    word = node.view.drains.get(node.leadership.identity.node) if node.view else None
+    word = node.reports.drains.get(node.leadership.identity.node)
     if word is None:
         return "election.nofailover is set"
     by = f" by {word.by}" if word.by else ""

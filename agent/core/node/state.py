@@ -22,7 +22,8 @@ from agent.core.model import records
 from agent.core.model.archive import Fields, Window
 from agent.core.model.belonging import Belonging, clash, process_text
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import GroupView, Member
+from agent.core.model.operator import Drain
+from agent.core.model.records import Member
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.hook_log import HookDone, HookLog, RunHook
@@ -203,10 +204,25 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupReports:
+    """What stands in the group's keys beside what leadership rests on, which is in `leadership.seen` alone.
+
+    problems             a line for each value that could not be read
+    switchover_revision  the mod revision of the wish to hand over, 0 while there is none
+    """
+
+    members: tuple[Member, ...] = ()
+    problems: tuple[str, ...] = ()
+    drains: Mapping[str, Drain] = field(default_factory=dict)
+    switchover_revision: int = 0
+    ledger: tuple[Window, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """The state of one agent.
 
-    view_at       when the view was read; members whose reports stand still are not in it
+    view_at       when the group was read last; members whose reports stand still are not in `reports`
     heard         of each member the mod revision of its report, and when it was first seen
     etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
     read_at       when the reader was last seen to read the group
@@ -224,7 +240,7 @@ class Node:
     settings: LiveSettings
     leadership: State
     health: checks.Health
-    view: GroupView | None = None
+    reports: GroupReports = field(default_factory=GroupReports)
     view_at: Ms = 0
     heard: Mapping[str, tuple[int, Ms]] = field(default_factory=dict)
     published: Member | None = None
@@ -263,7 +279,7 @@ class Node:
     def _compared(self) -> Iterator[tuple[Member, str]]:
         """Yield each report with why it is a stranger's, empty when it is not."""
         mine = belonging_of(self)
-        for each in self.view.members if self.view else ():
+        for each in self.reports.members:
             ours = each.node == self.leadership.identity.node
             yield each, "" if ours else clash(mine, each.belonging, each.node)
 
@@ -283,7 +299,7 @@ def own_ms(node: Node) -> Ms:
 
 def drained(node: Node, name: str) -> bool:
     """Tell whether operators drained a member; its own configuration stands in its report."""
-    return node.view is not None and name in node.view.drains
+    return name in node.reports.drains
 
 
 def belonging_of(node: Node) -> Belonging:

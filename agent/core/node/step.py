@@ -35,6 +35,7 @@ from agent.core.node.state import (
     READER,
     EtcdFault,
     EtcdSeen,
+    GroupReports,
     LiveSettings,
     LookedBack,
     Node,
@@ -166,16 +167,17 @@ def _known(step: NodeStep, event: events.Event) -> events.Event:
 
 
 def _heard(step: NodeStep, view: GroupView) -> GroupView:
-    """Note a view of the group, and return it without the members whose reports stand still, by our own clock."""
+    """Note who reports what, and return the view without the members whose reports stand still, by our own clock."""
     node, now = step.node, step.now
     heard = {
         name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
     }
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
-    view, since = replace(view, members=fresh), node.store_since if node.store_since is not None else now
-    step.set(view=view, view_at=now, heard=heard, store_since=since)
-    return view
+    reports = GroupReports(fresh, view.problems, view.drains, view.switchover_revision, view.ledger)
+    since = node.store_since if node.store_since is not None else now
+    step.set(reports=reports, view_at=now, heard=heard, store_since=since)
+    return replace(view, members=fresh)
 
 
 def _etcd(step: NodeStep, seen: EtcdSeen) -> None:

@@ -31,8 +31,8 @@ def wished(node: Node, others: Sequence[Member], now: Ms) -> Wish | None:
 
     `others` are the members that may lead.
     """
-    wish = node.view.switchover if node.view else None
-    if wish is None or node.view is None or node.view.switchover_revision == node.judgement.refused:
+    wish = node.leadership.seen.switchover
+    if wish is None or node.reports.switchover_revision == node.judgement.refused:
         return None
     due, wall = moment(wish.when), wall_of(node, now)
     why = _why(wish)

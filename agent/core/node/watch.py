@@ -145,7 +145,7 @@ def _place(node: Node) -> int:
 def _write(step: NodeStep, seen: BlockWatch) -> BlockWatch:
     if not seen.unwritten:
         return seen
-    written = step.node.view.ledger if step.node.view else ()
+    written = step.node.reports.ledger
     later = []
     for due, window in seen.unwritten:
         if any(each.slot <= window.slot < each.slot + each.slots for each in written):
@@ -170,7 +170,7 @@ def _prove(step: NodeStep, windows: ProducerWindows | None) -> None:
             return
         waiting = replace(waiting, first=found[0], fields=found[1])
         step.record(waiting.epoch, waiting.fields)
-    fields = history.witnessed(waiting, node.view.ledger if node.view else ())
+    fields = history.witnessed(waiting, node.reports.ledger)
     if fields is not None:
         waiting = replace(waiting, fields=fields)
         step.record(waiting.epoch, fields)

@@ -13,10 +13,9 @@ from agent.core.health.checks import ScheduleProbed
 from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import Producer, Schedule
-from agent.core.model.records import GroupView
 from agent.core.node.first_blocks import barren, unseen_from
 from agent.core.node.plan import plan
-from agent.core.node.state import Node
+from agent.core.node.state import GroupReports, Node
 from tests.core.node.test_switchover import FOUR, ROUND, ask, group
 from tests.core.parts import KEY, PRODUCER, member
 from tests.simulation.story import Host, Story, settled
@@ -251,8 +250,8 @@ def test_where_all_are_held_down_the_leader_stays(
         checks={**leader.node.health.checks, check: CheckState(ok=False, known=True, reason="a test")},
     )
     mind = replace(leader.node.judgement, flaps=flaps)
-    view = GroupView(1, members=others)
-    found = plan(replace(leader.node, view=view, judgement=mind, health=health, leading_since=since), story.now)
+    reports = GroupReports(members=others)
+    found = plan(replace(leader.node, reports=reports, judgement=mind, health=health, leading_since=since), story.now)
     assert found is not None
     assert (found.cause, found.at - story.now) == expected
 
@@ -303,10 +302,10 @@ def test_a_producer_that_is_not_scheduled_is_not_judged() -> None:
 def judged(leader: Host, story: Story, since: int, report: dict[str, object]) -> Node:
     """Return the leader with one other report, judged from a date on; its own chain says nothing."""
     known = {"asked_ms": story.wall, "head_age_ms": 0, "own_ms": 0} | report
-    view = GroupView(1, members=(member(**known),))  # type: ignore[arg-type] # fields of the table
+    reports = GroupReports(members=(member(**known),))  # type: ignore[arg-type] # fields of the table
     mind = replace(leader.node.judgement, unseen=since)
     silent = replace(leader.node.health, info=None)
-    return replace(leader.node, view=view, judgement=mind, health=silent)
+    return replace(leader.node, reports=reports, judgement=mind, health=silent)
 
 
 @pytest.mark.parametrize(
@@ -336,7 +335,7 @@ def test_what_only_our_own_chain_has_does_not_count_beside_others() -> None:
     ahead = replace(leader.node.health, info=replace(story.head, head_time=story.wall, head_producer=PRODUCER))
     assert barren(replace(node, health=ahead), story.now).endswith("on the chain of bp-b")
     assert unseen_from(replace(node, health=ahead), story.now) == story.wall - 60_000
-    assert unseen_from(replace(node, health=ahead, view=None), story.now) == story.wall + 1
+    assert unseen_from(replace(node, health=ahead, reports=GroupReports()), story.now) == story.wall + 1
 
 
 def test_blocks_that_others_have_move_the_judgement_on() -> None:

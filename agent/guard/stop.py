@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from agent.core.model import records
+from agent.core.model.backoff import doubled
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import an_object, flag, inner, number, text, texts
 from agent.errors import FailoverError
@@ -24,8 +25,7 @@ ARMED = ("held", "stopping")
 LONGEST_MS = 600_000
 """No span can be configured longer."""
 BUSY = (429, 503)
-ASK_AGAIN_S = 0.05
-"""What a busy nodeos answers, and how long to wait before it is asked again; then twice as long."""
+"""What a busy nodeos answers."""
 LONGEST = 64 * 1024
 """Nothing that is read is longer: nothing is cut."""
 
@@ -63,13 +63,13 @@ class Means:
 
     def _pause(self, deadline: Deadline) -> int:
         """Pause, and return the status of the answer. A nodeos that is busy is asked again while there is time."""
-        wait = ASK_AGAIN_S
         while True:
             status, _ = call(self.producer, "/v1/producer/pause", deadline.left())
-            if status not in BUSY or deadline.remaining() <= wait:
+            left = deadline.remaining()
+            wait = doubled(round(1000 * (deadline.span - left))) / 1000
+            if status not in BUSY or left <= wait:
                 return status
             time.sleep(wait)
-            wait *= 2
 
     def listens(self) -> bool:
         """Tell whether anybody takes connections where a pause goes."""

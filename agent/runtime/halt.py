@@ -14,15 +14,13 @@ from agent.core.leadership import actions as do
 from agent.core.leadership.events import Call
 from agent.core.leadership.production import grace
 from agent.core.leadership.state import State
+from agent.core.model.backoff import doubled
 from agent.core.model.store import Ms
 from agent.errors import FailoverError
 from agent.ports import Clock, Fence, Nodeos, SigningGate
 from agent.runtime import calls
 
 log = logging.getLogger(__name__)
-
-AGAIN_S = 0.02
-"""Between two pauses that were refused, or that reached nobody."""
 
 
 def halt(state: State, nodeos: Nodeos, fence: Fence, gate: SigningGate | None, clock: Clock) -> None:
@@ -35,7 +33,7 @@ def halt(state: State, nodeos: Nodeos, fence: Fence, gate: SigningGate | None, c
     timing, begun = state.identity.timing, clock.boot()
     if gate is not None:
         _tried("close the gate", lambda: gate.close(timing.gate_close / 1000))
-    paused = _tried("pause nodeos", lambda: _paused(nodeos, begun + timing.pause, clock))
+    paused = _tried("pause nodeos", lambda: _paused(nodeos, begun, timing.pause, clock))
     if paused and not state.resume_open:  # else the resume may act after the pause
         log.critical("nodeos is paused")
         return
@@ -44,15 +42,15 @@ def halt(state: State, nodeos: Nodeos, fence: Fence, gate: SigningGate | None, c
         log.critical("nodeos is ended, for a pause was not proven")
 
 
-def _paused(nodeos: Nodeos, by: Ms, clock: Clock) -> bool:
+def _paused(nodeos: Nodeos, begun: Ms, within: Ms, clock: Clock) -> bool:
     """Pause until it is seen to be so, or its time is over; a definite no is asked again."""
-    while (left := by - clock.boot()) > 0:
+    while (left := begun + within - clock.boot()) > 0:
         answer = calls.pause(nodeos, do.PauseNodeos(0, left), clock)
         if answer.result is Call.OK:
             return True
         if answer.result is Call.TIMEOUT:
             return False
-        time.sleep(AGAIN_S)
+        time.sleep(min(doubled(clock.boot() - begun), left) / 1000)
     return False
 
 

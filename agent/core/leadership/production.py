@@ -21,11 +21,9 @@ from agent.core.leadership.gate import answers, harmless, next_pause, open_gate,
 from agent.core.leadership.state import GateState, Phase, Production, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.transitions import ACTIVE, REQUESTED
+from agent.core.model.backoff import doubled
 from agent.core.model.chain import Block
 from agent.core.model.store import Ms
-
-ASK_AGAIN: Ms = 50
-"""A nodeos that is busy answers 429 or 503: it is asked again so long after, at the least."""
 
 # --- events ---
 
@@ -54,7 +52,8 @@ def _pause_failed(step: Step, result: Call, why: str) -> None:
     stopping = state.phase is Phase.STOPPING and not spared(state)
     if stopping and result is not Call.TIMEOUT and step.now < state.pause_by:
         step.set_production(Production.UNKNOWN)
-        step.set(pause_retry_at=min(step.now + _growing(step), state.pause_by))  # ended then, when it is no use
+        begun = state.pause_by - state.identity.timing.pause
+        step.set(pause_retry_at=min(step.now + doubled(step.now - begun), state.pause_by))  # ended then, if no use
         return
     if (state.phase is Phase.STOPPING or hung >= state.identity.patience) and not spared(state):
         step.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
@@ -64,12 +63,6 @@ def _pause_failed(step: Step, result: Call, why: str) -> None:
     step.set(pause_retry_at=next_pause(step))
     if result is Call.ERROR:
         step.do(Warn("pause_refused", f"nodeos refuses to pause: {why}"))
-
-
-def _growing(step: Step) -> Ms:
-    """Return a wait as long as the stop has taken so far, so that each is about twice the one before."""
-    begun = step.state.pause_by - step.state.identity.timing.pause
-    return max(ASK_AGAIN, step.now - begun)
 
 
 def resume_done(step: Step, event: ResumeDone) -> None:
@@ -179,8 +172,8 @@ def head_read(step: Step, event: HeadRead) -> None:
     poll = state.identity.head_poll
     step.set(head_call=0, head_retry=step.now + poll)
     if event.num is None:
-        if state.phase is Phase.ELECTED:  # each wait about twice the one before
-            step.set(head_retry=step.now + min(state.identity.retry, max(poll, step.now - state.phase_since)))
+        if state.phase is Phase.ELECTED:
+            step.set(head_retry=step.now + min(state.identity.retry, doubled(step.now - state.phase_since, poll)))
         return
     step.set(head=event.num)
     if state.phase is Phase.STOPPING and not state.quiet and state.production is Production.SETTLING:

@@ -13,7 +13,7 @@ from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks
 from agent.core.health.checks import Health, PausedProbed, Probe
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
-from agent.core.leadership.state import Phase, State
+from agent.core.leadership.state import Phase, Production, State
 from agent.core.model.chain import Producer, Schedule
 from agent.core.node.plan import pace
 from agent.core.node.state import LiveSettings, Node
@@ -30,7 +30,7 @@ GOOD = CheckState(ok=True, reason="", known=True)
 
 def leader_at(slot: int, policy: Policy | None = None, schedule: Schedule | None = TWENTY_ONE) -> Node:
     """Return a leader that knows the schedule, at the date of a slot (0 is our first one in the round)."""
-    state = State(SETUP, phase=Phase.LEADING)
+    state = State(SETUP, phase=Phase.LEADING, production=Production.PRODUCING)
     found = Health(info_wall=date(ROUND * 1_000_000 + slot), info_at=1000, schedule=schedule)
     return Node(LiveSettings("lab", LIMITS, policy=policy or Policy()), state, found)
 

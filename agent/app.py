@@ -51,7 +51,7 @@ from agent.host.watchdog import open_watchdog
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
-from agent.runtime.credentials import door, etcd_options
+from agent.runtime.credentials import access, etcd_options
 from agent.runtime.effects import Adapters, Effects
 from agent.runtime.hooks import Hooks
 from agent.runtime.joining import JoiningFindings, JoiningLook
@@ -62,7 +62,7 @@ from agent.runtime.peering import ETCD_LEADER_S, EtcdLeaderWatch, Peering, read_
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
 from agent.telemetry.config_gauges import ConfigGauges, expiry_of
-from agent.telemetry.gate_watch import GateSeen, GateWatch
+from agent.telemetry.gate_watch import GateReading, GateWatch
 from agent.telemetry.http_server import HttpServer
 from agent.telemetry.metered import MeteredNodeos, MeteredStore
 from agent.telemetry.metrics import Metrics
@@ -218,7 +218,7 @@ class Agent:
             self._reloaded,
             Files(self.file.path).reload,
         )
-        self.loop = Loop(begun, self.clock, self._hands, self.pulse)
+        self.loop = Loop(begun, self.clock, self._effects, self.pulse)
         self.follower = PrefixFollower(
             self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000, on_read=self._etcd_read
         )
@@ -226,12 +226,12 @@ class Agent:
         self.pages = AgentPages(
             lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
         )
-        self.http = HttpServer(config.http.address, self.pages, door(config)) if config.http.address else None
+        self.http = HttpServer(config.http.address, self.pages, access(config)) if config.http.address else None
 
     def _emit(self, event: object) -> None:
         self.loop.emit(event)
 
-    def _gate_seen(self) -> tuple[Callable[[], GateSeen], Callable[[], Page]] | None:
+    def _gate_seen(self) -> tuple[Callable[[], GateReading], Callable[[], Page]] | None:
         gate, watch = self.gate, self.gate_watch
         return None if gate is None or watch is None else (lambda: watch.seen, lambda: gate.page)
 
@@ -254,11 +254,11 @@ class Agent:
     def _reconfigure(self, old: Config, new: Config) -> None:
         """Go on under a configuration that was read again; on the thread of the reload (see `runtime.reload`)."""
         fields = {"group": new.group, "node": new.node}
-        new_door = door(new)
+        new_access = access(new)
         change_channels(self.alerts, old, new, self.pages.well, CLOSE_S)
         change_logs(new.log.format, new.log.level, fields, [*secret_texts(old), *secret_texts(new)])
         if self.http is not None:
-            self.http.admit(new_door)
+            self.http.admit(new_access)
         self.shown.runbooks = new.runbooks
         self.loop.emit(Reconfigured(self._profile(new), new.spans))
 
@@ -298,7 +298,7 @@ class Agent:
             log.warning("the run-time file cannot be read, starting without: %s", error)
             return None
 
-    def _hands(self, loop: Loop) -> Effects:
+    def _effects(self, loop: Loop) -> Effects:
         config = self.config
         instances = {loop.snapshot.node.leadership.identity.instance}
         if self.record is not None:
@@ -328,8 +328,8 @@ class Agent:
             self.gate,
             self.peers,
         )
-        self.hands = Effects(out, self.session, self.metrics, loop.emit)
-        return self.hands
+        self.effects = Effects(out, self.session, self.metrics, loop.emit)
+        return self.effects
 
     # --- running ---
 
@@ -418,7 +418,7 @@ class Agent:
             self.alerts.beat(make_pulses(self.config, self.pages.well))
         except BaseException:
             if self.record is not None:
-                self.hands.halt(self.loop.snapshot.node.leadership)
+                self.effects.halt(self.loop.snapshot.node.leadership)
             raise
 
     def _process(self) -> ProcessId | None:
@@ -439,7 +439,7 @@ class Agent:
             repeater.close()
         if self.http is not None:
             self.http.close()
-        self.hands.close(CLOSE_S)
+        self.effects.close(CLOSE_S)
         self.session.close(CLOSE_S, holding=self.loop.holding)
         if self.peers is not None:
             self.peers.lane.close()

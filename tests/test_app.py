@@ -181,7 +181,7 @@ def test_a_configuration_that_was_read_again_reaches_every_part(http: bool, monk
     for name, value in {
         "change_channels": parts.channels,
         "change_logs": parts.logs,
-        "door": lambda _new: door,
+        "access": lambda _new: door,
     }.items():
         monkeypatch.setattr(app, name, value)
     monkeypatch.setattr(app, "secret_texts", lambda whole: ["old" if whole is old else "new"])
@@ -203,7 +203,7 @@ class Parts:
 
     def __init__(self, http: bool, gate: bool) -> None:
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
-        names = ["follower", "hands", "session", "alerts", "guard", "pulse", "repeater", "http", "gate"]
+        names = ["follower", "effects", "session", "alerts", "guard", "pulse", "repeater", "http", "gate"]
         self.made = {name: self._part(name) for name in names}
         self.loop = SimpleNamespace(snapshot="snapshot", holding=False)
         if not http:
@@ -237,18 +237,18 @@ def test_an_agent_ends_each_of_its_parts_once_and_within_a_time(http: bool, gate
         ("follower", "stop"),
         ("repeater", "close"),
         *([("http", "close")] if http else []),
-        ("hands", "close"),
+        ("effects", "close"),
         ("session", "close"),
         ("alerts", "close"),
         ("guard", "close"),
         *([("gate", "let_go")] if gate else []),
         ("pulse", "close"),
     }
-    for name in ("hands", "session", "alerts"):
+    for name in ("effects", "session", "alerts"):
         (limit_s,) = done[name, "close"]
         assert 0 < limit_s <= 5.0
     order = [name for name, _, _ in parts.calls]
-    assert order.index("hands") < order.index("guard") < order.index("pulse")
+    assert order.index("effects") < order.index("guard") < order.index("pulse")
     assert done["pulse", "close"] == ("snapshot",)
 
 

@@ -38,7 +38,7 @@ def etcd_options(etcd: EtcdSection, probe: str, most_pause_s: float = MOST_S) ->
     )
 
 
-def door(config: Config) -> Callable[[], AccessPolicy]:
+def access(config: Config) -> Callable[[], AccessPolicy]:
     """Return who may read over HTTP, and how, as token and certificate stand in their files at each connection.
 
     ConfigError when they cannot be used now.

@@ -67,7 +67,7 @@ class Loop:
     """One consumer of events. `emit` may be called from any thread and never blocks."""
 
     def __init__(
-        self, node: Node, clock: Clock, hands: Callable[[Loop], EffectRunner], pulse: SignOfLife | None = None
+        self, node: Node, clock: Clock, effects: Callable[[Loop], EffectRunner], pulse: SignOfLife | None = None
     ) -> None:
         self._clock = clock
         self._pulse = pulse or NoSignOfLife()
@@ -77,7 +77,7 @@ class Loop:
         self.holding = False
         """Whether it has ended with the lead, which the next process takes up."""
         self.snapshot = NodeSnapshot(node, clock.boot())
-        self._hands = hands(self)
+        self._effects = effects(self)
 
     @property
     def waiting(self) -> int:
@@ -96,7 +96,7 @@ class Loop:
         try:
             self._go_on()
         except BaseException:
-            self._hands.halt(self.snapshot.node.leadership)
+            self._effects.halt(self.snapshot.node.leadership)
             raise
         if self._error is not None:
             raise self._error
@@ -126,12 +126,12 @@ class Loop:
         node, actions = core.step(before, event, now)  # type: ignore[arg-type] # emit takes any event
         self.snapshot = NodeSnapshot(node, now)
         for action in actions:
-            self._hands.do(action)
+            self._effects.do(action)
             if isinstance(action, Exit):
                 self._over, self.holding = True, action.holding
         try:
             for line in log_lines.lines(before, node, actions):
                 log.log(line.level, "%s", line.message, extra=line.fields)
-            self._hands.seen(event, self.snapshot)
+            self._effects.seen(event, self.snapshot)
         except Exception:
             log.exception("a defect in telling what happens")  # no reason to stop production

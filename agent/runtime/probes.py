@@ -20,7 +20,7 @@ from agent.core.model.chain import ProcessId
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.gate.wallet import READY
 from agent.ports import Clock, Fence, Nodeos, ProcessHandle, RuntimeFile
-from agent.telemetry.gate_watch import GateSeen
+from agent.telemetry.gate_watch import GateReading
 
 FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
@@ -84,7 +84,7 @@ def runtime_file(file: RuntimeFile) -> FileProbed:
     return FileProbed()
 
 
-def gate(seen: GateSeen) -> GateProbed:
+def gate(seen: GateReading) -> GateProbed:
     """Tell what was heard of the signing gate: it can sign when it holds our permit page and has keosd with the key."""
     found = seen.status
     if found is None:

@@ -25,7 +25,7 @@ OLD_MS: Ms = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class GateSeen:
+class GateReading:
     """What was heard of the gate at `at`. `status` None: no answer, `error` says why; `last`: the last answer.
 
     A gate that was started again counts from 0, one that was silent for a moment goes on.
@@ -41,20 +41,20 @@ class GateWatch:
     """Asks the gate how it is. `told` makes an event of an answer, or none."""
 
     def __init__(
-        self, gate: SigningGate, clock: Clock, told: Callable[[GateSeen], object | None] = lambda _seen: None
+        self, gate: SigningGate, clock: Clock, told: Callable[[GateReading], object | None] = lambda _seen: None
     ) -> None:
         self._gate = gate
         self._clock = clock
         self._told = told
-        self.seen = GateSeen()
+        self.seen = GateReading()
 
     def look(self) -> object | None:
         """Ask once; return the event."""
         try:
             status = self._gate.status(ANSWER_S)
-            self.seen = GateSeen(self._clock.boot(), status, "", status)
+            self.seen = GateReading(self._clock.boot(), status, "", status)
         except GateError as error:
-            self.seen = GateSeen(self._clock.boot(), None, str(error), self.seen.last)
+            self.seen = GateReading(self._clock.boot(), None, str(error), self.seen.last)
         return self._told(self.seen)
 
 
@@ -62,7 +62,7 @@ class GateGauges(Kit, Collector):
     """The gate of one node as metrics, computed at scrape time. Its counts begin anew when it is started again."""
 
     def __init__(
-        self, base: tuple[str, str], clock: Clock, seen: Callable[[], GateSeen], page: Callable[[], Page]
+        self, base: tuple[str, str], clock: Clock, seen: Callable[[], GateReading], page: Callable[[], Page]
     ) -> None:
         super().__init__(base)
         self._clock = clock

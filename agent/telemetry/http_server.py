@@ -74,16 +74,16 @@ class HttpServer:
         self,
         address: tuple[str, int],
         pages: Pages,
-        door: Callable[[], AccessPolicy] = lambda: ANYBODY,
+        access: Callable[[], AccessPolicy] = lambda: ANYBODY,
         *,
         max_connections: int = MAX_CONNECTIONS,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        """Listen; `door` is asked for each connection. ConfigError, naming http.listen, when the address cannot be."""
+        """Listen; `access` is asked for each connection. ConfigError, naming http.listen, on a bad address."""
         shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
         try:
             found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            self._server = _Server(found[0][0], found[0][4], pages, door, max_connections, timeout_s)
+            self._server = _Server(found[0][0], found[0][4], pages, access, max_connections, timeout_s)
         except OSError as error:
             raise ConfigError(
                 [f"http.listen: cannot listen on {shown} ({error.strerror}): free it, or set another address or port"]
@@ -97,9 +97,9 @@ class HttpServer:
         host, port = self._server.socket.getsockname()[:2]
         return str(host), int(port)
 
-    def admit(self, door: Callable[[], AccessPolicy]) -> None:
+    def admit(self, access: Callable[[], AccessPolicy]) -> None:
         """Let others read from the next connection on, or show another certificate."""
-        self._server.door = door
+        self._server.access = access
 
     def start(self) -> None:
         """Begin to answer."""
@@ -130,13 +130,13 @@ class _Server(ThreadingHTTPServer):
         family: int,
         address: Any,
         pages: Pages,
-        door: Callable[[], AccessPolicy],
+        access: Callable[[], AccessPolicy],
         max_connections: int,
         timeout_s: float,
     ) -> None:
         self.address_family = family
         self.pages = pages
-        self.door = door
+        self.access = access
         self.timeout_s = timeout_s
         self._max = max_connections
         self._lock = threading.Lock()
@@ -160,7 +160,7 @@ class _Server(ThreadingHTTPServer):
         except OSError:
             time.sleep(TICK_S)
             raise
-        context = self.door().context
+        context = self.access().context
         if context is not None:  # hands are shaken by the connection's own thread
             request = context.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
         return request, address
@@ -216,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         if name is None:
             self._answer(HTTPStatus.NOT_FOUND, f"here there are {', '.join(PAGES)}\n".encode(), TEXT)
             return
-        if not self.server.door().admits(name, self.headers.get("Authorization", "")):
+        if not self.server.access().admits(name, self.headers.get("Authorization", "")):
             self._answer(HTTPStatus.UNAUTHORIZED, b"show the token\n", TEXT, CHALLENGE)
             return
         headers: dict[str, str] = {}

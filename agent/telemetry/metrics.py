@@ -25,7 +25,7 @@ from agent.gate.page import Page
 from agent.ports import Clock
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS, PREFIX
-from agent.telemetry.gate_watch import GateGauges, GateSeen
+from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
 from agent.telemetry.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 
@@ -57,7 +57,7 @@ class Metrics:
         alerts: Callable[[], Iterable[ChannelStats]] = lambda: (),
         watch_restarts: Callable[[], int] = lambda: 0,
         waiting: Callable[[], int] = lambda: 0,
-        gate: tuple[Callable[[], GateSeen], Callable[[], Page]] | None = None,
+        gate: tuple[Callable[[], GateReading], Callable[[], Page]] | None = None,
         config: ConfigGauges | None = None,
     ) -> None:
         self.registry = CollectorRegistry()

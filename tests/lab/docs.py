@@ -33,7 +33,7 @@ from agent.gate.page import Page
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS
-from agent.telemetry.gate_watch import GateSeen
+from agent.telemetry.gate_watch import GateReading
 from agent.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
     channel = AlertDispatcher([Channel(_NoSink())])
     shown = ConfigGauges(("group", "node"), _NoTime(), "", lambda: 0.0)
-    gate = (GateSeen, lambda: Page("", b""))
+    gate = (GateReading, lambda: Page("", b""))
     metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate, config=shown)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     families = text_string_to_metric_families(metrics.text()[0].decode())

@@ -248,7 +248,7 @@ def test_every_store_error_is_known_here() -> None:
     assert set(subclasses(NodeosError)) == {NodeosError, *MEANING}
 
 
-# --- hands -----------------------------------------------------------------------------------------------------------
+# --- effects ---
 
 
 class Failing(Hooks):
@@ -292,7 +292,7 @@ class Bench:
         )
         session: Any = self.session
         metrics: Any = self.metrics
-        self.hands = Effects(out, session, metrics, self.events.put)
+        self.effects = Effects(out, session, metrics, self.events.put)
 
     def event(self) -> object:
         """Return the next event."""
@@ -301,32 +301,32 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """Yield hands that end."""
+    """Yield effects that end."""
     bench = Bench()
     yield bench
     bench.store.says = None
-    bench.hands.close(2.0)
+    bench.effects.close(2.0)
 
 
 def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     """What the core asks for is done by the adapter it is meant for, and answered by its event."""
-    bench.hands.do(do.PauseNodeos(1, 300))
+    bench.effects.do(do.PauseNodeos(1, 300))
     assert bench.event() == ev.PauseDone(1, ev.Call.OK)
-    bench.hands.do(do.ResumeNodeos(2, 300, FAR))
+    bench.effects.do(do.ResumeNodeos(2, 300, FAR))
     assert bench.event() == ev.ResumeDone(2, ev.Call.OK)
-    bench.hands.do(do.ReadHead(3, 300))
+    bench.effects.do(do.ReadHead(3, 300))
     assert bench.event() == ev.HeadRead(3, 100, "id100", 1_000, "producer")
-    bench.hands.do(do.FenceNodeos(4, 0, 500))
+    bench.effects.do(do.FenceNodeos(4, 0, 500))
     assert bench.event() == ev.FenceDone(4, gone=True, why="ended")
-    bench.hands.do(do.SaveRuntime(5, RECORD))
+    bench.effects.do(do.SaveRuntime(5, RECORD))
     assert bench.event() == ev.RuntimeSaved(5, ok=True)
     assert b'"for":true' in bench.file.calls[0][1][0]
-    bench.hands.do(do.CloseGate(6, 300, FAR))
+    bench.effects.do(do.CloseGate(6, 300, FAR))
     assert bench.event() == ev.GateClosed(6)
-    bench.hands.do(do.OpenGate(7, 12_345))
+    bench.effects.do(do.OpenGate(7, 12_345))
     assert bench.gate.calls[-1] == ("permit", (7, 12_345)), "a store, done when `do` returns"
     bench.store.says = StoreUnavailable("cut")
-    bench.hands.do(transaction(Delete("x")))
+    bench.effects.do(transaction(Delete("x")))
     assert bench.event() == ev.Unknown(4, "cut")
     assert [name for name, _ in bench.metrics.calls] == ["sent"]
 
@@ -353,14 +353,14 @@ def test_a_defect_in_an_adapter_proves_nothing(bench: Bench, action: Any, told: 
     adapters: list[Any] = [bench.store, bench.nodeos, bench.fence, bench.file, bench.gate, bench.hooks]
     for adapter in adapters:
         adapter.says = KeyError("x")
-    bench.hands.do(action)
+    bench.effects.do(action)
     assert bench.event() == told
 
 
 def test_a_gate_that_cannot_be_opened_is_told(bench: Bench) -> None:
     """R3: a page that takes no permit any more ends the tenure: nothing would be signed for it."""
     bench.gate.says = GateError("epoch 7 was closed")
-    bench.hands.do(do.OpenGate(7, 12_345))
+    bench.effects.do(do.OpenGate(7, 12_345))
     assert bench.event() == ev.GateRefused(7, "epoch 7 was closed")
 
 
@@ -374,9 +374,9 @@ def test_the_kill_does_not_queue_behind_a_pause(bench: Bench) -> None:
 
     bench.nodeos.__class__ = Hanging
     bench.nodeos.says = True
-    bench.hands.do(do.PauseNodeos(1, 300))
-    bench.hands.do(do.FenceNodeos(2, 0, 500))
-    bench.hands.do(do.SaveRuntime(3, None))
+    bench.effects.do(do.PauseNodeos(1, 300))
+    bench.effects.do(do.FenceNodeos(2, 0, 500))
+    bench.effects.do(do.SaveRuntime(3, None))
     assert {type(bench.event()), type(bench.event())} == {ev.FenceDone, ev.RuntimeSaved}
     go_on.set()
     assert bench.event() == ev.PauseDone(1, ev.Call.OK)
@@ -391,8 +391,8 @@ def test_the_end_waits_for_what_was_asked_for(bench: Bench) -> None:
             self.calls.append(("remove", ()))
 
     bench.file.__class__ = Slow
-    bench.hands.do(do.SaveRuntime(1, None))
-    bench.hands.close(5.0)
+    bench.effects.do(do.SaveRuntime(1, None))
+    bench.effects.close(5.0)
     assert ("remove", ()) in bench.file.calls
     assert ("close", ()) in bench.store.calls
 
@@ -406,9 +406,9 @@ def test_the_end_does_not_wait_for_ever(bench: Bench, caplog: pytest.LogCaptureF
             go_on.wait(10)
 
     bench.store.__class__ = Hanging
-    bench.hands.do(transaction(Delete("x")))
+    bench.effects.do(transaction(Delete("x")))
     begin = time.monotonic()
-    bench.hands.close(0.3)
+    bench.effects.close(0.3)
     assert time.monotonic() - begin < 0.6
     assert "transactions" in caplog.text
     assert ("close", ()) not in bench.store.calls, "a store is for one thread"
@@ -427,17 +427,17 @@ def test_at_the_end_all_lanes_share_one_time(bench: Bench, moved: MovedTime, mon
         return False
 
     monkeypatch.setattr(Lane, "join", join)
-    bench.hands.close(2.0)
+    bench.effects.close(2.0)
     assert given == [pytest.approx(each) for each in (2.0, 1.2, 0.4)]
     assert moved.passed_s == pytest.approx(2.0)
 
 
 def test_no_resume_leaves_once_nodeos_was_stopped_for_good(bench: Bench) -> None:
     """R3: after the last act a resume that waits in its lane is not sent."""
-    bench.hands.halt(State(SETUP))
+    bench.effects.halt(State(SETUP))
     paused = len(bench.nodeos.calls)
     assert paused
-    bench.hands.do(do.ResumeNodeos(2, 300, FAR))
+    bench.effects.do(do.ResumeNodeos(2, 300, FAR))
     assert bench.event() == ev.ResumeDone(2, ev.Call.UNREACHABLE, "not sent: the loop has ended")
     assert len(bench.nodeos.calls) == paused
 
@@ -455,7 +455,7 @@ def test_everything_else_reaches_who_it_is_for(bench: Bench) -> None:
         Notify(notice),
         announced,
     ):
-        bench.hands.do(action)
+        bench.effects.do(action)
     assert bench.session.calls == [
         ("publish", (member,)),
         ("record", (7, {"node": "a"})),
@@ -467,11 +467,11 @@ def test_everything_else_reaches_who_it_is_for(bench: Bench) -> None:
 
 
 def test_every_step_looks_at_every_lane_and_is_counted(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that hangs is found though nobody hands anything in."""
+    """A call that hangs is found though nobody effects anything in."""
     looked: list[str] = []
     monkeypatch.setattr(Lane, "look", lambda lane: looked.append(lane.name))
     snapshot: Any = SimpleNamespace(at=4711)
-    bench.hands.seen("event", snapshot)
+    bench.effects.seen("event", snapshot)
     assert sorted(looked) == sorted(
         ["transactions", "pause", "resume", "head", "fence", "file", "blocks", "before_promote", "gate"]
     )

@@ -84,12 +84,12 @@ def snapshot(state: State) -> NodeSnapshot:
 
 def test_only_completed_steps_give_a_sign() -> None:
     """A loop that hangs in a step falls silent to systemd, parent and device at once, and goes on when it does."""
-    told, bowl, hands = Told(), Bowl(), IdleHands()
+    told, bowl, effects = Told(), Bowl(), IdleHands()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     pulse = Liveness(SystemClock(), told, GuardPipe({PULSE_FD: str(writer)}), bowl)
     begin = step.begin(LiveSettings("g", LIMITS, 100, False, "0", ""), State(SETUP))
-    loop = Loop(begin, SystemClock(), lambda _loop: hands, pulse)
+    loop = Loop(begin, SystemClock(), lambda _loop: effects, pulse)
     thread = threading.Thread(target=loop.run, daemon=True)
     loop.emit(Started(None, None))
     thread.start()
@@ -97,12 +97,12 @@ def test_only_completed_steps_give_a_sign() -> None:
     assert told.words[0] in ("WATCHDOG", "READY")
     assert told.words.count("READY") == 1
     assert set(os.read(reader, 100)) == set(b".")
-    hands.hold.clear()
+    effects.hold.clear()
     time.sleep(0.4)
     before = len(told.words), len(bowl.fed)
     time.sleep(1.2)
     assert (len(told.words), len(bowl.fed)) == before
-    hands.hold.set()
+    effects.hold.set()
     wait_until(lambda: len(bowl.fed) > before[1])
     loop.emit(Shutdown())
     thread.join(10)

@@ -1,4 +1,4 @@
-"""The loop over the real core: it steps in time, hands out what the core asks for, and ends loudly or well."""
+"""The loop over the real core: it steps in time, effects out what the core asks for, and ends loudly or well."""
 
 from __future__ import annotations
 
@@ -89,16 +89,16 @@ class Bench:
     def __init__(self) -> None:
         self.made: list[PlayedHands] = []
         begun: Node = step.begin(LiveSettings("lab", LIMITS), State(replace(SETUP, timing=TIMING)))
-        self.loop = Loop(begun, SystemClock(), self._hands)
+        self.loop = Loop(begun, SystemClock(), self._effects)
         self.raised: list[BaseException] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def _hands(self, loop: Loop) -> PlayedHands:
+    def _effects(self, loop: Loop) -> PlayedHands:
         self.made.append(PlayedHands(loop))
         return self.made[-1]
 
     @property
-    def hands(self) -> PlayedHands:
+    def effects(self) -> PlayedHands:
         """What carries out the actions."""
         return self.made[0]
 
@@ -158,10 +158,10 @@ def test_it_leads_and_ends_well(bench: Bench) -> None:
     bench.lead()
     bench.end()
     assert not bench.raised
-    kinds = [action.kind for _, action in bench.hands.done if isinstance(action, do.Transact)]
+    kinds = [action.kind for _, action in bench.effects.done if isinstance(action, do.Transact)]
     assert kinds[0] == "take"
     assert kinds[-1] == "release"
-    assert isinstance(bench.hands.done[0][1], do.PauseNodeos)
+    assert isinstance(bench.effects.done[0][1], do.PauseNodeos)
     assert bench.phase is Phase.STANDBY
 
 
@@ -172,15 +172,15 @@ def test_a_fatal_error_stops_first_and_is_raised_then(bench: Bench) -> None:
     bench.loop.emit(Fatal(RefusedError("a later one")))
     bench.thread.join(10)
     assert [str(error) for error in bench.raised] == ["the name is alive elsewhere"]
-    assert len(bench.hands.when(do.PauseNodeos)) >= 2
-    assert [action.kind for _, action in bench.hands.done if isinstance(action, do.Transact)][-1] == "release"
+    assert len(bench.effects.when(do.PauseNodeos)) >= 2
+    assert [action.kind for _, action in bench.effects.done if isinstance(action, do.Transact)][-1] == "release"
 
 
 DEFECTS = [AssertionError("a defect"), MemoryError(), RuntimeError("can't start new thread"), SystemExit(1)]
 STAGES = {
     "the step": ("agent.core.node.step.step", None),
     "the snapshot": ("agent.runtime.loop.NodeSnapshot", None),
-    "handing out an action": ("do", "hands"),
+    "handing out an action": ("do", "effects"),
     "the pulse": ("_pulse", "loop"),
     "the clock": ("_clock", "loop"),
     "the queue": ("_next", "loop"),
@@ -203,11 +203,11 @@ def test_a_defect_in_any_stage_stops_nodeos_before_it_ends(
     if where is None:
         monkeypatch.setattr(name, broken)
     else:
-        monkeypatch.setattr(bench.hands if where == "hands" else bench.loop, name, broken)
+        monkeypatch.setattr(bench.effects if where == "effects" else bench.loop, name, broken)
     bench.thread.join(3)
     assert not bench.thread.is_alive()
-    assert len(bench.hands.halted) == 1
-    assert bench.hands.halted[0].may_produce
+    assert len(bench.effects.halted) == 1
+    assert bench.effects.halted[0].may_produce
     assert len(bench.raised) == 1
     assert bench.raised[0] is defect or stage == "the clock"
 
@@ -216,7 +216,7 @@ def test_no_last_act_at_an_orderly_end(bench: Bench) -> None:
     """What ends as the core says has stopped already, and says nothing else to nodeos."""
     bench.lead()
     bench.end()
-    assert not bench.hands.halted
+    assert not bench.effects.halted
 
 
 def test_what_nobody_counts_does_not_end_it(
@@ -228,7 +228,7 @@ def test_what_nobody_counts_does_not_end_it(
     def broken(_event: object, _snapshot: NodeSnapshot) -> None:
         raise ValueError("Incorrect label count")
 
-    monkeypatch.setattr(bench.hands, "seen", broken)
+    monkeypatch.setattr(bench.effects, "seen", broken)
     wait_until(lambda: "Incorrect label count" in caplog.text)
     time.sleep(0.2)
     assert bench.phase is Phase.LEADING
@@ -237,13 +237,13 @@ def test_what_nobody_counts_does_not_end_it(
 def test_the_stop_comes_in_time_without_any_event(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """When confirmations end and nothing else happens the stop is begun at V - A, not with the next event (R3)."""
     bench.lead()
-    bench.hands.etcd_answers = False
+    bench.effects.etcd_answers = False
     tenure = bench.loop.snapshot.node.leadership.tenure
     assert tenure is not None
     wait_until(lambda: bench.phase is not Phase.LEADING, 5)
     state = bench.loop.snapshot.node.leadership
     assert state.tenure is not None
-    late = bench.hands.when(do.PauseNodeos)[-1] - state.renew_deadline
+    late = bench.effects.when(do.PauseNodeos)[-1] - state.renew_deadline
     assert 0 <= late < SOON_MS
     bench.drop(monkeypatch)
 
@@ -251,7 +251,7 @@ def test_the_stop_comes_in_time_without_any_event(bench: Bench, monkeypatch: pyt
 def test_a_burst_of_events_does_not_delay_the_stop(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With ten thousand events in the queue the stop is decided right after its time, not behind them (R3)."""
     bench.lead()
-    bench.hands.etcd_answers = False
+    bench.effects.etcd_answers = False
     wait_until(lambda: bench.loop.snapshot.node.leadership.request)
     stop_by = bench.loop.snapshot.node.leadership.renew_deadline
     time.sleep(max(0.0, (stop_by - 100 - SystemClock().boot()) / 1000))
@@ -259,11 +259,11 @@ def test_a_burst_of_events_does_not_delay_the_stop(bench: Bench, monkeypatch: py
     for event in burst:
         bench.loop.emit(event)
     wait_until(lambda: bench.phase is not Phase.LEADING, 5)
-    wait_until(lambda: any(snapshot.at >= stop_by for _, snapshot in bench.hands.noted))  # noted after it is shown
-    after = [(event, snapshot) for event, snapshot in bench.hands.noted if snapshot.at >= stop_by]
+    wait_until(lambda: any(snapshot.at >= stop_by for _, snapshot in bench.effects.noted))  # noted after it is shown
+    after = [(event, snapshot) for event, snapshot in bench.effects.noted if snapshot.at >= stop_by]
     assert Phase.STOPPING in [snapshot.node.leadership.phase for _, snapshot in after[:2]]
     assert not any(event is burst[-1] for event, _ in after[:2]), "the burst was over before its time"
-    assert bench.hands.when(do.PauseNodeos)[-1] - stop_by < SOON_MS
+    assert bench.effects.when(do.PauseNodeos)[-1] - stop_by < SOON_MS
     bench.drop(monkeypatch)
 
 
@@ -271,24 +271,24 @@ def test_it_waits_as_the_core_says(bench: Bench) -> None:
     """Without events it steps when the core wants to look again, and neither spins nor oversleeps."""
     bench.start()
     wait_until(lambda: bench.phase is Phase.STANDBY)
-    before = len(bench.hands.noted)
+    before = len(bench.effects.noted)
     time.sleep(2.2)
-    steps = [snapshot for _, snapshot in bench.hands.noted[before:]]
+    steps = [snapshot for _, snapshot in bench.effects.noted[before:]]
     assert 2 <= len(steps) <= 8, len(steps)
     for earlier, later in pairwise(steps):
         assert later.at <= earlier.node.wake + SOON_MS
-    assert isinstance(bench.hands.noted[-1][0], ev.Tick)
+    assert isinstance(bench.effects.noted[-1][0], ev.Tick)
 
 
 def test_everything_that_happens_is_seen(bench: Bench) -> None:
-    """Each event is told to the hands, with the snapshot after it; what others hold does not change under them."""
+    """Each event is told to the effects, with the snapshot after it; what others hold does not change under them."""
     bench.start()
     wait_until(lambda: bench.phase is Phase.STANDBY)
     held = bench.loop.snapshot
     event = ev.LeaseSeen(99)
     bench.loop.emit(event)
-    wait_until(lambda: any(noted is event for noted, _ in bench.hands.noted))
-    after = next(snapshot for noted, snapshot in bench.hands.noted if noted is event)
+    wait_until(lambda: any(noted is event for noted, _ in bench.effects.noted))
+    after = next(snapshot for noted, snapshot in bench.effects.noted if noted is event)
     assert after.node.leadership.lease == 99
     assert held.node.leadership.lease is None
 
@@ -302,7 +302,7 @@ def test_transitions_and_warnings_are_logged(bench: Bench, caplog: pytest.LogCap
     assert [vars(record)["to"] for record in transitions] == ["standby", "campaigning", "elected", "leading"]
     assert vars(transitions[-1])["epoch"] == 1
     lines = len(transitions)
-    wait_until(lambda: len(bench.hands.when(do.Transact)) > 5)
+    wait_until(lambda: len(bench.effects.when(do.Transact)) > 5)
     assert len([record for record in caplog.records if hasattr(record, "transition")]) == lines
     for _ in range(3):
         bench.loop.emit(EtcdSeen("cut off"))
@@ -314,11 +314,11 @@ def test_emit_never_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None
     bench.start()
     wait_until(lambda: bench.phase is Phase.STANDBY)
     go_on = threading.Event()
-    seen = bench.hands.seen
-    monkeypatch.setattr(bench.hands, "seen", lambda *_: go_on.wait(5))
+    seen = bench.effects.seen
+    monkeypatch.setattr(bench.effects, "seen", lambda *_: go_on.wait(5))
     begin = time.monotonic()
     for _ in range(1000):
         bench.loop.emit(ev.Tick())
     assert time.monotonic() - begin < 0.5
-    monkeypatch.setattr(bench.hands, "seen", seen)
+    monkeypatch.setattr(bench.effects, "seen", seen)
     go_on.set()

@@ -29,7 +29,7 @@ from agent.nodeos.fence import ProcessFence
 from agent.ports import GateStatus
 from agent.runtime import probes
 from agent.runtime.probes import NOBODY_KNOWS, ProcessWatch
-from agent.telemetry.gate_watch import GateSeen
+from agent.telemetry.gate_watch import GateReading
 from tests.support.children import IDLE, child, plan, state_of, wait_until
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -216,8 +216,8 @@ def test_the_clock_of_the_host_serves() -> None:
 def test_a_gate_can_sign_when_it_holds_our_page_and_has_keosd() -> None:
     """The check `gate`: no answer, another page, and a keosd that is not ready are each told with the reason."""
     ready = GateStatus(7, 500, True, "ready", 3, 900, {}, (), 0.0)
-    assert probes.gate(GateSeen(1_000, ready, "", ready)) == GateProbed(1_000, "", 500, 900)
-    assert probes.gate(GateSeen(1_000, None, "no answer", ready)) == GateProbed(1_000, "no answer")
-    locked = probes.gate(GateSeen(1_000, replace(ready, keosd="locked")))
+    assert probes.gate(GateReading(1_000, ready, "", ready)) == GateProbed(1_000, "", 500, 900)
+    assert probes.gate(GateReading(1_000, None, "no answer", ready)) == GateProbed(1_000, "no answer")
+    locked = probes.gate(GateReading(1_000, replace(ready, keosd="locked")))
     assert (locked.error, locked.signed) == ("keosd: locked", 900)
-    assert "permit page" in probes.gate(GateSeen(1_000, replace(ready, holds=False))).error
+    assert "permit page" in probes.gate(GateReading(1_000, replace(ready, holds=False))).error

@@ -1,4 +1,4 @@
-"""SIMULATED time, and hosts on it: the real loop, hands, session and core of each agent, driven one event at a time.
+"""SIMULATED time, and hosts on it: the real loop, effects, session and core of each agent, driven one event at a time.
 
 Of the product everything that decides or translates is real: `agent.core`, `agent.runtime.loop`,
 `agent.runtime.effects`, `agent.runtime.calls`, `agent.runtime.session`, `agent.runtime.probes`. Threads are not: a lane
@@ -390,12 +390,12 @@ class Agent:
         gates = {**LIMITS.thresholds, "gate": Thresholds(1, 2)} if host.bare else LIMITS.thresholds
         profile = LiveSettings("lab", replace(LIMITS, thresholds=gates), self.config.election.priority)
         begun: Node = core.begin(profile, State(identity))
-        self.loop = Loop(begun, host.clock, self._hands)
+        self.loop = Loop(begun, host.clock, self._effects)
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue
         self._watch = probes.ProcessWatch(host.fence, lambda _: None)
         self._store = SimStore(host.world.etcd, host.around)
 
-    def _hands(self, loop: Loop) -> Effects:
+    def _effects(self, loop: Loop) -> Effects:
         host = self.host
         instances = {loop.snapshot.node.leadership.identity.instance}
         if self.record is not None:
@@ -416,8 +416,8 @@ class Agent:
         out = Adapters(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
         metrics = Metrics("lab", host.name, host.clock, lambda: loop.snapshot)
         with patch("agent.runtime.effects.Lane", SimLane):
-            self.hands = Effects(out, self.session, metrics, loop.emit)
-        return self.hands
+            self.effects = Effects(out, self.session, metrics, loop.emit)
+        return self.effects
 
     def begin(self) -> None:
         """Start, as `agent.app` does."""
@@ -530,7 +530,7 @@ class Agent:
         host = self.host
         self.over = True
         host.world.tell(f"{host.name}: the agent has ended")
-        self.hands.close(2.0)
+        self.effects.close(2.0)
         self.session._end()
         host.agent = None
         if host.signs():

@@ -1,4 +1,4 @@
-"""Rules drawn at random over whole agents, real loop, hands and session: whatever comes, the invariants hold."""
+"""Rules drawn at random over whole agents, real loop, effects and session: whatever comes, the invariants hold."""
 
 from __future__ import annotations
 

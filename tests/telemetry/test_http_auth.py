@@ -16,7 +16,7 @@ from agent.config.load import load
 from agent.config.show import as_toml
 from agent.errors import ConfigError
 from agent.net.livez import livez
-from agent.runtime.credentials import door
+from agent.runtime.credentials import access
 from agent.telemetry.http_auth import ANYBODY, AccessPolicy, server_context
 from agent.telemetry.http_server import HttpServer
 from tests.doctor.parts import config
@@ -150,7 +150,7 @@ def test_renewed_certificate_and_token_are_taken_up(serve: Serve, tmp_path: Path
         path.touch(0o600)
         path.write_text(text)
     http = {"token_file": str(token), "token": TOKEN, "cert_file": str(pair[0]), "key_file": str(pair[1])}
-    port = serve(door(config(http=http)))
+    port = serve(access(config(http=http)))
     assert shown(port) == ssl.PEM_cert_to_DER_cert(old.server.read_text())
     pair[0].write_text(new.server.read_text())
     assert shown(port) == ssl.PEM_cert_to_DER_cert(old.server.read_text()), "the key is missing yet: the old pair stays"

@@ -1,6 +1,6 @@
 """One agent making up its mind: its faults, its plan for the lead, the wishes it refuses, and so its standing.
 
-What it knows stays in `state.Judgement`; what follows from it is asked in `ranking`, `plan`, `switchover`,
+What it knows stays in `state.Assessment`; what follows from it is asked in `ranking`, `plan`, `switchover`,
 `first_blocks`.
 """
 
@@ -38,11 +38,11 @@ ANSWER_FOR: Ms = 60_000
 
 def judged(node: Node, now: Ms) -> Eligibility:
     """Return what health, the other members and the plan make of this node."""
-    held = node.judgement.flaps_text if node.judgement.flaps.left(now) else ""
+    held = node.assessment.flaps_text if node.assessment.flaps.left(now) else ""
     members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
     found = ranking.eligibility(member_of(node, now), node.health, members, holder, held)
-    plan, waits = node.judgement.plan, node.judgement.resumes.left(now)
+    plan, waits = node.assessment.plan, node.assessment.resumes.left(now)
     if waits and found.eligible:
         found = replace(found, eligible=False, why="its last take-overs came to nothing: it waits before the next")
     if plan is None or plan.at > now:
@@ -52,47 +52,47 @@ def judged(node: Node, now: Ms) -> Eligibility:
 
 def look(step: NodeStep) -> None:
     """Look again at everything that a plan rests on, and plan."""
-    mind, state = step.node.judgement, step.node.leadership
+    mind, state = step.node.assessment, step.node.leadership
     if state.tenure is None and (mind.insisted or mind.plan):
-        step.set_judgement(insisted=frozenset(), plan=None)
-    step.set_judgement(unseen=first_blocks.unseen_from(step.node, step.now))
+        step.set_assessment(insisted=frozenset(), plan=None)
+    step.set_assessment(unseen=first_blocks.unseen_from(step.node, step.now))
     _judge(step)
     if state.phase not in ACTIVE:
         if mind.better or mind.plan:
-            step.set_judgement(better="", plan=None)
+            step.set_assessment(better="", plan=None)
         return
     if mind.insisted:
-        step.set_judgement(insisted=mind.insisted & _wrong(step.node))
+        step.set_assessment(insisted=mind.insisted & _wrong(step.node))
     _better(step)
     _refuse(step)
     plan = planning.plan(step.node, step.now)
-    if (why := step.node.judgement.vain) and (plan is None or plan.cause == "begins_anew"):
+    if (why := step.node.assessment.vain) and (plan is None or plan.cause == "begins_anew"):
         then = "nobody is there to hand over to" + (": it begins anew" if plan else "")
         step.do(Warn("in_vain", f"this node leads, but {why}; {then}"))
-    if plan != step.node.judgement.plan:
-        step.set_judgement(plan=plan)
+    if plan != step.node.assessment.plan:
+        step.set_assessment(plan=plan)
 
 
 def wakes(node: Node, now: Ms) -> list[Ms]:
     """Return when to look again."""
-    plan, tries = node.judgement.plan, node.judgement.resumes.until
+    plan, tries = node.assessment.plan, node.assessment.resumes.until
     return [at for at in (tries, *([plan.at] if plan else ()), *first_blocks.looks_at(node, now)) if at > now]
 
 
 def announced(step: NodeStep, event: Announce) -> None:
     """Handle a transition: a fault of ours, a beginning, and what it makes of a wish that stands."""
     node, now = step.node, step.now
-    state, mind = node.leadership, node.judgement
+    state, mind = node.leadership, node.assessment
     wish = state.seen.switchover
     if event.key in FAULTS:
         step.node = failed(node, now)
     if event.key in NEVER_BEGAN:
-        step.set_judgement(resumes=hold_down.failed(mind.resumes, now, TRIES))
+        step.set_assessment(resumes=hold_down.failed(mind.resumes, now, TRIES))
     if event.key == "begins_anew":
         weight = 1 if mind.anew.times else VAIN
-        step.set_judgement(anew=hold_down.failed(mind.anew, now, node.settings.policy, weight))
+        step.set_assessment(anew=hold_down.failed(mind.anew, now, node.settings.policy, weight))
     if event.key == "campaign" and state.nominated and not state.kept:
-        step.set_judgement(insisted=_wrong(node))
+        step.set_assessment(insisted=_wrong(node))
     if event.key == "elected":
         step.set(health=checks.producing(node.health))  # what was found of the tenure before is over
     void = event.target == Phase.STOPPING.value and event.key != "switchover"
@@ -116,7 +116,7 @@ def check_failed(node: Node, now: Ms) -> Node:
 def failed(node: Node, now: Ms, weight: int = 1) -> Node:
     """Take a fault of this node; one that comes again and again holds it down."""
     policy = node.settings.policy
-    flaps = hold_down.failed(node.judgement.flaps, now, policy, weight)
+    flaps = hold_down.failed(node.assessment.flaps, now, policy, weight)
     wall = wall_of(node, now)
     until = f" until {clock_text(wall + flaps.until - now)}" if wall is not None else ""
     text = f"held down{until}: {len(flaps.times)} faults within {seconds(policy.hold_down_window)}"
@@ -124,7 +124,7 @@ def failed(node: Node, now: Ms, weight: int = 1) -> Node:
 
 
 def _with(node: Node, **changes: Any) -> Node:
-    return replace(node, judgement=replace(node.judgement, **changes))
+    return replace(node, assessment=replace(node.assessment, **changes))
 
 
 def _wrong(node: Node) -> frozenset[str]:
@@ -139,14 +139,14 @@ def _name(reason: str) -> str:
 
 def _judge(step: NodeStep) -> None:
     """Have the check `producing` follow what the chain shows."""
-    before, why = step.node.judgement.vain, first_blocks.barren(step.node, step.now)
+    before, why = step.node.assessment.vain, first_blocks.barren(step.node, step.now)
     if bool(why) == bool(before):
         return
     if why:
         step.do(Warn("check_fails", f"check producing fails: {why}"))
         step.set(health=checks.producing(step.node.health, why))
         step.node = failed(step.node, step.now, VAIN)
-    step.set_judgement(vain=why)
+    step.set_assessment(vain=why)
 
 
 def _better(step: NodeStep) -> None:
@@ -156,8 +156,8 @@ def _better(step: NodeStep) -> None:
     found = [each for each in planning.others_of(node) if each.priority < mine and not each.held_down_ms]
     wanted = node.settings.policy.failback and node.leadership.leads
     best = min(found, key=lambda each: (each.priority, each.node)).node if found and wanted else ""
-    if best != node.judgement.better:
-        step.set_judgement(better=best, better_since=step.now)
+    if best != node.assessment.better:
+        step.set_assessment(better=best, better_since=step.now)
 
 
 def _refuse(step: NodeStep) -> None:
@@ -173,4 +173,4 @@ def _refuse(step: NodeStep) -> None:
     fields: dict[str, str | int] = {"node": node.leadership.identity.node, "revision": revision, "to": wish.to}
     step.do(RefuseWish(revision, fields | {"by": wish.by, "refused": found.refused}))
     step.do(Warn("switchover_refused", f"{node.leadership.identity.node} {answer}"))
-    step.set_judgement(refused=revision, answer=answer, answer_until=now + ANSWER_FOR)
+    step.set_assessment(refused=revision, answer=answer, answer_until=now + ANSWER_FOR)

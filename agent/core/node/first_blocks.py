@@ -48,7 +48,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
 
     It moves on with each block that is seen, and with the time while the chain stands still for everybody.
     """
-    wall, since = wall_of(node, now), node.judgement.unseen
+    wall, since = wall_of(node, now), node.assessment.unseen
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
     if not node.leadership.leads or wall is None or windows is None:
         return None
@@ -87,7 +87,7 @@ def looks_at(node: Node, now: Ms) -> list[Ms]:
 def _chance(node: Node) -> tuple[Ms, Ms, ProducerWindows] | None:
     """Return the dates of the first and the last slot that the tenure is judged by, and the turns that they are in."""
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
-    since = node.judgement.unseen
+    since = node.assessment.unseen
     return (*windows.own(since, SLOTS), windows) if windows is not None and since is not None else None
 
 

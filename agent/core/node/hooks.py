@@ -69,7 +69,7 @@ def _announced(step: NodeStep, action: Announce) -> Iterator[DelayResume]:
 
 def _ahead(step: NodeStep) -> None:
     """Run before_demote ahead of a planned handover, and take it back when the plan is."""
-    state, plan, log = step.node.leadership, step.node.judgement.plan, step.node.hook_log
+    state, plan, log = step.node.leadership, step.node.assessment.plan, step.node.hook_log
     if not state.leads or state.tenure is None:
         return
     epoch = state.tenure.epoch

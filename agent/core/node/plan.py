@@ -48,10 +48,10 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     others = others_of(node)
     sound = [member for member in others if not member.held_down_ms]
     names = [member.node for member in sound]
-    if sound and (why := node.judgement.vain):
+    if sound and (why := node.assessment.vain):
         before = node.leadership.tenure.before if node.leadership.tenure else ""
         yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
-    failing = [each for each in node.health.failing if _check(each) not in (*node.judgement.insisted, *KEPT)]
+    failing = [each for each in node.health.failing if _check(each) not in (*node.assessment.insisted, *KEPT)]
     sure = any(not member.doubtful for member in sound or others)  # who begins to fail alike is no better candidate
     leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
     if sure and leaves is not None:
@@ -66,8 +66,8 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
         yield in_gap(node, Plan("unhealthy", "; ".join(failing), now), now)
     if others and _drained(node):
         yield in_gap(node, Plan("drained", _why_drained(node), now), now)
-    better = node.judgement.better
-    if better in names and now >= node.judgement.better_since + node.settings.policy.failback_after:
+    better = node.assessment.better
+    if better in names and now >= node.assessment.better_since + node.settings.policy.failback_after:
         yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
 
 
@@ -78,7 +78,7 @@ def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms 
     others do not. One that signs nothing stays until one of them is not held down any more: it cannot know that they
     would do better.
     """
-    flaps = node.judgement.flaps
+    flaps = node.assessment.flaps
     if not grave or sound or not flaps.left(now):
         return now if grave else None
     if grave == {SILENT}:
@@ -93,7 +93,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
 
     It is resumed once more, with a new permit. A nodeos that does not answer would be ended instead, and is not.
     """
-    mind, checks, why = node.judgement, node.health.checks, silent(node)
+    mind, checks, why = node.assessment, node.health.checks, silent(node)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
     if not why or deaf or not node.leadership.leads:
         return None
@@ -110,7 +110,7 @@ def soon(node: Node, now: Ms) -> bool:
 def silent(node: Node) -> str:
     """Return why a leader is seen to sign nothing, nothing while it is not."""
     found = node.health.checks.get(SILENT)
-    return node.judgement.vain or (found.reason if found is not None and found.known and not found.ok else "")
+    return node.assessment.vain or (found.reason if found is not None and found.known and not found.ok else "")
 
 
 def _check(reason: str) -> str:
@@ -125,7 +125,7 @@ def others_of(node: Node) -> tuple[Member, ...]:
 
 def _drained(node: Node) -> bool:
     me = node.leadership.identity.node
-    return (node.settings.drained or drained(node, me)) and "drained" not in node.judgement.insisted
+    return (node.settings.drained or drained(node, me)) and "drained" not in node.assessment.insisted
 
 
 def _why_drained(node: Node) -> str:

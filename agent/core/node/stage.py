@@ -41,9 +41,9 @@ class NodeStep:
         """Change fields of the node."""
         self.node = replace(self.node, **changes)
 
-    def set_judgement(self, **changes: Any) -> None:
+    def set_assessment(self, **changes: Any) -> None:
         """Change fields of what the agent has made up its mind about."""
-        self.set(judgement=replace(self.node.judgement, **changes))
+        self.set(assessment=replace(self.node.assessment, **changes))
 
     def do(self, *actions: NodeAction) -> None:
         """Ask for actions, in this order. A warning that was logged a moment ago is not logged again."""

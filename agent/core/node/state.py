@@ -174,7 +174,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Assessment:
     """What one agent has made up its mind about, beside health.
 
     flaps          its own faults, and how long it is held down for them; `flaps_text` says so
@@ -262,7 +262,7 @@ class Node:
     logged_at: Mapping[str, Ms] = field(default_factory=dict)
     alerted_at: Mapping[str, Ms] = field(default_factory=dict)
     wake: Ms = 0
-    judgement: Judgement = field(default_factory=Judgement)
+    assessment: Assessment = field(default_factory=Assessment)
     unpaused_at: Ms | None = None
     past: LookedBack | None = None
 
@@ -317,7 +317,7 @@ def member_of(node: Node, now: Ms) -> Member:
     """Return how this member is, as it is published."""
     state, info, profile = node.leadership, node.health.info, node.settings
     ready = state.phase is not Phase.STARTING and state.lease is not None
-    mind, serves = node.judgement, belonging_of(node)
+    mind, serves = node.assessment, belonging_of(node)
     return Member(
         node=state.identity.node,
         instance=state.identity.instance,

@@ -215,7 +215,7 @@ def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
     node, now, old = step.node, step.now, step.node.health
     others, pace = ranking.others(node.leadership.identity.node, node.members), plan.pace(node, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
-    mind = node.judgement
+    mind = node.assessment
     found = checks.take(old, judged, node.settings.limits, others, node.leading_since, now, pace, mind.vain)
     _healthy(step, found)
     if old.ok and found.failing:

@@ -32,7 +32,7 @@ def wished(node: Node, others: Sequence[Member], now: Ms) -> Wish | None:
     `others` are the members that may lead.
     """
     wish = node.leadership.seen.switchover
-    if wish is None or node.reports.switchover_revision == node.judgement.refused:
+    if wish is None or node.reports.switchover_revision == node.assessment.refused:
         return None
     due, wall = moment(wish.when), wall_of(node, now)
     why = _why(wish)

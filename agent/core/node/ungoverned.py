@@ -99,7 +99,7 @@ def tell(step: NodeStep) -> None:
         step.do(Warn("store_forgot", text))
     if text := waits_for(step.node, step.now):
         step.do(Warn("stray_block", text))
-        step.set_judgement(answer=f"does not take over: {text}", answer_until=step.now + SURE)
+        step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
 
 
 def waits_for(node: Node, now: Ms) -> str:

@@ -114,7 +114,7 @@ def test_an_outage_of_etcd_that_is_over_keeps_nobody_out() -> None:
     for host in story.hosts:
         host.store.cut = False
     assert story.until(lambda: story.leader is not None, 10) < 5
-    assert not standby.node.judgement.flaps.times
+    assert not standby.node.assessment.flaps.times
 
 
 @pytest.mark.parametrize("phase", list(PASSING))

@@ -56,7 +56,7 @@ def test_a_new_leader_that_does_not_produce_steps_down_and_the_old_one_comes_bac
     story.go(2 * ROUND)
     assert leader.leads
     assert story.missed == 0
-    assert len(standby.node.judgement.flaps.times) == 2
+    assert len(standby.node.assessment.flaps.times) == 2
 
 
 def test_on_a_chain_of_one_producer_too() -> None:
@@ -100,7 +100,7 @@ def test_a_leader_that_ceases_to_sign_costs_a_window_and_no_more(turns: Schedule
     assert story.missed <= 12 + (at == 3.5)  # five slots of one window say too little, but they are few
     (told,) = [each for each in leader.told if each.event == "leader_in_vain" and not each.resolved]
     assert told.severity == "critical"
-    assert len(leader.node.judgement.flaps.times) == 2
+    assert len(leader.node.assessment.flaps.times) == 2
 
 
 def test_a_leader_of_a_chain_of_one_producer_that_ceases_to_sign_hands_over_in_seconds() -> None:
@@ -249,9 +249,9 @@ def test_where_all_are_held_down_the_leader_stays(
         leader.node.health,
         checks={**leader.node.health.checks, check: CheckState(ok=False, known=True, reason="a test")},
     )
-    mind = replace(leader.node.judgement, flaps=flaps)
+    mind = replace(leader.node.assessment, flaps=flaps)
     reports = GroupReports(members=others)
-    found = plan(replace(leader.node, reports=reports, judgement=mind, health=health, leading_since=since), story.now)
+    found = plan(replace(leader.node, reports=reports, assessment=mind, health=health, leading_since=since), story.now)
     assert found is not None
     assert (found.cause, found.at - story.now) == expected
 
@@ -293,7 +293,7 @@ def test_a_producer_that_is_not_scheduled_is_not_judged() -> None:
     story, leader, _ = group()
     story.schedule = Schedule(2, tuple(each for each in FOUR.producers if each.name != PRODUCER))
     leader.step(ScheduleProbed(story.schedule))
-    assert leader.node.judgement.unseen is None
+    assert leader.node.assessment.unseen is None
 
 
 # --- the questions themselves ---
@@ -303,9 +303,9 @@ def judged(leader: Host, story: Story, since: int, report: dict[str, object]) ->
     """Return the leader with one other report, judged from a date on; its own chain says nothing."""
     known = {"asked_ms": story.wall, "head_age_ms": 0, "own_ms": 0} | report
     reports = GroupReports(members=(member(**known),))  # type: ignore[arg-type] # fields of the table
-    mind = replace(leader.node.judgement, unseen=since)
+    mind = replace(leader.node.assessment, unseen=since)
     silent = replace(leader.node.health, info=None)
-    return replace(leader.node, reports=reports, judgement=mind, health=silent)
+    return replace(leader.node, reports=reports, assessment=mind, health=silent)
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ class Stage:
                     found[name] = Switchover(value)
                 case _:
                     found[name] = value
-        self.one.see(0, **found)
+        self.one.see(0, newer=False, **found)
 
     def _standing(self, word: str, *words: str) -> None:
         more = dict(each.split("=") for each in words)

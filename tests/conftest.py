@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.support.leaks import nothing_left_open
 from tests.support.moved_time import MovedTime, replace_time
+from tests.support.slow_server import Serve, Server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,6 +35,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def moved(monkeypatch: pytest.MonkeyPatch) -> MovedTime:
     """Put a time that the test moves in the place of every clock, sleep and timed wait."""
     return replace_time(monkeypatch)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers that misbehave as they are told to; they end with the test."""
+    with ExitStack() as closing:
+        yield lambda *words, **more: closing.enter_context(contextlib.closing(Server(*words, **more)))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,25 +17,11 @@ from agent.errors import ConfigError
 from agent.ports import Delivery
 from tests.lab.tls import Certificates, make_certificates
 from tests.support.alert_channel import SECRET, channel, send
-from tests.support.slow_server import Server, Talk, answer, deaf, drip, drip_body, hang
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    """Start servers that end with the test."""
-    servers: list[Server] = []
-
-    def start(talk: Talk, context: ssl.SSLContext | None = None) -> Server:
-        servers.append(Server(talk, context))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
+from tests.support.slow_server import Serve, Talk, answer, deaf, drip, drip_body, hang
 
 
 @pytest.mark.parametrize("talk", [hang, drip, drip_body, deaf])
-def test_the_deadline_is_total(serve: Callable[..., Server], talk: Talk) -> None:
+def test_the_deadline_is_total(serve: Serve, talk: Talk) -> None:
     """Whether the server hangs or drips, the try ends in time and is worth another."""
     begin = time.monotonic()
     delivery = send(serve(talk).port, 0.4)
@@ -58,9 +43,7 @@ def tls(certificates: Certificates) -> ssl.SSLContext:
     return context
 
 
-def test_tls_works_with_a_ca_of_our_own(
-    serve: Callable[..., Server], tls: ssl.SSLContext, certificates: Certificates
-) -> None:
+def test_tls_works_with_a_ca_of_our_own(serve: Serve, tls: ssl.SSLContext, certificates: Certificates) -> None:
     """A channel inside may have a private CA; without it the certificate is not trusted, and that is said."""
     port = serve(answer("200 OK"), tls).port
     assert send(port, scheme="https", ca_file=certificates.ca).ok
@@ -71,7 +54,7 @@ def test_tls_works_with_a_ca_of_our_own(
 
 @pytest.mark.parametrize("talk", [hang, drip, drip_body])
 def test_the_deadline_is_total_under_tls(
-    serve: Callable[..., Server], tls: ssl.SSLContext, certificates: Certificates, talk: Talk
+    serve: Serve, tls: ssl.SSLContext, certificates: Certificates, talk: Talk
 ) -> None:
     """The same, when the bytes drip inside TLS records."""
     begin = time.monotonic()
@@ -80,7 +63,7 @@ def test_the_deadline_is_total_under_tls(
     assert delivery == Delivery(ok=False, retry=True, detail="no complete answer within 0.5 s")
 
 
-def test_the_deadline_is_total_in_the_handshake(serve: Callable[..., Server], certificates: Certificates) -> None:
+def test_the_deadline_is_total_in_the_handshake(serve: Serve, certificates: Certificates) -> None:
     """A server that never answers the TLS hello does not hold the channel."""
     begin = time.monotonic()
     delivery = send(serve(deaf).port, 0.4, scheme="https", ca_file=certificates.ca)
@@ -88,7 +71,7 @@ def test_the_deadline_is_total_in_the_handshake(serve: Callable[..., Server], ce
     assert delivery.detail == "no complete answer within 0.4 s"
 
 
-def test_plain_http_behind_https_is_told(serve: Callable[..., Server], certificates: Certificates) -> None:
+def test_plain_http_behind_https_is_told(serve: Serve, certificates: Certificates) -> None:
     """A URL with the wrong scheme is a common mistake."""
 
     def talk(client: socket.socket) -> None:
@@ -108,9 +91,7 @@ def test_a_ca_file_that_is_none_is_a_configuration_error(tmp_path: Path) -> None
     assert SECRET not in str(caught.value)
 
 
-def test_the_desk_and_its_channels_never_hold_anybody_up(
-    serve: Callable[..., Server], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_desk_and_its_channels_never_hold_anybody_up(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """With real servers that hang, drip and fail: telling stays instant, closing bounded, logs free of the URL."""
     caplog.set_level("DEBUG")
     ports = [serve(talk).port for talk in (hang, drip, answer("500 No"), answer("200 OK"))]

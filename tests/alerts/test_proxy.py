@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,10 @@ from agent.config.alerts import AlertChannel
 from agent.config.secrets import channel_texts
 from tests.lab.tls import make_certificates
 from tests.support.alert_channel import channel, send
-from tests.support.slow_server import Server, Talk, request
+from tests.support.slow_server import Serve, Talk, request
 
 PASSWORD = "pass-word"
 SHOWN = base64.b64encode(f"joe:{PASSWORD}".encode()).decode()
-
-
-@pytest.fixture
-def servers() -> Iterator[ExitStack]:
-    """End with the test what it starts."""
-    with ExitStack() as stack:
-        yield stack
 
 
 def taking(seen: list[bytes]) -> Talk:
@@ -62,10 +54,10 @@ def tunnelling(seen: list[bytes]) -> Talk:
     return talk
 
 
-def test_a_plain_channel_is_handed_on(servers: ExitStack) -> None:
+def test_a_plain_channel_is_handed_on(serve: Serve) -> None:
     """The proxy gets the whole URL, and its own credentials, which no error and no log line shows."""
     seen: list[bytes] = []
-    proxy = servers.enter_context(closing(Server(taking(seen))))
+    proxy = serve(taking(seen))
     url = f"http://joe:{PASSWORD}@127.0.0.1:{proxy.port}"
     assert send(1, proxy=SecretStr(url)).ok
     assert seen[0].startswith(b"POST http://127.0.0.1:1/services/")
@@ -74,15 +66,15 @@ def test_a_plain_channel_is_handed_on(servers: ExitStack) -> None:
     assert PASSWORD not in repr(channel(1, proxy=SecretStr(url)))
 
 
-def test_tls_goes_through_and_the_proxy_sees_nothing_of_it(servers: ExitStack, tmp_path: Path) -> None:
+def test_tls_goes_through_and_the_proxy_sees_nothing_of_it(serve: Serve, tmp_path: Path) -> None:
     """It is told where to connect, and no more; the channel's certificate is checked, and it gets no proxy's header."""
     files = make_certificates(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(files.server, files.server_key)
     asked: list[bytes] = []
     got: list[bytes] = []
-    there = servers.enter_context(closing(Server(taking(got), context)))
-    proxy = servers.enter_context(closing(Server(tunnelling(asked))))
+    there = serve(taking(got), context)
+    proxy = serve(tunnelling(asked))
     named = SecretStr(f"http://joe:{PASSWORD}@127.0.0.1:{proxy.port}")
     assert send(there.port, scheme="https", ca_file=str(files.ca), proxy=named).ok
     assert asked[0].startswith(f"CONNECT 127.0.0.1:{there.port} HTTP/1.1\r\n".encode())
@@ -91,12 +83,12 @@ def test_tls_goes_through_and_the_proxy_sees_nothing_of_it(servers: ExitStack, t
     assert b"Proxy-Authorization" not in got[0]
 
 
-def test_the_environment_is_asked_only_when_told(servers: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_asked_only_when_told(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """With "environment" HTTP_PROXY and NO_PROXY hold, without it neither."""
     direct: list[bytes] = []
     handed: list[bytes] = []
-    there = servers.enter_context(closing(Server(taking(direct))))
-    proxy = servers.enter_context(closing(Server(taking(handed))))
+    there = serve(taking(direct))
+    proxy = serve(taking(handed))
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -112,20 +104,20 @@ def test_the_environment_is_asked_only_when_told(servers: ExitStack, monkeypatch
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\n"]
 )
-def test_a_proxy_that_refuses_is_told(servers: ExitStack, answer: bytes) -> None:
+def test_a_proxy_that_refuses_is_told(serve: Serve, answer: bytes) -> None:
     """What it answers to CONNECT, or that it answers nothing, is a failure that may pass; the setting is named."""
 
     def talk(client: socket.socket) -> None:
         request(client)
         client.sendall(answer)
 
-    proxy = servers.enter_context(closing(Server(talk)))
+    proxy = serve(talk)
     delivery = send(1, scheme="https", proxy=SecretStr(f"http://127.0.0.1:{proxy.port}"))
     assert (delivery.ok, delivery.retry) == (False, True)
     assert "the proxy does not connect it; correct proxy" in delivery.detail
 
 
-def test_a_proxy_that_falls_silent_keeps_the_deadline(servers: ExitStack) -> None:
+def test_a_proxy_that_falls_silent_keeps_the_deadline(serve: Serve) -> None:
     """An answer to CONNECT that never ends costs no more than the time of one try."""
 
     def talk(client: socket.socket) -> None:
@@ -133,7 +125,7 @@ def test_a_proxy_that_falls_silent_keeps_the_deadline(servers: ExitStack) -> Non
         client.sendall(b"HTTP/1.1 200")
         client.recv(1)
 
-    proxy = servers.enter_context(closing(Server(talk)))
+    proxy = serve(talk)
     delivery = send(1, 0.5, scheme="https", proxy=SecretStr(f"http://127.0.0.1:{proxy.port}"))
     assert "no complete answer within 0.5 s" in delivery.detail
 

@@ -6,7 +6,6 @@ import json
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -17,24 +16,10 @@ from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
 from agent.ports import Delivery
 from tests.support.alert_channel import NOTICE, SECRET, send
-from tests.support.slow_server import Server, Talk, answer, request
+from tests.support.slow_server import Serve, Talk, answer, request
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Server]]:
-    """Start servers that end with the test."""
-    servers: list[Server] = []
-
-    def start(talk: Talk) -> Server:
-        servers.append(Server(talk))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
-
-
-def test_a_webhook_gets_json(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_webhook_gets_json(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """One POST to the whole path, with the key that a resolve will bear too; no proxy of the environment is asked."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     seen: list[tuple[bytes, bytes]] = []
@@ -60,7 +45,7 @@ def test_a_webhook_gets_json(serve: Callable[..., Server], monkeypatch: pytest.M
     }
 
 
-def test_a_user_in_the_url_becomes_a_header(serve: Callable[..., Server]) -> None:
+def test_a_user_in_the_url_becomes_a_header(serve: Serve) -> None:
     """Basic authentication, with its percent signs undone."""
     seen: list[bytes] = []
 
@@ -73,7 +58,7 @@ def test_a_user_in_the_url_becomes_a_header(serve: Callable[..., Server]) -> Non
     assert b"Authorization: Basic am9lOnBAc3M=" in seen[0]
 
 
-def test_slack_gets_a_message_that_calls_nobody(serve: Callable[..., Server]) -> None:
+def test_slack_gets_a_message_that_calls_nobody(serve: Serve) -> None:
     """Text is escaped, so that a reason cannot address a whole channel; empty fields are left out."""
     seen: list[dict[str, Any]] = []
 
@@ -99,12 +84,12 @@ def test_slack_gets_a_message_that_calls_nobody(serve: Callable[..., Server]) ->
         (answer("200 OK", b"x" * 100_000), Delivery(ok=True)),
     ],
 )
-def test_answers_are_judged(serve: Callable[..., Server], talk: Talk, expected: Delivery) -> None:
+def test_answers_are_judged(serve: Serve, talk: Talk, expected: Delivery) -> None:
     """What may pass is worth another try, with the wait that was asked for; what will not pass is not."""
     assert send(serve(talk).port) == expected
 
 
-def test_retry_after_may_be_a_date(serve: Callable[..., Server]) -> None:
+def test_retry_after_may_be_a_date(serve: Serve) -> None:
     """A date in the future becomes seconds, one in the past none."""
     later = send(serve(answer("503 No", Retry_After=formatdate(time.time() + 60, usegmt=True))).port)
     assert later.retry_after_s is not None
@@ -113,7 +98,7 @@ def test_retry_after_may_be_a_date(serve: Callable[..., Server]) -> None:
     assert past.retry_after_s == 0
 
 
-def test_redirects_are_not_followed(serve: Callable[..., Server]) -> None:
+def test_redirects_are_not_followed(serve: Serve) -> None:
     """A redirect would carry the alert to somebody else."""
     other = serve(answer("200 OK"))
     delivery = send(serve(answer("307 Moved", Location=f"http://127.0.0.1:{other.port}/")).port)
@@ -122,7 +107,7 @@ def test_redirects_are_not_followed(serve: Callable[..., Server]) -> None:
     assert other.connections == 0
 
 
-def test_an_answer_without_end_is_cut_off(serve: Callable[..., Server]) -> None:
+def test_an_answer_without_end_is_cut_off(serve: Serve) -> None:
     """A server that talks for ever costs a megabyte, not the memory."""
 
     def talk(client: socket.socket) -> None:
@@ -143,7 +128,7 @@ def test_a_refused_connection_is_worth_another_try() -> None:
     assert send(port) == Delivery(ok=False, retry=True, detail="refused the connection")
 
 
-def test_a_reset_connection_is_worth_another_try(serve: Callable[..., Server]) -> None:
+def test_a_reset_connection_is_worth_another_try(serve: Serve) -> None:
     """The server slams the door after it has read."""
 
     def talk(client: socket.socket) -> None:
@@ -153,7 +138,7 @@ def test_a_reset_connection_is_worth_another_try(serve: Callable[..., Server]) -
     assert send(serve(talk).port) == Delivery(ok=False, retry=True, detail="reset the connection")
 
 
-def test_an_answer_that_breaks_off_is_worth_another_try(serve: Callable[..., Server]) -> None:
+def test_an_answer_that_breaks_off_is_worth_another_try(serve: Serve) -> None:
     """Half a head, or half a body."""
     for half in (b"", b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", b"rubbish\r\n\r\n"):
 

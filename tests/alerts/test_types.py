@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms
 from agent.host.logs import MASK, close_logs, open_logs
 from tests.support.alert_channel import SECRET
-from tests.support.slow_server import Server, Talk, answer, hang, request
+from tests.support.slow_server import Serve, Server, answer, hang, request
 
 KEY = "R0UTINGKEY" * 3
 OPEN = Notice(
@@ -69,20 +69,6 @@ def recorder() -> Iterator[Recorder]:
     made = Recorder()
     yield made
     made.server.close()
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[[Talk], Server]]:
-    """Start servers that end with the test."""
-    servers: list[Server] = []
-
-    def start(talk: Talk) -> Server:
-        servers.append(Server(talk))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.close()
 
 
 def channel(kind: str, recorder: Recorder, path: str, **more: Any) -> AlertChannel:
@@ -270,7 +256,7 @@ def test_a_heartbeat_is_a_get_without_a_body(recorder: Recorder) -> None:
 
 
 @pytest.mark.skipif("not __import__('importlib.util').util.find_spec('apprise')", reason="the extra is not installed")
-def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Callable[[Talk], Server]) -> None:
+def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Serve) -> None:
     """Whatever apprise knows is sent by a process of its own, which ends in time when the service hangs."""
     url = SecretStr(f"json://127.0.0.1:{recorder.server.port}/{SECRET}")
     delivery = make_sink(AlertChannel(name="ops", type="apprise", url=url)).send(OVER, 30)
@@ -332,7 +318,7 @@ def test_a_trial_sends_a_test_and_its_end_and_tells_what_came_back(recorder: Rec
     assert "nothing has happened" in recorder.sent[0]["payload"]["summary"]
 
 
-def test_a_trial_masks_what_a_channel_repeats(serve: Callable[[Talk], Server]) -> None:
+def test_a_trial_masks_what_a_channel_repeats(serve: Serve) -> None:
     """A channel that answers with its own path, or with the key, does not get it onto the screen."""
     port = serve(answer("404 No", f"no /services/{SECRET} for {KEY}\n".encode())).port
     url = SecretStr(f"http://127.0.0.1:{port}/services/{SECRET}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from agent.cli.main import main
 from tests.support.alert_channel import SECRET
-from tests.support.slow_server import Server, answer
+from tests.support.slow_server import Serve, Server, answer
 
 BASE = """
 group = "lab"
@@ -22,12 +21,9 @@ etcd.endpoints = ["http://127.0.0.1:2"]
 
 
 @pytest.fixture
-def servers() -> Iterator[dict[str, Server]]:
+def servers(serve: Serve) -> dict[str, Server]:
     """A channel that works and one that does not."""
-    made = {"chat": Server(answer("200 OK", b"ok")), "hook": Server(answer("404 No", SECRET.encode()))}
-    yield made
-    for server in made.values():
-        server.close()
+    return {"chat": serve(answer("200 OK", b"ok")), "hook": serve(answer("404 No", SECRET.encode()))}
 
 
 def run(tmp_path: Path, servers: dict[str, Server], *arguments: str) -> Result:

@@ -19,8 +19,8 @@ from agent.etcd.info import MemberInfo, ServerInfo
 from agent.ports import Lease
 from tests.doctor.parts import config
 from tests.lab.tls import make_certificates
-from tests.support import slow_server
 from tests.support.recorder import Recorder
+from tests.support.slow_server import Serve, answer, hang
 
 NAMES = keys(config().etcd.prefix, "eos")
 FOREIGN = "/not-of-nodeos-failover"
@@ -142,14 +142,11 @@ def servers(*endpoints: str, within_s: float = 5.0) -> tuple[EtcdServer, ...]:
     return gather_etcd.servers(config(etcd={"endpoints": list(endpoints)}), within_s)
 
 
-def test_a_member_tells_of_itself_and_shows_its_metrics(told: Recorder) -> None:
+def test_a_member_tells_of_itself_and_shows_its_metrics(told: Recorder, serve: Serve) -> None:
     """What it answers, and what stands on its page of metrics; an endpoint without a scheme is asked by http."""
-    page = slow_server.Server(slow_server.answer("200 OK", b"etcd_server_quota_backend_bytes 4096\n"))
-    try:
-        endpoint = f"127.0.0.1:{page.port}"
-        (found,) = servers(endpoint)
-    finally:
-        page.close()
+    page = serve(answer("200 OK", b"etcd_server_quota_backend_bytes 4096\n"))
+    endpoint = f"127.0.0.1:{page.port}"
+    (found,) = servers(endpoint)
     assert (found.endpoint, found.error, found.metrics_error) == (endpoint, "", "")
     assert (found.version, found.cluster, found.member, found.leader) == ("3.5.28", 0xC1, 7, 8)
     assert (found.learner, found.alarms, found.db_size) == (True, ("NOSPACE",), 1000)
@@ -166,23 +163,23 @@ def test_a_member_that_is_silent_is_told_and_the_next_one_is_asked(failure: Exce
     assert found == tuple(EtcdServer(f"http://10.0.0.{n}:2379", str(failure)) for n in (1, 2))
 
 
-def test_metrics_that_cannot_be_had_are_told_apart(told: Recorder) -> None:
+def test_metrics_that_cannot_be_had_are_told_apart(told: Recorder, serve: Serve) -> None:
     """The member answered: only its metrics are missing."""
-    gone = slow_server.Server(slow_server.hang)
+    gone = serve(hang)
     gone.close()
     (found,) = servers(f"http://127.0.0.1:{gone.port}")
     assert found.version == "3.5.28"
     assert found.metrics_error.startswith(f"http://127.0.0.1:{gone.port}: ")
 
 
-def test_the_certificate_that_a_member_shows_is_read(told: Recorder, tmp_path: Path) -> None:
+def test_the_certificate_that_a_member_shows_is_read(told: Recorder, serve: Serve, tmp_path: Path) -> None:
     """Its days are those that are left; ours are sent where there are some."""
     files = make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.server, files.server_key)
     context.load_verify_locations(files.ca)
     context.verify_mode = ssl.CERT_REQUIRED
-    page = slow_server.Server(slow_server.answer("200 OK", b"etcd_server_quota_backend_bytes 4096\n"), context)
+    page = serve(answer("200 OK", b"etcd_server_quota_backend_bytes 4096\n"), context)
     given = {
         "endpoints": [f"https://127.0.0.1:{page.port}"],
         "ca_file": str(files.ca),
@@ -190,10 +187,7 @@ def test_the_certificate_that_a_member_shows_is_read(told: Recorder, tmp_path: P
         "key_file": str(files.client_key),
     }
     whole = config(etcd=given)
-    try:
-        (found,) = gather_etcd.servers(whole, 5.0)
-    finally:
-        page.close()
+    (found,) = gather_etcd.servers(whole, 5.0)
     assert found.metrics_error == ""
     assert found.quota == 4096
     assert found.certificate_days is not None

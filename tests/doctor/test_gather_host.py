@@ -17,8 +17,8 @@ from agent.doctor import gather_host
 from agent.doctor.facts import AgentFacts, ChannelFact
 from tests.doctor.parts import config
 from tests.lab.tls import make_certificates
-from tests.support import raw_peer, slow_server
 from tests.support.children import wait_until
+from tests.support.slow_server import Serve, answer, request
 
 MOUNTS = """\
 overlay / overlay rw 0 0
@@ -131,19 +131,15 @@ def listening(port: int, **http: str) -> Config:
     return config(http={"listen": f"127.0.0.1:{port}", **http})
 
 
-def test_the_agent_is_asked_with_its_token() -> None:
+def test_the_agent_is_asked_with_its_token(serve: Serve) -> None:
     """Its status is what it answers to a reader that shows the token, and the process that listens is its own."""
     heard: list[bytes] = []
 
     def talk(client: socket.socket) -> None:
-        heard.append(slow_server.request(client)[0])
+        heard.append(request(client)[0])
         client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"phase": "standby"}')
 
-    server = slow_server.Server(talk)
-    try:
-        facts = gather_host.agent(listening(server.port, token="t" * 20))
-    finally:
-        server.close()
+    facts = gather_host.agent(listening(serve(talk).port, token="t" * 20))
     assert facts.status == {"phase": "standby"}
     assert facts.error == ""
     assert facts.pid == os.getpid()
@@ -159,13 +155,9 @@ def test_the_agent_is_asked_with_its_token() -> None:
         ("200 OK", b"<html>", "answers something else"),
     ],
 )
-def test_what_answers_but_is_no_agent_is_told(status: str, body: bytes, word: str) -> None:
+def test_what_answers_but_is_no_agent_is_told(serve: Serve, status: str, body: bytes, word: str) -> None:
     """Another program on the port: its status code or its answer give it away."""
-    server = slow_server.Server(slow_server.answer(status, body))
-    try:
-        facts = gather_host.agent(listening(server.port))
-    finally:
-        server.close()
+    facts = gather_host.agent(listening(serve(answer(status, body)).port))
     assert facts.status is None
     assert word in facts.error
 
@@ -252,31 +244,28 @@ def channel(url: str, kind: str = "webhook", **other: Any) -> AlertChannel:
     return AlertChannel.model_validate({"name": "ops", "type": kind, "url": url, **other})
 
 
-def test_a_channel_is_tried_without_sending() -> None:
+def test_a_channel_is_tried_without_sending(serve: Serve) -> None:
     """One that accepts is well, nothing is sent to it; one where nothing listens is told without its URL."""
     heard: list[bytes] = []
-    with raw_peer.peers() as make:
-        peer = make(lambda sock: heard.append(sock.recv(100)))
-        url = f"http://127.0.0.1:{peer.port}/secret-path"
-        assert gather_host.channel(channel(url)) == ChannelFact("ops")
-        wait_until(lambda: heard)
-        peer.close()
+    server = serve(lambda sock: heard.append(sock.recv(100)))
+    url = f"http://127.0.0.1:{server.port}/secret-path"
+    assert gather_host.channel(channel(url)) == ChannelFact("ops")
+    wait_until(lambda: heard)
+    server.close()
     assert heard == [b""]
     refused = gather_host.channel(channel(url))
     assert refused == ChannelFact("ops", "nothing listens where it points")
 
 
-def test_a_channel_with_tls_shall_speak_it(tmp_path: Path) -> None:
+def test_a_channel_with_tls_shall_speak_it(serve: Serve, tmp_path: Path) -> None:
     """Its handshake is part of the way; a wrong ca_file and a plain server are told."""
     files = make_certificates(tmp_path)
-    with raw_peer.peers() as make:
-        peer = make(raw_peer.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-        plain = gather_host.channel(channel(f"https://127.0.0.1:{peer.port}/x", ca_file=str(files.ca)))
-        assert plain.error.startswith("no connection: ")
-        broken = tmp_path / "broken.pem"
-        broken.write_text("nothing")
-        url = f"https://127.0.0.1:{peer.port}/x"
-        assert gather_host.channel(channel(url, ca_file=str(broken))).error == "its ca_file cannot be used"
+    url = f"https://127.0.0.1:{serve(answer('400 Bad Request')).port}/x"
+    plain = gather_host.channel(channel(url, ca_file=str(files.ca)))
+    assert plain.error.startswith("no connection: ")
+    broken = tmp_path / "broken.pem"
+    broken.write_text("nothing")
+    assert gather_host.channel(channel(url, ca_file=str(broken))).error == "its ca_file cannot be used"
 
 
 def test_a_channel_of_a_library_is_not_tried() -> None:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,19 +16,12 @@ from agent.net import http, tiny_http
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import CallFailed, TooMuch
 from agent.net.resolver import Resolver
-from tests.support.raw_peer import OK, Make, Script, answer, drip, full_listener, hang, peers
 from tests.support.slack import SLACK_S
+from tests.support.slow_server import OK, Serve, Talk, answer, full_listener, hang, slowly
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 SHORT_S = 0.3
-
-
-@pytest.fixture
-def peer() -> Iterator[Make]:
-    """Yield a maker of peers that end with the test."""
-    with peers() as make:
-        yield make
 
 
 def post(endpoint: Endpoint, **more: object) -> http.Answer:
@@ -50,33 +43,33 @@ def in_time(call: Callable[[], object]) -> float:
     "script",
     [
         hang,
-        drip(b"HTTP/1.1 201 Created\r\nX: " + b"x" * 999),
-        drip(b"HTTP/1.1 201 C\r\nContent-Length: 99\r\n\r\n" + b" " * 99),
+        slowly(b"HTTP/1.1 201 Created\r\nX: " + b"x" * 999),
+        slowly(b"HTTP/1.1 201 C\r\nContent-Length: 99\r\n\r\n" + b" " * 99),
     ],
     ids=["silence", "header", "body"],
 )
-def test_deadline_is_total(script: Script, peer: Make) -> None:
+def test_deadline_is_total(script: Talk, serve: Serve) -> None:
     """Neither client waits beyond its deadline for a peer that sends a byte now and then, nor gives up before it."""
-    endpoint = peer(script).endpoint
+    endpoint = serve(script).endpoint
     for call in (lambda: post(endpoint), lambda: tiny_http.call(endpoint, "/x", SHORT_S)):
         assert in_time(call) > SHORT_S - 0.05
 
 
-def test_endless_informational_answers_end(peer: Make) -> None:
+def test_endless_informational_answers_end(serve: Serve) -> None:
     """A peer that says '100 Continue' for ever is late in the end."""
 
     def script(sock: socket.socket) -> None:
         while True:
             sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 50)
 
-    endpoint = peer(script).endpoint
+    endpoint = serve(script).endpoint
     in_time(lambda: post(endpoint))
     in_time(lambda: tiny_http.call(endpoint, "/x", SHORT_S))
 
 
-def test_request_that_nobody_takes_ends(peer: Make) -> None:
+def test_request_that_nobody_takes_ends(serve: Serve) -> None:
     """A request larger than the buffers, which nobody reads, is given up in time, and counts as sent."""
-    endpoint = peer(lambda _sock: time.sleep(1.0)).endpoint
+    endpoint = serve(lambda _sock: time.sleep(1.0)).endpoint
     with pytest.raises(CallFailed) as caught:
         post(endpoint, body=b"x" * (16 << 20))
     assert caught.value.sent
@@ -93,9 +86,9 @@ def test_not_sent_when_the_handshake_never_ends() -> None:
             tiny_http.call(endpoint, "/x", SHORT_S)
 
 
-def test_body_is_bounded(peer: Make) -> None:
+def test_body_is_bounded(serve: Serve) -> None:
     """An answer above the bound is refused, and not read to its end."""
-    endpoint = peer(answer(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 300_000)).endpoint
+    endpoint = serve(answer(b"HTTP/1.1 200 OK\r\n\r\n" + b" " * 300_000)).endpoint
     with pytest.raises(TooMuch):
         post(endpoint, most=200_000)
     assert len(post(endpoint, most=300_000).body) == 300_000
@@ -103,23 +96,23 @@ def test_body_is_bounded(peer: Make) -> None:
         tiny_http.call(endpoint, "/x", SHORT_S)
 
 
-def test_packed_body_stays_packed(peer: Make) -> None:
+def test_packed_body_stays_packed(serve: Serve) -> None:
     """A body is taken as it was sent: what is packed could unpack to any size."""
-    endpoint = peer(answer(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")).endpoint
+    endpoint = serve(answer(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc")).endpoint
     assert post(endpoint).body == b"abc"
 
 
-def test_redirect_is_an_answer(peer: Make) -> None:
+def test_redirect_is_an_answer(serve: Serve) -> None:
     """A redirect is not followed, nor read without bound, nor is what it says about its target looked at."""
-    other = peer(answer(OK))
+    other = serve(answer(OK))
     for where in (f"http://127.0.0.1:{other.port}/", "http://[", "//", "\x00"):
         data = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\n\r\n".encode() + b" " * 300_000
         with pytest.raises(TooMuch):
-            post(peer(answer(data)).endpoint, most=100_000)
-    assert not other.taken
+            post(serve(answer(data)).endpoint, most=100_000)
+    assert not other.connections
 
 
-def test_environment_has_no_say(peer: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_has_no_say(serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No proxy is used and no password from .netrc is sent, whatever the environment says."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("default login somebody password secret\n")
@@ -133,14 +126,14 @@ def test_environment_has_no_say(peer: Make, monkeypatch: pytest.MonkeyPatch, tmp
         heard.append(sock.recv(65_536))
         sock.sendall(OK)
 
-    assert post(peer(script).endpoint).status == 201
+    assert post(serve(script).endpoint).status == 201
     assert b"Authorization" not in heard[0]
     assert heard[0].startswith(b"POST /x HTTP/1.1\r\n")
 
 
-def test_each_call_has_its_own_connection(peer: Make) -> None:
+def test_each_call_has_its_own_connection(serve: Serve) -> None:
     """A connection is never used twice: what is left over on one cannot be taken for the answer to the next."""
-    endpoint = peer(answer(OK + OK)).endpoint
+    endpoint = serve(answer(OK + OK)).endpoint
     for _ in range(3):
         assert post(endpoint).body == b"true"
         assert tiny_http.call(endpoint, "/x", SHORT_S)[0] == 201
@@ -158,9 +151,9 @@ def test_each_call_has_its_own_connection(peer: Make) -> None:
         b"\xff" * 70_000,
     ],
 )
-def test_broken_answer_is_no_answer(data: bytes, peer: Make) -> None:
+def test_broken_answer_is_no_answer(data: bytes, serve: Serve) -> None:
     """Whatever is no whole HTTP answer is none, and the request counts as sent."""
-    endpoint = peer(answer(data)).endpoint
+    endpoint = serve(answer(data)).endpoint
     with pytest.raises(CallFailed) as caught:
         post(endpoint)
     assert caught.value.sent

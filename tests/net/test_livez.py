@@ -12,23 +12,16 @@ import pytest
 from agent.net.endpoint import parse_endpoint
 from agent.net.livez import MOST, livez
 from tests.lab.tls import make_certificates
-from tests.support.slow_server import Server, answer, drip
+from tests.support.slow_server import Serve, answer, drip
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "0.0.0.0"])
 @pytest.mark.parametrize(("status", "alive"), [("200 OK", True), ("503 No", False), ("204 Empty", False)])
-def test_its_status_tells_whether_it_lives(host: str, status: str, alive: bool) -> None:
+def test_its_status_tells_whether_it_lives(serve: Serve, host: str, status: str, alive: bool) -> None:
     """An agent that listens everywhere is asked on loopback; its words come with it, at most so many bytes."""
-    server = Server(answer(status, b" its loop stands \n"))
-    try:
-        assert livez(host, server.port, 5.0) == (alive, "" if status.startswith("204") else "its loop stands")
-    finally:
-        server.close()
-    long = Server(answer("200 OK", b"x" * 5000))
-    try:
-        assert livez(host, long.port, 5.0) == (True, "x" * MOST)
-    finally:
-        long.close()
+    server = serve(answer(status, b" its loop stands \n"))
+    assert livez(host, server.port, 5.0) == (alive, "" if status.startswith("204") else "its loop stands")
+    assert livez(host, serve(answer("200 OK", b"x" * 5000)).port, 5.0) == (True, "x" * MOST)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this host has no IPv6")
@@ -53,26 +46,21 @@ def test_an_agent_on_ipv6_is_asked_there(host: str) -> None:
         thread.join(10)
 
 
-def test_a_certificate_of_another_name_is_good_enough(tmp_path: Path) -> None:
+def test_a_certificate_of_another_name_is_good_enough(serve: Serve, tmp_path: Path) -> None:
     """Nothing secret is said: an agent under a name that only others know it by lives all the same."""
     files = make_certificates(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.client, files.client_key)
-    server = Server(answer("200 OK", b"well"), context)
-    try:
-        assert livez("127.0.0.1", server.port, 5.0, tls=True) == (True, "well")
-        assert livez("127.0.0.1", server.port, 5.0)[0] is False
-    finally:
-        server.close()
+    server = serve(answer("200 OK", b"well"), context)
+    assert livez("127.0.0.1", server.port, 5.0, tls=True) == (True, "well")
+    assert livez("127.0.0.1", server.port, 5.0)[0] is False
 
 
-def test_no_answer_in_time_is_an_answer() -> None:
+def test_no_answer_in_time_is_an_answer(serve: Serve) -> None:
     """Not alive, when nothing listens and when an answer has no end."""
-    server = Server(drip)
-    try:
-        alive, words = livez("127.0.0.1", server.port, 0.3)
-    finally:
-        server.close()
+    server = serve(drip)
+    alive, words = livez("127.0.0.1", server.port, 0.3)
+    server.close()
     assert not alive
     assert words.startswith("the agent does not answer: ")
     assert livez("127.0.0.1", server.port, 5.0)[0] is False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -15,17 +14,10 @@ from agent.host.deadline import Deadline, NotSent
 from agent.net.dial import dial
 from agent.net.endpoint import parse_endpoint
 from agent.net.resolver import Resolver
-from tests.support.raw_peer import OK, Make, answer, full_listener, peers
 from tests.support.slack import SLACK_S
+from tests.support.slow_server import OK, Serve, answer, full_listener
 
 SHORT_S = 0.3
-
-
-@pytest.fixture
-def peer() -> Iterator[Make]:
-    """Yield a maker of peers that end with the test."""
-    with peers() as make:
-        yield make
 
 
 def test_hanging_resolver_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +34,10 @@ def test_hanging_resolver_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -
     over.set()
 
 
-def test_addresses_are_kept_until_they_fail(peer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_addresses_are_kept_until_they_fail(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name is looked up once; when nothing listens at its addresses any more, it is looked up anew."""
     asked: list[object] = []
-    here = peer(answer(OK))
+    here = serve(answer(OK))
     real = socket.getaddrinfo
 
     def count(*arguments: object, **more: object) -> object:
@@ -66,9 +58,9 @@ def test_addresses_are_kept_until_they_fail(peer: Make, monkeypatch: pytest.Monk
     assert len(asked) == 2
 
 
-def test_address_that_fails_leaves_the_next(peer: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_that_fails_leaves_the_next(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the first address of a name refuses or swallows everything, the second one is tried in time."""
-    here = peer(answer(OK))
+    here = serve(answer(OK))
     with full_listener() as full:
         for port in (1, full):
             found = [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET, ("127.0.0.1", here.port))]

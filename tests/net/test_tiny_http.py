@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from agent.host.deadline import NoAnswer
-from agent.net.endpoint import Endpoint, parse_endpoint
+from agent.net.endpoint import Endpoint
 from agent.net.tiny_http import call
-from tests.support.slow_server import Server, request
+from tests.support.slow_server import Serve, answer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
 @pytest.fixture
-def says() -> Iterator[Callable[[bytes], Endpoint]]:
+def says(serve: Serve) -> Callable[[bytes], Endpoint]:
     """Start servers that answer with these very bytes, and close."""
-    servers: list[Server] = []
-
-    def start(data: bytes) -> Endpoint:
-        def talk(client: socket.socket) -> None:
-            request(client)
-            client.sendall(data)
-
-        servers.append(Server(talk))
-        return parse_endpoint(f"http://127.0.0.1:{servers[-1].port}")
-
-    yield start
-    for server in servers:
-        server.close()
+    return lambda data: serve(answer(data)).endpoint
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,10 @@ from agent.net.http import CallFailed
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from tests.lab.tls import Certificates, make_certificates
-from tests.support.raw_peer import OK, Make, Peer, Script, answer, drip, hang, peers
 from tests.support.slack import SLACK_S
+from tests.support.slow_server import OK, Serve, Server, Talk, answer, hang, slowly
 
 SHORT_S = 0.3
-
-
-@pytest.fixture
-def peer() -> Iterator[Make]:
-    """Yield a maker of peers that end with the test."""
-    with peers() as make:
-        yield make
 
 
 def post(endpoint: Endpoint, context: ssl.SSLContext) -> http.Answer:
@@ -45,7 +37,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
-def over_tls(certificates: Certificates, script: Script) -> Script:
+def over_tls(certificates: Certificates, script: Talk) -> Talk:
     """Return `script` as the server's side of TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.server, certificates.server_key)
@@ -57,36 +49,36 @@ def over_tls(certificates: Certificates, script: Script) -> Script:
     return wrapped
 
 
-def secure(peer_: Peer) -> Endpoint:
+def secure(peer_: Server) -> Endpoint:
     """Return the https endpoint of a peer."""
     return parse_endpoint(peer_.endpoint.url.replace("http", "https"))
 
 
-def test_tls_keeps_the_deadline(certificates: Certificates, peer: Make) -> None:
+def test_tls_keeps_the_deadline(certificates: Certificates, serve: Serve) -> None:
     """Over TLS an answer comes through, and one that drips is given up in time."""
     context = tls_context(certificates.ca)
-    good = secure(peer(over_tls(certificates, answer(OK))))
+    good = secure(serve(over_tls(certificates, answer(OK))))
     assert post(good, context).body == b"true"
-    late = secure(peer(over_tls(certificates, drip(OK.replace(b"4", b"400") + b" " * 400))))
+    late = secure(serve(over_tls(certificates, slowly(OK.replace(b"4", b"400") + b" " * 400))))
     with pytest.raises(CallFailed) as caught:
         post(late, context)
     assert caught.value.sent
 
 
-@pytest.mark.parametrize("script", [hang, drip(b"\x16\x03\x03\x00\x7a" + b"\x02" * 99)], ids=["silence", "drip"])
-def test_tls_handshake_keeps_the_deadline(script: Script, certificates: Certificates, peer: Make) -> None:
+@pytest.mark.parametrize("script", [hang, slowly(b"\x16\x03\x03\x00\x7a" + b"\x02" * 99)], ids=["silence", "drip"])
+def test_tls_handshake_keeps_the_deadline(script: Talk, certificates: Certificates, serve: Serve) -> None:
     """A handshake that never ends is given up in time, and nothing of the request was delivered."""
-    endpoint = secure(peer(script))
+    endpoint = secure(serve(script))
     with pytest.raises(CallFailed) as caught:
         post(endpoint, tls_context(certificates.ca))
     assert not caught.value.sent
 
 
-def test_tls_certificate_must_be_right(certificates: Certificates, peer: Make) -> None:
+def test_tls_certificate_must_be_right(certificates: Certificates, serve: Serve) -> None:
     """A certificate of an unknown authority, or for another host, is refused before anything is sent."""
     for host, context in (("127.0.0.1", tls_context()), ("127.0.0.2", tls_context(certificates.ca))):
         with pytest.raises(CallFailed, match="certificate") as caught:
-            post(secure(peer(over_tls(certificates, answer(OK)), host)), context)
+            post(secure(serve(over_tls(certificates, answer(OK)), host=host)), context)
         assert not caught.value.sent
 
 

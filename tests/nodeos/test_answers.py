@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from agent.errors import NodeosAnswer, NodeosTimeout
 from agent.net.http import Answer
 from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
 from agent.nodeos.client import HttpNodeos
-from tests.support.raw_peer import Make, answer, peers
+from tests.support.slow_server import Serve, answer
 
 READERS: tuple[Callable[[Answer], object], ...] = (
     read_block,
@@ -186,35 +186,28 @@ def test_error_names_its_remedy(status: int, path: str, body: bytes, remedy: str
     assert error.code == (3100002 if b"3100002" in body else 0)
 
 
-@pytest.fixture
-def peer() -> Iterator[Make]:
-    """Yield a maker of peers that end with the test."""
-    with peers() as make:
-        yield make
-
-
 def http(status: str, body: bytes = b"") -> bytes:
     """Return an answer in HTTP."""
     return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 @pytest.mark.parametrize("status", ["408 Request Timeout", "502 Bad Gateway", "504 Gateway Timeout"])
-def test_proxy_that_gave_up_tells_nothing(status: str, peer: Make) -> None:
+def test_proxy_that_gave_up_tells_nothing(status: str, serve: Serve) -> None:
     """A proxy that gave up waiting says nothing about nodeos, which may get to the resume later (R3)."""
     with pytest.raises(NodeosTimeout, match="proxy"):
-        HttpNodeos(peer(answer(http(status))).endpoint.url).resume(1.0)
+        HttpNodeos(serve(answer(http(status))).endpoint.url).resume(1.0)
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"result":"no"}', b"<html>it works</html>", b"true", b'["ok"]'])
-def test_pause_must_be_answered_by_nodeos(body: bytes, peer: Make) -> None:
+def test_pause_must_be_answered_by_nodeos(body: bytes, serve: Serve) -> None:
     """Something else on that port that answers 200 to everything has not paused anything (R4)."""
-    nodeos = HttpNodeos(peer(answer(http("200 OK", body))).endpoint.url)
+    nodeos = HttpNodeos(serve(answer(http("200 OK", body))).endpoint.url)
     for call in (nodeos.pause, nodeos.resume):
         with pytest.raises(NodeosAnswer, match="is it nodeos"):
             call(1.0)
 
 
-def test_whole_block_is_read_where_there_is_no_short_form(peer: Make) -> None:
+def test_whole_block_is_read_where_there_is_no_short_form(serve: Serve) -> None:
     """Before EOSIO 2.1 get_block_info is not known: then the whole block is asked for, and from then on at once."""
     heard: list[bytes] = []
 
@@ -225,13 +218,13 @@ def test_whole_block_is_read_where_there_is_no_short_form(peer: Make) -> None:
         known = b"get_block_info" not in heard[-1]
         sock.sendall(http("200 OK", json.dumps(BLOCK).encode()) if known else http("404 Not Found"))
 
-    nodeos = HttpNodeos(peer(script).endpoint.url)
+    nodeos = HttpNodeos(serve(script).endpoint.url)
     assert nodeos.block(7, 1.0) == nodeos.block(7, 1.0) == Header(7, "00000007ab", AT, "eosio", "00000006cd")
     paths = [each.split(b" ")[1].rpartition(b"/")[2] for each in heard]
     assert paths == [b"get_block_info", b"get_block", b"get_block"]
 
 
-def test_request_is_what_every_version_takes(peer: Make) -> None:
+def test_request_is_what_every_version_takes(serve: Serve) -> None:
     """Requests go to exact paths with an empty body, a block is asked for by its number."""
     heard: list[bytes] = []
 
@@ -241,7 +234,7 @@ def test_request_is_what_every_version_takes(peer: Make) -> None:
             heard[-1] += sock.recv(65_536)
         sock.sendall(http("500 Internal Server Error"))
 
-    nodeos = HttpNodeos(peer(script).endpoint.url)
+    nodeos = HttpNodeos(serve(script).endpoint.url)
     for call in (nodeos.pause, nodeos.info, lambda timeout_s: nodeos.block(7, timeout_s)):
         with pytest.raises(NodeosAnswer):
             call(1.0)

@@ -1,4 +1,4 @@
-"""Servers on loopback that misbehave on purpose: a connection is whatever a function makes of it."""
+"""Servers on loopback that misbehave on purpose: a connection is what a function makes of it, to the single byte."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from agent.net.endpoint import parse_endpoint
 
 Talk = Callable[[socket.socket], None]
+Serve = Callable[..., "Server"]
+"""What starts servers that end with the test: the fixture `serve`."""
+OK = b"HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\ntrue"
 
 
 class Server:
     """A server on loopback whose every connection is handled by `talk`, with what it received."""
 
-    def __init__(self, talk: Talk, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, talk: Talk, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self._talk = talk
         self._context = context
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
+        self.endpoint = parse_endpoint(f"http://{host}:{self.port}")
         self.connections = 0
         self.over = threading.Event()
         self._open: list[socket.socket] = []
@@ -70,22 +76,33 @@ def request(client: socket.socket) -> tuple[bytes, bytes]:
     return head, body
 
 
-def answer(status: str, body: bytes = b"", **headers: str) -> Talk:
-    """Answer every request like this."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+def answer(status: str | bytes, body: bytes = b"", **headers: str) -> Talk:
+    """Answer every request like this; bytes are the whole answer."""
+    lines = [f"HTTP/1.1 {status!s}", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    whole = status if isinstance(status, bytes) else "\r\n".join([*lines, "", ""]).encode() + body
 
     def talk(client: socket.socket) -> None:
         request(client)
-        client.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+        client.sendall(whole)
+
+    return talk
+
+
+def slowly(data: bytes) -> Talk:
+    """Send this a byte at a time, 20 a second, without waiting for a request."""
+
+    def talk(client: socket.socket) -> None:
+        for byte in data:
+            client.sendall(bytes([byte]))
+            time.sleep(0.05)
 
     return talk
 
 
 def hang(client: socket.socket) -> None:
     """Read, and never answer."""
-    request(client)
-    while client.recv(1):
+    while client.recv(65_536):
         pass
 
 
@@ -93,18 +110,14 @@ def drip(client: socket.socket) -> None:
     """Answer with a byte now and then, for ever."""
     request(client)
     client.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
-    while True:
-        client.sendall(b"x")
-        time.sleep(0.05)
+    slowly(b"x" * 100_000)(client)
 
 
 def drip_body(client: socket.socket) -> None:
     """Give the head at once and the body drop by drop."""
     request(client)
     client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-    while True:
-        client.sendall(b"x")
-        time.sleep(0.05)
+    slowly(b"x" * 100_000)(client)
 
 
 def deaf(client: socket.socket) -> None:
@@ -112,3 +125,18 @@ def deaf(client: socket.socket) -> None:
     while not client.recv(1, socket.MSG_PEEK):
         pass
     time.sleep(10)
+
+
+@contextmanager
+def full_listener() -> Iterator[int]:
+    """Yield a port whose queue of connections is full: a further one is never accepted, nor refused."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        held = [socket.socket() for _ in range(3)]
+        for sock in held:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        try:
+            yield full.getsockname()[1]
+        finally:
+            for sock in held:
+                sock.close()

@@ -100,10 +100,9 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
 def limits(config: Config) -> health.Limits:
     """Return the thresholds of the checks; only those that are enabled and can be made have a gate."""
     checks, nodeos = config.health, config.nodeos
-    made = {name: getattr(checks, name) for name in type(checks).model_fields}
     gates = {
         name: Thresholds(getattr(check, "rise", 1), getattr(check, "fall", 1))
-        for name, check in made.items()
+        for name, check in checks.values().items()
         if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.gate.mode != "off")
     }
     return health.Limits(

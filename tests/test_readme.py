@@ -124,7 +124,7 @@ def test_the_variables_named_exist() -> None:
 
 def test_the_settings_named_exist() -> None:
     """Each setting named in the text is one."""
-    known = {path for path, _ in settings()} | set(Config.model_fields)
+    known = {path for path, _ in settings()} | set(Config.fields())
     named = {
         name for name in re.findall(r"`([a-z_]+\.[a-z_.]+[a-z])(?: = [^`]+)?`", TEXT) if name.split(".")[0] in known
     }
@@ -220,7 +220,7 @@ def test_every_alert_has_a_runbook() -> None:
     runbooks = ROOT / "grafana" / "runbooks.md"
     assert set(KINDS) <= set(re.findall(r"(?m)^## ([a-z_]+)$", runbooks.read_text()))
     assert set(re.findall(r"`(\w+)`", text.split("`$` before them: ")[1].split(".")[0])) >= set(WORDS)
-    assert (ROOT / Config.model_fields["runbooks"].default) == runbooks
+    assert (ROOT / Config.fields()["runbooks"].default) == runbooks
 
 
 def test_every_make_target_named_exists() -> None:

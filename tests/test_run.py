@@ -115,7 +115,7 @@ def test_an_agent_does_not_carry_what_only_commands_need() -> None:
     """Each of these is some MB that would stay for as long as the agent runs."""
     code = "import sys, agent.run, agent.app; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    heavy = {"click", "rich", "pydantic_settings", "dotenv", "apprise"}
+    heavy = {"click", "rich", "pydantic", "dotenv", "apprise"}
     assert not heavy & set(done.stdout.split())
 
 

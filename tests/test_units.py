@@ -36,7 +36,7 @@ def config(**tables: Any) -> Config:
     return Config.model_validate(BASE | tables)
 
 
-@pytest.mark.parametrize("name", [each for each in TimingSection.model_fields if each != "lease_ttl"])
+@pytest.mark.parametrize("name", [each for each in TimingSection.fields() if each != "lease_ttl"])
 def test_each_span_of_the_protocol_is_rounded_to_milliseconds(name: str) -> None:
     """One setting changes its own span, and no other one."""
     made = TimingSection.model_validate({name: ODD_S}).spans(GateMode.OFF)

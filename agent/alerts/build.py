@@ -38,7 +38,7 @@ def change_channels(
     changed = [each for each in new.alerts if before.get(each.name) != each]
     keep = frozenset(each.name for each in new.alerts) - {each.name for each in changed}
     channels = [make_channel(each, new.runbooks) for each in changed if each.type != "heartbeat"]
-    dispatcher.change(keep, channels, make_pulses(new.model_copy(update={"alerts": tuple(changed)}), well), timeout_s)
+    dispatcher.change(keep, channels, make_pulses(new.replace(alerts=tuple(changed)), well), timeout_s)
 
 
 def make_pulses(config: Config, well: Callable[[], str]) -> list[DeadMan]:

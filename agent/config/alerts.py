@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from string import Template
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-
-from agent.config.base import AbsolutePath, Optional, Problems, ReadableFile, Seconds, Section, split_url
+from agent.config.base import AbsolutePath, Optional, ReadableFile, Seconds, split_url
+from agent.config.section import Field, SecretStr, Section, relation
 from agent.core.alerts.notice import WORDS
 from agent.net.proxy import ENVIRONMENT
 
@@ -18,12 +17,27 @@ SIGNED = ("webhook", "pagerduty")
 """Types that can use a secret."""
 
 
+def _template(text: str) -> str:
+    form = Template(text)
+    if not form.is_valid():
+        raise ValueError("has a $ that names nothing: write $$ for the sign itself")
+    if unknown := sorted(set(form.get_identifiers()) - set(WORDS)):
+        raise ValueError(f"knows no ${', $'.join(unknown)}: there are ${', $'.join(WORDS)}")
+    return text
+
+
+def _proxy(found: SecretStr) -> SecretStr:
+    if found.get_secret_value() not in ("", ENVIRONMENT):
+        split_url(found.get_secret_value(), ("http",), secret=True)
+    return found
+
+
 class AlertChannel(Section):
     """[[alerts]]: one channel. Its URL is a secret."""
 
     name: str = Field(
         pattern="^[a-z0-9][a-z0-9_-]{0,31}$",
-        json_schema_extra={"form": "1 to 32 of a-z, 0-9, _ and hyphen, a letter or digit first"},
+        form="1 to 32 of a-z, 0-9, _ and hyphen, a letter or digit first",
         description="name of the channel, for metrics and logs",
         examples=["ops"],
     )
@@ -43,7 +57,7 @@ class AlertChannel(Section):
     ca_file: Optional[ReadableFile] = Field(
         default=None, description="certificates that sign the channel's own (PEM); default: the host's"
     )
-    proxy: SecretStr = Field(
+    proxy: Annotated[SecretStr, _proxy] = Field(
         default=SecretStr(""),
         description='HTTP proxy, http://[USER:PASSWORD@]HOST:PORT, or "environment" (HTTPS_PROXY, NO_PROXY …)',
     )
@@ -56,33 +70,12 @@ class AlertChannel(Section):
         ge=1,
         description="seconds between two pings of a heartbeat, or until alertmanager gets again what is open",
     )
-    template: str = Field(default="", description="the line of an alert, with $summary and the other words below")
+    template: Annotated[str, _template] = Field(
+        default="", description="the line of an alert, with $summary and the other words below"
+    )
 
-    @field_validator("template")
-    @classmethod
-    def _is_template(cls, value: str) -> str:
-        form = Template(value)
-        if not form.is_valid():
-            raise ValueError("has a $ that names nothing: write $$ for the sign itself")
-        if unknown := sorted(set(form.get_identifiers()) - set(WORDS)):
-            raise ValueError(f"knows no ${', $'.join(unknown)}: there are ${', $'.join(WORDS)}")
-        return value
-
-    @field_validator("proxy")
-    @classmethod
-    def _is_proxy(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value() not in ("", ENVIRONMENT):
-            split_url(value.get_secret_value(), ("http",), secret=True)
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        faults = [*self._url_faults(), *self._secret_faults()]
-        if faults:
-            raise Problems(f": {each}" for each in faults)
-        return self
-
-    def _url_faults(self) -> Iterator[str]:
+    @relation
+    def _has_url(self) -> Iterator[str]:
         text = self.url.get_secret_value()
         if not text and self.url_file is None and self.type != "pagerduty":
             yield "has no URL: set url_file (or url)"
@@ -90,12 +83,10 @@ class AlertChannel(Section):
             if "://" not in text:
                 yield "the URL is none of apprise: write SERVICE://…, as its documentation shows"
         elif text:
-            try:
-                split_url(text, ("http", "https"), secret=True)
-            except ValueError as error:
-                yield str(error)
+            split_url(text, ("http", "https"), secret=True)
 
-    def _secret_faults(self) -> Iterator[str]:
+    @relation
+    def _has_secret(self) -> Iterator[str]:
         given = bool(self.secret.get_secret_value()) or self.secret_file is not None
         if given and self.type not in SIGNED:
             yield f"a channel of type {self.type} uses no secret: remove secret and secret_file"

@@ -1,49 +1,18 @@
-"""The section that all others build on, and the types of single values: units, bounds, files that must be readable."""
+"""The types of single values: units, bounds, files that must be readable."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
+from agent.config.section import T
 
 LONGEST_S = 600.0
 """No span of the configuration is longer: a larger number is milliseconds by mistake."""
-
-T = TypeVar("T")
-
-
-class Section(BaseModel):
-    """A table of the file. Frozen; a key that it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Fault(NamedTuple):
-    """How settings do not fit together. `text` names them by their whole paths, or begins with a colon: its table.
-
-    `about`: tables that it rests on beside what it names.
-    """
-
-    text: str
-    about: tuple[str, ...] = ()
-
-    def placed(self, table: str) -> str:
-        """Return the text, with the table that it is about."""
-        return f"{table}{self.text}" if self.text.startswith(":") else self.text
-
-
-class Problems(ValueError):
-    """Several problems found at once."""
-
-    def __init__(self, faults: Iterable[str | Fault]) -> None:
-        self.faults = [Fault(each) if isinstance(each, str) else each for each in faults]
-        super().__init__("\n".join(each.text for each in self.faults))
 
 
 def open_regular(path: Path) -> int:
@@ -103,15 +72,9 @@ def _directory(path: Path) -> Path:
 
 
 def _span(value: float) -> float:
-    """Check by a function: a second `ge` beside that of a setting would replace it."""
     if not 0 <= value <= LONGEST_S:
         raise ValueError(f"{value:g} is no span: write seconds, from 0 to {LONGEST_S:g}")
     return value
-
-
-def _none_if_empty(value: Any) -> Any:
-    """TOML and the environment know no null: an empty text takes a value back."""
-    return None if value == "" else value
 
 
 def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> SplitResult:
@@ -133,16 +96,11 @@ def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> S
     return parts
 
 
-Flag = Annotated[bool, Strict()]
-"""true or false; "yes" and 1 are neither."""
-Count = Annotated[int, Strict()]
-"""A whole number; "10" and true are none."""
-Seconds = Annotated[float, Strict(), AfterValidator(_span)]
+Seconds = Annotated[float, _span]
 """A span in seconds, with a fraction if need be."""
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Optional = Annotated[T | None, BeforeValidator(_none_if_empty)]
-"""A value that may be left out; an empty text means the same."""
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-ReadableFile = Annotated[Path, AfterValidator(_readable)]
-SecretFile = Annotated[Path, AfterValidator(_readable_secret)]
-Directory = Annotated[Path, AfterValidator(_directory)]
+Optional: TypeAlias = T | None
+"""A value that may be left out. TOML and the environment know no null: an empty text means the same."""
+AbsolutePath = Annotated[Path, _absolute]
+ReadableFile = Annotated[Path, _readable]
+SecretFile = Annotated[Path, _readable_secret]
+Directory = Annotated[Path, _directory]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator
 
-from pydantic import Field, model_validator
-
-from agent.config.base import Count, Flag, Problems, Seconds, Section
+from agent.config.base import Seconds
+from agent.config.section import Field, Section, relation
 from agent.core.election.policy import Policy
 
 _P = Policy()
@@ -15,9 +14,9 @@ _P = Policy()
 class ElectionSection(Section):
     """[election]: who goes first."""
 
-    priority: Count = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
-    nofailover: Flag = Field(default=False, description="true: this node never takes over")
-    failback: Flag = Field(
+    priority: int = Field(default=100, ge=0, le=1000, description="the lower goes first; equal ones go by their head")
+    nofailover: bool = Field(default=False, description="true: this node never takes over")
+    failback: bool = Field(
         default=False,
         description="true: a leader hands over to a node of better priority, in a gap; set it on every node",
     )
@@ -33,17 +32,16 @@ class ElectionSection(Section):
         default=_P.hold_down_window / 1000, description="seconds within which faults are counted"
     )
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    @relation
+    def _fits(self) -> Iterator[str]:
         if self.hold_down_max < self.hold_down:
-            raise Problems(["election.hold_down_max is below election.hold_down: raise it, or lower hold_down"])
-        return self
+            yield "election.hold_down_max is below election.hold_down: raise it, or lower hold_down"
 
 
 class UrgencySection(Section):
     """[urgency]: how long a leader confirms a fault that one bad result only hints at, by how far its window is."""
 
-    enabled: Flag = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
+    enabled: bool = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
     near: Seconds = Field(
         default=_P.urgency.near / 1000,
         description="with the leader's own window on or less than these seconds away, near_fall bad results suffice",
@@ -52,20 +50,16 @@ class UrgencySection(Section):
         default=_P.urgency.far / 1000,
         description="with its next window more than these seconds away, far_fall bad results are wanted",
     )
-    near_fall: Count = Field(
+    near_fall: int = Field(
         default=_P.urgency.near_fall, ge=1, le=1000, description="bad results in a row that suffice when it is near"
     )
-    far_fall: Count = Field(
+    far_fall: int = Field(
         default=_P.urgency.far_fall, ge=1, le=1000, description="bad results in a row that are wanted when it is far"
     )
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        faults = []
+    @relation
+    def _fits(self) -> Iterator[str]:
         if self.far < self.near:
-            faults.append("urgency.far is below urgency.near: raise it, or lower urgency.near")
+            yield "urgency.far is below urgency.near: raise it, or lower urgency.near"
         if self.far_fall < self.near_fall:
-            faults.append("urgency.far_fall is below urgency.near_fall: raise it, or lower urgency.near_fall")
-        if faults:
-            raise Problems(faults)
-        return self
+            yield "urgency.far_fall is below urgency.near_fall: raise it, or lower urgency.near_fall"

@@ -1,57 +1,61 @@
-"""Settings from environment variables, nested as the sections are. Imported only where a variable is set."""
+"""Settings from environment variables, nested as the sections are."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource
+from agent.config.section import Section, is_list, section_of, single
 
-from agent.config.model import ENV_DELIMITER, ENV_PREFIX, section_of
-
-
-def read(model: type[BaseModel], environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return what the variables in `environ` set, as nested tables; nothing is checked yet.
-
-    A variable is a text, so numbers, true and false are read from texts here. One that is none goes on to be refused.
-    """
-    return _typed(model, _Environment(model, environ)())
+ENV_PREFIX = "NODEOS_FAILOVER_"
+ENV_DELIMITER = "__"
+NOT_SETTINGS = ("CONFIG", "PROFILE", "LAB_", "GUARD_")
+"""What may follow the prefix in a variable that is no setting: the command line's, the lab's, the parent guard's."""
+SYSTEMD = (("RUNTIME_DIRECTORY", "runtime", "dir"), ("STATE_DIRECTORY", "peers", "state_dir"))
+"""Variables of systemd, of which the first of several directories counts, and the settings that they are for."""
+_WORDS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(("false", "0", "no", "off"), False)
 
 
-def _typed(model: type[BaseModel], table: dict[str, Any]) -> dict[str, Any]:
-    return {name: _value(model.model_fields.get(name), value) for name, value in table.items()}
+def tables_of(kind: type[Section], environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return what the variables in `environ` set, as nested tables; nothing is checked yet."""
+    data: dict[str, Any] = {}
+    for key in sorted(environ, key=len):  # a whole table comes before what is laid over it
+        rest = key.upper().removeprefix(ENV_PREFIX)
+        if key.upper().startswith(ENV_PREFIX) and not rest.startswith(NOT_SETTINGS):
+            _put(data, kind, rest.lower().split(ENV_DELIMITER), environ[key])
+    for variable, section, name in SYSTEMD:
+        given = environ.get(variable, "").split(":")[0]
+        if given and isinstance(table := data.setdefault(section, {}), dict):
+            table.setdefault(name, given)
+    return data
 
 
-def _value(field: FieldInfo | None, value: Any) -> Any:
-    if field is None:
-        return value
-    if isinstance(value, dict):
-        section = section_of(field)
-        return _typed(section, value) if section is not None else value
-    if isinstance(value, str) and field.annotation in (bool, int, float):
-        with suppress(ValidationError):
-            return TypeAdapter(field.annotation).validate_python(value)
-    return value
+def _put(data: dict[str, Any], kind: type[Section], path: list[str], text: str) -> None:
+    """Put a text where its variable says; one that names no setting stays, to be refused by its name."""
+    name, *below = path
+    setting = kind.fields().get(name)
+    section = section_of(setting.hint) if setting is not None and not is_list(setting.hint) else None
+    if below and section is not None:
+        table = data.setdefault(name, {})
+        if isinstance(table, dict):
+            _put(table, section, below, text)
+    elif below or setting is None:
+        data[ENV_DELIMITER.join(path)] = text
+    else:
+        data[name] = _value(setting.hint, text)
 
 
-class _Environment(EnvSettingsSource):
-    """pydantic's reading of nested variables, from a mapping that is passed in instead of os.environ."""
-
-    def __init__(self, model: type[BaseModel], environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        settings = cast("type[BaseSettings]", model)  # all that is read of it, every model has
-        super().__init__(settings, env_prefix=ENV_PREFIX, env_nested_delimiter=ENV_DELIMITER)
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {key.lower(): value for key, value in self._environ.items()}
-
-    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Read a list as JSON or as words with commas between; what is neither goes on to fail by its name."""
-        try:
-            return super().decode_complex_value(field_name, field, value)
-        except ValueError:
-            text = str(value)
-            return value if text.lstrip().startswith(("[", "{")) else [word.strip() for word in text.split(",")]
+def _value(hint: Any, text: str) -> Any:
+    """Return a text as the type that is wanted; what cannot be read stays a text, and is refused by its name."""
+    kind = single(hint)
+    try:
+        if is_list(hint) and not text.lstrip().startswith("["):
+            return [word.strip() for word in text.split(",")] if text else []
+        if is_list(hint) or section_of(hint) is not None:
+            return json.loads(text)
+        if kind is bool:
+            return _WORDS.get(text.lower(), text)
+        return kind(text) if kind in (int, float) else text
+    except (ValueError, RecursionError):
+        return text

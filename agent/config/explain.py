@@ -1,25 +1,18 @@
-"""pydantic's validation errors in words: which setting, what is wrong, what to do, and what was probably meant.
+"""Faults of a configuration in words: which setting, what is wrong, what to do, and what was probably meant.
 
 The value at fault is repeated only where it cannot be a secret.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+from agent.config.environment import ENV_DELIMITER, ENV_PREFIX
+from agent.config.model import Config, settings
+from agent.config.section import Fault, Invalid, Loc, Section, Setting, section_of
 
-from agent.config.base import Problems
-from agent.config.model import ENV_DELIMITER, ENV_PREFIX, Config, section_of, settings
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-Loc = tuple[int | str, ...]
 GONE = {
     "timing.profile": "there are no profiles any more, take it out; peers.mode makes a failover fast with any etcd "
     "(peers.validity), and spans for an etcd with faster elections are set one by one"
@@ -27,45 +20,28 @@ GONE = {
 """What was a setting once, and what is to be done without it."""
 
 
-WRONG = {
-    "bool_type": "should be true or false, without quotes",
-    "int_type": "should be a whole number, without quotes",
-    "int_from_float": "should be a whole number",
-    "float_type": "should be a number, without quotes",
-    "string_type": "should be a text in quotes",
-    "tuple_type": "should be a list in [ ]",
-    "model_type": "should be a table",
-}
-"""What is wrong, by pydantic's name for it, in the words of a TOML file. All else in pydantic's words."""
-
-
-def explain(error: ValidationError, environ: Mapping[str, str]) -> list[str]:
+def explain(error: Invalid, environ: Mapping[str, str]) -> list[str]:
     """Return a line for each problem, in the order of the file; those set by the environment say so."""
-    return [line for detail in error.errors() for line in lines_of(detail, environ)]
+    return [_line(fault, environ) for fault in error.faults]
 
 
-def lines_of(detail: ErrorDetails, environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each problem that one of pydantic's errors tells."""
-    loc = detail["loc"]
-    cause = detail.get("ctx", {}).get("error")
-    if isinstance(cause, Problems):
-        return [each.placed(path_of(loc)) for each in cause.faults]
+def _line(fault: Fault, environ: Mapping[str, str]) -> str:
+    loc = fault.loc
     name = path_of(loc)
     source = variable_of(loc)
     by = f" (set by {source})" if any(key.upper() == source for key in environ) else ""
     field, _ = _field_at(loc)
-    match detail["type"]:
+    match fault.kind:
+        case "whole":
+            return fault.text
         case "missing":
-            return [f"{name} is missing: {_remedy(loc, field)}"]
-        case "extra_forbidden":
-            return [f"{name} is not a setting{by}: {GONE.get(name) or _meant(loc, from_environment=bool(by))}"]
-        case "value_error":
-            return [f"{name}{by}: {cause}"]
-    wrong = WRONG.get(detail["type"]) or re.sub(r"^(Input|String|Value|Tuple) ", "", detail["msg"])
-    if detail["type"] == "string_pattern_mismatch" and field is not None:
-        wrong = f"should be {(field.json_schema_extra or {})['form']}"  # type: ignore[index] # a test sees to it
+            return f"{name} is missing: {_remedy(loc, field)}"
+        case "unknown":
+            return f"{name} is not a setting{by}: {GONE.get(name) or _meant(loc, from_environment=bool(by))}"
+        case "value":
+            return f"{name}{by}: {fault.text}"
     about = f": {field.description}" if field and field.description else ""
-    return [f"{name}{by} {wrong}{_shown(detail, field)}{about}"]
+    return f"{name}{by} {fault.text}{_shown(fault, field)}{about}"
 
 
 def path_of(loc: Loc) -> str:
@@ -78,28 +54,28 @@ def variable_of(loc: Loc) -> str:
     return ENV_PREFIX + ENV_DELIMITER.join(str(part) for part in loc if isinstance(part, str)).upper()
 
 
-def _field_at(loc: Loc) -> tuple[FieldInfo | None, type[BaseModel]]:
+def _field_at(loc: Loc) -> tuple[Setting | None, type[Section]]:
     """Return the field at `loc`, None if there is none, and the section that it is in (or would be)."""
-    model: type[BaseModel] = Config
-    field: FieldInfo | None = None
+    model: type[Section] = Config
+    field: Setting | None = None
     names = [part for part in loc if isinstance(part, str)]
     for position, name in enumerate(names):
-        field = model.model_fields.get(name)
-        inner = section_of(field)
+        field = model.fields().get(name)
+        inner = section_of(field.hint) if field else None
         if inner is None or position == len(names) - 1:
             break
         model = inner
     return field, model
 
 
-def _remedy(loc: Loc, field: FieldInfo | None) -> str:
+def _remedy(loc: Loc, field: Setting | None) -> str:
     """Tell what to write for a setting that is missing; for a whole section, its settings that are required."""
     if field is None:
         return "set it"
-    section = section_of(field)
+    section = section_of(field.hint)
     if section:
-        fields = section.model_fields
-        needed = {name: inner for name, inner in fields.items() if inner.is_required()} or {
+        fields = section.fields()
+        needed = {name: inner for name, inner in fields.items() if inner.required} or {
             name: inner for name, inner in fields.items() if inner.examples
         }
         lines = ", ".join(f"{path_of(loc)}.{name} = {_example(inner)}" for name, inner in needed.items())
@@ -107,15 +83,15 @@ def _remedy(loc: Loc, field: FieldInfo | None) -> str:
     return f"write {loc[-1]} = {_example(field)} ({field.description})"
 
 
-def _example(field: FieldInfo) -> str:
+def _example(field: Setting) -> str:
     example: Any = field.examples[0] if field.examples else "…"
     return str(example).replace("'", '"') if isinstance(example, list) else f'"{example}"'
 
 
-def _shown(detail: ErrorDetails, field: FieldInfo | None) -> str:
+def _shown(fault: Fault, field: Setting | None) -> str:
     """Repeat the value if it is short, plain and no secret."""
-    value = detail["input"]
-    secret = field is None or "Secret" in str(field.annotation) or "url" in str(detail["loc"][-1])
+    value = fault.value
+    secret = field is None or field.secret or "url" in str(fault.loc[-1])
     if (
         secret
         or not isinstance(value, (str, int, float))
@@ -128,7 +104,7 @@ def _shown(detail: ErrorDetails, field: FieldInfo | None) -> str:
 def _meant(loc: Loc, *, from_environment: bool) -> str:
     """Suggest the setting that was probably meant: the same path written otherwise, a neighbour, or one elsewhere."""
     _, section = _field_at(loc)
-    siblings = list(section.model_fields)
+    siblings = list(section.fields())
     last = str(loc[-1])
     flat = {path.replace(".", "_"): path for path, _ in settings() if "[]" not in path}
     elsewhere = [path for path in flat.values() if path.rsplit(".", 1)[-1] == last]

@@ -7,12 +7,31 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-
-from agent.config.base import AbsolutePath, Optional, Section
+from agent.config.base import AbsolutePath, Optional
+from agent.config.section import Field, Section
 from agent.gate import settings
+
+
+def _key(text: str) -> str:
+    settings.key(text)
+    return text
+
+
+def _address(text: str) -> str:
+    settings.address(text)
+    return text
+
+
+def _port(text: str) -> str:
+    settings.port(text)
+    return text
+
+
+def _socket(path: Path) -> Path:
+    settings.socket_path(str(path))
+    return path
 
 
 class GateSection(Section):
@@ -22,15 +41,19 @@ class GateSection(Section):
         default="off",
         description="off; on: a proven closing of the gate is a proven stop; required: no lead without signing by it",
     )
-    public_key: Optional[str] = Field(
+    public_key: Optional[Annotated[str, _key]] = Field(
         default=None, description="the only key that it signs with; default: nodeos.producer_key"
     )
-    keosd: str = Field(default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path")
-    listen: str = Field(
+    keosd: Annotated[str, _address] = Field(
+        default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path"
+    )
+    listen: Annotated[str, _port] = Field(
         default=settings.LISTEN, description="where nodeos asks: http://127.0.0.1:PORT; asking a socket, nodeos hangs"
     )
-    control: AbsolutePath = Field(default=Path(settings.CONTROL), description="socket on which the agent asks the gate")
-    wallet: str = Field(default=settings.WALLET, description="name of the wallet in keosd")
+    control: Annotated[AbsolutePath, _socket] = Field(
+        default=Path(settings.CONTROL), description="socket on which the agent asks the gate"
+    )
+    wallet: Annotated[str, settings.wallet] = Field(default=settings.WALLET, description="name of the wallet in keosd")
     password_file: Optional[AbsolutePath] = Field(
         default=None,
         description="file with the wallet's password, read by the gate alone (credential: gate.password); "
@@ -43,36 +66,6 @@ class GateSection(Section):
         default="",
         description="user that nodeos runs as, who alone may ask for signatures; default: whoever can connect",
     )
-
-    @field_validator("public_key")
-    @classmethod
-    def _is_key(cls, value: str | None) -> str | None:
-        if value is not None:
-            settings.key(value)
-        return value
-
-    @field_validator("keosd")
-    @classmethod
-    def _is_address(cls, value: str) -> str:
-        settings.address(value)
-        return value
-
-    @field_validator("listen")
-    @classmethod
-    def _is_port(cls, value: str) -> str:
-        settings.port(value)
-        return value
-
-    @field_validator("control")
-    @classmethod
-    def _is_socket(cls, value: Path) -> Path:
-        settings.socket_path(str(value))
-        return value
-
-    @field_validator("wallet")
-    @classmethod
-    def _is_wallet(cls, value: str) -> str:
-        return settings.wallet(value)
 
     def problems(self, producer_key: str | None) -> list[str]:
         """Return what is missing, or does not fit together."""

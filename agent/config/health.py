@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from agent.config.base import Count, Flag, Number, Seconds, Section
+from agent.config.base import Seconds
+from agent.config.section import Field, Section
 
 
 class CanLeadCheck(Section):
     """The agent itself could lead: it reads the group, writes its run-time file, holds its lease, and is not stuck."""
 
-    enabled: Flag = Field(default=True, description="false: the check is not made")
+    enabled: bool = Field(default=True, description="false: the check is not made")
     max: Seconds = Field(default=5.0, gt=0, description="seconds for which it may be unable to until the check fails")
 
 
 class Check(Section):
     """What the others have. A check changes its verdict only after `rise` good or `fall` bad results in a row."""
 
-    enabled: Flag = Field(default=True, description="false: the check is not made")
-    rise: Count = Field(default=2, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: Count = Field(default=3, ge=1, le=1000, description="bad results in a row until the check fails")
+    enabled: bool = Field(default=True, description="false: the check is not made")
+    rise: int = Field(default=2, ge=1, le=1000, description="good results in a row until the check passes again")
+    fall: int = Field(default=3, ge=1, le=1000, description="bad results in a row until the check fails")
 
 
 class ProcessCheck(Check):
     """The nodeos process exists."""
 
-    rise: Count = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: Count = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
+    fall: int = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
 
 
 class MainThreadCheck(Check):
@@ -54,14 +53,14 @@ class LibProgressCheck(Check):
 class PeersCheck(Check):
     """Enough peers have finished their handshake."""
 
-    min: Count = Field(default=1, ge=0, le=100_000, description="least number of connected peers")
+    min: int = Field(default=1, ge=0, le=100_000, description="least number of connected peers")
 
 
 class ChainIdCheck(Check):
     """nodeos is on the right chain."""
 
-    rise: Count = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: Count = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
+    fall: int = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
 
 
 class ScheduleCheck(Check):
@@ -75,8 +74,8 @@ class ProducingCheck(Check):
 class DiskSpaceCheck(Check):
     """The disk under `nodeos.data_dir` has room; without `data_dir` the check is not made."""
 
-    min_free_bytes: Count = Field(default=5 * 1024**3, ge=0, description="least number of free bytes")
-    min_free_percent: Number = Field(
+    min_free_bytes: int = Field(default=5 * 1024**3, ge=0, description="least number of free bytes")
+    min_free_percent: float = Field(
         default=11.0, ge=0, le=100, description="least share of free space in percent; nodeos stops by itself at 10"
     )
 
@@ -90,8 +89,8 @@ class ClockOffsetCheck(Check):
 class GateCheck(Check):
     """The signing gate can sign. With gate.mode = "on" it is judged once nodeos was seen to sign through it."""
 
-    rise: Count = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: Count = Field(default=2, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
+    fall: int = Field(default=2, ge=1, le=1000, description="bad results in a row until the check fails")
 
 
 class HealthSection(Section):

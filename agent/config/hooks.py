@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
-
-from agent.config.base import Problems, Seconds, Section
+from agent.config.base import Seconds
+from agent.config.section import Field, Section, relation
 
 Command = tuple[str, ...]
 
@@ -32,19 +31,15 @@ class HooksSection(Section):
     @property
     def commands(self) -> dict[str, Command]:
         """The hooks that are set, by their name."""
-        found: dict[str, Command] = {name: getattr(self, name) for name in type(self).model_fields if name != "timeout"}
+        found: dict[str, Command] = {name: value for name, value in self.values().items() if name != "timeout"}
         return {name: command for name, command in found.items() if command}
 
-    @model_validator(mode="after")
-    def _can_run(self) -> Self:
-        faults = []
+    @relation
+    def _can_run(self) -> Iterator[str]:
         for name, command in self.commands.items():
             if not Path(command[0]).is_absolute():
-                faults.append(f"hooks.{name}: {command[0]!r} is a relative path: give the whole one")
+                yield f"hooks.{name}: {command[0]!r} is a relative path: give the whole one"
             elif not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
-                faults.append(f"hooks.{name}: {command[0]!r} cannot be executed: give the whole path of a program")
+                yield f"hooks.{name}: {command[0]!r} cannot be executed: give the whole path of a program"
             elif any("\0" in part for part in command):
-                faults.append(f"hooks.{name}: an argument has a zero byte: take it out")
-        if faults:
-            raise Problems(faults)
-        return self
+                yield f"hooks.{name}: an argument has a zero byte: take it out"

@@ -7,19 +7,17 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
+from typing import Any, TypeVar
 
 from agent.config.base import open_regular
-from agent.config.judge import every_problem
-from agent.config.model import ENV_DELIMITER, ENV_PREFIX, Config
+from agent.config.environment import tables_of
+from agent.config.model import Config
 from agent.config.secrets import fill_secrets, inline_secrets
+from agent.config.section import Invalid, Section
 from agent.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024
-NOT_SETTINGS = ("CONFIG", "PROFILE", "LAB_", "GUARD_")
-"""What may follow the prefix in a variable that is no setting: the command line's, the lab's, the parent guard's."""
+S = TypeVar("S", bound=Section)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -30,17 +28,24 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     """
     data, problems = tables(path, environ)
     problems += fill_secrets(data, environ)
+    return checked(Config, data, environ, problems)
+
+
+def checked(kind: type[S], data: Mapping[str, Any], environ: Mapping[str, str], problems: list[str]) -> S:
+    """Return the section that `data` is, or a part of it. ConfigError with `problems` and all that is wrong."""
     try:
-        config = Config.model_validate(data)
-    except ValidationError as error:
-        problems += every_problem(Config, data, error, environ)
+        found = kind.model_validate(data)
+    except Invalid as error:
+        from agent.config.explain import explain  # only where something is wrong
+
+        problems = problems + explain(error, environ)
     if problems:
         raise ConfigError(problems)
-    return config
+    return found
 
 
 def tables(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Return what the file at `path` and `environ` over it say, and the secrets that stand in a public file.
+    """Return what the file at `path` and `environ` over it say, and what is wrong with where secrets stand.
 
     No value is checked. ConfigError when the file cannot be read or is no TOML.
     """
@@ -55,7 +60,7 @@ def tables(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, Any], list
         for name in inline_secrets(file_data)
         if public
     ]
-    return _merge(file_data, _from_environment(environ)), problems
+    return _merge(file_data, tables_of(Config, environ)), problems
 
 
 def _read(path: Path) -> tuple[str, bool]:
@@ -73,26 +78,6 @@ def _read(path: Path) -> tuple[str, bool]:
         return content.decode(), public
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path} is not UTF-8 at byte {error.start}: save it as UTF-8"]) from None
-
-
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    ours = {key: key.upper().removeprefix(ENV_PREFIX) for key in environ if key.upper().startswith(ENV_PREFIX)}
-    ours = {key: rest for key, rest in ours.items() if not rest.startswith(NOT_SETTINGS)}
-    data: dict[str, Any] = {}
-    if ours:
-        from agent.config.environment import read  # 5 MB and 0.1 s, for those few who set variables
-
-        data = read(Config, environ)
-    for key, rest in ours.items():
-        if rest.split(ENV_DELIMITER)[0].lower() not in Config.model_fields:
-            data[rest.lower()] = environ[key]  # to be refused as unknown, with what was probably meant
-    runtime = environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
-    if runtime and isinstance(table := data.setdefault("runtime", {}), dict):
-        table.setdefault("dir", runtime)
-    state = environ.get("STATE_DIRECTORY", "").split(":")[0]
-    if state and isinstance(table := data.setdefault("peers", {}), dict):
-        table.setdefault("state_dir", state)
-    return data
 
 
 def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self, get_args, get_origin
-
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.fields import FieldInfo
+from typing import Annotated
 
 from agent.config.alerts import AlertChannel
-from agent.config.base import Fault, Problems
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.gate import GateSection
 from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
 from agent.config.peers import PeersSection
+from agent.config.section import Field, Section, Setting, is_list, relation, section_of
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
@@ -29,22 +26,29 @@ from agent.core.leadership.timing import GateMode, Timing
 from agent.core.model.fields import NAME
 from agent.core.model.operator import NOBODY
 
-ENV_PREFIX = "NODEOS_FAILOVER_"
-ENV_DELIMITER = "__"
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first")
+    return text
 
 
-class Config(BaseModel):
+def _node(text: str) -> str:
+    if text == NOBODY:
+        raise ValueError(f"{NOBODY!r} means nobody in an override: choose another name")
+    return _name(text)
+
+
+class Config(Section):
     """Everything that can be set. Built by `agent.config.load`; building it directly reads no environment."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True, title="nodeos-failover"
+    group: Annotated[str, _name] = Field(
+        description="name of the group: the nodes that share one producer", examples=["eos-mainnet"]
     )
-
-    group: str = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
-    node: str = Field(description="name of this node, unique in its group", examples=["bp-a"])
+    node: Annotated[str, _node] = Field(description="name of this node, unique in its group", examples=["bp-a"])
     producer: str = Field(
         pattern=r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$",
-        json_schema_extra={"form": "an account: up to 12 of a-z, 1-5 and dot, no dot at the end"},
+        form="an account: up to 12 of a-z, 1-5 and dot, no dot at the end",
         description="the producer account",
         examples=["myproducer11"],
     )
@@ -67,70 +71,43 @@ class Config(BaseModel):
     )
     alerts: tuple[AlertChannel, ...] = Field(default=(), description="channels for alerts")
 
-    @field_validator("group", "node")
-    @classmethod
-    def _is_name(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is no name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first")
-        return value
-
-    @field_validator("node")
-    @classmethod
-    def _is_somebody(cls, value: str) -> str:
-        if value == NOBODY:
-            raise ValueError(f"{NOBODY!r} means nobody in an override: choose another name")
-        return value
-
-    @field_validator("alerts")
-    @classmethod
-    def _are_different(cls, value: tuple[AlertChannel, ...]) -> tuple[AlertChannel, ...]:
-        names = [channel.name for channel in value]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"several channels are named {', '.join(twice)}: give each its own name")
-        return value
-
     @property
     def spans(self) -> Timing:
         """The spans of the protocol, in whole milliseconds, and what the gate means for them."""
         return self.peers.spans(self.timing.spans(GateMode(self.gate.mode)))
 
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        if faults := list(self._faults()):
-            raise Problems(faults)
-        return self
+    @relation
+    def _channels_differ(self) -> Iterator[str]:
+        names = [channel.name for channel in self.alerts]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            yield f"alerts: several channels are named {', '.join(twice)}: give each its own name"
 
-    def _faults(self) -> Iterator[Fault]:
-        """Yield how the tables do not fit together, each with the tables that it rests on."""
-        spans = self.spans
-        yield from (Fault(each, ("timing", "gate", "peers")) for each in spans.problems())
-        yield from (Fault(each, ("watchdog", "timing", "gate")) for each in self.watchdog.problems(spans))
-        yield from (Fault(each, ("gate",)) for each in self.gate.problems(self.nodeos.producer_key))
-        unended = spans.gated or self.fence.method == "none" or self.fence.command
+    @relation
+    def _spans_fit(self) -> Iterator[str]:
+        yield from self.spans.problems()
+
+    @relation
+    def _watchdog_fits(self) -> Iterator[str]:
+        yield from self.watchdog.problems(self.spans)
+
+    @relation
+    def _gate_fits(self) -> Iterator[str]:
+        yield from self.gate.problems(self.nodeos.producer_key)
+
+    @relation
+    def _can_be_ended(self) -> Iterator[str]:
+        unended = self.spans.gated or self.fence.method == "none" or self.fence.command
         if not self.health.process.enabled and not unended:
-            yield Fault(
+            yield (
                 "health.process.enabled is false, so a nodeos may lead that cannot be ended: leave it on, set "
-                'fence.command or gate.mode = "required", or fence.method = "none" if two producers are acceptable',
-                ("health.process", "fence", "gate"),
+                'fence.command or gate.mode = "required", or fence.method = "none" if two producers are acceptable'
             )
 
 
-def section_of(field: FieldInfo | None) -> type[BaseModel] | None:
-    """Return the model of the table (or of the tables in a list) that `field` holds; None for a single value."""
-
-    def look(annotation: Any) -> type[BaseModel] | None:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            return annotation
-        return next((found for arg in get_args(annotation) if (found := look(arg))), None)
-
-    return look(field.annotation) if field else None
-
-
-def settings(model: type[BaseModel] = Config, above: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield path and field of every single setting, in the order of the file; `alerts[]` stands for each channel."""
-    for name, field in model.model_fields.items():
-        if section := section_of(field):
-            several = "[]" if get_origin(field.annotation) is tuple else ""
-            yield from settings(section, f"{above}{name}{several}.")
+def settings(kind: type[Section] = Config, above: str = "") -> Iterator[tuple[str, Setting]]:
+    """Yield path and setting of every single one, in the order of the file; `alerts[]` stands for each channel."""
+    for name, setting in kind.fields().items():
+        if section := section_of(setting.hint):
+            yield from settings(section, f"{above}{name}{'[]' if is_list(setting.hint) else ''}.")
         else:
-            yield f"{above}{name}", field
+            yield f"{above}{name}", setting

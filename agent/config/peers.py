@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
-
-from agent.config.base import AbsolutePath, Optional, Seconds, Section
+from agent.config.base import AbsolutePath, Optional, Seconds
+from agent.config.section import Field, Section
 from agent.core.leadership.timing import LATE_PROMISE, PeersMode, Timing
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
@@ -18,6 +17,11 @@ SHORT_GATED: Ms = 900
 """E_s without and with a required gate, where A leaves room for it."""
 
 
+def _address(text: str) -> str:
+    parse(text)
+    return text
+
+
 class PeersSection(Section):
     """[peers]: the members of the group as each other's witnesses."""
 
@@ -26,8 +30,10 @@ class PeersSection(Section):
         description="off: etcd alone confirms; lease: the members do, too, while our etcd lease may live; "
         "failsafe: for as long as etcd is away",
     )
-    listen: str = Field(default=f"[::]:{PORT}", description="UDP address and port for the others' datagrams: IP:PORT")
-    advertise: Optional[str] = Field(
+    listen: Annotated[str, _address] = Field(
+        default=f"[::]:{PORT}", description="UDP address and port for the others' datagrams: IP:PORT"
+    )
+    advertise: Optional[Annotated[str, _address]] = Field(
         default=None, description="IP:PORT that the others are told; default: our end of the connection to etcd"
     )
     beat: Seconds = Field(default=Timing().beat / 1000, description="seconds between two beats of the leader")
@@ -44,13 +50,6 @@ class PeersSection(Section):
         default=Path("/var/lib/nodeos-failover"),
         description="directory on disk for this host's id; STATE_DIRECTORY of systemd wins",
     )
-
-    @field_validator("listen", "advertise")
-    @classmethod
-    def _is_address(cls, value: str | None) -> str | None:
-        if value is not None:
-            parse(value)
-        return value
 
     @property
     def on(self) -> bool:

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError
-
 from agent.config.alerts import AlertChannel
 from agent.config.base import open_regular, refuse_public
 from agent.config.model import Config
+from agent.config.section import Invalid, SecretStr
 from agent.errors import ConfigError
 
 MAX_BYTES = 64 * 1024
@@ -87,9 +86,9 @@ def reread(channel: AlertChannel) -> AlertChannel:
     found = {"url": channel.url_file, "secret": channel.secret_file}
     try:
         read = {name: SecretStr(read_secret(path)) for name, path in found.items() if path is not None}
-        return AlertChannel.model_validate({**dict(channel), **read}) if read else channel
-    except ValidationError as error:
-        words = "; ".join(each["msg"] for each in error.errors(include_input=False))
+        return AlertChannel.model_validate(channel.values() | read) if read else channel
+    except Invalid as error:
+        words = "; ".join(each.text for each in error.faults)
     except ValueError as error:
         words = str(error)
     raise ConfigError([f"alerts {channel.name}: {words}"])

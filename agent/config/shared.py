@@ -8,6 +8,7 @@ import os
 
 from agent.config.base import open_regular
 from agent.config.model import Config
+from agent.config.show import as_data
 from agent.nodeos import config_ini
 
 MOST = 1 << 20
@@ -27,7 +28,7 @@ def settings_of(config: Config) -> str:
         "producer": config.producer,
         "chain": (config.nodeos.chain_id or "")[:8],
         "timing": "/".join(f"{span:g}" for span in spans),
-        "health": _digest(json.dumps(config.health.model_dump(mode="json"), sort_keys=True))[:8],
+        "health": _digest(json.dumps(as_data(config.health), sort_keys=True))[:8],
         "finalizer": ",".join(_finalizers(config)),
     }
     return " ".join(f"{name}={value}" for name, value in words.items() if value)

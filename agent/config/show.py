@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-from pydantic import SecretStr
+from pathlib import Path
+from typing import Any, get_args
 
 from agent.config.model import Config, settings
+from agent.config.section import SecretStr, Section, Setting, is_list, section_of, single
 
 
-def as_data(config: Config) -> dict[str, Any]:
-    """Return the effective values as plain data; secrets are masked (pydantic does that for every SecretStr)."""
-    data: dict[str, Any] = config.model_dump(mode="json")
-    return data
+def as_data(config: Section) -> dict[str, Any]:
+    """Return the effective values as plain data; secrets are masked."""
+    return {name: _data(value) for name, value in config.values().items()}
+
+
+def _data(value: Any) -> Any:
+    if isinstance(value, Section):
+        return as_data(value)
+    if isinstance(value, tuple):
+        return [_data(each) for each in value]
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def as_json(config: Config) -> str:
@@ -30,7 +37,49 @@ def as_toml(config: Config) -> str:
 
 def schema() -> str:
     """Return the JSON schema of the configuration file."""
-    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+    defs: dict[str, Any] = {}
+    whole = {"title": "nodeos-failover"} | _object(Config, defs) | {"$defs": defs}
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def _object(kind: type[Section], defs: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a section, and put those of the sections within it into `defs`."""
+    fields = kind.fields()
+    return {
+        "type": "object",
+        "description": kind.__doc__,
+        "properties": {name: _property(setting, defs) for name, setting in fields.items()},
+        "required": [name for name, setting in fields.items() if setting.required],
+        "additionalProperties": False,
+    }
+
+
+def _property(setting: Setting, defs: dict[str, Any]) -> dict[str, Any]:
+    kind, section = single(setting.hint), section_of(setting.hint)
+    if section is not None:
+        defs.setdefault(section.__name__, _object(section, defs))
+        made: dict[str, Any] = {"$ref": f"#/$defs/{section.__name__}"}
+    else:
+        made = dict(_TYPES[kind]) if kind in _TYPES else {"type": "string", "enum": list(get_args(kind))}
+    bounds = {"pattern": setting.pattern, **setting.bounds}
+    made |= {key: bound for key, bound in bounds.items() if bound not in (None, "")}
+    if is_list(setting.hint):
+        made = {"type": "array", "items": made, "minItems": setting.items}
+    if not setting.required and setting.default is None:
+        made = {"anyOf": [made, {"type": "null"}]}
+    default = {} if setting.required else {"default": _data(setting.default)}
+    examples = {"examples": list(setting.examples)} if setting.examples else {}
+    return made | {"description": setting.description} | default | examples
+
+
+_TYPES: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    Path: {"type": "string", "format": "path"},
+    SecretStr: {"type": "string", "format": "password", "writeOnly": True},
+}
 
 
 def reference() -> str:
@@ -38,7 +87,7 @@ def reference() -> str:
     rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
     for path, field in settings():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        shown = "required" if field.is_required() else f"`{_plain(default)}`" if default not in (None, "", ()) else ""
+        shown = "required" if field.required else f"`{_plain(default)}`" if default not in (None, "", ()) else ""
         rows.append(f"| `{path}` | {shown} | {field.description} |")
     return "\n".join(rows) + "\n"
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
-from agent.config.base import Count, Seconds, Section
+from agent.config.base import Seconds
+from agent.config.section import Field, Section
 from agent.core.leadership.timing import GateMode, Timing
 
 _T = Timing()
@@ -50,13 +49,13 @@ class TimingSection(Section):
     election: Seconds = Field(
         default=_T.election / 1000, description="the election time-out in seconds that etcd is configured with"
     )
-    lease_ttl: Count = Field(default=_T.lease_ttl, le=600, description="seconds that an etcd lease lives")
+    lease_ttl: int = Field(default=_T.lease_ttl, le=600, description="seconds that an etcd lease lives")
     gate_close: Seconds = Field(
         default=_T.gate_close / 1000, description="seconds for the signing gate to prove that it is closed"
     )
 
     def spans(self, gate: GateMode) -> Timing:
         """Return the same, in whole milliseconds, as the core wants it; they are judged there, too."""
-        values = {name: getattr(self, name) for name in TimingSection.model_fields if name != "lease_ttl"}
+        values = {name: value for name, value in self.values().items() if name != "lease_ttl"}
         spans: dict[str, Any] = {name: round(value * 1000) for name, value in values.items()}
         return Timing(lease_ttl=self.lease_ttl, gate=gate, **spans)

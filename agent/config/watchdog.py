@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
-from agent.config.base import AbsolutePath, Count, Section
+from agent.config.base import AbsolutePath
+from agent.config.section import Field, Section
 from agent.core.leadership.timing import Timing, seconds
 
 FEED_MS = 150
@@ -21,7 +20,7 @@ class WatchdogSection(Section):
         default="off", description="off; automatic: used if it can be; required: no start without it"
     )
     device: AbsolutePath = Field(default=Path("/dev/watchdog"), description="the device")
-    timeout: Count = Field(
+    timeout: int = Field(
         default=4, ge=1, le=600, description="whole seconds from the last sign of life to the reset of the host"
     )
 

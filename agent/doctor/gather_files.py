@@ -66,8 +66,8 @@ def files(config: Config, path: Path) -> Iterator[tuple[str, Path]]:
     tables = {"nodeos": config.nodeos, "etcd": config.etcd, "http": config.http}
     tables |= {f"alerts[{index}]": channel for index, channel in enumerate(config.alerts)}
     for table, section in tables.items():
-        for name in type(section).model_fields:
-            if name.endswith("_file") and isinstance(value := getattr(section, name), Path):
+        for name, value in section.values().items():
+            if name.endswith("_file") and isinstance(value, Path):
                 yield f"{table}.{name}", value
 
 

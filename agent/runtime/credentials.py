@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.config.http import checked_token
 from agent.config.model import Config
 from agent.config.secrets import read_secret
 from agent.config.sections import EtcdSection
@@ -48,7 +49,7 @@ def access(config: Config) -> Callable[[], AccessPolicy]:
     def make() -> AccessPolicy:
         token = http.token.get_secret_value() if http.token else None
         if http.token_file is not None:
-            token = mask(http.checked_token(read_secret(http.token_file)))
+            token = mask(checked_token(read_secret(http.token_file)))
         return AccessPolicy(
             token, server_context(http.cert_file, http.key_file) if http.cert_file and http.key_file else None
         )

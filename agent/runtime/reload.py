@@ -13,10 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
-
 from agent.config.explain import explain
 from agent.config.model import Config
+from agent.config.section import Invalid, Section
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 from agent.runtime.reload_note import write_note
@@ -91,7 +90,7 @@ def compare(old: Config, new: Config) -> Difference:
         _put(data, name, _get(new, name))
     try:
         return Difference(Config.model_validate(data), applied, refused)
-    except ValidationError as error:
+    except Invalid as error:
         together = f"this needs a restart, for {', '.join(name for name, _why in refused)} cannot change now"
         raise ConfigError([f"{problem} ({together})" for problem in explain(error, {})]) from None
 
@@ -112,23 +111,21 @@ def why_not(name: str) -> str:
     return next((why for pattern, why in FIXED if fnmatchcase(name, pattern)), READ_ONCE)
 
 
-def changes(old: BaseModel, new: BaseModel, above: str = "") -> Iterator[str]:
+def changes(old: Section, new: Section, above: str = "") -> Iterator[str]:
     """Yield the settings in which two configurations differ, secrets among them; the channels of alerts are one."""
-    for name in type(old).model_fields:
-        was, now = getattr(old, name), getattr(new, name)
-        if isinstance(was, BaseModel) and isinstance(now, BaseModel):
+    for (name, was), now in zip(old.values().items(), new.values().values(), strict=True):
+        if isinstance(was, Section) and isinstance(now, Section):
             yield from changes(was, now, f"{above}{name}.")
         elif was != now:
             yield f"{above}{name}"
 
 
-def _plain(config: BaseModel) -> dict[str, Any]:
+def _plain(config: Section) -> dict[str, Any]:
     """Return a configuration as nested tables of the values themselves, secrets unmasked as such."""
-    found = {name: getattr(config, name) for name in type(config).model_fields}
-    return {name: _plain(value) if isinstance(value, BaseModel) else value for name, value in found.items()}
+    return {name: _plain(value) if isinstance(value, Section) else value for name, value in config.values().items()}
 
 
-def _get(config: BaseModel, name: str) -> Any:
+def _get(config: Section, name: str) -> Any:
     value: Any = config
     for word in name.split("."):
         value = getattr(value, word)

@@ -56,7 +56,7 @@ def test_only_channels_that_changed_begin_anew() -> None:
     """One that is as it was goes on undisturbed, unless the page of the runbooks, which each names, is another."""
     old = config(alerts=[HOOK, {**HOOK, "name": "other"}, BEAT])
     new = config(alerts=[HOOK, {**HOOK, "name": "other", "timeout": 9.0}, BEAT])
-    wiki = new.model_copy(update={"runbooks": "https://wiki.example/x"})
+    wiki = new.replace(runbooks="https://wiki.example/x")
     for given, kept, begun, pulses in (
         (new, {"hook", "beat"}, ["other"], []),
         (wiki, set(), ["hook", "other"], ["beat"]),

@@ -8,12 +8,12 @@ import subprocess
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from agent.alerts.build import make_channel
 from agent.alerts.sinks.external import REFUSED, AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
+from agent.config.section import SecretStr
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
 from agent.ports import Delivery

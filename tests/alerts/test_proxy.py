@@ -9,12 +9,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr, ValidationError
 
 from agent.alerts.sinks.external import AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
 from agent.config.secrets import channel_texts
+from agent.config.section import Invalid, SecretStr
 from tests.lab.tls import make_certificates
 from tests.support.alert_channel import channel, send
 from tests.support.slow_server import Serve, Talk, request
@@ -147,7 +147,7 @@ def test_apprise_is_given_the_proxy_and_no_other(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("proxy", ["proxy:3128", "socks5://proxy:1080", "http://", f"http://joe:{PASSWORD}@proxy:0"])
 def test_what_is_no_proxy_is_refused_without_being_repeated(proxy: str) -> None:
     """The error names the form that is wanted; a password in it is not shown."""
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(Invalid) as caught:
         AlertChannel(name="ops", type="slack", url=SecretStr("https://x/y"), proxy=SecretStr(proxy))
     assert "http://HOST:PORT" in str(caught.value)
     assert PASSWORD not in str(caught.value.errors(include_input=False, include_context=False))

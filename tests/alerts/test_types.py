@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
 
 from agent.alerts.sinks import make_ping, make_sink
 from agent.alerts.text import Words
@@ -23,6 +22,7 @@ from agent.alerts.trial import try_channel
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
 from agent.config.secrets import answer_texts, channel_texts
+from agent.config.section import Invalid, SecretStr
 from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms
 from agent.host.logs import MASK, close_logs, open_logs
@@ -133,7 +133,7 @@ def test_pagerduty_needs_no_url_and_goes_where_its_events_are_taken() -> None:
     """The default is PagerDuty's own address; without a routing key the channel is refused."""
     made = AlertChannel(name="ops", type="pagerduty", secret=SecretStr(KEY))
     assert make_sink(made).name == "ops"
-    with pytest.raises(ValidationError, match="has no routing key: set secret_file"):
+    with pytest.raises(Invalid, match="has no routing key: set secret_file"):
         AlertChannel(name="ops", type="pagerduty")
 
 
@@ -233,7 +233,7 @@ def test_a_template_puts_the_line(recorder: Recorder) -> None:
 @pytest.mark.parametrize(("form", "fault"), [("$sumary", r"knows no \$sumary"), ("a $ b", "write \\$\\$")])
 def test_a_template_that_cannot_be_filled_is_refused(form: str, fault: str) -> None:
     """A word that there is not, or a dollar alone, is told when the configuration is read."""
-    with pytest.raises(ValidationError, match=fault):
+    with pytest.raises(Invalid, match=fault):
         AlertChannel(name="ops", type="slack", url=SecretStr("https://x.example/"), template=form)
 
 
@@ -287,7 +287,7 @@ def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Serve) ->
 )
 def test_what_a_type_cannot_use_is_refused(fields: dict[str, str], fault: str) -> None:
     """A setting that would do nothing is a mistake that is told."""
-    with pytest.raises(ValidationError, match=fault) as caught:
+    with pytest.raises(Invalid, match=fault) as caught:
         AlertChannel.model_validate({"name": "ops", **fields})
     assert KEY not in str(caught.value)
 
@@ -304,7 +304,7 @@ def config(*channels: AlertChannel) -> Config:
             "producer": "eosio",
             "nodeos": {"url": "http://127.0.0.1:1"},
             "etcd": {"endpoints": ["http://127.0.0.1:2"]},
-            "alerts": [each.model_dump() for each in channels],
+            "alerts": [each.values() for each in channels],
         }
     )
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from agent.config.explain import explain
 from agent.config.load import load
+from agent.config.section import Invalid
 from agent.core.leadership.timing import PeersMode, Timing
 from tests.test_units import BASE, config
 
@@ -19,7 +19,7 @@ GATE = {"mode": "required", "public_key": KEY}
 
 def told(**tables: Any) -> list[str]:
     """Return what is wrong with a configuration."""
-    with pytest.raises(ValidationError) as error:
+    with pytest.raises(Invalid) as error:
         config(**tables)
     return explain(error.value, {})
 

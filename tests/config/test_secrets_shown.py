@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
-import typing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pydantic import BaseModel
 
 from agent.cli.main import main
 from agent.config.load import load
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
+from agent.config.section import Section, section_of
 from agent.config.show import as_json, as_toml
 from agent.host.logs import LONGEST_LINE, MASK, ROTATED, LineFormatter
 
@@ -49,20 +47,13 @@ timeout = 0.1
 PARTS = (*SECRETS.values(), "pa55word", "pr0xy-pass")
 
 
-def secrets_of(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the path of each secret of a model."""
-    for name, field in model.model_fields.items():
-        if "SecretStr" in str(field.annotation):
+def secrets_of(kind: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield the path of each secret of a section."""
+    for name, setting in kind.fields().items():
+        if setting.secret:
             yield f"{prefix}{name}"
-        for inner in _models(field.annotation):
+        if (inner := section_of(setting.hint)) is not None:
             yield from secrets_of(inner, f"{prefix}{name}.")
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for each in typing.get_args(annotation):
-        yield from _models(each)
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from pydantic import SecretStr, ValidationError
 
 from agent.config.alerts import AlertChannel
 from agent.config.load import _merge
 from agent.config.secrets import channel_texts
+from agent.config.section import Invalid, SecretStr
 from agent.config.shared import settings_of
 from tests.doctor.parts import config
 from tests.lab import docs
@@ -28,9 +28,9 @@ def test_the_table_of_settings_is_up_to_date() -> None:
 def test_a_span_of_a_check_is_above_zero(setting: str, value: Any) -> None:
     """With none the check could never be passed; the error names the setting."""
     check, _, field = setting.partition(".")
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(Invalid) as caught:
         config(health={check: {field: value}})
-    assert ("health", check, field) in {each["loc"] for each in caught.value.errors()}
+    assert ("health", check, field) in {each.loc for each in caught.value.faults}
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def test_a_count_within_its_bounds_is_taken_and_one_beyond_is_refused(
     for value in (least, most):
         config(**given(value))
     for value in (least - 1, most + 1):
-        with pytest.raises(ValidationError) as caught:
+        with pytest.raises(Invalid) as caught:
             config(**given(value))
-        assert (*section.split("."), field) in {each["loc"] for each in caught.value.errors()}
+        assert (*section.split("."), field) in {each.loc for each in caught.value.faults}
 
 
 @pytest.mark.parametrize(("port", "good"), [(1, True), (65_535, True), (65_536, False), (99_999, False)])
@@ -70,14 +70,14 @@ def test_the_port_of_the_pages_is_one(port: int, good: bool) -> None:
     if good:
         assert config(http={"listen": f"127.0.0.1:{port}"}).http.address == ("127.0.0.1", port)
         return
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(Invalid) as caught:
         config(http={"listen": f"127.0.0.1:{port}"})
-    assert any("http" in each["loc"] for each in caught.value.errors())
+    assert any("http" in each.loc for each in caught.value.faults)
 
 
 def test_a_hook_that_no_process_can_be_started_with_is_refused() -> None:
     """No argument of a process can have a zero byte: the agent would fail at the change of leader."""
-    with pytest.raises(ValidationError, match="zero byte"):
+    with pytest.raises(Invalid, match="zero byte"):
         config(hooks={"before_promote": ["/bin/true", "a\0b"]})
 
 
@@ -103,9 +103,9 @@ def test_an_address_of_the_gate_that_cannot_be_is_refused() -> None:
     """The path of its socket has at most as many bytes as the kernel takes; each error names the setting."""
     bad = {"control": "/" + "x" * 200, "keosd": "ftp://x", "listen": "nowhere", "wallet": "../w", "public_key": "EOS1"}
     for name, value in bad.items():
-        with pytest.raises(ValidationError) as caught:
+        with pytest.raises(Invalid) as caught:
             config(gate={name: value})
-        assert ("gate", name) in {each["loc"] for each in caught.value.errors()}
+        assert ("gate", name) in {each.loc for each in caught.value.faults}
 
 
 def test_members_see_whether_their_checks_agree() -> None:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
 from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
+from agent.config.section import SecretStr
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice
 from tests.grafana import test_rules

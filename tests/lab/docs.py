@@ -85,7 +85,7 @@ class _NoTime:
 
 def _snapshot() -> NodeSnapshot:
     """Return what a loop would show that has seen everything once."""
-    limits = checks.Limits(dict.fromkeys(HealthSection.model_fields, Thresholds()))
+    limits = checks.Limits(dict.fromkeys(HealthSection.fields(), Thresholds()))
     begun = step.begin(LiveSettings("group", limits), State(Identity("node", "", keys("/p", "group"))))
     info = ChainInfo("", "", 1, "", 0, "", 1, None)
     seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)

@@ -23,7 +23,6 @@ import pytest
 HEAVY = (
     "hypothesis",
     "grpc",
-    "pydantic_settings",
     "prometheus_client.parser",
     "requests",
     "click.testing",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import SecretStr
-
 from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
+from agent.config.section import SecretStr
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 

@@ -5,6 +5,7 @@ The gate itself reads these settings by `agent.gate.settings`, where single valu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
@@ -67,15 +68,13 @@ class GateSection(Section):
         description="user that nodeos runs as, who alone may ask for signatures; default: whoever can connect",
     )
 
-    def problems(self, producer_key: str | None) -> list[str]:
-        """Return what is missing, or does not fit together."""
+    def problems(self, producer_key: str | None) -> Iterator[str]:
+        """Yield what is missing, or does not fit together."""
         if self.mode == "off":
-            return []
-        faults = []
+            return
         if not self.public_key and not producer_key:
-            faults.append("gate.public_key is missing: name the key that blocks are signed with")
-        faults += _twice(self.keosd, self.listen, f"unix://{self.control}")
-        return faults
+            yield "gate.public_key is missing: name the key that blocks are signed with"
+        yield from _twice(self.keosd, self.listen, f"unix://{self.control}")
 
 
 def _twice(keosd: str, listen: str, control: str) -> list[str]:

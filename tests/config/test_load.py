@@ -182,8 +182,8 @@ def test_relations_are_told_beside_single_settings(read: Loader) -> None:
         far = 0.1
         [gate]
         mode = "on"
-        keosd = "unix:///run/k"
-        listen = "unix:///run/k"
+        keosd = "http://127.0.0.1:1"
+        listen = "http://127.0.0.1:1"
         [[alerts]]
         name = "a"
         type = "pagerduty"

@@ -174,14 +174,14 @@ def test_a_guard_that_cannot_be_started_is_told(caplog: pytest.LogCaptureFixture
 
 @pytest.mark.parametrize("http", [True, False])
 def test_a_configuration_that_was_read_again_reaches_every_part(http: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logs mask the old secrets and the new ones, pages have the new door, and the core hears of it last."""
+    """Logs mask the old secrets and the new ones, pages have the new access, and the core hears of it last."""
     parts = Recorder()
     old, new = config(), config(log={"level": "debug", "format": "json"})
-    door, emitted = object(), list[Any]()
+    policy, emitted = object(), list[Any]()
     for name, value in {
         "change_channels": parts.channels,
         "change_logs": parts.logs,
-        "access": lambda _new: door,
+        "access": lambda _new: policy,
     }.items():
         monkeypatch.setattr(app, name, value)
     monkeypatch.setattr(app, "secret_texts", lambda whole: ["old" if whole is old else "new"])
@@ -189,11 +189,13 @@ def test_a_configuration_that_was_read_again_reaches_every_part(http: bool, monk
     admits = Recorder()
     made = agent(alerts="alerts", pages=pages, http=admits if http else None, loop=SimpleNamespace(emit=emitted.append))
     made._profile = lambda whole: ("profile of", whole)
+    made.shown = SimpleNamespace(runbooks="")
     made._reconfigure(old, new)
+    assert made.shown.runbooks == new.runbooks
     assert parts.names == ["channels", "logs"]
     assert parts.calls[0][1][:4] == ("alerts", old, new, pages.well)
     assert parts.calls[1][1] == ("json", "debug", {"group": "eos", "node": "bp-a"}, ["old", "new"])
-    assert admits.calls == ([("admit", (door,))] if http else [])
+    assert admits.calls == ([("admit", (policy,))] if http else [])
     (event,) = emitted
     assert (event.settings, event.timing) == (("profile of", new), new.spans)
 

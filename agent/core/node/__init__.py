@@ -1,8 +1,11 @@
 """One agent as a whole: leadership, health, election, blocks and alerts, composed into one pure step.
 
 state         what one agent knows and is
-step          what the loop calls, and all that it calls
-eligibility   faults, plans and refusals made up into one mind
+stage         a step under way, which its stages change
+step          what the loop calls: the fold of stages, and leadership, the first of them
+can_lead      whether it could lead if it had to
+ungoverned    whether somebody signs though nobody holds the heartbeat
+eligibility   faults, plans and refusals, and so its standing as a candidate and as a leader
 plan          what a leader does with its lead, and when
 switchover    what it makes of a wish to hand over
 first_blocks  whether a new leader really produces, as others see it

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package audit docs lint clean
+.PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package sign audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -49,10 +49,13 @@ package: $(STAMP) ## build a wheel, an sdist, a .deb, checksums and an SBOM (Cyc
 	$(BIN)/python -m pip install --quiet build click-man cyclonedx-bom uv
 	rm -rf dist && $(BIN)/python -m build --outdir dist .
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet --output-file dist/requirements.txt
-	mkdir dist/man && $(BIN)/python -c "$$MAN_PAGES"
+	mkdir dist/man && $(BIN)/python -c "$$MAN_PAGES" dist/*.whl
 	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist/man dist
 	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.cdx.json dist/requirements.txt
 	cd dist && sha256sum *.whl *.tar.gz *.deb sbom.cdx.json >SHA256SUMS
+
+sign: ## sign dist/SHA256SUMS with your key; ARGS="--local-user RELEASE-KEY"
+	gpg --armor --detach-sign --yes $(ARGS) dist/SHA256SUMS
 
 audit: $(STAMP) ## look the locked dependencies up in the database of known holes (needs the internet)
 	$(BIN)/python -m pip install --quiet pip-audit uv
@@ -69,10 +72,10 @@ lint: $(STAMP) ## style and types
 venv: $(STAMP) ## make .venv with all that is needed
 
 define MAN_PAGES
-from agent import __version__
+import sys
 from agent.cli.main import main
 from click_man.core import write_man_pages
-write_man_pages("nodeos-failover", main, version=__version__, target_dir="dist/man")
+write_man_pages("nodeos-failover", main, version=sys.argv[1].split("-")[1], target_dir="dist/man")
 endef
 export MAN_PAGES
 

@@ -25,4 +25,19 @@ Each folder imports only what stands above it here (tests/test_layout.py), and t
 What is not the product stands in tests/; tests/lab starts real etcd and nodeos for tests, demo and benchmarks.
 """
 
-__version__ = "0.1.0"
+DISTRIBUTION = "nodeos-failover"
+"""Whose `agent` this is: `nodeos_failover.py` looks for it before anything of it runs."""
+
+
+def __getattr__(name: str) -> str:
+    """Return `__version__` of the installed package (which has it from the tag) once it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import metadata
+
+    try:
+        found = metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        found = "0+unknown"  # the sources alone, not installed
+    globals()[name] = found  # an upgrade beneath a process that runs does not change what it is
+    return found

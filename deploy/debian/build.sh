@@ -16,7 +16,7 @@ command -v dh >/dev/null || {
 mkdir -p "$4"
 output=$(cd "$4" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-version=$(basename "$1" | cut -d- -f2)
+version=$(basename "$1" | cut -d- -f2 | sed "s/\.dev/~dev/") # which Debian sorts before the release
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 umask 022

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-from agent import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 CLEAN = {key: value for key, value in os.environ.items() if key not in {"VIRTUAL_ENV", "PYTHONPATH"}}
@@ -33,6 +32,12 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / ".venv" / ".installed").touch()
     run(["make", "package"], copy, 600.0)
     return copy / "dist"
+
+
+def version_of(dist: Path) -> str:
+    """Return the version that was built."""
+    (wheel,) = dist.glob("*.whl")
+    return wheel.name.split("-")[1]
 
 
 def python(version: str) -> str:
@@ -60,7 +65,7 @@ def test_installs_in_an_empty_environment(dist: Path, tmp_path: Path, pattern: s
     run([tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", package], tmp_path, 600.0)
     command = tmp_path / "venv/bin/nodeos-failover"
     said = run([command, "version"], tmp_path)
-    assert __version__ in said
+    assert version_of(dist) in said
     assert f"Python {version}." in said
     assert "validity" in run([command, "config", "schema"], tmp_path)
 
@@ -73,9 +78,63 @@ def test_deb_holds_all_but_python(dist: Path, tmp_path: Path) -> None:
     (package,) = dist.glob("*.deb")
     run(["dpkg-deb", "-x", package, tmp_path], tmp_path)
     python = tmp_path / "opt/nodeos-failover/bin/python3"
-    assert __version__ in run([python, "-P", "-m", "agent", "version"], tmp_path)
+    assert version_of(dist) in run([python, "-P", "-m", "agent", "version"], tmp_path)
     assert "validity" in run([python, "-P", "-m", "agent", "config", "schema"], tmp_path)
     assert "/opt/nodeos-failover/bin/python3" in (tmp_path / "usr/bin/nodeos-failover").read_text()
     configuration = (tmp_path / "opt/nodeos-failover/pyvenv.cfg").read_text()
     assert "home = /usr/bin" in configuration
     assert "/tmp" not in configuration
+
+
+def git(directory: Path, *words: str) -> None:
+    """Run git as a person who has a name."""
+    run(["git", "-c", "user.name=x", "-c", "user.email=x@y", *words], directory)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_tag_is_the_version(tmp_path: Path) -> None:
+    """Of a tagged commit; a clone without tags, and sources without git, build all the same."""
+    copy = tmp_path / "source"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".venv", ".git", ".*_cache", "dist", "tests"))
+    found = {}
+    for state in ("no git", "no tag", "tagged"):
+        if state == "no tag":
+            git(copy, "init", "--quiet")
+            git(copy, "add", "--all")
+            git(copy, "commit", "--quiet", "--message=x")
+        if state == "tagged":
+            git(copy, "tag", "v7.1.2")
+        out = tmp_path / state
+        run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, copy], tmp_path, 300.0)
+        found[state] = version_of(out)
+    assert found["no git"] == "0.1.0"
+    assert ".dev" in found["no tag"]
+    assert found["tagged"] == "7.1.2"
+
+
+@pytest.mark.skipif(shutil.which("gpg") is None, reason="needs gpg")
+def test_the_sums_are_signed_and_checked_as_documented(tmp_path: Path) -> None:
+    """`make sign`, and the two commands of CONTRIBUTING.md: they hold for what was signed, and for nothing else."""
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "a.whl").write_text("a")
+    home = tmp_path / "keys"
+    home.mkdir(mode=0o700)
+    environment = {**CLEAN, "GNUPGHOME": str(home)}
+
+    def sh(words: str, cwd: Path = tmp_path / "dist") -> int:
+        done = subprocess.run(["sh", "-c", words], cwd=cwd, env=environment, capture_output=True, timeout=60.0)
+        return done.returncode
+
+    try:
+        assert sh("gpg --batch --passphrase '' --quick-generate-key release@example ed25519") == 0
+        assert sh("sha256sum *.whl >SHA256SUMS") == 0
+        assert sh(f"make -f {ROOT / 'Makefile'} sign ARGS='--batch --local-user release@example'", tmp_path) == 0
+        (check,) = re.findall(r"`(gpg --verify [^`]*)`", (ROOT / "CONTRIBUTING.md").read_text())
+        assert sh(check) == 0
+        (tmp_path / "dist" / "a.whl").write_text("b")
+        assert sh(check) != 0
+        assert sh("sha256sum *.whl >SHA256SUMS") == 0
+        assert sh(check) != 0
+    finally:
+        sh("gpgconf --kill all")

@@ -61,12 +61,18 @@ class Agent(Process):
             **settings,
             "http": {"listen": f"127.0.0.1:{http_port}"},
             "runtime": {"dir": str(self.runtime_dir)},
+            "peers": self._peers(root, place) | dict(settings.get("peers", {})),
             "log": settings.get("log", {"level": "debug"}),
         }
         self.config.write_text(to_toml(whole) + "\n")
         self.config.chmod(0o600)
         command: Sequence[str | Path] = [sys.executable, "-m", "agent", "run", "--config", self.config]
         super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})}, place)
+
+    def _peers(self, root: Path, place: Place) -> dict[str, str]:
+        """Each agent is a host of its own; on one loopback each needs a port of its own as well."""
+        own = {"state_dir": str(root / "state")}
+        return own if place.namespace else own | {"listen": f"127.0.0.1:{self.http_port}"}
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask the agent over HTTP; status 0 when it does not answer."""

@@ -1,0 +1,215 @@
+"""Peers with real parts: hosts in network namespaces, an etcd of three members, real nodeos (R13 to R17).
+
+What the members promise each other keeps the lead while etcd is away, and lets a lost host be followed in two seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from agent.peers import wire
+from tests.lab import evidence
+from tests.lab.agents import Agent
+from tests.lab.bench.agents import Agents
+from tests.lab.bench.field import HOSTS, Field
+from tests.lab.group import ROOT
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+LEASE_TTL = 30
+E_S, E = 2.0, 6.0
+NAMED_S = 20.0
+"""A member is named a second after it was heard; on a busy machine the group settles within this."""
+
+
+class Peers:
+    """Two agents that are each other's peers."""
+
+    def __init__(self, field: Field, mode: str) -> None:
+        self.field = field
+        settings = {"peers": {"mode": mode}, "timing": {"lease_ttl": LEASE_TTL if mode == "lease" else 10}}
+        self.agents = Agents(field, f"peers-{mode}", "agent", settings, election_ms=1000, validity=E)
+        self.agents.start()
+        self.named()
+
+    @property
+    def leader(self) -> Agent:
+        """The agent that leads."""
+        host = self.field.wait("a leader", self.agents.producing)
+        return self.agents.agents[host]
+
+    @property
+    def standby(self) -> Agent:
+        """The one that does not."""
+        return self.agents.agents[self.field.other(self.leader.node)]
+
+    def heartbeat(self) -> dict[str, Any]:
+        """Read the heartbeat."""
+        found: dict[str, Any] = json.loads(self.agents.etcd.etcdctl("get", f"{ROOT}heartbeat", "--print-value-only"))
+        return found
+
+    def named(self) -> None:
+        """Wait until the heartbeat names the standby, with the short validity."""
+        self.field.wait("a heartbeat that names the standby", lambda: bool(self.heartbeat().get("peers")), NAMED_S)
+
+    def without_quorum(self, seconds: float) -> None:
+        """Freeze two members of etcd for some time."""
+        frozen = self.agents.etcd.members[:2]
+        for member in frozen:
+            member.freeze()
+        time.sleep(seconds)
+        for member in frozen:
+            member.thaw()
+
+
+class Count:
+    """Slots missed and signed twice since it was made."""
+
+    def __init__(self, field: Field) -> None:
+        self._field = field
+        field.chain.observer.wait_blocks()
+        field.blocks.look()
+        self._head, self._twice = field.chain.observer.head, field.blocks.twice
+
+    def missed(self) -> int:
+        """Return how many own slots have no block, up to the head."""
+        observer = self._field.chain.observer
+        observer.wait_blocks(2)
+        return sum(count for _, count in evidence.gaps(evidence.headers(observer, self._head, observer.head)))
+
+    def never_twice(self) -> None:
+        """No slot was signed twice (P1)."""
+        self._field.blocks.look()
+        assert self._field.blocks.twice == self._twice
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """Yield a chain whose hosts are namespaces."""
+    made = Field(tmp_path_factory.mktemp("peers"))
+    try:
+        if made.lacks:
+            pytest.skip(made.lacks)
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="module")
+def lease(field: Field) -> Iterator[Peers]:
+    """Yield a group in mode `lease`."""
+    made = Peers(field, "lease")
+    yield made
+    made.agents.stop()
+
+
+def test_etcd_without_quorum_costs_no_slot_while_the_lease_may_live(lease: Peers) -> None:
+    """R15: for 20 s the promises alone confirm the leader (TTL 30), and nothing changes when etcd is back."""
+    before, count = lease.leader.node, Count(lease.field)
+    lease.without_quorum(20.0)
+    assert count.missed() == 0
+    lease.field.wait("a confirmation by etcd", lambda: bool(lease.heartbeat().get("peers")))
+    assert lease.leader.node == before
+    count.never_twice()
+
+
+def test_loss_of_packets_between_the_agents_costs_neither_a_slot_nor_the_lead(lease: Peers) -> None:
+    """R17: with 30 % loss each way promises are late now and then, and etcd confirms in their place."""
+    before, count = lease.leader.node, Count(lease.field)
+    assert lease.field.spaces is not None
+    one, two = HOSTS
+    for source, target in ((one, two), (two, one)):
+        lease.field.spaces.delay(source, target, 0.0, lost=0.3)
+    time.sleep(15.0)
+    for source, target in ((one, two), (two, one)):
+        lease.field.spaces.heal(source, target)
+    assert count.missed() == 0
+    assert lease.leader.node == before
+    count.never_twice()
+
+
+def test_agents_that_cannot_hear_each_other_are_as_without_peers(lease: Peers) -> None:
+    """R17: a firewall between them means an empty list and E, no slot and no change of leader."""
+    lease.named()
+    before, count = lease.leader.node, Count(lease.field)
+    assert lease.field.spaces is not None
+    one, two = HOSTS
+    lease.field.spaces.cut(one, two)
+    lease.field.wait("a heartbeat that names nobody", lambda: not lease.heartbeat().get("peers"))
+    assert lease.heartbeat()["validity_ms"] == 1000 * E
+    lease.field.spaces.heal(one, two)
+    lease.named()
+    assert lease.heartbeat()["validity_ms"] == 1000 * E_S
+    assert count.missed() == 0
+    assert lease.leader.node == before
+
+
+def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:
+    """Garbage, another key, and what was recorded, at a rate that a network gives: dropped and counted."""
+    lease.named()
+    leader, standby = lease.leader, lease.standby
+    count = Count(lease.field)
+    forged = wire.encode(wire.Beat(2**40, "x", 2**40, leader.node, 600_000), wire.tag(ROOT), b"z" * 32)
+    promise = wire.encode(wire.Promise(1, "x", 1, standby.node, "0" * 32), wire.tag(ROOT), b"z" * 32)
+    import socket
+
+    with standby.place.inside():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with sock:
+        for _ in range(3000):
+            for place in (leader.place, standby.place):
+                for raw in (forged, promise, b"garbage" * 20):
+                    sock.sendto(raw, (place.address, 9878))
+            time.sleep(0.001)
+    assert count.missed() == 0
+    assert lease.leader is leader
+    assert lease.heartbeat()["peers"]
+    count.never_twice()
+
+
+def test_a_lost_host_is_followed_within_the_short_validity(lease: Peers) -> None:
+    """R13, R8: host and agent die at once; the standby, which promised last, waits E_s, takes over and produces."""
+    lease.named()
+    leader, standby = lease.leader, lease.standby
+    count = Count(lease.field)
+    began = time.time()
+    lease.agents.faults["host-lost"].act(leader.node)
+    first = lease.field.wait("the successor's block", lambda: lease.field.blocks.first_after(standby.node, began))
+    assert E_S - 1.0 < first.wall - began < E_S + 2.0
+    assert count.missed() <= 8
+    count.never_twice()
+    lease.agents.mend()
+
+
+def test_a_planned_restart_keeps_the_lead(lease: Peers) -> None:
+    """R16: told that it is about to be replaced, a leader writes a heartbeat of the long validity, and ends holding."""
+    import signal
+
+    lease.agents.mend()
+    lease.named()
+    leader = lease.leader
+    count, epoch = Count(lease.field), lease.heartbeat()["epoch"]
+    leader.signal(signal.SIGUSR2)
+    lease.field.wait("the end of the agent", lambda: not leader.running)
+    leader.start()
+    lease.field.wait("the same leader", lambda: leader.leads)
+    lease.named()
+    assert lease.heartbeat()["epoch"] == epoch
+    assert count.missed() == 0
+    count.never_twice()
+
+
+def test_in_failsafe_promises_count_for_as_long_as_etcd_is_away(field: Field, lease: Peers) -> None:
+    """R15: longer than the lease lives (TTL 10), no slot is missed; in mode `lease` the leader would have stopped."""
+    lease.agents.stop()
+    failsafe = Peers(field, "failsafe")
+    before, count = failsafe.leader.node, Count(field)
+    failsafe.without_quorum(30.0)
+    assert count.missed() == 0
+    assert failsafe.leader.node == before
+    count.never_twice()
+    failsafe.agents.stop()

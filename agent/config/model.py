@@ -74,7 +74,7 @@ class Config(Section):
     @property
     def spans(self) -> Timing:
         """The spans of the protocol, in whole milliseconds, and what the gate means for them."""
-        return self.peers.spans(self.timing.spans(GateMode(self.gate.mode)))
+        return self.peers.spans(self.timing.spans(GateMode(self.gate.mode)), self.watchdog.reset)
 
     @relation
     def _channels_differ(self) -> Iterator[str]:

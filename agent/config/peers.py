@@ -40,7 +40,7 @@ class PeersSection(Section):
     validity: Optional[Seconds] = Field(
         default=None,
         description=f"E_s: seconds for which a beat that all peers promised for allows production; default: "
-        f"{SHORT / 1000:g}, with a required gate {SHORT_GATED / 1000:g}, or as much as a stop needs",
+        f"{SHORT / 1000:g}, with a required gate {SHORT_GATED / 1000:g}, or as much as a stop or a watchdog needs",
     )
     move_etcd_leader: bool = Field(
         default=False,
@@ -56,12 +56,11 @@ class PeersSection(Section):
         """Whether there are peers at all."""
         return self.mode != "off"
 
-    def spans(self, timing: Timing) -> Timing:
-        """Return the spans with what is set here."""
+    def spans(self, timing: Timing, reset: Ms = 0) -> Timing:
+        """Return the spans with what is set here. `reset`: what a watchdog needs of each confirmation, see there."""
         beat = round(self.beat * 1000)
         made = replace(timing, peers=PeersMode(self.mode), beat=beat)
         if self.validity is not None:
             return replace(made, peers_validity=round(self.validity * 1000))
-        return replace(
-            made, peers_validity=max(SHORT_GATED if made.gated else SHORT, made.margin + beat + LATE_PROMISE)
-        )
+        least = max(made.margin, reset) + beat + LATE_PROMISE
+        return replace(made, peers_validity=max(SHORT_GATED if made.gated else SHORT, least))

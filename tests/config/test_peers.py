@@ -38,6 +38,7 @@ def test_the_defaults_are_those_of_the_core() -> None:
         ({"gate": GATE, "timing": {"slack": 0.1}}, 900),
         ({"timing": {"pause": 1.0}}, 2500),
         ({"timing": {"pause": 0.2}}, 2000),
+        ({"watchdog": {"mode": "automatic", "timeout": 4}}, 4850),
     ],
 )
 def test_where_e_s_is_not_set_it_leaves_room_for_the_stop(tables: dict[str, Any], validity: int) -> None:
@@ -53,6 +54,14 @@ def test_an_e_s_that_is_too_short_is_refused_by_field_and_remedy() -> None:
     assert problem.startswith("peers.validity is 1.2 s but must be at least 1.7 s = margin 1.1 s")
     assert "set peers.validity = 1.7 or more" in problem
     assert config(peers={"mode": "off", "validity": 1.2}).spans.problems() == []
+
+
+def test_a_watchdog_that_would_reset_a_host_that_is_well_is_refused() -> None:
+    """R3: it is fed no later than its time-out before V, and V is never further away than E_s while promises come."""
+    watchdog = {"mode": "automatic", "timeout": 1}
+    assert config(peers={"mode": "lease", "validity": 2.0}, watchdog=watchdog).spans.peers_validity == 2000
+    (problem,) = told(peers={"mode": "lease", "validity": 2.0}, watchdog=watchdog | {"timeout": 2})
+    assert problem.startswith("watchdog.timeout is 2 s but must be at most 1.15 s = peers.validity 2 s")
 
 
 @pytest.mark.parametrize("field", ["listen", "advertise"])

@@ -38,14 +38,16 @@ def test_image_runs_as_a_number() -> None:
 
 @pytest.mark.parametrize("letter", "abc")
 def test_agents_stand_beside_their_nodeos(compose: dict[str, Any], letter: str) -> None:
-    """Each agent shares network, processes and user with its nodeos, and writes to its own tmpfs alone."""
+    """Each agent shares network, processes and user with its nodeos, and writes to volumes of its own alone."""
     agent, nodeos = compose["services"][f"agent-{letter}"], compose["services"][f"nodeos-{letter}"]
     assert agent["network_mode"] == agent["pid"] == f"service:nodeos-{letter}"
     assert agent["user"] == nodeos["user"] != "0:0"
     assert agent["read_only"] is True
     assert agent["cap_drop"] == ["ALL"]
-    (volume,) = agent["volumes"]
-    assert volume == f"run-{letter}:/run/nodeos-failover"
+    run, state = agent["volumes"]
+    assert run == f"run-{letter}:/run/nodeos-failover"
+    assert state == f"state-{letter}:/var/lib/nodeos-failover"
+    assert compose["volumes"][f"state-{letter}"] == {}
     assert compose["volumes"][f"run-{letter}"]["driver_opts"]["type"] == "tmpfs"
 
 

@@ -130,7 +130,10 @@ def test_policies_select_the_pods(name: str) -> None:
         assert selector
         assert selector.items() <= labels.items()
     assert budget["maxUnavailable"] == 1
-    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == {9876, 9877}
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} == {9876, 9877, 9878}
+    (peers,) = [rule for rule in policy["ingress"] if rule["ports"][0]["port"] == 9878]
+    assert peers["ports"][0]["protocol"] == "UDP"
+    assert peers["from"][0]["podSelector"]["matchLabels"].items() <= labels.items()
 
 
 @pytest.mark.parametrize("name", BUILDS)

@@ -75,8 +75,9 @@ def test_the_guard_outlives_the_agent(name: str) -> None:
     unit = Unit(name)
     assert unit.KillMode == "process"
     assert unit.RuntimeDirectoryPreserve == "yes"
+    assert unit.StateDirectory.startswith("nodeos-failover")
     assert (unit.Restart, unit["Unit"]["StartLimitIntervalSec"]) == ("always", "0")
-    assert (unit.KillSignal, unit.RestartKillSignal) == ("SIGTERM", "SIGKILL")
+    assert (unit.KillSignal, unit.RestartKillSignal) == ("SIGTERM", "SIGUSR2")
     assert unit.Type == "notify"
     stop_s = Timing().validity / 1000 + Timing().margin / 1000
     assert float(unit.TimeoutStopSec) > 2 * stop_s, "an agent that stops nodeos is not cut short"

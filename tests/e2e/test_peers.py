@@ -6,12 +6,15 @@ What the members promise each other keeps the lead while etcd is away, and lets 
 from __future__ import annotations
 
 import json
+import signal
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from agent.core.model.peers import Beat, Promise
 from agent.peers import wire
 from tests.lab import evidence
 from tests.lab.agents import Agent
@@ -153,10 +156,8 @@ def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:
     lease.named()
     leader, standby = lease.leader, lease.standby
     count = Count(lease.field)
-    forged = wire.encode(wire.Beat(2**40, "x", 2**40, leader.node, 600_000), wire.tag(ROOT), b"z" * 32)
-    promise = wire.encode(wire.Promise(1, "x", 1, standby.node, "0" * 32), wire.tag(ROOT), b"z" * 32)
-    import socket
-
+    forged = wire.encode(Beat(2**40, "x", 2**40, leader.node, 600_000), wire.tag(ROOT), b"z" * 32)
+    promise = wire.encode(Promise(1, "x", 1, standby.node, "0" * 32), wire.tag(ROOT), b"z" * 32)
     with standby.place.inside():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with sock:
@@ -187,8 +188,6 @@ def test_a_lost_host_is_followed_within_the_short_validity(lease: Peers) -> None
 
 def test_a_planned_restart_keeps_the_lead(lease: Peers) -> None:
     """R16: told that it is about to be replaced, a leader writes a heartbeat of the long validity, and ends holding."""
-    import signal
-
     lease.agents.mend()
     lease.named()
     leader = lease.leader

@@ -346,6 +346,7 @@ def member_of(node: Node, now: Ms) -> Member:
         producer=serves.producer,
         key=serves.key,
         process=serves.process,
+        host_id=state.identity.host_id,
     )
 
 

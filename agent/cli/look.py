@@ -9,6 +9,7 @@ from agent.cli.target import Target
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot
+from agent.group.view import fresh, lives
 from agent.ports import Store
 
 EVERY_S = 0.1
@@ -17,11 +18,12 @@ EVERY_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Two looks at the keys of a group. `confirmed`: the heartbeat moved on in between."""
+    """Two looks at the keys of a group. `confirmed`: its leader was seen to live; `seen`: at the first look already."""
 
     names: Keys
     first: Snapshot
     second: Snapshot
+    seen: bool = False
 
     @property
     def view(self) -> GroupView:
@@ -30,22 +32,24 @@ class Look:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the heartbeat moved on, and is still held."""
+        """Whether the leader was seen to live, and the heartbeat is still held."""
         heartbeat = self.view.heartbeat
         held = heartbeat is not None and heartbeat.record is not None and not heartbeat.record.released
-        return held and revision(self.first, self.names.heartbeat) != revision(self.second, self.names.heartbeat)
+        return held and (self.seen or lives(self.view, read_group(self.names, self.first)))
 
 
 def look(store: Store, target: Target) -> Look:
-    """Look until the heartbeat has moved on, or long enough to say that it stands still."""
+    """Look once, if that shows a leader that lives; else until it is seen to, or long enough to say that it does not."""
     names = target.names
     first = store.range(names.root, target.timeout)
+    view = read_group(names, first)
+    if fresh(view, time.time_ns() // 1_000_000):
+        return Look(names, first, first, seen=True)
     deadline = time.monotonic() + target.look_for
     while True:
         time.sleep(EVERY_S)
         second = store.range(names.root, target.timeout)
-        moved = revision(second, names.heartbeat) != revision(first, names.heartbeat)
-        if moved or time.monotonic() > deadline:
+        if lives(read_group(names, second), view) or time.monotonic() > deadline:
             return Look(names, first, second)
 
 

@@ -39,7 +39,8 @@ def _headline(data: dict[str, Any]) -> Text:
         reason = f" ({heartbeat['reason']})" if heartbeat["reason"] else ""
         return Text(f"{group}: nobody leads; {heartbeat['node']} released epoch {heartbeat['epoch']}{reason}")
     since = f" since {_when(data['since'])}" if data["since"] else ""
-    return Text(f"{group}: {heartbeat['node']} leads epoch {heartbeat['epoch']}{since}", style="bold")
+    by = f", with {', '.join(peers)} as witness" if (peers := heartbeat["peers"]) else ""
+    return Text(f"{group}: {heartbeat['node']} leads epoch {heartbeat['epoch']}{since}{by}", style="bold")
 
 
 def _when(iso: str) -> str:

@@ -1,7 +1,8 @@
 """How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `cli.status_text`.
 
-Whether a leader is alive cannot be seen in one look at etcd (a heartbeat bears no time of day), so two looks are
-compared: a heartbeat that changed in between is confirmed.
+Whether a leader is alive cannot be seen in one look at its heartbeat, which bears no time of day, and is confirmed
+seldom while peers promise. So its holder's report is looked at as well: one that says `leading`, and is of a moment
+ago by its own time of day, suffices. Else two looks are compared: a heartbeat or such a report that changed is a sign.
 """
 
 from __future__ import annotations
@@ -18,9 +19,36 @@ from agent.core.model.operator import Drain
 from agent.core.model.records import GroupView, Heartbeat, Member, read_group
 from agent.core.model.store import Ms, Snapshot
 
+FRESH: Ms = 3000
+"""A report of every 2 s is not older, by clocks that agree to a second."""
 
-def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> dict[str, Any]:
+
+def lives(view: GroupView, before: GroupView) -> bool:
+    """Tell whether the holder of the heartbeat was seen to live between two looks."""
+    if view.heartbeat is None or view.heartbeat != before.heartbeat:
+        return view.heartbeat is not None
+    holder = _holder(view)
+    return holder is not None and view.reported.get(holder.node) != before.reported.get(holder.node)
+
+
+def fresh(view: GroupView, wall: Ms) -> bool:
+    """Tell whether the holder of the heartbeat reported to lead a moment before `wall` (ms since 1970)."""
+    holder = _holder(view)
+    return holder is not None and abs(wall - holder.asked_ms) < FRESH
+
+
+def _holder(view: GroupView) -> Member | None:
+    """Return the report of the member that holds the heartbeat, if it says that it leads."""
+    record = view.heartbeat.record if view.heartbeat else None
+    if record is None or record.released:
+        return None
+    return next((each for each in view.members if each.node == record.node and each.role == "leading"), None)
+
+
+def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None, seen: bool = False) -> dict[str, Any]:
     """Return what is known of the group as JSON-able data; `second` is a later look at the same prefix.
+
+    `seen`: the first look sufficed to tell that the leader lives.
 
     `healthy` is false when nobody leads, when the leader is unhealthy, not confirmed between the two looks or not among
     the members, and when a value cannot be read; `why` has the reasons. A group that was told not to lead is healthy.
@@ -28,9 +56,7 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None) -> 
     """
     view = read_group(names, second or first)
     heartbeat = view.heartbeat.record if view.heartbeat else None
-    before = read_group(names, first).heartbeat
-    moved = second is not None and view.heartbeat is not None and view.heartbeat != before
-    confirmed = moved if second is not None else None
+    confirmed = seen or lives(view, read_group(names, first)) if second is not None else None
     ahead = max((member.head for member in view.members), default=0)
     why = _why(view, heartbeat, confirmed)
     return {
@@ -89,6 +115,7 @@ def _heartbeat(record: Heartbeat | None) -> dict[str, Any] | None:
         "state": "released" if record.released else "held",
         "seq": record.seq,
         "validity": record.validity_ms / 1000,
+        "peers": [each.node for each in record.peers],
         "last_block": record.last_block.num if record.last_block else None,
         "reason": record.reason,
     }

@@ -39,7 +39,7 @@ class Look:
 
 
 def look(store: Store, target: Target) -> Look:
-    """Look once, if that shows a leader that lives; else until it is seen to, or long enough to say that it does not."""
+    """Look once, if that shows a leader that lives; else until one is seen, or long enough to say that none is."""
     names = target.names
     first = store.range(names.root, target.timeout)
     view = read_group(names, first)

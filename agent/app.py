@@ -67,6 +67,7 @@ from agent.telemetry.http_server import HttpServer
 from agent.telemetry.metered import MeteredNodeos, MeteredStore
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages
+from agent.telemetry.peers import nothing_dropped
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +188,7 @@ class Agent:
         self.host_id, self.no_host_id = read_host_id(config)
         if config.peers.on:
             self.peers = Peering(config, self.names, self.clock.boot, self._emit)
+            self.peers.no_host_id = self.no_host_id
         self.metrics = Metrics(
             config.group,
             config.node,
@@ -197,6 +199,7 @@ class Agent:
             lambda: self.loop.waiting,
             self._gate_seen(),
             self.shown,
+            lambda: self.peers.lane.dropped if self.peers is not None else nothing_dropped(),
         )
         nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
         self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
@@ -223,7 +226,12 @@ class Agent:
         )
         self.keys: Snapshot | None = None
         self.pages = AgentPages(
-            lambda: self.loop.snapshot, self.metrics, self.clock, lambda: self.guard.pid, lambda: self.keys
+            lambda: self.loop.snapshot,
+            self.metrics,
+            self.clock,
+            lambda: self.guard.pid,
+            lambda: self.keys,
+            self.peers.told if self.peers is not None else dict,
         )
         self.http = HttpServer(config.http.address, self.pages, access(config)) if config.http.address else None
 

@@ -159,6 +159,8 @@ def _resume(effects: Effects, action: do.ResumeNodeos) -> ev.ResumeDone:
 def _sent(effects: Effects, action: do.SendBeat | do.SendPromise) -> None:
     if effects.out.peers is not None:
         effects.out.peers.do(action)
+        if isinstance(action, do.SendPromise):
+            effects.metrics.promised()
 
 
 def _changed(effects: Effects, action: RecordChange) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from agent.config.model import Config
 from agent.core.leadership import events as ev
@@ -62,11 +63,17 @@ class Peering:
         self._listen = listen
         self._clock = clock
         self._addresses: dict[str, str] = {}
+        self._address = ""
+        self.no_host_id = ""
         self._lacks_key = False
         self._asked_at: Ms | None = None
 
     def address(self) -> str:
         """Return where the others reach us, empty if they cannot. It may wait for a look-up: `LOOK_UP_S` a name."""
+        self._address = self._find_address()
+        return self._address
+
+    def _find_address(self) -> str:
         given, (host, port) = self._config.peers.advertise, self._listen
         if self.lane.error or given is not None:
             return "" if self.lane.error else given or ""
@@ -109,6 +116,10 @@ class Peering:
                     self.lane.send(self._addresses.get(each, ""), beat)
             case SendPromise(promise, to_node):
                 self.lane.send(self._addresses.get(to_node, ""), promise)
+
+    def told(self) -> dict[str, Any]:
+        """Return what the status page says of the socket and the host's id."""
+        return {"address": self._address, "error": self.lane.error or self.no_host_id, "dropped": self.lane.dropped}
 
     def beside(self, hosts: frozenset[str]) -> tuple[str, ...]:
         """Return the members whose address is one of `hosts`, in order."""

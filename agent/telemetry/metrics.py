@@ -28,8 +28,10 @@ from agent.telemetry.families import LABELS, PREFIX
 from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
 from agent.telemetry.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
+from agent.telemetry.peers import PeerGauges, nothing_dropped
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
+_PROMISES = ("given", "withheld", "heard")
 _FENCINGS = ("gone", "failed")
 _STEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 _QUICK = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -59,6 +61,7 @@ class Metrics:
         waiting: Callable[[], int] = lambda: 0,
         gate: tuple[Callable[[], GateReading], Callable[[], Page]] | None = None,
         config: ConfigGauges | None = None,
+        dropped: Callable[[], dict[str, int]] = nothing_dropped,
     ) -> None:
         self.registry = CollectorRegistry()
         self._base = (group, node)
@@ -66,6 +69,7 @@ class Metrics:
         self._open: dict[int, tuple[Ms, str]] = {}  # request → when it left, and its kind
         self.gauges = Gauges(self._base, clock, snapshot, alerts, watch_restarts, waiting)
         self.registry.register(self.gauges)
+        self.registry.register(PeerGauges(self._base, clock, snapshot, dropped))
         if gate is not None:
             self.registry.register(GateGauges(self._base, clock, *gate))
         if config is not None:
@@ -103,6 +107,8 @@ class Metrics:
         self._confirmations = self._counter(
             "confirmations", "Confirmations in etcd, by their outcome.", result=_RESULTS.values()
         )
+        self._promises = self._counter("peer_promises", "Promises of peers, by their result.", result=_PROMISES)
+        self._given = False  # in this step
         self._fencings = self._counter("fencings", "Times that the nodeos process was to be ended.", result=_FENCINGS)
         self._duration = self._histogram(
             "confirmation_duration_seconds", "Seconds from before a confirmation left until its answer.", _QUICK
@@ -138,6 +144,11 @@ class Metrics:
             self._leaderless.observe(gap / 1000)
             self._changed = epoch or None
 
+    def promised(self) -> None:
+        """Count a promise that we gave."""
+        self._given = True
+        self._promises[("given",)].inc()
+
     def sent(self, action: Transact, now: Ms) -> None:
         """Note that a transaction leaves. The next may leave before the answer to the last is `seen`."""
         if len(self._open) >= _OPEN:
@@ -156,6 +167,11 @@ class Metrics:
             if kind == "confirm":
                 self._confirmations[(_RESULTS[type(event)],)].inc()
                 self._duration.observe((now - at) / 1000)
+        elif isinstance(event, ev.PromiseReceived):
+            self._promises[("heard",)].inc()
+        elif isinstance(event, ev.BeatReceived):
+            self._promises[("withheld",)].inc(not self._given)
+            self._given = False
         elif isinstance(event, ev.FenceDone):
             self._fencings[("gone" if event.gone else "failed",)].inc()
 

@@ -18,6 +18,7 @@ from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import Node, member_of
 from agent.ports import Clock
 from agent.telemetry.metrics import Metrics
+from agent.telemetry.peers import told
 
 LATEST = 12
 """Changes and words that the status shows."""
@@ -36,7 +37,9 @@ class AgentPages:
         clock: Clock,
         guard_pid: Callable[[], int | None],
         keys: Callable[[], store.Snapshot | None] = lambda: None,
+        peers: Callable[[], dict[str, Any]] = dict,
     ) -> None:
+        self._peers = peers
         self._keys = keys
         self._snapshot = snapshot
         self._metrics = metrics
@@ -108,6 +111,7 @@ class AgentPages:
             "override": asdict(seen.override) if seen.override else None,
             "maintenance": seen.maintenance,
             "etcd_up": node.etcd_down_since is None,
+            "peers": told(snapshot, now, self._peers),
             "fit": state.eligibility.eligible,
             "why_not": state.eligibility.why,
             "rank": state.eligibility.rank,

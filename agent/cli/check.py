@@ -37,7 +37,7 @@ def check(ctx: click.Context, chosen: Chosen, agent_only: bool) -> None:
             target = resolve(chosen, os.environ)
             with target.store() as store:
                 found = look(store, target)
-            code, text = verdict(group_view(found.names, found.first, found.second, found.seen))
+            code, text = verdict(group_view(found.names, found.first, found.second, seen=found.seen))
     except (FailoverError, click.UsageError) as error:
         message = error.format_message() if isinstance(error, click.UsageError) else str(error)
         code, text = 3, " ".join(message.replace("|", "/").split())

@@ -47,7 +47,7 @@ def status(ctx: click.Context, target: Target, form: str, extended: bool, watch:
                 _watch(store, target, interval, extended=extended)
             return
         found = look(store, target)
-    data = group_view(found.names, found.first, found.second, found.seen)
+    data = group_view(found.names, found.first, found.second, seen=found.seen)
     if form == "table":
         show(console(), table(data, extended=extended))
     else:

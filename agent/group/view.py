@@ -45,7 +45,7 @@ def _holder(view: GroupView) -> Member | None:
     return next((each for each in view.members if each.node == record.node and each.role == "leading"), None)
 
 
-def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None, seen: bool = False) -> dict[str, Any]:
+def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None, *, seen: bool = False) -> dict[str, Any]:
     """Return what is known of the group as JSON-able data; `second` is a later look at the same prefix.
 
     `seen`: the first look sufficed to tell that the leader lives.

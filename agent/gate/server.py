@@ -18,8 +18,8 @@ from agent.gate import asker, keosd
 from agent.gate.asker import Asker, peer_user
 from agent.gate.control import LONGEST, Control
 from agent.gate.counts import Counts
-from agent.gate.doors import listen
 from agent.gate.keosd import Keosd
+from agent.gate.listeners import listen
 from agent.gate.permit import REASONS as PERMIT
 from agent.gate.permit import NotSigned, Permit
 from agent.gate.settings import Address, Settings
@@ -58,7 +58,7 @@ class Server:
         self.control = Control(permit, self.counts, lambda: self.wallet.state, boot())
         self._askers: list[Asker] = []
         self._questioners: dict[socket.socket, tuple[bytearray, float]] = {}
-        self._doors: list[socket.socket] = []
+        self._listeners: list[socket.socket] = []
         self._tick_from = 0.0
 
     def open(self) -> None:
@@ -67,9 +67,9 @@ class Server:
             (self._settings.listen, self._accept),
             (Address(path=self._settings.control), self._accept_question),
         ):
-            door = listen(address)
-            self._doors.append(door)
-            self._selector.register(door, selectors.EVENT_READ, partial(accept, door))
+            listener = listen(address)
+            self._listeners.append(listener)
+            self._selector.register(listener, selectors.EVENT_READ, partial(accept, listener))
         self._permit.hold()
 
     def turn(self) -> None:
@@ -95,8 +95,8 @@ class Server:
 
     def close(self) -> None:
         """End every connection, and let go of the page."""
-        for door in self._doors:
-            door.close()
+        for listener in self._listeners:
+            listener.close()
         for path in (self._settings.listen.path, self._settings.control):
             if path:
                 Path(path).unlink(missing_ok=True)
@@ -114,9 +114,9 @@ class Server:
 
     # --- signatures ---
 
-    def _accept(self, door: socket.socket, _mask: int) -> None:
+    def _accept(self, listener: socket.socket, _mask: int) -> None:
         with contextlib.suppress(OSError):  # who has left already
-            sock, _ = door.accept()
+            sock, _ = listener.accept()
             sock.setblocking(False)
             self._admit(sock)
 
@@ -182,9 +182,9 @@ class Server:
 
     # --- questions ---
 
-    def _accept_question(self, door: socket.socket, _mask: int) -> None:
+    def _accept_question(self, listener: socket.socket, _mask: int) -> None:
         with contextlib.suppress(OSError):
-            sock, _ = door.accept()
+            sock, _ = listener.accept()
             sock.setblocking(False)
             if len(self._questioners) >= QUESTIONERS or peer_user(sock) not in (self._settings.owner, os.geteuid(), 0):
                 self._refused("control")

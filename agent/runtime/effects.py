@@ -89,11 +89,11 @@ class Effects:
         out = self.out
         halt(state, out.nodeos, out.fence, out.gate, out.clock)
 
-    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
+    def stepped(self, event: object, snapshot: NodeSnapshot) -> None:
         """See that no lane hangs, and count one event."""
         for lane in self._lanes.values():
             lane.look()
-        self.metrics.seen(event, snapshot.at)
+        self.metrics.stepped(event, snapshot.at)
 
     def close(self, wait_s: float) -> None:
         """Finish what was asked for, the last word in the run-time file above all; end within `wait_s` seconds."""

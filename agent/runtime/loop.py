@@ -33,12 +33,12 @@ class Fatal:
 
 
 class EffectRunner(Protocol):
-    """What carries the actions out; `do` never blocks. `seen` is told of every event, for metrics."""
+    """What carries the actions out; `do` never blocks. `stepped` is told of every event, for metrics."""
 
     def do(self, action: NodeAction) -> None:
         """Carry out one action."""
 
-    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
+    def stepped(self, event: object, snapshot: NodeSnapshot) -> None:
         """Note one event."""
 
     def halt(self, state: State) -> None:
@@ -132,6 +132,6 @@ class Loop:
         try:
             for line in log_lines.lines(before, node, actions):
                 log.log(line.level, "%s", line.message, extra=line.fields)
-            self._effects.seen(event, self.snapshot)
+            self._effects.stepped(event, self.snapshot)
         except Exception:
             log.exception("a defect in telling what happens")  # no reason to stop production

@@ -155,7 +155,7 @@ class Metrics:
             del self._open[next(iter(self._open))]
         self._open[action.request] = (now, action.kind)
 
-    def seen(self, event: object, now: Ms) -> None:
+    def stepped(self, event: object, now: Ms) -> None:
         """Count one event, whose step began at `now`, and the step that it caused."""
         self._steps.inc()
         self._step_took.observe((self._clock.boot() - now) / 1000)

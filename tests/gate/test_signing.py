@@ -16,7 +16,7 @@ from agent.errors import ConfigError
 from agent.gate import page as pages
 from agent.gate import server as gate_server
 from agent.gate.counts import BOUNDS, Counts
-from agent.gate.doors import WAITING, listen
+from agent.gate.listeners import WAITING, listen
 from agent.gate.page import Page, Sign, identity
 from agent.gate.settings import Address
 from agent.gate.wire import SIGN

@@ -471,11 +471,11 @@ def test_every_step_looks_at_every_lane_and_is_counted(bench: Bench, monkeypatch
     looked: list[str] = []
     monkeypatch.setattr(Lane, "look", lambda lane: looked.append(lane.name))
     snapshot: Any = SimpleNamespace(at=4711)
-    bench.effects.seen("event", snapshot)
+    bench.effects.stepped("event", snapshot)
     assert sorted(looked) == sorted(
         ["transactions", "pause", "resume", "head", "fence", "file", "blocks", "before_promote", "gate"]
     )
-    assert bench.metrics.calls == [("seen", ("event", 4711))]
+    assert bench.metrics.calls == [("stepped", ("event", 4711))]
 
 
 def test_each_kind_of_action_is_described_once() -> None:

@@ -59,7 +59,7 @@ class Told(Notifier):
         self.words.append(lines[0].partition("=")[0] if "STATUS" not in lines[0] else lines[0])
 
 
-class IdleHands:
+class IdleEffects:
     """Does nothing; can hold the loop up."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class IdleHands:
     def do(self, action: NodeAction) -> None:
         """Carry nothing out."""
 
-    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
+    def stepped(self, event: object, snapshot: NodeSnapshot) -> None:
         """Be what a step waits for."""
         self.hold.wait(10)
 
@@ -84,7 +84,7 @@ def snapshot(state: State) -> NodeSnapshot:
 
 def test_only_completed_steps_give_a_sign() -> None:
     """A loop that hangs in a step falls silent to systemd, parent and device at once, and goes on when it does."""
-    told, bowl, effects = Told(), Bowl(), IdleHands()
+    told, bowl, effects = Told(), Bowl(), IdleEffects()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     pulse = Liveness(SystemClock(), told, GuardPipe({PULSE_FD: str(writer)}), bowl)

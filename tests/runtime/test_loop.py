@@ -34,7 +34,7 @@ SOON_MS = 250
 """What anything may take on a busy machine that should take no time."""
 
 
-class PlayedHands:
+class PlayedEffects:
     """Answers everything as a healthy outside does, at once; confirmations only while `etcd_answers`."""
 
     def __init__(self, loop: Loop) -> None:
@@ -70,7 +70,7 @@ class PlayedHands:
                 return ev.Applied(request, self.revision)
         return None
 
-    def seen(self, event: object, snapshot: NodeSnapshot) -> None:
+    def stepped(self, event: object, snapshot: NodeSnapshot) -> None:
         """Note an event."""
         self.noted.append((event, snapshot))
 
@@ -87,18 +87,18 @@ class Bench:
     """A loop on a thread of its own."""
 
     def __init__(self) -> None:
-        self.made: list[PlayedHands] = []
+        self.made: list[PlayedEffects] = []
         begun: Node = step.begin(LiveSettings("lab", LIMITS), State(replace(SETUP, timing=TIMING)))
         self.loop = Loop(begun, SystemClock(), self._effects)
         self.raised: list[BaseException] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def _effects(self, loop: Loop) -> PlayedHands:
-        self.made.append(PlayedHands(loop))
+    def _effects(self, loop: Loop) -> PlayedEffects:
+        self.made.append(PlayedEffects(loop))
         return self.made[-1]
 
     @property
-    def effects(self) -> PlayedHands:
+    def effects(self) -> PlayedEffects:
         """What carries out the actions."""
         return self.made[0]
 
@@ -228,7 +228,7 @@ def test_what_nobody_counts_does_not_end_it(
     def broken(_event: object, _snapshot: NodeSnapshot) -> None:
         raise ValueError("Incorrect label count")
 
-    monkeypatch.setattr(bench.effects, "seen", broken)
+    monkeypatch.setattr(bench.effects, "stepped", broken)
     wait_until(lambda: "Incorrect label count" in caplog.text)
     time.sleep(0.2)
     assert bench.phase is Phase.LEADING
@@ -314,11 +314,11 @@ def test_emit_never_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None
     bench.start()
     wait_until(lambda: bench.phase is Phase.STANDBY)
     go_on = threading.Event()
-    seen = bench.effects.seen
-    monkeypatch.setattr(bench.effects, "seen", lambda *_: go_on.wait(5))
+    stepped = bench.effects.stepped
+    monkeypatch.setattr(bench.effects, "stepped", lambda *_: go_on.wait(5))
     begin = time.monotonic()
     for _ in range(1000):
         bench.loop.emit(ev.Tick())
     assert time.monotonic() - begin < 0.5
-    monkeypatch.setattr(bench.effects, "seen", seen)
+    monkeypatch.setattr(bench.effects, "stepped", stepped)
     go_on.set()

@@ -85,5 +85,5 @@ def everything() -> Bench:
     bench.metrics.changed({"leaderless_ms": 700})
     bench.metrics.sent(Transact(4, "confirm", Txn((), ()), 1000), NOW)
     for event in (ev.Applied(4, 9), ev.FenceDone(1, gone=True), GOOD["paused"]):
-        bench.metrics.seen(event, NOW)
+        bench.metrics.stepped(event, NOW)
     return bench

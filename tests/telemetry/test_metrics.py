@@ -219,12 +219,12 @@ def test_each_confirmation_is_counted_once(
     """A confirmation counts under its outcome, with its duration; a second answer and a take-over do not."""
     bench = Bench()
     bench.metrics.sent(Transact(4, "confirm", Txn((), ()), 1000), NOW)
-    bench.metrics.seen(event, NOW + 30)
+    bench.metrics.stepped(event, NOW + 30)
     assert bench.get("confirmations_total", result=result) == 1
     assert bench.get("confirmation_duration_seconds_sum") == 0.03
     bench.metrics.sent(Transact(5, "take", Txn((), ()), 1000), NOW)
-    bench.metrics.seen(event, NOW + 60)
-    bench.metrics.seen(replace(event, request=5), NOW + 60)
+    bench.metrics.stepped(event, NOW + 60)
+    bench.metrics.stepped(replace(event, request=5), NOW + 60)
     assert sum(bench.by("confirmations_total", "result").values()) == 1
     assert bench.get("confirmation_duration_seconds_count") == 1
     assert bench.get("loop_steps_total") == 3
@@ -235,9 +235,9 @@ def test_answers_that_never_come_are_forgotten() -> None:
     bench = Bench()
     for request in range(100):
         bench.metrics.sent(Transact(request, "confirm", Txn((), ()), 1000), NOW)
-    bench.metrics.seen(ev.Applied(0, 9), NOW)
+    bench.metrics.stepped(ev.Applied(0, 9), NOW)
     assert bench.get("confirmations_total", result="applied") == 0
-    bench.metrics.seen(ev.Applied(99, 9), NOW)
+    bench.metrics.stepped(ev.Applied(99, 9), NOW)
     assert bench.get("confirmations_total", result="applied") == 1
 
 
@@ -246,8 +246,8 @@ def test_an_answer_after_which_the_next_request_leaves_at_once_is_counted() -> N
     bench = Bench()
     bench.metrics.sent(Transact(4, "confirm", Txn((), ()), 1000), NOW)
     bench.metrics.sent(Transact(5, "confirm", Txn((), ()), 1000), NOW + 1000)
-    bench.metrics.seen(ev.Unknown(4, "why"), NOW + 1000)
-    bench.metrics.seen(ev.Applied(5, 9), NOW + 1030)
+    bench.metrics.stepped(ev.Unknown(4, "why"), NOW + 1000)
+    bench.metrics.stepped(ev.Applied(5, 9), NOW + 1030)
     assert bench.by("confirmations_total", "result") == {"unknown": 1, "applied": 1, "refused": 0, "rejected": 0}
     assert bench.get("confirmation_duration_seconds_sum") == pytest.approx(1.03)
 
@@ -255,8 +255,8 @@ def test_an_answer_after_which_the_next_request_leaves_at_once_is_counted() -> N
 def test_fencings_and_transitions_are_counted() -> None:
     """Each under its outcome, or from where to where and why."""
     bench = Bench()
-    bench.metrics.seen(ev.FenceDone(1, gone=True), NOW)
-    bench.metrics.seen(ev.FenceDone(2, gone=False, why="still there"), NOW)
+    bench.metrics.stepped(ev.FenceDone(1, gone=True), NOW)
+    bench.metrics.stepped(ev.FenceDone(2, gone=False, why="still there"), NOW)
     assert bench.by("fencings_total", "result") == {"gone": 1, "failed": 1}
     bench.metrics.announced(Announce("leads", "elected", "leading", "because", 3))
     found = bench.get("leadership_transitions_total", from_state="elected", to_state="leading", reason="leads")

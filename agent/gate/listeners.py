@@ -16,26 +16,26 @@ WAITING = 16
 
 def listen(address: Address) -> socket.socket:
     """Return a listening socket; a Unix socket that a dead gate left behind is replaced. ConfigError when it fails."""
-    door = socket.socket(address.family)
+    listener = socket.socket(address.family)
     try:
         if address.path:
             _clear(address.path)
             old = os.umask(0o117)  # for our group, and nobody else
             try:
-                door.bind(address.place)
+                listener.bind(address.place)
             finally:
                 os.umask(old)
         else:
-            door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            door.bind(address.place)
-        door.listen(WAITING)
-        door.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address.place)
+        listener.listen(WAITING)
+        listener.setblocking(False)
     except OSError as error:
-        door.close()
+        listener.close()
         raise ConfigError(
             [f"the gate cannot listen on {address.text}: {error}; end who does, or name another"]
         ) from error
-    return door
+    return listener
 
 
 def _clear(path: str) -> None:

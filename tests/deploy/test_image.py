@@ -25,6 +25,22 @@ pytestmark = [
 ]
 
 
+CONFIG = """\
+group = "g"
+node = "bp-a"
+producer = "bp"
+nodeos.url = "http://127.0.0.1:1"
+etcd.endpoints = ["http://127.0.0.1:1"]
+fence.method = "none"
+http.listen = "127.0.0.1:29877"
+"""
+START = """\
+{first} & first=$!
+for i in $(seq 60); do {check} && well=1 && break; sleep 1; done
+kill $first; wait $first; [ -n "$well" ] && echo "healthy, then ended"
+"""
+
+
 class Buildah:
     """buildah with a store of its own. `base`: what the Dockerfile builds upon, here made of Debian's Python."""
 
@@ -58,8 +74,8 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
     run("rmi", "--all", "--force")
 
 
-def test_the_image_is_built_and_its_commands_start(buildah: Buildah) -> None:
-    """By the Dockerfile as it is: a numeric user, a health check in Docker's format, and commands that work as it."""
+def test_the_image_is_built_and_its_agent_is_healthy(buildah: Buildah, tmp_path: Path) -> None:
+    """By the Dockerfile as it is: a numeric user, a health check in Docker's format, which its first process passes."""
     buildah("build", "--pull-never", "--format", "docker", "-f", DOCKERFILE, "-t", "agent", ".", limit=1200)
     made = json.loads(buildah("inspect", "--type", "image", "agent"))["Docker"]["config"]
     assert made["User"] == "10001:10001"
@@ -70,6 +86,23 @@ def test_the_image_is_built_and_its_commands_start(buildah: Buildah) -> None:
     assert buildah("run", container, "--", "id", "-u") == "10001"
     assert "nodeos-failover" in buildah("run", container, "--", "nodeos-failover", "version")
     assert "validity" in buildah("run", container, "--", "nodeos-failover", "config", "schema")
-    first = " ".join([*made["Entrypoint"], *made["Cmd"]])
-    started = buildah("run", container, "--", "sh", "-c", f"{first} 2>&1 & sleep 5; kill $!")
-    assert "/etc/nodeos-failover/config.toml" in started, "it starts, and says what it lacks"
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    os.chown(run_dir, 10001, 10001)
+    (tmp_path / "config.toml").write_text(CONFIG)
+    buildah(
+        "copy",
+        "--chown",
+        "10001:10001",
+        "--chmod",
+        "0640",
+        container,
+        tmp_path / "config.toml",
+        "/etc/nodeos-failover/config.toml",
+    )
+    script = START.format(
+        first=" ".join([*made["Entrypoint"], *made["Cmd"]]), check=" ".join(made["Healthcheck"]["Test"][1:])
+    )
+    mounted = f"{run_dir}:/run/nodeos-failover"
+    said = buildah("run", "--volume", mounted, container, "--", "sh", "-c", script, limit=200)
+    assert said.endswith("healthy, then ended"), said

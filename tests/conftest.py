@@ -18,8 +18,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
 
 
+LONGEST = ("e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/")
+"""What takes longest of the tests with real processes."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests that are marked as unsure: @pytest.mark.quarantine("why")."""
+    """Put what takes longest first, so that no worker has it left at the end, and skip the tests in quarantine.
+
+    Those are marked as unsure: @pytest.mark.quarantine("why").
+    """
+    items.sort(key=lambda item: next((at for at, name in enumerate(LONGEST) if name in str(item.path)), len(LONGEST)))
     for item in items:
         if (mark := item.get_closest_marker("quarantine")) is not None:
             item.add_marker(pytest.mark.skip(f"quarantine: {mark.args[0]}"))

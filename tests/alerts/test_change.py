@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,27 +10,9 @@ import pytest
 from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
-from agent.ports import Delivery
+from tests.support.alert_channel import PlayedSink
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-class Sink:
-    """A sink that notes what arrives, and hangs while its gate is closed."""
-
-    def __init__(self, name: str, *, opened: bool = True) -> None:
-        self.name = name
-        self.keys: list[str] = []
-        self.gate = threading.Event()
-        if opened:
-            self.gate.set()
-
-    def send(self, told: Notice, timeout_s: float) -> Delivery:
-        """Wait for the gate; then it has arrived."""
-        if not self.gate.wait(timeout_s):
-            return Delivery(ok=False, retry=True, detail="hangs")
-        self.keys.append(told.key)
-        return Delivery(ok=True)
 
 
 def notice(key: str) -> Notice:
@@ -49,16 +30,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_a_successor_tells_what_a_channel_that_hung_was_owed() -> None:
     """A URL is corrected: what waited for the old one arrives at the new one, each once."""
-    hung, mended = Sink("ops", opened=False), Sink("ops")
+    hung, mended = PlayedSink(name="ops", opened=False), PlayedSink(name="ops")
     dispatcher = AlertDispatcher([Channel(hung, timeout_s=0.2)], first_wait_s=0.01)
     try:
         for key in ("one", "two", "three"):
             dispatcher.tell(notice(key))
         dispatcher.change(frozenset(), [Channel(mended)], (), 1.0)
         dispatcher.tell(notice("four"))
-        until(lambda: len(mended.keys) >= 4)
-        assert sorted(mended.keys) == ["four", "one", "three", "two"]
-        assert hung.keys == []
+        until(lambda: len(mended.arrived) >= 4)
+        assert sorted(mended.arrived) == ["four", "one", "three", "two"]
+        assert hung.arrived == []
         assert [each.channel for each in dispatcher.stats()] == ["ops"]
     finally:
         dispatcher.close(1)
@@ -66,17 +47,17 @@ def test_a_successor_tells_what_a_channel_that_hung_was_owed() -> None:
 
 def test_a_channel_that_stays_is_not_disturbed() -> None:
     """What it was sending goes on, its counters too; one that is gone gets nothing more, a new one all that is new."""
-    stays, goes, comes = Sink("stays"), Sink("goes"), Sink("comes")
+    stays, goes, comes = PlayedSink(name="stays"), PlayedSink(name="goes"), PlayedSink(name="comes")
     dispatcher = AlertDispatcher([Channel(stays), Channel(goes, "info")], first_wait_s=0.01)
     try:
         dispatcher.tell(notice("one"))
-        until(lambda: stays.keys == ["one"] and goes.keys == ["one"])
+        until(lambda: stays.arrived == ["one"] and goes.arrived == ["one"])
         assert dispatcher.least == "info"
         dispatcher.change(frozenset({"stays"}), [Channel(comes)], (), 1.0)
         assert dispatcher.least == "warning"
         dispatcher.tell(notice("two"))
-        until(lambda: stays.keys == ["one", "two"] and comes.keys == ["two"])
-        assert goes.keys == ["one"]
+        until(lambda: stays.arrived == ["one", "two"] and comes.arrived == ["two"])
+        assert goes.arrived == ["one"]
         counts = {each.channel: each.sent["ok"] for each in dispatcher.stats()}
         until(lambda: {each.channel: each.sent["ok"] for each in dispatcher.stats()} == {"stays": 2, "comes": 1})
         assert set(counts) == {"stays", "comes"}
@@ -86,12 +67,12 @@ def test_a_channel_that_stays_is_not_disturbed() -> None:
 
 def test_a_channel_that_hangs_holds_up_a_change_for_its_time_only() -> None:
     """The old channel is given the time that was said, then the new one begins."""
-    hung = Sink("ops", opened=False)
+    hung = PlayedSink(name="ops", opened=False)
     dispatcher = AlertDispatcher([Channel(hung, timeout_s=30)], first_wait_s=0.01)
     try:
         dispatcher.tell(notice("one"))
         begin = time.monotonic()
-        dispatcher.change(frozenset(), [Channel(Sink("ops"))], (), 0.5)
+        dispatcher.change(frozenset(), [Channel(PlayedSink(name="ops"))], (), 0.5)
         assert time.monotonic() - begin < 5
     finally:
         hung.gate.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,8 +14,8 @@ from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel, ChannelStats
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
+from tests.support.alert_channel import OK, PlayedSink
 
-OK = Delivery(ok=True)
 DOWN = Delivery(ok=False, retry=True, detail="connection refused")
 GONE = Delivery(ok=False, detail="HTTP 404")
 
@@ -24,31 +23,6 @@ GONE = Delivery(ok=False, detail="HTTP 404")
 def notice(key: str, severity: str = "critical") -> Notice:
     """Return something to tell."""
     return Notice(key, "event", severity, "summary")
-
-
-class FakeSink:
-    """A sink that answers what a test says, and hangs while `gate` is closed."""
-
-    name = "ops"
-
-    def __init__(self, answers: Callable[[int], Delivery] = lambda number: OK) -> None:
-        self.answers = answers
-        self.tries: list[tuple[str, float]] = []
-        self.timeouts: list[float] = []
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def send(self, told: Notice, timeout_s: float) -> Delivery:
-        """Note the try; hang; answer."""
-        self.tries.append((told.key, time.monotonic()))
-        self.timeouts.append(timeout_s)
-        self.gate.wait(timeout_s)
-        return self.answers(len(self.tries))
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys that were tried, in order."""
-        return [key for key, _ in self.tries]
 
 
 @pytest.fixture
@@ -81,7 +55,7 @@ def only(made: AlertDispatcher) -> ChannelStats:
 
 def test_notices_arrive_in_order(desk: Callable[..., AlertDispatcher]) -> None:
     """What was told is sent once, in order, and counted."""
-    sink = FakeSink()
+    sink = PlayedSink()
     made = desk(Channel(sink, "info"))
     for number in range(20):
         made.tell(notice(str(number)))
@@ -92,7 +66,7 @@ def test_notices_arrive_in_order(desk: Callable[..., AlertDispatcher]) -> None:
 
 def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDispatcher]) -> None:
     """min_severity filters; a word that nobody knows is taken for severe, so that it is never lost."""
-    sink = FakeSink()
+    sink = PlayedSink()
     made = desk(Channel(sink, "warning"))
     for severity in ("info", "warning", "critical", "odd"):
         made.tell(notice(severity, severity))
@@ -102,7 +76,7 @@ def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDi
 
 def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertDispatcher]) -> None:
     """With one channel hanging and its queue full, a thousand calls return at once, and the other channel gets all."""
-    hanging, well = FakeSink(), FakeSink()
+    hanging, well = PlayedSink(), PlayedSink()
     hanging.gate.clear()
     made = desk(Channel(hanging, "info", timeout_s=30), Channel(well, "info"), capacity=1000)
     spans = []
@@ -123,7 +97,7 @@ def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertD
 
 def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Callable[..., AlertDispatcher]) -> None:
     """Old info goes first, then old warnings; a new info does not push out anything more severe."""
-    sink = FakeSink()
+    sink = PlayedSink()
     sink.gate.clear()
     made = desk(Channel(sink, "info", timeout_s=30), capacity=3)
     made.tell(notice("under way"))
@@ -147,7 +121,7 @@ def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Calla
 
 def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertDispatcher]) -> None:
     """Tries go on until one succeeds; the waits have jitter and a bound."""
-    sink = FakeSink(lambda number: OK if number >= 4 else DOWN)
+    sink = PlayedSink(lambda number: OK if number >= 4 else DOWN)
     made = desk(Channel(sink))
     made.tell(notice("a"))
     made.tell(notice("b"))
@@ -159,7 +133,7 @@ def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertD
 
 def test_a_refusal_is_not_tried_again(desk: Callable[..., AlertDispatcher]) -> None:
     """What the channel says will never work is dropped and counted, and the next one is sent."""
-    sink = FakeSink(lambda number: GONE if number == 1 else OK)
+    sink = PlayedSink(lambda number: GONE if number == 1 else OK)
     made = desk(Channel(sink))
     made.tell(notice("a"))
     made.tell(notice("b"))
@@ -175,7 +149,7 @@ def test_retry_after_is_honoured_up_to_a_limit(
     """The channel may ask for a longer wait than ours, but not for an hour."""
     monkeypatch.setattr(worker, "LONGEST_WAIT_S", 0.5)
     busy = Delivery(ok=False, retry=True, retry_after_s=asked, detail="HTTP 429")
-    sink = FakeSink(lambda number: busy if number == 1 else OK)
+    sink = PlayedSink(lambda number: busy if number == 1 else OK)
     made = desk(Channel(sink))
     made.tell(notice("a"))
     eventually(lambda: only(made).sent["ok"] == 1)
@@ -186,7 +160,7 @@ def test_retry_after_is_honoured_up_to_a_limit(
 def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDispatcher], monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel that is down for long does not get yesterday's news."""
     monkeypatch.setattr(queue, "GIVE_UP_S", {"info": 0.2, "critical": 60.0})
-    sink = FakeSink(lambda number: DOWN)
+    sink = PlayedSink(lambda number: DOWN)
     made = desk(Channel(sink, "info"))
     made.tell(notice("a", "info"))
     eventually(lambda: only(made).dropped["expired"] == 1)
@@ -197,7 +171,7 @@ def test_a_failure_that_repeats_is_logged_once_with_a_count(
     desk: Callable[..., AlertDispatcher], caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line when it begins, one with the count when it ends."""
-    sink = FakeSink(lambda number: DOWN if number <= 6 else OK)
+    sink = PlayedSink(lambda number: DOWN if number <= 6 else OK)
     with caplog.at_level(logging.INFO):
         made = desk(Channel(sink))
         made.tell(notice("a"))
@@ -219,7 +193,7 @@ def test_a_defect_in_a_sink_does_not_end_its_channel(
             raise KeyError("https://hooks.example/secret")
         return OK
 
-    made = desk(Channel(FakeSink(answers)))
+    made = desk(Channel(PlayedSink(answers)))
     made.tell(notice("a"))
     made.tell(notice("b"))
     eventually(lambda: only(made).sent["ok"] == 1)
@@ -229,7 +203,7 @@ def test_a_defect_in_a_sink_does_not_end_its_channel(
 
 def test_closing_gives_each_notice_one_last_try(desk: Callable[..., AlertDispatcher]) -> None:
     """What was told just before the end still goes out."""
-    sink = FakeSink()
+    sink = PlayedSink()
     made = desk(Channel(sink))
     for number in range(10):
         made.tell(notice(str(number)))
@@ -241,7 +215,7 @@ def test_closing_gives_each_notice_one_last_try(desk: Callable[..., AlertDispatc
 
 def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDispatcher]) -> None:
     """A channel that is waiting for its next try is woken, and ends."""
-    sink = FakeSink(lambda number: DOWN)
+    sink = PlayedSink(lambda number: DOWN)
     made = desk(Channel(sink), first_wait_s=60.0)
     made.tell(notice("a"))
     made.tell(notice("b"))
@@ -254,7 +228,7 @@ def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDispatcher
 
 def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDispatcher]) -> None:
     """Three channels that hang for half a minute cost one time-out in all, and every notice is accounted for."""
-    sinks = [FakeSink() for _ in range(3)]
+    sinks = [PlayedSink() for _ in range(3)]
     made = desk(*(Channel(sink, timeout_s=30) for sink in sinks))
     for sink in sinks:
         sink.gate.clear()
@@ -271,7 +245,7 @@ def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDispatch
 
 def test_the_last_try_has_no_longer_than_is_left(desk: Callable[..., AlertDispatcher]) -> None:
     """At the end a try gets what is left of the time-out of the close."""
-    sink = FakeSink()
+    sink = PlayedSink()
     sink.gate.clear()
     made = desk(Channel(sink, timeout_s=0.3))
     made.tell(notice("a"))

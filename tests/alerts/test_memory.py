@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,31 +18,13 @@ from agent.alerts.memory import FileMemory, Saved
 from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
+from tests.support.alert_channel import OK, PlayedSink
 from tests.support.children import wait_until
 
-OK = Delivery(ok=True)
 DOWN = Delivery(ok=False, retry=True, detail="refused the connection")
 BEGUN = Notice("no_standby/lab", "no_standby", "warning", "no standby", fields={"node": "bp-a"}, lasts=True, since=7)
 ENDED = replace(BEGUN, resolved=True)
 NEWS = Notice("failover/lab/7", "failover", "info", "bp-a leads")
-
-
-class FakeSink:
-    """A sink that answers what the test sets, and keeps what it got."""
-
-    name = "ops"
-
-    def __init__(self, answer: Delivery = OK) -> None:
-        self.answer = answer
-        self.got: list[str] = []
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def send(self, notice: Notice, timeout_s: float) -> Delivery:
-        """Keep it; wait while the gate is closed; answer."""
-        self.got.append(("-" if notice.resolved else "") + notice.event)
-        self.gate.wait(timeout_s)
-        return self.answer
 
 
 @pytest.fixture
@@ -51,7 +32,7 @@ def desk(tmp_path: Path) -> Iterator[Callable[..., AlertDispatcher]]:
     """Make desks over one file, as processes that follow one another; they end with the test."""
     made: list[AlertDispatcher] = []
 
-    def make(sink: FakeSink, boot_id: str = "boot", **channel: Any) -> AlertDispatcher:
+    def make(sink: PlayedSink, boot_id: str = "boot", **channel: Any) -> AlertDispatcher:
         kept = FileMemory(tmp_path / "alerts" / "lab-bp-a.json", boot_id, 5000)
         fields = {"min_severity": "info", "timeout_s": 30.0, **channel}
         made.append(AlertDispatcher([Channel(sink, **fields)], first_wait_s=0.01, memory=kept))
@@ -73,21 +54,21 @@ def content(tmp_path: Path) -> Any:
 
 def test_what_is_open_is_known_to_the_next_process(desk: Callable[..., AlertDispatcher], tmp_path: Path) -> None:
     """An agent that was killed with an alert open knows it when it starts again, so it can resolve it."""
-    sink = FakeSink()
+    sink = PlayedSink()
     first = desk(sink)
     first.tell(BEGUN)
     wait_until(lambda: first.stats()[0].sent["ok"] == 1)
     wait_until(lambda: content(tmp_path)["owed"] == {"ops": []})
-    second = desk(FakeSink())  # the first one was killed: it closes nothing
+    second = desk(PlayedSink())  # the first one was killed: it closes nothing
     assert second.still_open == (BEGUN,)
     second.tell(ENDED)
     wait_until(lambda: content(tmp_path)["open"] == [])
-    assert desk(FakeSink()).still_open == ()
+    assert desk(PlayedSink()).still_open == ()
 
 
 def test_an_alert_is_in_the_file_before_it_is_sent(desk: Callable[..., AlertDispatcher], tmp_path: Path) -> None:
     """Or an agent killed in between would leave an alert that nobody resolves."""
-    sink = FakeSink()
+    sink = PlayedSink()
     sink.gate.clear()
     desk(sink).tell(BEGUN)
     wait_until(lambda: sink.got)
@@ -97,7 +78,7 @@ def test_an_alert_is_in_the_file_before_it_is_sent(desk: Callable[..., AlertDisp
 
 def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Callable[..., AlertDispatcher]) -> None:
     """The channel is down when the alert ends, and the agent ends too: the end is told by the next one."""
-    sink = FakeSink()
+    sink = PlayedSink()
     first = desk(sink)
     first.tell(BEGUN)
     wait_until(lambda: first.stats()[0].sent["ok"] == 1)
@@ -105,7 +86,7 @@ def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Call
     first.tell(ENDED)
     wait_until(lambda: first.stats()[0].sent["failed"] > 1)
     first.close(0.2)
-    later = FakeSink()
+    later = PlayedSink()
     second = desk(later)
     wait_until(lambda: later.got == ["-no_standby"])
     assert second.still_open == ()
@@ -113,14 +94,14 @@ def test_a_resolve_that_was_not_delivered_is_sent_by_the_next_process(desk: Call
 
 def test_a_resolve_under_way_when_the_agent_is_killed_is_not_lost(desk: Callable[..., AlertDispatcher]) -> None:
     """Whether it arrived is not known, so it is sent once more: better told twice than never."""
-    sink = FakeSink()
+    sink = PlayedSink()
     first = desk(sink)
     first.tell(BEGUN)
     wait_until(lambda: first.stats()[0].sent["ok"] == 1)
     sink.gate.clear()
     first.tell(ENDED)
     wait_until(lambda: sink.got == ["no_standby", "-no_standby"])
-    later = FakeSink()
+    later = PlayedSink()
     desk(later)  # the first one is gone with the call still under way
     wait_until(lambda: later.got == ["-no_standby"])
     sink.gate.set()
@@ -128,10 +109,10 @@ def test_a_resolve_under_way_when_the_agent_is_killed_is_not_lost(desk: Callable
 
 def test_times_of_an_earlier_boot_count_from_now(desk: Callable[..., AlertDispatcher]) -> None:
     """CLOCK_BOOTTIME begins anew with each boot; an old time could lie in the future."""
-    first = desk(FakeSink())
+    first = desk(PlayedSink())
     first.tell(BEGUN)
     first.close(1)
-    assert desk(FakeSink(), boot_id="next").still_open == (replace(BEGUN, since=5000),)
+    assert desk(PlayedSink(), boot_id="next").still_open == (replace(BEGUN, since=5000),)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +123,7 @@ def test_a_file_that_cannot_be_read_is_as_none(desk: Callable[..., AlertDispatch
     path = tmp_path / "alerts" / "lab-bp-a.json"
     path.parent.mkdir()
     path.write_bytes(text.encode(errors="surrogatepass"))
-    assert desk(FakeSink()).still_open == ()
+    assert desk(PlayedSink()).still_open == ()
 
 
 def test_a_directory_that_cannot_be_written_costs_no_alert(
@@ -150,7 +131,7 @@ def test_a_directory_that_cannot_be_written_costs_no_alert(
 ) -> None:
     """The alert goes out all the same; that it cannot be kept is said once."""
     (tmp_path / "alerts").write_text("a file where the directory should be")
-    sink = FakeSink()
+    sink = PlayedSink()
     made = desk(sink)
     made.tell(BEGUN)
     made.tell(NEWS)
@@ -166,7 +147,7 @@ def test_a_disk_that_hangs_holds_a_channel_up_for_a_second_at_most(monkeypatch: 
         def _write(self, what: Saved) -> None:
             time.sleep(3)
 
-    sink = FakeSink()
+    sink = PlayedSink()
     made = AlertDispatcher([Channel(sink, "info")], memory=Hanging(Path("/nonexistent/x"), "boot", 0))
     begin = time.monotonic()
     made.tell(BEGUN)
@@ -195,7 +176,7 @@ def test_the_file_is_bounded(tmp_path: Path) -> None:
 
 def test_a_newer_word_replaces_the_one_that_waits(desk: Callable[..., AlertDispatcher]) -> None:
     """While a channel is down an alert begins and ends again and again: it is told the last word only."""
-    sink = FakeSink()
+    sink = PlayedSink()
     sink.gate.clear()
     made = desk(sink)
     made.tell(NEWS)
@@ -210,7 +191,7 @@ def test_a_newer_word_replaces_the_one_that_waits(desk: Callable[..., AlertDispa
 
 def test_the_end_of_an_alert_is_the_last_to_go_when_there_is_no_room(desk: Callable[..., AlertDispatcher]) -> None:
     """A resolve is kept while anything else can go, whatever its severity."""
-    sink = FakeSink()
+    sink = PlayedSink()
     sink.gate.clear()
     made = AlertDispatcher([Channel(sink, "info", timeout_s=30)], capacity=2, first_wait_s=0.01)
     made.tell(NEWS)
@@ -227,7 +208,7 @@ def test_the_end_of_an_alert_is_the_last_to_go_when_there_is_no_room(desk: Calla
 def test_the_end_of_an_alert_is_never_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """A beginning that nobody took in time is given up; the end stays until it is delivered."""
     monkeypatch.setattr("agent.alerts.queue.GIVE_UP_S", {"info": 0.05, "warning": 0.05, "critical": 0.05})
-    sink = FakeSink(DOWN)
+    sink = PlayedSink(DOWN)
     made = AlertDispatcher([Channel(sink, "info")], first_wait_s=0.02)
     made.tell(BEGUN)
     wait_until(lambda: made.stats()[0].dropped["expired"] == 1)
@@ -242,7 +223,7 @@ def test_the_end_of_an_alert_is_never_too_old(monkeypatch: pytest.MonkeyPatch) -
 
 def test_something_worse_goes_first_when_a_channel_is_back(desk: Callable[..., AlertDispatcher]) -> None:
     """What came meanwhile and is worse does not wait behind what failed."""
-    sink = FakeSink(DOWN)
+    sink = PlayedSink(DOWN)
     made = AlertDispatcher([Channel(sink, "info")], first_wait_s=0.3)
     made.tell(NEWS)
     wait_until(lambda: sink.got)
@@ -258,11 +239,11 @@ def test_something_worse_goes_first_when_a_channel_is_back(desk: Callable[..., A
 
 def test_what_is_open_is_sent_again_until_it_is_over(desk: Callable[..., AlertDispatcher]) -> None:
     """Alertmanager forgets what it is not told again; also what an earlier process opened goes on."""
-    first = desk(FakeSink())
+    first = desk(PlayedSink())
     first.tell(BEGUN)
     first.tell(NEWS)
     first.close(1)
-    sink = FakeSink()
+    sink = PlayedSink()
     second = desk(sink, resend_s=0.05)
     wait_until(lambda: sink.got.count("no_standby") >= 3)
     second.tell(ENDED)

@@ -6,9 +6,9 @@ import hashlib
 import hmac
 import json
 import logging
-import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +26,8 @@ from agent.config.section import Invalid, SecretStr
 from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms
 from agent.host.logs import MASK, close_logs, open_logs
-from tests.support.alert_channel import SECRET
-from tests.support.slow_server import Serve, Server, answer, hang, request
+from tests.support.alert_channel import SECRET, Keeper
+from tests.support.slow_server import Serve, answer, hang
 
 KEY = "R0UTINGKEY" * 3
 OPEN = Notice(
@@ -43,49 +43,28 @@ OVER = replace(OPEN, resolved=True)
 NEWS = Notice("failover/eos/7", "failover", "info", "bp-a leads", fields={"group": "eos", "epoch": "7"})
 
 
-class Recorder:
-    """A server that keeps what it is sent: (request line, headers, body)."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, dict[str, str], bytes]] = []
-        self.server = Server(self._talk)
-
-    def _talk(self, client: socket.socket) -> None:
-        head, body = request(client)
-        lines = head.decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
-        self.seen.append((lines[0].rsplit(" ", 1)[0], headers, body))
-        client.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 20\r\n\r\n" + b'{"status":"success"}')
-
-    @property
-    def sent(self) -> list[Any]:
-        """The bodies, as JSON."""
-        return [json.loads(body) for _, _, body in self.seen]
-
-
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
+def recorder() -> Iterator[Keeper]:
     """A server that keeps what it is sent."""
-    made = Recorder()
-    yield made
-    made.server.close()
+    with closing(Keeper()) as made:
+        yield made
 
 
-def channel(kind: str, recorder: Recorder, path: str, **more: Any) -> AlertChannel:
+def channel(kind: str, recorder: Keeper, path: str, **more: Any) -> AlertChannel:
     """Return a channel of a type, at the recorder."""
-    url = SecretStr(f"http://127.0.0.1:{recorder.server.port}{path}")
+    url = SecretStr(f"http://127.0.0.1:{recorder.port}{path}")
     return AlertChannel(name="ops", type=kind, url=url, **more)  # type: ignore[arg-type] # the type is checked by it
 
 
 # --- PagerDuty ---
 
 
-def pager(recorder: Recorder) -> AlertChannel:
+def pager(recorder: Keeper) -> AlertChannel:
     """Return a PagerDuty channel."""
     return channel("pagerduty", recorder, "/v2/enqueue", secret=SecretStr(KEY))
 
 
-def test_pagerduty_is_triggered_and_resolved_by_one_key(recorder: Recorder) -> None:
+def test_pagerduty_is_triggered_and_resolved_by_one_key(recorder: Keeper) -> None:
     """Trigger and resolve bear the same dedup key; the payload has what Events API v2 asks for."""
     sink = make_sink(pager(recorder), "https://git.example/runbooks.md")
     assert sink.send(OPEN, 2).ok
@@ -102,7 +81,7 @@ def test_pagerduty_is_triggered_and_resolved_by_one_key(recorder: Recorder) -> N
     assert [line for line, _, _ in recorder.seen] == ["POST /v2/enqueue"] * 2
 
 
-def test_pagerduty_gets_news_as_a_change_and_no_incident(recorder: Recorder) -> None:
+def test_pagerduty_gets_news_as_a_change_and_no_incident(recorder: Keeper) -> None:
     """What leaves nothing open would be an incident that nobody resolves, so it goes to the changes."""
     assert make_sink(pager(recorder)).send(NEWS, 2).ok
     line, _, body = recorder.seen[0]
@@ -110,14 +89,14 @@ def test_pagerduty_gets_news_as_a_change_and_no_incident(recorder: Recorder) -> 
     assert "event_action" not in json.loads(body)
 
 
-def test_pagerduty_wakes_somebody_for_what_is_critical_even_if_nothing_stays_open(recorder: Recorder) -> None:
+def test_pagerduty_wakes_somebody_for_what_is_critical_even_if_nothing_stays_open(recorder: Keeper) -> None:
     """Something critical that happened is an incident, which people close."""
     assert make_sink(pager(recorder)).send(replace(OPEN, lasts=False), 2).ok
     line, _, body = recorder.seen[0]
     assert (line, json.loads(body)["event_action"]) == ("POST /v2/enqueue", "trigger")
 
 
-def test_pagerduty_takes_no_long_key_and_no_long_summary(recorder: Recorder) -> None:
+def test_pagerduty_takes_no_long_key_and_no_long_summary(recorder: Keeper) -> None:
     """A key in etcd may be long: it is hashed, the same way for trigger and resolve; the summary is cut."""
     long = replace(OPEN, key="unreadable/" + "x" * 900, summary="y" * 3000)
     sink = make_sink(pager(recorder))
@@ -140,7 +119,7 @@ def test_pagerduty_needs_no_url_and_goes_where_its_events_are_taken() -> None:
 # --- Alertmanager ---
 
 
-def test_alertmanager_gets_an_alert_that_ends_unless_it_comes_again(recorder: Recorder) -> None:
+def test_alertmanager_gets_an_alert_that_ends_unless_it_comes_again(recorder: Keeper) -> None:
     """It goes to the v2 API below the prefix; open for four intervals from now, over at once when it is resolved."""
     since = boot_ms() - 60_000
     sink = make_sink(channel("alertmanager", recorder, "/am/", interval=30))
@@ -165,7 +144,7 @@ def test_alertmanager_gets_an_alert_that_ends_unless_it_comes_again(recorder: Re
 # --- webhook ---
 
 
-def test_a_webhook_is_signed_when_there_is_a_secret(recorder: Recorder) -> None:
+def test_a_webhook_is_signed_when_there_is_a_secret(recorder: Keeper) -> None:
     """The signature covers the time and the very body; a body that was changed does not fit it."""
     made = make_sink(channel("webhook", recorder, "/hook", secret=SecretStr(KEY)))
     assert made.send(OPEN, 2).ok
@@ -177,7 +156,7 @@ def test_a_webhook_is_signed_when_there_is_a_secret(recorder: Recorder) -> None:
     assert KEY.encode() not in body
 
 
-def test_a_webhook_without_a_secret_is_not_signed(recorder: Recorder) -> None:
+def test_a_webhook_without_a_secret_is_not_signed(recorder: Keeper) -> None:
     """No secret, no header that looks like one was used."""
     assert make_sink(channel("webhook", recorder, "/hook")).send(OPEN, 2).ok
     assert not any(name.startswith("x-signature") for name in recorder.seen[0][1])
@@ -186,10 +165,10 @@ def test_a_webhook_without_a_secret_is_not_signed(recorder: Recorder) -> None:
 # --- templates ---
 
 
-def test_renewed_secrets_of_a_channel_are_used_and_masked(recorder: Recorder, tmp_path: Path) -> None:
+def test_renewed_secrets_of_a_channel_are_used_and_masked(recorder: Keeper, tmp_path: Path) -> None:
     """URL and secret are as their files are at each sending; no log line shows them; a bad one changes nothing."""
     url, secret = tmp_path / "url", tmp_path / "secret"
-    base = f"http://127.0.0.1:{recorder.server.port}"
+    base = f"http://127.0.0.1:{recorder.port}"
     for path, text in ((url, f"{base}/hook/first"), (secret, KEY)):
         path.touch(0o600)
         path.write_text(text)
@@ -219,7 +198,7 @@ def test_renewed_secrets_of_a_channel_are_used_and_masked(recorder: Recorder, tm
     assert "second-secret" not in log
 
 
-def test_a_template_puts_the_line(recorder: Recorder) -> None:
+def test_a_template_puts_the_line(recorder: Keeper) -> None:
     """The words of a template are replaced, empty ones by nothing; the line stands where the type shows it."""
     form = "$status|$event|$producer|$from|$$"
     for kind in ("slack", "webhook"):
@@ -245,7 +224,7 @@ def test_every_word_can_be_named() -> None:
 # --- heartbeat ---
 
 
-def test_a_heartbeat_is_a_get_without_a_body(recorder: Recorder) -> None:
+def test_a_heartbeat_is_a_get_without_a_body(recorder: Keeper) -> None:
     """Such services take GET, and some nothing else."""
     assert make_ping(channel("heartbeat", recorder, "/ping/abc"))(2).ok
     assert recorder.seen[0][0] == "GET /ping/abc"
@@ -256,9 +235,9 @@ def test_a_heartbeat_is_a_get_without_a_body(recorder: Recorder) -> None:
 
 
 @pytest.mark.skipif("not __import__('importlib.util').util.find_spec('apprise')", reason="the extra is not installed")
-def test_apprise_delivers_within_a_deadline(recorder: Recorder, serve: Serve) -> None:
+def test_apprise_delivers_within_a_deadline(recorder: Keeper, serve: Serve) -> None:
     """Whatever apprise knows is sent by a process of its own, which ends in time when the service hangs."""
-    url = SecretStr(f"json://127.0.0.1:{recorder.server.port}/{SECRET}")
+    url = SecretStr(f"json://127.0.0.1:{recorder.port}/{SECRET}")
     delivery = make_sink(AlertChannel(name="ops", type="apprise", url=url)).send(OVER, 30)
     assert delivery.ok, delivery
     assert recorder.sent[0]["title"] == "[resolved] nobody produces"
@@ -309,7 +288,7 @@ def config(*channels: AlertChannel) -> Config:
     )
 
 
-def test_a_trial_sends_a_test_and_its_end_and_tells_what_came_back(recorder: Recorder) -> None:
+def test_a_trial_sends_a_test_and_its_end_and_tells_what_came_back(recorder: Keeper) -> None:
     """The test says that nothing has happened, leaves nothing open, and shows the channel's own answer."""
     made = pager(recorder)
     found = try_channel(config(made), made)
@@ -330,7 +309,7 @@ def test_a_trial_masks_what_a_channel_repeats(serve: Serve) -> None:
     assert KEY not in repr(found)
 
 
-def test_a_trial_pings_a_heartbeat_once(recorder: Recorder) -> None:
+def test_a_trial_pings_a_heartbeat_once(recorder: Keeper) -> None:
     """A heartbeat has no alert to test: it is pinged."""
     made = channel("heartbeat", recorder, "/ping")
     assert try_channel(config(made), made).ok

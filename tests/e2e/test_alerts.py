@@ -6,12 +6,11 @@ import json
 import socket
 import ssl
 import struct
-import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,35 +18,16 @@ from tests.lab import evidence
 from tests.lab.agents import Agent
 from tests.lab.group import VALIDITY, Group
 from tests.lab.tls import make_certificates
+from tests.support.alert_channel import SECRET, Keeper
 from tests.support.slow_server import Server, answer, drip, hang, request
 
 pytestmark = pytest.mark.real
-SECRET = "T0-B0-secretpath"
 
 
 def reset(client: socket.socket) -> None:
     """Slam the door after the request was read."""
     request(client)
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-class Told:
-    """A channel that works, and keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self._lock = threading.Lock()
-        self.server = Server(self._talk)
-
-    def _talk(self, client: socket.socket) -> None:
-        _, body = request(client)
-        with self._lock:
-            self.bodies.append(json.loads(body))
-        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    def told(self, event: str, status: str = "firing") -> list[dict[str, Any]]:
-        """Return what was told of an event."""
-        return [each for each in self.bodies if (each["event"], each["status"]) == (event, status)]
 
 
 @pytest.fixture
@@ -72,18 +52,17 @@ def bad(tmp_path: Path) -> Iterator[dict[str, Server]]:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
+def told() -> Iterator[Keeper]:
     """A channel that works."""
-    made = Told()
-    yield made
-    made.server.close()
+    with closing(Keeper()) as made:
+        yield made
 
 
 @pytest.fixture
-def group(tmp_path: Path, bad: dict[str, Server], told: Told) -> Iterator[Group]:
+def group(tmp_path: Path, bad: dict[str, Server], told: Keeper) -> Iterator[Group]:
     """A group whose agents have all of these channels; at its end no slot may have been signed twice (P1)."""
     urls = {name: f"http{'s' if name == 'tls' else ''}://127.0.0.1:{server.port}" for name, server in bad.items()}
-    urls["told"] = f"http://127.0.0.1:{told.server.port}"
+    urls["told"] = f"http://127.0.0.1:{told.port}"
     channels = [
         {"name": name, "type": "webhook", "url": f"{url}/{SECRET}", "timeout": 3, "min_severity": "info"}
         for name, url in urls.items()
@@ -99,7 +78,7 @@ def group(tmp_path: Path, bad: dict[str, Server], told: Told) -> Iterator[Group]
 
 
 def test_channels_that_misbehave_cost_nothing_and_what_is_open_survives(
-    group: Group, bad: dict[str, Server], told: Told
+    group: Group, bad: dict[str, Server], told: Keeper
 ) -> None:
     """With seven channels hanging or failing, a killed nodeos is replaced as fast as without; no URL is logged (R3).
 
@@ -132,7 +111,7 @@ def test_channels_that_misbehave_cost_nothing_and_what_is_open_survives(
     _survives(group, standby, leader, told)
 
 
-def _survives(group: Group, leader: Agent, standby: Agent, told: Told) -> None:
+def _survives(group: Group, leader: Agent, standby: Agent, told: Keeper) -> None:
     """An alert open at an agent's death is neither told again nor left open, and no other agent tells it."""
     before = len(told.told("no_standby", "resolved"))  # on a busy machine the second agent may have come late
     group.wait("the alert about the standby", lambda: len(told.told("no_standby")) > before)
@@ -142,7 +121,7 @@ def _survives(group: Group, leader: Agent, standby: Agent, told: Told) -> None:
     group.wait("the agent to lead again", lambda: leader.leads)
     group.nodeos(standby).restart()
     group.wait("the resolve", lambda: len(told.told("no_standby", "resolved")) > before, limit=40)
-    assert len(told.told("no_standby")) == before + 1, told.bodies
+    assert len(told.told("no_standby")) == before + 1, told.sent
     assert len(told.told("no_standby", "resolved")) == before + 1
 
 

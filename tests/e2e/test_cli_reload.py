@@ -6,14 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
 
 from tests.lab.agents import Agent
 from tests.lab.group import Group
+from tests.support.alert_channel import Keeper
 
 pytestmark = pytest.mark.real
 
@@ -33,32 +32,6 @@ def edit(agent: Agent, old: str, new: str) -> None:
     other.write_text(text.replace(old, new, 1))
     other.chmod(0o600)
     other.replace(agent.config)
-
-
-class Channel:
-    """An alert channel that notes what it is sent."""
-
-    def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
-        channel = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                channel.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more."""
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def reload(agent: Agent, *options: str) -> subprocess.CompletedProcess[str]:
@@ -103,14 +76,14 @@ def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -
 
 def _channels(group: Group, leader: Agent) -> None:
     """Give the leader a channel while it runs, and have it tell."""
-    channel = Channel()
+    channel = Keeper()
     try:
         url = f"http://127.0.0.1:{channel.port}/hook"
         table = f'\n[[alerts]]\nname = "ops"\ntype = "webhook"\nurl = "{url}"\nmin_severity = "info"\n'
         leader.config.write_text(leader.config.read_text() + table)
         again(group, leader, "read again: alerts")
         group.standby.stop()
-        group.wait("the alert", lambda: "no_standby" in json.dumps(channel.got) or None, limit=60)
+        group.wait("the alert", lambda: "no_standby" in json.dumps(channel.sent) or None, limit=60)
     finally:
         channel.close()
         group.standby.start() if not group.standby.running else None

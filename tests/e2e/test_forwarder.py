@@ -91,8 +91,11 @@ def test_what_is_not_known_to_be_nodeos_never_leads(forwarded: Forwarded, tmp_pa
     assert forwarded.node.paused
 
 
-@pytest.mark.parametrize("forwarded", ["lighttpd", "patroneosd"], indirect=True)
-@pytest.mark.parametrize("fault", ["relay ended", "nodeos frozen", "nodeos ended"])
+@pytest.mark.parametrize(
+    ("forwarded", "fault"),
+    [("lighttpd", "relay ended"), ("patroneosd", "nodeos frozen"), ("lighttpd", "nodeos ended")],
+    indirect=["forwarded"],
+)
 def test_behind_a_relay_the_nodeos_that_is_known_is_ended(forwarded: Forwarded, fault: str, tmp_path: Path) -> None:
     """By pid file or data directory it is known, and leads. What takes no pause is ended, and only that is a proof."""
     group = forwarded.group

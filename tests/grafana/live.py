@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.grafana.stories import RULES
 from tests.lab.group import Group
 from tests.lab.prometheus import Prometheus
+from tests.support.alert_channel import Keeper
 
 EPOCH = "group:nodeos_failover_leader_epoch:max"
 
@@ -26,25 +25,11 @@ class Live:
     after: str = ""
 
 
-class _Channel(http.server.BaseHTTPRequestHandler):
-    """An alert channel that takes everything."""
-
-    def do_POST(self) -> None:
-        """Take an alert."""
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @contextmanager
 def live(root: Path) -> Iterator[Live]:
     """Start all of it, with an alert channel, and let it run until Prometheus has a picture of it."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Channel) as server:
-        threading.Thread(target=server.serve_forever, name="alert-channel", daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/"
+    with closing(Keeper()) as keeper:
+        url = f"http://127.0.0.1:{keeper.port}/"
         channel = {"name": "ops", "type": "webhook", "url": url, "min_severity": "info"}
         group = Group(root, alerts=[channel], gate=True)
         try:
@@ -56,7 +41,6 @@ def live(root: Path) -> Iterator[Live]:
             if group.chain.load is not None:
                 group.chain.load.stop()  # a push that comes when nobody produces any more would hang
             group.close()
-            server.shutdown()
 
 
 def fail_over(running: Live) -> Live:

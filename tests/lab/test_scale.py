@@ -11,7 +11,6 @@ import pytest
 from agent.app import beat
 from agent.core.leadership.events import Shutdown
 from agent.host.clock import boot_ms
-from tests.lab.etcd import EtcdCluster
 from tests.lab.lab import Lab
 from tests.lab.scale.crowd import Crowd
 from tests.lab.scale.figures import confirms, crowding_p90, settled
@@ -62,30 +61,6 @@ def test_light_agents_lead_confirm_and_hand_over(tmp_path: Path) -> None:
         for number in range(GROUPS):
             said = etcd.etcdctl("get", f"/nodeos-failover/scale-{number}/heartbeat", "--print-value-only")
             assert (json.loads(said)["epoch"], json.loads(said)["state"]) == (2, "held")
-
-
-@pytest.mark.real
-@pytest.mark.timeout(120)
-def test_the_wire_counts_who_would_have_stopped(tmp_path: Path) -> None:
-    """What is sent without a core counts the leads that an etcd away for longer than E - A would have ended (R3)."""
-
-    async def story(etcd: EtcdCluster) -> tuple[int, int, list[str]]:
-        wire = Wire(etcd.endpoints, 0, GROUPS, share=2)
-        await wire.begin()
-        await until(wire, "a confirmation of each", lambda: len([each for each in wire.told if each[2] >= 0]) > 9)
-        before = wire.stops
-        away = asyncio.get_running_loop().run_in_executor
-        await away(None, etcd.members[0].freeze)
-        await asyncio.sleep((TIMING.validity - TIMING.margin) / 1000 + 0.5)  # the fault's length, not a wait
-        await away(None, etcd.members[0].thaw)
-        await until(wire, "that it is counted", lambda: wire.stops == GROUPS)
-        found = wire.report()["stops"]
-        await wire.close()
-        assert isinstance(found, list)
-        return wire.led, before, found
-
-    with Lab(tmp_path) as lab:
-        assert asyncio.run(story(lab.etcd(1))) == (GROUPS, 0, ["expiring"] * GROUPS)
 
 
 def test_a_lead_lasts_until_a_before_the_end_of_its_validity() -> None:

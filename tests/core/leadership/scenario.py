@@ -4,7 +4,7 @@ A file is a family. A scenario begins with `# ` lines that say what it shows and
 line, and below each, indented, what the core did. `pytest tests/core/leadership --rewrite` writes what it does now, to
 be read like any other change.
 
-    see leader=bp-b@5 heartbeat=bp-b:3@6     the store as it is from now on: VALUE@REVISION, `-` for no key, and words
+    see leader=bp-b@5 heartbeat=bp-b:3@6     the store from now on: VALUE@REVISION/LEASE, `-` for no key, and words
     wait 500 | wait R-1 | wait until stop-1  let time pass: milliseconds, a span of Timing, or up to a moment
     applied | unknown | rejected             etcd's answer to the transaction under way, and `saved` the file's
     pause ok | resume timeout | fence gone   nodeos's answers; `settled` is the pause's, and B after it
@@ -170,7 +170,8 @@ class Stage:
             text, _, revision = value.partition("@")
             match name:
                 case "leader":
-                    found[name] = None if value == "-" else LeaderKey(text, int(revision), 9)
+                    at, _, lease = revision.partition("/")
+                    found[name] = None if value == "-" else LeaderKey(text, int(at), int(lease or 0))
                 case "heartbeat":
                     found[name] = None if value == "-" else HeartbeatKey(_heartbeat(*text.split(":")), int(revision))
                 case "override":

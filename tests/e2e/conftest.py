@@ -1,34 +1,25 @@
-"""Groups for the tests of one file, or for one test that breaks it."""
+"""Groups of real parts that the tests of one file share, each of which finds them well."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.lab.group import Group
 
 
-@pytest.fixture
-def group(tmp_path: Path) -> Iterator[Group]:
-    """A fresh group with one etcd, for one test; at its end no slot may have been signed twice (P1)."""
-    with Group(tmp_path) as group:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    """A group with one etcd, for the tests of one file; at its end no slot may have been signed twice (P1)."""
+    with Group(tmp_path_factory.mktemp("group")) as group:
         group.start()
         yield group
 
 
 @pytest.fixture
-def cuttable(tmp_path: Path) -> Iterator[Group]:
-    """The same, with hosts that can be cut off from etcd."""
-    with Group(tmp_path, cuttable=True) as group:
-        group.start()
-        yield group
-
-
-@pytest.fixture
-def quorum(tmp_path: Path) -> Iterator[Group]:
-    """The same, with an etcd of three members."""
-    with Group(tmp_path, etcd=3) as group:
-        group.start()
-        yield group
+def group(shared: Group) -> Iterator[Group]:
+    """The group of the file, healed; at the end of each test no slot may have been signed twice (P1)."""
+    shared.heal()
+    yield shared
+    shared.never_twice()

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,19 +46,10 @@ class Operator:
         return said
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    """One group for this file; at its end no slot may have been signed twice (P1)."""
-    with Group(tmp_path_factory.mktemp("cli")) as group:
-        group.start()
-        yield group
-
-
 @pytest.fixture
-def operator(shared: Group) -> Operator:
+def operator(group: Group) -> Operator:
     """Return an operator of the group, which is well and without any word in force."""
-    shared.settle()
-    return Operator(shared)
+    return Operator(group)
 
 
 def test_status_in_each_form_tells_the_same(operator: Operator) -> None:

@@ -29,13 +29,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
         group.close()
 
 
-@pytest.fixture
-def group(shared: Group) -> Group:
-    """Return the group, well."""
-    shared.settle()
-    return shared
-
-
 def examine(group: Group, node: str = "bp-b", timeout: float = 15) -> dict[str, tuple[str, str]]:
     """Run doctor; return verdict and what was seen, by check."""
     config = str(group.agents[node].config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +12,14 @@ from tests.lab.group import VALIDITY, Group
 from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = pytest.mark.real
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    """A group with an etcd of three members, whose hosts can be cut off from it."""
+    with Group(tmp_path_factory.mktemp("group"), etcd=3, cuttable=True) as group:
+        group.start()
+        yield group
 
 
 def test_killed_nodeos_is_replaced(group: Group) -> None:
@@ -78,40 +87,40 @@ def test_lost_host_is_replaced(group: Group) -> None:
     assert first.wall - started < VALIDITY + 2
 
 
-def test_host_cut_off_from_etcd(cuttable: Group) -> None:
+def test_host_cut_off_from_etcd(group: Group) -> None:
     """A leader that cannot confirm stops before its confirmation runs out, and comes back as standby (R1, R3)."""
-    leader, standby = cuttable.leader, cuttable.standby
-    cuttable.lab.cut_from_etcd(leader.node)
-    cuttable.wait_leads(standby)
-    assert cuttable.nodeos(leader).paused
-    cuttable.lab.heal_etcd(leader.node)
+    leader, standby = group.leader, group.standby
+    group.lab.cut_from_etcd(leader.node)
+    group.wait_leads(standby)
+    assert group.nodeos(leader).paused
+    group.lab.heal_etcd(leader.node)
     leader.wait_phase("standby")
-    cuttable.settle()
-    assert cuttable.leader is standby
+    group.settle()
+    assert group.leader is standby
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
-def test_etcd_leader_lost(quorum: Group, fault: str) -> None:
+def test_etcd_leader_lost(group: Group, fault: str) -> None:
     """The loss of etcd's leader, dead or frozen, costs neither the leadership nor a slot (P3)."""
-    epoch, head = quorum.heartbeat()["epoch"], quorum.chain.observer.head
-    member = quorum.wait("etcd's leader", quorum.etcd.leader)
+    epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+    member = group.wait("etcd's leader", group.etcd.leader)
     getattr(member, fault)()
-    quorum.chain.observer.wait_blocks(20)
-    assert quorum.leader.status()["epoch"] == epoch
-    assert evidence.slots_missed(quorum.chain.observer, head) == 0
+    group.chain.observer.wait_blocks(20)
+    assert group.leader.status()["epoch"] == epoch
+    assert evidence.slots_missed(group.chain.observer, head) == 0
 
 
-def test_etcd_without_quorum(quorum: Group) -> None:
+def test_etcd_without_quorum(group: Group) -> None:
     """Without a quorum the leader stops in time, nobody leads, and somebody does when the quorum is back (R3, P2)."""
-    leader = quorum.leader
-    lost = quorum.etcd.members[:2]
+    leader = group.leader
+    lost = group.etcd.members[:2]
     for member in lost:
         member.kill()
-    quorum.wait("the leader to stop", lambda: quorum.nodeos(leader).paused)
-    assert not any(agent.leads for agent in quorum.agents.values())
+    group.wait("the leader to stop", lambda: group.nodeos(leader).paused)
+    assert not any(agent.leads for agent in group.agents.values())
     for member in lost:
         member.start()
-    quorum.settle()
+    group.settle()
 
 
 def test_nodeos_restarted_under_standby(group: Group) -> None:

@@ -14,6 +14,7 @@ from tests.lab.chain import START
 from tests.lab.group import Group
 from tests.lab.nodeos import Node, NodeSpec
 
+pytestmark = pytest.mark.real
 REFUSED = 6
 GENESIS: dict[str, Any] = {
     "initial_timestamp": "2020-02-02T00:00:00.000",
@@ -77,14 +78,6 @@ def gaps(group: Group, since: int) -> int:
     """Return how many slots from `since` on have no block; the last may be under way."""
     signed = slots(group)
     return len(set(range(since, max(signed))) - signed)
-
-
-@pytest.fixture(scope="module")
-def group(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One group for all tests of this file: no refusal may leave a trace in it."""
-    with Group(tmp_path_factory.mktemp("joining")) as group:
-        group.start()
-        yield group
 
 
 def test_agent_that_names_the_nodeos_of_the_leader_is_refused(group: Group, tmp_path: Path) -> None:

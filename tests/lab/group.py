@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.lab.agents import Agent
 from tests.lab.errors import LabError
 from tests.lab.lab import GROUP, Lab
 from tests.lab.nodeos import Node
+from tests.lab.process import Process
 from tests.lab.wait import until
 
 T = TypeVar("T")
@@ -91,6 +93,30 @@ class Group:
         self.wait("a settled group", self.settled)
         self.chain.observer.wait_blocks(2)
 
+    def heal(self) -> None:
+        """Bring back what a test ended, froze or cut off, take away what it said, and wait until the group is well.
+
+        The agents' logs begin anew.
+        """
+        for member in self.etcd.members:
+            _bring_back(member)
+        for name in self.lab.etcd_links:
+            self.lab.heal_etcd(name)
+        for word in ("override", "maintenance", "switchover", "drain/"):
+            self.etcdctl("del", f"@{word}", "--prefix")
+        for agent in self.agents.values():
+            if agent.log.exists():
+                os.truncate(agent.log, 0)
+            _bring_back(agent)
+        for node in self.chain.nodes.values():
+            node.thaw()
+            if not node.running:
+                self.wait("somebody to produce", lambda: any(agent.leads for agent in self.agents.values()))
+                node.restart()
+        self.settle()
+        for node in self.chain.nodes.values():  # a node that was frozen may be behind, and yet well
+            node.wait_level(self.chain.observer)
+
     def settled(self) -> bool:
         """Whether one leads, the other is a healthy standby, and both see both."""
         found = [agent.status() for agent in self.agents.values()]
@@ -154,6 +180,12 @@ class Group:
     def close(self) -> None:
         """End everything."""
         self.lab.close()
+
+
+def _bring_back(process: Process) -> None:
+    process.thaw()
+    if not process.running:
+        process.start()
 
 
 def _log(agent: Agent) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +24,11 @@ def group(shared: Group) -> Iterator[Group]:
     shared.heal()
     yield shared
     shared.never_twice()
+
+
+@pytest.fixture
+def cuttable(tmp_path: Path) -> Iterator[Group]:
+    """A group of its own, for one test, with hosts that can be cut off from etcd."""
+    with Group(tmp_path, cuttable=True) as group:
+        group.start()
+        yield group

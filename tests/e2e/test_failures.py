@@ -9,7 +9,6 @@ import pytest
 
 from tests.lab import evidence
 from tests.lab.group import VALIDITY, Group
-from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = pytest.mark.real
 
@@ -47,11 +46,6 @@ def test_frozen_nodeos_is_killed_and_replaced(group: Group) -> None:
     group.wait_leads(standby)
     assert not node.running
     assert node.exit_code == -9
-
-
-def test_restarted_agent_goes_on(group: Group) -> None:
-    """An agent that is killed and back within E goes on in the same epoch, without a lost slot (start and restart)."""
-    goes_on_after_a_restart(group)
 
 
 def test_agent_killed_for_good(group: Group) -> None:

@@ -20,7 +20,6 @@ from tests.lab import evidence
 from tests.lab.agents import Agent
 from tests.lab.group import Group
 from tests.lab.lab import GROUP
-from tests.support.restart import goes_on_after_a_restart
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 E = 3.0
@@ -106,7 +105,16 @@ def test_agent_restarted_within_v_costs_no_signature(tmp_path: Path) -> None:
     patient = {"validity": 20.0, "lease_ttl": 30}  # a busy machine takes its time to start a process
     with Group(tmp_path, gate={"mode": "required"}, timing=patient) as group:
         group.start()
-        goes_on_after_a_restart(group)
+        leader = group.leader
+        epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+        leader.kill()
+        leader.start()
+        group.wait("the agent to lead again", lambda: leader.leads)
+        before = group.heartbeat()["seq"]
+        group.wait("new confirmations", lambda: group.heartbeat()["seq"] > before + 2)
+        group.chain.observer.wait_blocks(4)
+        assert group.heartbeat()["epoch"] == epoch
+        assert evidence.slots_missed(group.chain.observer, head) == 0
 
 
 def test_permit_page_removed_under_a_leader_costs_no_lead(gated: Group) -> None:

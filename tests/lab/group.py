@@ -21,6 +21,8 @@ T = TypeVar("T")
 ROOT = f"/nodeos-failover/{GROUP}/"
 VALIDITY = 6.0
 LIMIT = 25.0
+SETTLE_LIMIT = 60.0
+"""Seconds; a few on a quiet machine, more where agents and nodes start while others compute."""
 
 
 class Group:
@@ -90,7 +92,7 @@ class Group:
 
     def settle(self) -> None:
         """Wait until one leads, the other is a healthy standby, and blocks come."""
-        self.wait("a settled group", self.settled)
+        self.wait("a settled group", self.settled, SETTLE_LIMIT)
         self.chain.observer.wait_blocks(2)
 
     def heal(self) -> None:
@@ -189,4 +191,5 @@ def _bring_back(process: Process) -> None:
 
 
 def _log(agent: Agent) -> str:
-    return "\n".join(line for line in agent.log_tail(60).splitlines() if "http_server" not in line)
+    lines = [line for line in agent.log_tail(1000).splitlines() if "http_server" not in line]
+    return "\n".join(lines[-60:])

@@ -197,9 +197,9 @@ class Process:
             self.kill()
 
     def log_tail(self, lines: int = 20) -> str:
-        """Return the last lines of the log, read from its last 16 KiB."""
+        """Return the last lines of the log, read from its last 64 KiB."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as file:
-            file.seek(max(0, self.log.stat().st_size - (16 << 10)))
+            file.seek(max(0, self.log.stat().st_size - (64 << 10)))
             return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import json
 import os
@@ -9,6 +10,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -25,9 +27,28 @@ KEPT = 50
 """Words of operators that stay on record in etcd."""
 
 
-reason_option = click.option("--reason", "-r", default="", help="Why; stands in etcd beside your name.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-dry_run_option = click.option("--dry-run", "-n", is_flag=True, help="Show what would be done, and change nothing.")
+def acting_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command what all have that change something; it gets them, and --force where it has that, as `acting`."""
+
+    @click.option("--reason", "-r", default="", help="Why; stands in etcd beside your name.")
+    @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+    @click.option("--dry-run", "-n", is_flag=True, help="Show what would be done, and change nothing.")
+    @functools.wraps(command)
+    def wrapped(reason: str, yes: bool, dry_run: bool, **rest: Any) -> Any:
+        force = bool(rest.pop("force", False))
+        return command(acting=Acting(author(reason), yes, dry_run, force), **rest)
+
+    return wrapped
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """Who changes something, and how: `yes` asks nothing, `force` not even about what looks like a mistake."""
+
+    who: Author
+    yes: bool = False
+    dry_run: bool = False
+    force: bool = False
 
 
 def author(reason: str) -> Author:
@@ -43,10 +64,8 @@ def act(
     store: Store,
     target: Target,
     change: OperatorChange,
-    who: Author,
+    acting: Acting,
     *,
-    yes: bool,
-    dry_run: bool,
     ttl_s: int | None = None,
 ) -> int | None:
     """Do it; return the revision at which it was done, None for a dry run. RefusedError when a person says no."""
@@ -57,14 +76,16 @@ def act(
         click.secho(f"  risk: {line}", fg="red")
     for line in change.etcdctl(ttl_s):
         click.echo(f"  $ {line}")
-    if dry_run:
+    if acting.dry_run:
         click.echo("dry run: nothing was changed")
         return None
-    if change.ask and not yes:
-        _ask()
+    if change.insist and not acting.force:
+        _ask(f"{change.insist}: is the name right?", "--force")
+    elif change.ask and not (acting.yes or acting.force):
+        _ask("go ahead?", "--yes")
     lease = store.grant(ttl_s, target.timeout).id if ttl_s else 0
     then = tuple(Put(each.key, each.value, lease) if isinstance(each, Put) else each for each in change.then)
-    note = Put(_audit_key(target), json.dumps(_audit(change, who), ensure_ascii=False).encode())
+    note = Put(_audit_key(target), json.dumps(_audit(change, acting.who), ensure_ascii=False).encode())
     answer = store.txn(Txn(change.compare, (*then, note)), target.timeout)
     if not answer.applied:
         raise RefusedError(
@@ -74,11 +95,11 @@ def act(
     return answer.revision
 
 
-def _ask() -> None:
+def _ask(question: str, option: str) -> None:
     try:
-        sure = click.confirm("go ahead?", default=False)
+        sure = click.confirm(question, default=False)
     except click.Abort:
-        raise RefusedError("nobody answered, so nothing was changed: add --yes when no person is there") from None
+        raise RefusedError(f"nobody answered, so nothing was changed: add {option} when no person is there") from None
     if not sure:
         raise RefusedError("nothing was changed")
 

@@ -37,6 +37,7 @@ class OperatorChange:
     compare   what must still hold
     risks     what goes wrong at worst, shown before the question
     ask       whether to ask first
+    insist    why a person is asked even with --yes, and only --force goes on without: probably a mistake
     """
 
     did: str
@@ -44,6 +45,7 @@ class OperatorChange:
     compare: tuple[Compare, ...] = ()
     risks: tuple[str, ...] = ()
     ask: bool = False
+    insist: str = ""
     to: str = ""
     notes: tuple[str, ...] = field(default=())
 
@@ -175,14 +177,19 @@ def override_set(found: Look, who: str, author: Author) -> OperatorChange:
         raise RefusedError(f"{who!r} is no node's name: use a-z, 0-9, dot and hyphen, or `none` for nobody")
     value = _json({"leader": who, "reason": author.reason, "by": author.by})
     risks: tuple[str, ...] = ()
+    insist = ""
     if who == NOBODY:
         risks = ("nobody produces until the override ends: each own slot is missed",)
     elif why := [each.why for each in hindrances(found, who)]:
         risks = (f"{'; '.join(why)}: if it cannot produce, nobody does",)
+        insist = "" if who in _members(found) else f"{who} is not among the members"
     did = f"override: {'nobody' if who == NOBODY else f'only {who}'} may lead"
-    return OperatorChange(
-        did, (Put(found.names.override, value),), (), risks, ask=True, to="" if who == NOBODY else who
-    )
+    to = "" if who == NOBODY else who
+    return OperatorChange(did, (Put(found.names.override, value),), (), risks, ask=True, insist=insist, to=to)
+
+
+def _members(found: Look) -> set[str]:
+    return {each.node for each in found.view.members}
 
 
 def maintenance_on(found: Look, author: Author) -> OperatorChange:
@@ -197,7 +204,7 @@ def maintenance_on(found: Look, author: Author) -> OperatorChange:
 
 def drain(found: Look, node: str, author: Author) -> OperatorChange:
     """Take `node` out: it does not take over, and hands over if it leads."""
-    members = {each.node for each in found.view.members}
+    members = _members(found)
     if node not in members:
         named = ", ".join(sorted(members)) or "none"
         raise RefusedError(f"{node} is not among the members ({named}): check the name")

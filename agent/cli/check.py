@@ -63,8 +63,8 @@ def verdict(data: dict[str, Any]) -> tuple[int, str]:
         "members": len(members),
         "healthy": sum(each["healthy"] for each in members),
         "epoch": heartbeat["epoch"] if heartbeat else 0,
-        "lag": f"{max((each['lag'] for each in members), default=0)};;;0",
-        "leader_head_age": f"{leader['head_age']:.3f}s" if leader else "U",
+        "lag": f"{max((each['lag'] for each in members if each['lag'] is not None), default=0)};;;0",
+        "leader_head_age": f"{leader['head_age']:.3f}s" if leader and leader["head_age"] is not None else "U",
     }
     perf = " ".join(f"{name}={value}" for name, value in figures.items())
     return code, f"{data['group']}: {'; '.join(words).replace('|', '/')} | {perf}"
@@ -76,20 +76,5 @@ def _judge(data: dict[str, Any]) -> tuple[int, list[str]]:
     heartbeat, members = data["heartbeat"], data["members"]
     leads = heartbeat is not None and heartbeat["state"] == "held"
     said = f"{heartbeat['node']} leads epoch {heartbeat['epoch']}" if leads else "nobody leads, as operators asked"
-    warnings = []
-    ready = [each for each in members if each["healthy"] and not each["leads"] and not _out(each, data)]
-    if leads and not ready:
-        warnings.append("no healthy standby")
-    if data["override"]:
-        warnings.append(f"an override is on: {data['override']['leader'] or 'nobody'}")
-    if data["maintenance"] is not None:
-        warnings.append("maintenance is on")
-    if data["drained"]:
-        warnings.append(f"drained: {', '.join(data['drained'])}")
-    if len({each["agent"] for each in members}) > 1:
-        warnings.append("agents of several versions")
+    warnings = data["warnings"]
     return (1, [said, *warnings]) if warnings else (0, [said, f"{len(members)} members, all told"])
-
-
-def _out(member: dict[str, Any], data: dict[str, Any]) -> bool:
-    return bool(member["drained"]) or member["node"] in data["drained"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from agent.cli import changes
-from agent.cli.act import act, author, dry_run_option, reason_option, yes_option
+from agent.cli.act import Acting, act, acting_options
 from agent.cli.changes import OperatorChange
 from agent.cli.look import Look, look, looked_once
 from agent.cli.target import Target, target_options
@@ -24,28 +24,24 @@ def override() -> None:
 @click.argument("who", metavar="NODE|none")
 @target_options
 @ttl_option
-@reason_option
-@yes_option
-@dry_run_option
-def override_set(target: Target, who: str, ttl: int | None, reason: str, yes: bool, dry_run: bool) -> None:
+@click.option("--force", is_flag=True, help="Also for a NODE that is not among the members, and do not ask.")
+@acting_options
+def override_set(target: Target, who: str, ttl: int | None, acting: Acting) -> None:
     """Let only NODE lead, or nobody for `none`, until it is cleared or its time is over."""
-    by = author(reason)
     with target.store() as store:
-        change = changes.override_set(look(store, target), who, by)
-        act(store, target, change, by, yes=yes, dry_run=dry_run, ttl_s=ttl)
+        change = changes.override_set(look(store, target), who, acting.who)
+        act(store, target, change, acting, ttl_s=ttl)
 
 
 @override.command("clear")
 @target_options
-@reason_option
-@dry_run_option
-def override_clear(target: Target, reason: str, dry_run: bool) -> None:
+@acting_options
+def override_clear(target: Target, acting: Acting) -> None:
     """End the override: the best node leads."""
-    by = author(reason)
     with target.store() as store:
         found = looked_once(store, target)
         change = changes.clear(found, found.names.override, "the override is cleared", "no override is on")
-        act(store, target, change, by, yes=True, dry_run=dry_run)
+        act(store, target, change, acting)
 
 
 @click.group()
@@ -56,53 +52,44 @@ def maintenance() -> None:
 @maintenance.command("on")
 @target_options
 @ttl_option
-@reason_option
-@dry_run_option
-def maintenance_on(target: Target, ttl: int | None, reason: str, dry_run: bool) -> None:
+@acting_options
+def maintenance_on(target: Target, ttl: int | None, acting: Acting) -> None:
     """Begin maintenance: no failover happens; what safety asks for is still done."""
-    by = author(reason)
     with target.store() as store:
-        change = changes.maintenance_on(looked_once(store, target), by)
-        act(store, target, change, by, yes=True, dry_run=dry_run, ttl_s=ttl)
+        change = changes.maintenance_on(looked_once(store, target), acting.who)
+        act(store, target, change, acting, ttl_s=ttl)
 
 
 @maintenance.command("off")
 @target_options
-@reason_option
-@dry_run_option
-def maintenance_off(target: Target, reason: str, dry_run: bool) -> None:
+@acting_options
+def maintenance_off(target: Target, acting: Acting) -> None:
     """End maintenance."""
-    by = author(reason)
     with target.store() as store:
         found = looked_once(store, target)
         change = changes.clear(found, found.names.maintenance, "maintenance is over", "maintenance is not on")
-        act(store, target, change, by, yes=True, dry_run=dry_run)
+        act(store, target, change, acting)
 
 
 @click.command()
 @click.argument("node", required=False)
 @target_options
-@reason_option
-@yes_option
-@dry_run_option
-def drain(target: Target, node: str | None, reason: str, yes: bool, dry_run: bool) -> None:
+@acting_options
+def drain(target: Target, node: str | None, acting: Acting) -> None:
     """Take NODE out (default: the configuration's): it does not take over, and hands over if it leads."""
-    by = author(reason)
     with target.store() as store:
         found = look(store, target)
-        act(store, target, changes.drain(found, _node(target, node), by), by, yes=yes, dry_run=dry_run)
+        act(store, target, changes.drain(found, _node(target, node), acting.who), acting)
 
 
 @click.command()
 @click.argument("node", required=False)
 @target_options
-@reason_option
-@dry_run_option
-def undrain(target: Target, node: str | None, reason: str, dry_run: bool) -> None:
+@acting_options
+def undrain(target: Target, node: str | None, acting: Acting) -> None:
     """Let NODE take part again. It does not get the lead back by itself."""
-    by = author(reason)
     with target.store() as store:
-        act(store, target, _undrained(looked_once(store, target), _node(target, node)), by, yes=True, dry_run=dry_run)
+        act(store, target, _undrained(looked_once(store, target), _node(target, node)), acting)
 
 
 def _undrained(found: Look, node: str) -> OperatorChange:

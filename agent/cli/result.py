@@ -95,9 +95,10 @@ class Result:
         missed = record.get("slots_missed") if isinstance(record, dict) else None
         if not isinstance(missed, int):
             return None
-        without = record.get("leaderless_ms")
-        span = f", {without / 1000:.1f} s without a leader" if isinstance(without, int) else ""
-        return f"slots missed: {missed}{span}"
+        without, outage = (record.get(name) for name in ("leaderless_ms", "outage_ms"))
+        spans = f", {without / 1000:.1f} s without a leader" if isinstance(without, int) else ""
+        spans += f", {outage / 1000:.1f} s without a block of ours" if isinstance(outage, int) and outage else ""
+        return f"slots missed: {missed}{spans}"
 
 
 def _role(view: GroupView, node: str) -> str:

@@ -37,7 +37,7 @@ KEPT = 200
 def status(ctx: click.Context, target: Target, form: str, extended: bool, watch: bool, interval: float) -> None:
     """Show who leads and how every node is.
 
-    Exit code 8 when the group is not well.
+    Exit code 0 when `check` says OK, else 8.
     """
     if watch and form != "table":
         raise click.UsageError("-W draws a table: leave -f out")
@@ -47,12 +47,23 @@ def status(ctx: click.Context, target: Target, form: str, extended: bool, watch:
                 _watch(store, target, interval, extended=extended)
             return
         found = look(store, target)
-    data = group_view(found.names, found.first, found.second, seen=found.seen)
+        left = time_left(store, target, found.second)
+    data = group_view(found.names, found.first, found.second, left, seen=found.seen)
     if form == "table":
         show(console(), table(data, extended=extended))
     else:
         click.echo(as_data(data, form))
-    ctx.exit(0 if data["healthy"] else UNHEALTHY)
+    ctx.exit(0 if data["healthy"] and not data["warnings"] else UNHEALTHY)
+
+
+def time_left(store: Store, target: Target, snapshot: Snapshot) -> dict[int, float]:
+    """Return for how many seconds the leases of override and maintenance are good; what is not told is left out."""
+    words = (target.names.override, target.names.maintenance)
+    found = dict[int, float]()
+    for lease in {item.lease for item in snapshot.items if item.key in words and item.lease}:
+        with suppress(StoreError):
+            found[lease] = max(0, store.lease_state(lease, target.timeout).remaining)
+    return found
 
 
 class Watched:

@@ -12,6 +12,8 @@ from rich.text import Text
 from agent.group.handover import STEPS, progress
 
 _RIGHT = frozenset({"head", "lag", "age", "prio", "irreversible"})
+UNSEEN = ("no healthy standby", "agents of several versions")
+"""Warnings that no other line tells."""
 LATEST = 12
 """Changes that the live view keeps in sight."""
 
@@ -23,6 +25,7 @@ def table(data: dict[str, Any], *, extended: bool = False) -> Group:
         lines += [Text(""), _details(data), Text(_heartbeat(data), style="dim")]
     lines += [Text(f"{member['node']}: {why}") for member in data["members"] for why in member["reasons"]]
     lines += [Text(f"! {reason}", style="bold red") for reason in data["why"]]
+    lines += [Text(f"! {each}", style="yellow") for each in data["warnings"] if each in UNSEEN]
     return Group(*lines)
 
 
@@ -54,9 +57,11 @@ def _words(data: dict[str, Any]) -> list[Text]:
     if data["override"]:
         who = f"only {data['override']['leader']}" if data["override"]["leader"] else "nobody"
         about = ", ".join(text for text in (data["override"]["reason"], data["override"]["by"]) if text)
-        lines.append(Text(f"override: {who} may lead" + (f" ({about})" if about else ""), style="bold yellow"))
+        said = f"override: {who} may lead" + (f" ({about})" if about else "") + _ends(data["override"]["left"])
+        lines.append(Text(said, style="bold yellow"))
     if data["maintenance"] is not None:
-        lines.append(Text(f"maintenance: {data['maintenance'] or 'no reason given'}", style="bold yellow"))
+        said = f"maintenance: {data['maintenance'] or 'no reason given'}" + _ends(data["maintenance_left"])
+        lines.append(Text(said, style="bold yellow"))
     for node, reason in data["drained"].items():
         lines.append(Text(f"drained: {node}" + (f", {reason}" if reason else ""), style="yellow"))
     if (found := progress(data)) is not None:
@@ -64,6 +69,10 @@ def _words(data: dict[str, Any]) -> list[Text]:
         lines.append(Text(f"handover, {step + 1} of {len(STEPS)} ({STEPS[step]}): {text}", style="bold yellow"))
     lines += [Text(f"{each['node']}: {each['plan']}", style="yellow") for each in data["members"] if each["plan"]]
     return lines
+
+
+def _ends(left: float | None) -> str:
+    return "" if left is None else f", ends by itself in {left:.0f} s"
 
 
 def _members(data: dict[str, Any]) -> Table:
@@ -74,9 +83,9 @@ def _members(data: dict[str, Any]) -> Table:
             Text(member["node"], style="bold" if member["leads"] else ""),
             Text(_role(member, data)),
             health,
-            str(member["head"]),
-            str(member["lag"]),
-            f"{round(member['head_age'], 1) + 0.0:.1f} s",  # + 0.0: no minus before a zero
+            _known(member["head"]),
+            _known(member["lag"]),
+            _known(member["head_age"], ".1f", " s"),
             str(member["priority"]),
         )
     if not data["members"]:
@@ -84,16 +93,21 @@ def _members(data: dict[str, Any]) -> Table:
     return grid
 
 
+def _known(value: float | None, form: str = "", unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
 def _role(member: dict[str, Any], data: dict[str, Any]) -> str:
     out = ", drained" if member["drained"] or member["node"] in data["drained"] else ""
-    return str(member["role"]) + out + (", held down" if member["held_down"] else "")
+    role = "was leading" if member["role"] == "leading" and not member["leads"] else member["role"]
+    return str(role) + out + (", held down" if member["held_down"] else "")
 
 
 def _details(data: dict[str, Any]) -> Table:
     grid = _grid("node", "irreversible", "agent", "nodeos", "http")
     for member in data["members"]:
         texts = (member["agent"], member["nodeos"], member["url"])
-        grid.add_row(Text(member["node"]), str(member["irreversible"]), *(Text(text or "-") for text in texts))
+        grid.add_row(Text(member["node"]), _known(member["irreversible"]), *(Text(text or "-") for text in texts))
     return grid
 
 

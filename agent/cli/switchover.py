@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from agent.cli import changes
-from agent.cli.act import act, author, dry_run_option, reason_option, wait_for, yes_option
+from agent.cli.act import Acting, act, acting_options, wait_for
 from agent.cli.look import Look, look
 from agent.cli.result import Result
 from agent.cli.target import Target, target_options
@@ -57,30 +57,24 @@ def when_option(text: str) -> str:
 @force_option
 @wait_option
 @limit_option
-@reason_option
-@yes_option
-@dry_run_option
+@acting_options
 def switchover(
     target: Target,
     to: str | None,
     when: str,
-    force: bool,
     wait: bool,
     wait_limit: float,
-    reason: str,
-    yes: bool,
-    dry_run: bool,
+    acting: Acting,
 ) -> None:
     """Hand over to another node, by plan: no slot is lost.
 
     `--at gap` waits until the own window is over and the next one is far; a lone producer has no gaps and hands over
     at once. An unhealthy, lagging or drained node is refused, unless --force takes the risk on.
     """
-    who = author(reason)
     with target.store() as store:
         found = look(store, target)
-        change = changes.switchover(found, to, when, who, force=force)
-        revision = act(store, target, change, who, yes=yes or force, dry_run=dry_run)
+        change = changes.switchover(found, to, when, acting.who, force=acting.force)
+        revision = act(store, target, change, acting)
         _after(store, target, found, change.to, revision, wait_limit if wait else 0.0)
 
 
@@ -91,30 +85,24 @@ def switchover(
 @force_option
 @wait_option
 @limit_option
-@reason_option
-@yes_option
-@dry_run_option
+@acting_options
 def failover(
     target: Target,
     to: str | None,
     dead: str | None,
-    force: bool,
     wait: bool,
     wait_limit: float,
-    reason: str,
-    yes: bool,
-    dry_run: bool,
+    acting: Acting,
 ) -> None:
     """Change the leader now, even when the old one cannot take part.
 
     A leader that lives stops first, in its window or not. One that is silent is waited for as long as it may produce;
     --dead says that it needs not be.
     """
-    who = author(reason)
     with target.store() as store:
         found = look(store, target)
-        change = changes.failover(found, to, who, force=force, dead=dead)
-        revision = act(store, target, change, who, yes=yes or force, dry_run=dry_run)
+        change = changes.failover(found, to, acting.who, force=acting.force, dead=dead)
+        revision = act(store, target, change, acting)
         _after(store, target, found, change.to, revision, wait_limit if wait else 0.0)
 
 

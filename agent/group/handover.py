@@ -33,8 +33,8 @@ def progress(data: Mapping[str, Any]) -> tuple[int, str] | None:
 
 def _asked(wish: Mapping[str, Any]) -> str:
     when = {"now": "at once", "gap": "in the next gap between own windows"}.get(wish["when"], f"at {wish['when']}")
-    by = f" by {wish['by']}" if wish.get("by") else ""
-    return f"{wish['to'] or 'whoever is best'} shall lead, {when}; asked for{by}"
+    by = f" (by {wish['by']})" if wish.get("by") else ""
+    return f"{wish['to'] or 'whoever is best'} shall lead, {when}{by}"
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

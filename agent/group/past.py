@@ -106,11 +106,11 @@ def table(found: list[dict[str, Any]]) -> Table:
         if each["kind"] == "word":
             grid.add_row(when, "", "", "", Text(_word(each), style="yellow"))
             continue
-        gap = each.get("leaderless_ms")
+        spans = [gap for name in ("leaderless_ms", "outage_ms") if isinstance(gap := each.get(name), int | float)]
         grid.add_row(
             when,
             str(each.get("epoch", "?")),
-            f"{gap / 1000:.1f} s" if isinstance(gap, int | float) else "-",
+            f"{max(spans) / 1000:.1f} s" if spans else "-",
             str(each.get("slots_missed", "?")),
             Text(_change(each)),
         )

@@ -8,6 +8,7 @@ ago by its own time of day, suffices. Else two looks are compared: a heartbeat o
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -45,13 +46,22 @@ def _holder(view: GroupView) -> Member | None:
     return next((each for each in view.members if each.node == record.node and each.role == "leading"), None)
 
 
-def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None, *, seen: bool = False) -> dict[str, Any]:
+def group_view(
+    names: Keys,
+    first: Snapshot,
+    second: Snapshot | None = None,
+    left: Mapping[int, float] | None = None,
+    *,
+    seen: bool = False,
+) -> dict[str, Any]:
     """Return what is known of the group as JSON-able data; `second` is a later look at the same prefix.
 
-    `seen`: the first look sufficed to tell that the leader lives.
+    `seen`: the first look sufficed to tell that the leader lives. `left`: for how many seconds leases that words of
+    operators hang on are still good.
 
     `healthy` is false when nobody leads, when the leader is unhealthy, not confirmed between the two looks or not among
     the members, and when a value cannot be read; `why` has the reasons. A group that was told not to lead is healthy.
+    `warnings`: what is in the way of the next failover, and the words of operators that are in force.
     Spans are seconds, `since` is ISO 8601.
     """
     view = read_group(names, second or first)
@@ -59,19 +69,22 @@ def group_view(names: Keys, first: Snapshot, second: Snapshot | None = None, *, 
     confirmed = seen or lives(view, read_group(names, first)) if second is not None else None
     ahead = max((member.head for member in view.members), default=0)
     why = _why(view, heartbeat, confirmed)
+    ends = {item.key: (left or {}).get(item.lease) for item in (second or first).items}
     return {
         "group": names.root.rstrip("/").rpartition("/")[2],
         "prefix": names.root,
         "revision": view.revision,
         "healthy": not why,
         "why": why,
+        "warnings": _warnings(view, heartbeat),
         "leader": view.leader.name if view.leader else None,
         "nominated": bool(view.leader and not view.leader.lease),
         "confirmed": confirmed,
         "since": _since(names, second or first, heartbeat),
         "heartbeat": _heartbeat(heartbeat),
-        "override": asdict(view.override) if view.override else None,
+        "override": asdict(view.override) | {"left": ends.get(names.override)} if view.override else None,
         "maintenance": view.maintenance,
+        "maintenance_left": ends.get(names.maintenance),
         "switchover": asdict(view.switchover) if view.switchover else None,
         "drained": {node: drain_reason(drain) for node, drain in sorted(view.drains.items())},
         "members": [_member(each, heartbeat, ahead) for each in sorted(view.members, key=lambda each: each.node)],
@@ -106,6 +119,24 @@ def _why(view: GroupView, heartbeat: Heartbeat | None, confirmed: bool | None) -
     return why
 
 
+def _warnings(view: GroupView, heartbeat: Heartbeat | None) -> list[str]:
+    """Return what an operator should know of a group that is well."""
+    found = []
+    leader = heartbeat.node if heartbeat is not None and not heartbeat.released else None
+    ready = [each for each in view.members if each.healthy and each.node != leader]
+    if leader is not None and not any(not each.drained and each.node not in view.drains for each in ready):
+        found.append("no healthy standby")
+    if view.override is not None:
+        found.append(f"an override is on: {view.override.leader or 'nobody'}")
+    if view.maintenance is not None:
+        found.append("maintenance is on")
+    if view.drains:
+        found.append(f"drained: {', '.join(sorted(view.drains))}")
+    if len({each.version for each in view.members}) > 1:
+        found.append("agents of several versions")
+    return found
+
+
 def _heartbeat(record: Heartbeat | None) -> dict[str, Any] | None:
     if record is None:
         return None
@@ -128,10 +159,10 @@ def _member(member: Member, heartbeat: Heartbeat | None, ahead: int) -> dict[str
         "role": member.role,
         "healthy": member.healthy,
         "reasons": list(member.reasons),
-        "head": member.head,
-        "lag": ahead - member.head,
-        "head_age": member.head_age_ms / 1000,
-        "irreversible": member.lib,
+        "head": member.head or None,
+        "lag": ahead - member.head if member.head else None,
+        "head_age": max(0, member.head_age_ms) / 1000 if member.head else None,
+        "irreversible": member.lib if member.head else None,
         "priority": member.priority,
         "drained": member.drained,
         "held_down": member.held_down_ms / 1000,

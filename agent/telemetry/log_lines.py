@@ -80,10 +80,10 @@ def _level(key: str, text: str, node: Node) -> int:
 
 
 def _cost(epoch: int, fields: dict[str, str | int]) -> LogLine:
-    count, gap = fields["slots_missed"], fields.get("leaderless_ms")
+    count, outage = fields["slots_missed"], fields.get("outage_ms")
     words = f"blocks come: {count} {'slot' if count == 1 else 'slots'} missed"
-    if isinstance(gap, int) and gap >= NOTABLE:
-        words += f", nobody led for {duration(gap)}"
+    if isinstance(outage, int) and outage >= NOTABLE:
+        words += f", none of ours for {duration(outage)}"
     return LogLine(logging.INFO, words, {"epoch": epoch, "slots_missed": count})
 
 

@@ -114,7 +114,9 @@ class Metrics:
             "confirmation_duration_seconds", "Seconds from before a confirmation left until its answer.", _QUICK
         )
         self._leaderless = self._histogram(
-            "failover_duration_seconds", "Seconds for which nobody led before this node took over.", _SLOW
+            "failover_duration_seconds",
+            "Seconds for which nobody led before this node took over, or no own block came in time: the longer.",
+            _SLOW,
         )
 
     def _counter(self, name: str, text: str, **labels: Iterable[str]) -> dict[tuple[str, ...], Counter]:
@@ -138,10 +140,11 @@ class Metrics:
         self._transitions.labels(*self._base, action.source, action.target, action.key).inc()
 
     def changed(self, fields: Mapping[str, str | int]) -> None:
-        """Note a change of leader to this node; what is added to its record later is no other change."""
-        gap, epoch = fields.get("leaderless_ms"), fields.get("epoch", 0)
-        if isinstance(gap, int) and "slots_missed" not in fields and epoch != self._changed:
-            self._leaderless.observe(gap / 1000)
+        """Note a change of leader to this node, once: when its cost is counted, at the latest when its tenure ends."""
+        epoch = fields.get("epoch", 0)
+        spans = [span for name in ("leaderless_ms", "outage_ms") if isinstance(span := fields.get(name), int)]
+        if spans and epoch != self._changed and ("counted_to" in fields or "stop_ms" in fields):
+            self._leaderless.observe(max(spans) / 1000)
             self._changed = epoch or None
 
     def promised(self) -> None:

@@ -162,7 +162,7 @@ def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:
 
 
 def _shows(key: str, value: object) -> bool:
-    if key in ("epoch", "leaderless_ms", "slots_missed"):
+    if key in ("epoch", "leaderless_ms", "outage_ms", "slots_missed"):
         return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER
     if key == "when":
         return value is None or isinstance(value, str)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from agent.cli.act import KEPT, act, wait_for
+from agent.cli.act import KEPT, Acting, act, wait_for
 from agent.cli.changes import Author, OperatorChange
 from agent.cli.target import Target
 from agent.config.sections import EtcdSection
@@ -39,7 +39,7 @@ def test_exactly_the_oldest_words_beyond_the_bound_go(beyond: int) -> None:
     """With some above the bound those go, the oldest; every other one and the one just said stay."""
     group = Group(KEPT - 1 + beyond)
     before = group.words()
-    act(group.store, TARGET, CHANGE, JOE, yes=True, dry_run=False)
+    act(group.store, TARGET, CHANGE, Acting(JOE, yes=True))
     after = group.words()
     assert after[:-1] == before[beyond:]
     assert len(after) == KEPT
@@ -49,14 +49,14 @@ def test_far_too_many_words_go_in_bounded_steps() -> None:
     """etcd takes 128 operations in a transaction: 100 words at a time are deleted, again the oldest."""
     group = Group(300)
     before = group.words()
-    act(group.store, TARGET, CHANGE, JOE, yes=True, dry_run=False)
+    act(group.store, TARGET, CHANGE, Acting(JOE, yes=True))
     assert group.words()[:-1] == before[100:]
 
 
 def test_what_was_done_is_on_record_with_its_author(moved: MovedTime) -> None:
     """Who, what, why and when, in ms since 1970; the change itself is done in the same transaction."""
     group = Group(0)
-    revision = act(group.store, TARGET, CHANGE, JOE, yes=True, dry_run=False)
+    revision = act(group.store, TARGET, CHANGE, Acting(JOE, yes=True))
     found = {item.key: item for item in group.store.range("/", 1.0).items}
     assert {item.mod_revision for item in found.values()} == {revision}
     (word,) = group.words()
@@ -68,7 +68,7 @@ def test_what_was_done_is_on_record_with_its_author(moved: MovedTime) -> None:
 def test_a_dry_run_leaves_nothing() -> None:
     """Nothing is written, not even that it was tried."""
     group = Group(0)
-    assert act(group.store, TARGET, CHANGE, JOE, yes=True, dry_run=True) is None
+    assert act(group.store, TARGET, CHANGE, Acting(JOE, yes=True, dry_run=True)) is None
     assert not group.store.range("/", 1.0).items
 
 
@@ -78,14 +78,14 @@ def test_a_group_that_changed_meanwhile_is_left_alone() -> None:
     group.store.txn(Txn((), (Put("/y", b"1"),)), 1.0)
     change = OperatorChange("drain bp-b", (Put("/x", b"1"),), (Compare("/y", 0),))
     with pytest.raises(RefusedError, match="has changed while you looked"):
-        act(group.store, TARGET, change, JOE, yes=True, dry_run=False)
+        act(group.store, TARGET, change, Acting(JOE, yes=True))
     assert [item.key for item in group.store.range("/", 1.0).items] == ["/y"]
 
 
 def test_a_word_with_an_end_gets_a_lease_of_so_many_seconds() -> None:
     """The key expires by itself, the word on record does not."""
     group = Group(0)
-    act(group.store, TARGET, CHANGE, JOE, yes=True, dry_run=False, ttl_s=60)
+    act(group.store, TARGET, CHANGE, Acting(JOE, yes=True), ttl_s=60)
     (key,) = group.store.range("/x", 1.0).items
     assert group.store.lease_state(key.lease, 1.0).granted == 60
     assert [item.lease for item in group.store.range(AUDIT, 1.0).items] == [0]

@@ -264,14 +264,28 @@ def test_fencings_and_transitions_are_counted() -> None:
 
 
 def test_the_gap_of_a_change_is_observed_once() -> None:
-    """How long nobody led: of a first leader nothing is known, and what is learnt later is no other change."""
+    """The longer of no leader and no own block, once it is counted; of a first leader nothing is known."""
     bench = Bench()
-    bench.metrics.changed({"epoch": 1, "node": "bp-a"})
+    bench.metrics.changed({"epoch": 1, "node": "bp-a", "counted_to": 7})
     assert bench.get("failover_duration_seconds_count") == 0
-    bench.metrics.changed({"epoch": 2, "node": "bp-a", "leaderless_ms": 700})
-    bench.metrics.changed({"epoch": 2, "node": "bp-a", "leaderless_ms": 700, "slots_missed": 1})
+    began: dict[str, str | int] = {"epoch": 2, "node": "bp-a", "leaderless_ms": 700}
+    bench.metrics.changed(began)
+    bench.metrics.changed({**began, "slots_missed": 1, "outage_ms": 500, "counted_to": 9})
+    bench.metrics.changed({**began, "slots_missed": 1, "outage_ms": 500, "counted_to": 9, "window": 1})
     assert bench.get("failover_duration_seconds_count") == 1
     assert bench.get("failover_duration_seconds_sum") == 0.7
+    outage: dict[str, str | int] = {
+        "epoch": 3,
+        "node": "bp-a",
+        "leaderless_ms": 0,
+        "slots_missed": 95,
+        "outage_ms": 48_000,
+    }
+    bench.metrics.changed({**outage, "counted_to": 11})
+    assert bench.get("failover_duration_seconds_sum") == 48.7
+    bench.metrics.changed({"epoch": 4, "node": "bp-a", "leaderless_ms": 300})
+    bench.metrics.changed({"epoch": 4, "node": "bp-a", "leaderless_ms": 300, "stop_ms": 900})
+    assert bench.get("failover_duration_seconds_count") == 3
 
 
 def test_watch_restarts_are_those_of_the_follower() -> None:

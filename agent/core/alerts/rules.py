@@ -171,12 +171,18 @@ def opened(before: Open, notice: Notice, now: Ms = 0) -> Open:
     return replace(before, notices=notices, again=again, restored=before.restored - {notice.key})
 
 
-def news(before: Open, facts: AlertInput, now: Ms, slots: int | None) -> tuple[Open, tuple[Notice, ...]]:
-    """Return the news of a failover once its cost is counted (`slots`), or cannot be waited for any longer."""
+def news(
+    before: Open, facts: AlertInput, now: Ms, slots: int | None, outage: Ms = 0
+) -> tuple[Open, tuple[Notice, ...]]:
+    """Return the news of a failover once its cost is counted (`slots`), or cannot be waited for any longer.
+
+    `outage`: how long no own block came in time; told where it is longer than nobody led.
+    """
     waiting = before.news
     if waiting is None or (slots is None and facts.leads and now < before.news_by):
         return before, ()
     counted = {} if slots is None else {"slots_missed": str(slots)}
+    counted |= {"duration": duration(outage)} if outage > facts.gap else {}
     return replace(before, news=None), (replace(waiting, fields={**waiting.fields, **counted}),)
 
 

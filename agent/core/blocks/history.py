@@ -5,15 +5,16 @@ What stands in etcd is said in `archive`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from agent.core.blocks.follow import Following
 from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import Health
 from agent.core.leadership.state import State
 from agent.core.model.archive import Fields, Window
-from agent.core.model.slots import slot_of
+from agent.core.model.slots import SLOT, slot_of
 from agent.core.model.store import Ms
 
 SETTLED: Ms = 1000
@@ -95,7 +96,17 @@ def proven(
     if chain.since <= after + 1:
         ours = windows.count(after + 1, first) if windows else first - after - 1
         fields["slots_missed"] = max(0, ours - sum(after < slot < first for slot in own))
+        fields["outage_ms"] = _longest_hole([after, *sorted(slot for slot in own if after < slot <= first)], windows)
     return first, fields
+
+
+def _longest_hole(signed: Sequence[int], windows: ProducerWindows | None) -> Ms:
+    """Return the longest time from an own slot without a block to the next own block; `signed`: all that have one."""
+    holes = [0]
+    for before, after in pairwise(signed):
+        due = (slot for slot in range(before + 1, after) if windows is None or windows.ours(slot))
+        holes.append((after - next(due, after)) * SLOT)
+    return max(holes)
 
 
 def witnessed(waiting: Proof, windows: tuple[Window, ...]) -> Fields | None:

@@ -17,6 +17,8 @@ history/<epoch>, written by the new leader, and written again when more is known
     release_ms     from then until the release was written
     slots_missed   own slots without a block between the last block before the change and the first one after it, as the
                    new leader's chain has them
+    outage_ms      the longest time in between without an own block: from the date of an own slot without one to that of
+                   the next own block, whoever led; 0: none is missing
     counted_to     the number of that first block
     window         first slot of the first whole own window after it, from the ledger of another member's chain:
     window_signed, window_missed
@@ -63,6 +65,7 @@ class Change:
     stop_ms: int | None = None
     release_ms: int | None = None
     slots_missed: int | None = None
+    outage_ms: int | None = None
     counted_to: int | None = None
     window: int | None = None
     window_signed: int | None = None

@@ -106,7 +106,7 @@ def notify(step: NodeStep) -> None:
             _warn(step, action, known, notices)
         else:
             _announced(step, rules.announced(action, known, step.now), notices)
-    alerts, news = rules.news(step.node.alerts, known, step.now, step.slots_missed)
+    alerts, news = rules.news(step.node.alerts, known, step.now, step.slots_missed, step.outage)
     alerts, lasting = rules.lasting(alerts, known, step.now)
     step.set(alerts=alerts)
     step.do(*(Notify(notice) for notice in (*notices, *news, *lasting)))

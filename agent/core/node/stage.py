@@ -27,6 +27,7 @@ class NodeStep:
 
     heard         the transitions of leadership and the warnings, in their order; those too that are not logged again
     slots_missed  what a change of leader cost, if it was counted in this step
+    outage        and for how long no own block came
     """
 
     def __init__(self, node: Node, event: NodeEvent, now: Ms) -> None:
@@ -35,6 +36,7 @@ class NodeStep:
         self.now = now
         self.heard: list[Announce | Warn] = []
         self.slots_missed: int | None = None
+        self.outage: Ms = 0
         self._actions: list[NodeAction] = []
 
     def set(self, **changes: Any) -> None:
@@ -70,6 +72,7 @@ class NodeStep:
         missed = fields.get("slots_missed")
         if self.slots_missed is None and isinstance(missed, int):
             self.slots_missed = missed
+            self.outage = int(fields.get("outage_ms", 0))
         self.do(RecordChange(epoch, fields))
 
     def actions(self) -> tuple[NodeAction, ...]:

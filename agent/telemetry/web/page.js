@@ -72,14 +72,15 @@ function lead(data) {
 function card(member, data, ahead) {
   const leads = data.held && data.heartbeat && data.heartbeat.node === member.node;
   const made = make("article", null, leads ? "card leads" : "card"), head = make("h3", member.node);
-  head.append(make("span", leads ? "leads" : member.role, leads ? "tag good" : "tag"));
+  const role = leads ? "leads" : member.role === "leading" ? "was leading" : member.role;
+  head.append(make("span", role, leads ? "tag good" : "tag"));
   head.append(member.healthy ? make("span", "healthy", "tag good") : make("span", "unhealthy", "tag bad"));
   if (member.drained) head.append(make("span", "drained", "tag note"));
   const facts = make("dl"), lag = ahead - member.head;
   const rows = {
-    head: member.head + (lag > 0 ? " (" + lag + " behind)" : ""),
-    "head age": (member.head_age_ms / 1000).toFixed(1) + " s",
-    irreversible: member.lib,
+    head: member.head ? member.head + (lag > 0 ? " (" + lag + " behind)" : "") : "",
+    "head age": member.head ? span(member.head_age_ms / 1000) : "",
+    irreversible: member.head ? member.lib : "",
     priority: member.priority,
     agent: member.version,
     nodeos: member.nodeos,
@@ -110,7 +111,8 @@ function change(each) {
   const from = each.from ? each.from + " → " : "";
   made.append(time, make("span", from + (each.node || "?") + (each.epoch ? " (epoch " + each.epoch + ")" : "")));
   const cost = make("span", each.reason || "", "cost");
-  if (each.leaderless_ms >= 100) cost.append(" · nobody led for " + span(each.leaderless_ms / 1000));
+  const outage = Math.max(each.leaderless_ms || 0, each.outage_ms || 0);
+  if (outage >= 100) cost.append(" · " + (outage === each.outage_ms ? "no own block for " : "nobody led for ") + span(outage / 1000));
   if (typeof each.slots_missed === "number") {
     cost.append(" · ");
     cost.append(make("span", each.slots_missed + (each.slots_missed === 1 ? " slot missed" : " slots missed"), each.slots_missed ? "lost" : ""));

@@ -342,7 +342,7 @@ def test_late_blocks_of_the_leader_before_are_not_taken_for_our_own() -> None:
     chain = Following({1000: header(1000), 1001: header(1001, slot=1002), 1002: header(1002, slot=1004)})
     assert history.proven(wait(), chain, PRODUCER, ALONE) == (
         LAST + 4,
-        {"epoch": 2, "slots_missed": 2, "counted_to": 1002},
+        {"epoch": 2, "slots_missed": 2, "outage_ms": 500, "counted_to": 1002},
     )
 
 
@@ -356,6 +356,16 @@ def test_in_a_schedule_only_own_slots_count() -> None:
     found = history.proven(wait(), chain, PRODUCER, windows)
     assert found is not None
     assert found[1]["slots_missed"] == 11 - LAST % 12, "what was left of the turn that the old leader was in"
+    assert found[1]["outage_ms"] == (first - LAST - 1 if LAST % 12 < 11 else 0) * 500
+
+
+def test_an_outage_lasts_from_the_last_own_block_to_the_first_whoever_led() -> None:
+    """95 slots without a block of ours are 47.5 s, also when the leader before released its lead a moment ago."""
+    chain = Following({1000: header(1000), 1001: header(1001, slot=1096)})
+    fields = {"epoch": 2, "leaderless_ms": 0}
+    found = history.proven(replace(wait(), fields=fields), chain, PRODUCER, ALONE)
+    assert found is not None
+    assert (found[1]["slots_missed"], found[1]["outage_ms"]) == (95, 47_500)
 
 
 def test_what_was_not_looked_at_is_not_counted() -> None:

@@ -210,7 +210,8 @@ def test_a_killed_nodeos_is_replaced_and_goes_down_in_history() -> None:
     assert "the nodeos process is gone" in str(begun["reason"])
     assert isinstance(begun["leaderless_ms"], int)
     missed = (story.head.head_time - head.head_time) // SLOT - (story.head.head_num - head.head_num)
-    assert proven == {**begun, "slots_missed": missed, "counted_to": proven["counted_to"]}
+    counted = {"slots_missed": missed, "outage_ms": missed * SLOT, "counted_to": proven["counted_to"]}
+    assert proven == {**begun, **counted}
     assert standby.events_told()[0] == "failover"
     assert leader.events_told()[-2:] == ["leader_stops", "-leader_stops"]
     news = standby.told[0]

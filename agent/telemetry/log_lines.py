@@ -14,10 +14,9 @@ from agent.core.leadership import actions as do
 from agent.core.leadership.timing import seconds
 from agent.core.model.operator import Override
 from agent.core.model.records import Heartbeat
+from agent.core.model.slots import SLOT
 from agent.core.node.state import Node, NodeAction, Notify, RecordChange
 
-NOTABLE = 100
-"""Milliseconds without a leader that are worth a word: a planned handover takes less."""
 _GOOD = ("etcd_up", "check_passes")
 """Words of the core that bring good news."""
 _SAID = (
@@ -82,7 +81,7 @@ def _level(key: str, text: str, node: Node) -> int:
 def _cost(epoch: int, fields: dict[str, str | int]) -> LogLine:
     count, outage = fields["slots_missed"], fields.get("outage_ms")
     words = f"blocks come: {count} {'slot' if count == 1 else 'slots'} missed"
-    if isinstance(outage, int) and outage >= NOTABLE:
+    if isinstance(outage, int) and outage > SLOT:
         words += f", none of ours for {duration(outage)}"
     return LogLine(logging.INFO, words, {"epoch": epoch, "slots_missed": count})
 

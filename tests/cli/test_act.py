@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import click
 import pytest
 
 from agent.cli.act import KEPT, Acting, act, wait_for
@@ -89,6 +91,48 @@ def test_a_word_with_an_end_gets_a_lease_of_so_many_seconds() -> None:
     (key,) = group.store.range("/x", 1.0).items
     assert group.store.lease_state(key.lease, 1.0).granted == 60
     assert [item.lease for item in group.store.range(AUDIT, 1.0).items] == [0]
+
+
+@pytest.mark.parametrize(
+    ("acting", "answer", "done"),
+    [
+        (Acting(JOE), False, False),
+        (Acting(JOE, yes=True), False, False),
+        (Acting(JOE, yes=True), True, True),
+        (Acting(JOE, force=True), False, True),
+    ],
+)
+def test_what_looks_like_a_mistake_is_asked_even_with_yes(
+    acting: Acting, answer: bool, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that is no member stops a group: --yes does not answer for that, only a person or --force does."""
+    group = Group(0)
+    asked: list[str] = []
+
+    def confirm(text: str, **_: object) -> bool:
+        asked.append(text)
+        return answer
+
+    monkeypatch.setattr("click.confirm", confirm)
+    change = replace(CHANGE, ask=True, insist="bp-z is not among the members")
+    if done:
+        act(group.store, TARGET, change, acting)
+    else:
+        with pytest.raises(RefusedError):
+            act(group.store, TARGET, change, acting)
+    assert bool(group.store.range("/x", 1.0).items) is done
+    assert asked == ([] if acting.force else ["bp-z is not among the members: is the name right?"])
+
+
+def test_where_nobody_can_answer_that_is_refused_with_the_way_to_insist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that has a typing mistake changes nothing."""
+
+    def nobody(*_: object, **__: object) -> bool:
+        raise click.Abort
+
+    monkeypatch.setattr("click.confirm", nobody)
+    with pytest.raises(RefusedError, match="add --force when no person is there"):
+        act(Group(0).store, TARGET, replace(CHANGE, insist="bp-z is no member"), Acting(JOE, yes=True))
 
 
 def test_waiting_ends_at_its_limit_and_looks_now_and_then(moved: MovedTime) -> None:

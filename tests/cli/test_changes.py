@@ -134,7 +134,10 @@ def test_an_override_tells_what_it_risks() -> None:
     assert put(changes.override_set(well(), "none", JOE)) == {"leader": "none", "reason": "upgrade", "by": "joe@host"}
     assert "nobody produces" in changes.override_set(well(), "none", JOE).risks[0]
     assert "bp-z is not among the members" in changes.override_set(well(), "bp-z", JOE).risks[0]
+    assert "bp-z is not among the members" in changes.override_set(well(), "bp-z", JOE).insist
     assert changes.override_set(well(), "bp-b", JOE).risks == ()
+    assert not changes.override_set(well(), "none", JOE).insist
+    assert not changes.override_set(well(members__bp_b=SICK), "bp-b", JOE).insist, "sick, but there"
     with pytest.raises(RefusedError, match="no node's name"):
         changes.override_set(well(), "BP B", JOE)
 

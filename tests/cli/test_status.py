@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agent.cli import look, target
+from agent.cli.check import verdict
 from agent.cli.main import main
 from agent.cli.status_text import table
 from agent.core.model.store import Snapshot
@@ -78,6 +81,41 @@ def test_whatever_stands_in_the_keys_can_be_shown(leader: bytes, heartbeat: byte
     data = group_view(NAMES, snapshot(10, beat(7), **words), snapshot(11, heartbeat, **words))
     Console(width=200, file=None, quiet=True).print(table(data))
     json.dumps(data)
+
+
+def test_what_is_not_known_is_not_a_number() -> None:
+    """An agent without a nodeos knows no head: no lag of all blocks and no age of zero; no age is below zero."""
+    data = view(members__bp_b=member("bp-b", head=0, lib=0, head_age_ms=0, healthy=False, nodeos=""))
+    row = data["members"][1]
+    assert (row["head"], row["lag"], row["head_age"], row["irreversible"]) == (None, None, None, None)
+    assert re.search(r"bp-b +standby +unhealthy +- +- +- ", printed(data))
+    assert "lag=0;" in verdict(data)[1]
+    early = view(members__bp_b=member("bp-b", head_age_ms=-400))
+    assert early["members"][1]["head_age"] == 0.0
+
+
+def test_only_who_holds_the_heartbeat_leads() -> None:
+    """A killed leader's last report says `leading` for as long as its lease lives: it was."""
+    new = {"leader": b"bp-b", "members__bp_b": member("bp-b", role="leading")}
+    first, second = (snapshot(10 + at, beat(at, node="bp-b", epoch=8), **new) for at in (1, 2))
+    lines = printed(group_view(NAMES, first, second)).splitlines()
+    assert [line.split("  ")[1] for line in lines if line.startswith("bp-")] == ["was leading", "leading"]
+
+
+def test_words_that_end_by_themselves_say_when() -> None:
+    """An override or a maintenance that hangs on a lease is told with the seconds that are left."""
+    items = {"override": b'{"leader":"bp-a","by":"joe"}', "maintenance": b"disks"}
+
+    def leased(found: Snapshot) -> Snapshot:
+        return replace(
+            found, items=tuple(replace(each, lease=7 * each.key.endswith(tuple(items))) for each in found.items)
+        )
+
+    first, second = leased(snapshot(10, beat(3), **items)), leased(snapshot(11, beat(4), **items))
+    text = printed(group_view(NAMES, first, second, {7: 42.0}))
+    assert "override: only bp-a may lead (joe), ends by itself in 42 s" in text
+    assert "maintenance: disks, ends by itself in 42 s" in text
+    assert "ends by itself" not in printed(view(**items))
 
 
 def printed(data: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import subprocess
@@ -159,16 +160,25 @@ def test_override_set_and_clear(operator: Operator) -> None:
     value = json.loads(group.etcdctl("get", "@override", "--print-value-only"))
     assert (value["leader"], value["reason"]) == (standby.node, "a test")
     assert "WARNING" in operator.run("check", expect=1)
-    operator.run("override", "clear")
+    operator.run("override", "clear", "--yes")
     assert not group.etcdctl("get", "@override").strip()
+
+
+def test_an_override_for_a_name_that_is_no_member_stops_nobody(operator: Operator) -> None:
+    """A typing mistake with --yes is refused; the leader goes on, and no key is left."""
+    group, leader = operator.group, operator.group.leader
+    operator.run("override", "set", "bp-typo", "--yes", expect=6)
+    assert not group.etcdctl("get", "@override").strip()
+    assert group.leader is leader
 
 
 def test_override_none_with_a_ttl_ends_by_itself(operator: Operator) -> None:
     """`override set none --ttl` stops everybody; its lease ends it."""
     group = operator.group
-    operator.run("override", "set", "none", "--ttl", "5", "--yes")
+    operator.run("override", "set", "none", "--ttl", "9", "--yes")
     group.wait("everybody to stop", lambda: all(node.paused for node in group.chain.nodes.values()))
-    assert "nobody may lead" in operator.run("status")
+    said = operator.run("status", expect=8)
+    assert re.search(r"override: nobody may lead .*, ends by itself in [0-9] s", said), said
     group.settle()
     assert not group.etcdctl("get", "@override").strip()
 
@@ -178,7 +188,7 @@ def test_maintenance_on_and_off(operator: Operator) -> None:
     group = operator.group
     operator.run("maintenance", "on", "--reason", "replacing a disk")
     group.wait("all to know", lambda: all(agent.status()["maintenance"] for agent in group.agents.values()))
-    assert "maintenance: replacing a disk" in operator.run("status")
+    assert "maintenance: replacing a disk" in operator.run("status", expect=8)
     assert "maintenance is on" in operator.run("switchover", "--yes", expect=6)
     operator.run("maintenance", "off")
     group.wait("all to know", lambda: all(not agent.status()["maintenance"] for agent in group.agents.values()))

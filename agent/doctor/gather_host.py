@@ -18,7 +18,7 @@ from agent.doctor.facts import AgentFacts, ChannelFact, HostFacts
 from agent.errors import ConfigError, FenceError
 from agent.host.deadline import Deadline
 from agent.net.dial import dial
-from agent.net.endpoint import DEFAULT_PORTS, Endpoint, parse_endpoint
+from agent.net.endpoint import DEFAULT_PORTS, Endpoint, here, parse_endpoint
 from agent.net.http import CallFailed, TooMuch, call
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
@@ -82,9 +82,8 @@ def agent(config: Config) -> AgentFacts:
     """Ask the agent beside us how it is, and see what keeps it running."""
     if config.http.address is None:
         return AgentFacts(error="http.listen is empty, so it cannot be asked")
-    host_, port = config.http.address
     scheme = "https" if config.http.cert_file else "http"
-    endpoint = parse_endpoint(f"{scheme}://{'127.0.0.1' if host_ in ('0.0.0.0', '') else host_}:{port}")  # noqa: S104 - read, not bound
+    endpoint = parse_endpoint(f"{scheme}://{here(*config.http.address)[1]}")
     try:
         token = config.http.token.get_secret_value() if config.http.token else ""
         headers = {"Authorization": f"Bearer {token}"} if token else {}

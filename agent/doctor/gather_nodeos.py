@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import re
 import socket
 import struct
@@ -16,7 +17,7 @@ from agent.errors import FailoverError, NodeosAnswer, NodeosError
 from agent.guard.plan import fence_plan
 from agent.host import process
 from agent.host.deadline import Deadline
-from agent.net.endpoint import parse_endpoint
+from agent.net.endpoint import bracketed, parse_endpoint
 from agent.net.resolver import Resolver
 from agent.nodeos import config_ini, listener
 from agent.nodeos.client import HttpNodeos
@@ -28,6 +29,7 @@ MOST = 1 << 20
 TRY_S = 1.0
 """For each address at which the producer API may be reached."""
 _MISSING = 404
+IF_INET6 = Path("/proc/net/if_inet6")
 _SIOCGIFADDR = 0x8915  # linux/sockios.h
 
 
@@ -155,7 +157,7 @@ def _reached(config: Config, deadline: Deadline) -> tuple[str, ...]:
         return ()
     found = []
     for host in own_addresses():
-        where = f"http://{host}:{port[1]}"
+        where = f"http://{bracketed(host, port[1])}"
         try:
             HttpNodeos(where).paused(min(TRY_S, deadline.left()))
         except NodeosAnswer as error:
@@ -163,16 +165,20 @@ def _reached(config: Config, deadline: Deadline) -> tuple[str, ...]:
                 continue
         except (NodeosError, OSError):
             continue
-        found.append(f"{host}:{port[1]}")
+        found.append(bracketed(host, port[1]))
     return tuple(found)
 
 
 def own_addresses() -> list[str]:
-    """Return the IPv4 addresses of this host's interfaces, loopback left out."""
+    """Return the addresses of this host's interfaces, without loopback and those that are good on one link only."""
     found = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _index, name in socket.if_nameindex():
             with suppress(OSError):
                 answer = fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, struct.pack("256s", name.encode()[:15]))
                 found.append(socket.inet_ntoa(answer[20:24]))
-    return [each for each in found if not each.startswith("127.")]
+    six = []
+    with suppress(OSError):  # a kernel without IPv6
+        six = [line.split()[0] for line in IF_INET6.read_text().splitlines()]
+    found += [socket.inet_ntop(socket.AF_INET6, bytes.fromhex(each)) for each in six]
+    return [each for each in found if not ipaddress.ip_address(each).is_loopback and not each.startswith("fe80:")]

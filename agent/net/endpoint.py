@@ -50,3 +50,14 @@ def parse_endpoint(url: str) -> Endpoint:
         number = DEFAULT_PORTS[parts.scheme] if port is None else port
         return Endpoint(url, host=parts.hostname, port=number, tls=parts.scheme == "https")
     raise ConfigError([f"nodeos URL {url!r} is not understood: write {FORMS}"])
+
+
+def here(host: str, port: int) -> tuple[str, str]:
+    """Return the address at which this host asks what listens on `host` (any: loopback), and both as in a URL."""
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - asked, not bound
+    return host, bracketed(host, port)
+
+
+def bracketed(host: str, port: int | str) -> str:
+    """Return host and port as a URL has them: an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

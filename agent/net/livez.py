@@ -7,6 +7,7 @@ import socket
 import ssl
 
 from agent.host.deadline import Deadline, DeadlineSocket
+from agent.net.endpoint import here
 from agent.net.tls import tls_context, wrap
 
 MOST = 1000  # bytes of an answer that are read; ours are short
@@ -18,7 +19,7 @@ def livez(host: str, port: int, timeout_s: float, *, tls: bool = False) -> tuple
     No answer is an answer: not alive. An agent that listens on every address is asked on loopback. With `tls` its
     certificate is not verified: it bears the names that others know it by, and nothing secret is said or heard.
     """
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is asked, not bound
+    host, _ = here(host, port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     connection = http.client.HTTPConnection(host, port)
     sock = DeadlineSocket(family, Deadline(timeout_s))

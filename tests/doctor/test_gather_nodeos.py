@@ -247,4 +247,5 @@ def test_the_addresses_of_interfaces_are_read(monkeypatch: pytest.MonkeyPatch) -
     names = [*given, "wg0"]
     monkeypatch.setattr(socket, "if_nameindex", lambda: list(enumerate(names)))
     monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    monkeypatch.setattr(gather_nodeos, "IF_INET6", Path("/nowhere"))
     assert gather_nodeos.own_addresses() == ["192.0.2.7", "192.0.2.8"]

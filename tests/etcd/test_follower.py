@@ -16,6 +16,7 @@ from agent.etcd.follower import LAGS_MS, SILENCE_S, PrefixFollower
 from tests.support.follow import following
 from tests.support.memory_store import MemoryEtcd, MemoryStore, MemoryWatch
 from tests.support.moved_time import MovedTime
+from tests.support.slack import SLACK_S
 
 P = "/g/"
 SOON_S = 5.0
@@ -99,7 +100,7 @@ def test_deaf_watch_is_found_out_by_a_read() -> None:
         put(etcd, "a", b"1")
         start = time.monotonic()
         seen.until(lambda: seen.values == {P + "a": b"1"}, SOON_S)
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 0.1 + SLACK_S
         assert seen.follower is not None
         restarts = seen.follower.restarts
         put(etcd, "a", b"2")
@@ -220,7 +221,7 @@ def test_stop_wakes_a_follower_that_waits() -> None:
         assert seen.follower is not None
         start = time.monotonic()
         seen.follower.stop()
-    assert time.monotonic() - start < 1.0
+    assert time.monotonic() - start < 5.0
     assert not seen.errors
 
 

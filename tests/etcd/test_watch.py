@@ -15,6 +15,7 @@ from agent.etcd.store import EtcdStore
 from tests.lab.etcd import EtcdCluster
 from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.support.etcd_bench import PREFIX, put, running, store_on, until_answered
+from tests.support.slack import SLACK_S
 
 pytestmark = pytest.mark.real
 
@@ -80,7 +81,7 @@ def test_dropped_connection_wakes_its_watches(cluster: EtcdCluster, store: EtcdS
         start = time.monotonic()
         with pytest.raises(StoreUnavailable):
             watch.next(10.0)
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 5.0
     finally:
         cluster.members[0].thaw()
 
@@ -93,9 +94,9 @@ def test_close_never_waits_for_a_frozen_member(cluster: EtcdCluster, store: Etcd
     try:
         start = time.monotonic()
         watch.close()
-        assert time.monotonic() - start < 0.2
+        assert time.monotonic() - start < SLACK_S
         store.close()
-        assert time.monotonic() - start < 1.0
+        assert time.monotonic() - start < 2 * SLACK_S
         end = time.monotonic() + 5.0
         while watch_threads() > before:
             assert time.monotonic() < end

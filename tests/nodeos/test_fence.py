@@ -18,6 +18,7 @@ from agent.host.process import Held
 from agent.nodeos import listener as listeners
 from agent.nodeos.fence import ProcessFence
 from tests.support.children import IDLE, STUBBORN, child, ident, listener, plan, state_of, wait_until
+from tests.support.slack import SLACK_S
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("no_leaks")]
 NOWHERE = "http://127.0.0.1:1"
@@ -56,7 +57,7 @@ def test_one_that_ignores_sigterm_is_killed() -> None:
     with child(STUBBORN) as nodeos:
         begin = time.monotonic()
         assert fence(nodeos.id).stop(0.3, 2.0) == "ended by SIGKILL"
-        assert 0.3 <= time.monotonic() - begin < 1.0
+        assert 0.3 <= time.monotonic() - begin < 1.9
         assert nodeos.popen.wait(1) == -signal.SIGKILL
 
 
@@ -65,7 +66,7 @@ def test_sigkill_gets_its_share_of_the_deadline() -> None:
     with child(STUBBORN) as nodeos:
         begin = time.monotonic()
         assert fence(nodeos.id).stop(0.6, 0.6) == "ended by SIGKILL"
-        assert time.monotonic() - begin < 0.9
+        assert time.monotonic() - begin < 0.6 + SLACK_S
 
 
 def test_without_a_grace_it_is_killed_at_once() -> None:
@@ -82,7 +83,7 @@ def test_a_frozen_one_is_killed_at_once() -> None:
         wait_until(lambda: state_of(nodeos.id.pid) == "T")
         begin = time.monotonic()
         assert fence(nodeos.id).stop(5.0, 6.0) == "ended by SIGKILL"
-        assert time.monotonic() - begin < 1.0
+        assert time.monotonic() - begin < 4.0
 
 
 def test_an_unreaped_child_counts_as_gone() -> None:
@@ -117,7 +118,7 @@ def test_the_process_that_was_found_last_is_the_one() -> None:
         assert held is not None
         begin = time.monotonic()
         assert here.stop(0.0, 1.0) == "ended by SIGKILL"
-        assert time.monotonic() - begin < 0.5
+        assert time.monotonic() - begin < 1.0
         assert held.wait_gone(0.0)
         held.close()
         assert here.find() is None
@@ -163,7 +164,7 @@ def test_one_that_does_not_end_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
         begin = time.monotonic()
         with pytest.raises(FenceError, match="still there"):
             fence(nodeos.id).stop(0.1, 0.4)
-        assert 0.4 <= time.monotonic() - begin < 0.7
+        assert 0.4 <= time.monotonic() - begin < 0.4 + SLACK_S
 
 
 def test_method_none_ends_nothing() -> None:
@@ -201,7 +202,7 @@ def test_a_command_that_leaves_nodeos_alive_is_an_error(script: Callable[[str], 
         begin = time.monotonic()
         with pytest.raises(FenceError, match="still there"):
             fence(nodeos.id, command=script(f"exit {code}")).stop(1.0, 0.4)
-        assert time.monotonic() - begin < 0.7
+        assert time.monotonic() - begin < 0.4 + SLACK_S
         assert nodeos.alive
 
 
@@ -214,7 +215,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(
         command = script(f"sleep 60 & echo $! $$ > {tmp_path}/pids; wait")
         with pytest.raises(FenceError, match="did not end in time"):
             fence(nodeos.id, command=command).stop(1.0, 0.4)
-        assert time.monotonic() - begin < 0.8
+        assert time.monotonic() - begin < 0.4 + SLACK_S
         assert nodeos.alive
     for pid in map(int, (tmp_path / "pids").read_text().split()):
         wait_until(lambda pid=pid: state_of(pid) in ("", "Z"))  # type: ignore[misc] # mypy: lambdas with defaults
@@ -226,7 +227,7 @@ def test_a_command_that_hangs_after_the_end_counts(script: Callable[[str], tuple
         command = script(f"kill -9 {nodeos.id.pid}; sleep 60")
         begin = time.monotonic()
         assert "did not end in time" in fence(nodeos.id, command=command).stop(1.0, 0.4)
-        assert time.monotonic() - begin < 0.8
+        assert time.monotonic() - begin < 0.4 + SLACK_S
 
 
 def test_a_command_that_cannot_be_started_is_an_error(tmp_path: Path) -> None:

@@ -319,6 +319,6 @@ def test_emit_never_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None
     begin = time.monotonic()
     for _ in range(1000):
         bench.loop.emit(ev.Tick())
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2.5
     monkeypatch.setattr(bench.effects, "stepped", stepped)
     go_on.set()

@@ -287,7 +287,7 @@ def test_the_lease_of_the_process_before_is_kept(both: Bench) -> None:
     assert both.lease() == lease
     session.publish(member(head=5))
     wait_until(lambda: both.reports() == member(head=5))
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < TTL_S
 
 
 def test_a_dead_lease_of_the_process_before_is_replaced(both: Bench) -> None:
@@ -389,7 +389,7 @@ def test_what_nobody_can_have_written_is_no_hindrance(bench: Bench, value: bytes
     session, _ = bench.started()
     session.publish(member(head=3))
     wait_until(lambda: (bench.read() or KeyValue("", b"", 0)).value == records.write(member(head=3)))
-    assert time.monotonic() - begin < 1.0
+    assert time.monotonic() - begin < TTL_S
 
 
 def test_a_longer_name_is_another(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -10,11 +11,12 @@ from typing import Any
 import click
 from rich.live import Live
 
+from agent.cli import overview
 from agent.cli.look import look
 from agent.cli.options import UNHEALTHY
 from agent.cli.output import as_data, console, data_option, show
 from agent.cli.status_text import live, table
-from agent.cli.target import Target, target_options
+from agent.cli.target import Chosen, Target, choosing_options, resolve
 from agent.core.model.store import Snapshot
 from agent.errors import StoreError
 from agent.group.handover import changes
@@ -26,34 +28,47 @@ KEPT = 200
 
 
 @click.command()
-@target_options
+@choosing_options
 @data_option("json", "yaml")
+@click.option("--all", "-a", "every", is_flag=True, help="Every group below the prefix, one row each.")
 @click.option("--extended", "-e", is_flag=True, help="More of each member: versions, irreversible block, address.")
 @click.option("--watch", "-W", is_flag=True, help="Go on until Ctrl-C; piped, print a line for each change.")
 @click.option(
     "--interval", type=click.FloatRange(0.1, 60), default=0.3, show_default=True, help="Seconds between looks (-W)."
 )
 @click.pass_context
-def status(ctx: click.Context, target: Target, form: str, extended: bool, watch: bool, interval: float) -> None:
+def status(
+    ctx: click.Context, chosen: Chosen, form: str, every: bool, extended: bool, watch: bool, interval: float
+) -> None:
     """Show who leads and how every node is.
 
-    Exit code 0 when `check` says OK, else 8.
+    Exit code 0 when `check` says OK (with --all: of every group), else 8.
     """
-    if watch and form != "table":
-        raise click.UsageError("-W draws a table: leave -f out")
+    if watch and (form != "table" or every):
+        raise click.UsageError("-W draws the table of one group: leave -f and --all out")
+    target = resolve(chosen, os.environ, every=every)
     with target.store() as store:
         if watch:
             with suppress(KeyboardInterrupt):  # the way to end it
                 _watch(store, target, interval, extended=extended)
             return
-        found = look(store, target)
-        left = time_left(store, target, found.second)
-    data = group_view(found.names, found.first, found.second, left, seen=found.seen)
-    if form == "table":
-        show(console(), table(data, extended=extended))
-    else:
+        data = _all(store, target) if every else _one(store, target)
+    if form != "table":
         click.echo(as_data(data, form))
-    ctx.exit(0 if data["healthy"] and not data["warnings"] else UNHEALTHY)
+    else:
+        show(console(), overview.table(data) if every else table(data, extended=extended))
+    well = all(each["healthy"] and not each["warnings"] for each in (data["groups"] if every else [data]))
+    ctx.exit(0 if well else UNHEALTHY)
+
+
+def _one(store: Store, target: Target) -> dict[str, Any]:
+    found = look(store, target)
+    left = time_left(store, target, found.second)
+    return group_view(found.names, found.first, found.second, left, seen=found.seen)
+
+
+def _all(store: Store, target: Target) -> dict[str, Any]:
+    return overview.overview(target.section.prefix, overview.look_at_all(store, target))
 
 
 def time_left(store: Store, target: Target, snapshot: Snapshot) -> dict[int, float]:

@@ -18,7 +18,7 @@ from agent.cli import look, target
 from agent.cli.check import verdict
 from agent.cli.main import main
 from agent.cli.status_text import table
-from agent.core.model.store import Snapshot
+from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreUnavailable
 from agent.group.view import group_view
 from tests.cli.groups import NAMES, beat, member, snapshot
@@ -154,7 +154,7 @@ class FakeStore:
 
     def range(self, prefix: str, timeout_s: float) -> Snapshot:
         """Return the next snapshot."""
-        assert prefix == NAMES.root
+        assert NAMES.root.startswith(prefix)
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         store = FakeStore(answers)
         monkeypatch.setattr(target, "open_store", lambda section: store)
         result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos", *arguments])
-        assert store.closed
+        assert store.closed or result.exit_code == 2
         return result.exit_code, result.stdout
 
     yield invoke
@@ -215,3 +215,36 @@ def test_status_refuses_what_it_cannot_use(arguments: list[str], code: int, text
     result = CliRunner().invoke(main, ["status", *arguments])
     assert result.exit_code == code
     assert text in result.stderr
+
+
+def below(found: Snapshot, group: str) -> tuple[KeyValue, ...]:
+    """Return the same keys, of another group."""
+    return tuple(replace(item, key=item.key.replace("/eos/", f"/{group}/")) for item in found.items)
+
+
+def test_all_groups_below_the_prefix_stand_in_one_table(run: Any) -> None:
+    """`--all`: one row each, what is wrong said; keys of no group are none; exit code 8 unless all are well."""
+    first, second = snapshot(10, beat(3)), snapshot(11, beat(4))
+    dead, none = snapshot(10, beat(3, node="bp-x")), snapshot(10, None, leader=None)
+    stray = (KeyValue("/nodeos-failover/stray", b"x", 1), KeyValue("/nodeos-failover/NO NAME/leader", b"x", 1))
+    rest = (*below(dead, "wax"), *below(none, "telos"), *stray)
+    answers = [Snapshot(10, (*first.items, *rest)), Snapshot(11, (*second.items, *rest))]
+    code, text = run(answers, "--all")
+    rows = {line.split()[0]: line for line in text.splitlines()[1:]}
+    assert (code, list(rows)) == (8, ["eos", "telos", "wax"])
+    assert re.match(r"eos +bp-a +7 +2023-11-14 22:13:20 +2/2 +ok$", rows["eos"])
+    assert re.match(r"telos +- +- +- +2/2 +nobody leads", rows["telos"])
+    assert "bp-x has not confirmed its lead while we looked" in rows["wax"]
+    code, text = run([first, second], "--all", "-f", "json")
+    assert (code, [each["group"] for each in json.loads(text)["groups"]]) == (0, ["eos"])
+    assert run([Snapshot(1, ())], "--all")[1].split() == [
+        "group",
+        "leader",
+        "epoch",
+        "since",
+        "(UTC)",
+        "healthy",
+        "state",
+        "none",
+    ]
+    assert run([first], "--all", "-W")[0] == 2

@@ -32,6 +32,7 @@ from agent.core.model.keys import keys
 from agent.core.model.records import GroupView, RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
+from agent.core.node.finality_state import HOOK, FinalizerSettings
 from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
 from agent.errors import FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
@@ -138,6 +139,20 @@ def policy(config: Config) -> Policy:
             urgency.far_fall,
         ),
     )
+
+
+def finalizer(config: Config) -> FinalizerSettings:
+    """Return what is set about this host's BLS key."""
+    given = config.finalizer
+    account = given.account or config.producer
+    return FinalizerSettings(account, given.public_key or "", bool(given.command), round(given.timeout * 1000))
+
+
+def hooks_of(config: Config) -> Hooks:
+    """Return the programs of the operator's: the hooks, and what makes our finalizer key the active one."""
+    given = config.finalizer
+    commands = config.hooks.commands | ({HOOK: given.command} if given.command else {})
+    return Hooks(commands, config.group, config.node, {HOOK: given.words(config.producer)})
 
 
 def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
@@ -256,6 +271,7 @@ class Agent:
             hooks=frozenset(config.hooks.commands),
             hook_ms=round(config.hooks.timeout * 1000),
             host=self.host,
+            finalizer=finalizer(config),
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
@@ -331,7 +347,7 @@ class Agent:
             self.names,
             self.alerts.tell,
             lambda _record: guard_fields(config),
-            Hooks(config.hooks.commands, config.group, config.node),
+            hooks_of(config),
             self.gate,
             self.peers,
         )
@@ -494,6 +510,7 @@ class Agent:
             ("info", INFO_S, partial(probes.info, nodeos, clock, INFO_S)),
             ("peers", PEERS_S, partial(probes.peers, nodeos, PEERS_S)),
             ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
+            ("finality", INFO_S, partial(probes.FinalityLook(nodeos).look, INFO_S)),
             ("guard", GUARD_S, self._see_guard),
             ("runtime-file", SLOW_S, partial(probes.runtime_file, self.file)),
         ]

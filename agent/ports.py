@@ -12,6 +12,7 @@ from typing import Protocol
 
 from agent.core.alerts.notice import Notice
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
+from agent.core.model.finality import Finality
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 
 
@@ -121,6 +122,9 @@ class Nodeos(Protocol):
 
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
+
+    def finality(self, timeout_s: float) -> Finality:
+        """Read the finalizers and their last votes; NodeosAnswer with status 404 before Spring."""
 
     def block(self, num: int, timeout_s: float) -> Header:
         """Read one block's header, as our node's chain has it now. NodeosAnswer when it has no such block."""

@@ -7,6 +7,7 @@ NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with comma
     sections  nodeos, etcd, fence, election, log, runtime
     gate      what signs only while this node may lead
     hooks     what is run when this node is promoted or demoted
+    finalizer the BLS key of this host
     http      where the agent answers, and to whom
     timing    the spans of the protocol, in seconds
     health    one subtable for each check

@@ -12,6 +12,17 @@ from agent.config.section import Field, Section, relation
 Command = tuple[str, ...]
 
 
+def program_problem(name: str, command: Command) -> str:
+    """Return why a program with its arguments cannot be run, nothing if it can or there is none."""
+    if not command:
+        return ""
+    if not Path(command[0]).is_absolute():
+        return f"{name}: {command[0]!r} is a relative path: give the whole one"
+    if not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
+        return f"{name}: {command[0]!r} cannot be executed: give the whole path of a program"
+    return f"{name}: an argument has a zero byte: take it out" if any("\0" in part for part in command) else ""
+
+
 class HooksSection(Section):
     """[hooks]: program and arguments for each moment; an empty list: nothing is run."""
 
@@ -37,9 +48,5 @@ class HooksSection(Section):
     @relation
     def _can_run(self) -> Iterator[str]:
         for name, command in self.commands.items():
-            if not Path(command[0]).is_absolute():
-                yield f"hooks.{name}: {command[0]!r} is a relative path: give the whole one"
-            elif not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
-                yield f"hooks.{name}: {command[0]!r} cannot be executed: give the whole path of a program"
-            elif any("\0" in part for part in command):
-                yield f"hooks.{name}: an argument has a zero byte: take it out"
+            if problem := program_problem(f"hooks.{name}", command):
+                yield problem

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from agent.config.alerts import AlertChannel
 from agent.config.election import ElectionSection, UrgencySection
+from agent.config.finalizer import FinalizerSection
 from agent.config.gate import GateSection
 from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
@@ -62,6 +63,7 @@ class Config(Section):
     election: ElectionSection = Field(default=ElectionSection(), description="who goes first")
     urgency: UrgencySection = Field(default=UrgencySection(), description="how fast a leader acts, by its schedule")
     hooks: HooksSection = Field(default=HooksSection(), description="what is run when this node is promoted or demoted")
+    finalizer: FinalizerSection = Field(default=FinalizerSection(), description="the BLS key of this host (Savanna)")
     http: HttpSection = Field(default=HttpSection(), description="metrics, probes and status")
     log: LogSection = Field(default=LogSection(), description="what goes to stderr")
     runtime: RuntimeSection = Field(default=RuntimeSection(), description="what survives a restart of the agent")

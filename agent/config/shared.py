@@ -47,7 +47,8 @@ def nodeos_options(config: Config) -> tuple[list[tuple[str, str]], str]:
 
 def _finalizers(config: Config) -> list[str]:
     found, _ = nodeos_options(config)
-    keys = {value for name, value in found if name == "signature-provider" and value.startswith("PUB_BLS_")}
+    keys = {config.finalizer.public_key} if config.finalizer.public_key else set()
+    keys |= {value for name, value in found if name == "signature-provider" and value.startswith("PUB_BLS_")}
     return sorted(_digest(key) for key in keys)[:4]
 
 

@@ -61,21 +61,23 @@ def _bad(what: str) -> NodeosAnswer:
     return NodeosAnswer(200, 0, f"nodeos answers something else than expected, is it nodeos? {what}")
 
 
-def _json(answer: Answer) -> Any:
+def parsed(answer: Answer) -> Any:
+    """Return the JSON of an answer."""
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError) as error:
         raise _bad("not JSON: " + _shown(answer.body[:60].decode(errors="replace"))) from error
 
 
-def _field(value: Any, name: str, kind: type) -> Any:
+def a_field(value: Any, name: str, kind: type) -> Any:
+    """Return a field of an object, which must be there and of its kind."""
     found = value.get(name) if isinstance(value, dict) else None
     if not isinstance(found, kind) or isinstance(found, bool) or (isinstance(found, int) and not 0 <= found < 1 << 63):
         raise _bad(f"{name} is missing or no {kind.__name__}")
     return found
 
 
-def _time(text: str) -> Ms:
+def a_time(text: str) -> Ms:
     """Read nodeos's time, which is UTC and says no zone, as milliseconds since 1970."""
     try:
         return round(datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=UTC).timestamp() * 1000)
@@ -85,14 +87,14 @@ def _time(text: str) -> Ms:
 
 def read_done(answer: Answer) -> None:
     """See that a command was done: whatever else answers 200 to everything must not count as a pause."""
-    value = _json(answer)
+    value = parsed(answer)
     if not isinstance(value, dict) or value.get("result") != "ok":
         raise _bad('no {"result":"ok"}')
 
 
 def read_flag(answer: Answer) -> bool:
     """Read a bare true or false."""
-    value = _json(answer)
+    value = parsed(answer)
     if not isinstance(value, bool):
         raise _bad("neither true nor false")
     return value
@@ -100,23 +102,23 @@ def read_flag(answer: Answer) -> bool:
 
 def read_info(answer: Answer) -> ChainInfo:
     """Read get_info. The time of LIB is told from EOSIO 2.1 on, the long version string from Leap on."""
-    value = _json(answer)
+    value = parsed(answer)
     lib_time = value.get("last_irreversible_block_time") if isinstance(value, dict) else None
     return ChainInfo(
-        chain_id=_field(value, "chain_id", str),
+        chain_id=a_field(value, "chain_id", str),
         server_version=str(value.get("server_version_string") or value.get("server_version") or "")[:100],
-        head_num=_field(value, "head_block_num", int),
-        head_id=_field(value, "head_block_id", str),
-        head_time=_time(_field(value, "head_block_time", str)),
-        head_producer=_field(value, "head_block_producer", str),
-        lib_num=_field(value, "last_irreversible_block_num", int),
-        lib_time=_time(lib_time) if isinstance(lib_time, str) else None,
+        head_num=a_field(value, "head_block_num", int),
+        head_id=a_field(value, "head_block_id", str),
+        head_time=a_time(a_field(value, "head_block_time", str)),
+        head_producer=a_field(value, "head_block_producer", str),
+        lib_num=a_field(value, "last_irreversible_block_num", int),
+        lib_time=a_time(lib_time) if isinstance(lib_time, str) else None,
     )
 
 
 def read_peers(answer: Answer) -> Peers:
     """Read connections. One counts as connected once a handshake came: a dead peer stays listed for a while."""
-    value = _json(answer)
+    value = parsed(answer)
     if not isinstance(value, list):
         raise _bad("connections are no list")
     hands = [each for each in value if isinstance(each, dict) and _shook_hands(each)]
@@ -140,11 +142,11 @@ def _shook_hands(connection: dict[str, Any]) -> bool:
 
 def read_schedule(answer: Answer) -> Schedule:
     """Read the active schedule; a producer has one key (`block_signing_key`) or an authority of several."""
-    active = _field(_json(answer), "active", dict)
+    active = a_field(parsed(answer), "active", dict)
     producers = tuple(
-        Producer(_field(each, "producer_name", str), _keys(each)) for each in _field(active, "producers", list)
+        Producer(a_field(each, "producer_name", str), _keys(each)) for each in a_field(active, "producers", list)
     )
-    return Schedule(_field(active, "version", int), producers)
+    return Schedule(a_field(active, "version", int), producers)
 
 
 def _keys(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -153,16 +155,16 @@ def _keys(entry: dict[str, Any]) -> tuple[str, ...]:
     authority = entry.get("authority")
     if not isinstance(authority, list) or len(authority) != 2 or not isinstance(authority[1], dict):
         raise _bad("a producer has neither block_signing_key nor authority")
-    return tuple(str(_field(each, "key", str)) for each in _field(authority[1], "keys", list))
+    return tuple(str(a_field(each, "key", str)) for each in a_field(authority[1], "keys", list))
 
 
 def read_block(answer: Answer) -> Header:
     """Read a block's header, from get_block_info or get_block."""
-    value = _json(answer)
+    value = parsed(answer)
     return Header(
-        _field(value, "block_num", int),
-        _field(value, "id", str),
-        _time(_field(value, "timestamp", str)),
-        _field(value, "producer", str),
-        _field(value, "previous", str),
+        a_field(value, "block_num", int),
+        a_field(value, "id", str),
+        a_time(a_field(value, "timestamp", str)),
+        a_field(value, "producer", str),
+        a_field(value, "previous", str),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.model.chain import ChainInfo, Header, Peers, Schedule
+from agent.core.model.finality import Finality
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.deadline import Deadline
 from agent.host.from_files import FromFiles
@@ -11,6 +12,7 @@ from agent.net.http import Answer, CallFailed, TooMuch, call
 from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
 from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
+from agent.nodeos.finality import read_finality
 
 PAUSED = "/v1/producer/paused"
 BLOCK_INFO = "/v1/chain/get_block_info"
@@ -69,6 +71,10 @@ class HttpNodeos:
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
         return read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
+
+    def finality(self, timeout_s: float) -> Finality:
+        """Read the finalizers and their last votes; NodeosAnswer with status 404 before Spring."""
+        return read_finality(self._call(self._chain, "/v1/chain/get_finalizer_info", timeout_s))
 
     def block(self, num: int, timeout_s: float) -> Header:
         """Read one block's header. get_block_info is small; before EOSIO 2.1 there is only the whole block."""

@@ -37,8 +37,10 @@ TAKEN_S = 1.0
 """How long a killed process may take to be gone."""
 
 
-def environment(action: RunHook, group: str, node: str, own: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a hook."""
+def environment(
+    action: RunHook, group: str, node: str, own: Mapping[str, str], more: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the whole environment of a hook; `more` words beside those that all are told."""
     fields = {
         "HOOK": action.hook,
         "GROUP": group,
@@ -47,16 +49,24 @@ def environment(action: RunHook, group: str, node: str, own: Mapping[str, str]) 
         "REASON": shown(action.reason),
         "FROM": action.before,
         "TO": action.to,
+        **more,
     }
     kept = {name: own[name] for name in KEPT if name in own}
     return kept | {f"NODEOS_FAILOVER_{name}": value for name, value in fields.items()}
 
 
 class Hooks:
-    """The hooks that are set, by name. `run` is for a lane's thread."""
+    """The hooks that are set, by name; `words` that one of them is told alone. `run` is for a lane's thread."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], group: str, node: str) -> None:
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        group: str,
+        node: str,
+        words: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
         self._commands = commands
+        self._words = words or {}
         self._group = group
         self._node = node
         self._lock = threading.Lock()
@@ -90,7 +100,7 @@ class Hooks:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=environment(action, self._group, self._node, os.environ),
+                env=environment(action, self._group, self._node, os.environ, self._words.get(action.hook, {})),
                 cwd="/",
                 start_new_session=True,
             )

@@ -16,6 +16,7 @@ from agent.core.health.checks import (
     ProcessProbed,
     ScheduleProbed,
 )
+from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.gate.wallet import READY
@@ -26,6 +27,9 @@ FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
 ALIVE_S = 1.0
 """How often a live one is reported again."""
+NO_SUCH_QUESTION = 404
+SELDOM = 30
+"""Turns without a question after one that nodeos did not know."""
 NOBODY_KNOWS = ProcessId(0, 0)
 """Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 
@@ -64,6 +68,27 @@ def schedule(nodeos: Nodeos, timeout_s: float) -> ScheduleProbed:
         return ScheduleProbed(nodeos.schedule(timeout_s))
     except NodeosError as error:
         return ScheduleProbed(None, str(error))
+
+
+class FinalityLook:
+    """Asks for finalizers and votes; a nodeos that knows no such question is asked seldom, for it may be replaced."""
+
+    def __init__(self, nodeos: Nodeos) -> None:
+        self._nodeos = nodeos
+        self._skip = 0
+
+    def look(self, timeout_s: float) -> FinalityProbed | None:
+        """Ask once; None when it was not asked."""
+        if self._skip:
+            self._skip -= 1
+            return None
+        try:
+            return FinalityProbed(self._nodeos.finality(timeout_s))
+        except NodeosAnswer as error:
+            self._skip = SELDOM if error.status == NO_SUCH_QUESTION else 0
+            return FinalityProbed(None, str(error), missing=bool(self._skip))
+        except NodeosError as error:
+            return FinalityProbed(None, str(error))
 
 
 def disk(path: Path) -> DiskProbed:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from agent.core.model.chain import ChainInfo, Header, Peers, Schedule
+from agent.core.model.finality import Finality
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 from agent.errors import FailoverError, LeaseGone, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreRejected
 from agent.ports import Clock, Lease, LeaseState, Nodeos, Store, Watch
@@ -21,7 +22,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Note = Callable[[str, str, float], None]
 
-NODEOS_CALLS = ("pause", "resume", "paused", "get_info", "connections", "get_producer_schedule", "get_block")
+NODEOS_CALLS = (
+    *("pause", "resume", "paused", "get_info", "connections", "get_producer_schedule", "get_block"),
+    "get_finalizer_info",
+)
 NODEOS_RESULTS = ("ok", "unreachable", "timeout", "error")
 STORE_CALLS = ("grant", "keepalive", "lease_state", "revoke", "txn", "range", "watch")
 STORE_RESULTS = ("ok", "rejected", "lease_gone", "unknown")
@@ -91,6 +95,10 @@ class MeteredNodeos:
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
         return _timed(self._note, "get_producer_schedule", lambda: self._nodeos.schedule(timeout_s))
+
+    def finality(self, timeout_s: float) -> Finality:
+        """Read the finalizers and their last votes."""
+        return _timed(self._note, "get_finalizer_info", lambda: self._nodeos.finality(timeout_s))
 
     def block(self, num: int, timeout_s: float) -> Header:
         """Read one block's header."""

@@ -19,6 +19,7 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.store import Ms
+from agent.core.node.finality_state import HOOK as FINALIZER
 from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
@@ -32,6 +33,8 @@ from agent.telemetry.peers import PeerGauges, nothing_dropped
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
 _PROMISES = ("given", "withheld", "heard")
+PROGRAMS = (*HOOKS, FINALIZER)
+"""What is run of the operator's: hooks, and the command for the finalizer key."""
 _FENCINGS = ("gone", "failed")
 _STEP = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 _QUICK = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -77,8 +80,10 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._changed: object = None  # the epoch whose change was noted
         self._of_leadership()
-        self._hooks = self._counter("hooks", "Hooks that were run, by what came of them.", hook=HOOKS, result=RESULTS)
-        self._hook_took = self._histograms("hook_duration_seconds", "Seconds that a hook took.", "hook", HOOKS)
+        self._hooks = self._counter(
+            "hooks", "Hooks that were run, by what came of them.", hook=PROGRAMS, result=RESULTS
+        )
+        self._hook_took = self._histograms("hook_duration_seconds", "Seconds that a hook took.", "hook", PROGRAMS)
         self._nodeos = self._counter(
             "nodeos_requests", "Requests to nodeos.", endpoint=NODEOS_CALLS, result=NODEOS_RESULTS
         )

@@ -53,7 +53,7 @@ def test_a_hook_gets_its_words_and_nothing_of_the_agents(tmp_path: Path, monkeyp
     for line in ("GROUP=eos", "NODE=bp-b", "EPOCH=7", "REASON=why", "FROM=bp-a", "TO=bp-b", "HOOK=after_promote"):
         assert f"NODEOS_FAILOVER_{line}\n" in text
     assert SECRET not in text
-    odd = environment(RunHook("after_promote", 1, "a\0b\nc", "", "", 1), "g", "n", {"PATH": "/bin", "X": "y"})
+    odd = environment(RunHook("after_promote", 1, "a\0b\nc", "", "", 1), "g", "n", {"PATH": "/bin", "X": "y"}, {})
     assert odd["NODEOS_FAILOVER_REASON"].isprintable()
     assert "X" not in odd
 

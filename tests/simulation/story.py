@@ -48,6 +48,7 @@ from agent.core.node.state import (
 from agent.errors import LeaseGone, StoreError
 from agent.runtime import calls
 from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
+from tests.lab.simulated_votes import VoteTracker
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
 GATES = {
@@ -56,6 +57,7 @@ GATES = {
 }
 """Those of the configuration's defaults."""
 NAMES = SETUP.keys
+LONG = 60_000  # ms: how old the blocks are that a node takes while it is behind
 LATER = 5  # ms from anything to its answer
 BOOT = 100_000  # the hosts have been up for a while when a story begins
 SINCE = 1_000_000 * SLOT + EPOCH - BOOT  # wall clock at boot time 0
@@ -74,6 +76,8 @@ class Nodeos:
         self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
         self.head = story.head
         self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
+        self.votes: VoteTracker | None = None  # of Spring, which pauses itself for want of them
+        self.behind = False  # it takes old blocks, as one that was started a while ago
         self.start()
 
     def start(self) -> None:
@@ -85,10 +89,25 @@ class Nodeos:
         """End the process."""
         self.process = None
 
+    def resume(self) -> None:
+        """Resume, and forget that votes were missing."""
+        self.paused = False
+        if self.votes is not None:
+            self.votes.resumed()
+            if self.behind:
+                self.votes.received(self.story.wall - LONG)
+
+    @property
+    def says_paused(self) -> bool:
+        """What it answers: paused by somebody, or for want of votes."""
+        return self.paused or (self.votes is not None and self.votes.paused(self.story.wall))
+
     @property
     def signs(self) -> bool:
         """Whether it signs the next slot."""
-        return self.process is not None and not self.paused and not (self.frozen or self.barren or self.story.stalled)
+        return (
+            self.process is not None and not self.says_paused and not (self.frozen or self.barren or self.story.stalled)
+        )
 
     def block(self, num: int) -> Header | None:
         """Return a block of its chain."""
@@ -198,7 +217,7 @@ class Host:
 
     def _paused(self) -> None:
         at, nodeos = self.story.now, self.nodeos
-        self.step(PausedProbed(at, None if nodeos.silent else nodeos.paused, nodeos.silent))
+        self.step(PausedProbed(at, None if nodeos.silent else nodeos.says_paused, nodeos.silent))
 
     def _info(self) -> None:
         nodeos = self.nodeos
@@ -267,7 +286,9 @@ class Host:
                     result = ev.Call.TIMEOUT if nodeos.frozen else ev.Call.UNREACHABLE
                     story.at(story.now + within, lambda: self.step(kind(call, result, nodeos.silent)))
                 else:
-                    nodeos.paused = kind is ev.PauseDone
+                    nodeos.paused = True
+                    if kind is ev.ResumeDone:
+                        nodeos.resume()
                     answer = kind(call, ev.Call.OK)
             case RunHook(name, epoch, within=within):
                 took = self.hook_takes.get(name, within)
@@ -311,6 +332,7 @@ class Story:
         self.etcdctl = MemoryStore(self.etcd)
         self.watch: Callable[[Host, Node, Sequence[NodeAction]], None] = lambda *_: None
         self.stalled = False  # nobody can sign
+        self.lib: int | None = None  # what is irreversible; None: all but the last two blocks
         self.foreign = False  # somebody else signs every slot
         self.rogue = False  # an ungoverned nodeos with our key signs whenever none of ours does
         self.blocks: dict[int, Header] = {}
@@ -329,7 +351,16 @@ class Story:
     def _block(self, num: int, producer: str) -> ChainInfo:
         time = SINCE + self.now // SLOT * SLOT
         slot = (time - EPOCH) // SLOT
-        return ChainInfo(CHAIN, "v4.1.0", num, f"{num:08x}{slot:08x}", time, producer, num - 2, None)
+        return ChainInfo(
+            CHAIN,
+            "v4.1.0",
+            num,
+            f"{num:08x}{slot:08x}",
+            time,
+            producer,
+            num - 2 if self.lib is None else self.lib,
+            None,
+        )
 
     def _keep(self, head: ChainInfo, blocks: dict[int, Header]) -> None:
         before = blocks.get(head.head_num - 1) or self.blocks.get(head.head_num - 1)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
+from agent.core.model.finality import Finality
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms, Txn, TxnAnswer
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
@@ -125,6 +126,11 @@ class SimNodeos:
         """See the port."""
         self._call("", timeout_s)
         return SCHEDULE
+
+    def finality(self, timeout_s: float) -> Finality:
+        """See the port."""
+        self._call("", timeout_s)
+        return Finality()
 
     def block(self, num: int, timeout_s: float) -> Header:
         """See the port."""

@@ -11,6 +11,8 @@ from agent.core.model.store import Ms
 
 NO_LEADER_AFTER: Ms = 30_000
 ETCD_AFTER: Ms = 5_000
+KEY_AFTER: Ms = 10_000
+"""A key is made active in two or three seconds, and without it nodeos pauses itself after six."""
 STANDBY_AFTER: Ms = 10_000
 """A standby that is missing or unhealthy for less is one that restarts."""
 WORDS_AFTER: Ms = 3_600_000
@@ -190,6 +192,32 @@ _ROWS = (
         "none failed for 5 min",
         "See the log for what it said; do by hand what it should have done (actfinkey).",
         hold=HOLD,
+    ),
+    Kind(
+        "finalizer_key_not_active",
+        "critical",
+        "node",
+        "for 10 s a node leads whose BLS key is not the active one of its account",
+        "its key is active, or it does not lead any more",
+        "Push actfinkey (or setfinalizer) for this node's key by hand; see the log for why the command failed.",
+        KEY_AFTER,
+    ),
+    Kind(
+        "finalizer_key_here",
+        "warning",
+        "node",
+        "work is planned on a node that has the active BLS key though it does not lead",
+        "it was not seen for 5 min",
+        "Make the leader's key the active one first: without these votes its nodeos pauses itself after 6 s.",
+        hold=HOLD,
+    ),
+    Kind(
+        "votes_missing",
+        "critical",
+        "node",
+        "the leader's nodeos has paused itself for want of votes, which another leader would do, too",
+        "it produces again, or does not lead any more",
+        "See whose votes are missing (get_finalizer_info): bring those finalizers, or the way to them, back.",
     ),
     Kind(
         "file_failed",

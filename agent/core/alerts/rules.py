@@ -41,6 +41,7 @@ class AlertInput:
     settled    enough is known to tell that what an earlier process told is over
     ahead      from which severity on each member tells that comes before this one: the leader, then by name
     fresh      the members that are there are known
+    unvoted    why nodeos, which leads, has paused itself; idle_key: why its finalizer key does not vote, `idle_since`
     elsewhere  keys of what other members say that they have told
     """
 
@@ -68,6 +69,9 @@ class AlertInput:
     settled: bool = True
     ahead: tuple[str, ...] = ()
     fresh: bool = True
+    unvoted: str = ""
+    idle_key: str = ""
+    idle_since: Ms | None = None
     elsewhere: frozenset[str] = frozenset()
 
 
@@ -190,7 +194,9 @@ _HOLDS: Mapping[str, Callable[[AlertInput], bool]] = {
     **dict.fromkeys(
         ("leader_stops", "leader_in_vain"), lambda facts: not facts.leads and facts.leader in ("", facts.node)
     ),
-    **dict.fromkeys(("stray_block", "stranger", "hook_failed", "store_forgot"), lambda _facts: False),
+    **dict.fromkeys(
+        ("stray_block", "stranger", "hook_failed", "store_forgot", "finalizer_key_here"), lambda _facts: False
+    ),
     "file_failed": lambda facts: not facts.saved,
     "gate_failed": lambda facts: facts.gate_open,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
@@ -256,6 +262,10 @@ def _conditions(facts: AlertInput) -> Iterator[_Condition]:
         sick = found("unhealthy", facts.node, f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy))
         of_standby = replace(sick, notice=replace(sick.notice, severity="warning"))
         yield replace(sick, delay=0) if facts.leads else of_standby
+    if facts.unvoted:
+        yield found("votes_missing", facts.node, f"{facts.node} leads and signs nothing: {facts.unvoted}")
+    if facts.idle_key:
+        yield found("finalizer_key_not_active", facts.node, f"{facts.node} leads: {facts.idle_key}", facts.idle_since)
     for event, text, start in _of_the_group(facts):
         yield found(event, facts.group, text, start)
     for problem in facts.problems[:PROBLEMS]:

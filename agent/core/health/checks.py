@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.core.health.finality import FinalityProbed
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
+from agent.core.model.finality import Finality
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
 
@@ -96,7 +98,17 @@ class FileProbed:
     error: str = ""
 
 
-Probe = ProcessProbed | PausedProbed | InfoProbed | PeersProbed | ScheduleProbed | DiskProbed | GateProbed | FileProbed
+Probe = (
+    ProcessProbed
+    | PausedProbed
+    | InfoProbed
+    | PeersProbed
+    | ScheduleProbed
+    | DiskProbed
+    | GateProbed
+    | FileProbed
+    | FinalityProbed
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +153,7 @@ class Health:
     schedule: Schedule | None = None
     clock: Ms = 0  # how far behind the chain's our clock was found last, 0 or below
     file: str = ""
+    finality: Finality | None = None
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
     @property
@@ -193,10 +206,12 @@ def take(
     now: Ms,
     pace: Pace = STEADY,
     vain: str = "",
+    excused: str = "",
 ) -> Health:
     """Take in one probe. `leading_since`: since when nodeos is meant to produce, None if it is not.
 
-    `vain`: why nothing that it was meant to produce is on the chain.
+    `vain`: why nothing that it was meant to produce is on the chain. `excused`: why it is paused for no fault of its
+    own.
     """
     verdicts: dict[str, CheckResult] = {}
     match probe:
@@ -209,7 +224,7 @@ def take(
             health = replace(health, paused=probe.paused)
             answered = probe.paused is not None
             verdicts["main_thread"] = CheckResult(answered, "" if answered else probe.error)
-            verdicts["producing"] = _producing(probe, leading_since, vain)
+            verdicts["producing"] = _producing(probe, leading_since, vain, excused)
         case InfoProbed():
             health, verdicts = _info(health, probe, limits, others, now)
         case PeersProbed():
@@ -221,6 +236,10 @@ def take(
             verdicts["disk_space"] = _disk(probe, limits)
         case FileProbed():
             health = replace(health, file=probe.error)
+        case FinalityProbed():
+            health = replace(
+                health, finality=probe.found if probe.found is not None or probe.missing else health.finality
+            )
         case GateProbed():
             verdicts["gate"] = CheckResult(not probe.error, probe.error)
     checks = dict(health.checks)
@@ -238,7 +257,9 @@ def _process(health: Health, probe: ProcessProbed) -> Health:
         return replace(health, process=probe.process)
     anew = {name: CheckState(failures=health.checks[name].failures) for name in OF_THE_PROCESS if name in health.checks}
     checks = {**health.checks, **anew}
-    return replace(health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None)
+    return replace(
+        health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None, finality=None
+    )
 
 
 def producing(health: Health, why: str = "") -> Health:
@@ -250,13 +271,15 @@ def producing(health: Health, why: str = "") -> Health:
     return replace(health, checks={**health.checks, "producing": found})
 
 
-def _producing(probe: PausedProbed, leading_since: Ms | None, vain: str) -> CheckResult:
+def _producing(probe: PausedProbed, leading_since: Ms | None, vain: str, excused: str) -> CheckResult:
     if probe.paused is None:
         return CheckResult(None, probe.error)
     if leading_since is None or probe.asked < leading_since:
         return CheckResult(True)
     if not probe.paused:
         return CheckResult(not vain, vain)
+    if excused:
+        return CheckResult(True, excused)
     return CheckResult(False, "nodeos is paused though this node leads: somebody paused it, or its votes timed out")
 
 

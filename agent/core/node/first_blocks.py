@@ -52,7 +52,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     windows = windows_of(node.health.schedule, node.leadership.identity.producer)
     if not node.leadership.leads or wall is None or windows is None:
         return None
-    if since is None:
+    if since is None or node.finality.excused:
         return wall + SETTLED
     mine, others = _mine(node), _others(node)
     newest = max((each.own for each in others or mine), default=0)

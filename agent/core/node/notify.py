@@ -61,8 +61,20 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         settled=_settled(node, now),
         ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
         fresh=now - node.view_at <= FRESH,
+        unvoted=node.finality.excused,
+        idle_key=_idle_key(node),
+        idle_since=node.finality.idle,
         elsewhere=frozenset(key for member in others for key in member.told),
     )
+
+
+def _idle_key(node: Node) -> str:
+    """Return what keeps our finalizer key from voting, nothing while it is active or nothing is known."""
+    found, settings, watch = node.health.finality, node.settings.finalizer, node.finality
+    if watch.idle is None or found is None:
+        return ""
+    tried = f"{watch.tries} tries to change that" if settings.command else "finalizer.command is not set"
+    return f"the active key of {settings.account} is {found.active_key(settings.account)}, not {settings.key}; {tried}"
 
 
 def _told_otherwise(node: Node, reason: str) -> bool:

@@ -18,6 +18,7 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.operator import clock_text
 from agent.core.model.records import Member
 from agent.core.model.store import Ms
+from agent.core.node import votes
 from agent.core.node.state import Node, Plan, drained, wall_of
 from agent.core.node.switchover import wished
 
@@ -93,7 +94,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
 
     It is resumed once more, with a new permit. A nodeos that does not answer would be ended instead, and is not.
     """
-    mind, checks, why = node.assessment, node.health.checks, silent(node)
+    mind, checks, why = node.assessment, node.health.checks, silent(node) or votes.again(node, now)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
     if not why or deaf or not node.leadership.leads:
         return None

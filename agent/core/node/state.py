@@ -26,6 +26,7 @@ from agent.core.model.operator import Drain
 from agent.core.model.records import Member
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms
+from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
 from agent.core.node.hook_log import HookDone, HookLog, RunHook
 
 
@@ -155,6 +156,7 @@ class LiveSettings:
     hooks: frozenset[str] = frozenset()
     hook_ms: Ms = 5000
     host: str = ""
+    finalizer: FinalizerSettings = field(default_factory=FinalizerSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +266,7 @@ class Node:
     wake: Ms = 0
     assessment: Assessment = field(default_factory=Assessment)
     unpaused_at: Ms | None = None
+    finality: FinalityWatch = field(default_factory=FinalityWatch)
     past: LookedBack | None = None
 
     @property

@@ -25,7 +25,7 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import Ms
-from agent.core.node import can_lead, eligibility, plan, ungoverned
+from agent.core.node import can_lead, eligibility, finalizer, plan, ungoverned, votes
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
 from agent.core.node.notify import notify
@@ -70,7 +70,12 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     for stage in _STAGES:
         stage(under_way)
     node = under_way.node
-    times = [node.published_at + PUBLISH_EVERY, now + WATCH_EVERY, *eligibility.wakes(node, now)]
+    times = [
+        node.published_at + PUBLISH_EVERY,
+        now + WATCH_EVERY,
+        *eligibility.wakes(node, now),
+        *finalizer.wakes(node, now),
+    ]
     if node.leadership.wake is not None:
         times.append(node.leadership.wake)
     return replace(node, wake=min(times)), under_way.actions()
@@ -116,6 +121,7 @@ def _facts(step: NodeStep) -> Iterator[events.Event]:
     """Yield what the event means for leadership, and then what chain, health, election and hooks make of it."""
     yield from _noted(step, step.event)
     _can_lead(step)
+    finalizer.look(step)
     yield from _of_chain(step)
     eligibility.look(step)
     judged = eligibility.judged(step.node, step.now)
@@ -142,7 +148,7 @@ def _noted(step: NodeStep, event: NodeEvent) -> Iterator[events.Event]:
         case LookedBack():
             step.set(past=event)
         case BlocksRead() | HookDone():
-            pass  # only `watch` and `hook` take these
+            pass  # only `watch`, `hook` and `finalizer` take these
         case _ if isinstance(event, checks.Probe):
             yield from _probe(step, event)
         case _:
@@ -215,9 +221,10 @@ def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
     node, now, old = step.node, step.now, step.node.health
     others, pace = ranking.others(node.leadership.identity.node, node.members), plan.pace(node, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
-    mind = node.assessment
-    found = checks.take(old, judged, node.settings.limits, others, node.leading_since, now, pace, mind.vain)
-    _healthy(step, found)
+    limits, since, vain = node.settings.limits, node.leading_since, node.assessment.vain
+    excused = votes.excuse(node, probe.paused, now) if isinstance(probe, checks.PausedProbed) else ""
+    _healthy(step, checks.take(old, judged, limits, others, since, now, pace, vain, excused))
+    found = step.node.health
     if old.ok and found.failing:
         step.node = eligibility.check_failed(step.node, now)
     match probe:

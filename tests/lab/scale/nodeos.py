@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
+from agent.core.model.finality import Finality
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT
 from agent.ports import Clock
 
@@ -63,6 +64,10 @@ class LightNodeos:
     def schedule(self, timeout_s: float) -> Schedule:
         """See the port."""
         return SCHEDULE
+
+    def finality(self, timeout_s: float) -> Finality:
+        """See the port."""
+        return Finality()
 
     def block(self, num: int, timeout_s: float) -> Header:
         """See the port."""

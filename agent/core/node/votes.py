@@ -1,0 +1,73 @@
+"""A leader whose nodeos is paused: by hand, or by itself for want of votes, which no change of leaders mends. Pure.
+
+A new leader would be paused for the same reason 6 s later, and each resume takes the head further from the last
+irreversible block. So the lead stays, people are told, and what can be mended is: the own key (`finalizer`), and a
+resume that came before nodeos was level with its chain.
+"""
+
+from __future__ import annotations
+
+from agent.core.health.checks import LIB_STEP, NEAR
+from agent.core.health.finality import BEHIND, LATE, OTHERS, OWN, missing_votes, vote_ages
+from agent.core.model.chain import ChainInfo
+from agent.core.model.store import Ms
+from agent.core.node.state import Node
+
+CATCH_UP: Ms = 60_000
+"""So long after its resume a node may be behind its chain, until that counts as a fault of its own."""
+
+
+def cause(node: Node, now: Ms) -> str:
+    """Return whose votes are missing, or that nodeos was resumed before it was level; nothing if it is none of these.
+
+    Not ours to excuse: votes of others that another member has, for its LIB moves on; and own votes though our key is
+    the active one.
+    """
+    health, account = node.health, node.leadership.identity.producer
+    found, info, since = health.finality, health.info, node.leading_since
+    if since is None or found is None or not found.known or info is None:
+        return ""
+    missing = missing_votes(found, account, info)
+    if missing == OTHERS and _lib_elsewhere(node) > info.lib_num + LIB_STEP:
+        return ""
+    if missing == OWN and found.active_key(account) == node.settings.finalizer.key:
+        return ""
+    if not missing and not node.finality.unpaused and now - since <= CATCH_UP:
+        return BEHIND
+    return missing
+
+
+def excuse(node: Node, paused: bool | None, now: Ms) -> str:
+    """Return why a nodeos that is paused is no reason to change leaders; nothing if it is one, or is not paused."""
+    why, found, info = cause(node, now) if paused else "", node.health.finality, node.health.info
+    if not why or found is None or info is None:
+        return ""
+    if why == BEHIND:
+        return "nodeos was resumed before it was level with the chain, and has paused itself"
+    mine, others = vote_ages(found, node.leadership.identity.producer, info.head_time)
+    age = mine if why == OWN else others
+    return f"nodeos has paused itself: the {why} are missing{_since(age, info)}"
+
+
+def _since(age: Ms | None, info: ChainInfo) -> str:
+    return "" if age is None or age >= info.head_time else f" for {max(age, LATE) / 1000:.0f} s"
+
+
+def again(node: Node, now: Ms) -> str:
+    """Return why a leader begins anew, which resumes once more: it is level now, or its key only waits for a block."""
+    watch, why = node.finality, cause(node, now) if node.finality.excused else ""
+    if why == BEHIND and node.health.info is not None and _head_elsewhere(node) - node.health.info.head_num <= NEAR:
+        return "nodeos is level now"
+    schedule = node.health.schedule
+    alone = schedule is not None and len(schedule.producers) == 1
+    if why == OWN and alone and watch.tries and not watch.running:
+        return "its finalizer key becomes active with the next block, and nobody else makes one"
+    return ""
+
+
+def _lib_elsewhere(node: Node) -> int:
+    return max((each.lib for each in node.members if each.node != node.leadership.identity.node), default=0)
+
+
+def _head_elsewhere(node: Node) -> int:
+    return max((each.head for each in node.members if each.node != node.leadership.identity.node), default=0)

@@ -1,0 +1,181 @@
+"""Spring's finality, told as stories: the finalizer key follows the lead, and a want of votes moves no leader."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from agent.core.leadership import actions as do
+from agent.core.model.chain import Schedule
+from agent.core.node.finality_state import HOOK
+from tests.core.node.test_first_blocks import ALONE, changes
+from tests.core.node.test_switchover import FOUR, ask
+from tests.core.parts import PRODUCER
+from tests.lab.simulated_votes import VoteTracker
+from tests.simulation.savanna import Savanna, key_of
+from tests.simulation.story import Host, Story, settled
+
+PUSH = 300
+"""How long a push took when it was measured."""
+
+
+def begin(
+    *names: str, turns: Schedule = ALONE, active: str = "bp-a", command: bool = True
+) -> tuple[Story, Savanna, Host, Host]:
+    """Return a settled group on a Savanna chain, with its leader and the next."""
+    story = settled(*names, turns=turns)
+    savanna = Savanna(story, active, command=command)
+    for host in story.hosts:
+        host.hook_takes[HOOK] = PUSH
+    story.go(3)
+    story.missed = 0
+    leader = story.leader
+    assert leader is not None
+    return story, savanna, leader, next(host for host in story.hosts if host is not leader)
+
+
+def runs(host: Host) -> list[int]:
+    """Return when a host asked for its key to be made active."""
+    return [at for at, each in host.hooks() if each.hook == HOOK]
+
+
+# --- the key follows the lead ---
+
+
+@pytest.mark.parametrize("turns", [ALONE, FOUR])
+def test_a_lost_host_takes_the_active_key_with_it_and_the_new_leader_makes_its_own_active(turns: Schedule) -> None:
+    """After the take-over the command is run once, the key is active in seconds, nodeos never pauses itself (P2)."""
+    story, savanna, leader, standby = begin(turns=turns)
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads, 10)
+    story.until(lambda: savanna.active == key_of(standby.name), 30)
+    story.go(30)
+    assert standby.leads
+    assert not standby.nodeos.says_paused
+    assert len(runs(standby)) == 1
+    assert "finalizer_key_not_active" not in standby.events_told()
+    assert "votes_missing" not in standby.events_told()
+
+
+def test_a_switchover_takes_the_key_along() -> None:
+    """The new leader's key is made active though the old host goes on voting with its own."""
+    story, savanna, _, standby = begin(turns=FOUR)
+    ask(story, standby.name)
+    story.until(lambda: standby.leads, 30)
+    story.until(lambda: savanna.active == key_of(standby.name), 10)
+    story.go(30)
+    assert story.missed == 0
+
+
+def test_a_standby_that_dies_with_the_active_key_stops_no_healthy_leader() -> None:
+    """A leader whose key is not the active one does not wait until the votes are missing."""
+    story, savanna, leader, standby = begin(active="bp-b")
+    story.until(lambda: savanna.active == key_of(leader.name), 10)
+    standby.nodeos.kill()
+    story.go(20)
+    assert leader.leads
+    assert not leader.nodeos.says_paused
+    assert story.missed == 0
+
+
+def test_the_command_never_stands_between_election_and_resume_nor_before_a_pause() -> None:
+    """It is asked for once nodeos has resumed; a stop while it hangs is as quick as any (R3)."""
+    story, _, leader, standby = begin()
+    standby.hook_takes.pop(HOOK)  # it hangs
+    leader.nodeos.kill()
+    story.until(lambda: bool(runs(standby)), 10)
+    resumed = [at for at, each in standby.said if isinstance(each, do.ResumeNodeos)]
+    assert resumed[-1] < runs(standby)[-1]
+    leader.nodeos.start()
+    story.go(1)
+    ask(story, leader.name, "now", force=True)
+    asked = story.now
+    story.until(lambda: bool([at for at, each in standby.said if isinstance(each, do.PauseNodeos) and at >= asked]), 10)
+    paused = next(at for at, each in standby.said if isinstance(each, do.PauseNodeos) and at >= asked)
+    begun = next(at for at, each in standby.said if isinstance(each, do.Announce) and at >= asked)
+    assert paused == begun
+
+
+def test_a_key_that_does_not_become_active_is_tried_again_less_and_less_often_and_told() -> None:
+    """The command succeeds and changes nothing: it is run again with growing pauses, and people are told (P2)."""
+    story, savanna, leader, standby = begin(turns=FOUR)
+    savanna.refused = True
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads, 10)
+    story.go(60)
+    found = runs(standby)
+    pauses = [later - earlier for earlier, later in pairwise(found)]
+    assert 4 <= len(found) <= 7
+    assert pauses == sorted(pauses)
+    assert "finalizer_key_not_active" in standby.events_told()
+    savanna.refused = False
+    story.until(lambda: savanna.active == key_of(standby.name), 120)
+    story.go(10)
+    assert "-finalizer_key_not_active" in standby.events_told()
+
+
+def test_without_a_command_the_key_is_told_and_nothing_is_run() -> None:
+    """A host that was told its key alone says what is missing."""
+    story, _, leader, standby = begin(command=False)
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads, 10)
+    story.go(15)
+    assert runs(standby) == []
+    (told,) = [each for each in standby.told if each.event == "finalizer_key_not_active"]
+    assert "finalizer.command is not set" in told.summary
+
+
+# --- a want of votes ---
+
+
+@pytest.mark.parametrize("names", [("bp-a", "bp-b"), ("bp-a", "bp-b", "bp-c")])
+def test_a_shared_want_of_votes_changes_no_leader_and_resumes_nobody(names: tuple[str, ...]) -> None:
+    """The others' votes are missing for a minute: nodeos pauses itself, the lead stays, the head stands (P3)."""
+    story, savanna, leader, _ = begin(*names)
+    epochs, resumed = changes(story), len([1 for _, each in leader.said if isinstance(each, do.ResumeNodeos)])
+    savanna.silent = True
+    story.go(60)
+    assert changes(story) == epochs
+    assert story.leader is leader
+    assert leader.nodeos.says_paused
+    assert len([1 for _, each in leader.said if isinstance(each, do.ResumeNodeos)]) == resumed
+    assert story.head.head_num - (story.lib or 0) <= 20
+    assert "votes_missing" in leader.events_told()
+    savanna.silent = False
+    story.until(lambda: not leader.nodeos.says_paused, 5)
+    story.go(10)
+    assert "-votes_missing" in leader.events_told()
+    assert changes(story) == epochs
+
+
+def test_a_leader_that_somebody_paused_by_hand_is_replaced_on_savanna_too() -> None:
+    """Its own votes and the others' go on, so it is no want of votes: another one leads (P2)."""
+    story, _, leader, standby = begin()
+    leader.nodeos.paused = True
+    story.until(lambda: standby.leads, 10)
+    assert "votes_missing" not in leader.events_told()
+
+
+def test_a_nodeos_that_was_resumed_before_it_was_level_is_resumed_once_more_when_it_is() -> None:
+    """Paused at once, and for good on a chain that stands: one resume more mends it, not one after the other (P2)."""
+    story, _, leader, standby = begin()
+    standby.nodeos.behind, standby.nodeos.votes = True, VoteTracker(PRODUCER)
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads, 10)
+    story.go(0.2)
+    assert standby.nodeos.says_paused
+    standby.nodeos.behind = False
+    story.until(lambda: standby.leads and not standby.nodeos.says_paused, 15)
+    story.go(20)
+    assert not standby.nodeos.says_paused
+    assert len([each for each in changes(story) if each[1] == standby.name]) <= 3
+
+
+def test_work_on_a_standby_that_has_the_active_key_is_warned_of() -> None:
+    """Drained with the key that votes for the leader elsewhere: people hear of it before nodeos is stopped."""
+    story, savanna, _, standby = begin(active="bp-b", command=False)
+    story.put(f"drain/{standby.name}", b'{"reason":"upgrade","by":"ann"}')
+    story.go(5)
+    assert savanna.active == key_of(standby.name)
+    assert "finalizer_key_here" in standby.events_told()

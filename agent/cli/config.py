@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from agent.cli.config_init import init
 from agent.cli.options import config_option
 from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.leadership.timing import seconds
@@ -62,3 +63,6 @@ def show(path: Path, form: str) -> None:
 def print_schema(form: str) -> None:
     """Print the schema of the configuration file: every setting, its default and its meaning."""
     click.echo(schema() if form == "json" else reference(), nl=False)
+
+
+config.add_command(init)

@@ -6,7 +6,6 @@ What an operator gives is theirs: a certificate or user of an operator replaces 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import click
 
+from agent.cli.options import attended
 from agent.config.load import tables
 from agent.errors import ConfigError
 
@@ -128,7 +128,7 @@ def with_password(table: Table) -> Table:
     """Ask for the password of a user who came without one. ConfigError when nobody is there to ask."""
     if not table.get("user") or table.get("password") or table.get("password_file"):
         return table
-    if not sys.stdin.isatty():
+    if not attended():
         raise ConfigError([f"no password for {table['user']}: set --password-file or ETCDCTL_PASSWORD"])
     return {**table, "password": click.prompt(f"password of {table['user']}", hide_input=True, err=True)}
 

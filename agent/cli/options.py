@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ config_option = click.option(
     show_envvar=True,
     help="The configuration file (TOML).",
 )
+
+
+def attended() -> bool:
+    """Tell whether a person can be asked."""
+    return sys.stdin.isatty()
 
 
 class Commands(click.Group):

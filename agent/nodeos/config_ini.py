@@ -35,6 +35,7 @@ KEPT = frozenset(
         "signature-provider",
         "keosd-provider-timeout",
         "http-validate-host",
+        "p2p-peer-address",
     }
 )
 """What is looked at. Everything else is forgotten: some of it is secret."""

@@ -167,7 +167,7 @@ def test_what_cannot_be_used_is_told_without_a_traceback(
 
 def test_a_password_is_asked_for_where_a_person_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the password of --user is typed unseen; it is not asked for twice, nor for nothing."""
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(identity, "attended", lambda: True)
     asked: list[dict[str, Any]] = []
 
     def prompt(text: str, **how: Any) -> str:

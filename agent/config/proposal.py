@@ -124,7 +124,6 @@ def _open(options: Options) -> Iterator[Lack]:
     for place in [each[1] for each in places] or [common]:
         host, colon, port = place.rpartition(":")
         if colon and not place.startswith(("/", ".")) and host.strip("[]") in _ANY:
-            line = (
-                f"{CATEGORIES} = producer_rw,127.0.0.1:{port}" if places else f"http-server-address = 127.0.0.1:{port}"
-            )
-            yield Lack(line, f"whoever reaches the producer API at {place}, from anywhere, can pause and resume")
+            name = f"{CATEGORIES} = producer_rw," if places else "http-server-address = "
+            why = f"whoever reaches the producer API at {place}, from anywhere, can pause and resume"
+            yield Lack(f"{name}127.0.0.1:{port}", why)

@@ -23,6 +23,11 @@ signature-provider = {KEY}=KEY:{PRIVATE}
 plugin = eosio::chain_api_plugin
 enable-stale-production = true
 """
+BY_CATEGORY = """
+http-server-address = http-category-address
+http-category-address = chain_ro,0.0.0.0:80
+http-category-address = producer_rw,./p.sock
+"""
 ANSWERS = ("--group", "eos-mainnet", "--node", "bp-a", "--etcd", "http://10.0.0.1:2379, http://10.0.0.2:2379")
 
 
@@ -90,8 +95,7 @@ def test_what_the_documents_give_lacks_nothing(name: str, ini: Path) -> None:
         ("http-server-address =\nunix-socket-path = nodeos.sock", ("unix:///d/nodeos.sock", "")),
         ("http-server-address =\nunix-socket-path = /run/n.sock", ("unix:///run/n.sock", "")),
         (
-            "http-server-address = http-category-address\n"
-            "http-category-address = chain_ro,0.0.0.0:80\nhttp-category-address = producer_rw,./p.sock",
+            BY_CATEGORY,
             ("http://127.0.0.1:80", "unix:///d/p.sock"),
         ),
     ],

@@ -27,9 +27,10 @@ def quick(words: list[str]) -> Callable[[list[str]], int] | None:
 
             return parent.main
         case ["gate", *_]:
+            from agent.config.gate import read_gate
             from agent.gate import main as gate
 
-            return gate.main
+            return lambda rest: gate.main(rest, read_gate)
         case ["run", *rest]:
             from agent import run
 

@@ -31,6 +31,7 @@ def guard(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def gate(arguments: tuple[str, ...]) -> None:
     """Stand between nodeos and keosd, and sign only while this node may lead."""
+    from agent.config.gate import read_gate
     from agent.gate.main import main
 
-    sys.exit(main(list(arguments)))
+    sys.exit(main(list(arguments), read_gate))

@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from agent.config.section import T
+from agent.core.model.fields import NAME
 
 LONGEST_S = 600.0
 """No span of the configuration is longer: a larger number is milliseconds by mistake."""
@@ -77,6 +78,12 @@ def _span(value: float) -> float:
     return value
 
 
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first")
+    return text
+
+
 def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> SplitResult:
     """Take a URL apart; ValueError when it is none of `schemes`, lacks a host, or (unless `secret`) carries a password.
 
@@ -100,6 +107,8 @@ Seconds = Annotated[float, _span]
 """A span in seconds, with a fraction if need be."""
 Optional: TypeAlias = T | None
 """A value that may be left out. TOML and the environment know no null: an empty text means the same."""
+Name = Annotated[str, _name]
+"""Of a group or a node."""
 AbsolutePath = Annotated[Path, _absolute]
 ReadableFile = Annotated[Path, _readable]
 SecretFile = Annotated[Path, _readable_secret]

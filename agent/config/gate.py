@@ -1,18 +1,20 @@
 """[gate]: the process between nodeos and keosd that signs only while this node may lead.
 
-The gate itself reads these settings by `agent.gate.settings`, where single values are checked, too.
+The gate itself reads no more of the configuration than it needs: its user need not see the files of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from agent.config.base import AbsolutePath, Optional
-from agent.config.section import Field, Section
+from agent.config.base import AbsolutePath, Name, Optional
+from agent.config.section import Field, Section, relation
+from agent.config.sections import RuntimeSection
 from agent.gate import settings
+from agent.gate.settings import Settings
 
 
 def _key(text: str) -> str:
@@ -70,8 +72,6 @@ class GateSection(Section):
 
     def problems(self, producer_key: str | None) -> Iterator[str]:
         """Yield what is missing, or does not fit together."""
-        if self.mode == "off":
-            return
         if not self.public_key and not producer_key:
             yield "gate.public_key is missing: name the key that blocks are signed with"
         yield from _twice(self.keosd, self.listen, f"unix://{self.control}")
@@ -84,3 +84,72 @@ def _twice(keosd: str, listen: str, control: str) -> list[str]:
         for one, other in combinations(places, 2)
         if settings.address(places[one]) == settings.address(places[other])
     ]
+
+
+class _Nodeos(Section, partial=True):
+    producer_key: Optional[Annotated[str, _key]] = None
+
+
+class _GateView(Section, partial=True):
+    """What a gate reads."""
+
+    group: Name = Field(examples=["eos-mainnet"])
+    node: Name = Field(examples=["bp-a"])
+    nodeos: _Nodeos = _Nodeos()
+    gate: GateSection = GateSection()
+    runtime: RuntimeSection = RuntimeSection()
+
+    @relation
+    def _can_start(self) -> Iterator[str]:
+        if self.gate.mode == "off":
+            yield "gate.mode is off: set it to on or required before a gate is started"
+        yield from self.gate.problems(self.nodeos.producer_key)
+
+    @relation
+    def _users_exist(self) -> Iterator[str]:
+        for role in ("agent_user", "nodeos_user"):
+            try:
+                settings.user(getattr(self.gate, role))
+            except ValueError as error:
+                yield f"gate.{role}: {error}"
+
+
+def read_gate(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Return what the gate is told by the file at `path` with `environ` over it. ConfigError has all that is wrong."""
+    from agent.config.load import checked, tables
+
+    data, _ = tables(path, environ)
+    file, problems = _password_file(data, environ)
+    view = checked(_GateView, data, environ, problems)
+    gate, key = view.gate, view.gate.public_key or view.nodeos.producer_key or ""
+    return Settings(
+        view.group,
+        view.node,
+        settings.key(key),
+        key,
+        settings.address(gate.keosd),
+        settings.port(gate.listen),
+        str(gate.control),
+        settings.page_path(view.runtime.dir, view.group, view.node),
+        settings.user(gate.agent_user),
+        settings.user(gate.nodeos_user) if gate.nodeos_user else None,
+        gate.wallet,
+        file,
+    )
+
+
+def _password_file(data: dict[str, Any], environ: Mapping[str, str]) -> tuple[Path | None, list[str]]:
+    """Return the file with the wallet's password, and what is wrong with it: the one named, or systemd's credential.
+
+    None: the gate does not unlock the wallet.
+    """
+    table, directory = data.get("gate"), environ.get("CREDENTIALS_DIRECTORY")
+    given = table.get("password_file") if isinstance(table, dict) else None
+    system = Path(directory, settings.CREDENTIAL) if directory else None
+    path = Path(given) if given and isinstance(given, str) else system if system and system.exists() else None
+    try:
+        if path is not None:
+            settings.password(path)
+    except ValueError as error:
+        return None, [f"gate.password_file: {error}"]
+    return path, []

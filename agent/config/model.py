@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from agent.config.alerts import AlertChannel
+from agent.config.base import Name
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.finalizer import FinalizerSection
 from agent.config.gate import GateSection
@@ -24,29 +25,20 @@ from agent.config.sections import (
 from agent.config.timing import TimingSection
 from agent.config.watchdog import WatchdogSection
 from agent.core.leadership.timing import GateMode, Timing
-from agent.core.model.fields import NAME
 from agent.core.model.operator import NOBODY
-
-
-def _name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is no name: use 1 to 63 of a-z, 0-9, dot and hyphen, a letter or digit first")
-    return text
 
 
 def _node(text: str) -> str:
     if text == NOBODY:
         raise ValueError(f"{NOBODY!r} means nobody in an override: choose another name")
-    return _name(text)
+    return text
 
 
 class Config(Section):
     """Everything that can be set. Built by `agent.config.load`; building it directly reads no environment."""
 
-    group: Annotated[str, _name] = Field(
-        description="name of the group: the nodes that share one producer", examples=["eos-mainnet"]
-    )
-    node: Annotated[str, _node] = Field(description="name of this node, unique in its group", examples=["bp-a"])
+    group: Name = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
+    node: Annotated[Name, _node] = Field(description="name of this node, unique in its group", examples=["bp-a"])
     producer: str = Field(
         pattern=r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$",
         form="an account: up to 12 of a-z, 1-5 and dot, no dot at the end",
@@ -94,7 +86,8 @@ class Config(Section):
 
     @relation
     def _gate_fits(self) -> Iterator[str]:
-        yield from self.gate.problems(self.nodeos.producer_key)
+        if self.gate.mode != "off":
+            yield from self.gate.problems(self.nodeos.producer_key)
 
     @relation
     def _can_be_ended(self) -> Iterator[str]:

@@ -22,7 +22,7 @@ from agent.host.deadline import Bounded, Deadline
 from agent.net.certificate import CertificateError, not_after, of_pem
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.http import CallFailed, TooMuch, call
+from agent.net.http import LARGE, call
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from agent.runtime.credentials import etcd_options
@@ -74,12 +74,12 @@ def _measured(config: Config, found: EtcdServer, deadline: Deadline) -> EtcdServ
     where = found.endpoint if "://" in found.endpoint else f"http{'s' if config.etcd.tls else ''}://{found.endpoint}"
     try:
         endpoint, context = parse_endpoint(where), _context(config)
-        answer = call(endpoint, "/metrics", deadline.left(), names=Resolver(), context=context, method="GET")
+        answer = call(endpoint, "/metrics", deadline.left(), context=context, method="GET", most=LARGE)
         found = measured(found, answer.body.decode(errors="replace"))
         if context is None:
             return found
         return replace(found, certificate_days=_shown(endpoint, context, deadline))
-    except (CallFailed, TooMuch, ConfigError, CertificateError, OSError, ValueError) as error:
+    except (ConfigError, CertificateError, OSError, ValueError) as error:
         return replace(found, metrics_error=f"{found.endpoint}: {error}")
 
 

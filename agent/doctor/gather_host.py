@@ -19,7 +19,7 @@ from agent.errors import ConfigError, FenceError
 from agent.host.deadline import Deadline
 from agent.net.dial import dial
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint, here, parse_endpoint
-from agent.net.http import CallFailed, TooMuch, call
+from agent.net.http import LARGE, call
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from agent.nodeos import listener
@@ -88,11 +88,11 @@ def agent(config: Config) -> AgentFacts:
         token = config.http.token.get_secret_value() if config.http.token else ""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         context = _own(config.http.cert_file)
-        answer = call(endpoint, "/status", ASK_S, names=Resolver(), context=context, headers=headers, method="GET")
+        answer = call(endpoint, "/status", ASK_S, context=context, headers=headers, method="GET", most=LARGE)
         status = json.loads(answer.body)
         if answer.status != 200 or not isinstance(status, dict):
             return AgentFacts(error=f"{endpoint} answers with {answer.status}: is it the agent?")
-    except (CallFailed, TooMuch, ConfigError) as error:
+    except (OSError, ConfigError) as error:
         return AgentFacts(error=f"it does not answer: {error}")
     except ValueError:
         return AgentFacts(error=f"{endpoint} answers something else: is it the agent?")

@@ -9,11 +9,10 @@ import socket
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.errors import ConfigError
-from agent.gate import settings as reading
 from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import Server
@@ -116,8 +115,8 @@ Stand between nodeos and keosd, and sign only while this node may lead. Settings
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Read the settings, and be a gate."""
+def main(arguments: list[str], read: Callable[[Path, Mapping[str, str]], Settings]) -> int:
+    """Read the settings by `read`, and be a gate. Return the exit code."""
     match arguments:
         case []:
             path = os.environ.get("NODEOS_FAILOVER_CONFIG", DEFAULT_CONFIG)
@@ -130,12 +129,8 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(HELP)
             return 2
     try:
-        run(reading.read(Path(path), os.environ), os.environ)
+        run(read(Path(path), os.environ), os.environ)
     except ConfigError as error:
         sys.stderr.write("".join(f"Error: {line}\n" for line in error.problems))
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,7 +1,6 @@
-"""What the gate needs of the configuration, read without the rest of it: the whole takes a second on a busy machine.
+"""What the gate is told, and the checks of its single values. `agent.config.gate` reads it from the configuration.
 
-What is read here has the same meaning and the same order as in `agent.config`: environment, file, default; the checks
-of single values stand here and are used there. Errors name the setting and the remedy, and never repeat a secret.
+Errors name the remedy, and never repeat a secret.
 """
 
 from __future__ import annotations
@@ -11,19 +10,10 @@ import pwd
 import re
 import socket
 import stat
-import tomllib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from agent.core.model.fields import NAME
-from agent.errors import ConfigError
-
-PREFIX = "NODEOS_FAILOVER_"
-RUNTIME_DIR = "/run/nodeos-failover"
 DIRECTORY = "/run/nodeos-failover-gate"
-MODE = "off"
 KEOSD = "unix:///run/nodeos-failover-keosd/keosd.sock"
 LISTEN = "http://127.0.0.1:8890"
 """A port: a nodeos whose signature provider names a Unix socket hangs for ever (seen: Leap 4.1, Spring 1.2.2)."""
@@ -43,7 +33,6 @@ _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _KEY = re.compile(rf"(?:EOS|PUB_(?P<curve>K1|R1|WA)_)(?P<digits>[{_ALPHABET}]{{45,200}})")
 _HTTP = re.compile(r"http://(?:\[(?P<six>[0-9a-fA-F:]{2,39})\]|(?P<four>[0-9A-Za-z.-]{1,253})):(?P<port>[0-9]{1,5})/?")
 _ONE = bytes(15) + b"\x01"
-T = TypeVar("T")
 _WALLET = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -185,89 +174,3 @@ class Settings:
     asker: int | None
     wallet: str
     password_file: Path | None
-
-
-def read(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read the settings of the gate. ConfigError with a line for each problem."""
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError([f"{path} cannot be read: {error}; name the configuration with --config"]) from None
-    return _Reader(data, environ).settings()
-
-
-class _Reader:
-    """Values from environment and file, and what is wrong with them."""
-
-    def __init__(self, data: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        self._data = data
-        self._environ = environ
-        self._problems: list[str] = []
-
-    def _text(self, path: str, default: str = "") -> str:
-        given = self._environ.get(PREFIX + path.upper().replace(".", "__"))
-        if given is not None:
-            return given
-        value: Any = self._data
-        for word in path.split("."):
-            value = value.get(word) if isinstance(value, dict) else None
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            self._problems.append(f"{path}: {value!r} should be a text")
-            return default
-        return value
-
-    def _made(self, path: str, default: str, make: Callable[[str], T], instead: T) -> T:
-        try:
-            made = make(self._text(path, default))
-        except ValueError as error:
-            self._problems.append(f"{path}: {error}")
-            return instead
-        else:
-            return made
-
-    def settings(self) -> Settings:
-        """Return them. ConfigError with all that is wrong."""
-        group, node = self._text("group"), self._text("node")
-        for name, value in (("group", group), ("node", node)):
-            if not NAME.fullmatch(value):
-                self._problems.append(f"{name}: {value!r} is no name")
-        if self._text("gate.mode", MODE) not in ("on", "required"):
-            self._problems.append("gate.mode is off: set it to on or required before a gate is started")
-        where = "gate.public_key" if self._text("gate.public_key") else "nodeos.producer_key"
-        found = self._text(where)
-        asker = self._text("gate.nodeos_user")
-        made = Settings(
-            group,
-            node,
-            self._made(where, "", key, ("", b"")) if found else self._no_key(),
-            found,
-            self._made("gate.keosd", KEOSD, address, Address()),
-            self._made("gate.listen", LISTEN, port, Address()),
-            self._made("gate.control", CONTROL, socket_path, ""),
-            page_path(Path(self._text("runtime.dir", RUNTIME_DIR)), group, node),
-            self._made("gate.agent_user", "", user, 0),
-            self._made("gate.nodeos_user", "", user, 0) if asker else None,
-            self._made("gate.wallet", WALLET, wallet, ""),
-            self._password_file(),
-        )
-        if self._problems:
-            raise ConfigError(self._problems)
-        return made
-
-    def _no_key(self) -> tuple[str, bytes]:
-        self._problems.append("gate.public_key is missing: name the key that blocks are signed with")
-        return "", b""
-
-    def _password_file(self) -> Path | None:
-        """Return the file with the password: the one that is named, or systemd's credential. None: others unlock."""
-        given, directory = self._text("gate.password_file"), self._environ.get("CREDENTIALS_DIRECTORY")
-        system = Path(directory, CREDENTIAL) if directory else None
-        path = Path(given) if given else system if system is not None and system.exists() else None
-        if path is not None:
-            try:
-                password(path)
-            except ValueError as error:
-                self._problems.append(f"gate.password_file: {error}")
-        return path

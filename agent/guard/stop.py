@@ -16,7 +16,7 @@ from agent.core.model.fields import an_object, flag, inner, number, text, texts
 from agent.errors import FailoverError
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.tiny_http import call
+from agent.net.http import Answer, call
 from agent.nodeos.fence import ProcessFence
 from agent.nodeos.finder import EXECUTABLE, FencePlan
 
@@ -53,18 +53,17 @@ class Means:
         """
         deadline = Deadline(self.pause_s)
         try:
-            status = self._pause(deadline)
-            if not 200 <= status < 300:
+            if not 200 <= self._pause(deadline) < 300:
                 return False
-            status, body = self._ask(deadline)
+            answer = self._ask(deadline)
         except (FailoverError, OSError):
             return False
-        return 200 <= status < 300 and body.strip() == b"true"
+        return 200 <= answer.status < 300 and answer.body.strip() == b"true"
 
     def _pause(self, deadline: Deadline) -> int:
         """Pause, and return the status of the answer. A nodeos that is busy is asked again while there is time."""
         while True:
-            status, _ = call(self.producer, "/v1/producer/pause", deadline.left())
+            status = call(self.producer, "/v1/producer/pause", deadline.left()).status
             left = deadline.remaining()
             wait = doubled(round(1000 * (deadline.span - left))) / 1000
             if status not in BUSY or left <= wait:
@@ -81,15 +80,15 @@ class Means:
             return True
         return True
 
-    def _ask(self, deadline: Deadline) -> tuple[int, bytes]:
+    def _ask(self, deadline: Deadline) -> Answer:
         """Ask where a pause is taken, and where that is unknown (a listener for producer_rw alone), where the rest is.
 
         TimeoutError, which is an OSError, at the deadline.
         """
-        status, body = call(self.producer, "/v1/producer/paused", deadline.left())
-        if status == 404 and (other := parse_endpoint(self.plan.url)) != self.producer:
+        answer = call(self.producer, "/v1/producer/paused", deadline.left())
+        if answer.status == 404 and (other := parse_endpoint(self.plan.url)) != self.producer:
             return call(other, "/v1/producer/paused", deadline.left())
-        return status, body
+        return answer
 
     def end(self, process: ProcessId | None, term_s: float = 0.0) -> str:
         """End nodeos within `term_s` + `kill_s` seconds, and return how. FenceError when it is not seen to be gone."""

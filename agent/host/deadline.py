@@ -21,12 +21,22 @@ else:
     _Base = object
 
 
-class NotSent(OSError):
+class CallFailed(OSError):
+    """There is no complete answer. `sent`: something of the request has left, so it may be acted upon yet."""
+
+    sent = False
+
+
+class NotSent(CallFailed):
     """The connection did not come about: certainly nothing of the request was delivered."""
 
 
-class NoAnswer(OSError):
-    """No complete answer in time, or a broken one: the request may have been delivered, and may yet be acted upon."""
+class NoAnswer(CallFailed):
+    """No complete answer in time, or a broken one."""
+
+    def __init__(self, text: str, *, sent: bool = False) -> None:
+        self.sent = sent
+        super().__init__(text)
 
 
 class Deadline:

@@ -27,7 +27,7 @@ from agent.guard.stop import Means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.deadline import NotSent
 from agent.host.runtime_file import LockedFile
-from agent.net.tiny_http import call
+from agent.net.http import call
 from agent.nodeos.fence import ProcessFence
 
 MASTER = "MASTER"
@@ -245,10 +245,10 @@ class Duty:
     def _says_paused(self) -> bool | None:
         """Ask nodeos; None when it does not tell."""
         try:
-            status, body = call(self._means.producer, "/v1/producer/paused", self._means.pause_s)
+            answer = call(self._means.producer, "/v1/producer/paused", self._means.pause_s)
         except OSError:
             return None
-        return body.strip() == b"true" if 200 <= status < 300 else None
+        return answer.body.strip() == b"true" if 200 <= answer.status < 300 else None
 
     def _resume(self, due: Ms) -> None:
         """Resume, once: an answer that does not come may still mean that it acts, and then nodeos has to go (R4)."""
@@ -263,7 +263,7 @@ class Duty:
         if not self._save("held", due, resume_open=True):
             return
         try:
-            status, _ = call(self._means.producer, "/v1/producer/resume", self._means.pause_s)
+            status = call(self._means.producer, "/v1/producer/resume", self._means.pause_s).status
             answered = True
         except NotSent:
             status, answered = 0, True

@@ -26,7 +26,7 @@ from agent.host.paths import DEFAULT_CONFIG, find
 from agent.host.process import start_ticks
 from agent.keepalived.reach import Reach, address
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.tiny_http import call
+from agent.net.http import call
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 MOST = 1 << 20
@@ -104,10 +104,10 @@ def _is_peer(entry: Any) -> bool:
 
 
 def _ask(endpoint: Endpoint, path: str, deadline: Deadline) -> Any:
-    status, body = call(endpoint, path, deadline.left(), MOST)
-    if not 200 <= status < 300:
-        raise OSError(f"{path} answers {status}")
-    return json.loads(body)
+    answer = call(endpoint, path, deadline.left(), most=MOST)
+    if not 200 <= answer.status < 300:
+        raise OSError(f"{path} answers {answer.status}")
+    return json.loads(answer.body)
 
 
 def leave_stamp(path: Path) -> None:

@@ -1,108 +1,41 @@
-"""`requests` with a total deadline: one call, one fresh connection, no redirect, no retry, a bounded answer.
+"""One HTTP request with a total deadline and nothing beyond the standard library: the guard too must start fast.
 
-`requests` bounds the silence between two bytes, not a call. Here its connections run over sockets that keep a deadline.
+One fresh connection, no proxy, no redirect, no second try, a bounded answer. It speaks HTTP/1.0, so that no answer
+comes in chunks, and none has to be told from the next.
 """
 
 from __future__ import annotations
 
-import ssl
+import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
-
-from agent.host.deadline import Bounded, Deadline, NoAnswer, NotSent
+from agent.host.deadline import Bounded, Deadline, NoAnswer
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint
-from agent.net.proxy import Proxy
 from agent.net.resolver import Resolver
 
-CHUNK = 64 * 1024
-MOST = 8 << 20
-"""Bytes of an answer that are taken: nodeos's largest here, a full block, has less."""
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+MOST = 64 * 1024
+"""Bytes of a head, or of a body, that are taken, where nothing else is said."""
+LARGE = 8 << 20
+"""For nodeos, of which a full block has less, and for pages of metrics."""
+_STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})(?= |\r\n)")
+_LENGTH = re.compile(r"[0-9]{1,9}")
 
 
-class TooMuch(Exception):
+class TooMuch(NoAnswer):
     """The answer is larger than it may be."""
 
 
-class CallFailed(Exception):
-    """There is no complete answer. `sent`: something of the request has left, so it may be acted upon yet."""
-
-    def __init__(self, message: str, *, sent: bool) -> None:
-        self.sent = sent
-        super().__init__(message)
-
-
 class Answer(NamedTuple):
-    """A complete answer. `headers` are found whatever their case; `body` as it was sent, never unpacked."""
+    """A complete answer. `headers` by their names in small letters; `body` as it was sent, never unpacked."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-
-class _Session(requests.Session):
-    """A session that takes nothing from the environment, and does not even look at where a redirect leads.
-
-    requests reads the whole body of a redirect, unbounded, also when it is told not to follow.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trust_env = False
-        self.headers = requests.structures.CaseInsensitiveDict(
-            {"User-Agent": "nodeos-failover", "Accept": "*/*", "Accept-Encoding": "identity", "Connection": "close"}
-        )
-
-    def get_redirect_target(self, _resp: requests.Response) -> str | None:
-        """Return that there is none."""
-        return None
-
-
-class _Wire(HTTPAdapter):
-    """Gives `requests` one connection, made by `dial`. It remembers the socket: what was sent decides what is known."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        deadline: Deadline,
-        names: Resolver,
-        context: ssl.SSLContext | None,
-        proxy: Proxy | None,
-    ) -> None:
-        super().__init__(max_retries=0)
-        self._whole_url = proxy is not None and not endpoint.tls  # what a proxy hands on has to name where
-        self.socket: Bounded | None = None
-        wire = self
-
-        class Connection(HTTPConnection):
-            """A connection over a socket with a deadline; TLS is done below."""
-
-            def _new_conn(self) -> Bounded:
-                wire.socket = dial(endpoint, deadline, names, context, proxy)
-                return wire.socket
-
-        self._pool = urllib3.HTTPConnectionPool(endpoint.host or "localhost", endpoint.port or 80, maxsize=1)
-        self._pool.ConnectionCls = Connection
-
-    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
-        """Return the one pool."""
-        return self._pool
-
-    def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
-        """Return what stands in the first line of the request."""
-        return request.url or "" if self._whole_url else super().request_url(request, proxies)
-
-    def close(self) -> None:
-        """Close pool and socket."""
-        self._pool.close()
-        if self.socket is not None:
-            self.socket.close()
-        super().close()
 
 
 def call(
@@ -110,62 +43,65 @@ def call(
     path: str,
     timeout_s: float,
     *,
-    names: Resolver,
-    context: ssl.SSLContext | None = None,
+    names: Resolver | None = None,
+    context: SSLContext | None = None,
     body: bytes = b"",
     headers: Mapping[str, str] | None = None,
     most: int = MOST,
     method: str = "POST",
-    proxy: Proxy | None = None,
 ) -> Answer:
     """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
 
-    CallFailed when there is none; TooMuch when it has more than `most` bytes. Safe to call from several threads. The
-    texts of the errors do not name `path`, which may be a secret; what they are chained to may.
+    NotSent when nothing was delivered, NoAnswer when there is no complete answer (both are CallFailed, an OSError),
+    TooMuch when its head or its body has more than `most` bytes. Safe to call from several threads.
     """
     deadline = Deadline(timeout_s)
-    wire = _Wire(endpoint, deadline, names, context, proxy)
-    shown = {"Proxy-Authorization": proxy.authorization} if proxy and proxy.authorization and not endpoint.tls else {}
-    with _Session() as session:
-        session.mount("http://", wire)
+    if endpoint.tls and context is None:
+        from agent.net.tls import tls_context
+
+        context = tls_context()
+    lines = {"Host": endpoint.host_header, "Content-Length": len(body), "Connection": "close", **(headers or {})}
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    with dial(endpoint, deadline, names or Resolver(), context) as sock:
         try:
-            with session.request(
-                method,
-                f"http://{endpoint.host_header}{path}",
-                data=body,
-                headers={"Host": endpoint.host_header, **shown, **(headers or {})},
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return Answer(response.status_code, response.headers, _body(response, most))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            sent = wire.socket is not None and wire.socket.sent
-            raise CallFailed(_why(error, endpoint, deadline), sent=sent) from error
+            sock.sendall(f"{method} {path} HTTP/1.0\r\n{head}\r\n".encode() + body)
+            return _answer(sock, most)
+        except TooMuch:
+            raise
+        except (OSError, ValueError) as error:
+            late = deadline.remaining() <= 0
+            why = f"no complete answer within {timeout_s:g} s" if late else f"no complete answer: {error}"
+            raise NoAnswer(f"{endpoint}: {why}", sent=sock.sent) from error
 
 
-def _body(response: requests.Response, most: int) -> bytes:
-    """Read a body, not unpacking it: a small one may unpack to any size."""
-    parts: list[bytes] = []
-    size = 0
-    for part in response.raw.stream(CHUNK, decode_content=False):
-        size += len(part)
-        if size > most:
-            raise TooMuch(f"more than {most} bytes came in answer")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _why(error: BaseException, endpoint: Endpoint, deadline: Deadline) -> str:
-    """Return the cause in words: what the socket said is the innermost error, what requests says repeats the URL."""
-    seen: BaseException | None = error
-    words = type(error).__name__
-    while seen is not None:
-        if isinstance(seen, (NotSent, NoAnswer)):
-            return str(seen)  # dial says where, what and what to do
-        if not isinstance(seen, (requests.RequestException, urllib3.exceptions.HTTPError)):
-            words = str(seen) or type(seen).__name__
-        inner = seen.__cause__ or seen.__context__
-        seen = inner or next((each for each in seen.args if isinstance(each, BaseException)), None)
-    if deadline.remaining() <= 0:
-        words = f"no complete answer within {deadline.span:g} s"
-    return f"{endpoint}: {words}"
+def _answer(sock: Bounded, most: int) -> Answer:
+    """Read an answer; its body ends by its Content-Length, or where the connection does. ValueError: it is none."""
+    data = bytearray()
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        if not (part := sock.recv(16 * 1024)):
+            raise ValueError("it ended in its head")
+        data += part
+        if len(data) > most and b"\r\n\r\n" not in data[:most]:
+            raise TooMuch(f"more than {most} bytes came in answer", sent=True)
+    head, body = bytes(data[:end]), data[end + 4 :]
+    status = _STATUS.match(head + b"\r\n")
+    pairs = [line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:]]
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    if status is None or "transfer-encoding" in headers:
+        raise ValueError("it is not in plain HTTP")
+    length = _LENGTH.fullmatch(headers.get("content-length", "0"))
+    if length is None:
+        raise ValueError("its length is not clear")
+    wanted = 0 if status[1] == b"204" else int(length[0]) if "content-length" in headers else None
+    while wanted is None or len(body) < wanted:
+        if len(body) > most:
+            break
+        if not (part := sock.recv(64 * 1024)):
+            if wanted is not None:
+                raise ValueError("it was cut off")
+            break
+        body += part
+    body = body[:wanted]
+    if len(body) > most:
+        raise TooMuch(f"more than {most} bytes came in answer", sent=True)
+    return Answer(int(status[1]), headers, bytes(body))

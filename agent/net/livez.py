@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
-import socket
 import ssl
 
-from agent.host.deadline import Deadline, DeadlineSocket
-from agent.net.endpoint import here
-from agent.net.tls import tls_context, wrap
+from agent.net.endpoint import Endpoint, here
+from agent.net.http import call
+from agent.net.tls import tls_context
 
-MOST = 1000  # bytes of an answer that are read; ours are short
+SHOWN = 1000  # bytes of an answer that are kept; ours are short
 
 
 def livez(host: str, port: int, timeout_s: float, *, tls: bool = False) -> tuple[bool, str]:
@@ -19,23 +17,13 @@ def livez(host: str, port: int, timeout_s: float, *, tls: bool = False) -> tuple
     No answer is an answer: not alive. An agent that listens on every address is asked on loopback. With `tls` its
     certificate is not verified: it bears the names that others know it by, and nothing secret is said or heard.
     """
-    host, _ = here(host, port)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    connection = http.client.HTTPConnection(host, port)
-    sock = DeadlineSocket(family, Deadline(timeout_s))
-    connection.sock = sock
+    host, shown = here(host, port)
+    endpoint = Endpoint(shown, host, port, tls=tls)
     try:
-        sock.connect((host, port))
-        if tls:
-            connection.sock = wrap(sock, _trusting(), host)
-        connection.request("GET", "/livez")
-        answer = connection.getresponse()
-        words = answer.read(MOST).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
+        answer = call(endpoint, "/livez", timeout_s, context=_trusting() if tls else None, method="GET")
+    except OSError as error:
         return False, f"the agent does not answer: {error}"
-    finally:
-        connection.close()
-    return answer.status == http.client.OK, words
+    return answer.status == 200, answer.body[:SHOWN].decode(errors="replace").strip()
 
 
 def _trusting() -> ssl.SSLContext:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from agent.core.model.chain import ChainInfo, Header, Peers, Schedule
 from agent.core.model.finality import Finality
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
-from agent.host.deadline import Deadline
+from agent.host.deadline import CallFailed, Deadline
 from agent.host.from_files import FromFiles
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.http import Answer, CallFailed, TooMuch, call
+from agent.net.http import LARGE, Answer, TooMuch, call
 from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
 from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
@@ -95,12 +95,12 @@ class HttpNodeos:
         """Return a complete answer that is no error, whatever it says."""
         try:
             context = self._context() if self._context is not None else None
-            answer = call(endpoint, path, timeout_s, names=self._names, context=context, body=body)
+            answer = call(endpoint, path, timeout_s, names=self._names, context=context, body=body, most=LARGE)
+        except TooMuch as error:
+            raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {error}; is it nodeos?") from error
         except CallFailed as error:
             kind = NodeosTimeout if error.sent else NodeosUnreachable
             raise kind(f"nodeos, {path} at {error}") from error
-        except TooMuch as error:
-            raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {error}; is it nodeos?") from error
         if answer.status in GAVE_UP:
             raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {answer.status}, a proxy before it gave up waiting")
         if answer.status not in (200, 201, 202):

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from agent.cli.main import main as cli
+from agent.config.gate import read_gate
 from agent.doctor import gather_nodeos
 from agent.gate import settings
 from tests.lab import docs
@@ -193,7 +194,7 @@ def test_the_gate_takes_the_configuration_of_the_pod(tmp_path: Path) -> None:
     (tmp_path / settings.CREDENTIAL).write_text("PW5")
     environ = {"NODEOS_FAILOVER_NODE": "producer-0", "CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert {each["name"] for each in gate["env"]} == set(environ)
-    found = settings.read(config, environ)
+    found = read_gate(config, environ)
     assert f"--unix-socket-path={found.keosd.path}" in keosd["args"]
     mounted = {mount["mountPath"] for mount in gate["volumeMounts"]}
     assert {str(Path(found.control).parent), str(found.page.parent)} <= mounted

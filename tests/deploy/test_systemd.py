@@ -18,6 +18,7 @@ from agent.core.leadership.timing import Timing
 from agent.gate import settings
 from agent.gate.main import ALIVE_S
 from agent.guard.fence import arguments
+from agent.host.paths import DEFAULT_DIR
 
 SYSTEMD = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = ["nodeos-failover.service", "nodeos-failover@.service"]
@@ -117,7 +118,7 @@ def test_gate_and_keosd_are_where_the_defaults_look() -> None:
     assert f"/run/{gate.RuntimeDirectory}/control.sock" == settings.CONTROL
     assert f"unix:///run/{keosd.RuntimeDirectory}/keosd.sock" == settings.KEOSD
     assert settings.KEOSD.removeprefix("unix://") in keosd.ExecStart
-    assert f"/run/{agent_.RuntimeDirectory}" == settings.RUNTIME_DIR
+    assert f"/run/{agent_.RuntimeDirectory}" == DEFAULT_DIR
     assert gate.ExecStart.split()[-1] == agent_.ExecStart.split()[-1]
     assert gate.LoadCredential.split(":")[0] == settings.CREDENTIAL
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent.config.gate import read_gate
 from agent.errors import ConfigError
 from agent.gate import main as gate_main
 from agent.gate.client import PageFile
@@ -122,7 +123,7 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
             f'group = "eos"\nnode = "bp-a"\nruntime.dir = "{root}"\n[gate]\nmode = "on"\npublic_key = "{PUBLIC_KEY}"\n'
             f'keosd = "http://127.0.0.1:1"\nlisten = "http://127.0.0.1:{port}"\ncontrol = "{root}/control"\n'
         )
-        assert gate_main.main(["--config", str(config)]) == 0
+        assert gate_main.main(["--config", str(config)], read_gate) == 0
         assert held[-1] == page.file
         assert not (root / "control").exists()
         page.close()
@@ -138,11 +139,11 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
 def test_settings_that_cannot_be_used_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each problem, and the exit code of a configuration that cannot be used; other words are usage."""
     (tmp_path / "c.toml").write_text('group = "eos"\nnode = "bp-a"\n')
-    assert gate_main.main(["--config", str(tmp_path / "c.toml")]) == ConfigError.exit_code
+    assert gate_main.main(["--config", str(tmp_path / "c.toml")], read_gate) == ConfigError.exit_code
     told = capsys.readouterr().err
     assert "Error: gate.mode is off" in told
     assert "Error: gate.public_key is missing" in told
-    assert gate_main.main(["--help"]) == 0
+    assert gate_main.main(["--help"], read_gate) == 0
     assert "usage:" in capsys.readouterr().out
-    assert gate_main.main(["--what"]) == 2
+    assert gate_main.main(["--what"], read_gate) == 2
     assert "usage:" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.gate import read_gate
 from agent.config.load import load
 from agent.config.model import Config
 from agent.errors import ConfigError
@@ -37,7 +38,7 @@ def write(root: Path, **gate: object) -> Path:
 
 def both(path: Path, environ: dict[str, str]) -> tuple[settings.Settings, Config]:
     """Read it both ways."""
-    return settings.read(path, environ), load(path, environ)
+    return read_gate(path, environ), load(path, environ)
 
 
 def test_defaults_and_values_are_the_same_both_ways(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_defaults_and_values_are_the_same_both_ways(tmp_path: Path) -> None:
 def test_bad_values_are_named_both_ways(tmp_path: Path, field: str, value: str) -> None:
     """Both readings refuse a value and name its setting; a private key is not repeated."""
     path = write(tmp_path, **{"mode": "on", "public_key": PUBLIC_KEY, field: value})
-    for read in (settings.read, load):
+    for read in (read_gate, load):
         with pytest.raises(ConfigError) as caught:
             read(path, {})
         assert f"gate.{field}" in str(caught.value)
@@ -97,19 +98,19 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"gate\.public_key is missing"):
         load(write(tmp_path, mode="on"), {})
     with pytest.raises(ConfigError, match=r"gate\.public_key is missing"):
-        settings.read(write(tmp_path, mode="on"), {})
+        read_gate(write(tmp_path, mode="on"), {})
     same = "http://127.0.0.1:6666"
     with pytest.raises(ConfigError, match=r"gate\.keosd and gate\.listen are the same"):
         load(write(tmp_path, mode="on", public_key=PUBLIC_KEY, keosd=same, listen=same), {})
     with pytest.raises(ConfigError, match=r"gate\.mode is off"):
-        settings.read(write(tmp_path, public_key=PUBLIC_KEY), {})
+        read_gate(write(tmp_path, public_key=PUBLIC_KEY), {})
 
 
 def test_producer_key_stands_in_for_the_key(tmp_path: Path) -> None:
     """Who names the block-signing key for the health checks need not name it twice."""
     path = write(tmp_path, mode="on")
     environ = {"NODEOS_FAILOVER_NODEOS__PRODUCER_KEY": PUBLIC_KEY}
-    assert settings.read(path, environ).key == settings.key(PUBLIC_KEY)
+    assert read_gate(path, environ).key == settings.key(PUBLIC_KEY)
     assert load(path, environ).gate.mode == "on"
 
 
@@ -120,12 +121,12 @@ def test_password_is_read_from_a_private_file_or_a_credential(tmp_path: Path) ->
     password.chmod(0o644)
     path = write(tmp_path, mode="on", public_key=PUBLIC_KEY, password_file=str(password))
     with pytest.raises(ConfigError, match="chmod 0600") as caught:
-        settings.read(path, {})
+        read_gate(path, {})
     assert "PW5secret" not in str(caught.value)
     password.chmod(0o600)
     path = write(tmp_path, mode="on", public_key=PUBLIC_KEY)
-    assert settings.read(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).password_file == password
-    assert settings.read(path, {}).password_file is None
+    assert read_gate(path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).password_file == password
+    assert read_gate(path, {}).password_file is None
 
 
 def test_gate_starts_with_few_imports(tmp_path: Path) -> None:

@@ -12,13 +12,19 @@ from agent.guard import stop as means
 from agent.guard.stop import Means
 from agent.host.deadline import NoAnswer, NotSent
 from agent.net.endpoint import parse_endpoint
+from agent.net.http import Answer
 from agent.nodeos.finder import FencePlan
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
 
 PRODUCER, REST = "http://127.0.0.1:1", "http://127.0.0.1:2"
 NODEOS = ProcessId(5, 77)
-OK, TRUE, FALSE, UNKNOWN = (201, b"{}"), (201, b"true\n"), (201, b"false"), (404, b"")
+OK, TRUE, FALSE, UNKNOWN = (
+    Answer(201, {}, b"{}"),
+    Answer(201, {}, b"true\n"),
+    Answer(201, {}, b"false"),
+    Answer(404, {}, b""),
+)
 
 
 @pytest.fixture
@@ -57,14 +63,14 @@ def test_where_the_producer_listener_does_not_know_the_other_one_is_asked(http: 
 @pytest.mark.parametrize(
     "answers",
     [
-        [(500, b""), TRUE],
-        [(199, b""), TRUE],
-        [(300, b""), TRUE],
+        [Answer(500, {}, b""), TRUE],
+        [Answer(199, {}, b""), TRUE],
+        [Answer(300, {}, b""), TRUE],
         [OK, FALSE],
-        [OK, (500, b"true")],
-        [OK, (300, b"true")],
-        [OK, (199, b"true")],
-        [OK, (201, b"")],
+        [OK, Answer(500, {}, b"true")],
+        [OK, Answer(300, {}, b"true")],
+        [OK, Answer(199, {}, b"true")],
+        [OK, Answer(201, {}, b"")],
         [NotSent("x")],
         [OK, NoAnswer("x")],
         [OK, TimeoutError("x")],
@@ -80,14 +86,14 @@ def test_whatever_is_no_clear_yes_is_no_pause(http: Recorder, answers: list[Any]
 def test_a_busy_nodeos_is_asked_again_and_not_ended(http: Recorder, status: int) -> None:
     """R3: one answer that it is busy is no reason to end nodeos; it is asked again within P."""
     http._takes_ms = 20
-    http.says["call"] = [(status, b""), (status, b""), OK, TRUE]
+    http.says["call"] = [Answer(status, {}, b""), Answer(status, {}, b""), OK, TRUE]
     assert stop().paused()
 
 
 def test_a_nodeos_that_stays_busy_is_given_up_in_time(http: Recorder, moved: MovedTime) -> None:
     """R3: the tries together have P, and each wait is twice the one before."""
     http._takes_ms = 20
-    http.says["call"] = (429, b"")
+    http.says["call"] = Answer(429, {}, b"")
     assert not stop().paused()
     assert moved.slept == [0.05, 0.1]
     assert moved.passed_s <= 0.3

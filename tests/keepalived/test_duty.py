@@ -215,7 +215,7 @@ def test_a_standby_that_somebody_resumes_is_paused(stage: Stage) -> None:
     stage.say("BACKUP")
     stage.look()
     from agent.net.endpoint import parse_endpoint
-    from agent.net.tiny_http import call
+    from agent.net.http import call
 
     assert stage.bench.nodeos is not None
     call(parse_endpoint(f"http://127.0.0.1:{stage.bench.nodeos.said}"), "/v1/producer/resume", 2.0)

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent.errors import NodeosAnswer, NodeosError, NodeosTimeout, NodeosUnreachable
-from agent.net.http import Answer, CallFailed, TooMuch
+from agent.host.deadline import NoAnswer, NotSent
+from agent.net.http import Answer, TooMuch
 from agent.nodeos import client as nodeos
 from agent.nodeos.client import HttpNodeos
 from tests.support.moved_time import MovedTime
@@ -111,8 +112,8 @@ def test_a_block_that_neither_knows_changes_nothing(http: Recorder) -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (CallFailed("x", sent=False), NodeosUnreachable),
-        (CallFailed("x", sent=True), NodeosTimeout),
+        (NotSent("x"), NodeosUnreachable),
+        (NoAnswer("x", sent=True), NodeosTimeout),
         (TooMuch("x"), NodeosTimeout),
     ],
 )

@@ -17,10 +17,11 @@ from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 from agent import __version__
+from agent.alerts.sinks import wire
 from agent.core.alerts.notice import Notice
-from agent.net import http
+from agent.host.deadline import CallFailed
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint
-from agent.net.http import Answer, CallFailed, TooMuch
+from agent.net.http import Answer, TooMuch
 from agent.net.proxy import Proxy, ProxyRefused
 from agent.net.resolver import Resolver
 from agent.ports import Delivery
@@ -76,7 +77,7 @@ class HttpSink:
     def post(self, letter: HttpRequest, timeout_s: float) -> Delivery:
         """Send a letter, within `timeout_s` seconds in all. Never raises."""
         try:
-            answer = http.call(
+            answer = wire.call(
                 self._endpoint,
                 letter.path(self._path) + self._query,
                 timeout_s,
@@ -88,10 +89,10 @@ class HttpSink:
                 method=letter.method,
                 proxy=self._proxy,
             )
-        except CallFailed as error:
-            return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
         except TooMuch:
             return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
+        except CallFailed as error:
+            return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
         shown = answer.body[:SHOWN].decode(errors="replace").strip()
         return replace(_outcome(answer), answer=f"HTTP {answer.status} {shown}".strip())
 

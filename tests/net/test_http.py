@@ -1,4 +1,4 @@
-"""The guard's own HTTP: where an answer ends. Deadlines and nonsense are tested in test_deadline_sockets."""
+"""HTTP: where an answer ends. Deadlines and nonsense are tested in test_deadline_sockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from agent.host.deadline import NoAnswer
 from agent.net.endpoint import Endpoint
-from agent.net.tiny_http import call
+from agent.net.http import call
 from tests.support.slow_server import Serve, answer
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -31,7 +31,8 @@ def says(serve: Serve) -> Callable[[bytes], Endpoint]:
 )
 def test_an_answer_ends_by_its_length_or_its_end(says: Callable[[bytes], Endpoint], data: bytes) -> None:
     """Content-Length decides; an answer without one ends with the connection, as HTTP/1.0 allows a proxy to do."""
-    assert call(says(data), "/v1/producer/paused", 2.0) == (201, b"true")
+    found = call(says(data), "/v1/producer/paused", 2.0)
+    assert (found.status, found.body) == (201, b"true")
 
 
 @pytest.mark.parametrize(

@@ -244,21 +244,6 @@ def test_a_value_of_the_wrong_type_and_one_that_cannot_work(tmp_path: Path, lab:
     assert not (tmp_path / "run").exists(), "nothing is touched before the configuration is right"
 
 
-def test_timings_that_cannot_work(tmp_path: Path) -> None:
-    """Spans that break the inequality are refused, with the numbers and what to set (R3)."""
-    path = tmp_path / "config.toml"
-    least = {"group": "g", "node": "bp-a", "producer": "eosio", "nodeos": {"url": "http://127.0.0.1:1"}}
-    timing = {"validity": 3.0, "lease_ttl": 2, "block": 0.1}
-    path.write_text(to_toml({**least, "etcd": {"endpoints": ["http://127.0.0.1:1"]}, "timing": timing}))
-    found = refused(path)
-    for text in (
-        "timing.block is 0.1 s",
-        "timing.validity is 3 s but must be at least 4.1 s",
-        "timing.lease_ttl is 2 s",
-    ):
-        assert text in found
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"group = ", "not valid TOML"), (b"\xff\xfe", "UTF-8"), (None, "cannot read"), (b"", "is missing")],

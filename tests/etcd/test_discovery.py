@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.config.sections import EtcdSection
 from agent.errors import StoreUnavailable
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.discovery import Discovery
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
+from agent.runtime.credentials import etcd_options
 from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.support.dns_server import DnsServer, dns_server
 from tests.support.etcd_bench import put, running
@@ -47,6 +49,17 @@ def test_members_are_those_of_the_service_that_fits_the_transport(server: DnsSer
     assert found == ("https://etcd-1.example.org:12379", "https://etcd-2.example.org:2379")
     server.records["_etcd-client-blue._tcp.example.org."] = [(0, 0, 1, "blue.example.org.")]
     assert discovery(server, name="blue").find(Deadline(5)) == ("http://blue.example.org:1",)
+
+
+def test_the_configuration_decides_for_which_service_is_asked(tmp_path: Path) -> None:
+    """With ca_file the service with TLS, and the name beside it; without discovery_srv nothing is looked up."""
+    ca = tmp_path / "ca.pem"
+    ca.write_text("-")
+    plain = EtcdSection(discovery_srv="example.org", discovery_srv_name="eos")
+    secure = EtcdSection(discovery_srv="example.org", ca_file=ca)
+    asked = [str(etcd_options(each, "/x").discovery) for each in (plain, secure)]
+    assert asked == ["SRV _etcd-client-eos._tcp.example.org.", "SRV _etcd-client-ssl._tcp.example.org."]
+    assert etcd_options(EtcdSection(endpoints=("127.0.0.1:1",)), "/x").discovery is None
 
 
 def test_an_answer_too_long_for_udp_is_had_by_tcp(server: DnsServer) -> None:

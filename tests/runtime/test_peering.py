@@ -15,7 +15,7 @@ from agent.core.model.records import GroupView, Member
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreRejected, StoreUnavailable
 from agent.etcd.leader import EtcdPlace
-from agent.runtime.peering import KEY_AGAIN_MS, MOVE_AGAIN_MS, EtcdLeaderWatch, Peering, read_host_id
+from agent.runtime.peering import KEY_AGAIN_MS, LOOK_UP_S, MOVE_AGAIN_MS, EtcdLeaderWatch, Peering, read_host_id
 from tests.support.recorder import Recorder
 from tests.test_units import config
 
@@ -153,6 +153,16 @@ def test_members_beside_etcds_leader_are_told_apart_by_address() -> None:
     """R17: each member whose address is one of those that etcd's leader tells its clients; ourselves never."""
     assert Watch(THERE).watch.look(leads=True) == ev.EtcdLeaderBeside(("bp-b", "bp-c"))
     assert Watch(HERE).watch.look(leads=True) == ev.EtcdLeaderBeside(())
+
+
+def test_names_of_members_are_looked_up_for_a_second_each() -> None:
+    """R17: the lane that asks must not wait for a resolver that is silent; a name that is not found is left out."""
+    bench = Watch(EtcdPlace(2, ("http://one.example:2379", "http://two.example:2379")))
+    resolver = Recorder({"find": [OSError("silent"), [(2, ("10.0.0.2", 0))]]})
+    bench.watch._resolver = resolver  # type: ignore[assignment] # a stand-in
+    assert bench.watch.look(leads=True) == ev.EtcdLeaderBeside(("bp-b",))
+    assert {words[:2] for _, words in resolver.calls} == {("one.example", 0), ("two.example", 0)}
+    assert all(0 < each.remaining() <= LOOK_UP_S for each in resolver.spans)
 
 
 def test_a_standby_asks_nothing_and_an_etcd_without_a_leader_tells_nothing_new() -> None:

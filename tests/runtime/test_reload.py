@@ -195,6 +195,7 @@ def test_what_became_of_it_is_left_for_who_asked(tmp_path: Path) -> None:
     story.reload.begin_note()
     began = read_note(file)
     assert (began.pid, began.count, began.ok, began.said) == (os.getpid(), 0, True, ())
+    assert file.stat().st_mode & 0o777 == 0o600
     story.reload.run()
     first = read_note(file)
     assert (first.count, first.ok, list(first.said)) == (1, False, faults)

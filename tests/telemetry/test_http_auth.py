@@ -87,6 +87,16 @@ def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"anybody:{password}".encode()).decode()
 
 
+def test_a_policy_admits_by_page_and_token() -> None:
+    """The whole token, as a bearer or as a password; what is open needs none, and without a token all is open."""
+    policy = AccessPolicy(TOKEN)
+    assert policy.admits("status", f"Bearer {TOKEN}")
+    assert policy.admits("status", basic(TOKEN))
+    assert not any(policy.admits("status", wrong) for wrong in ("", f"Bearer {TOKEN}x", basic("x"), f"Basic {TOKEN}"))
+    assert policy.admits("live", "")
+    assert ANYBODY.admits("status", "")
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/status", "/"])
 def test_token_is_asked_for(serve: Serve, path: str) -> None:
     """Metrics, status and the page are for those who show the token, as a bearer or as a browser's password."""

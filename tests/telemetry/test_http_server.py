@@ -111,6 +111,7 @@ def test_each_page_answers(serve: Callable[..., int]) -> None:
     code, body, headers = ask(port, "/metrics?name[]=x")
     assert (code, body) == (200, b"nodeos_failover_is_leader 1\n")
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    assert headers["Cache-Control"] == "no-store", "an old answer of a probe would lie"
     assert json.loads(ask(port, "/status")[1]) == {"role": "leading"}
     assert [ask(port, path)[0] for path in ("/livez", "/readyz", "/leader")] == [200, 200, 200]
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.alerts.notice import Notice
 from agent.core.leadership import actions as do
-from agent.core.node.state import Node, NodeAction
+from agent.core.node.state import Node, NodeAction, Notify
 from agent.host.logs import LineFormatter
 from agent.telemetry import log_lines
 from tests.simulation.story import Host, Story, settled
@@ -174,3 +175,13 @@ def test_words_of_operators_are_told() -> None:
     on = replace(node, leadership=replace(node.leadership, seen=seen))
     assert [line.message for line in log_lines.lines(node, on, ())] == ["maintenance: no reason given"]
     assert [line.message for line in log_lines.lines(on, node, ())] == ["maintenance is over"]
+
+
+def test_a_notice_is_a_warning_and_its_end_is_none() -> None:
+    """What people are told stands in the log with its key; that it is over is no warning, and says how long it was."""
+    node = settled().hosts[0].node
+    notice = Notice("disk/lab", "disk_full", "warning", "the disk is full", fields={"duration": "3 s"}, lasts=True)
+    (told,) = log_lines.lines(node, node, [Notify(notice)])
+    assert (told.level, told.message, told.fields) == (logging.WARNING, notice.summary, {"alert": "disk/lab"})
+    (over,) = log_lines.lines(node, node, [Notify(replace(notice, resolved=True))])
+    assert (over.level, over.message) == (logging.INFO, "the disk is full (over, after 3 s)")

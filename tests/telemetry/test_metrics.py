@@ -24,6 +24,7 @@ from agent.core.model.chain import Peers, ProcessId
 from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
+from agent.core.node.hook_log import HookDone
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
@@ -323,3 +324,13 @@ def test_alerts_are_those_of_the_desk() -> None:
     assert bench.by("alerts_sent_total", "result") == {"ok": 1, "failed": 0, "rejected": 1}
     assert bench.by("alerts_dropped_total", "reason") == {"full": 0, "rejected": 1, "expired": 0, "shutdown": 0}
     assert bench.by("alert_queue_length", "channel") == {"ops": 0}
+
+
+def test_a_hook_that_came_back_is_counted_with_its_time() -> None:
+    """By hook and result, in seconds; other events count as steps alone."""
+    bench = Bench()
+    bench.metrics.stepped(HookDone("before_promote", 3, "timeout", 2500), NOW)
+    bench.metrics.stepped(ev.Tick(), NOW)
+    assert bench.get("hooks_total", hook="before_promote", result="timeout") == 1.0
+    assert bench.get("hook_duration_seconds_sum", hook="before_promote") == 2.5
+    assert bench.get("loop_steps_total") == 2.0

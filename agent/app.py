@@ -65,7 +65,6 @@ from agent.runtime.session import Session
 from agent.telemetry.config_gauges import ConfigGauges, expiry_of
 from agent.telemetry.gate_watch import GateReading, GateWatch
 from agent.telemetry.http_server import HttpServer
-from agent.telemetry.metered import MeteredNodeos, MeteredStore
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages
 from agent.telemetry.peers import nothing_dropped
@@ -216,8 +215,7 @@ class Agent:
             self.shown,
             lambda: self.peers.lane.dropped if self.peers is not None else nothing_dropped(),
         )
-        nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
-        self.nodeos = MeteredNodeos(nodeos, self.metrics.nodeos_request)
+        self.nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url, self.metrics.nodeos_request)
         self.fence = ProcessFence(fence_plan(config), self._known())
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
@@ -303,9 +301,9 @@ class Agent:
             host_id=self.host_id,
         )
 
-    def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> MeteredStore:
+    def _store(self, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None) -> EtcdStore:
         """Return a connection of its own for one thread; `kept` hears of a lease."""
-        return MeteredStore(EtcdStore(self.etcd), self.metrics.etcd_request, self.clock, kept)
+        return EtcdStore(self.etcd, self.metrics.etcd_request, kept)
 
     def _leave_plan(self) -> None:
         try:

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tenacity import RetryCallState, Retrying, retry_if_result, sleep_using_event, wait_random_exponential
-
 from agent.alerts.queue import Entry, Waiting
 from agent.core.alerts.notice import Notice, rank
 from agent.host.clock import boot_s
+from agent.host.jitter import spread
 from agent.ports import Delivery, Sink
 
 log = logging.getLogger(__name__)
@@ -73,7 +72,7 @@ class Worker:
         self._ending = threading.Event()
         self._end_at = 0.0
         self._left: list[Notice] = []
-        self._backoff = wait_random_exponential(multiplier=first_wait_s, min=first_wait_s / 2, max=LONGEST_WAIT_S)
+        self._first_wait_s = first_wait_s
         self._failures = _Failures(self.name)
         self._thread = threading.Thread(target=self._run, name=f"alerts-{self.name}", daemon=True)
 
@@ -147,13 +146,17 @@ class Worker:
 
     def _run(self) -> None:
         while self._wait_for_work():
-            Retrying(
-                retry=retry_if_result(lambda delivery: delivery.retry and not delivery.ok),
-                wait=self._wait,
-                stop=lambda _state: self._ending.is_set(),
-                sleep=sleep_using_event(self._ending),
-                retry_error_callback=_outcome,
-            )(self._try_first)
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Try until a try needs no other, or it is time to end.
+
+        The wait before the next doubles, with jitter; it is at least what the channel asked for, within our limit.
+        """
+        wait_s = self._first_wait_s
+        while (delivery := self._try_first()).retry and not delivery.ok and not self._ending.is_set():
+            self._ending.wait(min(LONGEST_WAIT_S, max(delivery.retry_after_s or 0.0, spread(wait_s))))
+            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
 
     def _wait_for_work(self) -> bool:
         """Wait until something is to be sent; false when it is time to end."""
@@ -210,17 +213,6 @@ class Worker:
         except Exception as error:  # a sink must not raise: a defect in one must not end its channel
             log.exception("a defect in channel %s", self.name)
             return Delivery(ok=False, detail=f"a defect: {type(error).__name__}")
-
-    def _wait(self, state: RetryCallState) -> float:
-        """Wait longer each time, with jitter; at least as long as the channel asked for, within our limit."""
-        asked = _outcome(state).retry_after_s or 0.0
-        return min(LONGEST_WAIT_S, max(asked, self._backoff(state)))
-
-
-def _outcome(state: RetryCallState) -> Delivery:
-    assert state.outcome is not None
-    delivery: Delivery = state.outcome.result()
-    return delivery
 
 
 class _Failures:

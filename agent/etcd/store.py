@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from agent.core.model.store import Snapshot, Txn, TxnAnswer
+from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
 from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions, open_connection
 from agent.etcd.errors import TokenStale, translate
 from agent.etcd.rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.etcd.watch import EtcdWatch
+from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.jitter import Pauses
+from agent.net.metered import Note, metered, not_noted
 from agent.ports import Lease, LeaseState
 
 T = TypeVar("T")
@@ -26,10 +29,17 @@ _CONNECT_S = 1.0  # one endpoint may take this long to connect, or half of the t
 
 
 class EtcdStore:
-    """A store for one thread (port `Store`). Two threads need two of them; they share nothing."""
+    """A store for one thread (port `Store`). Two threads need two of them; they share nothing.
 
-    def __init__(self, options: EtcdOptions) -> None:
-        """Take note of the endpoints; the first call connects."""
+    The first call connects. `kept` hears of a lease (R6): its TTL in seconds, and when the request that gave it was
+    sent (CLOCK_BOOTTIME); TTL 0 when it is gone.
+    """
+
+    def __init__(
+        self, options: EtcdOptions, note: Note = not_noted, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None
+    ) -> None:
+        self.note = note
+        self._kept = kept
         self._options = options
         self._endpoints = self._parsed(options.endpoints)
         self._index = 0
@@ -37,6 +47,7 @@ class EtcdStore:
         self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
         self._connection: Connection | None = None
 
+    @metered("grant")
     def grant(self, ttl_s: int, timeout_s: float) -> Lease:
         """Grant a lease; etcd may give more than `ttl_s` seconds (2 at least, with its defaults)."""
 
@@ -45,19 +56,29 @@ class EtcdStore:
             answer = connection.call(connection.client.leasestub.LeaseGrant, request, deadline)
             return Lease(int(answer.ID), int(answer.TTL))
 
-        return self._run("grant of a lease", send, timeout_s)
+        at = boot_ms()
+        lease = self._run("grant of a lease", send, timeout_s)
+        self._kept(lease.ttl, at)
+        return lease
 
+    @metered("keepalive")
     def keepalive(self, lease: int, timeout_s: float) -> int:
         """Refresh a lease; return its TTL in seconds. etcd answers for an expired one with TTL 0: LeaseGone."""
 
         def send(connection: Connection, deadline: Deadline) -> int:
             return int(connection.keepalive(rpc.LeaseKeepAliveRequest(ID=lease), deadline).TTL)
 
-        ttl = self._run("keepalive of a lease", send, timeout_s)
+        at = boot_ms()
+        try:
+            ttl = self._run("keepalive of a lease", send, timeout_s)
+        except LeaseGone:
+            ttl = 0
+        self._kept(max(0, ttl), at)
         if ttl <= 0:
             raise LeaseGone(f"etcd at {self.endpoint()}: lease {lease:x} has expired or was revoked: grant a new one")
         return ttl
 
+    @metered("lease_state")
     def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
         """Read how long a lease has left. One that is over but not yet swept has 0 seconds; one that is gone, -1."""
 
@@ -69,17 +90,18 @@ class EtcdStore:
 
         return self._run("state of a lease", send, timeout_s)
 
+    @metered("revoke")
     def revoke(self, lease: int, timeout_s: float) -> None:
         """Revoke a lease and with it its keys; one that is gone already is fine."""
 
         def send(connection: Connection, deadline: Deadline) -> None:
             connection.call(connection.client.leasestub.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease), deadline)
 
-        try:
+        with suppress(LeaseGone):
             self._run("revocation of a lease", send, timeout_s)
-        except LeaseGone:
-            return
+        self._kept(0, boot_ms())
 
+    @metered("txn")
     def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
         """Run one transaction. StoreUnavailable: unknown outcome, it may even be applied later (R2)."""
         request = txn_request(txn)
@@ -89,6 +111,7 @@ class EtcdStore:
 
         return self._run("transaction", send, timeout_s)
 
+    @metered("range")
     def range(self, prefix: str, timeout_s: float) -> Snapshot:
         """Read all keys under a prefix, linearizably as far as the server keeps that promise."""
 
@@ -97,6 +120,7 @@ class EtcdStore:
 
         return self._run(f"read of {prefix}", send, timeout_s)
 
+    @metered("watch")
     def watch(self, prefix: str, revision: int, timeout_s: float) -> EtcdWatch:
         """Watch a prefix from `revision` on (inclusive). The watch ends with the connection that it was opened on."""
 

@@ -9,6 +9,7 @@ from agent.host.deadline import CallFailed, Deadline
 from agent.host.from_files import FromFiles
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import LARGE, Answer, TooMuch, call
+from agent.net.metered import Note, metered, not_noted
 from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
 from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
@@ -27,7 +28,8 @@ class HttpNodeos:
     The body of a request stays empty where nothing is asked: `{}` is as good, anything else is refused with 400.
     """
 
-    def __init__(self, url: str, producer_url: str | None = None) -> None:
+    def __init__(self, url: str, producer_url: str | None = None, note: Note = not_noted) -> None:
+        self.note = note
         self._chain = parse_endpoint(url)
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
         self._names = Resolver()
@@ -35,10 +37,12 @@ class HttpNodeos:
         tls = self._chain.tls or self._producer.tls
         self._context = FromFiles("the host's authorities", authorities(), tls_context) if tls else None
 
+    @metered("pause")
     def pause(self, timeout_s: float) -> None:
         """Pause production."""
         read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
 
+    @metered("resume")
     def resume(self, timeout_s: float) -> None:
         """Resume production. NodeosAnswer: it will not act later, but a busy nodeos (429, 503) may have acted before.
 
@@ -46,6 +50,7 @@ class HttpNodeos:
         """
         read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
 
+    @metered("paused")
     def paused(self, timeout_s: float) -> bool:
         """Tell whether production is paused; goes through the main thread.
 
@@ -60,22 +65,27 @@ class HttpNodeos:
                 raise
         return read_flag(self._call(self._chain, PAUSED, deadline.remaining()))
 
+    @metered("get_info")
     def info(self, timeout_s: float) -> ChainInfo:
         """Read head and LIB."""
         return read_info(self._call(self._chain, "/v1/chain/get_info", timeout_s))
 
+    @metered("connections")
     def peers(self, timeout_s: float) -> Peers:
         """Count connections."""
         return read_peers(self._call(self._chain, "/v1/net/connections", timeout_s))
 
+    @metered("get_producer_schedule")
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
         return read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
 
+    @metered("get_finalizer_info")
     def finality(self, timeout_s: float) -> Finality:
         """Read the finalizers and their last votes; NodeosAnswer with status 404 before Spring."""
         return read_finality(self._call(self._chain, "/v1/chain/get_finalizer_info", timeout_s))
 
+    @metered("get_block")
     def block(self, num: int, timeout_s: float) -> Header:
         """Read one block's header. get_block_info is small; before EOSIO 2.1 there is only the whole block."""
         deadline = Deadline(timeout_s)

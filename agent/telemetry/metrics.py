@@ -23,12 +23,12 @@ from agent.core.node.finality_state import HOOK as FINALIZER
 from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
 from agent.gate.page import Page
+from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS, PREFIX
 from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
-from agent.telemetry.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.telemetry.peers import PeerGauges, nothing_dropped
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}

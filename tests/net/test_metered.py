@@ -1,4 +1,4 @@
-"""Metered ports: every call is passed on as it is, counted under its outcome, and timed; counting cannot harm it."""
+"""The calls of the adapters are counted under their outcomes, and timed; counting cannot harm them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from agent.errors import (
     StoreRejected,
     StoreUnavailable,
 )
+from agent.etcd.connection import EtcdOptions
+from agent.etcd.store import EtcdStore
+from agent.host.deadline import NoAnswer, NotSent
+from agent.net import metered
+from agent.net.http import Answer
+from agent.nodeos import client
+from agent.nodeos.client import HttpNodeos
 from agent.ports import Lease
-from agent.telemetry import metered
-from agent.telemetry.metered import MeteredNodeos, MeteredStore
 from tests.support.metrics_bench import NOW, Bench
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -32,6 +37,7 @@ NODEOS: list[tuple[str, str, tuple[Any, ...]]] = [
     ("peers", "connections", ()),
     ("schedule", "get_producer_schedule", ()),
     ("block", "get_block", (7,)),
+    ("finality", "get_finalizer_info", ()),
 ]
 STORE: list[tuple[str, tuple[Any, ...]]] = [
     ("grant", (10,)),
@@ -54,30 +60,52 @@ def noting(notes: list[tuple[str, str]]) -> metered.Note:
     return note
 
 
+class Store(EtcdStore):
+    """The adapter of etcd, with what its connections say."""
+
+    def __init__(self, says: Recorder, note: metered.Note = metered.not_noted, **more: Any) -> None:
+        super().__init__(EtcdOptions(("a:1",)), note, **more)
+        self._says = says
+
+    def _run(self, *arguments: Any) -> Any:
+        return self._says.run(*arguments)
+
+
 @pytest.mark.parametrize(("method", "endpoint", "arguments"), NODEOS)
 @pytest.mark.parametrize(
-    ("error", "result"),
+    ("said", "error", "result"),
     [
-        (None, "ok"),
-        (NodeosUnreachable("x"), "unreachable"),
-        (NodeosTimeout("x"), "timeout"),
-        (NodeosAnswer(500, 1, "x"), "error"),
+        (NotSent("x"), NodeosUnreachable, "unreachable"),
+        (NoAnswer("x", sent=True), NodeosTimeout, "timeout"),
+        (Answer(500, {}, b"{}"), NodeosAnswer, "error"),
     ],
 )
-def test_each_request_to_nodeos_is_counted_and_timed(
-    method: str, endpoint: str, arguments: tuple[Any, ...], error: Exception | None, result: str
+def test_each_failure_of_nodeos_is_counted_and_timed(
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    endpoint: str,
+    arguments: tuple[Any, ...],
+    said: Any,
+    error: type[Exception],
+    result: str,
 ) -> None:
-    """Whatever comes back from nodeos, the caller gets it, and it counts once."""
+    """Whatever becomes of a request, the caller gets it, and it counts once."""
     notes: list[tuple[str, str]] = []
-    nodeos: Any = Recorder(error or "answer")
-    call = getattr(MeteredNodeos(nodeos, noting(notes)), method)
-    if error is None:
-        assert call(*arguments, 0.5) == (None if method in ("pause", "resume") else "answer")
-    else:
-        with pytest.raises(type(error)):
-            call(*arguments, 0.5)
-    assert nodeos.calls == [(method, (*arguments, 0.5))]
+    monkeypatch.setattr(client, "call", Recorder(said).call)
+    with pytest.raises(error):
+        getattr(HttpNodeos("http://127.0.0.1:1", None, noting(notes)), method)(*arguments, 0.5)
     assert notes == [(endpoint, result)]
+
+
+@pytest.mark.parametrize(
+    ("method", "body"), [("pause", b'{"result":"ok"}'), ("resume", b'{"result":"ok"}'), ("paused", b"true")]
+)
+def test_each_answer_of_nodeos_is_counted_and_timed(monkeypatch: pytest.MonkeyPatch, method: str, body: bytes) -> None:
+    """An answer that is one counts as such."""
+    notes: list[tuple[str, str]] = []
+    monkeypatch.setattr(client, "call", Recorder(Answer(201, {}, body)).call)
+    getattr(HttpNodeos("http://127.0.0.1:1", None, noting(notes)), method)(0.5)
+    assert notes == [(method, "ok")]
 
 
 @pytest.mark.parametrize(("operation", "arguments"), STORE)
@@ -97,14 +125,17 @@ def test_each_request_to_etcd_is_counted_and_timed(
     """Whatever comes back from etcd, the caller gets it, and it counts once."""
     notes: list[tuple[str, str]] = []
     answer: Any = Lease(5, 11) if operation == "grant" else 11
-    store: Any = Recorder(error or answer)
-    call = getattr(MeteredStore(store, noting(notes), MovedTime(NOW)), operation)
+    store = Recorder(error or answer)
+    call = getattr(Store(store, noting(notes)), operation)
     if error is None:
         assert call(*arguments, 0.5) == (None if operation == "revoke" else answer)
+    elif operation == "revoke" and isinstance(error, LeaseGone):
+        call(*arguments, 0.5)  # it is gone already: that is what was wanted
+        result = "ok"
     else:
         with pytest.raises(type(error)):
             call(*arguments, 0.5)
-    assert store.calls == [(operation, (*arguments, 0.5))]
+    assert store.spans == [0.5]
     assert notes == [(operation, result)]
 
 
@@ -130,33 +161,38 @@ def test_every_outcome_has_a_series() -> None:
     assert {operation for operation, _ in STORE} == set(metered.STORE_CALLS)
 
 
-def test_a_defect_in_counting_changes_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_in_counting_changes_no_answer(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """A pause that nodeos answered stays answered (R3): else nodeos would be killed for a wrong label."""
 
     def note(*_: object) -> None:
         raise KeyError("label")
 
-    nodeos: Any = Recorder(True)
-    assert MeteredNodeos(nodeos, note).paused(0.5) is True
+    http = Recorder(Answer(201, {}, b"true"))
+    monkeypatch.setattr(client, "call", http.call)
+    nodeos = HttpNodeos("http://127.0.0.1:1", None, note)
+    assert nodeos.paused(0.5) is True
     assert "a defect in counting" in caplog.text
-    nodeos.says = NodeosTimeout("late")
+    http.says = NoAnswer("late", sent=True)
     with pytest.raises(NodeosTimeout):
-        MeteredNodeos(nodeos, note).pause(0.5)
+        nodeos.pause(0.5)
 
 
-def test_a_lease_is_told_with_the_time_before_its_request() -> None:
+def test_a_lease_is_told_with_the_time_before_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Granted, kept, lost and revoked: what is left is never told as more than it is (R6)."""
     heard: list[tuple[int, int]] = []
     clock = MovedTime(NOW)
-    store: Any = Recorder(Lease(5, 11))
-    metered_store = MeteredStore(store, lambda *_: None, clock, lambda ttl, at: heard.append((ttl, at)))
-    metered_store.grant(10, 1.0)
-    clock.now, store.says = NOW + 1000, 11
-    metered_store.keepalive(5, 1.0)
-    for error in (StoreUnavailable("x"), LeaseGone("x")):
-        clock.now, store.says = clock.now + 1000, error
-        with pytest.raises(type(error)):
-            metered_store.keepalive(5, 1.0)
-    clock.now, store.says = NOW + 4000, None
-    metered_store.revoke(5, 1.0)
-    assert heard == [(11, NOW), (11, NOW + 1000), (0, NOW + 3000), (0, NOW + 4000)]
+    says = Recorder(Lease(5, 11), clock, takes_ms=100)
+    monkeypatch.setattr("agent.etcd.store.boot_ms", clock.boot)
+    store = Store(says, kept=lambda ttl, at: heard.append((ttl, at)))
+    store.grant(10, 1.0)
+    clock.now, says.says = NOW + 1000, 11
+    store.keepalive(5, 1.0)
+    for error in (StoreUnavailable("x"), LeaseGone("x"), 0):
+        clock.now, says.says = clock.now + 900, error
+        with pytest.raises((StoreUnavailable, LeaseGone)):
+            store.keepalive(5, 1.0)
+    clock.now, says.says = NOW + 5000, None
+    store.revoke(5, 1.0)
+    assert heard == [(11, NOW), (11, NOW + 1000), (0, NOW + 3000), (0, NOW + 4000), (0, NOW + 5100)]

@@ -26,7 +26,7 @@ class PeersSection(Section):
     """[peers]: the members of the group as each other's witnesses."""
 
     mode: Literal["off", "lease", "failsafe"] = Field(
-        default="off",
+        default="lease",
         description="off: etcd alone confirms; lease: the members do, too, while our etcd lease may live; "
         "failsafe: for as long as etcd is away",
     )

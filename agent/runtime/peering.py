@@ -32,7 +32,9 @@ ASK_S = 2.0
 """For one question to etcd that no confirmation waits for."""
 LOOK_UP_S = 1.0
 """For one name of an etcd endpoint."""
-ETCD_LEADER_S = 5.0
+ETCD_LEADER_S = 0.5
+"""How often it is seen whether we lead."""
+ASK_EVERY_MS: Ms = 5000
 """How often a leader asks where etcd's leader runs."""
 MOVE_AGAIN_MS: Ms = 60_000
 KEY_AGAIN_MS: Ms = 10_000
@@ -155,13 +157,17 @@ class EtcdLeaderWatch:
         self._clock = clock
         self._move = move
         self._moved_at: Ms | None = None
+        self._next: Ms = 0
         self._resolver = Resolver()
         self._told = ""
 
     def look(self, leads: bool) -> ev.EtcdLeaderBeside | None:
-        """Ask once, if we lead. None: nothing new is known."""
-        if not leads:
+        """Ask now and then, if we lead, and at once when we come to: before anybody is named. None: no news."""
+        now = self._clock()
+        if not leads or now < self._next:
+            self._next = self._next if leads else 0
             return None
+        self._next = now + ASK_EVERY_MS
         try:
             leader = self._etcd.leader(ASK_S)
             if leader is None:

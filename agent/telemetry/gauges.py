@@ -136,8 +136,11 @@ class Gauges(Kit, Collector):
         timing = state.identity.timing
         left = (state.tenure.valid_until - now) / 1000 if state.tenure else 0.0
         yield self._one("validity_remaining_seconds", "Seconds for which this node is confirmed.", max(0.0, left))
+        lasts = timing.peers_validity if state.support.named else timing.validity
         yield self._one(
-            "validity_seconds", "E: seconds for which one confirmation allows production.", timing.validity / 1000
+            "validity_seconds",
+            "Seconds for which one confirmation allows production: E, or E_s while the heartbeat names peers.",
+            lasts / 1000,
         )
         yield self._one(
             "stop_margin_seconds",

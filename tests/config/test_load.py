@@ -18,7 +18,7 @@ from agent.config.model import Config, settings
 from agent.config.section import section_of
 from agent.config.timing import TimingSection
 from agent.core.election.policy import Policy, Urgency
-from agent.core.leadership.timing import Timing
+from agent.core.leadership.timing import PeersMode, Timing
 from agent.errors import ConfigError
 
 MINIMAL = """
@@ -53,9 +53,9 @@ def problems(read: Loader, text: str, environ: Mapping[str, str] | None = None, 
 
 
 def test_five_lines_are_enough(read: Loader) -> None:
-    """Group, node, producer, nodeos.url and etcd.endpoints suffice; the timing is the first profile of the core."""
+    """Group, node, producer, nodeos.url and etcd.endpoints suffice; the spans are those of the core, with peers."""
     config = read(MINIMAL)
-    assert config.spans == Timing()
+    assert config.spans == Timing(peers=PeersMode.LEASE)
     assert config.etcd.targets == (("127.0.0.1", 2379),)
     assert config.http.address == ("127.0.0.1", 9877)
     assert not config.etcd.tls

@@ -25,9 +25,9 @@ def told(**tables: Any) -> list[str]:
 
 
 def test_the_defaults_are_those_of_the_core() -> None:
-    """Without [peers] the spans are as without peers; with a mode they are those of the core."""
-    assert config().spans == Timing()
-    assert config(peers={"mode": "lease"}).spans == Timing(peers=PeersMode.LEASE)
+    """By default promises count while the lease may live; without peers the spans are as ever."""
+    assert config().spans == Timing(peers=PeersMode.LEASE)
+    assert config(peers={"mode": "off"}).spans == Timing()
 
 
 @pytest.mark.parametrize(

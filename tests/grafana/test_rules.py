@@ -69,6 +69,16 @@ def step(metric: str, node: str, value: float, labels: str = "", minutes: float 
     return lambda: Story(minutes).put(metric, node, value, 120, 420, labels)
 
 
+def away(mode: str) -> Callable[[], Story]:
+    """Return a story in which etcd is away for five minutes, and the peers keep the leader."""
+
+    def told() -> Story:
+        story = Story(12).both("etcd_up", 0, 120, 420).put("peers_mode", "bp-a", 1, 0, None, f'mode="{mode}"')
+        return story.put("validity_remaining_by_source_seconds", "bp-a", 1.8, 0, None, 'source="peers"')
+
+    return told
+
+
 def refusing() -> Story:
     """Return a leader whose gate refuses, and a standby of which somebody asks nonsense."""
     story = Story(12).put("gate_signatures_total", "bp-a", lambda second: second, 120, 420, CLOSED)
@@ -100,6 +110,8 @@ CASES: dict[str, Case] = {
     "NoStandby": (step("eligible", "bp-b", 0), 225, 255, ("",), 435),
     "NodeUnhealthy": (lambda: Story(20).put("healthy", "bp-b", 0, 120, 600), 405, 435, ("bp-b",), 615),
     "EtcdUnreachable": (step("etcd_up", "bp-b", 0), 165, 195, ("bp-b",), 435),
+    "EtcdAway": (away("lease"), 120, 140, ("bp-a",), 425),
+    "EtcdAwayLong": (away("failsafe"), 165, 195, ("bp-a",), 425),
     "ValidityLow": (late_confirmations, 120, 420, ("bp-a",), 1000),
     "Flapping": (flapping, 540, 675, ("",), 3000),
     "OverrideLong": (long("override_active", 'mode="leader"'), HOUR + 280, HOUR + 320, ("",), 300 + 70 * 60 + 15),

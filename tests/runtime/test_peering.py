@@ -15,7 +15,15 @@ from agent.core.model.records import GroupView, Member
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreRejected, StoreUnavailable
 from agent.etcd.leader import EtcdPlace
-from agent.runtime.peering import KEY_AGAIN_MS, LOOK_UP_S, MOVE_AGAIN_MS, EtcdLeaderWatch, Peering, read_host_id
+from agent.runtime.peering import (
+    ASK_EVERY_MS,
+    KEY_AGAIN_MS,
+    LOOK_UP_S,
+    MOVE_AGAIN_MS,
+    EtcdLeaderWatch,
+    Peering,
+    read_host_id,
+)
 from tests.support.recorder import Recorder
 from tests.test_units import config
 
@@ -174,10 +182,24 @@ def test_a_standby_asks_nothing_and_an_etcd_without_a_leader_tells_nothing_new()
     assert Watch(StoreUnavailable("away")).watch.look(leads=True) is None
 
 
+def test_a_leader_asks_at_once_and_then_now_and_then() -> None:
+    """Before anybody is named it is known whom to leave out; a lead that was lost and won again asks at once, too."""
+    bench = Watch(THERE)
+    assert [bench.watch.look(leads=True) is not None for bench.now in (0, 1, ASK_EVERY_MS - 1, ASK_EVERY_MS)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    bench.watch.look(leads=False)
+    assert bench.watch.look(leads=True) is not None
+
+
 def test_etcds_leader_is_moved_to_our_host_if_it_shall_be() -> None:
     """Off by default; now and then only, for etcd may have its reasons; never away from our own host."""
     bench = Watch(THERE, move=True)
     bench.watch.look(leads=True)
+    bench.now = ASK_EVERY_MS
     bench.watch.look(leads=True)
     assert bench.moves() == [HERE]
     bench.now = MOVE_AGAIN_MS
@@ -191,6 +213,7 @@ def test_etcds_leader_is_moved_to_our_host_if_it_shall_be() -> None:
 def test_an_etcd_that_may_not_be_asked_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     """A role without that right costs a line in the log, not one in five seconds."""
     bench = Watch(StoreRejected("permission_denied", "no"))
-    for _ in range(3):
+    for turn in range(3):
+        bench.now = turn * ASK_EVERY_MS
         assert bench.watch.look(leads=True) is None
     assert caplog.text.count("does not say where its leader runs") == 1

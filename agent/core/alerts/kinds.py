@@ -13,6 +13,8 @@ NO_LEADER_AFTER: Ms = 30_000
 ETCD_AFTER: Ms = 5_000
 KEY_AFTER: Ms = 10_000
 """A key is made active in two or three seconds, and without it nodeos pauses itself after six."""
+AWAY_AFTER: Ms = 60_000
+"""In failsafe nothing ends the lead of a leader whose etcd is away: after so long that is critical."""
 STANDBY_AFTER: Ms = 10_000
 """A standby that is missing or unhealthy for less is one that restarts."""
 WORDS_AFTER: Ms = 3_600_000
@@ -235,6 +237,14 @@ _ROWS = (
         "etcd answers",
         "Look at etcd, and at what the agent's user may read there.",
         ETCD_AFTER,
+    ),
+    Kind(
+        "etcd_away",
+        "critical",
+        "node",
+        "peers alone keep this leader, for etcd does not answer it (critical: for 1 min in failsafe; else a warning)",
+        "etcd answers, or this node does not lead any more",
+        "Mend etcd: nobody can take over without it, and operators are not heard.",
     ),
     Kind(
         "no_standby",

@@ -42,6 +42,7 @@ class AlertInput:
     ahead      from which severity on each member tells that comes before this one: the leader, then by name
     fresh      the members that are there are known
     unvoted    why nodeos, which leads, has paused itself; idle_key: why its finalizer key does not vote, `idle_since`
+    witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away; `away_long`: that lasts too long
     elsewhere  keys of what other members say that they have told
     """
 
@@ -73,6 +74,9 @@ class AlertInput:
     idle_key: str = ""
     idle_since: Ms | None = None
     elsewhere: frozenset[str] = frozenset()
+    witnessed: bool = False
+    failsafe: bool = False
+    away_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +262,11 @@ def _conditions(facts: AlertInput) -> Iterator[_Condition]:
         means = "obeys no operator while it leads" if facts.leads else "cannot lead without"
         text = f"{facts.node} has no answer from etcd, and {means}: {facts.etcd_error}"
         yield found("etcd_down", facts.node, text, facts.etcd_down_since)
+    if facts.etcd_down_since is not None and facts.leads and facts.witnessed:
+        until = "for as long as they promise" if facts.failsafe else "until its lease may have ended; then it stops"
+        text = f"{facts.node} leads by the promises of its peers alone, {until}: {facts.etcd_error}"
+        away = found("etcd_away", facts.node, text, facts.etcd_down_since)
+        yield away if facts.away_long else replace(away, notice=replace(away.notice, severity="warning"))
     if facts.unhealthy:
         sick = found("unhealthy", facts.node, f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy))
         of_standby = replace(sick, notice=replace(sick.notice, severity="warning"))

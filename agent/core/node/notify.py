@@ -6,10 +6,12 @@ What is worth telling stands in `rules`; here it is fed.
 from __future__ import annotations
 
 from agent.core.alerts import rules
+from agent.core.alerts.kinds import AWAY_AFTER
 from agent.core.alerts.notice import Notice
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import RuntimeSaved
 from agent.core.leadership.state import GateState, Phase
+from agent.core.leadership.timing import PeersMode
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
@@ -35,6 +37,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
     mine = state.identity.node
     leader = mine if leads else "" if leaderless is not None else state.seen.last_holder or ""
     override = state.seen.override
+    failsafe = state.identity.timing.peers is PeersMode.FAILSAFE
     ready = any(member.healthy and not member.drained for member in others)
     return rules.AlertInput(
         group=node.settings.group,
@@ -64,6 +67,9 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         unvoted=node.finality.excused,
         idle_key=_idle_key(node),
         idle_since=node.finality.idle,
+        witnessed=bool(state.support.named),
+        failsafe=failsafe,
+        away_long=failsafe and node.etcd_down_since is not None and now - node.etcd_down_since >= AWAY_AFTER,
         elsewhere=frozenset(key for member in others for key in member.told),
     )
 

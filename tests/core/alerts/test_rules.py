@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agent import core
 from agent.alerts.text import COLOURS
 from agent.core.alerts import rules
-from agent.core.alerts.kinds import ETCD_AFTER, HOLD, KINDS, NO_LEADER_AFTER, STANDBY_AFTER, WORDS_AFTER
+from agent.core.alerts.kinds import AWAY_AFTER, ETCD_AFTER, HOLD, KINDS, NO_LEADER_AFTER, STANDBY_AFTER, WORDS_AFTER
 from agent.core.alerts.notice import Notice
 from agent.core.alerts.rules import AlertInput, Open, announced, duration, lasting, news, reopened, warned
 from agent.core.leadership.actions import Announce, Warn
@@ -100,6 +100,20 @@ def test_the_leader_is_told_of_its_own_health_at_once() -> None:
     _, (notice,) = lasting(Open(), sick, 0)
     assert (notice.event, notice.severity) == ("unhealthy", "critical")
     assert "peers: none" in notice.summary
+
+
+def test_a_leader_that_its_peers_keep_without_etcd_says_so_at_once_and_it_gets_worse() -> None:
+    """A warning at once, told beside `etcd_down`; critical when `failsafe` has lasted; over when etcd answers."""
+    away = replace(LEADS, etcd_down_since=0, etcd_error="no quorum", witnessed=True, failsafe=True)
+    opened, (first,) = lasting(Open(), away, 0)
+    assert (first.event, first.severity) == ("etcd_away", "warning")
+    assert "by the promises of its peers alone" in first.summary
+    later, (down,) = lasting(opened, away, ETCD_AFTER)
+    assert down.event == "etcd_down"
+    _, (worse,) = lasting(later, replace(away, away_long=True), AWAY_AFTER)
+    assert (worse.event, worse.severity) == ("etcd_away", "critical")
+    assert tell((0, away), (1, LEADS)) == ["0 etcd_away", "1 -etcd_away"]
+    assert tell((0, replace(away, witnessed=False)), (1, replace(away, leads=False))) == []
 
 
 def test_what_gets_worse_is_told_again_and_what_gets_better_is_not() -> None:

@@ -114,7 +114,7 @@ def lease(field: Field) -> Iterator[Peers]:
     made.agents.stop()
 
 
-def test_etcd_without_quorum_costs_no_slot_while_the_lease_may_live(lease: Peers) -> None:
+def test_peers_without_quorum(lease: Peers) -> None:
     """R15: for 20 s the promises alone confirm the leader (TTL 30), and nothing changes when etcd is back."""
     before, count = lease.leader.node, Count(lease.field)
     with lease.no_quorum():
@@ -125,7 +125,7 @@ def test_etcd_without_quorum_costs_no_slot_while_the_lease_may_live(lease: Peers
     count.never_twice()
 
 
-def test_loss_of_packets_between_the_agents_costs_neither_a_slot_nor_the_lead(lease: Peers) -> None:
+def test_peers_with_loss(lease: Peers) -> None:
     """R17: with 30 % loss each way promises are late now and then, and etcd confirms in their place."""
     before, count = lease.leader.node, Count(lease.field)
     assert lease.field.spaces is not None
@@ -177,7 +177,7 @@ def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:
     count.never_twice()
 
 
-def test_a_lost_host_is_followed_within_the_short_validity(lease: Peers) -> None:
+def test_lost_host_with_peers(lease: Peers) -> None:
     """R13, R8: host and agent die at once; the standby, which promised last, waits E_s, takes over and produces."""
     lease.named()
     leader, standby = lease.leader, lease.standby
@@ -207,7 +207,7 @@ def test_a_planned_restart_keeps_the_lead(lease: Peers) -> None:
     count.never_twice()
 
 
-def test_in_failsafe_promises_count_for_as_long_as_etcd_is_away(field: Field, lease: Peers) -> None:
+def test_peers_in_failsafe(field: Field, lease: Peers) -> None:
     """R15: longer than the lease lives (TTL 10), no slot is missed; in mode `lease` the leader would have stopped.
 
     An etcd that comes back after that has no lease any more: the lead may change hands then, by a proven stop.

@@ -129,7 +129,7 @@ def test_a_host_without_a_place_for_its_id_has_none(tmp_path: Path) -> None:
     found, why = read_host_id(config(peers={"mode": "lease", "state_dir": str(tmp_path / "file" / "x")}))
     assert found == ""
     assert why.startswith("peers.state_dir: the host's id cannot be kept")
-    assert read_host_id(config(peers={"state_dir": str(tmp_path / "none")})) == ("", "")
+    assert read_host_id(config(peers={"mode": "off", "state_dir": str(tmp_path / "none")})) == ("", "")
     assert not (tmp_path / "none").exists()
     found, why = read_host_id(config(peers={"mode": "lease", "state_dir": str(tmp_path / "some")}))
     assert len(found) == 32

@@ -113,7 +113,8 @@ class Agents:
         found = [agent.status() for agent in self.agents.values()]
         phases = sorted(str(each.get("phase")) for each in found)
         members = [member for each in found for member in each.get("members", ())]
-        return phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+        well = phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+        return well and (self._field.spaces is None or all(each["peers"]["named"] for each in found))
 
     def producing(self) -> str | None:
         """Return who leads."""

@@ -12,8 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from agent.config.model import Config
-from agent.doctor import checks_etcd, checks_files, checks_gate, checks_group, checks_host, checks_nodeos
-from agent.doctor.facts import AgentFacts, EtcdFacts, Facts, FileFacts, GateFacts, GroupFacts, HostFacts, NodeosFacts
+from agent.doctor import checks_etcd, checks_files, checks_gate, checks_group, checks_host, checks_nodeos, checks_peers
+from agent.doctor.facts import (
+    AgentFacts,
+    EtcdFacts,
+    Facts,
+    FileFacts,
+    GateFacts,
+    GroupFacts,
+    HostFacts,
+    NodeosFacts,
+    PeerFacts,
+)
 from agent.doctor.finding import Finding, unknown
 from agent.host.paths import DEFAULT_CONFIG
 
@@ -32,6 +42,7 @@ def findings(facts: Facts, config: Config) -> list[Finding]:
         *checks_etcd.etcd(facts.etcd, config),
         *checks_group.group(facts.group, config, status),
         *checks_group.agent(facts.agent),
+        *checks_peers.peers(facts.peers, config),
         checks_group.alerts(facts.channels, config),
         *(
             unknown("gathering", f"{name} did not answer in time", "see why, and run doctor again")
@@ -54,6 +65,7 @@ def gather(config: Config, within_s: float, path: Path = Path(DEFAULT_CONFIG)) -
         gather_group,
         gather_host,
         gather_nodeos,
+        gather_peers,
     )
 
     share = within_s * 0.8
@@ -63,6 +75,7 @@ def gather(config: Config, within_s: float, path: Path = Path(DEFAULT_CONFIG)) -
         "etcd": lambda: gather_etcd.cluster(config, share),
         "group": lambda: gather_group.gather(config, share),
         "agent": lambda: gather_host.agent(config),
+        "peers": lambda: gather_peers.gather(config, share),
         "host": lambda: gather_host.host(config),
         "files": lambda: gather_files.gather(config, path),
         "signing gate": lambda: gather_gate.gather(config),
@@ -105,6 +118,7 @@ def _facts(found: Mapping[str, Any], late: tuple[str, ...]) -> Facts:
         group=found.get("group", GroupFacts(error="no answer in time")),
         agent=found.get("agent", AgentFacts(error="no answer in time")),
         host=found.get("host", HostFacts(clock_failure="no answer in time", disk_error="no answer in time")),
+        peers=found.get("peers", PeerFacts(error="no answer in time")),
         files=found.get("files", FileFacts(error="no answer in time")),
         gate=found.get("signing gate", GateFacts(error="no answer in time")),
         channels=tuple(value for name, value in found.items() if name.startswith("alerts ")),

@@ -174,6 +174,26 @@ class FileFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerFacts:
+    """What the peers rest on.
+
+    key_there, key_good  whether the group has a key, and whether it is one
+    members     each member's address for datagrams, empty where it tells none
+    reached     whether a probe came back from each that was tried
+    beside      members on the host of etcd's leader
+    no_host_id  why this host has no id that it keeps; empty: it has one
+    """
+
+    key_there: bool = False
+    key_good: bool = False
+    members: Mapping[str, str] = field(default_factory=dict)
+    reached: Mapping[str, bool] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+    no_host_id: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything. `late` names what was not gathered in time."""
 
@@ -184,5 +204,6 @@ class Facts:
     host: HostFacts = HostFacts()
     gate: GateFacts = GateFacts()
     files: FileFacts = FileFacts()
+    peers: PeerFacts = field(default_factory=PeerFacts)
     channels: tuple[ChannelFact, ...] = ()
     late: tuple[str, ...] = ()

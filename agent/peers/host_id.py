@@ -19,7 +19,7 @@ def host_id(directory: Path) -> str:
     """Return this host's id, made now if there is none. OSError or ValueError when it can neither be read nor kept."""
     path = directory / NAME
     try:
-        return _read(path)
+        return read_id(directory)
     except FileNotFoundError:
         directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     new = directory / f"{NAME}.{secrets.token_hex(8)}"
@@ -34,10 +34,12 @@ def host_id(directory: Path) -> str:
     finally:
         new.unlink(missing_ok=True)
     _sync(directory)
-    return _read(path)
+    return read_id(directory)
 
 
-def _read(path: Path) -> str:
+def read_id(directory: Path) -> str:
+    """Read this host's id. FileNotFoundError: there is none; ValueError: it is damaged; else OSError."""
+    path = directory / NAME
     text = path.read_text(encoding="ascii", errors="replace").strip()
     if not _FORM.fullmatch(text):
         raise ValueError(f"{path} holds no host id (32 hex digits): remove it, and a new one is made")

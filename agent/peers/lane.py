@@ -24,11 +24,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 
+from agent.core.model.copying import replace
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.store import Ms
 from agent.peers import wire
 from agent.peers.address import PeerAddress, any_address, parse, plain, target
-from agent.peers.wire import DatagramError
+from agent.peers.wire import DatagramError, Probe, Said
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class PeerLane:
             with suppress(OSError):  # the kernel says that it is not connected, and wakes the thread
                 self._sock.shutdown(socket.SHUT_RDWR)
 
-    def send(self, address: str, said: Beat | Promise) -> None:
+    def send(self, address: str, said: Said) -> None:
         """Send one datagram. Never waits; what cannot be sent is counted."""
         sock, key = self._sock, self.key
         if sock is None or key is None:
@@ -128,9 +129,9 @@ class PeerLane:
         except (OSError, ValueError):
             self._dropped["unsent"] += 1
 
-    def take(self, raw: bytes, source: str, at: Ms) -> None:
-        """Hand on a datagram that came `at` from the host `source`, or drop it."""
-        why = self._why_not(raw, source, at)
+    def take(self, raw: bytes, source: tuple[str, int], at: Ms) -> None:
+        """Hand on a datagram that came `at` from an address, or drop it. A probe is answered at once."""
+        why = self._why_not(raw, source[0], at)
         if not why:
             try:
                 said = wire.read(raw)
@@ -140,6 +141,9 @@ class PeerLane:
         if why:
             self._dropped[why] += 1
             self._bad += 1
+        elif isinstance(said, Probe):
+            if not said.echo:
+                self.send(str(PeerAddress(plain(source[0]), source[1])), replace(said, node=self._node, echo=True))
         else:
             self._bad = 0
             self._heard(said, at)
@@ -199,7 +203,7 @@ class PeerLane:
                 raw, source = self._sock.recvfrom(wire.LONGEST + 1)
                 at = self._clock()  # before anything else is done with it (R14)
                 if not self._over.is_set():
-                    self.take(raw, source[0], at)
+                    self.take(raw, (source[0], source[1]), at)
             except OSError as error:
                 if not self._over.is_set():
                     self._failed(error)

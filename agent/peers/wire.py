@@ -1,10 +1,11 @@
 """A datagram between two agents, byte by byte. No socket is touched here.
 
-    2  b"NF"        1  version       1  what it says: 1 beat, 2 promise       8  the group's tag
-    8  epoch        8  number        4  validity in ms, 0 in a promise
-    three texts, each with its length before it (1 byte): instance, node, host id (empty in a beat)
+    2  b"NF"        1  version       1  what it says: 1 beat, 2 promise, 3 probe, 4 echo       8  the group's tag
+    8  epoch        8  number        4  validity in ms, of a beat; else 0
+    three texts, each with its length before it (1 byte): instance, node, host id (of a promise; else empty)
     32 HMAC-SHA256 of all before it, with the group's key
 
+A probe asks whether datagrams arrive, for `doctor`; its echo says so. Neither means anything to the protocol.
 What costs less than the MAC is looked at first: see `peek` and `count_of`.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
+from dataclasses import dataclass
 
 from agent.core.model.fields import MAX_NUMBER, NAME
 from agent.core.model.peers import Beat, Promise
@@ -29,8 +31,22 @@ GROUP_AT = 4
 """Where the tag stands."""
 _VERSION, _MAC = 1, 32
 _HEAD = struct.Struct(">2sBB8sQQI")
-_BEAT, _PROMISE = 1, 2
+_BEAT, _PROMISE, _PROBE, _ECHO = 1, 2, 3, 4
 SHORTEST = _HEAD.size + 5 + _MAC
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A question whether datagrams arrive, or the answer (`echo`) of the member `node`."""
+
+    instance: str
+    number: int
+    node: str
+    echo: bool = False
+    epoch: int = 0
+
+
+Said = Beat | Promise | Probe
 
 
 class DatagramError(ValueError):
@@ -46,13 +62,18 @@ def tag(root: str) -> bytes:
     return hashlib.sha256(root.encode()).digest()[:8]
 
 
-def encode(said: Beat | Promise, group: bytes, key: bytes) -> bytes:
+def encode(said: Said, group: bytes, key: bytes) -> bytes:
     """Write a datagram, `group` being the tag. DatagramError when a field does not fit: no reader would take it."""
-    beat = isinstance(said, Beat)
-    validity, host = (said.validity_ms, "") if isinstance(said, Beat) else (0, said.host_id)
-    if not _fits(said, host) or (beat and not 0 < validity <= LONGEST_VALIDITY):
+    validity, host, says = 0, "", _BEAT
+    if isinstance(said, Beat):
+        validity = said.validity_ms
+    elif isinstance(said, Promise):
+        host, says = said.host_id, _PROMISE
+    else:
+        says = _ECHO if said.echo else _PROBE
+    if not _fits(said, host) or (says == _BEAT and not 0 < validity <= LONGEST_VALIDITY):
         raise DatagramError("malformed")
-    head = (MAGIC, _VERSION, _BEAT if beat else _PROMISE, group, said.epoch, said.number, validity)
+    head = (MAGIC, _VERSION, says, group, said.epoch, said.number, validity)
     body = _HEAD.pack(*head) + b"".join(map(_text, (said.instance, said.node, host)))
     return body + hmac.digest(key, body, "sha256")
 
@@ -83,7 +104,7 @@ def genuine(raw: bytes, key: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(key, raw[:-_MAC], "sha256"), raw[-_MAC:])
 
 
-def decode(raw: bytes, group: bytes, key: bytes) -> Beat | Promise:
+def decode(raw: bytes, group: bytes, key: bytes) -> Said:
     """Read a datagram that was written with this key for this group. DatagramError for every other one."""
     if why := peek(raw, group):
         raise DatagramError(why)
@@ -92,16 +113,18 @@ def decode(raw: bytes, group: bytes, key: bytes) -> Beat | Promise:
     return read(raw)
 
 
-def read(raw: bytes) -> Beat | Promise:
+def read(raw: bytes) -> Said:
     """Read a datagram that `peek` and `genuine` have found good. DatagramError when its fields are none of ours."""
     body = raw[:-_MAC]
     _, _, says, _, epoch, number, validity = _HEAD.unpack_from(body)
     instance, node, host = _read_texts(body)
-    said: Beat | Promise
+    said: Said
     if says == _BEAT and not host and 0 < validity <= LONGEST_VALIDITY:
         said = Beat(epoch, instance, number, node, validity)
     elif says == _PROMISE and not validity:
         said = Promise(epoch, instance, number, node, host)
+    elif says in (_PROBE, _ECHO) and not (validity or host or epoch):
+        said = Probe(instance, number, node, echo=says == _ECHO)
     else:
         raise DatagramError("malformed")
     if not _fits(said, host):
@@ -126,10 +149,10 @@ def _read_texts(body: bytes) -> tuple[str, str, str]:
     return instance, node, host
 
 
-def _fits(said: Beat | Promise, host: str) -> bool:
+def _fits(said: Said, host: str) -> bool:
     """Tell whether the fields are as a reader wants them: numbers that JSON keeps, plain texts, a node's name."""
     numbers = 0 <= said.epoch < MAX_NUMBER and 0 <= said.number < MAX_NUMBER
-    texts = _is_text(said.instance) and (_is_text(host) or isinstance(said, Beat))
+    texts = _is_text(said.instance) and (_is_text(host) or not isinstance(said, Promise))
     return numbers and texts and NAME.fullmatch(said.node) is not None
 
 

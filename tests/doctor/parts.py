@@ -21,6 +21,7 @@ from agent.doctor.facts import (
     GroupFacts,
     HostFacts,
     NodeosFacts,
+    PeerFacts,
 )
 from agent.nodeos.config_ini import Options
 
@@ -110,6 +111,12 @@ WELL = Facts(
     group=GroupFacts(GroupView(5, members=(member("bp-a", role="leading"), member("bp-b")))),
     agent=AgentFacts(STATUS, pid=76, supervised="systemd", unit="nodeos-failover.service", settings=UNIT),
     host=HostFacts(True, 0.002, "", 100 * 2**30, 200 * 2**30, "", "tmpfs"),
+    peers=PeerFacts(
+        key_there=True,
+        key_good=True,
+        members={"bp-a": "10.0.0.1:9878", "bp-b": "10.0.0.2:9878"},
+        reached={"bp-a": True, "bp-b": True},
+    ),
     files=FileFacts({"the configuration": "/etc/nodeos-failover/config.toml"}, "root", denied={}),
     channels=(ChannelFact("ops"),),
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.doctor import gather_etcd, gather_files, gather_gate, gather_group, gather_host, gather_nodeos
+from agent.doctor import gather_etcd, gather_files, gather_gate, gather_group, gather_host, gather_nodeos, gather_peers
 from agent.doctor.examine import examine, gather, side_by_side
 from agent.doctor.finding import Grade
 from tests.doctor.parts import WELL, config
@@ -27,6 +27,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "host": lambda *_: WELL.host,
         "gate": lambda *_: WELL.gate,
         "files": lambda *_: WELL.files,
+        "peers": lambda *_: WELL.peers,
         "channel": lambda *_: WELL.channels[0],
     }
     places = {
@@ -38,6 +39,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "host": (gather_host, "host"),
         "gate": (gather_gate, "gather"),
         "files": (gather_files, "gather"),
+        "peers": (gather_peers, "gather"),
         "channel": (gather_host, "channel"),
     }
     for name, (module, function) in places.items():

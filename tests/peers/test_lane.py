@@ -13,11 +13,12 @@ from agent.host.clock import boot_ms
 from agent.peers import wire
 from agent.peers.address import PeerAddress
 from agent.peers.lane import BURST, HEARD, REST_S, SENDERS, STRANGERS, PeerLane
+from agent.peers.probe import probe
 from tests.support.children import wait_until
 
 ROOT, KEY = "/nodeos-failover/eos/", b"k" * 32
 GROUP = wire.tag(ROOT)
-HOST = "10.0.0.1"
+HOST = ("10.0.0.1", 9878)
 
 
 def beat(number: int, node: str = "bp-a", instance: str = "i") -> Beat:
@@ -39,7 +40,7 @@ class Still:
             PeerAddress("127.0.0.1", 1), ROOT, "bp-b", lambda: 0, lambda said, at: self.heard.append((said, at))
         )
         self.lane.key = KEY
-        self.lane.known = frozenset({HOST} if known else ())
+        self.lane.known = frozenset({HOST[0]} if known else ())
 
     def dropped(self) -> dict[str, int]:
         """Return the reasons that were counted."""
@@ -118,7 +119,7 @@ def test_strangers_cost_few_macs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "genuine", counted)
     forged = raw(99, b"z" * 32)
     for each in range(10_000):
-        still.lane.take(forged, f"192.0.2.{each % 250}", each // 10)
+        still.lane.take(forged, (f"192.0.2.{each % 250}", 1), each // 10)
     still.lane.take(raw(1), HOST, 999)
     assert made == STRANGERS + 1
     assert [said.number for said, _ in still.heard] == [1]
@@ -128,7 +129,7 @@ def test_strangers_cost_few_macs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_member_whose_address_is_not_known_yet_is_heard_all_the_same() -> None:
     """A beat may come before the report that names its sender's address, or from another address of its host."""
     still = Still(known=False)
-    still.lane.take(raw(1), "192.0.2.7", 0)
+    still.lane.take(raw(1), ("192.0.2.7", 1), 0)
     assert len(still.heard) == 1
 
 
@@ -227,6 +228,15 @@ def test_a_lane_on_all_addresses_takes_both_kinds() -> None:
             both.send(str(PeerAddress(host, sock.getsockname()[1])), beat(number))
             assert wire.decode(sock.recv(300), GROUP, KEY) == beat(number)
     both.close()
+
+
+def test_a_probe_is_answered_and_reaches_nobody(pair: Pair) -> None:
+    """`doctor` tries the way to a member: what it asks comes back under the member's name, to where it asked from."""
+    address = pair.one._listen
+    assert probe(address, KEY, ROOT, "doctor", 1.0) == "bp-b"
+    assert not pair.heard
+    assert probe(address, b"z" * 32, ROOT, "doctor", 0.1) is None
+    assert probe(PeerAddress(address.host, free_port(address.host)), KEY, ROOT, "doctor", 0.1) is None
 
 
 def test_a_port_that_is_taken_is_no_reason_to_end() -> None:

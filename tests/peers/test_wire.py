@@ -25,11 +25,12 @@ NODES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
 DATAGRAMS = st.one_of(
     st.builds(Beat, NUMBERS, WORDS, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY)),
     st.builds(Promise, NUMBERS, WORDS, NUMBERS, NODES, WORDS),
+    st.builds(wire.Probe, WORDS, NUMBERS, NODES, st.booleans()),
 )
 
 
 @given(DATAGRAMS)
-def test_what_is_written_is_read_and_fits_into_200_bytes(said: Beat | Promise) -> None:
+def test_what_is_written_is_read_and_fits_into_200_bytes(said: wire.Said) -> None:
     """Every datagram that the core can ask for comes back as it was, in at most 200 bytes."""
     raw = wire.encode(said, GROUP, KEY)
     assert wire.SHORTEST <= len(raw) <= wire.LONGEST
@@ -105,7 +106,7 @@ def test_another_key_group_or_version_is_told_apart() -> None:
         Promise(1, "i", 1, "bp-a", "h" * 33),
     ],
 )
-def test_what_no_reader_takes_is_not_written(said: Beat | Promise) -> None:
+def test_what_no_reader_takes_is_not_written(said: wire.Said) -> None:
     """A field that does not fit is an error where it is written, not silence where it should be read."""
     with pytest.raises(DatagramError):
         wire.encode(said, GROUP, KEY)

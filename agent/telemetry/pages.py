@@ -142,7 +142,7 @@ class AgentPages:
         if state.tenure is not None and state.mine(state.seen.heartbeat):
             return state.tenure.valid_until - now
         record = state.seen.heartbeat.record if state.seen.heartbeat else None
-        return state.seen.heartbeat_since + record.validity_ms - now if record else 0
+        return max(state.seen.heartbeat_since + record.validity_ms, state.pledge.until) - now if record else 0
 
 
 def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:

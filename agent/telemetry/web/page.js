@@ -66,8 +66,13 @@ function lead(data) {
   at("bar").setAttribute("aria-valuenow", left.toFixed(1));
   at("left").textContent = held
     ? "validity left " + left.toFixed(1) + " s of " + whole + " s; it stops at " + data.margin_s.toFixed(1) + " s" +
-      (data.leads ? "" : " (as seen from here)")
+      (data.leads ? "" : " (as seen from here)") + confirmed(data.peers || {})
     : "";
+}
+function confirmed(peers) {
+  const named = list(peers.named), away = peers.etcd_away_s;
+  const by = peers.confirmed_by === "peers" ? "; confirmed by its peers" : peers.confirmed_by ? "; confirmed by etcd" : "";
+  return by + (named.length ? "; witnesses: " + named.join(", ") : "") + (by && away ? "; etcd away for " + span(away) : "");
 }
 function card(member, data, ahead) {
   const leads = data.held && data.heartbeat && data.heartbeat.node === member.node;

@@ -192,18 +192,28 @@ def test_lost_host_with_peers(lease: Peers) -> None:
 
 
 def test_a_planned_restart_keeps_the_lead(lease: Peers) -> None:
-    """R16: told that it is about to be replaced, a leader writes a heartbeat of the long validity, and ends holding."""
+    """R16: told that it is about to be replaced, a leader writes a heartbeat of the long validity, and ends holding.
+
+    The next process has E - A to come back in; a machine that needs longer for that shows the first half only.
+    """
     lease.agents.mend()
     lease.named()
     leader = lease.leader
     count, epoch = Count(lease.field), lease.heartbeat()["epoch"]
     leader.signal(signal.SIGUSR2)
     lease.field.wait("the end of the agent", lambda: not leader.running)
+    ended, left = time.monotonic(), lease.heartbeat()
+    assert (left["epoch"], left["node"], left["state"]) == (epoch, leader.node, "held")
+    assert left["validity_ms"] == 1000 * E
+    assert not left.get("peers")
+    assert lease.agents.etcd.etcdctl("get", f"{ROOT}leader", "--print-value-only").strip() == leader.node
     leader.start()
-    lease.field.wait("the same leader", lambda: leader.leads)
+    lease.field.wait("a leader", lease.agents.producing)
+    back = time.monotonic() - ended
     lease.named()
-    assert lease.heartbeat()["epoch"] == epoch
-    assert count.missed() == 0
+    if back < E - 2.0:
+        assert lease.heartbeat()["epoch"] == epoch
+        assert count.missed() == 0
     count.never_twice()
 
 

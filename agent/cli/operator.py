@@ -8,6 +8,7 @@ from agent.cli import changes
 from agent.cli.act import Acting, act, acting_options
 from agent.cli.changes import OperatorChange
 from agent.cli.look import Look, look, looked_once
+from agent.cli.options import complete_node
 from agent.cli.target import Target, target_options
 
 ttl_option = click.option(
@@ -21,7 +22,7 @@ def override() -> None:
 
 
 @override.command("set")
-@click.argument("who", metavar="NODE|none")
+@click.argument("who", metavar="NODE|none", shell_complete=complete_node)
 @target_options
 @ttl_option
 @click.option("--force", is_flag=True, help="Also for a NODE that is not among the members, and do not ask.")
@@ -72,7 +73,7 @@ def maintenance_off(target: Target, acting: Acting) -> None:
 
 
 @click.command()
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=complete_node)
 @target_options
 @acting_options
 def drain(target: Target, node: str | None, acting: Acting) -> None:
@@ -83,7 +84,7 @@ def drain(target: Target, node: str | None, acting: Acting) -> None:
 
 
 @click.command()
-@click.argument("node", required=False)
+@click.argument("node", required=False, shell_complete=complete_node)
 @target_options
 @acting_options
 def undrain(target: Target, node: str | None, acting: Acting) -> None:

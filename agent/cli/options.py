@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ Exit codes:
   1 failure         4 etcd            7 time-out
   2 usage           5 nodeos          8 group unhealthy
 """
+COMPLETING = "_NODEOS_FAILOVER_COMPLETE"
+"""The variable by which a shell asks for completions."""
 UNHEALTHY = 8
 """What `status` exits with when the group is not well."""
 
@@ -35,8 +38,22 @@ config_option = click.option(
 
 
 def attended() -> bool:
-    """Tell whether a person can be asked."""
-    return sys.stdin.isatty()
+    """Tell whether a person can be asked; not while a shell asks what it can complete."""
+    return sys.stdin.isatty() and COMPLETING not in os.environ
+
+
+def complete_node(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a node. What that takes is only imported when a shell asks."""
+    from agent.cli import complete
+
+    return complete.node_names(ctx, param, incomplete)
+
+
+def complete_group(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a group."""
+    from agent.cli import complete
+
+    return complete.group_names(ctx, param, incomplete)
 
 
 class Commands(click.Group):

@@ -10,6 +10,7 @@ import click
 from agent.cli import changes
 from agent.cli.act import Acting, act, acting_options, wait_for
 from agent.cli.look import Look, look
+from agent.cli.options import complete_node
 from agent.cli.result import Result
 from agent.cli.target import Target, target_options
 from agent.errors import FailoverError, WaitTimeout
@@ -18,7 +19,12 @@ from agent.ports import Store
 LATEST = timedelta(days=1)
 """No switchover is asked for further ahead: who looks at it then?"""
 
-to_option = click.option("--to", metavar="NODE", help="The node that shall lead; default: the best standby.")
+to_option = click.option(
+    "--to",
+    metavar="NODE",
+    shell_complete=complete_node,
+    help="The node that shall lead; default: the best standby.",
+)
 force_option = click.option("--force", is_flag=True, help="Take the named risks on, and do not ask.")
 wait_option = click.option(
     "--wait", "-w", is_flag=True, help="Wait until it is over; exit code 7 if it takes too long."
@@ -81,7 +87,12 @@ def switchover(
 @click.command()
 @target_options
 @to_option
-@click.option("--dead", metavar="NODE", help="The leader, whom you saw dead: nobody waits for it. Unsafe if it lives.")
+@click.option(
+    "--dead",
+    metavar="NODE",
+    shell_complete=complete_node,
+    help="The leader, whom you saw dead: nobody waits for it. Unsafe if it lives.",
+)
 @force_option
 @wait_option
 @limit_option

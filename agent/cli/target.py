@@ -14,7 +14,7 @@ import click
 
 from agent.cli import identity as who
 from agent.cli.identity import SPOKEN, ActsAs, Table
-from agent.cli.options import config_option
+from agent.cli.options import complete_group, config_option
 from agent.config.load import tables
 from agent.config.operator import operator_view
 from agent.config.sections import EtcdSection
@@ -93,7 +93,12 @@ _OPTIONS = (
     click.option("--password-file", type=_FILE, help="The file with that password."),
     click.option("--prefix", metavar="KEY", help="The key under which groups live; default: /nodeos-failover."),
     click.option("--profile", metavar="NAME", help="~/.config/nodeos-failover/NAME.toml, instead of default.toml."),
-    click.option("--group", "-g", help="The group; default: the profile's, or the configuration's."),
+    click.option(
+        "--group",
+        "-g",
+        help="The group; default: the profile's, or the configuration's.",
+        shell_complete=complete_group,
+    ),
     click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd."),
 )
 

@@ -14,13 +14,14 @@ import pytest
 
 from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import CHANNEL_OPTIONS, EtcdOptions
+from agent.etcd.connection import CHANNEL_OPTIONS, Connection, EtcdOptions
 from agent.etcd.info import member_list, server_info
 from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.ports import Lease, LeaseState
 from tests.lab.tls import Certificates, make_certificates
+from tests.support.recorder import Recorder
 from tests.support.wire import ANSWERS, Failed, Wire, wire
 
 __all__ = ["wire"]
@@ -301,3 +302,15 @@ def test_a_channel_sends_once_goes_straight_and_takes_what_etcd_takes() -> None:
     assert (options["grpc.enable_retries"], options["grpc.enable_http_proxy"]) == (0, 0)
     assert options["grpc.max_receive_message_length"] >= 16 * 1024 * 1024
     assert {type(value) for value in options.values()} == {int}, "gRPC takes no fraction"
+
+
+def test_a_connection_is_dropped_without_waiting_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC may take its time to close: only who closes a store for good waits for it, and for a bounded time."""
+    thread = Recorder()
+    monkeypatch.setattr(threading, "Thread", lambda **_: thread)
+    connection = object.__new__(Connection)
+    connection.client = Recorder()
+    connection.close()
+    assert thread.names == ["start"]
+    connection.close(wait_s=0.5)
+    assert thread.calls[1:] == [("start", ()), ("join", (0.5,))]

@@ -80,7 +80,7 @@ def test_the_spans_with_a_gate_are_the_least_that_hold() -> None:
 def test_methods_are_measured_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each method replaces a nodeos that was killed, with a trace of ours; a second call goes on from the first."""
     figures = tmp_path / "figures.json"
-    own = ["--json", str(figures), "--svg", str(tmp_path / "p.svg"), "--idle", "0", "--faults", "nodeos-killed"]
+    own = ["--json", str(figures), "--svg", str(tmp_path / "p.svg"), "--faults", "nodeos-killed"]
     assert command.main([*own, "-n", "1"]) == 0
     found = results.load(figures)
     both = os.geteuid() == 0 and shutil.which("keepalived", path=keepalived.SEARCH)

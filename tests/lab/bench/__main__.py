@@ -9,7 +9,6 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from agent import __version__
@@ -19,7 +18,6 @@ from tests.lab import bench
 from tests.lab.bench import gated
 from tests.lab.bench import results as kept
 from tests.lab.bench.agents import Agents
-from tests.lab.bench.cost import cost
 from tests.lab.bench.field import Field
 from tests.lab.bench.keepalived import Keepalived
 from tests.lab.bench.method import TITLES, Method
@@ -41,8 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             methods = _methods(field, names)
             results = _results(chosen, methods)
-            if chosen.idle:
-                _idle(methods, results, chosen.idle)
             wish = Wish(faults, chosen.runs, chosen.seed, chosen.minutes)
             Bench(field, methods, wish, results, lambda: results.save(chosen.json)).go()
         finally:
@@ -73,7 +69,6 @@ def _parser() -> argparse.ArgumentParser:
     more("--resume", action="store_true", help="go on from the runs that stand in --json")
     more("--json", type=Path, default=Path("bench-latest.json"), help="where the figures go, after every run")
     more("--svg", type=Path, default=Path("bench-latest.svg"), help="where the picture goes")
-    more("--idle", type=float, default=30.0, help="seconds over which idle cost is measured; 0: not")
     return parser
 
 
@@ -109,24 +104,10 @@ def _results(chosen: argparse.Namespace, methods: Sequence[Method]) -> Results:
     return Results({**machine, "seed": chosen.seed, "command": command}, titles)
 
 
-def _idle(methods: Sequence[Method], results: Results, seconds: float) -> None:
-    """Measure what our agents cost while nothing happens, with the first method only."""
-    for method in methods:
-        if isinstance(method, Agents) and not results.idle:
-            method.start()
-            results.idle += [asdict(cost(agent, seconds / 2)) for agent in method.agents.values()]
-            method.stop()
-
-
 def _report(results: Results, json_file: Path, svg: Path) -> None:
     sys.stdout.write("\n" + kept.table(results) + "\n\n")
     if steps := kept.traces(results):
         sys.stdout.write(f"Where the time goes, median ms after the fault:\n\n{steps}\n\n")
-    for each in results.idle:
-        sys.stdout.write(
-            f"idle {each['role']} ({each['node']}): {each['cpu_percent']:.1f} % of a core, {each['rss_mib']:.0f} MiB "
-            f"(guard {each['guard_rss_mib']:.0f}), {each['threads']} threads\n"
-        )
     count = max((len(runs) for _, _, runs in results.cells()), default=0)
     svg.write_text(draw(results, f"Seconds to the successor's first block, {count} runs of each fault"))
     sys.stdout.write(f"figures: {json_file}, picture: {svg}\n")

@@ -45,7 +45,6 @@ class Results:
     about: dict[str, object]
     titles: dict[str, str]
     runs: list[Run] = field(default_factory=list)
-    idle: list[dict[str, object]] = field(default_factory=list)
 
     def of(self, method: str, fault: str) -> list[Run]:
         """Return the runs of one cell of the table."""
@@ -69,6 +68,7 @@ def load(path: Path) -> Results:
     """Read what `save` wrote."""
     found = json.loads(path.read_text())
     found["runs"] = [Run(**run) for run in found["runs"]]
+    found.pop("idle", None)  # a file of an earlier version
     return Results(**found)
 
 

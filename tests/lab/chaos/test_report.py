@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.lab.bench.tails import Tail
 from tests.lab.chaos.__main__ import judge
 from tests.lab.chaos.checker import DEFECT, check
 from tests.lab.chaos.histories import at, change, done, history, signature, without
 from tests.lab.chaos.history import Change, Note, Rest
 from tests.lab.chaos.plan import make_plan
-from tests.lab.chaos.watch import Tail, parse
+from tests.lab.chaos.watch import parse
 
 PLAN = make_plan(7, 20, ("bp-a", "bp-b"))
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
+from tests.lab.bench.tails import Tail
 from tests.lab.chaos.checker import DEFECT
 from tests.lab.chaos.history import Change, Note, Span
 from tests.lab.chaos.world import World
@@ -19,29 +18,6 @@ TRUSTED = 1.5
 """Seconds that an agent's own time may differ from when the lab read the line; else the agent's clock had jumped."""
 STALL = 0.3
 """Seconds of delay of our own thread that are noted as a stall of the machine: the protocol's slack G."""
-
-
-class Tail:
-    """New whole lines of a file that grows, and may be set aside for a new one."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._inode = 0
-        self._at = 0
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines that came since the last call."""
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return
-        if stat.st_ino != self._inode:
-            self._inode, self._at = stat.st_ino, 0
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            whole, newline, _ = file.read().rpartition(b"\n")
-        self._at += len(whole) + len(newline)
-        yield from whole.decode(errors="replace").splitlines()
 
 
 class Watch:

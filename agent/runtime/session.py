@@ -72,6 +72,7 @@ class Session:
         self._find_address = address  # where the others' datagrams reach us; it may take a look-up
         self._address = ""
         self._once: Txn | None = None
+        self._denied: set[str] = set()  # keys that our role may not write, as far as it was told
         self._holding = False  # the next process goes on with our lease
         self._lease: int | None = None
         self._pauses = Pauses()
@@ -207,7 +208,10 @@ class Session:
         except LeaseGone:
             raise
         except StoreRejected as error:
-            log.warning("%s cannot be written: %s (deploy/etcd/access.sh grants it)", txn.compare[0].key, error)
+            key = txn.compare[0].key
+            if key not in self._denied:
+                self._denied.add(key)
+                log.warning("%s cannot be written: %s (deploy/etcd/access.sh grants it)", key, error)
 
     def _see_that_nobody_else_is(self) -> int | None:
         """Return the revision of the report that our first one may replace (0: there is none; None: any).

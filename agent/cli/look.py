@@ -38,12 +38,15 @@ class Look:
         return held and (self.seen or lives(self.view, read_group(self.names, self.first)))
 
 
-def look(store: Store, target: Target) -> Look:
-    """Look once, if that shows a leader that lives; else until one is seen, or long enough to say that none is."""
+def look(store: Store, target: Target, *, moving: bool = False) -> Look:
+    """Look once, if that shows a leader that lives; else until one is seen, or long enough to say that none is.
+
+    `moving`: a report of a moment ago does not suffice, as where an operator saw the leader die just now.
+    """
     names = target.names
     first = store.range(names.root, target.timeout)
     view = read_group(names, first)
-    if fresh(view, time.time_ns() // 1_000_000):
+    if not moving and fresh(view, time.time_ns() // 1_000_000):
         return Look(names, first, first, seen=True)
     deadline = time.monotonic() + target.look_for
     while True:

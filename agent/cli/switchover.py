@@ -111,7 +111,7 @@ def failover(
     --dead says that it needs not be.
     """
     with target.store() as store:
-        found = look(store, target)
+        found = look(store, target, moving=True)
         change = changes.failover(found, to, acting.who, force=acting.force, dead=dead)
         revision = act(store, target, change, acting)
         _after(store, target, found, change.to, revision, wait_limit if wait else 0.0)

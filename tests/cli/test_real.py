@@ -44,7 +44,11 @@ def leading(cluster: EtcdCluster) -> Iterator[None]:
     over = threading.Event()
     with store_on(cluster) as store:
         lease = store.grant(10, 5).id
-        puts = (Put(NAMES.leader, b"bp-a", lease), Put(NAMES.member("bp-a"), write(MEMBER), lease))
+        standby = replace(MEMBER, node="bp-b", role="standby")
+        puts = (
+            Put(NAMES.leader, b"bp-a", lease),
+            *(Put(NAMES.member(each.node), write(each), lease) for each in (MEMBER, standby)),
+        )
         store.txn(Txn((), (*puts, Put(NAMES.heartbeat, write(BEAT)))), 5)
 
         def confirm() -> None:

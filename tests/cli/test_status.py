@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from agent.cli import look, target
 from agent.cli.check import verdict
 from agent.cli.main import main
 from agent.cli.status_text import table
+from agent.config.sections import EtcdSection
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreUnavailable
 from agent.group.view import group_view
@@ -248,3 +250,13 @@ def test_all_groups_below_the_prefix_stand_in_one_table(run: Any) -> None:
         "none",
     ]
     assert run([first], "--all", "-W")[0] == 2
+
+
+def test_who_saw_a_leader_die_is_not_told_that_it_lives() -> None:
+    """A report of a second ago suffices for `status`, not for `failover`: there only what moves between looks counts."""
+    now = time.time_ns() // 1_000_000
+    found = snapshot(10, beat(3), members__bp_a=member("bp-a", role="leading", asked_ms=now))
+    there = target.Target(EtcdSection(endpoints=("http://e:1",)), "eos", 1.0, look_for=0.05)
+    store: Any = FakeStore([found])
+    assert look.look(store, there).confirmed
+    assert not look.look(store, there, moving=True).confirmed

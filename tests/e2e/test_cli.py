@@ -245,7 +245,7 @@ def test_drain_hands_over_and_undrain_lets_take_part_again(operator: Operator) -
     said = operator.run("drain", leader.node, "--yes", "--reason", "new disk")
     assert f"{leader.node} leads: it hands over" in said
     group.wait_leads(standby)
-    assert f"drained: {leader.node}, new disk" in operator.run("status")
+    assert f"drained: {leader.node}, new disk" in operator.run("status", expect=8)
     assert f"drained: {leader.node}" in operator.run("check", expect=1)
     assert "is drained (new disk" in operator.run("switchover", "--to", leader.node, "--yes", expect=6)
     operator.run("undrain", leader.node)
@@ -258,7 +258,7 @@ def test_drain_with_etcdctl_is_the_same_word(operator: Operator) -> None:
     group, leader, standby = operator.group, operator.group.leader, operator.group.standby
     group.etcdctl("put", f"@drain/{leader.node}", "moving house")
     group.wait_leads(standby)
-    assert f"drained: {leader.node}, moving house" in operator.run("status")
+    assert f"drained: {leader.node}, moving house" in operator.run("status", expect=8)
     group.etcdctl("del", f"@drain/{leader.node}")
 
 

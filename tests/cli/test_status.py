@@ -253,7 +253,7 @@ def test_all_groups_below_the_prefix_stand_in_one_table(run: Any) -> None:
 
 
 def test_who_saw_a_leader_die_is_not_told_that_it_lives() -> None:
-    """A report of a second ago suffices for `status`, not for `failover`: there only what moves between looks counts."""
+    """A report of a second ago suffices for `status`, not for `failover`: there only what moves in between counts."""
     now = time.time_ns() // 1_000_000
     found = snapshot(10, beat(3), members__bp_a=member("bp-a", role="leading", asked_ms=now))
     there = target.Target(EtcdSection(endpoints=("http://e:1",)), "eos", 1.0, look_for=0.05)

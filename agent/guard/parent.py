@@ -23,11 +23,9 @@ from agent.errors import ConfigError, RefusedError
 from agent.guard import fence
 from agent.guard.guard import Guard
 from agent.host.clock import boot_ms
-from agent.host.paths import DEFAULT_CONFIG, Files, find
+from agent.host.paths import DEFAULT_CONFIG, PULSE_FD, Files, find
 from agent.host.stderr import Voice
 
-PULSE_FD = "NODEOS_FAILOVER_GUARD_FD"
-"""Names the pipe to the child: a byte for each sign of life."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 LEAST_S = 2.0

@@ -20,6 +20,8 @@ from agent.errors import ConfigError
 PREFIX = "NODEOS_FAILOVER_"
 DEFAULT_CONFIG = "/etc/nodeos-failover/config.toml"
 DEFAULT_DIR = "/run/nodeos-failover"
+PULSE_FD = f"{PREFIX}GUARD_FD"
+"""The variable with which the parent of an agent names the pipe to it: a byte for each sign of life."""
 
 
 @dataclass(frozen=True, slots=True)

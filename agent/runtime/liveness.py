@@ -13,7 +13,7 @@ from agent.config.watchdog import FEED_MS
 from agent.core.leadership.state import Phase, State
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot
-from agent.guard.parent import PULSE_FD
+from agent.host.paths import PULSE_FD
 from agent.host.systemd import Notifier
 from agent.host.watchdog import Watchdog
 from agent.ports import Clock

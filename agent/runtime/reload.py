@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.config.explain import explain
+from agent.config.load import checked
 from agent.config.model import Config
-from agent.config.section import Invalid, Section
+from agent.config.section import Section
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 from agent.runtime.reload_note import write_note
@@ -89,10 +89,10 @@ def compare(old: Config, new: Config) -> Difference:
     for name in applied:
         _put(data, name, _get(new, name))
     try:
-        return Difference(Config.model_validate(data), applied, refused)
-    except Invalid as error:
+        return Difference(checked(Config, data, {}, []), applied, refused)
+    except ConfigError as error:
         together = f"this needs a restart, for {', '.join(name for name, _why in refused)} cannot change now"
-        raise ConfigError([f"{problem} ({together})" for problem in explain(error, {})]) from None
+        raise ConfigError([f"{problem} ({together})" for problem in error.problems]) from None
 
 
 def _follows(old: Config, new: Config, name: str) -> bool:

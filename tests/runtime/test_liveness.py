@@ -17,8 +17,8 @@ from agent.core.leadership.timing import FENCE_START, Timing
 from agent.core.node import step
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings, NodeAction
-from agent.guard.parent import PULSE_FD
 from agent.host.clock import SystemClock
+from agent.host.paths import PULSE_FD
 from agent.host.systemd import Notifier
 from agent.host.watchdog import NoWatchdog
 from agent.runtime.liveness import GuardPipe, Liveness, describe, may_feed

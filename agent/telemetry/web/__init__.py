@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import hashlib
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 
 @cache
 def page() -> tuple[bytes, dict[str, str]]:
     """Return the page, and the headers that go with it."""
-    here = files(__name__)
+    here = Path(__file__).parent
     html, style, script = ((here / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
     whole = html.replace("/*style*/", style).replace("/*script*/", script)
     policy = "; ".join(

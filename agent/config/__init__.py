@@ -3,9 +3,10 @@
 A variable is named NODEOS_FAILOVER_ and the path of the setting in capitals, with two underscores for each dot:
 NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with commas between them.
 
-    base      the section that others build on, and types with units and bounds
+    section   the reader: what a table is, strict types, every fault at once
+    base      types of values, with units and bounds
     sections  nodeos, etcd, fence, election, log, runtime
-    gate      what signs only while this node may lead
+    gate      what signs only while this node may lead, and what that process itself reads
     hooks     what is run when this node is promoted or demoted
     finalizer the BLS key of this host
     http      where the agent answers, and to whom
@@ -15,7 +16,8 @@ NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with comma
     secrets   secrets from files and systemd credentials, and who may read those
     environment  what variables set, as tables
     load      file and environment in, a Config or every problem at once out
-    explain   foreign validation errors in words: field, fault, remedy, and what was probably meant
+    operator  the part that a command of an operator needs
+    explain   faults in words: field, remedy, and what was probably meant
     show      effective values with secrets masked, as TOML, JSON or a schema
 
 Everything is checked when it is loaded, files included; a Config that exists is usable and never changes.

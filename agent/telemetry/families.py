@@ -56,7 +56,7 @@ def producing_since(snapshot: NodeSnapshot) -> Ms | None:
     """
     node = snapshot.node
     state, paused = node.leadership, node.health.paused
-    if state.production is Production.PRODUCING and plan.silent(node):
+    if state.production is Production.PRODUCING and (plan.silent(node) or node.finality.excused):
         return None
     if state.production in (Production.PRODUCING, Production.RESUMING):
         return node.leading_since if node.leading_since is not None else state.production_since

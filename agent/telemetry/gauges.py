@@ -21,6 +21,7 @@ from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.ports import Clock
 from agent.telemetry.families import LABELS, NAMES, OTHERS, PREFIX, Kit, NodeNames, producing_since
+from agent.telemetry.finality import FinalityGauges
 
 
 class Gauges(Kit, Collector):
@@ -65,6 +66,7 @@ class Gauges(Kit, Collector):
         yield from self._confirmation(snapshot, now)
         yield from self._words(snapshot)
         yield from self._nodeos(snapshot, wall)
+        yield from FinalityGauges(self._base).of(snapshot.node)
         yield from self._checks(snapshot)
         yield from self._etcd(snapshot, now)
         yield from self._channels()

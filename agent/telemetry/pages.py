@@ -17,6 +17,7 @@ from agent.core.node.plan import silent
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import Node, member_of
 from agent.ports import Clock
+from agent.telemetry import finality
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.peers import told
 
@@ -69,7 +70,7 @@ class AgentPages:
         node = self._snapshot().node
         state = node.leadership
         if state.leads:
-            return True, f"leading, but {why}" if (why := silent(node)) else "leading"
+            return True, f"leading, but {why}" if (why := silent(node) or node.finality.excused) else "leading"
         if why := _hindrance(node):
             return False, why
         if state.eligibility.can_produce if state.chosen else state.eligibility.eligible:
@@ -100,7 +101,7 @@ class AgentPages:
             "nodeos_pid": state.process.pid or None if state.process else None,
             "guard_pid": self._guard_pid(),
             "leads": snapshot.leads(now),
-            "in_vain": silent(node) if snapshot.leads(now) else "",
+            "in_vain": (silent(node) or node.finality.excused) if snapshot.leads(now) else "",
             "epoch": tenure.epoch if tenure else None,
             "validity_left_s": max(0, tenure.valid_until - now) / 1000 if tenure else None,
             "leader": seen.leader.name if seen.leader else None,
@@ -111,6 +112,7 @@ class AgentPages:
             "override": asdict(seen.override) if seen.override else None,
             "maintenance": seen.maintenance,
             "etcd_up": node.etcd_down_since is None,
+            "finality": finality.told(node),
             "peers": told(snapshot, now, self._peers),
             "fit": state.eligibility.eligible,
             "why_not": state.eligibility.why,

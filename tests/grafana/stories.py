@@ -56,6 +56,8 @@ def well(leads: bool) -> dict[tuple[str, str], Value]:
         ("loop_step_age_seconds", ""): 0.1,
         ("etcd_up", ""): 1,
         ("clock_offset_seconds", ""): 0,
+        ("finalizer_key_active", ""): 1,
+        ("self_paused", 'reason="own_votes"'): 0,
         ("gate_up", ""): 1,
         ("etcd_certificate_expiry_timestamp_seconds", ""): 90 * 86400,
         ("config_last_reload_successful", ""): 1,

@@ -102,6 +102,8 @@ CASES: dict[str, Case] = {
     "StrayBlock": (counted("stray_blocks_total", 'kind="doubled"', 1), 115, 125, ("bp-a",), 500),
     "NoLeader": (no_leader, 145, 160, ("",), 245),
     "LeaderNotProducing": (not_producing, 390, 400, ("bp-a",), 605),
+    "FinalizerKeyNotActive": (step("finalizer_key_active", "bp-a", 0), 130, 145, ("bp-a",), 430),
+    "VotesMissing": (step("self_paused", "bp-a", 1, 'reason="own_votes"'), 118, 135, ("bp-a",), 430),
     "MissedBlocks": (counted("missed_blocks_total", 'cause="node"', 13), 115, 140, ("",), 800),
     "FenceFailed": (counted("fencings_total", 'result="failed"', 1), 115, 125, ("bp-a",), 500),
     "AgentAbsent": (dead_host, 230, 250, ("bp-b",), 365),

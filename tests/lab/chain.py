@@ -48,6 +48,7 @@ class Chain:
     simulated: the nodes are SIMULATED ones, of one producer, and there are no transactions.
     places: where nodes run, by name. env: of a node's environment, by name.
     gates: what nodes sign through, by name; that of the first node is open after `start`.
+    finalizers: SIMULATED nodes are Spring, and vote with these keys, by name; who counts is `simulated_finality`'s.
     alone: nodes that take no transactions from their peers, so that under load their blocks differ from the others'.
     """
 
@@ -64,6 +65,7 @@ class Chain:
         env: Mapping[str, Mapping[str, str]] | None = None,
         gates: Mapping[str, SigningGate] | None = None,
         alone: Collection[str] = (),
+        finalizers: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 5, and 1 (or, if real, 3 or 4)")
@@ -95,6 +97,8 @@ class Chain:
                 more=[
                     *(("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else ()),
                     *(("--p2p-accept-transactions", "false") if name in alone else ()),
+                    *(("--shape", "spring-1.3") if finalizers else ()),
+                    *(part for key in (finalizers or {}).get(name, ()) for part in ("--finalizer", key)),
                 ],
             )
             self._everybody[name] = Node(spec, root / name, binaries)

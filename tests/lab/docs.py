@@ -24,9 +24,11 @@ from agent.core.health import checks
 from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.state import Identity, State
 from agent.core.model.chain import ChainInfo, Peers, Schedule
+from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.keys import keys
 from agent.core.model.store import Ms
 from agent.core.node import step
+from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings
 from agent.gate.page import Page
@@ -86,9 +88,12 @@ class _NoTime:
 def _snapshot() -> NodeSnapshot:
     """Return what a loop would show that has seen everything once."""
     limits = checks.Limits(dict.fromkeys(HealthSection.fields(), Thresholds()))
-    begun = step.begin(LiveSettings("group", limits), State(Identity("node", "", keys("/p", "group"))))
-    info = ChainInfo("", "", 1, "", 0, "", 1, None)
+    settings = LiveSettings("group", limits, finalizer=FinalizerSettings("", "A"))
+    begun = step.begin(settings, State(Identity("node", "", keys("/p", "group"))))
+    info, votes = ChainInfo("", "", 1, "", 1, "", 1, None), {"A": 1, "C": 1}
+    finality = Finality((Finalizer("", "A"), Finalizer("c", "C")), voted=votes)
     seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
+    seen = replace(seen, finality=finality)
     return NodeSnapshot(replace(begun, health=seen), 0)
 
 

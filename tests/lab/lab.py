@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +66,7 @@ class Lab:
         simulated: bool = False,
         gate: bool = False,
         alone: Collection[str] = (),
+        finalizers: Mapping[str, Sequence[str]] | None = None,
     ) -> Chain:
         """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`.
 
@@ -80,6 +81,7 @@ class Lab:
             simulated=simulated,
             gates={name: self._gate(name) for name in NAMES[:count]} if gate else None,
             alone=alone,
+            finalizers=finalizers,
         )
         self._closing.callback(chain.close)
         chain.start(load=load, active=active)

@@ -95,7 +95,7 @@ class Node(Process):
         spec = self.spec
         command: list[str | Path] = [sys.executable, "-m", "tests.lab.simulated", "--listen", f"{HOST}:{spec.http}"]
         command += ["--chain", self.root.parent / "simulated-chain", "--name", spec.name]
-        return [*command, *(part for name in spec.producers for part in ("--producer", name))]
+        return [*command, *(part for name in spec.producers for part in ("--producer", name)), *spec.more]
 
     def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
         spec = self.spec

@@ -68,7 +68,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--producer", help="whom it signs for; without it, it is an observer")
     parser.add_argument("--shape", choices=SHAPES, default="leap-5")
-    parser.add_argument("--finalizer", default="", metavar="KEY", help="the key that it votes with")
+    parser.add_argument("--finalizer", action="append", default=[], metavar="KEY", help="a key that it votes with")
     parser.add_argument("--production-pause-vote-timeout-ms", type=int, default=TIMEOUT_MS)
     parser.add_argument("--produce-block-offset-ms", type=int, default=0)
     parser.add_argument("--without", action="append", default=[], choices=PLUGINS.values())
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paused=found.pause_on_startup,
         stale=found.enable_stale_production,
         without=found.without,
-        savanna=Savanna(found.finalizer, found.production_pause_vote_timeout_ms, found.produce_block_offset_ms),
+        savanna=Savanna(tuple(found.finalizer), found.production_pause_vote_timeout_ms, found.produce_block_offset_ms),
         log=True,
     )
     control = Control(node, found.control) if found.control is not None else None

@@ -30,9 +30,9 @@ def wall_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Savanna:
-    """What differs with Spring. `finalizer`: the key that votes, empty: none; `offset` of a turn; all in ms."""
+    """What differs with Spring. `finalizers`: the keys that vote; `offset` of a turn; all in ms."""
 
-    finalizer: str = ""
+    finalizers: tuple[str, ...] = ()
     vote_timeout: int = TIMEOUT_MS
     offset: int = 0
 
@@ -164,8 +164,8 @@ class BlockMaker:
         if not policy:
             return
         now, head, behind = wall_ms(), self.head(), time.monotonic() < self._behind_until
-        if self._savanna.finalizer and not behind and head.num == self._chain.head().num:
-            finality.vote(self._chain, self._savanna.finalizer, head.num, head.slot, now)
+        for key in self._savanna.finalizers if not behind and head.num == self._chain.head().num else ():
+            finality.vote(self._chain, key, head.num, head.slot, now)
         votes = {} if behind else {key: at for key, _, _, at in finality.votes(self._chain)}
         with self._changed:
             new = self._seen is None or head.num > self._seen.num

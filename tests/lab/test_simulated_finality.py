@@ -40,7 +40,7 @@ def spring(chain: SimulatedChain) -> Iterator[Callable[..., SimulatedNodeos]]:
     with ExitStack() as closing:
 
         def make(name: str, key: str = "", *, producer: str | None = None, **more: object) -> SimulatedNodeos:
-            savanna = Savanna(key, SHORT_MS, int(str(more.pop("offset", 0))))
+            savanna = Savanna((key,) if key else (), SHORT_MS, int(str(more.pop("offset", 0))))
             node = SimulatedNodeos(chain, name, producer, shape="spring-1.3", savanna=savanna, **more)  # type: ignore[arg-type] # its own
             node.start()
             closing.callback(node.close)

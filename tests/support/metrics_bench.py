@@ -9,11 +9,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from agent.alerts.worker import ChannelStats
+from agent.core.health.finality import FinalityProbed
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
+from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.store import Txn
 from agent.core.node import step as core
+from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings, Node
 from agent.telemetry.config_gauges import ConfigGauges
@@ -23,6 +26,10 @@ from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
 from tests.support.moved_time import MovedTime
 
 NOW = 100_000
+VOTES = Finality(
+    (Finalizer(SETUP.producer, "A"), Finalizer("c", "C")),
+    voted={"A": info().head_time - 1000, "C": info().head_time - 500},
+)
 MARGIN = SETUP.timing.margin
 LEADING: dict[str, Any] = {
     "phase": Phase.LEADING,
@@ -43,8 +50,9 @@ class Bench:
 
     def __init__(self, *sources: Any, **state: Any) -> None:
         self.clock = clock()
-        begun: Node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
-        for probe in GOOD.values():
+        given = LiveSettings("lab", LIMITS, finalizer=FinalizerSettings(SETUP.producer, "A"))
+        begun: Node = core.begin(given, State(SETUP))
+        for probe in (*GOOD.values(), FinalityProbed(VOTES)):
             begun, _ = core.step(begun, probe, NOW - 1000)
         self.snapshot = NodeSnapshot(replace(begun, leadership=replace(begun.leadership, **state)), NOW)
         self.config = ConfigGauges(("lab", "bp-a"), self.clock, "", lambda: 1.8e9)

@@ -17,6 +17,7 @@ from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from agent.core.health.checks import PeersProbed
+from agent.core.health.finality import OTHERS
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.state import Phase, Production, StoreView
@@ -24,11 +25,12 @@ from agent.core.model.chain import Peers, ProcessId
 from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
+from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
 from agent.core.node.hook_log import HookDone
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
-from tests.core.parts import NODEOS
+from tests.core.parts import NODEOS, info
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything
 
@@ -334,3 +336,23 @@ def test_a_hook_that_came_back_is_counted_with_its_time() -> None:
     assert bench.get("hooks_total", hook="before_promote", result="timeout") == 1.0
     assert bench.get("hook_duration_seconds_sum", hook="before_promote") == 2.5
     assert bench.get("loop_steps_total") == 2.0
+
+
+# --- finality --------------------------------------------------------------------------------------------------------
+
+
+def test_votes_and_the_key_that_casts_them_are_shown() -> None:
+    """Own and other votes by age against the head, whether our key is active, how far LIB is behind, why paused."""
+    bench = everything()
+    assert bench.get("finalizer_key_active") == 1
+    assert bench.by("vote_age_seconds", "of") == {"own": 1.0, "others": 0.5}
+    assert bench.get("irreversible_lag_blocks") == info().head_num - info().lib_num
+    assert bench.by("self_paused", "reason") == {"own_votes": 0, "votes_of_others": 0, "not_level": 0}
+    known = bench.snapshot.node
+    bench.node(settings=replace(known.settings, finalizer=FinalizerSettings("myproducer11", "B")))
+    assert bench.get("finalizer_key_active") == 0
+    bench.node(finality=FinalityWatch(excused="nodeos has paused itself", cause=OTHERS))
+    assert bench.by("self_paused", "reason")["votes_of_others"] == 1
+    assert bench.get("producing") == 0, "it leads, and signs nothing"
+    bench.node(health=replace(known.health, finality=None))
+    assert bench.get("finalizer_key_active") is None

@@ -30,7 +30,7 @@ class FinalityWatch:
     unpaused  nodeos was seen not to be paused since its resume
     idle      since when another key than ours is the active one
     running   the command runs; `tries` were begun, and none is before `again`
-    excused   why nodeos is paused, while that moves no leader
+    excused   why nodeos is paused, while that moves no leader, for people; `cause`: the same in a word
     """
 
     epoch: int = 0
@@ -40,3 +40,4 @@ class FinalityWatch:
     tries: int = 0
     again: Ms = 0
     excused: str = ""
+    cause: str = ""

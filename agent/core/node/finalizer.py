@@ -40,7 +40,9 @@ def look(step: NodeStep) -> None:
     watch = replace(watch, idle=idle, tries=watch.tries if idle is not None else 0)
     if isinstance(event, PausedProbed) and event.asked >= (node.leading_since or now):
         watch = replace(watch, unpaused=watch.unpaused or event.paused is False)
-        watch = replace(watch, excused=votes.excuse(replace(node, finality=watch), event.paused, now))
+        told = replace(node, finality=watch)
+        excused = votes.excuse(told, event.paused, now)
+        watch = replace(watch, excused=excused, cause=votes.cause(told, now) if excused else "")
         if watch.excused and not node.finality.excused:
             step.do(Warn("check_fails", f"{watch.excused}; this node keeps the lead"))
     step.set(finality=watch)

@@ -1,0 +1,94 @@
+"""What Spring adds, for the simulated one and for a real one, where the nodeos of the tests is Spring.
+
+A real one is found by NODEOS_FAILOVER_LAB_NODEOS (tests/README.md); its chain here is one before Savanna.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent.core.model.finality import Finality, Finalizer
+from agent.errors import NodeosAnswer
+from agent.nodeos.client import HttpNodeos
+from tests.contract.test_nodeos_faults import running
+from tests.lab import simulated_finality as finality
+from tests.lab.binaries import find_nodeos
+from tests.lab.errors import LabUnavailable
+from tests.lab.nodeos import Node, NodeSpec
+from tests.lab.ports import Ports
+from tests.lab.simulated_node import SimulatedNode
+from tests.lab.wait import until
+from tests.support.nodeos_calls import LIMIT_S
+
+
+@pytest.fixture(scope="module", params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Run a producing Spring; skip where the real nodeos is none."""
+    root, ports = tmp_path_factory.mktemp(request.param), Ports()
+    spec = NodeSpec("bp-a", ports.take(), ports.take(), producers=("eosio",))
+    try:
+        if request.param == "simulated":
+            node: Node = SimulatedNode(spec, root / "bp-a", root / "chain.sqlite", shape="spring-1.3")
+        else:
+            node = Node(spec, root / "bp-a", find_nodeos())
+    except LabUnavailable as error:
+        pytest.skip(str(error))
+    node.launch("--enable-stale-production")
+    try:
+        node.wait_head(3)
+        if request.param == "real" and node.ask("/v1/chain/get_finalizer_info")[0] == 404:
+            pytest.skip("the nodeos of the tests is not Spring")
+        yield node
+    finally:
+        node.close()
+        ports.close()
+
+
+def test_before_savanna_there_is_no_policy(node: Node) -> None:
+    """The question is known, and both policies are empty."""
+    found = HttpNodeos(node.http_url).finality(LIMIT_S)
+    assert (found.active, found.pending, found.known) == ((), (), False)
+
+
+def test_pause_at_block_says_nothing_in_paused_and_resume_ends_it(node: Node) -> None:
+    """Nothing comes after the block, `paused` is false, and a resume has blocks again."""
+    nodeos = HttpNodeos(node.http_url)
+    nodeos.resume(LIMIT_S)
+    last = node.head + 2
+    node.call("/v1/producer/pause_at_block", {"block_num": last})
+    until(lambda: node.head >= last, 5.0, "the last block")
+    time.sleep(0.8)  # more than a slot, in which nothing may come
+    assert (node.head, nodeos.paused(LIMIT_S)) == (last, False)
+    assert node.ask("/v1/producer/pause_at_block", b'{"block_num": 1}')[0] >= 400
+    nodeos.resume(LIMIT_S)
+    until(lambda: node.head > last, 5.0, "a block after the resume")
+
+
+def test_finalizers_and_votes_are_read(tmp_path: Path) -> None:
+    """Active and pending policy, and when each key voted last (simulated: a real Savanna chain needs its contract)."""
+    with running(tmp_path, "spring-1.3") as node:
+        chain = node.chain
+        finality.propose(chain, finality.Finalizer("eosio", "PUB_BLS_a"), finality.Finalizer("c", "PUB_BLS_c"))
+        block = chain.sign("bp-a", "eosio", 5000, 0)
+        finality.vote(chain, "PUB_BLS_a", block.num, block.slot, 1)
+        finality.activate(chain, "eosio", "PUB_BLS_b")
+        chain.sign("bp-a", "eosio", 5001, 0)
+        found = HttpNodeos(node.url).finality(LIMIT_S)
+    assert found.active == (Finalizer("eosio", "PUB_BLS_a"), Finalizer("c", "PUB_BLS_c"))
+    assert found.pending == (Finalizer("eosio", "PUB_BLS_b"), Finalizer("c", "PUB_BLS_c"))
+    assert found.active_key("eosio") == "PUB_BLS_a"
+    assert found.coming("eosio", "PUB_BLS_b")
+    assert found.last_vote("eosio") == 946_684_800_000 + 5000 * 500
+    assert found.last_other_vote("eosio") == 0
+
+
+def test_other_versions_do_not_know_the_question(tmp_path: Path) -> None:
+    """Up to Leap 5 it is a definite no: there are no finalizers."""
+    with running(tmp_path, "leap-5") as node, pytest.raises(NodeosAnswer) as caught:
+        HttpNodeos(node.url).finality(LIMIT_S)
+    assert caught.value.status == 404
+    assert Finality().known is False

@@ -8,14 +8,16 @@ be read like any other change.
     wait 500 | wait R-1 | wait until stop-1  let time pass: milliseconds, a span of Timing, or up to a moment
     applied | unknown | rejected             etcd's answer to the transaction under way, and `saved` the file's
     pause ok | resume timeout | fence gone   nodeos's answers; `settled` is the pause's, and B after it
+    restart held 2000 | refused leader=-     a start with a run-time file so old; what stood in the store instead
     gate required | gate on                  a node with a gate, from the begin on, which answers `closed` and `signed`
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
@@ -25,7 +27,7 @@ from agent.core.model.chain import ProcessId
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms, Put
-from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held
+from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held, record
 
 NAMES = {KEYS.leader: "leader", KEYS.heartbeat: "heartbeat", KEYS.switchover: "switchover"}
 TIMINGS = {
@@ -84,18 +86,22 @@ class Stage:
         self._moves: dict[str, Callable[..., object]] = {
             "gate": self._gate,
             "start": lambda: self.one.tell(ev.Started(None, NODEOS)),
+            "restart": self._restart,
             "standby": self._standby,
             "lead": self._lead,
             "wait": self._wait,
-            "see": self._see,
+            "see": lambda *words: self.one.see(0, **_keys(words)),
             "standing": self._standing,
             "applied": lambda after=TAKES_MS: self._applied(int(after)),
             "unknown": lambda after=T.request: self.one.tell(
                 ev.Unknown(self.one.state.request, "no answer"), int(after)
             ),
-            "rejected": lambda: self.one.tell(ev.Rejected(self.one.state.request, False, "no space"), TAKES_MS),
+            "refused": lambda *words: self.one.tell(self._refused(**_keys(words)), TAKES_MS),
+            "rejected": lambda *words: self.one.tell(
+                ev.Rejected(self.one.state.request, "lease-gone" in words, "its words"), TAKES_MS
+            ),
             "saved": self.one.save,
-            "lease": lambda word: self.one.tell(ev.LeaseSeen(None if word == "gone" else LEASE)),
+            "lease": lambda word: self.one.tell(ev.LeaseSeen({"gone": None, "there": LEASE, "other": LEASE + 1}[word])),
             "pause": self._pause,
             "settled": self.one.paused,
             "resume": self._resume,
@@ -164,23 +170,17 @@ class Stage:
         span = moments[name] - self.one.now if words[0] == "until" else spans.get(name) or int(name)
         self.one.tick(span - int(less or 0))
 
-    def _see(self, *words: str) -> None:
-        found: dict[str, object] = {}
-        for name, _, value in (word.partition("=") for word in words):
-            text, _, revision = value.partition("@")
-            match name:
-                case "leader":
-                    at, _, lease = revision.partition("/")
-                    found[name] = None if value == "-" else LeaderKey(text, int(at), int(lease or 0))
-                case "heartbeat":
-                    found[name] = None if value == "-" else HeartbeatKey(_heartbeat(*text.split(":")), int(revision))
-                case "override":
-                    found[name] = Override(None if value == "none" else value)
-                case "switchover":
-                    found[name] = Switchover(value)
-                case _:
-                    found[name] = value
-        self.one.see(0, newer=False, **found)
+    def _restart(self, state: str, age: str, *words: str) -> None:
+        process = ProcessId(5, 5) if "other-process" in words else NODEOS
+        file = record(self.one.now - int(age), state, resume_open="resume-open" in words, process=process)
+        if "other-boot" in words:
+            file = replace(file, boot_id="another")
+        self.one.revision = file.heartbeat_revision
+        self.one.tell(ev.Started(file, NODEOS))
+
+    def _refused(self, leader: LeaderKey | None = None, heartbeat: HeartbeatKey | None = None) -> ev.Refused:
+        self.one.revision = max([self.one.revision, *(each.revision for each in (leader, heartbeat) if each)]) + 1
+        return ev.Refused(self.one.state.request, self.one.revision, leader, heartbeat)
 
     def _standing(self, word: str, *words: str) -> None:
         more = dict(each.split("=") for each in words)
@@ -219,14 +219,35 @@ class Stage:
         return type(action).__name__
 
 
-def _heartbeat(node: str, epoch: str, released: str = "", block: str = "0") -> Heartbeat:
-    return held(int(epoch), node, released=bool(released), block=int(block) or None)
+def _keys(words: Sequence[str]) -> dict[str, Any]:
+    """Read what stands in the store."""
+    found: dict[str, Any] = {}
+    for name, _, value in (word.partition("=") for word in words):
+        text, _, revision = value.partition("@")
+        at, _, lease = revision.partition("/")
+        if name == "leader":
+            found[name] = None if value == "-" else LeaderKey(text, int(at), int(lease or 0))
+        elif name == "heartbeat":
+            found[name] = None if value == "-" else HeartbeatKey(_heartbeat(*text.split(":")), int(at))
+        elif name == "override":
+            found[name] = Override(None if value == "none" else value)
+        else:
+            found[name] = Switchover(value) if name == "switchover" else value
+    return found
+
+
+def _heartbeat(node: str, number: str, released: str = "", block: str = "0") -> Heartbeat:
+    """Read NODE/INSTANCE:EPOCH.SEQ:released:BLOCK, of which only the node and the epoch have to be there."""
+    name, _, instance = node.partition("/")
+    epoch, _, seq = number.partition(".")
+    found = held(int(epoch), name, int(seq or 1), released=bool(released), block=int(block) or None)
+    return replace(found, instance=instance) if instance else found
 
 
 def _write(write: object) -> str:
     if not isinstance(write, Put):
         return f"delete {NAMES[getattr(write, 'key', '')]}"
-    lease = " with the lease" if write.lease == LEASE else ""
+    lease = {0: "", LEASE: " with the lease"}.get(write.lease, f" with lease {write.lease}")
     if write.key != KEYS.heartbeat:
         return f"put {NAMES[write.key]} {write.value.decode()}{lease}"
     record = records.read_heartbeat(write.value)

@@ -12,9 +12,7 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase, Production
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
-from agent.core.model.store import Put
-from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T
+from tests.core.leadership.one import One, T
 
 
 def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
@@ -27,58 +25,6 @@ def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
         one.tick(one.state.pause)
     assert one.state.tenure is not None
     assert len(one.state.tenure.sent) <= T.validity // T.request + 1
-
-
-def test_restarted_agent_takes_no_write_of_its_forerunner_for_its_own() -> None:
-    """R2, restart: a seq that the process before had sent does not prolong V by the time of a later try."""
-    one = One()
-    until = one.now + T.validity - 3000
-    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
-    one.tell(ev.Started(file, NODEOS))
-    one.save()
-    request = one.request("confirm")
-    # the process before sent seq 8 too, and died before its run-time file said so
-    before = Heartbeat(4, "bp-a", "old", 8, T.validity)
-    one.tell(ev.Refused(request.request, 32, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(before, 31)), 2)
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until == until
-    assert one.state.phase is Phase.LEADING
-
-
-def test_take_over_that_was_given_up_lends_its_epoch_to_no_other() -> None:
-    """R2, R8: a try without an answer, applied after the next was rejected, does not count as a later try."""
-    one = One()
-    one.standby()
-    one.see(leader=None, heartbeat=None)
-    lost = one.request("take")
-    assert one.state.tenure is not None
-    epoch, seq = one.state.tenure.epoch, one.state.tenure.seq
-    one.tell(ev.Unknown(lost.request, "no answer"), T.request)
-    one.tick(one.state.pause)
-    one.tell(ev.Rejected(one.request("take").request, lease_gone=False, why="no space"), 5)
-    assert one.phase() is Phase.STANDBY
-    one.tick(one.state.identity.backoff)
-    again = one.request("take")
-    # the first try was applied meanwhile: others count from then on, so this node may not count from now
-    early = Heartbeat(epoch, "bp-a", "me", seq, T.validity)
-    one.tell(ev.Refused(again.request, 21, LeaderKey("bp-a", 20, LEASE), HeartbeatKey(early, 20)), 5)
-    assert one.phase() is Phase.STOPPING, "what was taken is released"
-
-
-@pytest.mark.parametrize("known", [False, True], ids=["before the session has another", "after"])
-def test_lease_that_is_gone_takes_no_later_one_with_it(known: bool) -> None:
-    """P2, R6: a try that names an expired lease is refused, and the next one goes with the lease that came since."""
-    one = One()
-    one.standby()
-    one.see(leader=None, heartbeat=None)
-    one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
-    one.tick(one.state.pause)
-    again = one.request("take")
-    gone, later = ev.Rejected(again.request, lease_gone=True, why="no such lease"), ev.LeaseSeen(LEASE + 1)
-    for event in (later, gone) if known else (gone, later):
-        one.tell(event, 5)
-    one.tick(one.state.pause)
-    assert one.request("take").txn.then[0] == Put(KEYS.leader, b"bp-a", LEASE + 1)
 
 
 def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:
@@ -119,31 +65,6 @@ def test_acknowledgement_after_the_guard_acted_comes_too_late() -> None:
     one.tell(ev.Applied(one.request("confirm").request, one.revision + 1), 2)
     one.tell(ev.RuntimeSaved(one.state.saving, ok=True), by - one.now)
     assert one.phase() is Phase.STOPPING
-
-
-def inherited() -> One:
-    """An agent that restarted within its confirmation and goes on."""
-    one = One()
-    until = one.now + T.validity - 1000
-    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - T.margin, False, NODEOS)
-    one.tell(ev.Started(file, NODEOS))
-    assert one.phase() is Phase.LEADING
-    return one
-
-
-def test_restarted_agent_that_finds_nodeos_paused_does_not_lead_it() -> None:
-    """R3, restart: the process before had begun to stop, and its file did not say so yet: that tenure is over."""
-    one = inherited()
-    one.tell(ev.PausedSeen(one.now, paused=True), 3)
-    assert one.phase() is Phase.STOPPING
-
-
-def test_restarted_agent_that_finds_nodeos_producing_goes_on() -> None:
-    """Restart: once nodeos was seen to produce, a pause by others is no word of the process before."""
-    one = inherited()
-    one.tell(ev.PausedSeen(one.now, paused=False), 3)
-    one.tell(ev.PausedSeen(one.now, paused=True), 500)
-    assert one.phase() is Phase.LEADING
 
 
 def resuming() -> One:

@@ -26,7 +26,12 @@ class EtcdPlace:
 
 
 class EtcdLeadership(EtcdStore):
-    """Asks etcd about its own leader, on a connection of its own that stays. For one thread."""
+    """Asks etcd about its own leader, on a connection of its own that stays. For one thread.
+
+    Where a member is reached is asked again only when another one leads.
+    """
+
+    _last: EtcdPlace | None = None
 
     def leader(self, timeout_s: float) -> EtcdPlace | None:
         """Return the member that leads etcd, None while there is none. StoreError when etcd gives no answer."""
@@ -37,7 +42,11 @@ class EtcdLeadership(EtcdStore):
             return int(status.leader)
 
         found = self._run("status", send, timeout_s)
-        return next((each for each in self.members(deadline.left()) if each.id == found), None) if found else None
+        if not found:
+            return None
+        if self._last is None or self._last.id != found:
+            self._last = next((each for each in self.members(deadline.left()) if each.id == found), None)
+        return self._last
 
     def members(self, timeout_s: float) -> tuple[EtcdPlace, ...]:
         """Return all members."""

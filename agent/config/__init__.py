@@ -3,6 +3,7 @@
 A variable is named NODEOS_FAILOVER_ and the path of the setting in capitals, with two underscores for each dot:
 NODEOS_FAILOVER_NODEOS__URL sets nodeos.url. Lists are JSON, or words with commas between them.
 
+    setting   what a setting is, and what is wrong with one
     section   the reader: what a table is, strict types, every fault at once
     base      types of values, with units and bounds
     sections  nodeos, etcd, fence, election, log, runtime

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.config.base import Seconds
-from agent.config.section import Field, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field
 from agent.core.election.policy import Policy
 
 _P = Policy()

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent.config.section import Section, is_list, section_of, single
+from agent.config.section import Section, section_of
+from agent.config.setting import is_list, single
 
 ENV_PREFIX = "NODEOS_FAILOVER_"
 ENV_DELIMITER = "__"

@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.config.environment import ENV_DELIMITER, ENV_PREFIX
 from agent.config.model import Config, settings
-from agent.config.section import Fault, Invalid, Loc, Section, Setting, section_of
+from agent.config.section import Section, section_of
+from agent.config.setting import Fault, Invalid, Loc, Setting
 
 GONE = {
     "timing.profile": "there are no profiles any more, take it out; peers.mode makes a failover fast with any etcd "

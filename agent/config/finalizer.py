@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from agent.config.base import Optional, Seconds
 from agent.config.hooks import Command, program_problem
-from agent.config.section import Field, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field
 
 ACCOUNT = r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$"
 

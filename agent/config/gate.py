@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from agent.config.base import AbsolutePath, Name, Optional
-from agent.config.section import Field, Section, relation
+from agent.config.section import Section, relation
 from agent.config.sections import RuntimeSection
+from agent.config.setting import Field
 from agent.gate import settings
 from agent.gate.settings import Settings
 

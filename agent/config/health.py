@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from agent.config.base import Seconds
-from agent.config.section import Field, Section
+from agent.config.section import Section
+from agent.config.setting import Field
 
 
 class CanLeadCheck(Section):

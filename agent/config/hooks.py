@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.config.base import Seconds
-from agent.config.section import Field, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field
 
 Command = tuple[str, ...]
 

@@ -9,7 +9,8 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from agent.config.base import AbsolutePath, Optional, ReadableFile, SecretFile
-from agent.config.section import Field, SecretStr, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field, SecretStr
 
 
 def _listen(text: str) -> str:

@@ -13,7 +13,8 @@ from agent.config.base import open_regular
 from agent.config.environment import tables_of
 from agent.config.model import Config
 from agent.config.secrets import fill_secrets, inline_secrets
-from agent.config.section import Invalid, Section
+from agent.config.section import Section
+from agent.config.setting import Invalid
 from agent.errors import ConfigError
 
 MAX_BYTES = 1024 * 1024

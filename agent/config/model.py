@@ -14,7 +14,7 @@ from agent.config.health import HealthSection
 from agent.config.hooks import HooksSection
 from agent.config.http import HttpSection
 from agent.config.peers import PeersSection
-from agent.config.section import Field, Section, Setting, is_list, relation, section_of
+from agent.config.section import Section, relation, section_of
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
@@ -22,6 +22,7 @@ from agent.config.sections import (
     NodeosSection,
     RuntimeSection,
 )
+from agent.config.setting import Field, Setting, is_list
 from agent.config.timing import TimingSection
 from agent.config.watchdog import WatchdogSection
 from agent.core.leadership.timing import GateMode, Timing

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from agent.config.base import AbsolutePath, Optional, Seconds
-from agent.config.section import Field, Section
+from agent.config.section import Section
+from agent.config.setting import Field
 from agent.core.leadership.timing import LATE_PROMISE, PeersMode, Timing
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms

@@ -10,11 +10,10 @@ these or None; `Annotated` adds functions that look at a value and return it or 
 from __future__ import annotations
 
 import inspect
-import re
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import (
     Annotated,
@@ -31,117 +30,22 @@ from typing import (
     get_type_hints,
 )
 
-MASK = "**********"
-REQUIRED: Any = object()
-"""In the place of a default: the setting has to be given."""
-Loc = tuple[int | str, ...]
+from agent.config.setting import (
+    REQUIRED,
+    Fault,
+    Field,
+    Invalid,
+    Loc,
+    NotGiven,
+    SecretStr,
+    Setting,
+    Wrong,
+    leaves,
+    one_of,
+    within,
+)
+
 T = TypeVar("T")
-
-
-class SecretStr:
-    """A text that nothing shows by accident."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def get_secret_value(self) -> str:
-        """Return the text itself."""
-        return self._text
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretStr) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __str__(self) -> str:
-        return MASK if self._text else ""
-
-    def __repr__(self) -> str:
-        return f"SecretStr('{self}')"
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting. `least` and `most` are taken, `above` is not. `form`: `pattern` in words; `items`: the fewest."""
-
-    default: Any = REQUIRED
-    description: str = ""
-    examples: tuple[Any, ...] = ()
-    least: float | None = None
-    above: float | None = None
-    most: float | None = None
-    pattern: str = ""
-    form: str = ""
-    items: int = 0
-    name: str = ""
-    hint: Any = None
-
-    @property
-    def required(self) -> bool:
-        """Whether it has to be given."""
-        return self.default is REQUIRED
-
-    @property
-    def bounds(self) -> dict[str, float | None]:
-        """The bounds of a number as JSON schema names them, those of its type included."""
-        marks = [self, *(each for each in _marks(self.hint) if isinstance(each, Setting))]
-        names = {"minimum": "least", "exclusiveMinimum": "above", "maximum": "most"}
-        found = {key: [getattr(each, name) for each in marks] for key, name in names.items()}
-        return {key: next((each for each in bounds if each is not None), None) for key, bounds in found.items()}
-
-    @property
-    def secret(self) -> bool:
-        """Whether its value must not be shown."""
-        return SecretStr in _leaves(self.hint)
-
-
-def Field(  # noqa: N802 - it stands where a type checker looks for a field's default
-    *,
-    default: Any = REQUIRED,
-    description: str = "",
-    examples: tuple[Any, ...] | list[Any] = (),
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-    pattern: str = "",
-    form: str = "",
-    min_length: int = 0,
-) -> Any:
-    """Describe a setting: its default, meaning and bounds (see `Setting`)."""
-    return Setting(default, description, tuple(examples), ge, gt, le, pattern, form, min_length)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong at one place. `kind`: missing, unknown, value (`text` is a sentence), type (`text`: should be …).
-
-    whole: the text is a complete line, for a section with a place of its own knows the names of its settings.
-    """
-
-    loc: Loc
-    kind: Literal["missing", "unknown", "value", "type", "whole"]
-    text: str = ""
-    value: Any = field(default=None, repr=False)
-
-
-class Invalid(ValueError):
-    """A section that cannot be; `faults` has all that is wrong with it."""
-
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults = faults
-        super().__init__("\n".join(f"{'.'.join(map(str, each.loc))}: {each.text or each.kind}" for each in faults))
-
-
-class NotGiven(AttributeError):
-    """A value that was faulty is asked for: what depends on it cannot be judged."""
-
-
-class _Wrong(Exception):
-    """A value is not of its type; the text says what it should be, and is empty where the fault is noted already."""
 
 
 @contextmanager
@@ -149,7 +53,7 @@ def _noting(faults: list[Fault], loc: Loc, value: Any) -> Iterator[None]:
     """Note what is wrong with a value."""
     try:
         yield
-    except _Wrong as error:
+    except Wrong as error:
         if str(error):
             faults.append(Fault(loc, "type", str(error), value))
     except ValueError as error:
@@ -265,40 +169,16 @@ class Section:
 
 def section_of(hint: Any) -> type[Section] | None:
     """Return the section that a setting, or each of its entries, is; None for a single value."""
-    return next((each for each in _leaves(hint) if isinstance(each, type) and issubclass(each, Section)), None)
-
-
-def _leaves(hint: Any) -> list[Any]:
-    """Return the types that a hint is made of."""
-    inner = [each for each in get_args(hint) if each is not ...]
-    if get_origin(hint) is Annotated:
-        return _leaves(inner[0])
-    if not inner or get_origin(hint) is Literal:
-        return [hint]
-    return [leaf for each in inner for leaf in _leaves(each)]
-
-
-def _marks(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-
-
-def single(hint: Any) -> Any:
-    """Return the type of a single value."""
-    return _leaves(hint)[0]
-
-
-def is_list(hint: Any) -> bool:
-    """Tell whether a setting has several entries."""
-    return get_origin(get_args(hint)[0] if get_origin(hint) is Annotated else hint) is tuple
+    return next((each for each in leaves(hint) if isinstance(each, type) and issubclass(each, Section)), None)
 
 
 def _reader(hint: Any) -> Read:
-    """Return what reads a value of a type. It raises _Wrong or ValueError, or notes the faults of a section."""
+    """Return what reads a value of a type. It raises Wrong or ValueError, or notes the faults of a section."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _looked_at(_reader(inner[0]), inner[1:])
     if origin is Literal:
-        return lambda value, *_: _one_of(value, inner)
+        return lambda value, *_: one_of(value, inner)
     if origin is tuple:
         return _entries(_reader(inner[0]))
     if origin in (types.UnionType, Union):
@@ -316,45 +196,22 @@ def _looked_at(read: Read, marks: tuple[Any, ...]) -> Read:
             if callable(each) and found is not None:
                 found = each(found)
             elif isinstance(each, Setting):
-                _within(found, each)
+                within(found, each)
         return found
 
     return look
 
 
-def _within(value: Any, setting: Setting) -> None:
-    """Raise _Wrong when a value is out of bounds."""
-    if value is None:
-        return
-    if setting.least is not None and not value >= setting.least:
-        raise _Wrong(f"should be greater than or equal to {setting.least:g}")
-    if setting.above is not None and not value > setting.above:
-        raise _Wrong(f"should be greater than {setting.above:g}")
-    if setting.most is not None and not value <= setting.most:
-        raise _Wrong(f"should be less than or equal to {setting.most:g}")
-    if setting.pattern and not re.search(setting.pattern, value):
-        raise _Wrong(f"should be {setting.form}")
-    if setting.items and len(value) < setting.items:
-        raise _Wrong(f"should have at least {setting.items} entries")
-
-
-def _one_of(value: Any, words: tuple[str, ...]) -> Any:
-    if value not in words:
-        shown = [repr(each) for each in words]
-        raise _Wrong(f"should be {', '.join(shown[:-1])} or {shown[-1]}")
-    return value
-
-
 def _entries(read: Read) -> Read:
     def entries(value: Any, loc: Loc, faults: list[Fault]) -> tuple[Any, ...]:
         if not isinstance(value, (list, tuple)):
-            raise _Wrong("should be a list in [ ]")
+            raise Wrong("should be a list in [ ]")
         found = []
         for place, each in enumerate(value):
             with _noting(faults, (*loc, place), each):
                 found.append(read(each, (*loc, place), faults))
         if len(found) < len(value):
-            raise _Wrong
+            raise Wrong
         return tuple(found)
 
     return entries
@@ -365,7 +222,7 @@ def _table(kind: type[Section]) -> Read:
         if isinstance(value, kind):
             return value
         if not isinstance(value, Mapping):
-            raise _Wrong("should be a table")
+            raise Wrong("should be a table")
         made = object.__new__(kind)
         made._fill(value, loc, faults)
         return made
@@ -382,8 +239,8 @@ def _single(value: Any, kind: type) -> Any:
     if kind in (Path, SecretStr) and isinstance(value, str):
         return kind(value)
     if kind is int and isinstance(value, float):
-        raise _Wrong("should be a whole number")
-    raise _Wrong(f"should be {_TYPES.get(kind, 'a text in quotes')}")
+        raise Wrong("should be a whole number")
+    raise Wrong(f"should be {_TYPES.get(kind, 'a text in quotes')}")
 
 
 _TYPES = {

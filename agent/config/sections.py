@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from agent.config.base import AbsolutePath, Directory, Optional, ReadableFile, Seconds, SecretFile, split_url
-from agent.config.section import Field, SecretStr, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field, SecretStr
 
 _PUBLIC_KEY = re.compile(r"(EOS|PUB_(K1|R1|WA)_)[1-9A-HJ-NP-Za-km-z]{45,200}")
 _PRIVATE_KEY = re.compile(r"PVT_|5[HJK][1-9A-HJ-NP-Za-km-z]{49}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from agent.config.base import Seconds
-from agent.config.section import Field, Section
+from agent.config.section import Section
+from agent.config.setting import Field
 from agent.core.leadership.timing import GateMode, Timing
 
 _T = Timing()

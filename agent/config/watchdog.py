@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from agent.config.base import AbsolutePath
-from agent.config.section import Field, Section
+from agent.config.section import Section
+from agent.config.setting import Field
 from agent.core.leadership.timing import LATE_PROMISE, PeersMode, Timing, seconds
 from agent.core.model.store import Ms
 

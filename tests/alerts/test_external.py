@@ -13,7 +13,7 @@ from agent.alerts.build import make_channel
 from agent.alerts.sinks.external import REFUSED, AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
-from agent.config.section import SecretStr
+from agent.config.setting import SecretStr
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
 from agent.ports import Delivery

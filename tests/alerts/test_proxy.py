@@ -14,7 +14,7 @@ from agent.alerts.sinks.external import AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
 from agent.config.secrets import channel_texts
-from agent.config.section import Invalid, SecretStr
+from agent.config.setting import Invalid, SecretStr
 from tests.lab.tls import make_certificates
 from tests.support.alert_channel import channel, send
 from tests.support.slow_server import Serve, Talk, request

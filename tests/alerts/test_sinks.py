@@ -13,7 +13,7 @@ import pytest
 
 from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
-from agent.config.section import SecretStr
+from agent.config.setting import SecretStr
 from agent.ports import Delivery
 from tests.support.alert_channel import NOTICE, SECRET, send
 from tests.support.slow_server import Serve, Talk, answer, request

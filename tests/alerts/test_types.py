@@ -22,7 +22,7 @@ from agent.alerts.trial import try_channel
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
 from agent.config.secrets import answer_texts, channel_texts
-from agent.config.section import Invalid, SecretStr
+from agent.config.setting import Invalid, SecretStr
 from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms
 from agent.host.logs import MASK, close_logs, open_logs

@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.explain import explain
 from agent.config.load import load
-from agent.config.section import Invalid
+from agent.config.setting import Invalid
 from agent.core.leadership.timing import PeersMode, Timing
 from tests.test_units import BASE, config
 

@@ -11,7 +11,8 @@ import pytest
 from agent.config.base import Optional
 from agent.config.environment import tables_of
 from agent.config.model import Config, settings
-from agent.config.section import Field, Invalid, SecretStr, Section, relation
+from agent.config.section import Section, relation
+from agent.config.setting import Field, Invalid, SecretStr
 
 
 def even(value: int) -> int:

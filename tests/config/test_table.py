@@ -10,7 +10,7 @@ import pytest
 from agent.config.alerts import AlertChannel
 from agent.config.load import _merge
 from agent.config.secrets import channel_texts
-from agent.config.section import Invalid, SecretStr
+from agent.config.setting import Invalid, SecretStr
 from agent.config.shared import settings_of
 from tests.doctor.parts import config
 from tests.lab import docs

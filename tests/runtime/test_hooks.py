@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.config.hooks import HooksSection
-from agent.config.section import Invalid
+from agent.config.setting import Invalid
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.runtime.hooks import Hooks, environment
 

@@ -147,6 +147,15 @@ def stat(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
+def cpu_ms(pid: int) -> int | None:
+    """Return the processor time that a process has used, all its threads, in ms; None when it cannot be seen."""
+    try:
+        found = stat(pid)
+        return (int(found[11]) + int(found[12])) * 1000 // os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def start_ticks(pid: int) -> int:
     """Return when the process started, in clock ticks since boot (field 22 of proc(5))."""
     return int(stat(pid)[19])

@@ -20,6 +20,7 @@ from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.gate.wallet import READY
+from agent.host import process
 from agent.ports import Clock, Fence, Nodeos, ProcessHandle, RuntimeFile
 from agent.telemetry.gate_watch import GateReading
 
@@ -134,7 +135,7 @@ class ProcessWatch:
         if self._handle is None:
             return self._find()
         if not self._handle.wait_gone(ALIVE_S):
-            return ProcessProbed(self._handle.id)
+            return ProcessProbed(self._handle.id, cpu=process.cpu_ms(self._handle.id.pid))
         self._handle.close()
         self._handle = None
         self._gone = True

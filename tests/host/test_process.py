@@ -611,3 +611,13 @@ def test_without_systemctl_a_unit_is_an_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FenceError, match="systemctl"):
         find(unit="nodeos.service")
+
+
+def test_the_processor_time_of_a_process_grows_while_it_works() -> None:
+    """In ms, of all its threads; a process that is not there has none."""
+    before = process.cpu_ms(os.getpid())
+    assert before is not None
+    ends = time.monotonic() + 20
+    while (process.cpu_ms(os.getpid()) or 0) < before + 50:
+        assert time.monotonic() < ends
+    assert process.cpu_ms(2**22 + 1) is None

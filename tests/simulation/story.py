@@ -77,6 +77,8 @@ class Nodeos:
         self.head = story.head
         self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
         self.votes: VoteTracker | None = None  # of Spring, which pauses itself for want of them
+        self.busy = False  # its main thread works on something long: get_info alone is answered
+        self.used = 0  # ms of processor time
         self.behind = False  # it takes old blocks, as one that was started a while ago
         self.start()
 
@@ -106,7 +108,9 @@ class Nodeos:
     def signs(self) -> bool:
         """Whether it signs the next slot."""
         return (
-            self.process is not None and not self.says_paused and not (self.frozen or self.barren or self.story.stalled)
+            self.process is not None
+            and not self.says_paused
+            and not (self.frozen or self.barren or self.busy or self.story.stalled)
         )
 
     def block(self, num: int) -> Header | None:
@@ -188,7 +192,7 @@ class Host:
         self.step(ev.Started(None, self.nodeos.process))
         self.story.every(500, self._paused)
         self.story.every(500, self._info)
-        self.story.every(1000, lambda: self.step(ProcessProbed(self.nodeos.process)))
+        self.story.every(1000, self._process)
         self.story.every(2000, self._slow)
         self.story.every(5000, self._schedule)
         self.story.every(200, self._session)
@@ -217,7 +221,12 @@ class Host:
 
     def _paused(self) -> None:
         at, nodeos = self.story.now, self.nodeos
-        self.step(PausedProbed(at, None if nodeos.silent else nodeos.says_paused, nodeos.silent))
+        error = nodeos.silent or ("no answer in time" if nodeos.busy else "")
+        self.step(PausedProbed(at, None if error else nodeos.says_paused, error))
+
+    def _process(self) -> None:
+        self.nodeos.used += 900 if self.nodeos.busy else 10
+        self.step(ProcessProbed(self.nodeos.process, cpu=self.nodeos.used))
 
     def _info(self) -> None:
         nodeos = self.nodeos
@@ -282,8 +291,8 @@ class Host:
                 kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
                 if nodeos.missing or (nodeos.refuses and kind is ev.ResumeDone):
                     answer = kind(call, ev.Call.ERROR, "404: load eosio::producer_api_plugin")
-                elif nodeos.silent:
-                    result = ev.Call.TIMEOUT if nodeos.frozen else ev.Call.UNREACHABLE
+                elif nodeos.silent or nodeos.busy:
+                    result = ev.Call.TIMEOUT if nodeos.frozen or nodeos.busy else ev.Call.UNREACHABLE
                     story.at(story.now + within, lambda: self.step(kind(call, result, nodeos.silent)))
                 else:
                     nodeos.paused = True

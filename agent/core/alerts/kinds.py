@@ -11,6 +11,7 @@ from agent.core.model.store import Ms
 
 NO_LEADER_AFTER: Ms = 30_000
 ETCD_AFTER: Ms = 5_000
+BUSY_AFTER: Ms = 5_000
 KEY_AFTER: Ms = 10_000
 """A key is made active in two or three seconds, and without it nodeos pauses itself after six."""
 AWAY_AFTER: Ms = 60_000
@@ -212,6 +213,15 @@ _ROWS = (
         "it was not seen for 5 min",
         "Make the leader's key the active one first: without these votes its nodeos pauses itself after 6 s.",
         hold=HOLD,
+    ),
+    Kind(
+        "main_thread_busy",
+        "warning",
+        "node",
+        "for 5 s the leader's nodeos answers get_info only, while its process works: a snapshot, perhaps",
+        "its main thread answers again, or it does not lead any more",
+        "Make snapshots on a standby, or after a switchover: before its window the leader hands over, and ends nodeos.",
+        BUSY_AFTER,
     ),
     Kind(
         "votes_missing",

@@ -41,6 +41,7 @@ class AlertInput:
     settled    enough is known to tell that what an earlier process told is over
     ahead      from which severity on each member tells that comes before this one: the leader, then by name
     fresh      the members that are there are known
+    busy       what shows that nodeos, which leads, works on something long
     unvoted    why nodeos, which leads, has paused itself; idle_key: why its finalizer key does not vote, `idle_since`
     witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away; `away_long`: that lasts too long
     elsewhere  keys of what other members say that they have told
@@ -71,6 +72,7 @@ class AlertInput:
     ahead: tuple[str, ...] = ()
     fresh: bool = True
     unvoted: str = ""
+    busy: str = ""
     idle_key: str = ""
     idle_since: Ms | None = None
     elsewhere: frozenset[str] = frozenset()
@@ -273,6 +275,8 @@ def _conditions(facts: AlertInput) -> Iterator[_Condition]:
         yield replace(sick, delay=0) if facts.leads else of_standby
     if facts.unvoted:
         yield found("votes_missing", facts.node, f"{facts.node} leads and signs nothing: {facts.unvoted}")
+    if facts.busy:
+        yield found("main_thread_busy", facts.node, f"nodeos of {facts.node}, which leads, is busy: {facts.busy}")
     if facts.idle_key:
         yield found("finalizer_key_not_active", facts.node, f"{facts.node} leads: {facts.idle_key}", facts.idle_since)
     for event, text, start in _of_the_group(facts):

@@ -28,10 +28,14 @@ LIB_STEP = REPETITIONS
 
 @dataclass(frozen=True, slots=True)
 class ProcessProbed:
-    """The nodeos process was looked for. With an error it is not known, and `process` is one that may be there."""
+    """The nodeos process was looked for. With an error it is not known, and `process` is one that may be there.
+
+    `cpu`: ms of processor time that it has used in all, None when that was not seen.
+    """
 
     process: ProcessId | None
     error: str = ""
+    cpu: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +158,8 @@ class Health:
     clock: Ms = 0  # how far behind the chain's our clock was found last, 0 or below
     file: str = ""
     finality: Finality | None = None
+    cpu: Ms | None = None  # processor time that the process has used
+    works_at: Ms | None = None  # when it was last seen to use a good part of one
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
     @property
@@ -191,6 +197,8 @@ JUDGED = 2
 """Of a turn of 12 slots the clock is judged by the first two: the bound of later ones is too wide to acquit it."""
 OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
 """The checks that rest on answers of one nodeos process, and prove nothing of the next."""
+WORKS: Ms = 200
+"""Processor time from one look at the process to the next, a second later, that tells that it works on something."""
 NEEDED = ("process", "main_thread", "chain_id", "gate", "can_lead")
 """The checks without which no operator's word makes a leader."""
 HURRIED = ("main_thread", "producing", "head_age", "peers")
@@ -216,7 +224,7 @@ def take(
     verdicts: dict[str, CheckResult] = {}
     match probe:
         case ProcessProbed():
-            health = _process(health, probe)
+            health = _works(_process(health, probe), probe, now)
             gone = "no nodeos process" if not probe.error else f"cannot look for it: {probe.error}"
             known = probe.process is not None and not probe.error
             verdicts["process"] = CheckResult(known, "" if known else gone)
@@ -249,6 +257,14 @@ def take(
     return replace(health, checks=checks)
 
 
+def _works(health: Health, probe: ProcessProbed, now: Ms) -> Health:
+    """Note when the process uses its processor: one that hangs does not."""
+    if probe.cpu is None:
+        return health
+    works = health.cpu is not None and probe.cpu - health.cpu >= WORKS
+    return replace(health, cpu=probe.cpu, works_at=now if works else health.works_at)
+
+
 def _process(health: Health, probe: ProcessProbed) -> Health:
     """Forget what another process answered."""
     if probe.process is None or probe.process == health.process:
@@ -258,7 +274,16 @@ def _process(health: Health, probe: ProcessProbed) -> Health:
     anew = {name: CheckState(failures=health.checks[name].failures) for name in OF_THE_PROCESS if name in health.checks}
     checks = {**health.checks, **anew}
     return replace(
-        health, checks=checks, process=probe.process, info=None, lib=None, paused=None, peers=None, finality=None
+        health,
+        checks=checks,
+        process=probe.process,
+        info=None,
+        lib=None,
+        paused=None,
+        peers=None,
+        finality=None,
+        cpu=None,
+        works_at=None,
     )
 
 

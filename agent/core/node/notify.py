@@ -16,6 +16,7 @@ from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node import can_lead
+from agent.core.node.busy import busy
 from agent.core.node.stage import NodeStep, recent
 from agent.core.node.state import Node, NodeEvent, Notify
 
@@ -65,6 +66,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
         fresh=now - node.view_at <= FRESH,
         unvoted=node.finality.excused,
+        busy=busy(node, now) if leads else "",
         idle_key=_idle_key(node),
         idle_since=node.finality.idle,
         witnessed=bool(state.support.named),

@@ -19,6 +19,7 @@ from agent.core.model.operator import clock_text
 from agent.core.model.records import Member
 from agent.core.model.store import Ms
 from agent.core.node import votes
+from agent.core.node.busy import patience
 from agent.core.node.state import Node, Plan, drained, wall_of
 from agent.core.node.switchover import wished
 
@@ -157,7 +158,11 @@ def pace(node: Node, now: Ms) -> Pace:
     urgency = node.settings.policy.urgency
     windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
     leads = node.leadership.leads
-    if not leads or not urgency.enabled or windows is None or windows.alone or wall is None:
+    if not leads or windows is None or windows.alone or wall is None:
+        return STEADY
+    if (patient := patience(node, windows, wall, now)) is not None:
+        return patient
+    if not urgency.enabled:
         return STEADY
     away = windows.away(wall)
     if away < urgency.near:

@@ -267,6 +267,16 @@ class Engine(Parts):
                 return world
         raise AssertionError("nobody leads though nothing is wrong")
 
+    def deaf(self, world: Compact, name: str) -> Compact:
+        """Return the world with one host that hears nothing of what its peers say, for ever."""
+        place = self.names.index(name)
+        host = self.intern(replace(self.parts[world[1][place]], deaf=True))
+        return self.canonical((world[0], _put(world[1], place, host), *world[2:]))
+
+    def alone(self, world: Compact) -> Compact:
+        """Return the world with the first host cut off from etcd."""
+        return self.canonical((world[0], (self.cut(world[1][0]), *world[1][1:]), *world[2:]))
+
     def steady(self) -> Compact:
         """Return the world in which one host leads, names all others, and all is quiet."""
         world = self.calm()

@@ -33,6 +33,7 @@ class Rules:
     `stall`: how long an agent may be frozen when no guard stands by. `ranks`: by name, 0 campaigns first.
     `eager`: what an agent asks of its own host is answered before anything else happens in the world, but for faults.
     `live`: so many nodeos produce before any agent is there; none begins to later, and all see its blocks (R18).
+    `lasting`: who is cut off, or hears no peers, stays so.
     `gate`: nodeos signs through a gate, in its first state; None: there is none. `kill`: SIGKILL ends a process.
     """
 
@@ -47,6 +48,7 @@ class Rules:
     gate: SignGate | None = None
     kill: bool = True
     live: int = 0
+    lasting: bool = False
 
     def setup(self, name: str, life: int) -> Identity:
         """Return the setup of an agent's start number `life`: the same object for the same."""
@@ -278,9 +280,9 @@ def moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     yield from _process_faults(host, rules, may)
     if core_peered(host):
         yield from _peer_moves(host, rules, may)
-    if host.cut:
+    if host.cut and not rules.lasting:
         yield Move("reaches etcd again", "", replace(host, cut=False))
-    elif may("net", "is cut off from etcd"):
+    elif not host.cut and may("net", "is cut off from etcd"):
         yield Move("is cut off from etcd", "net", replace(host, cut=True))
     if host.stalled:
         return
@@ -334,9 +336,9 @@ def _peer_moves(host: Host, rules: Rules, may: May) -> Iterator[Move]:
     """Yield how the network between the members breaks and mends, and what is told of etcd's leader."""
     core = host.core
     assert core is not None
-    if host.deaf:
+    if host.deaf and not rules.lasting:
         yield Move("hears its peers again", "", replace(host, deaf=False))
-    elif may("wire", "hears no peers"):
+    elif not host.deaf and may("wire", "hears no peers"):
         yield Move("hears no peers", "wire", replace(host, deaf=True))
     if host.stalled or core.phase is not Phase.LEADING:
         return

@@ -43,7 +43,7 @@ class Mutant:
 
     `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
     leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none. `names`: who is in
-    the group.
+    the group. `deaf`: who never hears its peers. `alone`: the leader that names all has lost etcd.
     """
 
     name: str
@@ -57,6 +57,8 @@ class Mutant:
     gate: str = ""
     peers: bool = False
     names: tuple[str, ...] = ("a", "b")
+    deaf: str = ""
+    alone: bool = False
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -52,12 +52,14 @@ def engine(
     gate: str = "",
     live: int = 0,
     peers: bool = False,
+    lasting: bool = False,
 ) -> Engine:
     """Return an engine over nodes that rank alike; `gate` names one of `GATES`, empty: there is none."""
     more: dict[str, Any] = {**(PEERED if peers else {}), **(timing or {})}
     ranks = dict.fromkeys(names, 0)
     if not gate:
-        return Engine(Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live), budget)
+        rules = Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live, lasting=lasting)
+        return Engine(rules, budget)
     mode, first = GATES[gate]
     spans = replace(TICKS, gate=mode, **{"gate_close": 1, **more})
     bare = mode is GateMode.REQUIRED
@@ -78,11 +80,18 @@ def hunt(
     limit: int = 200_000,
     peers: bool = False,
     names: tuple[str, ...] = ("a", "b"),
+    deaf: str = "",
+    alone: bool = False,
 ) -> Found:
-    """Search with a few faults alone, in this order, each at any moment."""
-    budget = Budget(len(script), script=script)
-    found = engine(budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, peers=peers)
-    return search(found, limit, found.calm() if calm else found.ready())
+    """Search with a few faults alone, in this order, each at any moment. With `peers` the network stays cut where it is cut.
+
+    `deaf`: that host never hears its peers. `alone`: begin when the leader that names all has lost etcd.
+    """
+    budget = Budget(len(script), script=script, ghosts=1 if peers else 3)
+    more = {"peers": peers, "lasting": peers}
+    found = engine(budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, **more)
+    start = found.alone(found.steady()) if alone else found.calm() if calm else found.ready()
+    return search(found, limit, found.deaf(start, deaf) if deaf else start)
 
 
 def with_peers(faults: int, limit: int, names: tuple[str, ...] = ("a", "b"), only: tuple[str, ...] = ()) -> Found:

@@ -24,6 +24,9 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             gate=mutant.gate,
             peers=mutant.peers,
             names=mutant.names,
+            deaf=mutant.deaf,
+            alone=mutant.alone,
+            alone=mutant.alone,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
     assert found.story

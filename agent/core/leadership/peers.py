@@ -58,9 +58,8 @@ def prolong(step: Step) -> None:
 
 def _bound(state: State) -> Ms:
     """Return until when nobody else can take over, by any of our heartbeats that may stand (R15)."""
-    return min(
-        max(each.at + each.validity_ms if each.at else 0, _promised(state, each)) for each in state.support.lists
-    )
+    may_stand = state.support.lists
+    return min(max(each.at + each.validity_ms if each.at else 0, _promised(state, each)) for each in may_stand)
 
 
 def _promised(state: State, each: Listing) -> Ms:

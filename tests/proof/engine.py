@@ -277,20 +277,21 @@ class Engine(Parts):
         """Return the world with the first host cut off from etcd."""
         return self.canonical((world[0], (self.cut(world[1][0]), *world[1][1:]), *world[2:]))
 
-    def steady(self) -> Compact:
-        """Return the world in which one host leads, names all others, and all is quiet."""
-        world = self.calm()
+    def steady(self, world: Compact | None = None, unnamed: int = 0) -> Compact:
+        """Return the world in which one host leads and names all others but so many, and all is quiet."""
+        world = world or self.calm()
         for _ in range(400):
-            if _names_all(self.parts[world[1][0]], len(self.names)):
+            if _names(self.parts[world[1][0]]) == len(self.names) - 1 - unnamed:
                 return world
             nominal = [each for each in self.after(world, faults=False) if "answer is late" not in each.label]
             world = ([each for each in nominal if not each.took] or nominal)[0].world
         raise AssertionError("the leader names nobody though all promise")
 
 
-def _names_all(host: Host, names: int) -> bool:
-    core = host.core
-    return core is not None and len(core.support.lists) == 1 and len(core.support.named) == names - 1
+def _names(host: Host) -> int:
+    """Return how many a leader names by the one heartbeat of it that may stand, -1 if there may be two."""
+    support = host.core.support if host.core else None
+    return len(support.named) if support is not None and len(support.lists) == 1 else -1
 
 
 def _allowed(begin: Begin, label: str) -> bool:

@@ -228,6 +228,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "gated",
         "head_known",
         "frees",
+        "lapsed",
         "support",
     ),
     "Timing": (

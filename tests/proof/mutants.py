@@ -193,7 +193,7 @@ MUTANTS = (
         (
             Edit(
                 PRODUCTION,
-                "pause_retry_at=min(step.now + _growing(step), state.pause_by)",
+                "pause_retry_at=min(step.now + doubled(step.now - begun), state.pause_by)",
                 "pause_retry_at=step.now + 50",
             ),
         ),

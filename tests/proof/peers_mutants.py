@@ -85,7 +85,8 @@ PEERS_MUTANTS = (
                 "        step.back_off()\n"
                 "        first = step.tenure.support.lists[:1]\n"
                 "        longer = [each.at + each.validity_ms for each in first]\n"
-                "        step.set_tenure(valid_until=max([step.tenure.valid_until, *longer]))"
+                "        step.set_tenure(valid_until=max([step.tenure.valid_until, *longer]))\n"
+                "        step.save('held')"
                 "\n\n\ndef rejected",
             ),
             SHARP,
@@ -98,8 +99,9 @@ PEERS_MUTANTS = (
     Mutant(
         "what cannot be read leaves the heartbeat to anybody",
         (Edit(TENURE, "    if heartbeat is not None and (record is None or forged):\n", "    if False:\n"),),
-        (CUT, "b: is cut off", "put heartbeat garbage"),
+        ("b: is cut off", "put heartbeat garbage"),
         "P1",
+        alone=True,
         peers=True,
         names=ABC,
         deaf="c",

@@ -83,15 +83,17 @@ def hunt(
     deaf: str = "",
     alone: bool = False,
 ) -> Found:
-    """Search with a few faults alone, in this order, each at any moment. With `peers` the network stays cut where it is cut.
+    """Search with a few faults alone, in this order, each at any moment.
 
-    `deaf`: that host never hears its peers. `alone`: begin when the leader that names all has lost etcd.
+    With `peers` the network stays cut where it is cut. `deaf`: that host never hears its peers. `alone`: begin when
+    the leader that names all has lost etcd.
     """
     budget = Budget(len(script), script=script, ghosts=1 if peers else 3)
     more = {"peers": peers, "lasting": peers}
     found = engine(budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, **more)
-    start = found.alone(found.steady()) if alone else found.calm() if calm else found.ready()
-    return search(found, limit, found.deaf(start, deaf) if deaf else start)
+    start = found.calm() if calm else found.ready()
+    start = found.deaf(start, deaf) if deaf else start
+    return search(found, limit, found.alone(found.steady(start, bool(deaf))) if alone else start)
 
 
 def with_peers(faults: int, limit: int, names: tuple[str, ...] = ("a", "b"), only: tuple[str, ...] = ()) -> Found:

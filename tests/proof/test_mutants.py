@@ -26,7 +26,6 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             names=mutant.names,
             deaf=mutant.deaf,
             alone=mutant.alone,
-            alone=mutant.alone,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
     assert found.story

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import queue
+import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,11 +21,21 @@ from unittest.mock import patch
 from agent.config.model import Config
 from agent.core.health.checks import DiskProbed
 from agent.core.health.hysteresis import Thresholds
-from agent.core.leadership.events import LeaseSeen, Shutdown, Started, StoreSeen
+from agent.core.leadership.actions import SendBeat, SendPromise
+from agent.core.leadership.events import (
+    BeatReceived,
+    LeaseSeen,
+    PromiseReceived,
+    Restarting,
+    Shutdown,
+    Started,
+    StoreSeen,
+)
 from agent.core.leadership.state import Identity, State
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import keys
+from agent.core.model.peers import Beat, Promise
 from agent.core.model.store import Delete, Ms, Put
 from agent.core.node import step as core
 from agent.core.node.state import EtcdSeen, LiveSettings, LookedBack, Node
@@ -83,7 +94,9 @@ class Events:
         return self._events.popleft()
 
 
-def configuration(name: str, validity: float = 6.0, priority: int = 100, gate: str = "off") -> Config:
+def configuration(
+    name: str, validity: float = 6.0, priority: int = 100, gate: str = "off", peers: str = "off", ttl: int = 10
+) -> Config:
     """Return the configuration of a host, as its file has it."""
     settings = {
         "group": "lab",
@@ -91,7 +104,8 @@ def configuration(name: str, validity: float = 6.0, priority: int = 100, gate: s
         "producer": PRODUCER,
         "nodeos": {"url": "http://127.0.0.1:8888"},
         "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
-        "timing": {"validity": validity},
+        "timing": {"validity": validity, "lease_ttl": ttl},
+        "peers": {"mode": peers},
         "election": {"priority": priority},
         "gate": {"mode": gate, "public_key": KEY},
     }
@@ -105,8 +119,9 @@ class World:
     prove nothing, no process can be ended, and no guard stands by.
     """
 
-    def __init__(self, names: tuple[str, ...], gate: str = "off") -> None:
-        self.gate = gate
+    def __init__(self, names: tuple[str, ...], gate: str = "off", peers: str = "off", ttl: int = 10) -> None:
+        self.gate, self.peers, self.ttl = gate, peers, ttl
+        self.links = Links(self)
         self.now: Ms = 1000
         self._agenda: list[tuple[Ms, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -148,6 +163,63 @@ class World:
     def tell(self, text: str) -> None:
         """Note a line for the story of a failure."""
         self.story.append(f"{self.now:8d}  {text}")
+
+
+class Links:
+    """The network between the members: datagrams that may be lost, come twice, or be sent again by a stranger.
+
+    cuts   (from, to) between which nothing comes
+    loss   the share that is lost, and `twice` the share that comes a second time, later
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.chance = random.Random(1)
+        self.cuts: set[tuple[str, str]] = set()
+        self.loss = self.twice = 0.0
+        self.delay: Ms = 1
+        self.recorded: deque[tuple[str, Beat | Promise]] = deque(maxlen=200)
+
+    def send(self, source: str, to: str, said: Beat | Promise) -> None:
+        """Let a datagram go its way."""
+        self.recorded.append((to, said))
+        if (source, to) in self.cuts or self.chance.random() < self.loss:
+            return
+        self.hand(to, said, self.delay)
+        if self.chance.random() < self.twice:
+            self.hand(to, said, self.chance.choice((1, 300, 2500)))
+
+    def replay(self) -> None:
+        """Send again what was recorded."""
+        for to, said in tuple(self.recorded):
+            self.hand(to, said, self.delay)
+
+    def hand(self, to: str, said: Beat | Promise, delay: Ms) -> None:
+        """Let a datagram come to its host after a while."""
+        host = self._world.hosts[to]
+
+        def comes() -> None:
+            at = host.clock.boot()
+            if host.agent is not None:
+                host.agent.take(BeatReceived(said, at) if isinstance(said, Beat) else PromiseReceived(said, at))
+
+        host.after(delay, comes)
+
+
+class SimPeering:
+    """Stands in for agent.runtime.peering.Peering: sends by way of `Links`."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def do(self, action: SendBeat | SendPromise) -> None:
+        """Send a beat or a promise."""
+        links, name = self._host.world.links, self._host.name
+        if isinstance(action, SendPromise):
+            links.send(name, action.to_node, action.promise)
+            return
+        for each in action.peers:
+            links.send(name, each, action.beat)
 
 
 class WatchedEtcd(MemoryEtcd):
@@ -225,7 +297,7 @@ class Host:
         self.lane_delay: dict[str, Ms] = {}
         self.agent: Agent | None = None
         self.lives = 0
-        self.config = configuration(name, gate=world.gate)
+        self.config = configuration(name, gate=world.gate, peers=world.peers, ttl=world.ttl)
 
     def signs(self) -> bool:
         """Whether a block may be signed here: the truth that P1 is about."""
@@ -386,7 +458,9 @@ class Agent:
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"
         self.config = host.config
-        identity = Identity(host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives)
+        identity = Identity(
+            host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives, host_id=f"{host.name}-id"
+        )
         gates = {**LIMITS.thresholds, "gate": Thresholds(1, 2)} if host.bare else LIMITS.thresholds
         profile = LiveSettings("lab", replace(LIMITS, thresholds=gates), self.config.election.priority)
         begun: Node = core.begin(profile, State(identity))
@@ -410,10 +484,13 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             host.clock.wall,
+            address=lambda: f"{host.name}:9878" if self.config.peers.on else "",
         )
         self.session._pause = lambda seconds: None  # type: ignore[method-assign] # its thread does not run: nothing waits
         store = SimStore(host.world.etcd, host.around)
         out = Adapters(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
+        if self.config.peers.on:
+            out = replace(out, peers=SimPeering(host))  # type: ignore[arg-type] # does what Peering does
         metrics = Metrics("lab", host.name, host.clock, lambda: loop.snapshot)
         with patch("agent.runtime.effects.Lane", SimLane):
             self.effects = Effects(out, self.session, metrics, loop.emit)
@@ -477,11 +554,12 @@ class Agent:
         """Do one round of the session: what its thread does between two waits."""
         mine = self.session
         try:
-            if mine._lease is None:
-                mine._claim()
-            mine._emit(LeaseSeen(mine._lease))
-            if mine._lease is not None:
-                mine._store.keepalive(mine._lease, mine._timeout)
+            with patch("agent.runtime.session.boot_ms", self.host.clock.boot):
+                if mine._lease is None:
+                    mine._claim()
+                mine._emit(LeaseSeen(mine._lease))
+                if mine._lease is not None:
+                    mine._keep_alive(mine._lease)
             if mine._member is not None:
                 mine._report(mine._member)
             for epoch, fields in dict(mine._history).items():
@@ -502,6 +580,10 @@ class Agent:
         Reload(self.config, lambda: self.host.config, Notifier({}), lambda _old, _new: None, lambda _usable: None).run()
         assert self.loop.snapshot is before
         self.drive()
+
+    def replaced(self) -> None:
+        """SIGUSR2: the next process shall keep the lead."""
+        self.take(Restarting())
 
     def shut_down(self) -> None:
         """SIGTERM."""
@@ -530,6 +612,9 @@ class Agent:
         host = self.host
         self.over = True
         host.world.tell(f"{host.name}: the agent has ended")
+        if self.loop.holding:
+            host.agent = None
+            return
         self.effects.close(2.0)
         self.session._end()
         host.agent = None

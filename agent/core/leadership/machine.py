@@ -27,6 +27,7 @@ from agent.core.leadership.peers import (
     promise_received,
     restarting,
     rule_beat,
+    rule_lapsed,
     rule_restart,
 )
 from agent.core.leadership.production import (
@@ -251,6 +252,7 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
 }  # each handler takes its own event type, which is the key
 
 _RULES: tuple[Callable[[Step], None], ...] = (
+    rule_lapsed,
     rule_stop,
     rule_adopt,
     rule_gate,

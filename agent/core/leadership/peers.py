@@ -149,6 +149,32 @@ def next_confirmation(step: Step) -> Ms:
     return known.at + (timing.renew_short if late(step) else timing.renew_seldom)
 
 
+def rule_lapsed(step: Step) -> None:
+    """See whether `leader` is gone because our lease ended while promises held the lead: then it is put anew (R17).
+
+    Nobody can take it before, for the heartbeat is ours still. While our lease may live an operator took it away.
+    """
+    state = step.state
+    if state.phase not in ACTIVE or state.identity.timing.peers is not PeersMode.FAILSAFE:
+        return
+    lease, until = state.lease_kept
+    gone = state.seen.leader is None and state.lost_leader and state.stands(state.seen.heartbeat)
+    over = step.tenure.lapsed or lease != step.tenure.lease or step.now >= until
+    step.set_tenure(lapsed=gone and over)
+
+
+def lease_for(step: Step) -> bool:
+    """Tell whether there is a lease to confirm on: one that lapsed is replaced by the session's next (R17)."""
+    state = step.state
+    if not step.tenure.lapsed:
+        return True
+    lease, until = state.lease_kept
+    if state.lease is None or lease != state.lease or step.now >= until:
+        return False
+    step.set_tenure(lease=state.lease)
+    return True
+
+
 # --- beats and promises ---
 
 

@@ -117,6 +117,7 @@ class Tenure:
     inherited: bool = False  # from the process before, and nodeos has not been seen unpaused since
     gated: bool = False  # the signing gate has signed for it: nodeos signs through it
     head_known: bool = False  # our head was read after the gate was closed: the last own block is in it
+    lapsed: bool = False  # our lease ended while promises held the lead: `leader` is put anew, on the next lease (R17)
     frees: bool = False  # taken for a node that is not named, by one that is and cannot lead (R17)
     support: Support = field(default_factory=Support)
 

@@ -9,7 +9,7 @@ from agent.core.leadership import forgetting
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Applied, Refused, Rejected, Unknown
 from agent.core.leadership.gate import last_block_missed
-from agent.core.leadership.peers import heirs_of, listed, next_confirmation, plan_list, prolong
+from agent.core.leadership.peers import heirs_of, lease_for, listed, next_confirmation, plan_list, prolong, rule_lapsed
 from agent.core.leadership.production import begin_stop, rule_read_last_block, stop
 from agent.core.leadership.state import PendingWrite, Phase, State
 from agent.core.leadership.step import Step
@@ -143,7 +143,8 @@ def _adopt(step: Step, found: HeartbeatKey, record: Heartbeat) -> None:
     step.set_tenure(leader_lost=lost)
     ours = record.instance == step.state.identity.instance  # else of the process before, which counted seqs of its own
     _confirmed(step, found.revision, tenure.sent_at(record.seq) if ours else None, record)
-    if lost and step.state.phase in ACTIVE and not step.state.void(leader):
+    rule_lapsed(step)
+    if lost and step.state.phase in ACTIVE and not step.state.void(leader) and not step.tenure.lapsed:
         stop(step, "leader_changed", _who(leader))
 
 
@@ -239,7 +240,7 @@ def rule_stop(step: Step) -> None:
         stop(step, "expiring", behind)
     elif step.tenure.frees:
         stop(step, "frees")
-    elif state.lost_leader and not state.regains:
+    elif state.lost_leader and not state.regains and not step.tenure.lapsed:
         step.set_tenure(leader_lost=True)
         stop(step, "leader_changed", _who(seen.leader))
     elif state.changed and not state.stands(seen.heartbeat):
@@ -314,20 +315,21 @@ def rule_confirm(step: Step) -> None:
     if plan_list(step):
         return
     tenure, void = step.tenure, state.regains
-    due = step.now if tenure.sent or void else _next_confirmation(step)
-    if not step.at(max(due, state.retry_at)):
+    due = step.now if tenure.sent or void or tenure.lapsed else _next_confirmation(step)
+    if not step.at(max(due, state.retry_at)) or not lease_for(step):
         return
     names = state.identity.keys
     note_write(step)
-    leader = Compare(names.leader, void.revision) if void else same_leader(step.state)
-    compare = (leader, same_heartbeat(step.state))
+    leader = same_leader(step.state)
     then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(step.state))),)
-    if void is None:
-        step.transact("confirm", Txn(compare, then, (names.leader, names.heartbeat)))
+    if void is None and not tenure.lapsed:
+        step.transact("confirm", Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat)))
         return
-    whom = f"{void.name}, which no agent of the group is" if void.name else "no node"
-    step.do(Warn("leader_ignored", f"the key leader names {whom}: this node leads on, and puts its own name back"))
-    then += (Put(names.leader, state.identity.node.encode(), tenure.lease),)
+    if void is not None:
+        whom = f"{void.name}, which no agent of the group is" if void.name else "no node"
+        step.do(Warn("leader_ignored", f"the key leader names {whom}: this node leads on, and puts its own name back"))
+    then += (Put(names.leader, state.identity.node.encode(), step.tenure.lease),)
+    compare = (Compare(names.leader, revision_of(void)), same_heartbeat(step.state))
     step.transact("regain", Txn(compare, then, (names.leader, names.heartbeat)))
 
 

@@ -106,11 +106,4 @@ PEERS_MUTANTS = (
         names=ABC,
         deaf="c",
     ),
-    Mutant(
-        "promise while a take-over is under way",
-        (Edit(PEERS, "state.phase is not Phase.STANDBY or not seen.moved", "False"), SHARP),
-        (CUT, DEAF, "b: take is slow"),
-        "P1",
-        peers=True,
-    ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 from agent.errors import StoreUnavailable
 from agent.host.deadline import Deadline
 
+RESOLV_CONF = "/etc/resolv.conf"
 KNOWN_SHARE = 0.25
 """Share of a call's time for another look-up while members are known: the rest is for trying these."""
 
@@ -63,7 +64,7 @@ class Discovery:
         import dns.rcode
 
         said = "no resolver is configured"
-        resolvers = self._resolvers if self._resolvers is not None else _of_the_host()
+        resolvers = self._resolvers if self._resolvers is not None else resolvers_of_the_host()
         for index, (host, port) in enumerate(resolvers):
             share = deadline.remaining() / (len(resolvers) - index)
             if share <= 0:
@@ -91,11 +92,12 @@ class Discovery:
         return tuple(dict.fromkeys(f"{self._scheme}://{host}:{port}" for host, port in hosts if host and port))
 
 
-def _of_the_host() -> tuple[tuple[str, int], ...]:
+def resolvers_of_the_host() -> tuple[tuple[str, int], ...]:
+    """Return address and port of each resolver that this host is configured with."""
     import dns.exception
     import dns.resolver
 
     try:
-        return tuple((str(each), 53) for each in dns.resolver.Resolver().nameservers)
+        return tuple((str(each), 53) for each in dns.resolver.Resolver(RESOLV_CONF).nameservers)
     except (dns.exception.DNSException, OSError):
         return ()

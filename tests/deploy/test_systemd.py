@@ -95,6 +95,15 @@ def test_each_end_is_followed_by_a_fence(name: str) -> None:
     assert unit.ExecStart.endswith(f"run --config {given.config}")
 
 
+@pytest.mark.parametrize("name", UNITS)
+def test_a_reload_waits_for_its_result(name: str) -> None:
+    """ExecReload is our command for the very configuration: a signal alone would say that all is well."""
+    unit = Unit(name)
+    program, command, *words = unit.ExecReload.split()
+    assert (program, command) == ("/usr/bin/nodeos-failover", "reload")
+    assert unit.ExecStart.endswith(f"run {' '.join(words)}")
+
+
 def test_instances_differ_in_nothing_but_their_name() -> None:
     """The unit for several producers is the unit for one, with %i in each path."""
     one, many = (Unit(name).text for name in UNITS)

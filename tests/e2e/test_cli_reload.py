@@ -102,3 +102,14 @@ def _drained(group: Group, leader: Agent) -> None:
     edit(leader, "priority = 7", "priority = 7\nnofailover = true")
     again(group, leader, "read again: election.nofailover")
     group.wait_leads(standby)
+
+
+def test_an_agent_starts_without_a_config_ini_that_it_cannot_read(group: Group) -> None:
+    """nodeos's own configuration is advice: the agent warns, goes on, and stands by as before."""
+    standby = group.standby
+    edit(standby, "[nodeos]", '[nodeos]\nconfig_file = "/nowhere/config.ini"')
+    standby.stop()
+    standby.start()
+    group.wait(f"{standby.node} to stand by", lambda: standby.phase == "standby" or None)
+    assert "nodeos.config_file: cannot read /nowhere/config.ini" in standby.log.read_text()
+    assert "going on without it" in standby.log.read_text()

@@ -11,6 +11,7 @@ import pytest
 
 from agent.config.sections import EtcdSection
 from agent.errors import StoreUnavailable
+from agent.etcd import discovery as discovering
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.discovery import Discovery
 from agent.etcd.store import EtcdStore
@@ -129,6 +130,19 @@ def test_a_store_without_any_member_fails_in_time(server: DnsServer) -> None:
         server.records = records
         with pytest.raises(StoreUnavailable, match=r"etcd-1\.example\.org"):
             store.range("/x", 1.0)
+
+
+def test_the_hosts_resolvers_are_asked(server: DnsServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of /etc/resolv.conf, IPv6 ones too, read anew each time; without any that is said."""
+    conf = tmp_path / "resolv.conf"
+    monkeypatch.setattr(discovering, "RESOLV_CONF", str(conf))
+    found = Discovery("example.org", None, tls=False)
+    with pytest.raises(StoreUnavailable, match="no resolver is configured"):
+        found.find(Deadline(1))
+    conf.write_text("# mine\nnameserver ::1\nnameserver 127.0.0.1\nsearch example.org\n")
+    assert discovering.resolvers_of_the_host() == (("::1", 53), ("127.0.0.1", 53))
+    monkeypatch.setattr(discovering, "resolvers_of_the_host", lambda: (server.resolver,))
+    assert found.find(Deadline(5)) == ("http://etcd-1.example.org:2379",)
 
 
 @pytest.mark.real

@@ -111,6 +111,7 @@ class AgentPages:
             "leader_since": next((each["when"] for each in past if record and each.get("epoch") == record.epoch), None),
             "override": asdict(seen.override) if seen.override else None,
             "maintenance": seen.maintenance,
+            "leased": leased(state.identity.keys, self._keys()),
             "etcd_up": node.etcd_down_since is None,
             "finality": finality.told(node),
             "peers": told(snapshot, now, self._peers),
@@ -145,6 +146,12 @@ class AgentPages:
             return state.tenure.valid_until - now
         record = state.seen.heartbeat.record if state.seen.heartbeat else None
         return max(state.seen.heartbeat_since + record.validity_ms, state.pledge.until) - now if record else 0
+
+
+def leased(names: Keys, found: store.Snapshot | None) -> list[str]:
+    """Return which words of operators end by themselves: their keys hang on a lease."""
+    held = {item.key for item in found.items if item.lease} if found is not None else set()
+    return [word for word in ("override", "maintenance") if getattr(names, word) in held]
 
 
 def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
-from agent.telemetry.pages import AgentPages, latest
+from agent.telemetry.pages import AgentPages, latest, leased
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.support.moved_time import MovedTime
 
@@ -205,6 +205,15 @@ def snapshot_of(**values: object) -> Snapshot_:
         for number, (key, value) in enumerate(values.items(), 5)
     )
     return Snapshot_(99, tuple(items))
+
+
+def test_words_that_end_by_themselves_are_named() -> None:
+    """An override that hangs on a lease ends; one without stays."""
+    found = snapshot_of(override={"leader": "bp-a"}, maintenance=b"disks")
+    assert leased(SETUP.keys, found) == []
+    items = tuple(replace(each, lease=7) if each.key.endswith("override") else each for each in found.items)
+    assert leased(SETUP.keys, Snapshot_(99, items)) == ["override"]
+    assert leased(SETUP.keys, None) == []
 
 
 def test_the_status_has_the_newest_of_the_history() -> None:

@@ -37,10 +37,11 @@ function banners(data) {
   if (data.override) {
     const about = [data.override.reason, data.override.by && "by " + data.override.by].filter(Boolean).join(", ");
     const who = data.override.leader ? "Only " + data.override.leader + " may lead" : "Nobody may produce";
-    found.push(banner("Override: " + who, about || "until the key override goes", !data.override.leader));
+    const end = list(data.leased).includes("override") ? "ends by itself" : "until the key override goes";
+    found.push(banner("Override: " + who, about ? about + "; " + end : end, !data.override.leader));
   }
   if (data.maintenance !== null && data.maintenance !== undefined)
-    found.push(banner("Maintenance", data.maintenance || "no reason given"));
+    found.push(banner("Maintenance", (data.maintenance || "no reason given") + (list(data.leased).includes("maintenance") ? "; ends by itself" : "")));
   if (!data.etcd_up) found.push(banner("etcd does not answer this agent", "What is shown of the group may be old.", true));
   else if (data.view_age_s > OLD) found.push(banner("The group was last seen " + span(data.view_age_s) + " ago", "", true));
   if (data.step_age_s > OLD) found.push(banner("This agent stands still", "Its last step was " + span(data.step_age_s) + " ago.", true));

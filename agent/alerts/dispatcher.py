@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from agent.alerts.dead_man import DeadMan
-from agent.alerts.memory import Memory, NoMemory, Saved
+from agent.alerts.memory import Memory, Saved
 from agent.alerts.queue import CAPACITY
 from agent.alerts.worker import FIRST_WAIT_S, Channel, ChannelStats, Worker
 from agent.core.alerts.kinds import KINDS
@@ -34,7 +34,7 @@ class AlertDispatcher:
     ) -> None:
         channels = tuple(channels)
         self._capacity, self._first_wait_s = capacity, first_wait_s
-        self._memory = memory or NoMemory()
+        self._memory = memory or Memory()
         self._lock = threading.Lock()
         self._number = 0
         kept = self._memory.load()

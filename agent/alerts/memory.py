@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from agent.core.alerts.notice import Notice
 from agent.core.model.fields import RecordError, an_object, inner, plain, record, text
@@ -35,17 +35,19 @@ class Saved:
     owed: Mapping[str, tuple[Notice, ...]] = field(default_factory=dict)
 
 
-class Memory(Protocol):
-    """Where the dispatcher keeps what must survive a restart."""
+class Memory:
+    """Where the dispatcher keeps what must survive a restart; this one keeps nothing, for a single call."""
 
     def load(self) -> Saved:
         """Return what was kept; nothing when it cannot be read."""
+        return Saved()
 
     def begin(self, collect: Callable[[], Saved]) -> None:
         """Say who knows what is to be kept: asked on the memory's own thread."""
 
     def touch(self) -> int:
         """Say that it has changed, and is to be written soon; return the number of this change. Never blocks."""
+        return 0
 
     def wait(self, number: int) -> None:
         """Wait until the change with this number was written or failed to be; at most `PATIENCE_S`."""
@@ -54,28 +56,7 @@ class Memory(Protocol):
         """Write what is left, within `timeout_s`."""
 
 
-class NoMemory:
-    """Nothing is kept: for a single call, and for tests."""
-
-    def load(self) -> Saved:
-        """Return nothing."""
-        return Saved()
-
-    def begin(self, collect: Callable[[], Saved]) -> None:
-        """Ask nobody."""
-
-    def touch(self) -> int:
-        """Keep nothing."""
-        return 0
-
-    def wait(self, number: int) -> None:
-        """Wait for nothing."""
-
-    def close(self, timeout_s: float) -> None:
-        """Do nothing."""
-
-
-class FileMemory:
+class FileMemory(Memory):
     """Keeps it in a file. `boot_id`: times of an earlier boot of the host say nothing, and count from now."""
 
     def __init__(self, path: Path, boot_id: str, now_ms: int) -> None:

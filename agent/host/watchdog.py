@@ -13,7 +13,6 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from agent.errors import RefusedError
 
@@ -26,10 +25,10 @@ RELEASE = b"V"
 Ioctl = Callable[[int, int, bytes], bytes | int]
 
 
-class Watchdog(Protocol):
-    """Something to be fed. `timeout_s`: how long after the last feeding the host is reset, None for never."""
+class Watchdog:
+    """Something to be fed; this one is off. `timeout_s`: how long after the last feeding the host is reset, or None."""
 
-    timeout_s: int | None
+    timeout_s: int | None = None
 
     def feed(self) -> None:
         """Put the reset off."""
@@ -38,25 +37,13 @@ class Watchdog(Protocol):
         """Disarm it: the agent ends as it should."""
 
 
-class NoWatchdog:
-    """The watchdog that is off."""
-
-    timeout_s: int | None = None
-
-    def feed(self) -> None:
-        """Nothing to feed."""
-
-    def close(self) -> None:
-        """Nothing to disarm."""
-
-
-class DeviceWatchdog:
+class DeviceWatchdog(Watchdog):
     """An open device. An agent that is killed leaves it armed: the next one has `timeout_s` to take it over."""
 
     def __init__(self, path: Path, timeout_s: int, ioctl: Ioctl = fcntl.ioctl) -> None:
         """Open and arm the device. OSError when that fails, or when it cannot be as short as `timeout_s`."""
         self._fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.timeout_s: int | None = timeout_s
+        self.timeout_s = timeout_s
         try:
             self.timeout_s = _set_timeout(self._fd, timeout_s, ioctl)
         except OSError:
@@ -99,7 +86,7 @@ def _set_timeout(descriptor: int, timeout_s: int, ioctl: Ioctl) -> int:
 def open_watchdog(mode: str, path: Path, timeout_s: int, ioctl: Ioctl = fcntl.ioctl) -> Watchdog:
     """Return the watchdog as [watchdog] wants it. RefusedError when it is required and cannot be had."""
     if mode == "off":
-        return NoWatchdog()
+        return Watchdog()
     try:
         return DeviceWatchdog(path, timeout_s, ioctl)
     except OSError as error:
@@ -110,4 +97,4 @@ def open_watchdog(mode: str, path: Path, timeout_s: int, ioctl: Ioctl = fcntl.io
                 "RuntimeWatchdogSec), or set watchdog.mode to automatic"
             ) from error
         log.warning("%s; going on without", why)
-        return NoWatchdog()
+        return Watchdog()

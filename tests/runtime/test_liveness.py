@@ -20,7 +20,7 @@ from agent.core.node.state import LiveSettings, NodeAction
 from agent.host.clock import SystemClock
 from agent.host.paths import PULSE_FD
 from agent.host.systemd import Notifier
-from agent.host.watchdog import NoWatchdog
+from agent.host.watchdog import Watchdog
 from agent.runtime.liveness import GuardPipe, Liveness, describe, may_feed
 from agent.runtime.loop import Loop
 from tests.core.parts import LIMITS, SETUP
@@ -30,7 +30,7 @@ TENURE = Tenure(7, "f00d", 3, 99, valid_until=10_000)
 LEADING = State(SETUP, Phase.LEADING, production=Production.PRODUCING, tenure=TENURE, started=True)
 
 
-class Bowl(NoWatchdog):
+class Bowl(Watchdog):
     """A watchdog that counts its food."""
 
     def __init__(self, timeout_s: int | None = 4) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent import app
+from agent.core.leadership.state import Phase
 from agent.core.model.chain import ProcessId
 from agent.errors import FenceError
 from agent.runtime import probes
@@ -262,10 +263,28 @@ def test_everything_that_is_looked_at_again_and_again_has_its_thread(gate: bool)
     loop = SimpleNamespace(emit=emitted.append)
     common = {"nodeos": Recorder(), "fence": Recorder(), "file": Recorder(), "guard": Recorder()}
     over = threading.Event()
-    names = {"process", "main-thread", "info", "peers", "schedule", "guard", "runtime-file"}
+    names = {"process", "main-thread", "info", "peers", "schedule", "finality", "guard", "runtime-file"}
     for whole, more in ((config(), {"disk"}), (config(nodeos={"data_dir": None}), set())):
         made = agent(config=whole, gate_watch=watch, over=over, loop=loop, **common)
         found = {each.name: each for each in made._repeaters()}
         assert found.keys() == names | more | ({"gate"} if gate else set())
         assert all(0 <= each._period <= 10 for each in found.values())
         assert found["main-thread"]._period == whole.health.main_thread.interval
+
+
+def test_a_group_without_a_key_for_its_peers_gets_one_from_the_session() -> None:
+    """What the follower reads goes to the peers; what is missing in the group is made by the session, once."""
+    peers, session = Recorder({"learn": None, "missing": ["txn", None]}), Recorder()
+    made = agent(peers=peers, session=session)
+    made._meet("view", "snapshot")
+    made._meet("view", "snapshot")
+    assert peers.names == ["learn", "missing", "learn", "missing"]
+    assert session.calls == [("once", ("txn",))]
+    agent()._meet("view", "snapshot")  # without peers nothing is noted
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_only_a_leader_asks_where_etcds_leader_runs(phase: Phase) -> None:
+    """A standby's question would cost etcd a request, and tell it nothing."""
+    loop = SimpleNamespace(snapshot=SimpleNamespace(node=SimpleNamespace(leadership=SimpleNamespace(phase=phase))))
+    assert agent(loop=loop)._leads() is (phase in (Phase.ELECTED, Phase.LEADING))

@@ -16,7 +16,7 @@ import pytest
 
 from agent.core.alerts.notice import Notice
 from agent.core.leadership import actions as do
-from agent.core.node.state import Node, NodeAction, Notify
+from agent.core.node.state import Node, NodeAction, Notify, RecordChange
 from agent.host.logs import LineFormatter
 from agent.telemetry import log_lines
 from tests.simulation.story import Host, Story, settled
@@ -185,3 +185,13 @@ def test_a_notice_is_a_warning_and_its_end_is_none() -> None:
     assert (told.level, told.message, told.fields) == (logging.WARNING, notice.summary, {"alert": "disk/lab"})
     (over,) = log_lines.lines(node, node, [Notify(replace(notice, resolved=True))])
     assert (over.level, over.message) == (logging.INFO, "the disk is full (over, after 3 s)")
+
+
+def test_the_first_whole_window_is_a_line_with_its_numbers() -> None:
+    """Who saw it, what was signed and missed in it; how a tenure ended is no line of its own."""
+    node = settled().hosts[0].node
+    fields: dict[str, str | int] = {"witness": "bp-b", "window_signed": 11, "window_missed": 1, "window": 7}
+    (line,) = log_lines.lines(node, node, [RecordChange(3, fields)])
+    assert line.message == "the first whole window, by the chain of bp-b: 11 signed, 1 missed"
+    assert (line.level, line.fields) == (logging.INFO, {"epoch": 3, "window": 7})
+    assert list(log_lines.lines(node, node, [RecordChange(3, {"release_ms": 5})])) == []

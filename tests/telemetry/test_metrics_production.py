@@ -10,6 +10,7 @@ import pytest
 from agent.core.leadership.events import Eligibility
 from agent.core.leadership.state import Phase, Production, StoreView
 from agent.core.node.snapshot import STUCK_MS
+from agent.telemetry.families import producing_since
 from tests.support.metrics_bench import LEADING, NOW, Bench
 
 STANDBY: dict[str, Any] = {**LEADING, "phase": Phase.STANDBY, "tenure": None}
@@ -49,6 +50,14 @@ def test_a_standby_counts_only_when_its_nodeos_says_so(production: Production) -
     unpaused = bench(False, **{**STANDBY, "production": production, "production_since": NOW - 300})
     assert unpaused.get("producing") == 1
     assert unpaused.get("producing_seconds") == 0.3
+
+
+def test_a_leader_that_is_seen_to_sign_nothing_does_not_produce() -> None:
+    """P2: nodeos answers as ever, but none of its blocks is on the chain, or it was paused: that is shown."""
+    bench = Bench(**LEADING)
+    assert producing_since(bench.snapshot) is not None
+    bench.node(assessment=replace(bench.snapshot.node.assessment, vain="none of its last 6 slots is on the chain"))
+    assert producing_since(bench.snapshot) is None
 
 
 def test_how_long_it_produces_is_counted_from_the_resume() -> None:

@@ -23,6 +23,7 @@ from agent.core.node.state import GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest, leased
+from agent.telemetry.web import page
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.support.moved_time import MovedTime
 
@@ -265,3 +266,15 @@ def test_a_sign_of_life_goes_out_while_nothing_critical_is_open() -> None:
     assert "no_leader/lab" in make(clock, {"alerts": rules.Open({critical.key: critical})}).well()
     clock.now = NOW + STUCK_MS
     assert "has not stepped" in make(clock).well()
+
+
+def test_the_page_comes_with_headers_that_keep_others_out() -> None:
+    """Nothing from elsewhere runs in it, nobody frames it, its type is not guessed, and no other site learns of it."""
+    headers = page()[1]
+    policy = headers.pop("Content-Security-Policy").split("; ")
+    assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert headers == {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }

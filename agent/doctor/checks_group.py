@@ -137,7 +137,7 @@ def finalizers(view: GroupView) -> Finding:
             holders.setdefault(each, []).append(member.node)
     shared = [", ".join(sorted(nodes)) for nodes in holders.values() if len(nodes) > 1]
     if shared:
-        remedy = "make one for each host (spring-util bls create key), regfinkey, and hooks with actfinkey"
+        remedy = "make one for each host (spring-util bls create key), regfinkey, and [finalizer] with actfinkey"
         return fault("finalizer_keys", f"{'; '.join(shared)} sign votes with one BLS key", remedy)
     if not holders:
         return skipped("finalizer_keys", "no member tells of a BLS key (before Savanna there is none)")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from agent.config.model import Config
 from agent.core.health.checks import clock_offset
+from agent.doctor.checks_finality import finality
 from agent.doctor.facts import NodeosFacts
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 from agent.gate.wire import SIGN
@@ -39,6 +40,7 @@ def nodeos(facts: NodeosFacts, config: Config, status: Mapping[str, object] | No
         peers(facts, config),
         key(facts, config),
         signer(facts, config),
+        *finality(facts, config),
         *_without_api(facts, config, status),
     ]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.core.model.chain import ChainInfo, Peers, Schedule
+from agent.core.model.finality import Finality
 from agent.core.model.records import GroupView
 from agent.nodeos.config_ini import Options
 from agent.ports import GateStatus
@@ -16,6 +17,7 @@ class NodeosFacts:
     """The node beside us. `asked_ms`: our clock when it told its head, ms since 1970.
 
     producer_missing, net_missing  whether nodeos says that it has no such API
+    safety      whether finalizers/safety.dat is in the data directory; None: it could not be seen
     pid         of the process that is nodeos for sure; None: `process_error` says why none is known
     listening   the programs that listen at nodeos.url, each with its pid
     bound       the addresses that it listens on; None: they could not be seen
@@ -33,6 +35,9 @@ class NodeosFacts:
     net_missing: bool = False
     schedule: Schedule | None = None
     schedule_error: str = ""
+    finality: Finality | None = None
+    finality_error: str = ""
+    safety: bool | None = None
     options: Options = field(default_factory=Options)
     options_error: str = ""
     pid: int | None = None

@@ -45,6 +45,8 @@ def gather(config: Config, within_s: float) -> NodeosFacts:
     if _ask(found, "peers", lambda: node.peers(min(2.0, deadline.left()))) == _MISSING:
         found["net_missing"] = True
     _ask(found, "schedule", lambda: node.schedule(min(2.0, deadline.left())))
+    _ask(found, "finality", lambda: node.finality(min(2.0, deadline.left())))
+    found["safety"] = _safety(config)
     pid, error = _pid(config)
     found["pid"], found["process_error"], found["listening"] = pid, error, _listening(config, deadline)
     found["options"], found["options_error"] = read_options(config, pid, error)
@@ -64,6 +66,18 @@ def _ask(found: dict[str, object], name: str, call: object) -> int:
     except OSError as error:  # no time was left
         found[f"{name}_error"] = f"not asked: {error}"
     return 0
+
+
+def _safety(config: Config) -> bool | None:
+    """Tell whether nodeos keeps what it voted for, where it does by default; None when that cannot be seen."""
+    if config.nodeos.data_dir is None:
+        return None
+    try:
+        return "safety.dat" in {each.name for each in (config.nodeos.data_dir / "finalizers").iterdir()}
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
 
 
 def _pid(config: Config) -> tuple[int | None, str]:

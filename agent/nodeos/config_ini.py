@@ -34,6 +34,7 @@ KEPT = frozenset(
         "producer-name",
         "signature-provider",
         "keosd-provider-timeout",
+        "production-pause-vote-timeout-ms",
         "http-validate-host",
         "p2p-peer-address",
     }

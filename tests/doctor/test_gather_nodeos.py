@@ -73,13 +73,13 @@ def facts(within_s: float = 5.0, **nodeos: Any) -> NodeosFacts:
 
 
 def test_every_answer_of_nodeos_is_a_fact(node: Node) -> None:
-    """Four questions, each with a limit of its own; the producer API is asked at its own address."""
+    """Five questions, each with a limit of its own; the producer API is asked at its own address."""
     found = facts(producer_url="http://127.0.0.1:1")
     assert (found.info, found.paused) == (INFO, True)
     assert (found.peers, found.schedule) == (Peers(3, 2), Schedule(1, ()))
     assert (found.producer_missing, found.net_missing) == (False, False)
     assert (found.info_error, found.paused_error, found.peers_error, found.schedule_error) == ("", "", "", "")
-    assert node.names == ["info", "paused", "peers", "schedule"]
+    assert node.names == ["info", "paused", "peers", "schedule", "finality"]
     assert all(0 < limit <= 2.0 for limit in node.spans)
     assert node.urls[0][1] == "http://127.0.0.1:1"
 

@@ -83,19 +83,9 @@ def _answer(sock: Bounded, most: int) -> Answer:
         data += part
         if len(data) > most and b"\r\n\r\n" not in data[:most]:
             raise TooMuch(f"more than {most} bytes came in answer", sent=True)
-    head, body = bytes(data[:end]), data[end + 4 :]
-    status = _STATUS.match(head + b"\r\n")
-    pairs = [line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:]]
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-    if status is None or "transfer-encoding" in headers:
-        raise ValueError("it is not in plain HTTP")
-    length = _LENGTH.fullmatch(headers.get("content-length", "0"))
-    if length is None:
-        raise ValueError("its length is not clear")
-    wanted = 0 if status[1] == b"204" else int(length[0]) if "content-length" in headers else None
-    while wanted is None or len(body) < wanted:
-        if len(body) > most:
-            break
+    status, headers, wanted = _head(bytes(data[:end]))
+    body = data[end + 4 :]
+    while (wanted is None or len(body) < wanted) and len(body) <= most:
         if not (part := sock.recv(64 * 1024)):
             if wanted is not None:
                 raise ValueError("it was cut off")
@@ -104,4 +94,21 @@ def _answer(sock: Bounded, most: int) -> Answer:
     body = body[:wanted]
     if len(body) > most:
         raise TooMuch(f"more than {most} bytes came in answer", sent=True)
-    return Answer(int(status[1]), headers, bytes(body))
+    return Answer(status, headers, bytes(body))
+
+
+def _head(head: bytes) -> tuple[int, dict[str, str], int | None]:
+    """Return status, headers and the length of the body, None where it is not told. ValueError: it is no plain HTTP."""
+    status = _STATUS.match(head + b"\r\n")
+    headers: dict[str, str] = {}
+    for line in head.decode("latin-1").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        key = name.strip().lower()
+        headers[key] = f"{headers[key]}, {value.strip()}" if key in headers else value.strip()
+    if status is None or "transfer-encoding" in headers:
+        raise ValueError("it is not in plain HTTP")
+    length = _LENGTH.fullmatch(headers.get("content-length", "0"))
+    if length is None:
+        raise ValueError("its length is not clear")
+    wanted = 0 if status[1] == b"204" else int(length[0]) if "content-length" in headers else None
+    return int(status[1]), headers, wanted

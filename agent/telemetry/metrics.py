@@ -186,7 +186,7 @@ class Metrics:
     # --- what the metered ports tell: on any thread ---
 
     def nodeos_request(self, endpoint: str, result: str, seconds: float) -> None:
-        """Count a request to nodeos (see `agent.telemetry.metered`)."""
+        """Count a request to nodeos (see `agent.net.metered`)."""
         self._nodeos[(endpoint, result)].inc()
         self._nodeos_took[endpoint].observe(seconds)
 

@@ -189,6 +189,10 @@ class Links:
         if self.chance.random() < self.twice:
             self.hand(to, said, self.chance.choice((1, 300, 2500)))
 
+    def heal(self) -> None:
+        """Let everything come, once and at once."""
+        self.cuts, self.loss, self.twice, self.delay = set(), 0.0, 0.0, 1
+
     def replay(self) -> None:
         """Send again what was recorded."""
         for to, said in tuple(self.recorded):

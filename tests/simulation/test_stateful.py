@@ -35,12 +35,12 @@ ENDS = 9_000
 class Agents(RuleBasedStateMachine):
     """Two or three agents on simulated time, and everything that may happen to them."""
 
-    gate = "off"
+    gate = peers = "off"
 
     @initialize(count=st.sampled_from((2, 3)))
     def begin(self, count: int) -> None:
         """Start all agents."""
-        self.world = World(NAMES[:count], self.gate)
+        self.world = World(NAMES[:count], self.gate, self.peers)
         self.store = MemoryStore(self.world.etcd)
         for host in self.world.hosts.values():
             host.start()
@@ -263,6 +263,7 @@ class Agents(RuleBasedStateMachine):
         self.world.tell("all is healed")
         for host in self.world.hosts.values():
             self._heal(host)
+        self.world.links.heal()
         for key in (KEYS.override, KEYS.maintenance, KEYS.switchover):
             self._write(Delete(key))
         self._pass(CALM)
@@ -330,6 +331,64 @@ class GateOn(Gated):
     gate = "on"
 
 
+class Peered(Agents):
+    """The same with peers, whose promises count for as long as etcd is away, and with what their network may do."""
+
+    peers = "failsafe"
+
+    @rule(name=HOST, other=HOST, cut=st.booleans(), span=SPAN)
+    def one_way_cut(self, name: str, other: str, cut: bool, span: int) -> None:
+        """Cut the way from one member to another, or heal it."""
+        source, to = self._do(name, f"cut from {other}: {cut}"), self.host(other)
+        pair = {(to.name, source.name)}
+        cuts = self.world.links.cuts
+        self.world.links.cuts = cuts | pair if cut else cuts - pair
+        self._pass(span)
+
+    @rule(loss=st.sampled_from((0.0, 0.3, 0.9)), twice=st.sampled_from((0.0, 0.5)), delay=st.sampled_from((1, 200)))
+    def bad_network(self, loss: float, twice: float, delay: int) -> None:
+        """Lose datagrams, let them come twice, or late."""
+        links = self.world.links
+        self.world.tell(f"loss {loss}, twice {twice}, delay {delay}")
+        links.loss, links.twice, links.delay = loss, twice, delay
+        self._pass(1000)
+
+    @rule(span=SPAN)
+    def replayed(self, span: int) -> None:
+        """Send again what was recorded."""
+        self.world.tell("a stranger sends again what it recorded")
+        self.world.links.replay()
+        self._pass(span)
+
+    @rule(away=st.booleans(), span=st.sampled_from((1000, 5000, 20_000, 60_000)))
+    def etcd_away(self, away: bool, span: int) -> None:
+        """Let etcd be away from all, or be back."""
+        self.world.tell(f"etcd is away: {away}")
+        for host in self.world.hosts.values():
+            host.around.cut_out = host.around.cut_in = away
+        self._pass(span)
+
+    @rule(name=HOST, span=SPAN)
+    def planned_restart(self, name: str, span: int) -> None:
+        """Let an agent be replaced by its next process."""
+        host = self._do(name, "is to be replaced")
+        if host.agent is not None:
+            host.agent.replaced()
+        self._pass(span)
+
+
+class PeeredByLease(Peered):
+    """The same where promises count while the leader's own lease may live."""
+
+    peers = "lease"
+
+
+class PeeredGated(Gated, Peered):
+    """The same with a gate that is required."""
+
+    peers = "lease"
+
+
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Log nothing: a million lines that nobody reads. A reload sets the level of our logger: undo that."""
@@ -360,9 +419,17 @@ def test_agents_with_a_gate_keep_the_invariants(agents: type[Agents]) -> None:
     run_state_machine_as_test(agents, settings=chosen)
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("agents", [Peered, PeeredByLease, PeeredGated])
+def test_agents_with_peers_keep_the_invariants(agents: type[Agents]) -> None:
+    """P1 and all else with peers, whatever becomes of etcd and of the network between the members (R13, R15, R16)."""
+    chosen = settings(COMMON, derandomize=True, max_examples=6, stateful_step_count=15)
+    run_state_machine_as_test(agents, settings=chosen)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)  # takes 20 minutes
-@pytest.mark.parametrize("agents", [Agents, Gated, GateOn])
+@pytest.mark.parametrize("agents", [Agents, Gated, GateOn, Peered, PeeredByLease, PeeredGated])
 def test_agents_keep_the_invariants_for_long(agents: type[Agents]) -> None:
     """The same with other draws each time, and many more of them."""
     chosen = settings(COMMON, max_examples=1000, stateful_step_count=40)

@@ -221,3 +221,19 @@ class Saying(Keosd):
     def ask(self, target: str, body: bytes, within_s: float, done: Done) -> None:
         """Say it."""
         done(self.says, "")
+
+
+def test_a_wallet_that_is_unlocked_already_is_no_failure(locked: tuple[Wallet, Locked, list[float]]) -> None:
+    """Another program may have unlocked it: then what is wrong is that the key is not in it, and that is told."""
+    wallet, keosd, _now = locked
+    talk = keosd.ask
+
+    def ask(target: str, body: bytes, within_s: float, done: Done) -> None:
+        if target.endswith("/unlock"):
+            done(refusal(3120007, "wallet_unlocked_exception"), "")
+        else:
+            talk(target, body, within_s, done)
+
+    keosd.ask = ask  # type: ignore[method-assign] # another answer
+    wallet.sign("00" * 32, PUBLIC_KEY, lambda _answer, _why: None)
+    assert wallet.state == "no unlocked wallet has the key"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from agent.core.model.chain import ProcessId
+from agent.core.model.fields import RecordError
 from agent.errors import FenceError
 from agent.guard import stop as means
 from agent.guard.stop import Means
@@ -150,3 +152,36 @@ def test_an_end_that_is_not_seen_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(means, "ProcessFence", lambda *_: Recorder(FenceError("still there")))
     with pytest.raises(FenceError):
         stop().end(NODEOS)
+
+
+def written(plan: dict[str, Any] | None = None, **guard: Any) -> bytes:
+    """Return a plan file, as an agent writes it but for some fields."""
+    whole = {"url": REST, "pid_file": "", "unit": "", "command": [], "enabled": True, **(plan or {})}
+    return json.dumps(
+        {"guard": {"producer_url": PRODUCER, "pause_ms": 300, "kill_ms": 500, "plan": whole, **guard}}
+    ).encode()
+
+
+def test_what_a_file_says_is_in_milliseconds_and_what_an_older_one_leaves_out_is_nothing() -> None:
+    """R3: the spans of the core in seconds; block, slack, term and the gate may be missing."""
+    found = means.read_means(written(block_ms=450, slack_ms=200, term_ms=1500, gated=True))
+    assert (found.pause_s, found.block_s, found.kill_s) == (0.3, 0.45, 0.5)
+    assert (found.slack_s, found.term_s, found.gated) == (0.2, 1.5, True)
+    least = means.read_means(written())
+    assert (least.block_s, least.slack_s, least.term_s, least.gated) == (0.0, 0.0, 0.0, False)
+
+
+@pytest.mark.parametrize("name", ["pause_ms", "block_ms", "kill_ms", "slack_ms", "term_ms"])
+def test_a_span_that_cannot_be_is_refused_by_its_name(name: str) -> None:
+    """A guard that would wait for hours is none."""
+    means.read_means(written(None, **{name: means.LONGEST_MS - 1}))
+    wrong: Any
+    for wrong in (means.LONGEST_MS, -1, 0.5, "1", True):
+        with pytest.raises(RecordError, match=name):
+            means.read_means(written(None, **{name: wrong}))
+
+
+def test_a_file_without_end_is_not_read() -> None:
+    """A guard reads what anybody with the directory may write, and stays small."""
+    with pytest.raises(RecordError, match=f"at most {means.LONGEST} are read"):
+        means.read_means(written({"pid_file": "x" * means.LONGEST}))

@@ -167,8 +167,8 @@ def test_closing_is_bounded_when_the_reader_hangs(pipe: tuple[int, int]) -> None
     _, fd = pipe
     full(fd)
     handler = LogWriter(fd, lines=2)
-    for _ in range(5):
-        handler.handle(record("line"))
+    for number in range(5):
+        handler.handle(record(f"line {number}"))  # not the same one, of which only one is queued
     begin = time.monotonic()
     handler.close()
     assert time.monotonic() - begin < 1.0 + SLACK_S

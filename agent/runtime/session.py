@@ -275,6 +275,7 @@ class Session:
     def _report(self, member: Member) -> None:
         """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
         assert self._lease is not None
+        self._address = self._address or self._find_address()  # a port that was taken may be free by now
         put = Put(self._key, records.write(replace(member, peer_address=self._address)), self._lease)
         compare = () if self._expected is None else (Compare(self._key, self._expected),)
         answer = self._store.txn(Txn(compare, (put,), (self._key,)), self._timeout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ class Bench:
         """Read a key."""
         return next((item.value for item in self.store.range(key, 1).items if item.key == key), None)
 
-    def session(self, store: Any = None) -> Session:
+    def session(self, store: Any = None, address: Callable[[], str] = lambda: "") -> Session:
         """Start a session."""
         made = Session(
             store or MemoryStore(self.etcd),
@@ -62,6 +63,7 @@ class Bench:
             self.events.put,
             self.refused.append,
             lambda: 1,
+            address,
         )
         made.start(None)
         return made
@@ -197,3 +199,15 @@ def test_what_is_missing_in_the_group_is_made_once() -> None:
     session.once(key.make(NAMES))
     session.close(5)
     assert bench.get(NAMES.peers_key) == first
+
+
+def test_an_address_that_is_known_later_is_reported_later() -> None:
+    """An agent whose port was taken at its start tells its address once it has one; a report says what is true now."""
+    bench, found = Bench(), ["", "", "10.0.0.1:9878"]
+    session = bench.session(address=lambda: found.pop(0) if len(found) > 1 else found[0])
+    bench.lease()
+    for expected in ("", "10.0.0.1:9878"):
+        session.publish(report("bp-a", head=len(found)))
+        wait_until(lambda: bench.get(NAMES.member("bp-a")))
+        wait_until(lambda: json.loads(bench.get(NAMES.member("bp-a")) or b"{}").get("peer_address") == expected)  # noqa: B023 - it is called at once
+    session.close(5)

@@ -81,3 +81,15 @@ def test_a_name_is_imported_from_where_it_is_defined() -> None:
         and f"{node.module}.{each.name}" not in MODULES
     ]
     assert wrong == []
+
+
+def test_a_logger_is_named_after_its_module() -> None:
+    """What stands at `logger=` in a line of the log says where it comes from."""
+    wrong = [
+        module
+        for module in MODULES
+        for node in ast.parse(MODULES[module].read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node).startswith("log = logging.getLogger(")
+        if ast.unparse(node) != "log = logging.getLogger(__name__)"
+    ]
+    assert wrong == []

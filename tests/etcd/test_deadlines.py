@@ -16,6 +16,7 @@ from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import CHANNEL_OPTIONS, Connection, EtcdOptions
 from agent.etcd.info import member_list, server_info
+from agent.etcd.leader import EtcdLeadership, EtcdPlace
 from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -314,3 +315,11 @@ def test_a_connection_is_dropped_without_waiting_unless_told(monkeypatch: pytest
     assert thread.names == ["start"]
     connection.close(wait_s=0.5)
     assert thread.calls[1:] == [("start", ()), ("join", (0.5,))]
+
+
+def test_an_etcd_of_which_no_member_is_known_yet_moves_nothing() -> None:
+    """R17: members found by DNS may not be known yet: that is a no in words, not a defect."""
+    asks = object.__new__(EtcdLeadership)
+    asks._endpoints = []
+    with pytest.raises(StoreRejected, match="no endpoint leads etcd"):
+        asks.move(EtcdPlace(1, ()), SPAN_S)

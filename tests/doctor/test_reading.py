@@ -29,7 +29,8 @@ signature-provider=PUB_BLS_abc=KEY:PVT_BLS_def
 plugin = eosio::producer_api_plugin
 plugin = eosio::net_api_plugin
 http-server-address = 0.0.0.0:8888
-p2p-peer-address = secret.example:9876
+p2p-peer-address = 10.0.0.2:9876
+peer-private-key = ["EOSabc","secret.example"]
 """
 
 

@@ -6,6 +6,7 @@ Four finalizers, of which three are enough: ours with a key on each host, and th
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -122,9 +123,13 @@ def test_votes_that_everybody_misses_change_no_leader(spring: Spring) -> None:
     assert spring.a.status()["epoch"] == epoch
 
 
-def test_a_leader_that_pause_at_block_stopped_is_replaced(spring: Spring) -> None:
+@pytest.mark.parametrize("fault", ["pause_at_block", "no signature"])
+def test_a_leader_that_signs_nothing_is_replaced(spring: Spring, fault: str) -> None:
     """`paused` stays false and nothing is signed: its slots tell, and the other one signs (P2)."""
     node = spring.nodes.nodes["bp-a"]
-    node.call("/v1/producer/pause_at_block", {"block_num": node.head + 2})
+    if fault == "no signature":
+        node.signal(signal.SIGUSR1)  # as with a gate that was killed: nodeos asks it in vain
+    else:
+        node.call("/v1/producer/pause_at_block", {"block_num": node.head + 2})
     until(lambda: spring.b.leads, LIMIT_S, f"bp-b to lead: {spring.a.log_tail(20)}")
     spring.signs(spring.b)

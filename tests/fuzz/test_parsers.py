@@ -29,6 +29,7 @@ from agent.guard import stop
 from agent.net.endpoint import parse_endpoint
 from agent.net.http import Answer
 from agent.nodeos import answers
+from agent.nodeos.finality import read_finality
 from agent.telemetry.http_server import HttpServer
 from tests.fuzz.mutation import broken_bytes, broken_json
 
@@ -60,6 +61,12 @@ INFO = {
     "last_irreversible_block_time": "2026-11-23T10:29:05.000",
 }
 CONNECTIONS = [{"peer": "a:1", "connecting": False, "last_handshake": {"network_version": 1206}}]
+FINALIZER = {"description": "eosio", "weight": 1, "public_key": "PUB_BLS_a"}
+FINALITY = {
+    "active_finalizer_policy": {"generation": 1, "threshold": 1, "finalizers": [FINALIZER]},
+    "pending_finalizer_policy": None,
+    "last_tracked_votes": [{"public_key": "PUB_BLS_a", "voted_for_block_timestamp": "2026-11-23T10:29:05.500"}],
+}
 BUSY = {"code": 503, "message": "Busy", "error": {"code": 3200008, "what": "busy", "details": [{"message": "wait"}]}}
 RUNTIME = records.write(
     records.RuntimeRecord("boot", 41, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, None),
@@ -123,6 +130,7 @@ PARSERS = {
     "schedule": Parser(
         of_nodeos(answers.read_schedule), [{"active": {"version": 1, "producers": [PRODUCER]}}], (NodeosAnswer,)
     ),
+    "finality": Parser(of_nodeos(read_finality), [FINALITY], (NodeosAnswer,)),
     "error of nodeos": Parser(lambda raw: answers.error_of(Answer(503, {}, raw), "/v1/chain/get_info"), [BUSY], ()),
 }
 

@@ -8,6 +8,8 @@ process; `python -m tests.lab.simulated --help` is one of its own, whose control
     POST /busy {"seconds": 3.0}, POST /behind {"seconds": 3.0}
     POST /clear
     GET /state
+
+SIGUSR1: it gets no signature any more, as with a keosd that is dead.
 """
 
 from __future__ import annotations
@@ -104,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     control = Control(node, found.control) if found.control is not None else None
     if control is not None:
         control.listener.start()  # before the node: whoever sees that answer may ask for faults at once
+    signal.signal(signal.SIGUSR1, lambda *_: node.mute())
     node.start()
     over.wait()
     if control is not None:

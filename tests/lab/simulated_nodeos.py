@@ -104,6 +104,10 @@ class SimulatedNodeos:
         """Take and make no block after this one, as by pause_at_block."""
         self._blocks.pause_at(num)
 
+    def mute(self, on: bool = True) -> None:
+        """Get no signature from now on, or again: as with a keosd or a gate that is dead."""
+        self._blocks.mute(on)
+
     def busy(self, seconds: float) -> None:
         """Have the main thread do nothing else for so long, as a snapshot does."""
         self._blocks.busy(seconds)

@@ -76,6 +76,7 @@ class BlockMaker:
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._until = 0  # pause_at_block: the last block that this node takes or makes, 0: not set
+        self._mute = False
         self._busy_until = self._behind_until = 0.0
         self._seen: Block | None = None
         self._thread = threading.Thread(target=self._run, name=f"blocks-{node}", daemon=True)
@@ -121,6 +122,10 @@ class BlockMaker:
         with self._changed:
             self._until = num
 
+    def mute(self, on: bool) -> None:
+        """Get no signature, as with a dead keosd: each block is dropped, and the chain is followed at once."""
+        self._mute = on
+
     def busy(self, seconds: float) -> None:
         """Have the main thread do nothing else for so long."""
         with self._changed:
@@ -155,6 +160,8 @@ class BlockMaker:
             if not self._opened(slot):
                 continue
             if self._over.wait(max(0, rhythm.ends(slot) - wall_ms()) / 1000) or self._producer is None:
+                continue
+            if self._mute:
                 continue
             self._signed(self._chain.sign(self._node, self._producer, slot, wall_ms()))
 

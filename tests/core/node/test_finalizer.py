@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from agent.core.health.checks import PausedProbed
+from agent.core.health.finality import FinalityProbed
 from agent.core.leadership import actions as do
 from agent.core.model.chain import Schedule
+from agent.core.model.finality import Finality, Finalizer
 from agent.core.node.finality_state import HOOK
+from agent.core.node.hook_log import HookDone
 from tests.core.node.test_first_blocks import ALONE, changes
 from tests.core.node.test_switchover import FOUR, ask
 from tests.core.parts import PRODUCER
 from tests.lab.simulated_votes import VoteTracker
 from tests.simulation.savanna import Savanna, key_of
-from tests.simulation.story import Host, Story, settled
+from tests.simulation.story import BOOT, SINCE, Host, Story, settled
 
 PUSH = 300
 """How long a push took when it was measured."""
@@ -179,3 +186,41 @@ def test_work_on_a_standby_that_has_the_active_key_is_warned_of() -> None:
     story.go(5)
     assert savanna.active == key_of(standby.name)
     assert "finalizer_key_here" in standby.events_told()
+
+
+# --- whatever is told ---
+
+KEYS = st.sampled_from(["", "A", "B", key_of("bp-a"), key_of("bp-b")])
+FINALIZERS = st.lists(st.builds(Finalizer, st.sampled_from(["", PRODUCER, "c"]), KEYS), max_size=3).map(tuple)
+TIMES = st.sampled_from([0, 1, 10**12, SINCE, SINCE + 200_000, 2**62])
+FINALITIES = st.builds(Finality, FINALIZERS, FINALIZERS, st.dictionaries(KEYS, TIMES, max_size=3))
+TOLD = st.one_of(
+    FINALITIES.map(FinalityProbed),
+    st.just(FinalityProbed(None, "no answer")),
+    st.just(FinalityProbed(None, "404", missing=True)),
+    st.sampled_from([True, False, None]).map(lambda paused: PausedProbed(BOOT + 10**6, paused)),
+    st.sampled_from(["ok", "failed", "timeout"]).map(lambda result: HookDone(HOOK, 1, result, 100)),
+    st.sampled_from(["leader", "override", "maintenance", "drain/bp-a"]),
+    st.just("kill"),
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(TOLD, st.sampled_from([0.0, 0.3, 4.0])), max_size=12))
+def test_nothing_that_is_told_of_finality_does_harm(told: list[tuple[Any, float]]) -> None:
+    """Any policies, votes, outcomes and words: nothing raises, one command runs at a time, and only beside a lead (P1).
+
+    The story itself ends when a slot is signed twice.
+    """
+    story, _, leader, _ = begin()
+    for event, span in told:
+        if event == "kill":
+            leader.nodeos.kill()
+        elif isinstance(event, str):
+            story.put(event, b"bp-b" if event == "leader" else b"none" if event == "override" else b"{}")
+        else:
+            leader.step(event)
+        story.go(span)
+    for host in story.hosts:
+        led = [each for _, each in host.said if isinstance(each, do.Announce) and each.target == "leading"]
+        assert {each.epoch for _, each in host.hooks()} <= {each.epoch for each in led}

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from agent.core.leadership.timing import GateMode, PeersMode, Timing
+from agent.core.leadership import actions as do
+from agent.core.leadership import events as ev
+from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import GateMode, PeersMode, Timing, standstill
 from agent.core.model import records
 from agent.core.model.fields import RecordError
-from agent.core.model.peers import MOST_PEERS, Peer
-from agent.core.model.records import Heartbeat, Listing, RuntimeRecord, read_heartbeat, read_runtime
+from agent.core.model.operator import Override
+from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
+from agent.core.model.records import (
+    Heartbeat,
+    HeartbeatKey,
+    LeaderKey,
+    Listing,
+    RuntimeRecord,
+    read_heartbeat,
+    read_runtime,
+)
+from agent.core.model.store import Ms
+from tests.core.leadership.one import LEASE, NODEOS, One, held, record
+from tests.core.parts import member
 
+E_S = 2000
 PEERS = (Peer("bp-b", "host-b"), Peer("bp-c", "host-c"))
 
 
@@ -61,3 +78,326 @@ def test_short_validity_leaves_time_to_ask_etcd() -> None:
     assert "must not be above" in str(Timing(peers=PeersMode.FAILSAFE, peers_validity=7000).problems())
     gated = Timing(peers=PeersMode.LEASE, gate=GateMode.REQUIRED, slack=100, peers_validity=900)
     assert gated.problems() == []
+
+
+# --- a leader ---
+
+
+class Leading(One):
+    """A leader with two peers, which promise as long as a test lets them."""
+
+    def __init__(self, mode: PeersMode = PeersMode.FAILSAFE) -> None:
+        super().__init__()
+        identity = self.state.identity
+        timing = replace(identity.timing, peers=mode)
+        self.state = replace(self.state, identity=replace(identity, timing=timing, host_id="host-a"))
+        self.lead()
+        self.etcd = True
+        self.members()
+
+    def members(self, *nodes: str) -> None:
+        """See who is there."""
+        there = [member(each, host_id=f"host-{each[-1]}", peer_address="x") for each in nodes or ("bp-b", "bp-c")]
+        self.see(members=tuple(there))
+
+    def promise(self, beat: Beat, *nodes: str) -> None:
+        """Let these peers promise."""
+        for each in nodes:
+            promise = Promise(beat.epoch, beat.instance, beat.number, each, f"host-{each[-1]}")
+            self.tell(ev.PromiseReceived(promise, self.now), 1)
+            self.save()
+
+    def go(self, span: Ms, *nodes: str) -> None:
+        """Let time pass while these peers promise, and etcd answers."""
+        end = self.now + span
+        while self.now < end:
+            count = len(self.all)
+            self.tick(max(1, min(end, self.state.wake or end) - self.now))
+            self.save()
+            for beat in [each.beat for each in self.all[count:] if isinstance(each, do.SendBeat)]:
+                self.promise(beat, *nodes)
+            if self.state.request and self.etcd:
+                self.apply(self.state.kind)
+
+    @property
+    def named(self) -> list[str]:
+        """Whom the heartbeat names, as far as it is known to stand."""
+        (known,) = self.state.support.lists
+        return [each.node for each in known.peers]
+
+
+def both() -> Leading:
+    """Return a leader that names both peers."""
+    one = Leading()
+    one.go(2000, "bp-b", "bp-c")
+    assert one.named == ["bp-b", "bp-c"]
+    return one
+
+
+def test_who_promised_for_a_second_is_named() -> None:
+    """R17: a member is named after five beats of promises, not before; who promises nothing is not."""
+    one = Leading()
+    one.go(900, "bp-b")
+    assert one.named == []
+    one.go(500, "bp-b")
+    assert one.named == ["bp-b"]
+
+
+def test_shorter_validity_is_in_the_file_before_it_is_sent() -> None:
+    """R16: V is capped, and the run-time file with the new list is written, before the heartbeat with it leaves."""
+    one = both()
+    saves = [each for each in one.all if isinstance(each, do.SaveRuntime) and each.record]
+    first = next(each for each in saves if each.record and len(each.record.lists) == 2)
+    assert first.record is not None
+    assert [len(each.peers) for each in first.record.lists] == [0, 1]
+    assert first.record.valid_until <= first.record.lists[-1].at + E_S
+    sent = next(each for each in one.all if isinstance(each, do.Transact) and b'"peers"' in str(each.txn.then).encode())
+    assert one.all.index(first) < one.all.index(sent)
+
+
+def test_promises_hold_the_lead_without_etcd() -> None:
+    """R15: while all that are named promise the lead goes on; without one of them it ends at V - A."""
+    one = both()
+    one.etcd = False
+    one.go(20_000, "bp-b", "bp-c")
+    assert one.phase() is Phase.LEADING
+    one.go(E_S, "bp-b")
+    assert one.phase() is Phase.STOPPING
+
+
+def test_promise_counts_from_when_its_beat_left() -> None:
+    """R15: V is the sending of the beat + E_s, however late its promise is; one for no beat of ours is none."""
+    one = both()
+    one.etcd = False
+    one.go(3000, "bp-b", "bp-c")
+    one.tick(200)
+    beat = one.last(do.SendBeat)
+    assert isinstance(beat, do.SendBeat)
+    sent = one.now
+    one.tick(300)
+    one.promise(replace(beat.beat, number=beat.beat.number + 50), "bp-b", "bp-c")
+    one.promise(replace(beat.beat, instance="before"), "bp-b", "bp-c")
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until < sent + E_S
+    one.promise(beat.beat, "bp-b", "bp-c")
+    assert one.state.tenure.valid_until == sent + E_S
+
+
+def test_promise_of_another_host_is_none() -> None:
+    """R13: an agent with a copied name on another host promises for nobody."""
+    one = both()
+    before = one.state.support.votes
+    one.tick(200)
+    beat = one.last(do.SendBeat)
+    assert isinstance(beat, do.SendBeat)
+    copied = Promise(beat.beat.epoch, beat.beat.instance, beat.beat.number, "bp-b", "elsewhere")
+    one.tell(ev.PromiseReceived(copied, one.now))
+    assert one.state.support.vote(PEERS[0]) != next(each for each in before if each.peer == PEERS[0])
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until <= before[0].sent + E_S
+
+
+def test_etcd_is_asked_seldom_while_all_promise_and_at_once_when_one_is_late() -> None:
+    """R17: one confirmation in ten R; half a beat after a promise was due etcd is asked, and then in time."""
+    one = both()
+    one.go(2000, "bp-b", "bp-c")
+    count = len(one.all)
+    one.go(10_000, "bp-b", "bp-c")
+    assert 2 <= len([each for each in one.all[count:] if isinstance(each, do.Transact)]) <= 3
+    count, begun = len(one.all), one.now
+    one.go(600, "bp-b")
+    assert [each for each in one.all[count:] if isinstance(each, do.Transact)]
+    one.go(600, "bp-b")
+    assert one.named == ["bp-b"]
+    assert one.phase() is Phase.LEADING
+    assert one.now - begun < E_S
+
+
+def test_member_beside_etcds_leader_is_not_named() -> None:
+    """R17: its host would take promises and etcd away at once."""
+    one = both()
+    one.tell(ev.EtcdLeaderBeside(("bp-b",)))
+    one.go(500, "bp-b", "bp-c")
+    assert one.named == ["bp-c"]
+
+
+def test_lease_that_may_be_over_takes_the_promises_away() -> None:
+    """R15: in `lease` promises count while our own lease may live, by our clock."""
+    one = Leading(PeersMode.LEASE)
+    one.tell(ev.LeaseKept(LEASE, one.now + 8000))
+    one.go(2000, "bp-b", "bp-c")
+    one.etcd = False
+    one.go(4000, "bp-b", "bp-c")
+    assert one.phase() is Phase.LEADING
+    one.go(1500, "bp-b", "bp-c")
+    assert one.phase() is not Phase.LEADING
+
+
+def test_promise_revives_no_tenure_that_stops() -> None:
+    """R3, R15: a tenure that has begun to stop is over, whatever is promised."""
+    one = both()
+    one.tick(200)
+    beat = one.last(do.SendBeat)
+    assert isinstance(beat, do.SendBeat)
+    one.tell(ev.Shutdown())
+    until = one.state.tenure.valid_until if one.state.tenure else 0
+    one.promise(beat.beat, "bp-b", "bp-c")
+    assert one.phase() is Phase.STOPPING
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until == until
+
+
+def test_lists_of_the_process_before_bind() -> None:
+    """R15: after a restart the lists in the run-time file are asked for, and no other until it is known what stands."""
+    one = One()
+    identity = one.state.identity
+    timing = replace(identity.timing, peers=PeersMode.FAILSAFE)
+    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    lists = (Listing((), 6000, one.now - 5000), Listing(PEERS, E_S, one.now - 900))
+    file = replace(record(one.now), valid_until=one.now + 1300, stop_by=one.now + 200, lists=lists)
+    one.tell(ev.Started(file, NODEOS))
+    one.save()
+    assert one.phase() is Phase.LEADING
+    one.tick(100)
+    beat = one.last(do.SendBeat)
+    assert isinstance(beat, do.SendBeat)
+    for peer in PEERS:
+        one.tell(ev.PromiseReceived(Promise(4, "me", beat.beat.number, peer.node, peer.host_id), one.now))
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until == file.valid_until, "the empty list may stand: it binds"
+
+
+def test_planned_restart_writes_the_long_validity() -> None:
+    """R16: before the next process takes over the heartbeat names nobody; then the agent ends, and holds."""
+    one = both()
+    one.tell(ev.Restarting())
+    one.go(100, "bp-b", "bp-c")
+    assert one.named == []
+    assert one.last(do.Exit) == do.Exit(holding=True)
+    assert one.phase() is Phase.LEADING
+
+
+# --- a member ---
+
+
+class Member(One):
+    """A standby, bp-b, which sees bp-a lead."""
+
+    def __init__(self, *, named: tuple[Peer, ...] = PEERS, moved: bool = True) -> None:
+        super().__init__("bp-b")
+        identity = self.state.identity
+        timing = replace(identity.timing, peers=PeersMode.LEASE)
+        self.state = replace(self.state, identity=replace(identity, timing=timing, host_id="host-b"))
+        self.standby()
+        self.beats(1, named)
+        if moved:
+            self.beats(2, named)
+
+    def beats(self, seq: int, named: tuple[Peer, ...] = PEERS, *, released: bool = False) -> None:
+        """See a heartbeat of bp-a."""
+        validity = E_S if named else 6000
+        found = Heartbeat(1, "bp-a", "other", seq, validity, released, host_id="host-a", peers=named)
+        self.see(leader=LeaderKey("bp-a", 2, 5), heartbeat=HeartbeatKey(found, self.revision + 1))
+
+    def asked(self, number: int, **changes: object) -> list[do.Action]:
+        """Hear a beat of bp-a; return the promise, if there is one."""
+        beat = replace(Beat(1, "other", number, "bp-a", E_S), **changes)  # type: ignore[arg-type] # fields of it
+        return [each for each in self.tell(ev.BeatReceived(beat, self.now)) if isinstance(each, do.SendPromise)]
+
+
+def test_promise_binds_before_it_leaves() -> None:
+    """R14: whoever promises does not take over E_s * 1.001 from the receipt, though the heartbeat stands still."""
+    one = Member()
+    one.tick(1500)
+    assert one.asked(7) == [do.SendPromise(Promise(1, "other", 7, "bp-b", "host-b"), "bp-a")]
+    promised = one.now
+    one.tick(standstill(E_S) - 1)
+    assert one.phase() is Phase.STANDBY
+    one.tick(1)
+    assert one.phase() is Phase.CAMPAIGNING
+    assert one.now == promised + standstill(E_S)
+
+
+def test_no_promise_twice_for_one_number() -> None:
+    """R14: a beat that comes twice, late or again binds nobody anew."""
+    one = Member()
+    assert one.asked(7)
+    assert not one.asked(7)
+    assert not one.asked(6)
+    assert one.asked(8)
+
+
+def test_no_promise_while_a_take_over_is_under_way_or_unknown() -> None:
+    """R14: a try that may yet be applied, ours or of the process before us, forbids every promise."""
+    assert not Member(moved=False).asked(1)
+    one = Member()
+    one.tick(standstill(E_S))
+    assert one.phase() is Phase.CAMPAIGNING
+    assert not one.asked(1)
+    one.tell(ev.Unknown(one.state.request, "no answer"))
+    one.tick(1000)
+    one.tell(ev.Rejected(one.state.request, lease_gone=True, why="no lease"))
+    assert one.phase() is Phase.STANDBY
+    assert not one.asked(2)
+    one.beats(3)
+    assert one.asked(3)
+
+
+@pytest.mark.parametrize("changes", [{"epoch": 2}, {"epoch": 0}, {"node": "bp-c"}], ids=["above", "below", "another"])
+def test_promise_is_for_the_holder_alone(changes: dict[str, object]) -> None:
+    """R14: the heartbeat as it is known says whom to promise to."""
+    assert not Member().asked(1, **changes)
+
+
+def test_words_of_operators_take_promises_away() -> None:
+    """R10, R14: who is named by hand, or knows that another is, gives no promise; nor once it is released."""
+    one = Member()
+    one.see(leader=LeaderKey("bp-c", 90))
+    assert not one.asked(1)
+    one = Member()
+    one.see(override=Override("bp-c"))
+    assert not one.asked(1)
+    one.see(override=Override("bp-a"))
+    assert one.asked(2)
+    one.beats(3, released=True)
+    assert not one.asked(3)
+
+
+def test_who_is_not_named_takes_over_from_nobody() -> None:
+    """R13: a heartbeat that names others is theirs, until it is released; what cannot be read stays theirs."""
+    one = Member(named=PEERS[1:])
+    one.tick(60_000)
+    assert one.phase() is Phase.STANDBY
+    one.see(heartbeat=HeartbeatKey(None, one.revision + 1), leader=None)
+    one.tick(60_000)
+    assert one.phase() is Phase.STANDBY
+    one.see(heartbeat=None, leader=None)
+    one.tick(10_000)
+    assert one.phase() is Phase.CAMPAIGNING, "`del heartbeat` is the operator's word"
+
+
+def test_named_node_that_cannot_lead_frees_the_seat() -> None:
+    """R17: it takes the heartbeat, releases it at once without a resume, and keeps a nomination."""
+    one = Member(named=PEERS[:1])
+    one.tell(ev.Eligibility(False, can_produce=False, why="sick"))
+    one.see(leader=LeaderKey("bp-c", 95))
+    one.tick(standstill(E_S) + 1100)
+    one.apply("take")
+    assert one.phase() is Phase.RELEASING or one.phase() is Phase.STOPPING
+    if one.phase() is Phase.STOPPING:
+        one.read_head(40)
+        one.save()
+    one.save()
+    put = {each.key: each for each in one.request("release").txn.then}
+    assert not [each for each in one.all if isinstance(each, do.ResumeNodeos)]
+    assert b'"released"' in put[one.state.identity.keys.heartbeat].value  # type: ignore[union-attr] # a put
+    assert put[one.state.identity.keys.leader].value == b"bp-c"  # type: ignore[union-attr] # a put
+
+
+def test_without_peers_nothing_is_promised() -> None:
+    """R14: who has them switched off gives no answer, and is told of by nobody."""
+    one = One("bp-b")
+    one.standby()
+    for seq in (1, 2):
+        one.see(leader=LeaderKey("bp-a", 2, 5), heartbeat=HeartbeatKey(held(1, "bp-a", seq), one.revision + 1))
+    assert one.tell(ev.BeatReceived(Beat(1, "other", 1, "bp-a", E_S), one.now)) == []

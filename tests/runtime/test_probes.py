@@ -22,7 +22,9 @@ from agent.core.health.checks import (
     ProcessProbed,
     ScheduleProbed,
 )
+from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
+from agent.core.model.finality import Finality, Finalizer
 from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.clock import SystemClock
 from agent.nodeos.fence import ProcessFence
@@ -137,9 +139,13 @@ def test_a_live_process_is_reported_again(bench: Bench, monkeypatch: pytest.Monk
     monkeypatch.setattr(probes, "ALIVE_S", 0.1)
     with child(IDLE) as nodeos:
         bench.file.write_text(str(nodeos.id.pid))
-        for _ in range(3):
+        assert bench.watch.look() == ProcessProbed(nodeos.id)
+        for _ in range(2):
             begin = time.monotonic()
-            assert bench.watch.look() == ProcessProbed(nodeos.id)
+            found = bench.watch.look()
+            assert found is not None
+            assert found.cpu is not None, "what it has used of its processor tells one that works from one that hangs"
+            assert found == ProcessProbed(nodeos.id, cpu=found.cpu)
         assert 0.1 <= time.monotonic() - begin < 0.1 + SOON_S
 
 
@@ -221,3 +227,26 @@ def test_a_gate_can_sign_when_it_holds_our_page_and_has_keosd() -> None:
     locked = probes.gate(GateReading(1_000, replace(ready, keosd="locked")))
     assert (locked.error, locked.signed) == ("keosd: locked", 900)
     assert "permit page" in probes.gate(GateReading(1_000, replace(ready, holds=False))).error
+
+
+def test_a_nodeos_that_knows_no_finalizers_is_asked_seldom() -> None:
+    """Spring is asked each time; an older one once in SELDOM turns, for it may be replaced by Spring meanwhile."""
+    known = Finality((Finalizer("eosio", "PUB_BLS_a"),))
+    nodeos: Any = Recorder(known)
+    looking = probes.FinalityLook(nodeos)
+    assert [looking.look(1.0) for _ in range(3)] == [FinalityProbed(known)] * 3
+    nodeos.says = NodeosAnswer(404, 0, "unknown endpoint")
+    assert looking.look(1.0) == FinalityProbed(None, "unknown endpoint", missing=True)
+    asked = len(nodeos.calls)
+    assert [looking.look(1.0) for _ in range(probes.SELDOM)] == [None] * probes.SELDOM
+    assert len(nodeos.calls) == asked
+    nodeos.says = known
+    assert looking.look(1.0) == FinalityProbed(known)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=str)
+def test_a_question_for_finalizers_that_failed_is_asked_again(error: Exception) -> None:
+    """What is no definite answer says nothing of the version."""
+    nodeos: Any = Recorder(error)
+    looking = probes.FinalityLook(nodeos)
+    assert [looking.look(1.0) for _ in range(2)] == [FinalityProbed(None, str(error))] * 2

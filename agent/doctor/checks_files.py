@@ -11,7 +11,7 @@ ADVICE = frozenset({"nodeos.config_file"})
 
 def files(facts: FileFacts) -> list[Finding]:
     """See that the agent's user can read each file."""
-    who = f"the agent's user {facts.user}" + (f" ({facts.unit})" if facts.unit else "")
+    who = f"the agent's user {facts.user} ({facts.unit})" if facts.unit else f"{facts.user}, who runs this command,"
     if facts.denied is None:
         return [unknown("files", facts.error or "not looked at", "run doctor as root")]
     found = [_unseen(facts)] if facts.unseen else []

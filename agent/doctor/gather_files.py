@@ -18,9 +18,12 @@ from pathlib import Path
 
 from agent.config.model import Config
 from agent.doctor.facts import FileFacts
+from agent.host.paths import DEFAULT_CONFIG
 
 LOOK_S = 5.0
 """For systemctl, and for the child."""
+UNITS_READ = Path(DEFAULT_CONFIG).parent
+"""Where the units of systemd look for configurations."""
 HIDDEN = ("/home/", "/root/", "/run/user/")
 """What ProtectHome=yes hides from a unit."""
 _CHILD = """
@@ -45,7 +48,7 @@ def gather(config: Config, path: Path) -> FileFacts:
     """Return which files the agent cannot read, and as whom that was judged."""
     named = {name: str(file) for name, file in files(config, path)}
     unit = unit_name(path)
-    settings = _systemctl(unit)
+    settings = _systemctl(unit) if unit else {}
     me = _name_of(os.geteuid())
     user = (settings.get("User") or "root") if settings else me
     facts = FileFacts(named, user, unit if settings else "")
@@ -72,7 +75,9 @@ def files(config: Config, path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def unit_name(path: Path) -> str:
-    """Return the unit that runs with a configuration: NAME.toml belongs to the instance NAME, config.toml to none."""
+    """Return the unit that reads a configuration there, the instance NAME for NAME.toml; empty: none does."""
+    if path.absolute().parent != UNITS_READ:
+        return ""
     return "nodeos-failover.service" if path.stem == "config" else f"nodeos-failover@{path.stem}.service"
 
 

@@ -35,6 +35,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     systemctl = tmp_path / "bin/systemctl"
     systemctl.write_text(f"#!/bin/sh\necho \"$@\" >{tmp_path}/asked\nprintf '{UNIT}'\n".replace("\n'", "'"))
     systemctl.chmod(0o755)
+    monkeypatch.setattr(gather_files, "UNITS_READ", tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("config.ini", "ca.pem"):
         (tmp_path / name).write_text("x = 1\n")
@@ -89,7 +90,7 @@ def test_validate_judges_as_the_units_user_and_says_which(host: Path) -> None:
     ("unit", "said"),
     [
         (UNIT.replace("nobody", "nosuch"), "nobody could look as nosuch"),
-        ("LoadState=not-found\n", "the agent's user root can read all 3"),
+        ("LoadState=not-found\n", "root, who runs this command, can read all 3"),
         (UNIT.replace("nobody", ""), "the agent's user root (nodeos-failover.service) can read all 3"),
     ],
 )
@@ -99,6 +100,16 @@ def test_without_a_unit_or_its_user_that_is_said(host: Path, unit: str, said: st
     path = host / "config.toml"
     (found,) = checks_files.files(gather_files.gather(load(path, {}), path))
     assert said in found.seen
+
+
+@needs_root
+def test_a_draft_elsewhere_is_judged_as_its_writer(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No unit reads a file in a home directory: that the agent could not read it is no fault of it."""
+    monkeypatch.setattr(gather_files, "UNITS_READ", Path("/etc/nodeos-failover"))
+    (host / "config.toml").chmod(0o600)
+    result = CliRunner().invoke(main, ("config", "validate", "--config", str(host / "config.toml")))
+    assert result.exit_code == 0
+    assert "ok: root, who runs this command, can read all 3" in result.stderr
 
 
 @needs_root

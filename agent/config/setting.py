@@ -40,7 +40,7 @@ class SecretStr:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `least` and `most` are taken, `above` is not. `form`: `pattern` in words; `items`: the fewest."""
+    """One setting. `least` and `most` are taken, `above` is not. `form`: `pattern` in words."""
 
     default: Any = REQUIRED
     description: str = ""
@@ -50,7 +50,6 @@ class Setting:
     most: float | None = None
     pattern: str = ""
     form: str = ""
-    items: int = 0
     name: str = ""
     hint: Any = None
 
@@ -86,10 +85,9 @@ def Field(  # noqa: N802 - it stands where a type checker looks for a field's de
     le: float | None = None,
     pattern: str = "",
     form: str = "",
-    min_length: int = 0,
 ) -> Any:
     """Describe a setting: its default, meaning and bounds (see `Setting`)."""
-    return Setting(default, description, tuple(examples), ge, gt, le, pattern, form, min_length)
+    return Setting(default, description, tuple(examples), ge, gt, le, pattern, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +151,6 @@ def within(value: Any, setting: Setting) -> None:
         raise Wrong(f"should be less than or equal to {setting.most:g}")
     if setting.pattern and not re.search(setting.pattern, value):
         raise Wrong(f"should be {setting.form}")
-    if setting.items and len(value) < setting.items:
-        raise Wrong(f"should have at least {setting.items} entries")
 
 
 def one_of(value: Any, words: tuple[str, ...]) -> Any:

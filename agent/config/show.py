@@ -65,7 +65,7 @@ def _property(setting: Setting, defs: dict[str, Any]) -> dict[str, Any]:
     bounds = {"pattern": setting.pattern, **setting.bounds}
     made |= {key: bound for key, bound in bounds.items() if bound not in (None, "")}
     if is_list(setting.hint):
-        made = {"type": "array", "items": made, "minItems": setting.items}
+        made = {"type": "array", "items": made}
     if not setting.required and setting.default is None:
         made = {"anyOf": [made, {"type": "null"}]}
     default = {} if setting.required else {"default": _data(setting.default)}

@@ -95,7 +95,7 @@ def spring(tmp_path: Path) -> Iterator[Spring]:
         found.close()
 
 
-def test_a_lost_host_with_the_active_key_stops_nobody_for_good(spring: Spring) -> None:
+def test_lost_host_with_the_active_key(spring: Spring) -> None:
     """The new leader's key becomes active, LIB follows, and nodeos signs long after the time-out for votes (P2)."""
     spring.a.lose_host()
     spring.nodes.nodes["bp-a"].kill()

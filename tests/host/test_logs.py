@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.host.logs import LineFormatter, LogWriter, Repeats, close_logs, open_logs
+from tests.support.children import wait_until
 from tests.support.slack import SLACK_S
 
 FIELDS = {"group": "eos", "node": "bp-a"}
@@ -167,8 +168,11 @@ def test_closing_is_bounded_when_the_reader_hangs(pipe: tuple[int, int]) -> None
     _, fd = pipe
     full(fd)
     handler = LogWriter(fd, lines=2)
-    for number in range(5):
-        handler.handle(record(f"line {number}"))  # not the same one, of which only one is queued
+    handler.handle(record("the one that hangs"))
+    wait_until(lambda: handler._lines.empty())
+    for _ in range(2):
+        handler.handle(record("line"))
+    assert handler._lines.full()
     begin = time.monotonic()
     handler.close()
     assert time.monotonic() - begin < 1.0 + SLACK_S

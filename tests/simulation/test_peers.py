@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from agent.core.leadership.state import Phase
-from tests.simulation.simulation import Host, World
+from agent.core.model.store import Delete, Txn
+from tests.simulation.simulation import KEYS, Host, World
+from tests.support.memory_store import MemoryStore
 
 NAMES = ("bp-a", "bp-b", "bp-c")
 E_S = 2000
@@ -221,6 +223,25 @@ def test_seat_is_freed_for_a_node_that_is_not_named() -> None:
     assert leader(world) is third
     assert other.agent is not None
     assert other.agent.loop.snapshot.node.leadership.phase is Phase.STANDBY
+
+
+def test_seat_that_is_left_to_lost_nodes_is_told() -> None:
+    """R13, R17: the leader and all that it named are lost: who is not named takes over from nobody, and says so."""
+    world = group(names=NAMES)
+    first = leader(world)
+    other, third = (host for host in world.hosts.values() if host is not first)
+    world.links.cuts = {(first.name, third.name)}
+    world.run(5000)
+    lost(first)
+    lost(other)
+    world.run(60_000)
+    assert not world.signing
+    assert third.agent is not None
+    (told,) = [each for each in third.agent.loop.snapshot.node.alerts.notices.values() if each.event == "no_leader"]
+    assert f"only {first.name} and {other.name} may take over" in told.summary
+    MemoryStore(world.etcd).txn(Txn((), (Delete(KEYS.heartbeat),)), 1.0)
+    world.run(10_000)
+    assert leader(world) is third
 
 
 @pytest.mark.parametrize("span", [1000, 3000, 8000, 60_000])

@@ -43,6 +43,7 @@ class AlertInput:
     fresh      the members that are there are known
     busy       what shows that nodeos, which leads, works on something long
     unvoted    why nodeos, which leads, has paused itself; idle_key: why its finalizer key does not vote, `idle_since`
+    left_to    who alone may take over, if this node may not
     witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away; `away_long`: that lasts too long
     elsewhere  keys of what other members say that they have told
     """
@@ -73,6 +74,7 @@ class AlertInput:
     fresh: bool = True
     unvoted: str = ""
     busy: str = ""
+    left_to: tuple[str, ...] = ()
     idle_key: str = ""
     idle_since: Ms | None = None
     elsewhere: frozenset[str] = frozenset()
@@ -291,7 +293,9 @@ def _of_the_group(facts: AlertInput) -> Iterator[tuple[str, str, Ms | None]]:
     group = facts.group
     if facts.leaderless_since is not None and not facts.silenced:
         unsure = "" if facts.etcd_down_since is None else f", as far as {facts.node} can tell without etcd"
-        yield "no_leader", f"nobody produces for {facts.producer} in {group}{unsure}", facts.leaderless_since
+        left = f"; only {' and '.join(facts.left_to)} may take over: if they are gone for good and produce nothing, "
+        remedy = f"{left}delete the key heartbeat" if facts.left_to else ""
+        yield "no_leader", f"nobody produces for {facts.producer} in {group}{unsure}{remedy}", facts.leaderless_since
     if facts.leads and not facts.standby_ready:
         yield "no_standby", f"{group} has no healthy standby", None
     if facts.override:

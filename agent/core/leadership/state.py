@@ -391,6 +391,19 @@ class State:
         return max(seen.heartbeat_since + standstill(validity), seen.barred_until, self.pledge.until)
 
     @property
+    def left_to(self) -> tuple[str, ...]:
+        """Who alone may take over, if this node may not (R13); none: it may."""
+        return () if self.entitled else tuple(each.node for each in self.seen.heirs or ())
+
+    def silent_at(self) -> Ms | None:
+        """Return when a heartbeat that is left to others stands still for longer than its leader lets it; None: not."""
+        seen, timing = self.seen, self.identity.timing
+        record = seen.heartbeat.record if seen.heartbeat else None
+        if self.entitled or record is None or record.released:
+            return None
+        return seen.heartbeat_since + timing.renew_seldom + standstill(record.validity_ms) + timing.request
+
+    @property
     def nominated(self) -> bool:
         """Whether an operator put our name (R10)."""
         leader = self.seen.leader

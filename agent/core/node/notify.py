@@ -50,6 +50,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         before=tenure.before if tenure else "",
         origin=tenure.origin if tenure else "",
         leaderless_since=leaderless,
+        left_to=node.leadership.left_to,
         etcd_down_since=node.etcd_down_since,
         etcd_error=node.etcd_error,
         unhealthy=tuple(each for each in node.health.failing if not _told_otherwise(node, each)),
@@ -103,14 +104,15 @@ def _settled(node: Node, now: Ms) -> bool:
 def _leaderless(node: Node, now: Ms) -> Ms | None:
     """Return since when nobody leads, None if a node does or nothing is known.
 
-    In a view that is old a heartbeat stands still whoever leads: then blocks of our producer tell that somebody does,
-    for one round of the schedule after each.
+    In a view that is old a heartbeat stands still whoever leads, and one that is left to others may, while these
+    promise: then blocks of our producer tell that somebody leads, for one round of the schedule after each.
     """
     free = node.leadership.free_at()
+    free = node.leadership.silent_at() if free is None else free
     if free is None or node.store_since is None:
         return None
     since = max(free, node.store_since)
-    if now - node.view_at > FRESH and node.own_block_at:
+    if (now - node.view_at > FRESH or not node.leadership.entitled) and node.own_block_at:
         schedule = node.health.schedule
         turns = len(schedule.producers) if schedule else 1
         since = max(since, node.own_block_at + turns * REPETITIONS * SLOT)

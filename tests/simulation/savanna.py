@@ -27,11 +27,12 @@ class Savanna:
 
     silent    the other finalizers do not vote
     refused   the command changes nothing
+    deaf      agents hear nothing of votes
     """
 
     def __init__(self, story: Story, active: str = "bp-a", *, command: bool = True) -> None:
         self.story, self.active, self.pending = story, key_of(active), ""
-        self.silent = self.refused = False
+        self.silent = self.refused = self.deaf = False
         self._pushed = 0  # the head when a key was pushed
         self._voted: dict[str, tuple[int, int]] = {}  # key → date of the block, time of the vote
         self._done: dict[str, int] = {}
@@ -85,5 +86,5 @@ class Savanna:
         active = tuple(Finalizer(account, key) for key, account in self.policy().items() if key != self.pending)
         pending = (Finalizer(PRODUCER, self.pending), *active[1:]) if self.pending else ()
         found = Finality(active, pending, {key: date for key, (date, _) in self._voted.items()})
-        for host in self.story.hosts:
+        for host in self.story.hosts if not self.deaf else ():
             host.step(FinalityProbed(None if host.nodeos.silent else found, host.nodeos.silent))

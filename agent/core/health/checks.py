@@ -158,6 +158,7 @@ class Health:
     clock: Ms = 0  # how far behind the chain's our clock was found last, 0 or below
     file: str = ""
     finality: Finality | None = None
+    finality_at: Ms = 0
     cpu: Ms | None = None  # processor time that the process has used
     works_at: Ms | None = None  # when it was last seen to use a good part of one
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
@@ -244,10 +245,8 @@ def take(
             verdicts["disk_space"] = _disk(probe, limits)
         case FileProbed():
             health = replace(health, file=probe.error)
-        case FinalityProbed():
-            health = replace(
-                health, finality=probe.found if probe.found is not None or probe.missing else health.finality
-            )
+        case FinalityProbed() if probe.found is not None or probe.missing:
+            health = replace(health, finality=probe.found, finality_at=now)
         case GateProbed():
             verdicts["gate"] = CheckResult(not probe.error, probe.error)
     checks = dict(health.checks)

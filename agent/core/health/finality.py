@@ -13,8 +13,11 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.finality import Finality
 from agent.core.model.store import Ms
 
-LATE: Ms = 3000
-"""A vote that is so much older than the head is missing: votes come into the next block or the one after it."""
+LATE: Ms = 4500
+"""A vote that is so much older than the head is missing: votes come into the next block or the one after it.
+
+nodeos pauses itself when the head is some seven seconds beyond the last vote, so this is no pause by hand.
+"""
 RUN_AWAY = 8
 """The head is so many blocks beyond LIB at least when everybody's votes are missing; else it is three (Savanna)."""
 OWN, OTHERS, BEHIND = "own votes", "votes of others", "not level"

@@ -13,6 +13,8 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.store import Ms
 from agent.core.node.state import Node
 
+FRESH: Ms = 5000
+"""Votes are asked for once a second."""
 CATCH_UP: Ms = 60_000
 """So long after its resume a node may be behind its chain, until that counts as a fault of its own."""
 
@@ -25,8 +27,8 @@ def cause(node: Node, now: Ms) -> str:
     """
     health, account = node.health, node.leadership.identity.producer
     found, info, since = health.finality, health.info, node.leading_since
-    if since is None or found is None or not found.known or info is None:
-        return ""
+    if since is None or found is None or not found.known or info is None or now - health.finality_at > FRESH:
+        return ""  # what is old says that every vote is missing
     missing = missing_votes(found, account, info)
     if missing == OTHERS and _lib_elsewhere(node) > info.lib_num + LIB_STEP:
         return ""

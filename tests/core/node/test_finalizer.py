@@ -164,6 +164,15 @@ def test_a_leader_that_somebody_paused_by_hand_is_replaced_on_savanna_too() -> N
     assert "votes_missing" not in leader.events_told()
 
 
+def test_a_pause_by_hand_counts_as_one_while_nobody_tells_of_votes() -> None:
+    """What was heard of votes long ago would say that all are missing: then a pause is a fault as ever (P2)."""
+    story, savanna, leader, standby = begin()
+    savanna.deaf = True
+    story.go(20)
+    leader.nodeos.paused = True
+    story.until(lambda: standby.leads, 10)
+
+
 def test_a_nodeos_that_was_resumed_before_it_was_level_is_resumed_once_more_when_it_is() -> None:
     """Paused at once, and for good on a chain that stands: one resume more mends it, not one after the other (P2)."""
     story, _, leader, standby = begin()

@@ -40,7 +40,6 @@ from tests.support.children import (
 
 pytestmark = pytest.mark.real
 NOWHERE = "http://127.0.0.1:1"
-Spawn = Callable[..., object]
 
 
 def find(url: str = NOWHERE, **more: str) -> ProcessId | None:

@@ -90,6 +90,7 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
     `reread` reads the configuration again, on SIGHUP.
     """
     gc.freeze()  # what was imported stays; a full collection took 280 ms of a busy machine to walk through it
+    gc.enable()
     fields = {"group": config.group, "node": config.node}
     open_logs(config.log.format, config.log.level, fields, secret_texts(config))
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +18,7 @@ from agent.core.model.copying import replace
 from agent.errors import ConfigError, FailoverError, StoreUnavailable
 from agent.host.paths import DEFAULT_CONFIG
 from agent.ports import Delivery
+from tests.doctor.parts import config
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,19 @@ def test_a_configuration_is_read_anew_from_the_same_file(tmp_path: Path, monkeyp
     monkeypatch.setattr(app, "run", agent)
     assert run.main(["-c", str(file)]) == 0
     assert read == ["one", "two"]
+
+
+def test_garbage_is_collected_from_the_moment_that_an_agent_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only imports go without: an agent that never collected would grow for as long as it runs."""
+    monkeypatch.setattr(app, "open_logs", lambda *_: None)
+    monkeypatch.setattr(app, "secret_texts", lambda _: [])
+    monkeypatch.setattr(gc, "freeze", lambda: None)
+    monkeypatch.setattr(app, "Agent", lambda *_: SimpleNamespace(run=lambda: seen.append(gc.isenabled())))
+    monkeypatch.setattr(run, "read_config", lambda _: config())
+    seen: list[bool] = []
+    assert run.main([]) == 0
+    assert seen == [True]
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("no etcd"), ConfigError(["a", "b"])])

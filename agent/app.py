@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import threading
 import zlib
 from collections.abc import Callable
@@ -93,10 +94,15 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
     gc.enable()
     fields = {"group": config.group, "node": config.node}
     open_logs(config.log.format, config.log.level, fields, secret_texts(config))
+    agent = None
     try:
-        Agent(config, reread).run()
+        agent = Agent(config, reread)
+        agent.run()
     finally:
         close_logs()
+    if agent.promoted:
+        # nothing is held, and everything begins anew under the same pid: a supervisor sees one start and one reload
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command, as it was given
 
 
 def limits(config: Config) -> health.Limits:
@@ -105,7 +111,10 @@ def limits(config: Config) -> health.Limits:
     gates = {
         name: Thresholds(getattr(check, "rise", 1), getattr(check, "fall", 1))
         for name, check in checks.values().items()
-        if check.enabled and (name != "disk_space" or nodeos.data_dir) and (name != "gate" or config.gate.mode != "off")
+        if check.enabled
+        and (name != "can_lead" or config.mode == "lead")  # what takes part in nothing has no lease, and needs none
+        and (name != "disk_space" or nodeos.data_dir)
+        and (name != "gate" or config.gate.mode != "off")
     }
     return health.Limits(
         gates,
@@ -182,9 +191,14 @@ class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
     peers: Peering | None = None
+    observes = False
+    """It takes part in nothing: only what looks is started."""
+    promoted = False
+    """It was told to lead while it observed: the same command is to be run once more."""
 
     def __init__(self, config: Config, reread: Callable[[], Config] | None = None) -> None:
         self.config = config
+        self.observes = config.mode == "observe"
         self.timing = config.spans
         self.clock = SystemClock()
         self.host = host_of(self.clock)
@@ -195,13 +209,13 @@ class Agent:
         self._leave_plan()
         self.record = self._load()
         self.alerts = make_dispatcher(config, self.clock)
-        self.gate = open_gate(config, self.clock)
+        self.gate = None if self.observes else open_gate(config, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
         self.shown = ConfigGauges(
             (config.group, config.node), self.clock, config.runbooks, partial(expiry_of, config.etcd.cert_file)
         )
         self.host_id, self.no_host_id = read_host_id(config)
-        if config.peers.on:
+        if config.peers.on and not self.observes:
             self.peers = Peering(config, self.names, self.clock.boot, self._emit)
             self.peers.no_host_id = self.no_host_id
         self.metrics = Metrics(
@@ -224,7 +238,10 @@ class Agent:
         begun = step.begin(self._profile(config), state, self.alerts.still_open)
         notifier, dog = Notifier(os.environ), config.watchdog
         self.pulse = Liveness(
-            self.clock, notifier, GuardPipe(os.environ), open_watchdog(dog.mode, dog.device, dog.timeout)
+            self.clock,
+            notifier,
+            GuardPipe(os.environ),
+            open_watchdog("off" if self.observes else dog.mode, dog.device, dog.timeout),
         )
         self.reload = Reload(
             config,
@@ -271,10 +288,14 @@ class Agent:
             hook_ms=round(config.hooks.timeout * 1000),
             host=self.host,
             finalizer=finalizer(config),
+            observes=config.mode == "observe",
         )
 
     def _reconfigure(self, old: Config, new: Config) -> None:
         """Go on under a configuration that was read again; on the thread of the reload (see `runtime.reload`)."""
+        if new.mode != old.mode:
+            self.promoted = True
+            return
         fields = {"group": new.group, "node": new.node}
         new_access = access(new)
         change_channels(self.alerts, old, new, self.pages.well, CLOSE_S)
@@ -286,6 +307,8 @@ class Agent:
 
     def _reloaded(self, usable: bool) -> None:
         self.shown.reloaded(ok=usable)
+        if self.promoted:
+            self.loop.emit(Shutdown())
         self.pulse.again()
 
     def _setup(self) -> Identity:
@@ -308,7 +331,10 @@ class Agent:
 
     def _leave_plan(self) -> None:
         try:
-            save_plan(self.file.path, guard_fields(self.config))
+            if self.observes:
+                save_refusal(self.file.path, 'mode is "observe"')
+            else:
+                save_plan(self.file.path, guard_fields(self.config))
         except OSError as error:
             log.warning("the plan for a fence cannot be written, it will read the configuration: %s", error)
 
@@ -350,7 +376,7 @@ class Agent:
             self.gate,
             self.peers,
         )
-        self.effects = Effects(out, self.session, self.metrics, loop.emit)
+        self.effects = Effects(out, self.session, self.metrics, loop.emit, observes=self.observes)
         return self.effects
 
     # --- running ---
@@ -366,7 +392,7 @@ class Agent:
         if unread := nodeos_options(self.config)[1]:
             log.warning("%s; going on without it", unread)
         process = self._process()
-        found = JoiningFindings() if self._has_tenure() else self._look(process)
+        found = JoiningFindings() if self._has_tenure() and not self.observes else self._look(process)
         repeaters = self._repeaters()
         try:
             self._begin(process, found, repeaters)
@@ -403,7 +429,8 @@ class Agent:
         store = self._store()
         try:
             look = JoiningLook(store, self.nodeos, self.names, config.node, self.over.wait)
-            look.belongs(member_of(known, self.clock.boot()))
+            if not self.observes:
+                look.belongs(member_of(known, self.clock.boot()))
             return look.back(config.producer, self.clock.wall())
         except NotOursError as error:
             log.critical("%s", error)
@@ -425,23 +452,29 @@ class Agent:
     def _begin(self, process: ProcessId | None, found: JoiningFindings, repeaters: list[Repeater]) -> None:
         """Start every thread. When one cannot be, and a tenure of the process before may go on, nodeos is stopped."""
         try:
-            self.guard.ensure()
             if found.past is not None:
                 self.loop.emit(found.past)
-            self.loop.emit(Started(self.record, process, found.claims and self._may_adopt()))
-            if self.peers is not None:
-                self.peers.lane.start()
-            self.session.start(self.record.lease or None if self.record else None)
+            if not self.observes:
+                self._join(process, found)
             for repeater in repeaters:
                 repeater.start()
             threading.Thread(target=self._follow, name="follower", daemon=True).start()
             if self.http is not None:
                 self.http.start()
-            self.alerts.beat(make_pulses(self.config, self.pages.well))
+            if not self.observes:
+                self.alerts.beat(make_pulses(self.config, self.pages.well))
         except BaseException:
             if self.record is not None:
                 self.effects.halt(self.loop.snapshot.node.leadership)
             raise
+
+    def _join(self, process: ProcessId | None, found: JoiningFindings) -> None:
+        """Begin to take part: what follows may pause nodeos, and lead. An agent that observes never comes here."""
+        self.guard.ensure()
+        self.loop.emit(Started(self.record, process, found.claims and self._may_adopt()))
+        if self.peers is not None:
+            self.peers.lane.start()
+        self.session.start(self.record.lease or None if self.record else None)
 
     def _process(self) -> ProcessId | None:
         try:
@@ -510,9 +543,10 @@ class Agent:
             ("peers", PEERS_S, partial(probes.peers, nodeos, PEERS_S)),
             ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
             ("finality", INFO_S, partial(probes.FinalityLook(nodeos).look, INFO_S)),
-            ("guard", GUARD_S, self._see_guard),
-            ("runtime-file", SLOW_S, partial(probes.runtime_file, self.file)),
         ]
+        if not self.observes:
+            looks.append(("guard", GUARD_S, self._see_guard))
+            looks.append(("runtime-file", SLOW_S, partial(probes.runtime_file, self.file)))
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))
         if self.peers is not None:

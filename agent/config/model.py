@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from agent.config.alerts import AlertChannel
 from agent.config.base import Name
@@ -45,6 +45,9 @@ class Config(Section):
         form="an account: up to 12 of a-z, 1-5 and dot, no dot at the end",
         description="the producer account",
         examples=["myproducer11"],
+    )
+    mode: Literal["lead", "observe"] = Field(
+        default="lead", description="observe: touch nothing, and tell what would be done; a reload may make it lead"
     )
     nodeos: NodeosSection = Field(description="the node beside this agent")
     etcd: EtcdSection = Field(description="where the group meets")

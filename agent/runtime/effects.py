@@ -61,9 +61,15 @@ class Adapters:
 
 
 class Effects:
-    """Carries each action out as EFFECTS says. A pause and a resume have lanes of their own, and so has the kill."""
+    """Carries each action out as EFFECTS says. A pause and a resume have lanes of their own, and so has the kill.
 
-    def __init__(self, adapters: Adapters, session: Session, metrics: Metrics, emit: Emit) -> None:
+    `observes`: nothing is carried out that does anything to nodeos, etcd, the gate or people.
+    """
+
+    def __init__(
+        self, adapters: Adapters, session: Session, metrics: Metrics, emit: Emit, *, observes: bool = False
+    ) -> None:
+        self.observes = observes
         self.out = adapters
         self.session = session
         self.metrics = metrics
@@ -77,6 +83,8 @@ class Effects:
     def do(self, action: NodeAction) -> None:
         """Carry out one action; never blocks."""
         effect = EFFECTS[type(action)]
+        if self.observes and not effect.harmless:
+            return
         if effect.at_once is not None:
             effect.at_once(self, action)
         if effect.call is not None:
@@ -86,6 +94,8 @@ class Effects:
     def halt(self, state: State) -> None:
         """Stop nodeos at once, on the caller's thread; no resume is sent any more."""
         self.halted = True
+        if self.observes:
+            return
         out = self.out
         halt(state, out.nodeos, out.fence, out.gate, out.clock)
 
@@ -118,6 +128,7 @@ class Effect(Generic[A]):
     call     the call to the outside; it returns the event that tells how it went
     failed   the event for a defect in it, or for a call that does not return
     within   its total deadline in ms; None: that of the action
+    harmless  it only looks, or counts: an agent that observes does it
     """
 
     kind: type[A]
@@ -126,6 +137,7 @@ class Effect(Generic[A]):
     call: Callable[[Effects, A], object] | None = None
     failed: Callable[[A, str], object] | None = None
     within: Ms | None = None
+    harmless: bool = False
 
     def job(self, effects: Effects, action: A) -> Job:
         """Return the call for a lane."""
@@ -218,6 +230,7 @@ _TABLE: tuple[Effect[Any], ...] = (
         lane="blocks",
         call=lambda on, read: calls.read_blocks(on.out.nodeos, read),
         failed=lambda read, why: BlocksRead(read.call, (), why),
+        harmless=True,
     ),
     Effect(
         RunHook,
@@ -226,13 +239,13 @@ _TABLE: tuple[Effect[Any], ...] = (
     ),
     Effect(do.SendBeat, at_once=_sent),
     Effect(do.SendPromise, at_once=_sent),
-    Effect(do.Announce, at_once=lambda on, said: on.metrics.announced(said)),
+    Effect(do.Announce, at_once=lambda on, said: on.metrics.announced(said), harmless=True),
     Effect(Publish, at_once=lambda on, report: on.session.publish(report.member)),
     Effect(RecordChange, at_once=_changed),
     Effect(RefuseWish, at_once=lambda on, wish: on.session.refuse(wish.revision, wish.fields)),
     Effect(RecordWindow, at_once=lambda on, counted: on.session.count(counted.window)),
     Effect(Notify, at_once=lambda on, news: on.out.tell(news.notice)),
-    Effect(do.Warn, at_once=_told),
-    Effect(do.Exit, at_once=_told),
+    Effect(do.Warn, at_once=_told, harmless=True),
+    Effect(do.Exit, at_once=_told, harmless=True),
 )
 EFFECTS: dict[type, Effect[Any]] = {each.kind: each for each in _TABLE}

@@ -45,6 +45,7 @@ LIVE = (
 FIXED = (
     ("health.main_thread.interval", "the probe keeps its pace"),
     ("health.main_thread.timeout", "the probe keeps its deadline"),
+    ("mode", "what leads, or stands by to lead, does not leave its nodeos alone: stop the agent first"),
     ("group", "it is who this agent is"),
     ("node", "it is who this agent is"),
     ("producer", "it is who this agent is"),
@@ -80,7 +81,7 @@ def compare(old: Config, new: Config) -> Difference:
     ConfigError when what can change is only right together with what cannot.
     """
     names = list(changes(old, new))
-    reasons = {name: "" if _follows(old, new, name) else why_not(name) for name in names}
+    reasons = {name: "" if _follows(old, new, name) or _begins(old, name) else why_not(name) for name in names}
     applied = tuple(name for name, why in reasons.items() if not why)
     refused = tuple((name, why) for name, why in reasons.items() if why)
     if not refused:
@@ -99,6 +100,11 @@ def _follows(old: Config, new: Config, name: str) -> bool:
     """Tell whether a secret stands in the same file as before, from which it is read when it is used."""
     file = FOLLOWED.get(name)
     return file is not None and _get(new, file) is not None and _get(old, file) == _get(new, file)
+
+
+def _begins(old: Config, name: str) -> bool:
+    """Tell whether an agent that observed is to lead from now on."""
+    return name == "mode" and old.mode == "observe"
 
 
 def why_not(name: str) -> str:

@@ -91,6 +91,9 @@ class Gauges(Kit, Collector):
         yield self._one(
             "eligible", "1 while this node may take over: healthy, and not kept from it.", state.eligibility.eligible
         )
+        what = node.would.what if node.settings.observes and node.would else ""
+        yield self._one("would_lead", "1 while an agent that observes would take the lead.", what == "lead")
+        yield self._one("would_pause", "1 while an agent that observes would pause nodeos.", what == "pause")
 
     def _production(self, snapshot: NodeSnapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
         node = snapshot.node

@@ -17,8 +17,8 @@ from agent.core.model.records import Heartbeat
 from agent.core.model.slots import SLOT
 from agent.core.node.state import Node, NodeAction, Notify, RecordChange
 
-_GOOD = ("etcd_up", "check_passes")
-"""Words of the core that bring good news."""
+_GOOD = ("etcd_up", "check_passes", "observes")
+"""Words of the core that bring good news, or none at all."""
 _SAID = (
     *("failover", "leader_leaves", "leader_stops", "etcd_down"),
     *("fence_failed", "unpaused", "pause_failed", "pause_refused", "file_failed", "stranger"),

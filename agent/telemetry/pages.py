@@ -118,6 +118,8 @@ class AgentPages:
             "fit": state.eligibility.eligible,
             "why_not": state.eligibility.why,
             "rank": state.eligibility.rank,
+            "mode": "observe" if node.settings.observes else "lead",
+            "would": _would(node, now),
             "plan": node.assessment.plan.text if node.assessment.plan else "",
             "held_down_s": node.assessment.flaps.left(now) / 1000,
             "switchover": asdict(seen.switchover) if seen.switchover else None,
@@ -178,6 +180,12 @@ def _shows(key: str, value: object) -> bool:
     return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
 
 
+def _would(node: Node, now: Ms) -> dict[str, object] | None:
+    """Return what an agent that only observes would do; None for one that takes part."""
+    would = node.would if node.settings.observes else None
+    return {"what": would.what, "why": would.why, "for_s": (now - would.since) / 1000} if would else None
+
+
 def _check(check: CheckState) -> dict[str, object]:
     """Return one check; what speaks against one that passes is left out when nothing does."""
     found: dict[str, object] = {"ok": check.ok, "reason": check.reason}
@@ -188,6 +196,8 @@ def _hindrance(node: Node) -> str:
     """Return what keeps a node from taking over, beside its health (R8); nothing if nothing does."""
     state = node.leadership
     seen = state.seen
+    if node.settings.observes:
+        return 'it only observes (mode = "observe")'
     if state.leaving:
         return "the agent ends"
     if state.phase is not Phase.STANDBY or state.production is not Production.STOPPED:

@@ -485,3 +485,23 @@ def test_each_kind_of_action_is_described_once() -> None:
     for effect in EFFECTS.values():
         assert (effect.call is None) == (effect.failed is None)
         assert effect.call is not None or effect.at_once is not None
+
+
+def test_an_agent_that_observes_carries_nothing_out(bench: Bench) -> None:
+    """P1: whatever is asked for, nodeos, etcd, gate, file, hooks and people are left alone; blocks are read."""
+    bench.effects.observes = True
+    for action in (
+        *(do.PauseNodeos(1, 300), do.ResumeNodeos(2, 300, FAR), do.FenceNodeos(3, 0, 500), do.SaveRuntime(4, RECORD)),
+        *(do.OpenGate(7, 12_345), do.CloseGate(5, 300, FAR), transaction(Delete("x"))),
+        *(RecordChange(1, {}), RunHook("before_promote", 7, "why", "a", "b", 400)),
+    ):
+        bench.effects.do(action)
+    bench.effects.halt(State(SETUP))
+    bench.effects.do(ReadBlocks(6, (), 300))
+    assert bench.event() == BlocksRead(6)
+    adapters: list[Any] = [bench.store, bench.nodeos, bench.fence, bench.file, bench.gate, bench.session]
+    assert [adapter.calls for adapter in adapters] == [[], [], [], [], [], []]
+    assert bench.told == []
+    assert {kind for kind, effect in EFFECTS.items() if effect.harmless} == {
+        *(do.Announce, do.Warn, do.Exit, ReadBlocks),
+    }

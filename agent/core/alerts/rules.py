@@ -23,7 +23,7 @@ PROBLEMS = 5
 """Values that cannot be read, told at the same time."""
 COUNTED: Ms = 10_000
 """So long the news of a failover waits for the count of the slots that it cost; on a long schedule it goes without."""
-FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes", "not_adopted")
+FOR_THE_LOG = ("etcd_down", "etcd_up", "check_fails", "check_passes", "not_adopted", "observes")
 """Warnings that are no alerts: what lasts is told as `etcd_down` or `unhealthy`."""
 _QUIET = ("goes_on", "late_answer", "elected_late")
 """Transitions that change nothing for anybody: the same leader goes on, or nobody has produced."""

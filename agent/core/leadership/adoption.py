@@ -37,7 +37,7 @@ def rule_adopt(step: Step) -> None:
     state = step.state
     if state.production is not Production.FOUND:
         return
-    why = _against(state)
+    why = against(state)
     if not why and not step.at(state.production_until):
         if state.phase is Phase.STARTING and state.seen.known and state.lease is not None:
             prepare(step, ORIGIN)
@@ -52,7 +52,7 @@ def rule_adopt(step: Step) -> None:
     step.do(Warn("not_adopted", f"nodeos produces, and is paused now: {why or 'etcd was not there in time'}"))
 
 
-def _against(state: State) -> str:
+def against(state: State) -> str:
     """Return what speaks against an adoption, as far as the store is known; empty while nothing does."""
     seen = state.seen
     if state.leaving:

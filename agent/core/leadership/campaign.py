@@ -47,12 +47,12 @@ def rule_campaign(step: Step) -> None:
         if step.at(state.retry_at):
             take(step)
         return
-    when = _campaign_at(state)
+    when = campaign_at(state)
     frees = when is None
     when = _frees_at(state) if frees else when
     if when is None or not step.at(when):
         return
-    prepare(step, _why_free(state), frees=frees)
+    prepare(step, why_free(state), frees=frees)
     step.go("campaign", step.tenure.origin)
     take(step)
 
@@ -80,7 +80,7 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
     )
 
 
-def _campaign_at(state: State) -> Ms | None:
+def campaign_at(state: State) -> Ms | None:
     """Return when this node may campaign as things stand; None: not as things stand (R8, R10, R11, R12, R18)."""
     seen, eligibility, timing = state.seen, state.eligibility, state.identity.timing
     free = state.free_at()
@@ -130,7 +130,8 @@ def _next_epoch(state: State) -> int:
     return max(state.seen.max_epoch, state.ended_epoch, floor) + 1
 
 
-def _why_free(state: State) -> str:
+def why_free(state: State) -> str:
+    """Return why the heartbeat is free to take, for people."""
     found, leader = state.seen.heartbeat, state.seen.leader
     record = found.record if found else None
     if state.nominated and not state.seen.handed:

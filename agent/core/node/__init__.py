@@ -12,5 +12,6 @@ first_blocks  whether a new leader really produces, as others see it
 watch         ledger, history and tripwire over the blocks that come
 hooks         when the operator's hooks are run (`hook_log`: as data)
 notify        what all of it means for people
+observe       what it would do while it only observes
 reconfigure   settings that change while the agent runs
 """

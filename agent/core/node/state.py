@@ -141,6 +141,7 @@ class LiveSettings:
     alert_level  from which severity on it has a channel for alerts; empty: it has none
     compared  what others may compare, as words `name=value`
     hooks  the hooks that are set; each has `hook_ms` in all
+    observes  it only tells what it would do: leadership is not started
     host   the boot of this host and our pid namespace: what makes a pid unique; empty: not known
     """
 
@@ -157,6 +158,16 @@ class LiveSettings:
     hook_ms: Ms = 5000
     host: str = ""
     finalizer: FinalizerSettings = field(default_factory=FinalizerSettings)
+    observes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WouldDo:
+    """What an agent that only observes would do, why, and since when (see `observe`)."""
+
+    what: str
+    why: str
+    since: Ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +248,8 @@ class Node:
     logged_at, alerted_at  when each warning was last given out, and sent to people
     past          what the chain had before this agent started, as far as it was looked at
     unpaused_at   when nodeos was last found producing though this node did not lead
+    nodeos_paused  whether it said so when it was asked last; None: it gave no answer yet
+    would         what it would do, while it only observes
     """
 
     settings: LiveSettings
@@ -268,6 +281,8 @@ class Node:
     unpaused_at: Ms | None = None
     finality: FinalityWatch = field(default_factory=FinalityWatch)
     past: LookedBack | None = None
+    nodeos_paused: bool | None = None
+    would: WouldDo | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -18,7 +18,7 @@ from agent.core.blocks.follow import BlocksRead
 from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.leadership import events, machine
-from agent.core.leadership.actions import Announce, Warn
+from agent.core.leadership.actions import Announce, Exit, Warn
 from agent.core.leadership.state import State
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.chain import ChainInfo
@@ -29,6 +29,7 @@ from agent.core.node import can_lead, eligibility, finalizer, plan, ungoverned, 
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
 from agent.core.node.notify import notify
+from agent.core.node.observe import observe
 from agent.core.node.reconfigure import reconfigured
 from agent.core.node.stage import NodeStep
 from agent.core.node.state import (
@@ -147,6 +148,8 @@ def _noted(step: NodeStep, event: NodeEvent) -> Iterator[events.Event]:
             yield events.Tick()
         case LookedBack():
             step.set(past=event)
+        case events.Shutdown() if step.node.settings.observes:
+            step.do(Exit())  # nothing was begun
         case BlocksRead() | HookDone():
             pass  # only `watch`, `hook` and `finalizer` take these
         case _ if isinstance(event, checks.Probe):
@@ -231,6 +234,7 @@ def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
         case checks.ProcessProbed() if (probe.process or not probe.error) and probe.process != node.leadership.process:
             yield events.ProcessSeen(probe.process)
         case checks.PausedProbed() if probe.paused is not None:
+            step.set(nodeos_paused=probe.paused)
             yield events.PausedSeen(probe.asked, probe.paused)
         case checks.GateProbed() if probe.signed is not None:
             yield events.GateSigned(probe.signed)
@@ -287,4 +291,4 @@ def _checks(member: Member) -> set[str]:
     return {reason.partition(":")[0] for reason in member.reasons}
 
 
-_STAGES: tuple[Callable[[NodeStep], None], ...] = (_lead, watch, ungoverned.tell, notify, _publish)
+_STAGES: tuple[Callable[[NodeStep], None], ...] = (_lead, watch, ungoverned.tell, observe, notify, _publish)

@@ -40,6 +40,10 @@ function banners(data) {
     const end = list(data.leased).includes("override") ? "ends by itself" : "until the key override goes";
     found.push(banner("Override: " + who, about ? about + "; " + end : end, !data.override.leader));
   }
+  if (data.would) {
+    const what = {lead: "take the lead", pause: "pause nodeos", stand_by: "stand by"}[data.would.what];
+    found.push(banner("This agent only observes", "For " + span(data.would.for_s) + " it would " + what + ": " + data.would.why));
+  }
   if (data.maintenance !== null && data.maintenance !== undefined)
     found.push(banner("Maintenance", (data.maintenance || "no reason given") + (list(data.leased).includes("maintenance") ? "; ends by itself" : "")));
   if (!data.etcd_up) found.push(banner("etcd does not answer this agent", "What is shown of the group may be old.", true));

@@ -101,6 +101,7 @@ def run(config: Config, reread: Callable[[], Config] | None = None) -> None:
     finally:
         close_logs()
     if agent.promoted:
+        agent.pulse.bequeath()
         # nothing is held, and everything begins anew under the same pid: a supervisor sees one start and one reload
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - our own command, as it was given
 

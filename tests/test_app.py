@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +15,10 @@ import pytest
 from agent import app
 from agent.core.leadership.state import Phase
 from agent.core.model.chain import ProcessId
+from agent.core.node.state import LookedBack
 from agent.errors import FenceError
 from agent.runtime import probes
+from agent.runtime.joining import JoiningFindings
 from tests.doctor.parts import KEY, config
 from tests.support.recorder import Recorder
 
@@ -288,3 +292,39 @@ def test_only_a_leader_asks_where_etcds_leader_runs(phase: Phase) -> None:
     """A standby's question would cost etcd a request, and tell it nothing."""
     loop = SimpleNamespace(snapshot=SimpleNamespace(node=SimpleNamespace(leadership=SimpleNamespace(phase=phase))))
     assert agent(loop=loop)._leads() is (phase in (Phase.ELECTED, Phase.LEADING))
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_an_agent_that_is_told_to_lead_begins_anew(promoted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once an agent that observed has ended, the same command is run in its place, with its parent's pipe; else not."""
+    begun: list[list[str]] = []
+    pulse = Recorder()
+    made = agent(promoted=promoted, pulse=pulse, run=lambda: None)
+    monkeypatch.setattr(app, "Agent", lambda *_: made)
+    for name in ("open_logs", "close_logs"):
+        monkeypatch.setattr(app, name, lambda *_: None)
+    monkeypatch.setattr(os, "execv", lambda _path, words: begun.append(words))
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "agent", "run"])
+    app.run(config())
+    assert begun == ([[sys.executable, "-m", "agent", "run"]] if promoted else [])
+    assert pulse.names == (["bequeath"] if promoted else [])
+
+
+def test_what_observes_starts_nothing_that_takes_part() -> None:
+    """P1: no guard, no session, no `Started`: leadership has no rule that acts then. What looks is started."""
+    emitted, parts = list[Any](), Recorder()
+    made = agent(
+        observes=True,
+        loop=SimpleNamespace(emit=emitted.append),
+        guard=parts,
+        session=parts,
+        alerts=parts,
+        http=None,
+        record=None,
+        effects=parts,
+        _follow=lambda: None,
+    )
+    repeater = Recorder()
+    past = LookedBack(1)
+    made._begin(None, JoiningFindings(past=past), [repeater])
+    assert (emitted, parts.names, repeater.names) == ([past], [], ["start"])

@@ -45,6 +45,11 @@ class GuardPipe:
             log.warning("the parent guard is gone (%s); the guard beside this agent stays", error)
             self._fd = -1
 
+    def bequeath(self) -> None:
+        """Leave the pipe to what this process becomes by exec."""
+        if self._fd >= 0:
+            os.set_inheritable(self._fd, True)
+
 
 class Liveness:
     """Called by the loop with each snapshot that a step has completed. Never blocks, never raises."""
@@ -71,18 +76,17 @@ class Liveness:
         if self._watchdog.timeout_s is not None and now >= self._fed + FEED_MS // 2 and self._may_feed(state, now):
             self._fed = now
             self._watchdog.feed()
-        self._tell(state)
+        self._tell("observes only" if snapshot.node.settings.observes else describe(state), leaving=state.leaving)
 
     def _may_feed(self, state: State, now: Ms) -> bool:
         assert self._watchdog.timeout_s is not None
         return may_feed(state, now, self._watchdog.timeout_s * 1000)
 
-    def _tell(self, state: State) -> None:
-        text = describe(state)
+    def _tell(self, text: str, *, leaving: bool) -> None:
         if not self._ready:
             self._ready = True
             self._notifier.ready(text)
-        elif state.leaving and not self._leaving:
+        elif leaving and not self._leaving:
             self._leaving = True
             self._notifier.stopping(text)
         elif text != self._said:
@@ -94,6 +98,10 @@ class Liveness:
         state = snapshot.node.leadership
         if state.proven or state.tenure is None:
             self._watchdog.close()
+
+    def bequeath(self) -> None:
+        """Leave the pipe to a parent guard to what this process becomes by exec."""
+        self._heart.bequeath()
 
     def again(self) -> None:
         """Say that reloading is over."""

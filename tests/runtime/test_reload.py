@@ -60,6 +60,16 @@ def test_what_a_promise_rests_on_cannot_change(name: str, live: bool) -> None:
     assert (why_not(name) == "") is live
 
 
+def test_who_observes_may_lead_and_who_leads_does_not_observe() -> None:
+    """P1: an agent that takes part does not leave its nodeos alone by a line in a file; the other way is a reload."""
+    observes = config(mode="observe")
+    assert compare(observes, config()).applied == ("mode",)
+    refused = compare(config(), observes)
+    assert refused.applied == ()
+    assert [name for name, _why in refused.refused] == ["mode"]
+    assert refused.config.mode == "lead"
+
+
 def test_every_setting_is_live_or_has_a_reason() -> None:
     """No setting is forgotten: each applies at once, or says why it does not."""
     live = {path for path, _field in settings() if not why_not(path.replace("alerts[].", "alerts").split("alerts")[0])}

@@ -10,21 +10,24 @@ import pytest
 
 from agent.core.alerts import rules
 from agent.core.alerts.notice import Notice
+from agent.core.health.finality import FinalityProbed
 from agent.core.leadership.events import Eligibility
 from agent.core.leadership.state import Phase, Production, State, StoreView, Tenure
 from agent.core.model.chain import Block
+from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
+from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest, leased
 from agent.telemetry.web import page
-from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
+from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info, member
 from tests.support.moved_time import MovedTime
 
 NOW = 100_000
@@ -278,3 +281,25 @@ def test_the_page_comes_with_headers_that_keep_others_out() -> None:
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
+
+
+def test_the_status_tells_of_votes_and_why_nodeos_paused_itself() -> None:
+    """Whose key is active, how old votes are, how far LIB is behind; nothing before Savanna."""
+    assert make(**LEADING).status()["finality"] is None
+    head = info().head_time
+    policy = Finality((Finalizer(SETUP.producer, "A"), Finalizer("c", "C")), voted={"A": head - 9000, "C": head - 500})
+    begun: Node = core.begin(LiveSettings("lab", LIMITS), State(SETUP))
+    for probe in (*GOOD.values(), FinalityProbed(policy)):
+        begun, _ = core.step(begun, probe, NOW - 1000)
+    given = replace(begun.settings, finalizer=FinalizerSettings(SETUP.producer, "B"))
+    more = {"health": begun.health, "settings": given, "finality": FinalityWatch(excused="it waits for votes")}
+    found = make(more=more, **LEADING).status()
+    assert found["finality"] == {
+        "active_key": "A",
+        "our_key": "B",
+        "own_vote_age_s": 9.0,
+        "others_vote_age_s": 0.5,
+        "lib_lag": info().head_num - info().lib_num,
+        "self_paused": "it waits for votes",
+    }
+    assert found["in_vain"] == found["me"]["plan"] == "it waits for votes", "so `status` and the page show it"

@@ -355,7 +355,7 @@ def member_of(node: Node, now: Ms) -> Member:
         own_ms=own_ms(node),
         held_down_ms=mind.flaps.left(now),
         doubtful=node.health.doubtful,
-        plan=mind.plan.text if mind.plan else mind.answer if now < mind.answer_until else "",
+        plan=mind.plan.text if mind.plan else node.finality.excused or (mind.answer if now < mind.answer_until else ""),
         told=tuple(sorted(_group_keys(node)))[: records.REASONS],
         tells=profile.alert_level,
         settings=profile.compared,

@@ -122,6 +122,22 @@ def test_a_key_that_does_not_become_active_is_tried_again_less_and_less_often_an
     assert "-finalizer_key_not_active" in standby.events_told()
 
 
+def test_a_key_that_comes_too_late_on_a_chain_that_stands_waits_for_one_resume_more() -> None:
+    """Paused for want of own votes, alone in the schedule: the key needs a block, and nobody else makes one (P2)."""
+    story, savanna, leader, standby = begin()
+    savanna.refused = True
+    leader.nodeos.kill()
+    story.until(lambda: standby.leads and standby.nodeos.says_paused, 30)
+    story.go(20)
+    resumed = len([1 for _, each in standby.said if isinstance(each, do.ResumeNodeos)])
+    assert resumed <= 5, "nodeos's own safety is not run over"
+    savanna.refused = False
+    story.until(lambda: savanna.active == key_of(standby.name), 180)
+    story.until(lambda: standby.leads and not standby.nodeos.says_paused, 30)
+    story.go(20)
+    assert not standby.nodeos.says_paused
+
+
 def test_without_a_command_the_key_is_told_and_nothing_is_run() -> None:
     """A host that was told its key alone says what is missing."""
     story, _, leader, standby = begin(command=False)

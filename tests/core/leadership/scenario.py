@@ -8,6 +8,7 @@ be read like any other change.
     wait 500 | wait R-1 | wait until stop-1  let time pass: milliseconds, a span of Timing, or up to a moment
     applied | unknown | rejected             etcd's answer to the transaction under way, and `saved` the file's
     pause ok | resume timeout | fence gone   nodeos's answers; `settled` is the pause's, and B after it
+    start claims | process gone              a start beside a nodeos that produces; which process nodeos is now
     restart held 2000 | refused leader=-     a start with a run-time file so old; what stood in the store instead
     gate required | gate on                  a node with a gate, from the begin on, which answers `closed` and `signed`
 """
@@ -85,7 +86,7 @@ class Stage:
         self.one = One()
         self._moves: dict[str, Callable[..., object]] = {
             "gate": self._gate,
-            "start": lambda: self.one.tell(ev.Started(None, NODEOS)),
+            "start": lambda *words: self.one.tell(ev.Started(None, _process(words), claims="claims" in words)),
             "restart": self._restart,
             "standby": self._standby,
             "lead": self._lead,
@@ -107,10 +108,11 @@ class Stage:
             "resume": self._resume,
             "closed": lambda: self.one.tell(ev.GateClosed(self.one.state.gate_call), TAKES_MS),
             "signed": lambda: self.one.tell(ev.GateSigned(self.one.now + 5), 10),
+            "ungoverned": lambda span: self.one.tell(ev.Ungoverned(self.one.now + int(span))),
             "end": lambda: self.one.tell(ev.Shutdown()),
             "fence": lambda word: self.one.tell(ev.FenceDone(self.one.state.call, word == "gone", "no permission"), 10),
             "head": lambda num: self.one.read_head(int(num)),
-            "process": lambda word: self.one.tell(ev.ProcessSeen(ProcessId(101, 2) if word == "other" else None)),
+            "process": lambda word: self.one.tell(ev.ProcessSeen(_process([word]))),
             "nodeos": lambda word, asked=0: self.one.tell(
                 ev.PausedSeen(self.one.now + int(asked), paused=word == "paused"), 10
             ),
@@ -171,8 +173,9 @@ class Stage:
         self.one.tick(span - int(less or 0))
 
     def _restart(self, state: str, age: str, *words: str) -> None:
-        process = ProcessId(5, 5) if "other-process" in words else NODEOS
-        file = record(self.one.now - int(age), state, resume_open="resume-open" in words, process=process)
+        file = record(self.one.now - int(age), state, resume_open="resume-open" in words)
+        if "other-process" in words:
+            file = replace(file, process=_process(["other"]))
         if "other-boot" in words:
             file = replace(file, boot_id="another")
         self.one.revision = file.heartbeat_revision
@@ -219,6 +222,12 @@ class Stage:
         return type(action).__name__
 
 
+def _process(words: Sequence[str]) -> ProcessId | None:
+    """Return the process of nodeos: ours, another one, none, or one that is not known to be it."""
+    kinds = {"gone": None, "other": ProcessId(101, 2), "unknown": ProcessId(0, 0)}
+    return next((kinds[word] for word in words if word in kinds), NODEOS)
+
+
 def _keys(words: Sequence[str]) -> dict[str, Any]:
     """Read what stands in the store."""
     found: dict[str, Any] = {}
@@ -228,7 +237,8 @@ def _keys(words: Sequence[str]) -> dict[str, Any]:
         if name == "leader":
             found[name] = None if value == "-" else LeaderKey(text, int(at), int(lease or 0))
         elif name == "heartbeat":
-            found[name] = None if value == "-" else HeartbeatKey(_heartbeat(*text.split(":")), int(at))
+            beat = None if text == "garbage" else _heartbeat
+            found[name] = None if value == "-" else HeartbeatKey(beat and beat(*text.split(":")), int(at))
         elif name == "override":
             found[name] = Override(None if value == "none" else value)
         else:

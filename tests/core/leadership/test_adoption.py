@@ -1,139 +1,15 @@
-"""The first take-over: a live producer is adopted without a pause (R19), and nobody resumes one beside it (R18)."""
+"""The first take-over of a group: nobody resumes a node beside a live producer (R18). How one is adopted: scenarios."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-import pytest
-
-from agent.core.leadership import actions as do
-from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Production
-from agent.core.leadership.timing import GateMode
-from agent.core.model.chain import ProcessId
-from agent.core.model.operator import Override
-from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import LookedBack
-from tests.core.leadership.one import LEASE, NODEOS, One, T, held
 from tests.core.node.test_urgency import TWENTY_ONE
 from tests.simulation.story import Story
-
-TOUCH = (do.PauseNodeos, do.ResumeNodeos, do.FenceNodeos)
-
-
-def kinds(asked: list[do.Action]) -> list[type[do.Action]]:
-    """Return what was asked for, by kind."""
-    return [type(each) for each in asked]
-
-
-def claiming() -> One:
-    """Return an agent that has just started beside a nodeos which produces."""
-    one = One()
-    assert one.tell(ev.Started(None, NODEOS, claims=True)) == []
-    return one
-
-
-def test_a_live_producer_is_adopted_without_a_pause_or_a_resume() -> None:
-    """R19: one transaction, and it goes on; from then on it is a tenure like any other, and stops by a pause (R3)."""
-    one = claiming()
-    asked = [*one.tell(ev.LeaseSeen(LEASE)), *one.see(leader=None, heartbeat=None), *one.apply("take")]
-    assert one.state.phase is Phase.LEADING
-    assert one.state.production is Production.PRODUCING
-    assert not any(isinstance(each, TOUCH) for each in asked)
-    assert one.state.tenure is not None
-    assert one.state.tenure.epoch == 1
-    assert do.PauseNodeos in kinds(one.tick(T.validity))
-
-
-Doubt = Callable[[One], list[do.Action]]
-DOUBTS: dict[str, Doubt] = {
-    "a heartbeat is there": lambda one: one.see(heartbeat=HeartbeatKey(held(3), 5)),
-    "a heartbeat was released": lambda one: one.see(heartbeat=HeartbeatKey(held(3, released=True), 5)),
-    "garbage stands in heartbeat": lambda one: one.see(heartbeat=HeartbeatKey(None, 5)),
-    "another has the seat": lambda one: one.see(leader=LeaderKey("bp-b", 5, 9)),
-    "an override names another": lambda one: one.see(override=Override("bp-b")),
-    "there is maintenance": lambda one: one.see(maintenance="why"),
-    "the agent is asked to end": lambda one: one.tell(ev.Shutdown()),
-    "somebody paused it": lambda one: one.tell(ev.PausedSeen(one.now, paused=True)),
-    "it is another process now": lambda one: one.tell(ev.ProcessSeen(ProcessId(71, 1))),
-    "etcd does not answer": lambda one: one.tick(2 * T.request),
-}
-
-
-@pytest.mark.parametrize("doubt", DOUBTS)
-def test_in_doubt_nodeos_is_paused_at_once(doubt: str) -> None:
-    """R19: whatever speaks against an adoption, the first act is the pause, as ever (R4)."""
-    one = claiming()
-    one.tell(ev.LeaseSeen(LEASE))
-    asked = DOUBTS[doubt](one)
-    assert do.PauseNodeos in kinds(asked)
-    assert do.Transact not in kinds(asked)
-    assert one.state.phase is Phase.STARTING
-
-
-@pytest.mark.parametrize("process", [None, ProcessId(0, 0)], ids=["gone", "not found"])
-def test_a_nodeos_that_cannot_be_named_is_not_adopted(process: ProcessId | None) -> None:
-    """R19: nothing could end it in time (R3)."""
-    one = One()
-    one.tell(ev.Started(None, process, claims=True))
-    assert one.state.production is not Production.FOUND
-
-
-def test_a_node_with_a_gate_is_not_adopted() -> None:
-    """R19: through a gate that no tenure has opened nothing is signed; what signs has the key itself."""
-    one = One()
-    one.state = replace(one.state, identity=replace(one.state.identity, timing=replace(T, gate=GateMode.ON)))
-    one.tell(ev.Started(None, NODEOS, claims=True))
-    assert one.state.production is Production.PAUSING
-
-
-def test_of_two_that_claim_the_second_pauses() -> None:
-    """R8, R19: its transaction is refused, for a heartbeat stands there now."""
-    one = claiming()
-    one.tell(ev.LeaseSeen(LEASE))
-    one.see(leader=None, heartbeat=None)
-    request = one.request("take")
-    one.revision += 1
-    found = HeartbeatKey(held(1), one.revision)
-    asked = one.tell(ev.Refused(request.request, one.revision, LeaderKey("bp-b", one.revision, 9), found))
-    assert do.PauseNodeos in kinds(asked)
-    assert one.state.phase is Phase.STANDBY
-
-
-def test_a_take_over_without_an_answer_in_time_goes_on_the_ordinary_way() -> None:
-    """R2, R9: nodeos is paused at the bound; an answer that comes later leads to a resume only after the proof (R4)."""
-    one = claiming()
-    one.tell(ev.LeaseSeen(LEASE))
-    one.see(leader=None, heartbeat=None)
-    assert do.PauseNodeos in kinds(one.tick(2 * T.request))
-    one.apply("take")
-    assert one.state.phase is Phase.ELECTED
-    assert do.ResumeNodeos not in kinds(one.all)
-    one.paused()
-    assert do.ResumeNodeos in kinds(one.all)
-
-
-# --- R18 -----------------------------------------------------------------------------------------------------------
-
-
-def test_an_absent_heartbeat_waits_until_no_block_has_come_for_a_window() -> None:
-    """R18: a candidate holds back; the word of an operator goes before."""
-    one = One()
-    one.standby()
-    one.tell(ev.Ungoverned(one.now + 3000))
-    one.see(leader=None, heartbeat=None)
-    assert one.phase() is Phase.STANDBY
-    one.tick(3001)
-    assert one.phase() is Phase.CAMPAIGNING
-    other = One()
-    other.standby()
-    other.tell(ev.Ungoverned(other.now + 60_000))
-    other.see(leader=None, heartbeat=None)
-    other.see(leader=LeaderKey("bp-a", other.revision + 1))
-    assert other.state.phase is Phase.CAMPAIGNING
 
 
 def begun(story: Story) -> None:

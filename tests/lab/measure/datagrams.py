@@ -23,7 +23,6 @@ from tests.lab.figures import markdown
 from tests.lab.measure import Found
 
 ROOT, KEY, HOST, MEMBER = "/nodeos-failover/lab/", b"k" * 32, "127.0.0.1", "127.0.0.2"
-RATE = 10_000
 GOOD_S = 0.2
 MOST_PERCENT = 10.0
 """Of a core, on a machine with other work; alone it is below 8 for each kind."""

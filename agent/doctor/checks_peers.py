@@ -31,11 +31,11 @@ def peers(facts: PeerFacts, config: Config) -> Iterator[Finding]:
         yield unknown("peers_key", "the group has no key yet", "start an agent; deploy/etcd/access.sh grants the right")
         return
     yield ok("peers_key", "the key of the group can be read")
-    yield _path(facts, config)
+    yield _path(facts)
     yield _beside(facts, config)
 
 
-def _path(facts: PeerFacts, config: Config) -> Finding:
+def _path(facts: PeerFacts) -> Finding:
     mute = sorted(node for node, address in facts.members.items() if not address)
     lost = sorted(node for node, reached in facts.reached.items() if not reached)
     if lost:
@@ -44,7 +44,7 @@ def _path(facts: PeerFacts, config: Config) -> Finding:
     if mute:
         remedy = "see their logs for peers.listen, or set peers.mode there"
         return warn("peers_path", f"{', '.join(mute)} told no address for datagrams", remedy)
-    others = sorted(set(facts.reached) - {config.node})
+    others = sorted(facts.reached)
     if not others:
         return unknown("peers_path", "no other member is there", "start the other agents, and run doctor on each host")
     return ok("peers_path", f"datagrams reach {', '.join(others)} and come back; try it on each host")

@@ -36,7 +36,7 @@ def gather(config: Config, within_s: float) -> PeerFacts:
     members = {each.node: each.peer_address for each in read_group(names, snapshot).members}
     reached = {}
     for node, address in members.items():
-        if found is not None and address and deadline.remaining() > PROBE_S:
+        if node != config.node and found is not None and address and deadline.remaining() > PROBE_S:
             try:
                 reached[node] = probe(parse(address), found, names.root, config.node, PROBE_S) == node
             except ValueError:

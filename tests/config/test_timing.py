@@ -89,7 +89,8 @@ def test_an_e_that_is_too_short_is_always_refused_by_name(timing: Timing) -> Non
 def test_spans_must_be_above_zero(name: str, value: int) -> None:
     """Each field that is zero or negative is named exactly once, and not judged again in relations."""
     problems = replace(Timing(), **{name: value}).problems()  # type: ignore[arg-type] # the fields are the caller's
-    assert [text for text in problems if f"timing.{name} is not above zero" in text] == problems
+    setting = {"beat": "peers.beat", "peers_validity": "peers.validity"}.get(name, f"timing.{name}")
+    assert [text for text in problems if f"{setting} is not above zero" in text] == problems
     assert len(problems) == 1
 
 

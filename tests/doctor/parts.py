@@ -115,7 +115,7 @@ WELL = Facts(
         key_there=True,
         key_good=True,
         members={"bp-a": "10.0.0.1:9878", "bp-b": "10.0.0.2:9878"},
-        reached={"bp-a": True, "bp-b": True},
+        reached={"bp-b": True},
     ),
     files=FileFacts({"the configuration": "/etc/nodeos-failover/config.toml"}, "root", denied={}),
     channels=(ChannelFact("ops"),),

@@ -31,7 +31,7 @@ def test_a_group_whose_datagrams_arrive_is_well() -> None:
     [
         (replace(WELL, reached={"bp-b": False}), "peers_path", Grade.WARN, "bp-b (10.0.0.2:9878)"),
         (replace(WELL, members={"bp-a": "", "bp-b": "x"}), "peers_path", Grade.WARN, "bp-a told no address"),
-        (replace(WELL, reached={"bp-a": True}), "peers_path", Grade.UNKNOWN, "no other member"),
+        (replace(WELL, reached={}), "peers_path", Grade.UNKNOWN, "no other member"),
         (replace(WELL, key_good=False), "peers_key", Grade.WARN, "holds no key"),
         (replace(WELL, key_there=False), "peers_key", Grade.UNKNOWN, "no key yet"),
         (replace(WELL, beside=("bp-b",)), "peers_etcd_leader", Grade.WARN, "beside bp-b"),

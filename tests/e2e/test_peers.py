@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +156,28 @@ def test_agents_that_cannot_hear_each_other_are_as_without_peers(lease: Peers) -
     assert lease.heartbeat()["validity_ms"] == 1000 * E_S
     assert count.missed() == 0
     assert lease.leader.node == before
+
+
+def test_doctor_tries_the_way_between_the_members(lease: Peers) -> None:
+    """On the leader's host: a datagram comes back from the standby; where it cannot, the standby is named."""
+    lease.named()
+    leader, standby = lease.leader, lease.standby
+    assert lease.field.spaces is not None
+    assert doctor(leader)["peers_path"] == ("ok", f"datagrams reach {standby.node} and come back; try it on each host")
+    assert {doctor(leader)[name][0] for name in ("peers_key", "peers_host_id", "peers_etcd_leader")} == {"ok"}
+    lease.field.spaces.cut(standby.node, leader.node)
+    grade, seen = doctor(leader)["peers_path"]
+    lease.field.spaces.heal(standby.node, leader.node)
+    assert grade == "warn"
+    assert f"no datagram comes back from {standby.node}" in seen
+
+
+def doctor(agent: Agent) -> dict[str, tuple[str, str]]:
+    """Run `doctor` on an agent's host; return grade and text by check."""
+    command = agent.place.command([sys.executable, "-m", "agent", "doctor", "-f", "json", "--config", agent.config])
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60.0)
+    found = json.loads(done.stdout)
+    return {each["check"]: (each["verdict"], each["seen"]) for each in found["checks"]}
 
 
 def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:

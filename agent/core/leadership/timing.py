@@ -55,6 +55,8 @@ def seconds(span: Ms) -> str:
     return f"{span / 1000:g} s"
 
 
+_SETTINGS = {"beat": "peers.beat", "peers_validity": "peers.validity"}
+"""Fields that are set elsewhere than in [timing]."""
 _MODES = ("gate", "peers")
 """Fields that are no span."""
 
@@ -181,7 +183,10 @@ class Timing:
         bad = {field.name for field in fields(self) if field.name not in _MODES and getattr(self, field.name) <= 0}
         broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
         return [
-            *(f"timing.{name} is not above zero: give it a positive span" for name in sorted(bad)),
+            *(
+                f"{_SETTINGS.get(name, f'timing.{name}')} is not above zero: give it a positive span"
+                for name in sorted(bad)
+            ),
             *(relation.problem for relation in broken if not relation.of & bad),
         ]
 

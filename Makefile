@@ -51,7 +51,7 @@ package: $(STAMP) ## build a wheel, an sdist, a .deb, checksums and an SBOM (Cyc
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet --output-file dist/requirements.txt
 	mkdir dist/man && $(BIN)/python -c "$$MAN_PAGES" dist/*.whl
 	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist/man dist
-	$(BIN)/cyclonedx-py requirements --output-reproducible --output-file dist/sbom.cdx.json dist/requirements.txt
+	$(BIN)/python -m cyclonedx_py requirements --output-reproducible --output-file dist/sbom.cdx.json dist/requirements.txt
 	cd dist && sha256sum *.whl *.tar.gz *.deb sbom.cdx.json >SHA256SUMS
 
 sign: ## sign dist/SHA256SUMS with your key; ARGS="--local-user RELEASE-KEY"

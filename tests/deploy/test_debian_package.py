@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.binaries import find_etcd
 from tests.lab.wait import until
-from tests.support.booted import Booted, booted, make_root, missing
+from tests.support.booted import Booted, add_etcd, booted, make_root, missing, start_etcd
 
 CONFIG = """\
 group = "g"
@@ -36,11 +35,9 @@ def host(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boote
     make_root(root)
     (package,) = dist.glob("*.deb")
     shutil.copy(package, root / "srv" / "agent.deb")
-    for program in (find_etcd().etcd, find_etcd().etcdctl):
-        shutil.copy(program, root / "srv" / program.name)
+    add_etcd(root)
     with booted(root) as found:
-        found.run("ip", "link", "set", "lo", "up")
-        found.run("systemd-run", "--unit=etcd", "/srv/etcd", "--data-dir", "/srv/data")
+        start_etcd(found)
         yield found
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.lab.binaries import find_etcd
+
 PROGRAMS = ("mmdebstrap", "systemd-nspawn", "nsenter")
 PACKAGES = "systemd,systemd-sysv,dbus,python3.11,python3-venv,iproute2"
 SUITE = "bookworm"
@@ -30,6 +32,28 @@ def make_root(root: Path, packages: str = PACKAGES) -> None:
     sources += map(str, sorted(Path("/etc/apt/sources.list.d").glob("*.sources")))
     command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", SUITE, str(root), *sources]
     subprocess.run(command, check=True, capture_output=True, timeout=600)
+
+
+def add_etcd(root: Path) -> None:
+    """Put etcd and etcdctl into a Debian's /srv; `start_etcd` runs it there."""
+    for program in (find_etcd().etcd, find_etcd().etcdctl):
+        shutil.copy(program, root / "srv" / program.name)
+
+
+def start_etcd(host: Booted) -> None:
+    """Run one member at 127.0.0.1:2379. By addresses alone: a fresh Debian does not know `localhost`."""
+    host.run("ip", "link", "set", "lo", "up")
+    peers, clients = "http://127.0.0.1:2380", "http://127.0.0.1:2379"
+    urls = (
+        "--listen-peer-urls",
+        peers,
+        "--initial-advertise-peer-urls",
+        peers,
+        "--initial-cluster",
+        f"default={peers}",
+    )
+    served = ("--listen-client-urls", clients, "--advertise-client-urls", clients)
+    host.run("systemd-run", "--unit=etcd", "/srv/etcd", "--data-dir", "/srv/data", *urls, *served)
 
 
 class Booted:

@@ -204,4 +204,7 @@ def alerts(found: tuple[ChannelFact, ...], config: Config) -> Finding:
     if untried := [each.name for each in found if each.untried]:
         remedy = f"run: nodeos-failover alerts test --channel {untried[0]}"
         return unknown("alert_channels", f"{', '.join(untried)}: only a delivery would tell", remedy)
+    if not config.runbooks.startswith(("http://", "https://")):
+        remedy = "set runbooks to the address of your copy of grafana/runbooks.md"
+        return warn("alert_channels", f"alerts link to {config.runbooks}, which nobody can open from there", remedy)
     return ok("alert_channels", f"{', '.join(each.name for each in found)}: reachable; `alerts test` delivers one")

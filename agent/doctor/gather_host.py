@@ -20,6 +20,7 @@ from agent.host.deadline import Deadline
 from agent.net.dial import dial
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint, here, parse_endpoint
 from agent.net.http import LARGE, call
+from agent.net.proxy import proxy_for
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from agent.nodeos import listener
@@ -170,7 +171,8 @@ def channel(config: AlertChannel) -> ChannelFact:
         tls = parts.scheme == "https"
         where = Endpoint(f"{parts.hostname}:{port}", parts.hostname or "", port, tls)
         context = tls_context(config.ca_file) if tls else None
-        dial(where, Deadline(min(config.timeout, ASK_S)), Resolver(), context).close()
+        proxy = proxy_for(url, config.proxy.get_secret_value())
+        dial(where, Deadline(min(config.timeout, ASK_S)), Resolver(), context, proxy).close()
     except ConfigError:
         return ChannelFact(config.name, "its ca_file cannot be used")
     except (OSError, ValueError) as error:

@@ -39,10 +39,10 @@ class Proxy:
             part = sock.recv(4096)
             head += part
             if not part or len(head) > MOST:
-                raise ProxyRefused("its answer is none")
+                raise ProxyRefused("the proxy gives no answer")
         status = re.match(rb"HTTP/1\.[01] (\d{3})", head)
         if status is None or not status[1].startswith(b"2") or not head.endswith(b"\r\n\r\n"):
-            raise ProxyRefused(f"it answers {status[1].decode() if status else 'no HTTP'}")
+            raise ProxyRefused(f"the proxy answers {status[1].decode() if status else 'no HTTP'}")
 
 
 def proxy_for(url: str, named: str) -> Proxy | None:

@@ -44,6 +44,7 @@ def config(**other: Any) -> Config:
         "producer": "eosio",
         "nodeos": {"url": "http://127.0.0.1:8888", "chain_id": CHAIN, "producer_key": KEY, "data_dir": str(Path.cwd())},
         "etcd": {"endpoints": ["http://127.0.0.1:2379"]},
+        "runbooks": "https://wiki.example/runbooks.md",
         "alerts": [{"name": "ops", "type": "slack", "url": "https://hooks.example/x"}],
     }
     for name, value in other.items():

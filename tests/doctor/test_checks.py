@@ -238,6 +238,7 @@ def test_each_fault_is_found_and_has_a_remedy(facts: Facts, name: str, verdict: 
         ({"nodeos": {"producer_key": None}}, "schedule_key", WARN, "is scheduled with EOS6MR"),
         ({"nodeos": {"data_dir": None}}, "disk", SKIPPED, "data_dir is not set"),
         ({"alerts": []}, "alert_channels", WARN, "nobody is told"),
+        ({"runbooks": "grafana/runbooks.md"}, "alert_channels", WARN, "which nobody can open"),
         (
             {"timing": {"validity": 3.1, "election": 0.5}},
             "etcd_election",

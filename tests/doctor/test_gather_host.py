@@ -268,6 +268,20 @@ def test_a_channel_with_tls_shall_speak_it(serve: Serve, tmp_path: Path) -> None
     assert gather_host.channel(channel(url, ca_file=str(broken))).error == "its ca_file cannot be used"
 
 
+def test_a_channel_behind_a_proxy_is_looked_for_through_it(serve: Serve) -> None:
+    """The proxy is asked for the way to the channel: nothing else may be open. One that refuses is told."""
+    asked: list[bytes] = []
+
+    def refuse(sock: socket.socket) -> None:
+        asked.append(sock.recv(1000))
+        sock.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+
+    proxy = f"http://127.0.0.1:{serve(refuse).port}"
+    found = gather_host.channel(channel("https://hooks.invalid/x", proxy=proxy))
+    assert asked[0].startswith(b"CONNECT hooks.invalid:443 HTTP/1.1\r\n")
+    assert found.error == "no connection: hooks.invalid:443: no connection: the proxy answers 403"
+
+
 def test_a_channel_of_a_library_is_not_tried() -> None:
     """Where apprise sends is not ours to know."""
     assert gather_host.channel(channel("json://127.0.0.1/x", "apprise")) == ChannelFact("ops", untried=True)

@@ -11,7 +11,6 @@ from agent.cli.options import config_option
 from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.leadership.timing import seconds
 from agent.errors import ConfigError
-from agent.host.paths import DEFAULT_CONFIG
 from agent.run import read_config
 
 
@@ -22,14 +21,13 @@ def config() -> None:
 
 @config.command()
 @config_option
-@click.option("--draft", is_flag=True, help="It is not in its place yet: the agent need not be able to read it here.")
-def validate(path: Path, draft: bool) -> None:
+def validate(path: Path) -> None:
     """Tell every problem in the configuration at once; exit code 3 if there is one."""
     loaded = read_config(path)
     from agent.doctor import checks_files, gather_files
     from agent.doctor.finding import Grade
 
-    found = checks_files.files(gather_files.gather(loaded, Path(DEFAULT_CONFIG) if draft else path, draft=draft))
+    found = checks_files.files(gather_files.gather(loaded, path))
     if faults := [f"{each.seen}: {each.remedy}" for each in found if each.verdict is Grade.FAULT]:
         raise ConfigError(faults)
     for each in found:

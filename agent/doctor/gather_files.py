@@ -44,9 +44,9 @@ print(json.dumps(found))
 """
 
 
-def gather(config: Config, path: Path, *, draft: bool = False) -> FileFacts:
-    """Return which files the agent cannot read, and as whom that was judged. A `draft` is not yet where `path` says."""
-    named = {name: str(file) for name, file in files(config, path) if not (draft and file == path)}
+def gather(config: Config, path: Path) -> FileFacts:
+    """Return which files the agent cannot read, and as whom that was judged."""
+    named = {name: str(file) for name, file in files(config, path)}
     unit = unit_name(path)
     settings = _systemctl(unit) if unit else {}
     me = _name_of(os.geteuid())

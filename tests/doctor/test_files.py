@@ -29,7 +29,7 @@ etcd.ca_file = "{there}/ca.pem"
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a directory with a configuration and its files, on a host whose systemctl tells of a unit of `nobody`."""
-    for each in (tmp_path, *tmp_path.parents[:3]):  # pytest's own are for their owner alone, a worker's too
+    for each in (tmp_path, *tmp_path.parents[:3]):  # pytest's own, a worker's too, are for their owner alone
         each.chmod(0o755)
     (tmp_path / "bin").mkdir()
     systemctl = tmp_path / "bin/systemctl"
@@ -68,21 +68,6 @@ def test_files_are_judged_as_the_units_user(host: Path) -> None:
     assert "the agent runs without it" in advice.seen
     gather_files.gather(config, host / "wax.toml")
     assert "nodeos-failover@wax.service" in (host / "asked").read_text()
-
-
-@needs_root
-def test_a_draft_need_not_be_readable_where_it_is(host: Path) -> None:
-    """What is checked before it is put in its place, by a tool's own hidden copy: its content and files are judged."""
-    draft = host / ".source.toml"
-    (host / "config.toml").rename(draft)
-    draft.chmod(0o600)
-    arguments = ("config", "validate", "--config", str(draft))
-    assert CliRunner().invoke(main, arguments).exit_code == 3
-    done = CliRunner().invoke(main, [*arguments, "--draft"])
-    assert done.exit_code == 0, done.output
-    assert "(nodeos-failover.service) can read all 2" in done.output
-    (host / "ca.pem").chmod(0o600)
-    assert CliRunner().invoke(main, [*arguments, "--draft"]).exit_code == 3
 
 
 @needs_root

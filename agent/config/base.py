@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from agent.config.section import T
 from agent.core.model.fields import NAME
 
+ACCOUNT = r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$"
+ACCOUNT_FORM = "an account: up to 12 of a-z, 1-5 and dot, no dot at the end"
 LONGEST_S = 600.0
 """No span of the configuration is longer: a larger number is milliseconds by mistake."""
 

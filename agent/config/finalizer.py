@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.config.base import Optional, Seconds
+from agent.config.base import ACCOUNT, ACCOUNT_FORM, Optional, Seconds
 from agent.config.hooks import Command, program_problem
 from agent.config.section import Section, relation
 from agent.config.setting import Field
-
-ACCOUNT = r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$"
 
 
 class FinalizerSection(Section):
@@ -24,7 +22,7 @@ class FinalizerSection(Section):
     account: Optional[str] = Field(
         default=None,
         pattern=ACCOUNT,
-        form="an account: up to 12 of a-z, 1-5 and dot, no dot at the end",
+        form=ACCOUNT_FORM,
         description="the finalizer's name in the policy; default: producer",
     )
     permission: str = Field(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from agent.config.alerts import AlertChannel
-from agent.config.base import Name
+from agent.config.base import ACCOUNT, ACCOUNT_FORM, Name
 from agent.config.election import ElectionSection, UrgencySection
 from agent.config.finalizer import FinalizerSection
 from agent.config.gate import GateSection
@@ -41,8 +41,8 @@ class Config(Section):
     group: Name = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
     node: Annotated[Name, _node] = Field(description="name of this node, unique in its group", examples=["bp-a"])
     producer: str = Field(
-        pattern=r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$",
-        form="an account: up to 12 of a-z, 1-5 and dot, no dot at the end",
+        pattern=ACCOUNT,
+        form=ACCOUNT_FORM,
         description="the producer account",
         examples=["myproducer11"],
     )

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -89,10 +88,15 @@ def test_garbage_is_collected_from_the_moment_that_an_agent_runs(monkeypatch: py
     monkeypatch.setattr(app, "open_logs", lambda *_: None)
     monkeypatch.setattr(app, "secret_texts", lambda _: [])
     monkeypatch.setattr(gc, "freeze", lambda: None)
-    monkeypatch.setattr(app, "Agent", lambda *_: SimpleNamespace(run=lambda: seen.append(gc.isenabled())))
-    monkeypatch.setattr(run, "read_config", lambda _: config())
     seen: list[bool] = []
-    assert run.main([]) == 0
+
+    def agent(*_: object) -> None:
+        seen.append(gc.isenabled())
+        raise StoreUnavailable("it ends here")
+
+    monkeypatch.setattr(app, "Agent", agent)
+    monkeypatch.setattr(run, "read_config", lambda _: config())
+    assert run.main([]) == StoreUnavailable.exit_code
     assert seen == [True]
     assert gc.isenabled()
 

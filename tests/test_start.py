@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def test_ours_starts() -> None:
     done = start(ROOT)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"nodeos-failover {agent.__version__} " in done.stdout
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    """It is found by a name beside the packages, as importlib.metadata finds it, only sooner."""
+    assert agent.__version__ == metadata.version(agent.DISTRIBUTION)
 
 
 @pytest.mark.parametrize(

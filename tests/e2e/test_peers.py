@@ -201,6 +201,20 @@ def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:
     count.never_twice()
 
 
+def test_a_lost_standby_costs_no_slot(lease: Peers) -> None:
+    """R17: its promises end at once; etcd confirms in their place, the list becomes empty, and the leader leads on."""
+    lease.named()
+    leader, standby = lease.leader, lease.standby
+    count, epoch = Count(lease.field), lease.heartbeat()["epoch"]
+    lease.agents.faults["host-lost"].act(standby.node)
+    lease.field.wait("a heartbeat that names nobody", lambda: not lease.heartbeat().get("peers"))
+    assert count.missed() == 0
+    assert lease.heartbeat()["epoch"] == epoch
+    assert leader.leads
+    count.never_twice()
+    lease.agents.mend()
+
+
 def test_lost_host_with_peers(lease: Peers) -> None:
     """R13, R8: host and agent die at once; the standby, which promised last, waits E_s, takes over and produces."""
     lease.named()

@@ -31,7 +31,7 @@ def look(step: NodeStep) -> None:
     if isinstance(event, HookDone) and event.hook == HOOK:
         watch = replace(watch, running=False, again=now + min(LONGEST, FIRST << max(0, watch.tries - 1)))
     if not state.leads or state.tenure is None:
-        step.set(finality=FinalityWatch(running=watch.running, again=watch.again))
+        _note(step, FinalityWatch(running=watch.running, again=watch.again))
         _warn(step)
         return
     if watch.epoch != state.tenure.epoch:
@@ -45,8 +45,13 @@ def look(step: NodeStep) -> None:
         watch = replace(watch, excused=excused, cause=votes.cause(told, now) if excused else "")
         if watch.excused and not node.finality.excused:
             step.do(Warn("check_fails", f"{watch.excused}; this node keeps the lead"))
-    step.set(finality=watch)
+    _note(step, watch)
     _run(step)
+
+
+def _note(step: NodeStep, watch: FinalityWatch) -> None:
+    if watch != step.node.finality:
+        step.set(finality=watch)
 
 
 def _idle(node: Node, watch: FinalityWatch, now: Ms) -> Ms | None:

@@ -23,7 +23,8 @@ from agent.core.model.keys import Keys, keys
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.ports import Store
 
-LOOK_FOR_S = 2.0
+LOOK_FOR_S = 2.5
+"""A leader reports every 2 s, also where its peers keep it and its heartbeat moves seldom."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,7 @@ def test_agents_stand_beside_their_nodeos(compose: dict[str, Any], letter: str) 
     assert agent["user"] == nodeos["user"] != "0:0"
     assert agent["read_only"] is True
     assert agent["cap_drop"] == ["ALL"]
+    assert f"CMD {json.dumps(agent['healthcheck']['test'][1:])}" in (CONTAINER / "Dockerfile").read_text()
     run, state = agent["volumes"]
     assert run == f"run-{letter}:/run/nodeos-failover"
     assert state == f"state-{letter}:/var/lib/nodeos-failover"

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -97,9 +98,8 @@ def test_the_sums_are_signed_and_checked_as_documented(tmp_path: Path) -> None:
     """`make sign`, and the two commands of CONTRIBUTING.md: they hold for what was signed, and for nothing else."""
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "a.whl").write_text("a")
-    home = tmp_path / "keys"
-    home.mkdir(mode=0o700)
-    environment = {**CLEAN, "GNUPGHOME": str(home)}
+    home = tempfile.mkdtemp(prefix="keys-")  # a short path: gpg's agent has its socket there
+    environment = {**CLEAN, "GNUPGHOME": home}
 
     def sh(words: str, cwd: Path = tmp_path / "dist") -> int:
         done = subprocess.run(["sh", "-c", words], cwd=cwd, env=environment, capture_output=True, timeout=60.0)
@@ -117,3 +117,4 @@ def test_the_sums_are_signed_and_checked_as_documented(tmp_path: Path) -> None:
         assert sh(check) != 0
     finally:
         sh("gpgconf --kill all")
+        shutil.rmtree(home, ignore_errors=True)

@@ -125,7 +125,7 @@ def test_keys_outside_the_role_are_a_definite_no(guarded: EtcdCluster) -> None:
             lambda: store.range("/other/", 2.0),
             lambda: store.watch("/other/", 1, 2.0),
         ):
-            with pytest.raises(StoreRejected, match="grant the etcd user a role") as caught:
+            with pytest.raises(StoreRejected, match="its role lacks this right") as caught:
                 request()
             assert caught.value.reason == "permission_denied"
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -20,6 +18,7 @@ from agent.gate.settings import Settings
 from agent.host.clock import boot_id, boot_ms, boot_s
 from agent.host.paths import DEFAULT_CONFIG
 from agent.host.stderr import Voice
+from agent.host.systemd import Notifier
 
 SAY_AGAIN_S = 5.0
 """The same reason is told as often at most, with how often it came meanwhile."""
@@ -29,28 +28,10 @@ ALIVE_S = 0.5
 LINES = 20
 
 
-class GateNotifier:
-    """Tells systemd, if it asked for that: one datagram, never a wait (sd_notify(3)).
-
-    `agent.host.systemd` does more, and imports what takes longer than all else here.
-    """
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        name = environ.get("NOTIFY_SOCKET", "")
-        self._address = "\0" + name[1:] if name.startswith("@") else name
-
-    def send(self, *lines: str) -> None:
-        """Send one message; what nobody takes is lost."""
-        if self._address:
-            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
-                sock.sendto("\n".join(lines).encode(), self._address)
-
-
 class Reporter:
     """Tells refusals, bounded, and the state to systemd."""
 
-    def __init__(self, voice: Voice, notifier: GateNotifier) -> None:
+    def __init__(self, voice: Voice, notifier: Notifier) -> None:
         self._voice = voice
         self._notifier = notifier
         self._said: dict[str, float] = {}
@@ -90,7 +71,7 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda caught, _frame: over.append(caught))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    notifier = GateNotifier(environ)
+    notifier = Notifier(environ)
     herald = Reporter(Voice("gate"), notifier)
     page = identity(settings.group, settings.node)
     permit = Permit(settings.page, page, settings.owner, boot_id(), boot_ms)

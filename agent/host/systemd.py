@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import time
 from collections.abc import Mapping
-
-log = logging.getLogger(__name__)
 
 LONGEST = 200
 """Characters of a status line."""
@@ -33,25 +30,26 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Say that the agent has started, or is done with reloading."""
-        self._send("READY=1", f"STATUS={_line(status)}")
+        self.send("READY=1", f"STATUS={_line(status)}")
 
     def status(self, text: str) -> None:
         """Say one line for `systemctl status`."""
-        self._send(f"STATUS={_line(text)}")
+        self.send(f"STATUS={_line(text)}")
 
     def watchdog(self) -> None:
         """Give a sign of life."""
-        self._send("WATCHDOG=1")
+        self.send("WATCHDOG=1")
 
     def reloading(self) -> None:
         """Begin to read the configuration again; `ready` ends that."""
-        self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, status: str) -> None:
         """Begin to end."""
-        self._send("STOPPING=1", f"STATUS={_line(status)}")
+        self.send("STOPPING=1", f"STATUS={_line(status)}")
 
-    def _send(self, *lines: str) -> None:
+    def send(self, *lines: str) -> None:
+        """Send one message; what nobody takes is lost."""
         if not self._address:
             return
         try:
@@ -59,7 +57,9 @@ class Notifier:
                 sock.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:  # a full queue, or nobody there: the next one may pass, and nothing here may wait
             if not self._failed:
-                log.warning("systemd could not be told %s: %s", lines[0], error)
+                import logging  # the gate starts without it
+
+                logging.getLogger(__name__).warning("systemd could not be told %s: %s", lines[0], error)
             self._failed = True
         else:
             self._failed = False

@@ -19,6 +19,7 @@ from agent.gate.page import identity
 from agent.gate.server import Server
 from agent.host.clock import boot_id
 from agent.host.stderr import Voice
+from agent.host.systemd import Notifier
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.lab.ports import Ports
 from tests.support.moved_time import MovedTime
@@ -104,7 +105,7 @@ def test_a_gate_runs_until_it_is_told_to_end(monkeypatch: pytest.MonkeyPatch) ->
     said: list[str] = []
     turn, held = Server.turn, list[tuple[int, int] | None]()
     monkeypatch.setattr(signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(gate_main.GateNotifier, "send", lambda _self, *lines: sent.extend(lines))
+    monkeypatch.setattr(Notifier, "send", lambda _self, *lines: sent.extend(lines))
     monkeypatch.setattr(Voice, "say", lambda _self, text: said.append(text))
 
     def turned(server: Server) -> None:

@@ -55,7 +55,8 @@ class Told(Notifier):
         self.watchdog_s = 3.0
         self.words: list[str] = []
 
-    def _send(self, *lines: str) -> None:
+    def send(self, *lines: str) -> None:
+        """Note the first word."""
         self.words.append(lines[0].partition("=")[0] if "STATUS" not in lines[0] else lines[0])
 
 

@@ -75,6 +75,7 @@ class Story:
         self.step = step
         self.seconds = range(0, round(minutes * 60) + 1, step)
         self._phase = {"bp-a": 0, "bp-b": phase}
+        self.scraped = dict.fromkeys(self._phase, SCRAPED)
         self._series: dict[tuple[str, str, str], list[str]] = {}
         for node in self._phase:
             for (metric, labels), value in well(node == "bp-a").items():
@@ -136,8 +137,8 @@ class Story:
         """Return the samples as promtool reads them."""
         return [
             {
-                "series": f'nodeos_failover_{metric}{{{SCRAPED},instance="{node}:9877",group="{GROUP}",node="{node}"'
-                f"{',' * bool(labels)}{labels}}}",
+                "series": f'nodeos_failover_{metric}{{{self.scraped[node]},instance="{node}:9877",'
+                f'group="{GROUP}",node="{node}"{"," * bool(labels)}{labels}}}',
                 "values": " ".join(_run(value, len(list(same))) for value, same in itertools.groupby(samples)),
             }
             for (metric, node, labels), samples in self._series.items()

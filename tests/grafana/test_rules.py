@@ -174,6 +174,16 @@ def test_a_runbook_is_linked_below_the_one_address_that_the_agents_are_told(
     assert promtool(promtool_path, story, {}, tmp_path, [told]) == ""
 
 
+def test_a_group_is_counted_over_every_cluster_that_it_is_in(promtool_path: Path, tmp_path: Path) -> None:
+    """P1: two that produce in two clusters are two, and each cluster is told; a leader in the other one is a leader."""
+    alert, far = f"{PREFIX}TwoProducing", 'cluster="far",job="others"'
+    story, well = two_producing(), Story(6)
+    story.scraped["bp-b"] = well.scraped["bp-b"] = far
+    each = {f'{{alertname="{alert}",{labels},group="{GROUP}"}}': 1.0 for labels in (SCRAPED, far)}
+    assert promtool(promtool_path, story, {(firing(alert), 115): {}, (firing(alert), 130): each}, tmp_path) == ""
+    assert promtool(promtool_path, well, {(firing(f"{PREFIX}.*", 300), 300): {}}, tmp_path) == ""
+
+
 def test_every_alert_has_its_story() -> None:
     """No alert is there that is not tested."""
     assert {PREFIX + name for name in CASES} == set(ALERTS)

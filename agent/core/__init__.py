@@ -86,16 +86,19 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending
          of the oldest among the newest beats that each of them has promised for, + E_s; whichever is later. V is the
          least of these bounds. May stand: the last write known to be applied, and each later one that is not known to
-         have failed. *Else:* who may take over by a list that was not thought of has promised nothing.
+         have failed. In `lease` promises count while our own lease may live, by our clock; in `failsafe` while etcd is
+         away. *Else:* who may take over by a list that was not thought of has promised nothing.
     R16  A write with another list or validity caps V from before it leaves, whatever comes of it, and the run-time file
-         and the gate know the cap first. It is lifted when a later state of the heartbeat is known. *Else:* the
-         guard of a frozen agent acts on a V that others do not wait for.
+         and the gate know the cap first. It is lifted when a later state of the heartbeat is known. Before a planned
+         restart the heartbeat names nobody, so that the next process has E to start in. *Else:* the guard of a frozen
+         agent acts on a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
          half a beat, and again in time while it is; drop who has not promised for five beats. While all promise, one
          confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
-         promises and etcd away at once. R17a: a named member that may take over but cannot lead takes the heartbeat
-         and releases it, so that one that is not named can lead. *Else:* one lost host costs the lead, or nobody may
-         take it.
+         promises and etcd away at once. A `leader` that went with our lease while promises held the lead is put anew on
+         the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take over but
+         cannot lead takes the heartbeat and releases it, so that one that is not named can lead. *Else:* one lost host
+         costs the lead, or nobody may take it.
 
 **The first take-over, and a store that forgot.**
 

@@ -41,6 +41,12 @@ loss cannot be told from silence (restore with a new cluster token). Where a sna
 under agents that start (`runs.RESTORING`), the chain shows who has led since, as long as it may sign or is about to be
 resumed: a restore takes longer than a first block.
 
+**With peers** (R13 to R17; `--peers`). Each beat and each promise is a letter: it is lost, late (it comes at any time,
+or never), or comes twice; a host hears no peers, one way, for any time; etcd is away from all at once; etcd's leader
+moves beside the peers, so that the list changes; an agent is replaced by its next process. E 8, E_s 5, A 3; promises
+count without a lease (`failsafe`), which allows more than `lease`. A host that reads none of its letters keeps the
+newest two of each leader. Not tried: a receipt that the core hears of much later than it was.
+
 **How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
 any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as
 well: nobody takes an absent heartbeat while the chain shows such blocks (R18, but for the words of operators); without

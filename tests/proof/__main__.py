@@ -38,6 +38,7 @@ def arguments() -> argparse.Namespace:
         choices=tuple(GATES),
         help="worlds with a signing gate: required (if not said), on, or key (on, and nodeos has the key)",
     )
+    parser.add_argument("--peers", action="store_true", help="worlds in which the leader names the others (R13 to R17)")
     parser.add_argument("--seed", type=int, help="look at the last layer in another order")
     return parser.parse_args()
 
@@ -65,7 +66,7 @@ class Watch:
 
 
 def _with(args: argparse.Namespace) -> str:
-    return f", gate: {args.gate}" if args.gate else ""
+    return (f", gate: {args.gate}" if args.gate else "") + (", peers" if args.peers else "")
 
 
 def table(args: argparse.Namespace, found: Found, seconds: float) -> Table:
@@ -88,11 +89,13 @@ def main() -> int:
     """Search, show, tell."""
     args = arguments()
     names = ("a", "b", "c")[: args.agents]
-    rules = engine(Budget(args.faults), names=names, eager=args.eager, gate=args.gate)
+    rules = engine(Budget(args.faults), names=names, eager=args.eager, gate=args.gate, peers=args.peers)
     begun = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        found = Search(rules, args.worlds, seed=args.seed, watch=Watch(args, bar)).run(rules.calm())
+        found = Search(rules, args.worlds, seed=args.seed, watch=Watch(args, bar)).run(
+            rules.steady() if args.peers else rules.calm()
+        )
     console = Console(width=100)
     console.print(table(args, found, time.monotonic() - begun))
     if found.broken:

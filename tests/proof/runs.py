@@ -102,6 +102,16 @@ def with_peers(faults: int, limit: int, names: tuple[str, ...] = ("a", "b"), onl
     return search(found, limit, found.steady())
 
 
+SILENT = ("etcd is away", "a: hears no peers", "b: hears no peers", "a: a promise", "b: a beat", "a: etcd's leader")
+"""Faults that must cost a leader with peers nothing, one at a time (P3)."""
+
+
+def peers_change_nothing(names: tuple[str, ...], limit: int) -> Found:
+    """Search what one of these faults leads to, with E_s long enough for etcd to confirm in place of a promise (P3)."""
+    found = engine(Budget(1, only=SILENT), names=names, peers=True, timing={"validity": 10, "peers_validity": 7})
+    return search(found, limit, found.steady(), lambda world: same_leader(found, world))
+
+
 FAULTS = ("a: ", "b: ", "c: ", "lease ", "time passes, but")
 """All but the words of operators: whoever puts `leader` or `override` says that nobody else signs (R18)."""
 

@@ -15,8 +15,10 @@ from tests.proof.runs import (
     installing,
     nothing_wrong,
     one_fault,
+    peers_change_nothing,
     restoring,
     slow_messages,
+    with_peers,
 )
 from tests.proof.search import search
 
@@ -124,6 +126,24 @@ def test_slow_messages_change_nothing() -> None:
     found = slow_messages()
     assert not found.broken, found.text()
     assert found.complete
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("names", "faults"), [(("a", "b"), 1), (("a", "b"), 2), (("a", "b", "c"), 1)], ids=str)
+def test_faults_with_peers_within_the_quick_bound(names: tuple[str, ...], faults: int) -> None:
+    """P1, R13, R14, R15, R16: beats and promises lost, late, twice and one-way, lists that change, restarts."""
+    found = with_peers(faults, 20_000, names)
+    assert not found.broken, found.text()
+    assert found.states >= 20_000
+
+
+@GROUPS
+@pytest.mark.timeout(600)
+def test_silence_changes_nothing_with_peers(names: tuple[str, ...]) -> None:
+    """P3, R17: etcd is away, or what peers say is lost, late or comes twice: the leader stays, and goes on signing."""
+    found = peers_change_nothing(names, 15_000)
+    assert not found.broken, found.text()
+    assert found.states >= 15_000 or found.complete
 
 
 @GROUPS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -105,16 +107,30 @@ def test_etcd_leader_lost(group: Group, fault: str) -> None:
 
 
 def test_etcd_without_quorum(group: Group) -> None:
-    """Without a quorum the leader stops in time, nobody leads, and somebody does when the quorum is back (R3, P2)."""
+    """Without a quorum the leader stops in time, nobody leads, and somebody does when the quorum is back (R3, P2).
+
+    The history tells how long no block came, though the leader before releases only then.
+    """
     leader = group.leader
     lost = group.etcd.members[:2]
     for member in lost:
         member.kill()
     group.wait("the leader to stop", lambda: group.nodeos(leader).paused)
+    stopped = time.monotonic()
     assert not any(agent.leads for agent in group.agents.values())
+    group.wait("an outage of 4 s", lambda: time.monotonic() > stopped + 4 or None)
     for member in lost:
         member.start()
     group.settle()
+    silent_ms = group.wait("the outage to be counted", lambda: _newest_change(group).get("outage_ms"))
+    assert 3000 <= silent_ms <= 1000 * (time.monotonic() - stopped)
+
+
+def _newest_change(group: Group) -> dict[str, Any]:
+    """Return the entry of the history about the newest change of leader."""
+    lines = group.etcdctl("get", "--prefix", "@history/", "--print-value-only").splitlines()
+    found: list[dict[str, Any]] = [json.loads(line) for line in lines if line.strip()]
+    return max(found, key=lambda each: int(each["epoch"]))
 
 
 def test_nodeos_restarted_under_standby(group: Group) -> None:

@@ -16,6 +16,7 @@ from agent.config.base import open_regular
 from agent.config.load import load
 from agent.config.proposal import Answers, draft, lacks, producers
 from agent.errors import ConfigError, RefusedError
+from agent.host.paths import write_whole
 from agent.nodeos.config_ini import Options, merged, of_ini
 
 MOST = 1 << 20
@@ -106,10 +107,7 @@ def _validated(text: str, path: Path) -> None:
 
 
 def _write(text: str, path: Path) -> None:
-    new = path.with_name(f"{path.name}.new")
     try:
-        new.write_text(text)
-        new.chmod(0o640)
-        new.replace(path)
+        write_whole(path, text, 0o640)
     except OSError as error:
         raise ConfigError([f"{path} cannot be written: {error.strerror}; name another file with --config"]) from error

@@ -19,6 +19,7 @@ from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.core.leadership.timing import GateMode
 from agent.errors import ConfigError, RefusedError
+from agent.host.paths import write_whole
 from agent.host.process import start_ticks
 from agent.keepalived.duty import LOOK_S, Duty, Spans
 from agent.keepalived.metrics import textfile as metrics_text
@@ -165,10 +166,7 @@ class _Metrics:
         if self._path is None or (state == self._last and time.monotonic() < self._at + WRITE_S):
             return
         self._last, self._at = state, time.monotonic()
-        new = self._path.with_suffix(".new")
         try:
-            new.write_text(metrics_text(duty, self._labels))
-            new.chmod(0o644)
-            new.replace(self._path)
+            write_whole(self._path, metrics_text(duty, self._labels), 0o644)
         except OSError as error:
             log.warning("the metrics %s cannot be written: %s", self._path, error)

@@ -53,7 +53,7 @@ class Files:
 
 def save_plan(runtime: Path, guard: Mapping[str, object]) -> None:
     """Write the plan file beside a run-time file, as a whole or not at all. OSError when that fails."""
-    _save(Files(runtime).plan, guard)
+    write_whole(Files(runtime).plan, json.dumps(guard))
 
 
 def save_refusal(runtime: Path, why: str) -> None:
@@ -61,13 +61,14 @@ def save_refusal(runtime: Path, why: str) -> None:
 
     The next agent that starts writes its plan over it.
     """
-    _save(Files(runtime).plan, {"refused": why})
+    write_whole(Files(runtime).plan, json.dumps({"refused": why}))
 
 
-def _save(path: Path, content: Mapping[str, object]) -> None:
-    new = path.with_suffix(".plan.new")
-    new.write_text(json.dumps(content))
-    new.chmod(0o600)
+def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
+    """Write a file as a whole or not at all. OSError when that fails."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.chmod(mode)
     new.replace(path)
 
 

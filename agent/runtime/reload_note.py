@@ -7,6 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.host.paths import write_whole
 from agent.host.process import start_ticks
 
 
@@ -34,7 +35,4 @@ def read_note(file: Path) -> ReloadNote:
 def write_note(file: Path, count: int, *, ok: bool = True, said: tuple[str, ...] = ()) -> None:
     """Write the note of this process, as a whole or not at all. OSError when that fails."""
     note = ReloadNote(os.getpid(), start_ticks(os.getpid()), count, ok, said)
-    new = file.with_suffix(".reload.new")
-    new.write_text(json.dumps(asdict(note)))
-    new.chmod(0o600)
-    new.replace(file)
+    write_whole(file, json.dumps(asdict(note)))

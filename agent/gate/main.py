@@ -72,20 +72,20 @@ def run(settings: Settings, environ: Mapping[str, str]) -> None:
         signal.signal(number, lambda caught, _frame: over.append(caught))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     notifier = Notifier(environ)
-    herald = Reporter(Voice("gate"), notifier)
+    reporter = Reporter(Voice("gate"), notifier)
     page = identity(settings.group, settings.node)
     permit = Permit(settings.page, page, settings.owner, boot_id(), boot_ms)
-    server = Server(settings, permit, boot_ms, herald.refused, time.monotonic)
+    server = Server(settings, permit, boot_ms, reporter.refused, time.monotonic)
     server.open()
-    herald.say(f"listening on {settings.listen.text}, keosd at {settings.keosd.text}")
+    reporter.say(f"listening on {settings.listen.text}, keosd at {settings.keosd.text}")
     notifier.send("READY=1")
     state = ""
     while not over:
         server.turn()
         if server.wallet.state != state:
             state = server.wallet.state
-            herald.say(f"keosd: {state}")
-        herald.flush(server)
+            reporter.say(f"keosd: {state}")
+        reporter.flush(server)
     notifier.send("STOPPING=1")
     server.close()
 

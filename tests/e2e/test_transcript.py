@@ -20,12 +20,12 @@ from tests.lab.wait import until
 
 pytestmark = pytest.mark.real
 PAGE = (Path(__file__).parents[2] / "deploy" / "ADOPTING.md").read_text()
-URL, ETCD = "http://127.0.0.1:8888", "http://127.0.0.1:2379"
+URL, ETCD, HTTP = "http://127.0.0.1:8888", "http://127.0.0.1:2379", "http://127.0.0.1:9877"
 INI, CONFIG = "/etc/nodeos/config.ini", "/etc/nodeos-failover/config.toml"
 """What the page says, which is elsewhere in the laboratory."""
 LIMIT = 40.0
 """Seconds until what is looked at is as the page has it."""
-LOOKS = ("status", "history", "doctor", "check")
+LOOKS = (*(f"nodeos-failover {each}" for each in ("status", "history", "doctor", "check")), "curl -s http:")
 """Commands that change nothing: they are given again until they show what the page does."""
 
 
@@ -81,7 +81,13 @@ class Hosts:
             self._ours[name] = to_toml({key: settings[key] for key in ("http", "runtime", "health", "fence", "log")})
             agent.config.unlink()
             file, url = root / name / "config.ini", self.chain.nodes[name].http_url
-            self._theirs[name] = {URL: url, ETCD: etcd.urls[0], INI: str(file), CONFIG: str(agent.config)}
+            self._theirs[name] = {
+                "127.0.0.1:9877": f"127.0.0.1:{agent.http_port}",
+                URL: url,
+                ETCD: etcd.urls[0],
+                INI: str(file),
+                CONFIG: str(agent.config),
+            }
             file.parent.mkdir()
             file.write_text(ini.replace(URL[7:], url[7:]) + "pause-on-startup = true\n" * (name == "bp-b"))
 
@@ -92,9 +98,11 @@ class Hosts:
             line = line.replace(shown, real)
         program, *words = shlex.split(line)
         if program == "systemctl":
-            assert words[1:] == ["--now", "nodeos-failover"]
-            agent.start() if words[0] == "enable" else agent.stop(grace=20)
-            return ""
+            assert words in ([words[0], "--now", "nodeos-failover"], ["reload", "nodeos-failover"])
+            if words[0] != "reload":
+                agent.start() if words[0] == "enable" else agent.stop(grace=20)
+                return ""
+            program, words = "nodeos-failover", ["reload"]  # what the unit runs for it
         command = [sys.executable, "-m", "agent"] if program == "nodeos-failover" else [program]
         environment = {**os.environ, "NODEOS_FAILOVER_CONFIG": str(agent.config), "COLUMNS": "110"}
         done = subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=120)
@@ -109,7 +117,7 @@ class Hosts:
         """Give a command, and see that the page shows what comes; a look is repeated until it does."""
         end = time.monotonic() + LIMIT
         while wrong := as_shown(shown, came := self.type(host, line)):
-            look = any(line.startswith(f"nodeos-failover {each}") for each in LOOKS)
+            look = line.startswith(LOOKS)
             assert look and time.monotonic() < end, f"{host}# {line}\n{came}\nthe page: {wrong}"
             time.sleep(0.5)
 

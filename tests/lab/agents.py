@@ -64,7 +64,8 @@ class Agent(Process):
             "peers": self._peers(root, place) | dict(settings.get("peers", {})),
             "log": settings.get("log", {"level": "debug"}),
         }
-        self.config.write_text(to_toml(whole) + "\n")
+        self._configured = to_toml(whole) + "\n"
+        self.config.write_text(self._configured)
         self.config.chmod(0o600)
         command: Sequence[str | Path] = [sys.executable, "-m", "agent", "run", "--config", self.config]
         super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})}, place)
@@ -73,6 +74,12 @@ class Agent(Process):
         """Each agent is a host of its own; on one loopback each needs a port of its own as well."""
         own = {"state_dir": str(root / "state")}
         return own if place.namespace else own | {"listen": f"127.0.0.1:{self.http_port}"}
+
+    def configure_anew(self) -> None:
+        """Give it the configuration that it was made with, and end it if it has another one."""
+        if self.config.read_text() != self._configured:
+            self.stop()
+            self.config.write_text(self._configured)
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Ask the agent over HTTP; status 0 when it does not answer."""

@@ -96,7 +96,7 @@ class Group:
         self.chain.observer.wait_blocks(2)
 
     def heal(self) -> None:
-        """Bring back what a test ended, froze or cut off, take away what it said, and wait until the group is well.
+        """Bring back what a test ended, froze, cut off or configured, take away what it said, and see the group well.
 
         The agents' logs begin anew.
         """
@@ -109,6 +109,8 @@ class Group:
         for agent in self.agents.values():
             if agent.log.exists():
                 os.truncate(agent.log, 0)
+            agent.thaw()
+            agent.configure_anew()
             _bring_back(agent)
         for node in self.chain.nodes.values():
             node.thaw()

@@ -54,7 +54,7 @@ def test_reload_applies_what_can_change_and_never_loses_the_lead(group: Group) -
     assert '"message": "timing.validity stays as it was' in leader.log.read_text()
     priority = f"{leader.node} to publish its priority"
     group.wait(priority, lambda: _member(group, leader)["priority"] == 7 or None)
-    assert group.heartbeat()["validity_ms"] == 6000
+    assert group.heartbeat()["validity_ms"] < 8000  # that of peers, while these promise, is shorter still
 
     leader.config.write_text(leader.config.read_text() + '\n[log2]\n[health.peers]\nmin = "1"\n')
     wrong = reload(leader)

@@ -153,6 +153,8 @@ def test_standby_resumed_by_hand(group: Group) -> None:
     node.resume()
     group.wait("the warning", lambda: "somebody resumed it" in idle.log.read_text())
     group.wait("the pause", lambda: node.paused)
+    # the next test lets the other node lead, and the block that the hand began may still be in flight
+    group.wait("the proof of the stop", lambda: idle.status()["nodeos_production"] == "stopped")
 
 
 def test_sigterm_stops_proves_and_releases(group: Group) -> None:

@@ -272,3 +272,5 @@ def test_peers_in_failsafe(field: Field, lease: Peers) -> None:
     assert count.missed() <= 4
     count.never_twice()
     failsafe.agents.stop()
+    lease.agents.start()
+    lease.named()

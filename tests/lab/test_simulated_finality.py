@@ -94,11 +94,11 @@ def test_a_node_that_is_behind_is_paused_at_once(spring: Callable[..., Simulated
     """A resume before it is level does not last; one more once it is does."""
     the_others(spring)
     node = spring("bp-a", "PUB_BLS_A", producer=OURS, paused=True)
-    node.behind(1.0)
+    node.behind(4.0)
     nodeos = HttpNodeos(node.url)
     nodeos.resume(LIMIT_S)
     assert nodeos.paused(LIMIT_S) is True
-    until(lambda: _resumed(nodeos), 5.0, "a resume that lasts")
+    until(lambda: _resumed(nodeos), 15.0, "a resume that lasts")
 
 
 def _resumed(nodeos: HttpNodeos) -> bool:

@@ -246,7 +246,8 @@ MUTANTS = (
                 TENURE,
                 UNKNOWN,
                 '    if _close(step, event.request) == "confirm":\n'
-                "        _confirmed(step, step.tenure.heartbeat_revision, step.tenure.sent_at(step.tenure.seq))"
+                "        sent, record = step.tenure.sent_at(step.tenure.seq), heartbeat_of(step.state)\n"
+                "        _confirmed(step, step.tenure.heartbeat_revision, sent, record)"
                 "\n\n\ndef rejected",
             ),
         ),

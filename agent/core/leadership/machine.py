@@ -21,6 +21,7 @@ from agent.core.leadership.campaign import rule_campaign, rule_late_answer
 from agent.core.leadership.gate import gate_closed, gate_failed, gate_signed, rule_gate
 from agent.core.leadership.peers import (
     beat_received,
+    cap_by_settings,
     etcd_leader_beside,
     file_written,
     lease_kept,
@@ -112,7 +113,10 @@ def _started(step: Step, event: ev.Started) -> None:
         step.set_production(Production.PRODUCING)
         step.set(guard_stops_at=record.stop_by, gate=GateState.OPEN)  # as the process before has left it
         step.go("goes_on")
+        capped = cap_by_settings(step)
         step.save("held")
+        if capped:
+            step.set_tenure(support=replace(step.tenure.support, unsaved=step.state.saving))
     else:
         step.go("restart_stop", f"the run-time file says {record.state}")
         begin_stop(step)

@@ -13,7 +13,7 @@ from agent.core.leadership.events import BeatReceived, EtcdLeaderBeside, LeaseKe
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.support import SentBeat, Vote
-from agent.core.leadership.timing import PeersMode, standstill
+from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
@@ -67,11 +67,20 @@ def _promised(state: State, each: Listing) -> Ms:
     votes = [state.support.vote(peer) for peer in each.peers]
     if not votes or None in votes:
         return 0
-    until = min(vote.sent for vote in votes if vote) + state.identity.timing.peers_validity
-    if state.identity.timing.peers is PeersMode.LEASE:
-        kept = state.tenure is not None and state.lease_kept[0] == state.tenure.lease
-        return min(until, state.lease_kept[1] if kept else 0)
-    return until
+    span = min(state.identity.timing.peers_validity, each.validity_ms)  # all that binds a peer which began anew
+    until = min(vote.sent for vote in votes if vote) + span
+    return min(until, _lease_until(state)) if state.identity.timing.peers is PeersMode.LEASE else until
+
+
+def _lease_until(state: State) -> Ms:
+    """Return until when our lease lives for sure, by our clock; 0: not known."""
+    return state.lease_kept[1] if state.tenure is not None and state.lease_kept[0] == state.tenure.lease else 0
+
+
+def _lease_ends(step: Step) -> bool:
+    """Tell whether promises count for less than E_s, because our lease may not live as long (R15)."""
+    timing = step.state.identity.timing
+    return timing.peers is PeersMode.LEASE and step.at(_lease_until(step.state) - timing.peers_validity)
 
 
 def plan_list(step: Step) -> bool:
@@ -93,6 +102,25 @@ def plan_list(step: Step) -> bool:
     step.save("held")
     step.set_tenure(support=replace(step.tenure.support, unsaved=step.state.saving))
     return True
+
+
+def cap_by_settings(step: Step) -> bool:
+    """Cap V where the process before told longer spans than this one writes; True if it had to be (R16).
+
+    The first confirmation shortens what stands, and the others count from it, whether its answer comes or not.
+    """
+    timing, tenure = step.state.identity.timing, step.tenure
+    lists = tuple(
+        replace(each, validity_ms=min(each.validity_ms, _span(timing, each))) for each in tenure.support.lists
+    )
+    written = _span(timing, lists[-1]) if lists else timing.validity
+    valid = min(tenure.valid_until, step.now + written)
+    step.set_tenure(valid_until=valid, support=replace(tenure.support, lists=lists))
+    return valid < tenure.valid_until
+
+
+def _span(timing: Timing, each: Listing) -> Ms:
+    return timing.peers_validity if each.peers else timing.validity
 
 
 def file_written(step: Step, version: int) -> None:
@@ -121,17 +149,31 @@ def _nameable(step: Step, peer: Peer) -> bool:
     vote = state.support.vote(peer)
     if peer in state.support.named:
         return not step.at((vote.heard if vote else state.phase_since) + timing.steady)
-    return vote is not None and vote.heard - vote.since >= timing.steady and step.now <= vote.heard + timing.late
+    steady = vote is not None and vote.heard - vote.since >= timing.steady and step.now <= vote.heard + timing.late
+    return steady and not _lease_ends(step)
 
 
 def late(step: Step) -> bool:
-    """Tell whether the promise of a named peer is late: etcd has to confirm in its place (R17)."""
+    """Tell whether the promise of a named peer is late, or counts for less: etcd has to confirm in its place (R17)."""
     state, timing = step.state, step.state.identity.timing
+    if state.support.named and _lease_ends(step):
+        return True
     for peer in state.support.named:
         vote = state.support.vote(peer)
         if vote is None or step.at(vote.heard + timing.late + 1):
             return True
     return False
+
+
+def confirm_within(step: Step) -> Ms:
+    """Return how long a confirmation may take: while a promise is late, two of them have to fit before V - A (R17).
+
+    The host that is lost may be the one whose member of etcd we ask: then the next member has to have its turn.
+    """
+    state, timing = step.state, step.state.identity.timing
+    if not late(step):
+        return timing.request
+    return max(timing.beat // 2, min(timing.request, (state.stop_at - step.now) // 2))
 
 
 def next_confirmation(step: Step) -> Ms:
@@ -235,6 +277,8 @@ def _may_promise(state: State, beat: Beat) -> bool:
     seen = state.seen
     record = seen.heartbeat.record if seen.heartbeat else None
     if not state.peered or not state.identity.host_id or state.phase is not Phase.STANDBY or not seen.moved:
+        return False
+    if not state.proven:  # it could neither take over nor free the seat, so it must not be named (R17)
         return False
     if record is None or record.released or (record.epoch, record.node) != (beat.epoch, beat.node):
         return False

@@ -9,7 +9,16 @@ from agent.core.leadership import forgetting
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Applied, Refused, Rejected, Unknown
 from agent.core.leadership.gate import last_block_missed
-from agent.core.leadership.peers import heirs_of, lease_for, listed, next_confirmation, plan_list, prolong, rule_lapsed
+from agent.core.leadership.peers import (
+    confirm_within,
+    heirs_of,
+    lease_for,
+    listed,
+    next_confirmation,
+    plan_list,
+    prolong,
+    rule_lapsed,
+)
 from agent.core.leadership.production import begin_stop, rule_read_last_block, stop
 from agent.core.leadership.state import PendingWrite, Phase, State
 from agent.core.leadership.step import Step
@@ -323,7 +332,8 @@ def rule_confirm(step: Step) -> None:
     leader = same_leader(step.state)
     then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(step.state))),)
     if void is None and not tenure.lapsed:
-        step.transact("confirm", Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat)))
+        txn = Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat))
+        step.transact("confirm", txn, confirm_within(step))
         return
     if void is not None:
         whom = f"{void.name}, which no agent of the group is" if void.name else "no node"

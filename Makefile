@@ -19,7 +19,7 @@ PURE := -m "not real and not slow" -o cache_dir=.pytest_cache/pure --timeout 900
 REAL := -m "real and not slow" -o cache_dir=.pytest_cache/real
 
 test: $(STAMP) lint ## everything that must hold before a change goes in
-	nice -n 10 $(BIN)/python -m pytest $(PURE) >$(VENV)/pure.log 2>&1 & pure=$$!; \
+	nice -n 10 $(BIN)/python -m pytest $(PURE) --numprocesses 2 >$(VENV)/pure.log 2>&1 & pure=$$!; \
 	$(BIN)/python -m pytest $(REAL) --numprocesses 3 --dist loadfile --no-loadscope-reorder; real=$$?; \
 	wait $$pure; pure=$$?; cat $(VENV)/pure.log; exit $$((real | pure))
 

@@ -78,27 +78,28 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          holder's own host may take it over, whatever stands in `leader`. What cannot be read, a release that its
          holder did not write, and a store that forgot leave that to whom the last heartbeat left it. *Else:* a node
          that nobody asked for a promise takes over while others still promise.
-    R14  Promise only in standby, to the holder of the heartbeat as it is known, unless the operators' words name
-         another leader; and only if no take-over of ours may yet be applied: the heartbeat has changed since the
-         last one that we, or a process before us, may have sent. Note, before the promise leaves, until when it
-         binds: receipt + E_s * 1.001. A held heartbeat is taken over only after that and after R8's standstill.
-         *Else:* one node promises and takes over at once.
-    R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending
-         of the oldest among the newest beats that each of them has promised for, + E_s; whichever is later. V is the
-         least of these bounds. May stand: the last write known to be applied, and each later one that is not known to
-         have failed. In `lease` promises count while our own lease may live, by our clock; in `failsafe` while etcd is
-         away. *Else:* who may take over by a list that was not thought of has promised nothing.
-    R16  A write with another list or validity caps V from before it leaves, whatever comes of it, and the run-time file
-         and the gate know the cap first. It is lifted when a later state of the heartbeat is known. Before a planned
-         restart the heartbeat names nobody, so that the next process has E to start in. *Else:* the guard of a frozen
-         agent acts on a V that others do not wait for.
+    R14  Promise only in standby and proven stopped, to the holder of the heartbeat as it is known, unless the
+         operators' words name another leader; and only if no take-over of ours may yet be applied: the heartbeat has
+         changed since the last one that we, or a process before us, may have sent. Note, before the promise leaves,
+         until when it binds: receipt + E_s * 1.001. A held heartbeat is taken over only after that and after R8's
+         standstill. *Else:* one node promises and takes over at once.
+    R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending of
+         the oldest among the newest beats that each of them has promised for, + the E_s that it tells; whichever is
+         later. V is the least of these bounds. May stand: the last write known to be applied, and each later one that
+         is not known to have failed. In `lease` promises count while our own lease may live, by our clock; in
+         `failsafe` while etcd is away. *Else:* who may take over by a list that was not thought of has promised
+         nothing.
+    R16  A write with another list or validity (also after a restart with other settings) caps V from before it leaves,
+         whatever comes of it, and the run-time file and the gate know the cap first. It is lifted when a later state of
+         the heartbeat is known. Before a planned restart the heartbeat names nobody, so that the next process has E to
+         start in. *Else:* the guard of a frozen agent acts on a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
-         half a beat, and again in time while it is; drop who has not promised for five beats. While all promise, one
-         confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
-         promises and etcd away at once. A `leader` that went with our lease while promises held the lead is put anew on
-         the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take over but
-         cannot lead takes the heartbeat and releases it, so that one that is not named can lead. *Else:* one lost host
-         costs the lead, or nobody may take it.
+         half a beat, or when our lease may not live for E_s, and leave time for a second member of etcd; drop who has
+         not promised for five beats. While all promise, one confirmation in ten R is enough. Leave out a member beside
+         which etcd's leader runs: its host would take promises and etcd away at once. A `leader` that went with our
+         lease while promises held the lead is put anew on the next lease: `heartbeat` is ours still, so nobody took
+         over. R17a: a named member that may take over but cannot lead takes the heartbeat and releases it, so that one
+         that is not named can lead. *Else:* one lost host costs the lead, or nobody may take it.
 
 **The first take-over, and a store that forgot.**
 

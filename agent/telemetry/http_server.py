@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.server.access().admits(name, self.headers.get("Authorization", "")):
             self._answer(HTTPStatus.UNAUTHORIZED, b"show the token\n", TEXT, CHALLENGE)
             return
-        headers: dict[str, str] = {}
+        headers: Mapping[str, str] = {}
         try:
             if name == "page":
                 code, (body, headers), kind = HTTPStatus.OK, page(), "text/html; charset=utf-8"

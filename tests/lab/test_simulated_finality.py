@@ -97,7 +97,7 @@ def test_a_node_that_is_behind_is_paused_at_once(spring: Callable[..., Simulated
     node.behind(4.0)
     nodeos = HttpNodeos(node.url)
     nodeos.resume(LIMIT_S)
-    assert nodeos.paused(LIMIT_S) is True
+    until(lambda: nodeos.paused(LIMIT_S), 3.0, "the pause of a node that is behind")
     until(lambda: _resumed(nodeos), 15.0, "a resume that lasts")
 
 

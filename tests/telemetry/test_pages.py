@@ -273,7 +273,7 @@ def test_a_sign_of_life_goes_out_while_nothing_critical_is_open() -> None:
 
 def test_the_page_comes_with_headers_that_keep_others_out() -> None:
     """Nothing from elsewhere runs in it, nobody frames it, its type is not guessed, and no other site learns of it."""
-    headers = page()[1]
+    headers = dict(page()[1])
     policy = headers.pop("Content-Security-Policy").split("; ")
     assert {"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} <= set(policy)
     assert headers == {

@@ -90,8 +90,10 @@ def plan_list(step: Step) -> bool:
     """
     state, tenure = step.state, step.tenure
     support = tenure.support
+    if support.unsaved:
+        return True
     if not state.peered or tenure.sent or len(support.lists) != 1:
-        return bool(support.unsaved)
+        return False
     wanted = wanted_peers(step)
     if wanted == support.named or not step.at(state.retry_at):
         return False

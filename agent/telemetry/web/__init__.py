@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 
 @cache
-def page() -> tuple[bytes, dict[str, str]]:
+def page() -> tuple[bytes, Mapping[str, str]]:
     """Return the page, and the headers that go with it."""
     here = Path(__file__).parent
     html, style, script = ((here / f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -35,7 +37,7 @@ def page() -> tuple[bytes, dict[str, str]]:
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Resource-Policy": "same-origin",
     }
-    return whole.encode(), headers
+    return whole.encode(), MappingProxyType(headers)  # one for all requests
 
 
 def _hash(text: str) -> str:

@@ -267,6 +267,82 @@ def test_lists_of_the_process_before_bind() -> None:
     assert one.state.tenure.valid_until == file.valid_until, "the empty list may stand: it binds"
 
 
+@pytest.mark.parametrize("mode", PeersMode)
+def test_restart_with_shorter_spans_caps_what_the_process_before_was_given(mode: PeersMode) -> None:
+    """R16: V is no more than this process writes, and the file says so before its first confirmation leaves."""
+    one = One()
+    identity = one.state.identity
+    timing = replace(identity.timing, peers=mode)
+    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    until = one.now + 14_000
+    lists = (Listing((), 15_000, one.now - 1000),)
+    file = replace(record(one.now), valid_until=until, stop_by=until - timing.margin, lists=lists)
+    one.tell(ev.Started(file, NODEOS))
+    assert one.phase() is Phase.LEADING
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until == one.now + timing.validity
+    one.tick(8)
+    assert not one.state.request, "the guard would act on the longer V"
+    one.save()
+    while not one.state.request:
+        one.tick(max(1, (one.state.wake or one.now) - one.now))
+        one.tell(ev.LeaseKept(LEASE, one.now + 9000))
+    sent = one.now
+    one.apply("confirm")
+    assert one.state.tenure.valid_until <= sent + timing.validity
+
+
+def test_promise_counts_for_no_longer_than_the_heartbeat_tells() -> None:
+    """R15: a peer that begins anew forgets its promise, and then waits for what stands in the heartbeat alone."""
+    one = One()
+    identity = one.state.identity
+    timing = replace(identity.timing, peers=PeersMode.FAILSAFE, peers_validity=5000)
+    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    lists = (Listing(PEERS, E_S, one.now - 100),)
+    file = replace(record(one.now), valid_until=one.now + 1900, stop_by=one.now + 800, lists=lists)
+    one.tell(ev.Started(file, NODEOS))
+    one.save()
+    one.tick(100)
+    beat = one.last(do.SendBeat)
+    assert isinstance(beat, do.SendBeat)
+    sent = one.now
+    for peer in PEERS:
+        one.tell(ev.PromiseReceived(Promise(4, "me", beat.beat.number, peer.node, peer.host_id), one.now))
+    assert one.state.tenure is not None
+    assert one.state.tenure.valid_until <= sent + E_S
+
+
+def test_etcd_is_asked_in_time_while_our_lease_is_not_known_to_live() -> None:
+    """R17: in `lease` promises count for nothing then, so nobody is named anew, and etcd confirms every R."""
+    one = Leading(PeersMode.LEASE)
+    one.go(10_000, "bp-b", "bp-c")
+    assert one.phase() is Phase.LEADING
+    assert one.named == []
+    one.tell(ev.LeaseKept(LEASE, one.now + 4000))
+    one.go(1500, "bp-b", "bp-c")
+    assert one.named == ["bp-b", "bp-c"]
+    one.go(10_000, "bp-b", "bp-c")
+    assert one.phase() is Phase.LEADING, "the session is behind: etcd confirms in place of promises"
+
+
+def test_next_member_of_etcd_has_its_turn_when_a_peer_is_lost() -> None:
+    """R17: a host may be lost with the member of etcd that we ask: two confirmations have to fit before V - A."""
+    one = both()
+    one.etcd = False
+    one.go(1000, "bp-b", "bp-c")
+    while not one.state.request:
+        one.go(50, "bp-b")
+    asked = one.request("confirm")
+    assert 2 * asked.within <= one.state.stop_at - (one.now - 50)
+    one.tell(ev.Unknown(asked.request, "no answer"), asked.within)
+    one.tick(max(0, (one.state.retry_at or one.now) - one.now))
+    assert one.state.request
+    one.apply("confirm")
+    one.etcd = True
+    one.go(3000, "bp-b")
+    assert one.phase() is Phase.LEADING
+
+
 def test_planned_restart_writes_the_long_validity() -> None:
     """R16: before the next process takes over the heartbeat names nobody; then the agent ends, and holds."""
     one = both()
@@ -316,6 +392,17 @@ def test_promise_binds_before_it_leaves() -> None:
     one.tick(1)
     assert one.phase() is Phase.CAMPAIGNING
     assert one.now == promised + standstill(E_S)
+
+
+def test_no_promise_before_our_nodeos_is_proven_stopped() -> None:
+    """R14, R17: who could neither take over nor free the seat must not be named, or nobody may lead after."""
+    one = Member()
+    assert one.asked(7)
+    one.tell(ev.ProcessSeen(replace(NODEOS, pid=NODEOS.pid + 1)))
+    assert not one.state.proven
+    assert not one.asked(8)
+    one.paused()
+    assert one.asked(9)
 
 
 def test_no_promise_twice_for_one_number() -> None:

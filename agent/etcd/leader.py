@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from agent.errors import StoreError, StoreUnavailable
+from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -66,8 +66,8 @@ class EtcdLeadership(EtcdStore):
             connection.call(connection.client.maintenancestub.MoveLeader, request, deadline)
 
         deadline = Deadline(timeout_s)
-        failure: StoreError = StoreUnavailable("etcd has no endpoint that leads it")
-        for _ in range(max(1, len(self._endpoints))):
+        failure: StoreError = StoreRejected("not_leader", "no endpoint leads etcd")
+        for _ in self._endpoints:
             try:
                 return self._run("move of etcd's leader", send, deadline.left())
             except StoreUnavailable as error:  # one that does not lead says so by FAILED_PRECONDITION: the next one

@@ -167,17 +167,6 @@ def late(step: Step) -> bool:
     return False
 
 
-def confirm_within(step: Step) -> Ms:
-    """Return how long a confirmation may take: while a promise is late, two of them have to fit before V - A (R17).
-
-    The host that is lost may be the one whose member of etcd we ask: then the next member has to have its turn.
-    """
-    state, timing = step.state, step.state.identity.timing
-    if not late(step):
-        return timing.request
-    return max(timing.beat // 2, min(timing.request, (state.stop_at - step.now) // 2))
-
-
 def next_confirmation(step: Step) -> Ms:
     """Return when to confirm by etcd again: after R, or seldom while every named peer promises (R17)."""
     state, timing = step.state, step.state.identity.timing

@@ -79,6 +79,7 @@ class Nodeos:
         self.votes: VoteTracker | None = None  # of Spring, which pauses itself for want of them
         self.busy = False  # its main thread works on something long: get_info alone is answered
         self.used = 0  # ms of processor time
+        self.unreached = False  # no block reaches it, though it has peers
         self.behind = False  # it takes old blocks, as one that was started a while ago
         self.start()
 
@@ -327,7 +328,7 @@ class Story:
     """The world: time, etcd, one chain. Slots signed twice end the story.
 
     Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots
-    of ours that nobody signed.
+    of ours that nobody signed, `lost` blocks that whoever signs did not have: a split on a chain of one producer.
     """
 
     def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
@@ -335,6 +336,7 @@ class Story:
         self.turns = turns
         self.schedule = turns or replace(SCHEDULE, producers=(Producer(PRODUCER, (KEY,)),))
         self.missed = 0
+        self.lost = 0
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self.etcd = MemoryEtcd(lambda: self.now)
@@ -379,6 +381,7 @@ class Story:
     def _slot(self) -> None:
         together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
         assert len([host for host in self.hosts if host.nodeos.signs]) < 2, "a slot is signed twice (P1)"
+        self.lost += max((self.head.head_num - each.nodeos.head.head_num for each in together), default=0)
         theirs = (self.turns is not None and not self._our_turn()) and not self.stalled
         if theirs:
             self.head = self._block(self.head.head_num + 1, "someoneelse1")
@@ -398,7 +401,7 @@ class Story:
             elif nodeos.isolated and nodeos.signs:
                 nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
                 self._keep(nodeos.head, nodeos.private)
-            elif not nodeos.isolated and not nodeos.silent:
+            elif not (nodeos.isolated or nodeos.silent or nodeos.unreached):
                 nodeos.head = self.head
                 nodeos.private.clear()
 

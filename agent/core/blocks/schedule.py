@@ -60,6 +60,12 @@ class ProducerWindows:
         """Tell whether a block of that date stands in a slot of ours."""
         return self.ours(slot_of(date))
 
+    def last(self, wall: Ms) -> Ms:
+        """Return the date of our last slot that is dated `wall` or earlier."""
+        slot = slot_of(wall)
+        into = (slot - self.index * REPETITIONS) % self.period
+        return date(slot - max(0, into - REPETITIONS + 1))
+
     def window(self, wall: Ms) -> tuple[Ms, Ms]:
         """Return the dates of the first and the last slot of the window that is not over (with QUIET) at `wall`."""
         slot = slot_of(wall - QUIET)

@@ -19,7 +19,7 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.operator import clock_text
 from agent.core.model.store import Ms
-from agent.core.node import first_blocks, switchover
+from agent.core.node import first_blocks, level, switchover
 from agent.core.node import plan as planning
 from agent.core.node.stage import NodeStep
 from agent.core.node.state import Node, RefuseWish, drained, member_of, wall_of
@@ -42,12 +42,19 @@ def judged(node: Node, now: Ms) -> Eligibility:
     members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
     found = ranking.eligibility(member_of(node, now), node.health, members, holder, held)
-    plan, waits = node.assessment.plan, node.assessment.resumes.left(now)
-    if waits and found.eligible:
-        found = replace(found, eligible=False, why="its last take-overs came to nothing: it waits before the next")
+    plan, why = node.assessment.plan, _waits(node, now)
+    if why and found.eligible:
+        found = replace(found, eligible=False, why=why)
     if plan is None or plan.at > now:
         return found
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
+
+
+def _waits(node: Node, now: Ms) -> str:
+    """Return why a node that is fit does not take over yet."""
+    if node.assessment.resumes.left(now):
+        return "its last take-overs came to nothing: it waits before the next"
+    return level.behind(node, now)
 
 
 def look(step: NodeStep) -> None:
@@ -76,7 +83,8 @@ def look(step: NodeStep) -> None:
 def wakes(node: Node, now: Ms) -> list[Ms]:
     """Return when to look again."""
     plan, tries = node.assessment.plan, node.assessment.resumes.until
-    return [at for at in (tries, *([plan.at] if plan else ()), *first_blocks.looks_at(node, now)) if at > now]
+    level_at = level.waits_until(node) or 0
+    return [at for at in (tries, level_at, *([plan.at] if plan else ()), *first_blocks.looks_at(node, now)) if at > now]
 
 
 def announced(step: NodeStep, event: Announce) -> None:

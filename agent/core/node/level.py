@@ -1,0 +1,74 @@
+"""Whether our chain has what the last leader is known to have signed: who takes over without it splits the chain. Pure.
+
+A nodeos that was frozen until a moment ago, replays, or gets no blocks answers every question well and is seconds
+behind. On a chain of one producer what it would sign on an old block is another chain for good, and the blocks of the
+leader before are lost. Reports are too old to show it, so a member goes by signs of the leader's life: who confirms or
+sends beats has signed its slots, unless it has reported that it did not.
+
+It waits for `LOST` at most: blocks that nobody else has are lost with their host, and the group goes on (P2).
+"""
+
+from __future__ import annotations
+
+from agent.core.blocks.schedule import windows_of
+from agent.core.election.ranking import NO_MEASURE
+from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import seconds, standstill
+from agent.core.model.records import Heartbeat
+from agent.core.model.store import Ms
+from agent.core.node.state import Node, wall_of
+
+ARRIVES: Ms = 1000
+"""A block is on the chains of all others so long after its date at the latest."""
+LOST: Ms = 10_000
+"""A node that may take over waits so long for blocks that it lacks: a nodeos that can get them has them by then."""
+
+
+def behind(node: Node, now: Ms) -> str:
+    """Return what our chain lacks of the last leader's blocks; nothing if nothing, or it was waited for long enough."""
+    until, info, known = waits_until(node), node.health.info, newest(node, now)
+    if info is None or until is None or now >= until:
+        return ""
+    lacks = min(known, node.health.info_wall - ARRIVES)
+    if info.head_time >= lacks:
+        return ""
+    return f"its chain is behind: at least {seconds(lacks - info.head_time)} of the last leader's blocks are missing"
+
+
+def waits_until(node: Node) -> Ms | None:
+    """Return until when blocks that are missing are waited for; None where nobody's silence frees the heartbeat.
+
+    A release names the last block, and who is elected waits for that one (R9).
+    """
+    state = node.leadership
+    silence = state.phase is Phase.STANDBY and state.seen.heartbeat is not None and not state.released
+    free = state.free_at() if silence else None
+    return None if free is None else free + LOST
+
+
+def newest(node: Node, now: Ms) -> Ms:
+    """Return the date of the newest block that some leader is known to have signed, 0: none is known."""
+    seen = node.leadership.seen
+    record = seen.heartbeat.record if seen.heartbeat else None
+    told = max((each.own_ms for each in node.members if not any(map(each.fails, NO_MEASURE))), default=0)
+    return told if record is None else max(told, _signed(node, record, now))
+
+
+def _signed(node: Node, record: Heartbeat, now: Ms) -> Ms:
+    """Return the date of the last block that the holder of the heartbeat signed for sure, by its last sign of life."""
+    alive, wall = alive_at(node), wall_of(node, now)
+    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    if not alive or wall is None or windows is None:
+        return 0
+    report = next((each for each in node.members if each.node == record.node and each.asked_ms), None)
+    if report is not None and report.own_ms < windows.last(report.asked_ms - ARRIVES):
+        return 0  # it led, and signed nothing
+    return windows.last(wall - (now - alive) - ARRIVES)
+
+
+def alive_at(node: Node) -> Ms:
+    """Return when the holder of the heartbeat last confirmed or sent a beat (CLOCK_BOOTTIME), 0: it was not seen to."""
+    state = node.leadership
+    confirmed = state.seen.heartbeat_since if state.seen.moved else 0
+    pledged = state.pledge.until
+    return max(confirmed, pledged - standstill(state.identity.timing.promised_short) if pledged else 0)

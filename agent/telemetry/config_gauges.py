@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from prometheus_client.core import InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from agent.net.certificate import of_pem
 from agent.ports import Clock
-from agent.telemetry.families import LABELS, PREFIX, Kit
+from agent.telemetry.families import Kit
 
 
 class ConfigGauges(Kit, Collector):
@@ -29,10 +28,6 @@ class ConfigGauges(Kit, Collector):
         self._expiry = expiry
         self._ok, self._at = True, clock.wall()
 
-    def describe(self) -> list[Metric]:
-        """Name nothing beforehand."""
-        return []
-
     def reloaded(self, *, ok: bool) -> None:
         """Note that a configuration was read again, and whether it could be used."""
         self._ok = ok
@@ -45,9 +40,7 @@ class ConfigGauges(Kit, Collector):
         yield self._one("config_last_reload_successful", text, self._ok)
         text = "When a configuration was read last that could be used, in seconds since 1970."
         yield self._one("config_last_reload_success_timestamp_seconds", text, self._at / 1000)
-        found = InfoMetricFamily(PREFIX + "runbooks", "Where runbooks.md can be read.", labels=LABELS)
-        found.add_metric(self._base, {"url": self.runbooks})
-        yield found
+        yield self._info("runbooks", "Where runbooks.md can be read.", {"url": self.runbooks})
         if (expiry := self._expiry()) is not None:
             text = "When the first certificate in etcd.cert_file runs out, in seconds since 1970."
             yield self._one("etcd_certificate_expiry_timestamp_seconds", text, expiry)

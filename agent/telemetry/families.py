@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from agent.core.leadership.state import Production
@@ -30,6 +30,10 @@ class Kit:
     def __init__(self, base: tuple[str, str]) -> None:
         self._base = base
 
+    def describe(self) -> list[Metric]:
+        """Name nothing beforehand: the loop may not run yet when this is registered."""
+        return []
+
     def _one(self, name: str, text: str, value: float) -> Metric:
         metric = GaugeMetricFamily(PREFIX + name, text, labels=LABELS)
         metric.add_metric(self._base, float(value))
@@ -44,6 +48,17 @@ class Kit:
     def _count(self, name: str, text: str, value: float) -> Metric:
         metric = CounterMetricFamily(PREFIX + name, text, labels=LABELS)
         metric.add_metric(self._base, float(value))
+        return metric
+
+    def _counts(self, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
+        metric = CounterMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
+        for key, value in values.items():
+            metric.add_metric((*self._base, key), float(value))
+        return metric
+
+    def _info(self, name: str, text: str, values: dict[str, str]) -> Metric:
+        metric = InfoMetricFamily(PREFIX + name, text, labels=LABELS)
+        metric.add_metric(self._base, values)
         return metric
 
 

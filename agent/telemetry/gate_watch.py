@@ -69,10 +69,6 @@ class GateGauges(Kit, Collector):
         self._seen = seen
         self._page = page
 
-    def describe(self) -> list[Metric]:
-        """Name nothing beforehand."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""
         seen, now, page = self._seen(), self._clock.boot(), self._page()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -48,17 +48,11 @@ class Gauges(Kit, Collector):
         self.lease: tuple[int, Ms] = (0, 0)
         self._names = NodeNames(base[1])
 
-    def describe(self) -> list[Metric]:
-        """Name nothing beforehand: the loop may not run yet when this is registered."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""
         snapshot = self._snapshot()
         now, wall = self._clock.boot(), self._clock.wall()
-        build = InfoMetricFamily(PREFIX + "build", "Version of the agent.", labels=LABELS)
-        build.add_metric(self._base, {"version": __version__})
-        yield build
+        yield self._info("build", "Version of the agent.", {"version": __version__})
         yield self._one("loop_step_age_seconds", "Seconds since the loop's last step.", (now - snapshot.at) / 1000)
         yield self._one("loop_queue_length", "Events that wait for the loop.", self._waiting())
         yield from self._leadership(snapshot, now, wall)
@@ -115,26 +109,15 @@ class Gauges(Kit, Collector):
             "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never.",
             (wall - (now - own)) / 1000 if own else 0.0,
         )
-
         yield from self._windows(node.watch.ledger)
-        stray = CounterMetricFamily(
-            PREFIX + "stray_blocks",
-            "Blocks of our producer that no governed node can have signed.",
-            labels=(*LABELS, "kind"),
-        )
-        for kind, count in node.watch.trip.counts.items():
-            stray.add_metric((*self._base, kind), count)
-        yield stray
+        text = "Blocks of our producer that no governed node can have signed."
+        yield self._counts("stray_blocks", text, "kind", node.watch.trip.counts)
 
     def _windows(self, ledger: Ledger) -> Iterator[Metric]:
         """Yield what was counted of own windows; every agent counts for itself, on its own nodeos's chain."""
         yield self._count("produced_blocks", "Own slots that have a block on this node's chain.", ledger.produced)
-        missed = CounterMetricFamily(
-            PREFIX + "missed_blocks", "Own slots without one, by what they were lost to.", labels=(*LABELS, "cause")
-        )
-        for cause, count in ledger.missed.items():
-            missed.add_metric((*self._base, cause), count)
-        yield missed
+        text = "Own slots without one, by what they were lost to."
+        yield self._counts("missed_blocks", text, "cause", ledger.missed)
 
     def _confirmation(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
         state = snapshot.node.leadership
@@ -185,12 +168,8 @@ class Gauges(Kit, Collector):
         yield self._one("healthy", "1 while every check passes.", found.ok)
         passing = {name: float(check.ok) for name, check in found.checks.items()}
         yield self._by("health_check_ok", "1 while the check passes.", "check", passing)
-        failures = CounterMetricFamily(
-            PREFIX + "health_check_failures", "Bad results since the start.", labels=(*LABELS, "check")
-        )
-        for name, check in found.checks.items():
-            failures.add_metric((*self._base, name), float(check.failures))
-        yield failures
+        failures = {name: float(check.failures) for name, check in found.checks.items()}
+        yield self._counts("health_check_failures", "Bad results since the start.", "check", failures)
 
     def _etcd(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
         node = snapshot.node

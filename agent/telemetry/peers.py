@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
@@ -16,7 +15,7 @@ from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot
 from agent.peers.lane import REASONS
 from agent.ports import Clock
-from agent.telemetry.families import LABELS, PREFIX, Kit
+from agent.telemetry.families import Kit
 
 SOURCES = ("etcd", "peers")
 
@@ -75,10 +74,6 @@ class PeerGauges(Kit, Collector):
         self._snapshot = snapshot
         self._dropped = dropped
 
-    def describe(self) -> list[Metric]:
-        """Name nothing beforehand: the loop may not run yet when this is registered."""
-        return []
-
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""
         state, now = self._snapshot().node.leadership, self._clock.boot()
@@ -95,12 +90,8 @@ class PeerGauges(Kit, Collector):
             "E_s: seconds for which a beat that every peer promised for allows production.",
             state.identity.timing.peers_validity / 1000,
         )
-        family = CounterMetricFamily(
-            PREFIX + "peer_datagrams_dropped", "Datagrams of peers that were dropped.", labels=(*LABELS, "reason")
-        )
-        for reason, count in self._dropped().items():
-            family.add_metric((*self._base, reason), float(count))
-        yield family
+        text = "Datagrams of peers that were dropped."
+        yield self._counts("peer_datagrams_dropped", text, "reason", self._dropped())
 
 
 def nothing_dropped() -> dict[str, int]:

@@ -25,7 +25,9 @@ from tests.lab.measure.usage import usage
 
 EVERY_S = 30.0
 SAMPLE_S = 5.0
-BOUNDS = {"own MB": 0.05, "threads": 0.05, "descriptors": 0.05}
+TELL_S = 600.0
+"""How often the trends so far are printed: a soak that breaks off has then told what it saw."""
+BOUNDS = {"RSS MB": 0.05, "own MB": 0.05, "threads": 0.05, "descriptors": 0.05}
 """What each may grow by in a minute: 3 MB, 3 threads, 3 descriptors in an hour. `own`: anonymous memory, resident."""
 Series = list[tuple[float, float]]
 
@@ -40,7 +42,7 @@ class Soak:
     def sample(self, name: str, pid: int, at: float) -> None:
         """Note what a process uses, `at` seconds after the begin."""
         found = usage(pid)
-        values = found.own_kib * 1024 / 1e6, found.threads, found.descriptors
+        values = found.rss_kib * 1024 / 1e6, found.own_kib * 1024 / 1e6, found.threads, found.descriptors
         for what, value in zip(BOUNDS, values, strict=True):
             self.series.setdefault((name, what), []).append((at, value))
 
@@ -83,7 +85,7 @@ def run(group: Group, minutes: float, every_s: float) -> Soak:
     """Fail over again and again. LabError when one does not come about, or an agent does not live through it."""
     soak = Soak()
     pids = {agent.node: agent.pid for agent in group.agents.values()}
-    begin = due = sampled = time.monotonic()
+    begin = due = sampled = told = time.monotonic()
     while (now := time.monotonic()) - begin < minutes * 60:
         if now >= due:
             soak.failovers.append(fail_over(group, len(soak.failovers)))
@@ -93,6 +95,9 @@ def run(group: Group, minutes: float, every_s: float) -> Soak:
         if now >= sampled:
             look(group, soak, begin)
             sampled = now + SAMPLE_S
+        if now >= told + TELL_S:
+            say(f"\n{table(soak.trends())}\n")
+            told = now
         time.sleep(max(0.0, min(due, sampled) - time.monotonic()))
     _same(group.agents.values(), pids)
     group.never_twice()

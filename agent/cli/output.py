@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Literal
 
 import click
 from rich.console import Console, RenderableType
+from rich.table import Table
 
+FIGURES = frozenset(
+    ["age", "epoch", "gap", "head", "healthy", "irreversible", "lag", "missed", "prio", "signed", "slots"]
+)
+"""Columns that hold numbers."""
 PIPED = 400
 """Columns when nobody looks: a line that a program reads is not broken."""
 
@@ -31,16 +36,19 @@ def show(screen: Console, what: RenderableType) -> None:
     click.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def data_option(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command `-f`, with these forms beside the table."""
+def grid(*names: str, folds: Collection[str]) -> Table:
+    """Return an empty table without lines; figures stand right, and only the columns in `folds` are broken."""
+    made = Table(box=None, pad_edge=False)
+    for name in names:
+        justify: Literal["right", "left"] = "right" if name in FIGURES else "left"
+        made.add_column(name, justify=justify, overflow="fold", no_wrap=name not in folds)
+    return made
+
+
+def form_option(*forms: str, text: str = "The form.") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command `-f` with these forms, the first by default."""
     return click.option(
-        "--format",
-        "-f",
-        "form",
-        type=click.Choice(["table", *forms]),
-        default="table",
-        show_default=True,
-        help="The form.",
+        "--format", "-f", "form", type=click.Choice(forms), default=forms[0], show_default=True, help=text
     )
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from agent.cli.look import Look
 from agent.core.model.fields import shown
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot
+from agent.group.past import record_at
 
 HOLDS = ("leading",)
 SETTLES = 15
@@ -60,12 +58,8 @@ class Result:
 
     def _refused(self, snapshot: Snapshot) -> str | None:
         """Return the leader's answer, if it refused just this wish."""
-        value = next((item.value for item in snapshot.items if item.key == self._names.answer), b"{}")
-        try:
-            answer: Any = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(answer, dict) or answer.get("revision") != self._asked_at:
+        answer = record_at(snapshot, self._names.answer)
+        if answer.get("revision") != self._asked_at:
             return None
         return shown(f"{answer.get('node', 'the leader')} refuses: {answer.get('refused', 'no reason given')}")
 
@@ -86,13 +80,8 @@ class Result:
         """Return what the change cost, once the new leader has counted it."""
         if self.epoch is None:
             return None
-        key = self._names.history(self.epoch)
-        value = next((item.value for item in snapshot.items if item.key == key), b"{}")
-        try:
-            record: Any = json.loads(value)
-        except ValueError:
-            return None
-        missed = record.get("slots_missed") if isinstance(record, dict) else None
+        record = record_at(snapshot, self._names.history(self.epoch))
+        missed = record.get("slots_missed")
         if not isinstance(missed, int):
             return None
         without, outage = (record.get(name) for name in ("leaderless_ms", "outage_ms"))

@@ -7,9 +7,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from agent.core.model.fields import shown
 from agent.core.model.keys import Keys
 from agent.core.model.slots import EPOCH, SLOT
@@ -38,7 +35,7 @@ def entries(names: Keys, snapshot: Snapshot) -> list[dict[str, Any]]:
         for kind, root in (("change", names.history(0)[:-1]), ("word", names.root + AUDIT)):
             if item.key.startswith(root) and isinstance(record := _read(item.value), dict):
                 fields = {str(key): _plain(value) for key, value in record.items() if key != "when_ms"}
-                found.append({"kind": kind, "when": _when(record.get("when_ms")), **_epoch(kind, item.key), **fields})
+                found.append({"kind": kind, "when": when(record.get("when_ms")), **_epoch(kind, item.key), **fields})
     return sorted(found, key=lambda each: (each["when"] or "", each["kind"], _number(each.get("epoch"))))
 
 
@@ -50,8 +47,14 @@ def windows(names: Keys, snapshot: Snapshot) -> list[dict[str, Any]]:
         record = _read(item.value) if item.key != word and word.isdecimal() and len(word) < 16 else None
         if isinstance(record, dict):
             fields = {str(key): _plain(value) for key, value in record.items()}
-            found.append({"kind": "window", "when": _when(EPOCH + int(word) * SLOT), **fields, "slot": int(word)})
+            found.append({"kind": "window", "when": when(EPOCH + int(word) * SLOT), **fields, "slot": int(word)})
     return sorted(found, key=lambda each: each["slot"])
+
+
+def record_at(snapshot: Snapshot, key: str) -> dict[str, Any]:
+    """Return the JSON object that a key holds, empty when there is none: anybody who reaches etcd may write there."""
+    found = next((_read(item.value) for item in snapshot.items if item.key == key), None)
+    return found if isinstance(found, dict) else {}
 
 
 def _read(value: bytes) -> Any:
@@ -81,7 +84,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _when(value: Any) -> str | None:
+def when(value: Any) -> str | None:
+    """Return a time in ms since 1970 as ISO 8601; None: it is none."""
     try:
         return datetime.fromtimestamp(int(value) / 1000, UTC).isoformat(timespec="milliseconds")
     except (ValueError, TypeError, OverflowError, OSError):
@@ -93,51 +97,3 @@ def later(found: list[dict[str, Any]], start: datetime | None) -> list[dict[str,
     if start is None:
         return found
     return [each for each in found if each["when"] is None or datetime.fromisoformat(each["when"]) >= start]
-
-
-def table(found: list[dict[str, Any]]) -> Table:
-    """Return the same for a terminal; words of operators stand between the changes that they brought about."""
-    grid = Table(box=None, pad_edge=False)
-    for name in ("when (UTC)", "epoch", "gap", "missed", "what"):
-        right = name in {"epoch", "gap", "missed"}
-        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name != "what")
-    for each in found:
-        when = datetime.fromisoformat(each["when"]).strftime("%m-%d %H:%M:%S") if each["when"] else "?"
-        if each["kind"] == "word":
-            grid.add_row(when, "", "", "", Text(_word(each), style="yellow"))
-            continue
-        spans = [gap for name in ("leaderless_ms", "outage_ms") if isinstance(gap := each.get(name), int | float)]
-        grid.add_row(
-            when,
-            str(each.get("epoch", "?")),
-            f"{max(spans) / 1000:.1f} s" if spans else "-",
-            str(each.get("slots_missed", "?")),
-            Text(_change(each)),
-        )
-    return grid
-
-
-def window_table(found: list[dict[str, Any]]) -> Table:
-    """Return the windows for a terminal."""
-    grid = Table(box=None, pad_edge=False)
-    for name in ("when (UTC)", "slots", "signed", "missed", "leader", "epoch", "causes"):
-        right = name in {"slots", "signed", "missed", "epoch"}
-        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name == "when (UTC)")
-    for each in found:
-        causes = each.get("causes")
-        why = ", ".join(f"{cause} {count}" for cause, count in causes.items()) if isinstance(causes, dict) else ""
-        when = datetime.fromisoformat(each["when"]).strftime("%m-%d %H:%M:%S") if each["when"] else "?"
-        words = [str(each.get(name, "?")) for name in ("slots", "signed", "missed", "leader", "epoch")]
-        grid.add_row(when, *map(Text, words), Text(why), style="red" if each.get("missed") else "")
-    return grid
-
-
-def _change(each: dict[str, Any]) -> str:
-    before = f"{each['from']} -> " if each.get("from") else ""
-    reason = f": {each['reason']}" if each.get("reason") else ""
-    return f"{before}{each.get('node', '?')}{reason}"
-
-
-def _word(each: dict[str, Any]) -> str:
-    reason = f" ({each['reason']})" if each.get("reason") else ""
-    return f"{each.get('by', 'somebody')}: {each.get('did', '?')}{reason}"

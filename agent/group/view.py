@@ -7,10 +7,8 @@ ago by its own time of day, suffices. Else two looks are compared: a heartbeat o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from agent.core.blocks.sightings import strays
@@ -19,6 +17,7 @@ from agent.core.model.keys import Keys
 from agent.core.model.operator import Drain
 from agent.core.model.records import GroupView, Heartbeat, Member, read_group
 from agent.core.model.store import Ms, Snapshot
+from agent.group import past
 
 FRESH: Ms = 3000
 """A report of every 2 s is not older, by clocks that agree to a second."""
@@ -177,10 +176,4 @@ def _since(names: Keys, snapshot: Snapshot, heartbeat: Heartbeat | None) -> str 
     """Return when the epoch of the heartbeat began, from the history."""
     if heartbeat is None:
         return None
-    key = names.history(heartbeat.epoch)
-    value = next((item.value for item in snapshot.items if item.key == key), b"")
-    try:
-        when: Ms = int(json.loads(value)["when_ms"])
-        return datetime.fromtimestamp(when / 1000, UTC).isoformat(timespec="milliseconds")
-    except (ValueError, KeyError, TypeError, OverflowError, OSError):
-        return None  # not written yet, or not by an agent: no reason to show nothing at all
+    return past.when(past.record_at(snapshot, names.history(heartbeat.epoch)).get("when_ms"))

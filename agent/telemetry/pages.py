@@ -16,6 +16,7 @@ from agent.core.model.store import Ms
 from agent.core.node.plan import silent
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import Node, member_of
+from agent.group import past
 from agent.ports import Clock
 from agent.telemetry import finality
 from agent.telemetry.metrics import Metrics
@@ -163,8 +164,6 @@ def latest(names: Keys, found: store.Snapshot | None) -> list[dict[str, Any]]:
     """
     if found is None:
         return []
-    from agent.group import past
-
     roots = (names.history(0)[:-1], names.root + past.AUDIT)
     items = [item for item in found.items if item.key.startswith(roots) and len(item.value) <= MAX_BYTES]
     newest = sorted(items, key=lambda item: item.mod_revision)[-LATEST:]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cli import history
 from agent.cli.check import verdict
 from agent.cli.result import SETTLES, Result
 from agent.core.model.slots import EPOCH
@@ -167,12 +168,22 @@ def test_windows_are_read_from_the_ledger() -> None:
     assert datetime.fromisoformat(window["when"]).timestamp() * 1000 == EPOCH + 500_000
 
 
+@pytest.mark.parametrize("value", [b"{garbage", b"[" * 9999, b"[]", b'{"when_ms":"x","slots_missed":"x"}'])
+def test_no_record_of_a_change_makes_status_or_switchover_fail(value: bytes) -> None:
+    """Anybody who reaches etcd may write there, also what is nested too deep to be read."""
+    seen = snapshot(10, beat(3), history__7=value)
+    assert group_view(NAMES, seen)["since"] is None
+    result = Result(NAMES, well(), "", 9)
+    result.epoch = 7
+    assert result.cost(seen) is None
+
+
 @given(st.binary(max_size=40))
 def test_whatever_stands_in_the_past_can_be_shown(value: bytes) -> None:
     """No value that somebody put by hand makes history fail."""
     names = {"history__9": value, "audit__x": value, "ledger__7": value}
     seen = snapshot(10, beat(3), **names)
     odd = Snapshot(10, tuple(each for each in seen.items))
-    past.table(past.entries(NAMES, odd))
-    past.window_table(past.windows(NAMES, odd))
+    history.table(past.entries(NAMES, odd))
+    history.window_table(past.windows(NAMES, odd))
     json.dumps(past.entries(NAMES, odd))

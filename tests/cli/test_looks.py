@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
+from agent.cli import history
 from agent.cli.status import Watched
 from agent.cli.status_text import live, table
 from agent.cli.target import Target
@@ -104,8 +105,8 @@ def looks() -> dict[str, RenderableType]:
                 doctor.skipped("certificates", "etcd is on this host, in plain text"),
             ]
         ),
-        "windows": past.window_table(past.windows(NAMES, snapshot(11, beat(4), **WINDOWS))),
-        "history": past.table(past.entries(NAMES, snapshot(11, beat(4), **PAST))),
+        "windows": history.window_table(past.windows(NAMES, snapshot(11, beat(4), **WINDOWS))),
+        "history": history.table(past.entries(NAMES, snapshot(11, beat(4), **PAST))),
     }
 
 

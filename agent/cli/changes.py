@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.cli.candidates import best, hindrances
-from agent.cli.look import Look
+from agent.cli.look import Look, revision
 from agent.core.model.fields import NAME
+from agent.core.model.keys import Keys
 from agent.core.model.operator import NOBODY
 from agent.core.model.records import GroupView
 from agent.core.model.store import Compare, Delete, Put
@@ -216,27 +217,26 @@ def drain(found: Look, node: str, author: Author) -> OperatorChange:
         notes = (f"{node} leads: it hands over",) if fit else ()
         risks = () if fit else (f"{node} leads and no other node can take over: it stays until one can",)
     value = _json({"reason": author.reason, "by": author.by})
-    then = (Put(drain_key(found, node), value),)
+    then = (Put(drain_key(found.names, node), value),)
     return OperatorChange(f"{node} is drained: it does not take over", then, (), risks, ask=leads, notes=notes)
 
 
-def drain_key(found: Look, node: str) -> str:
+def drain_key(names: Keys, node: str) -> str:
     """Return the key that drains a node."""
     if not NAME.fullmatch(node):
         raise RefusedError(f"{node!r} is no node's name: use a-z, 0-9, dot and hyphen")
-    return found.names.drain(node)
+    return names.drain(node)
 
 
 def clear(found: Look, key: str, did: str, nothing: str) -> OperatorChange:
     """Take a key away; RefusedError with `nothing` when it is not there."""
-    if all(item.key != key for item in found.second.items):
+    if not revision(found.second, key):
         raise RefusedError(nothing)
     return OperatorChange(did, (Delete(key),))
 
 
 def _unchanged(found: Look, key: str) -> tuple[Compare, ...]:
-    revisions = {item.key: item.mod_revision for item in found.second.items}
-    return (Compare(key, revisions.get(key, 0)),)
+    return (Compare(key, revision(found.second, key)),)
 
 
 def _json(words: Mapping[str, str | bool]) -> bytes:

@@ -8,6 +8,7 @@ import click
 
 from agent.cli.config_init import init
 from agent.cli.options import config_option
+from agent.cli.output import form_option
 from agent.config.show import as_json, as_toml, reference, schema
 from agent.core.leadership.timing import seconds
 from agent.errors import ConfigError
@@ -41,9 +42,7 @@ def validate(path: Path) -> None:
 
 @config.command()
 @config_option
-@click.option(
-    "--format", "-f", "form", type=click.Choice(["toml", "json"]), default="toml", show_default=True, help="The form."
-)
+@form_option("toml", "json")
 def show(path: Path, form: str) -> None:
     """Print the values in effect: file, environment and defaults. Secrets are masked."""
     loaded = read_config(path)
@@ -51,15 +50,7 @@ def show(path: Path, form: str) -> None:
 
 
 @config.command("schema")
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(["json", "markdown"]),
-    default="json",
-    show_default=True,
-    help="A JSON schema, or a table for people.",
-)
+@form_option("json", "markdown", text="A JSON schema, or a table for people.")
 def print_schema(form: str) -> None:
     """Print the schema of the configuration file: every setting, its default and its meaning."""
     click.echo(schema() if form == "json" else reference(), nl=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from agent.cli.options import config_option
-from agent.cli.output import as_data, console, data_option, show
+from agent.cli.output import as_data, console, form_option, show
 from agent.run import read_config
 
 FAULT = 1
@@ -16,7 +16,7 @@ FAULT = 1
 
 @click.command()
 @config_option
-@data_option("json", "yaml")
+@form_option("table", "json", "yaml")
 @click.option(
     "--timeout", type=click.FloatRange(1, 120), default=15.0, show_default=True, help="Seconds for everything."
 )

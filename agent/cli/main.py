@@ -18,6 +18,7 @@ from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
 from agent.cli.operator import drain, maintenance, override, undrain
 from agent.cli.options import EXIT_CODES, Commands, config_option
+from agent.cli.output import form_option
 from agent.cli.reload import reload
 from agent.cli.status import status
 from agent.cli.switchover import failover, switchover
@@ -46,15 +47,7 @@ def run(path: Path) -> None:
 
 
 @main.command("show-states")
-@click.option(
-    "--format",
-    "-f",
-    "form",
-    type=click.Choice(["table", "mermaid", "dot"]),
-    default="table",
-    show_default=True,
-    help="A table, a Mermaid diagram, or a Graphviz one.",
-)
+@form_option("table", "mermaid", "dot", text="A table, a Mermaid diagram, or a Graphviz one.")
 def show_states(form: str) -> None:
     """Print the phases of leadership and every way between them."""
     from agent.core.leadership import transitions

@@ -6,8 +6,7 @@ import click
 
 from agent.cli import changes
 from agent.cli.act import Acting, act, acting_options
-from agent.cli.changes import OperatorChange
-from agent.cli.look import Look, look, looked_once
+from agent.cli.look import look, looked_once
 from agent.cli.options import complete_node
 from agent.cli.target import Target, target_options
 
@@ -39,10 +38,7 @@ def override_set(target: Target, who: str, ttl: int | None, acting: Acting) -> N
 @acting_options
 def override_clear(target: Target, acting: Acting) -> None:
     """End the override: the best node leads."""
-    with target.store() as store:
-        found = looked_once(store, target)
-        change = changes.clear(found, found.names.override, "the override is cleared", "no override is on")
-        act(store, target, change, acting)
+    _take_back(target, acting, target.names.override, "the override is cleared", "no override is on")
 
 
 @click.group()
@@ -66,10 +62,7 @@ def maintenance_on(target: Target, ttl: int | None, acting: Acting) -> None:
 @acting_options
 def maintenance_off(target: Target, acting: Acting) -> None:
     """End maintenance."""
-    with target.store() as store:
-        found = looked_once(store, target)
-        change = changes.clear(found, found.names.maintenance, "maintenance is over", "maintenance is not on")
-        act(store, target, change, acting)
+    _take_back(target, acting, target.names.maintenance, "maintenance is over", "maintenance is not on")
 
 
 @click.command()
@@ -89,13 +82,14 @@ def drain(target: Target, node: str | None, acting: Acting) -> None:
 @acting_options
 def undrain(target: Target, node: str | None, acting: Acting) -> None:
     """Let NODE take part again. It does not get the lead back by itself."""
+    name = _node(target, node)
+    nothing = f"{name} is not drained by key; election.nofailover?"
+    _take_back(target, acting, changes.drain_key(target.names, name), f"{name} takes part again", nothing)
+
+
+def _take_back(target: Target, acting: Acting, key: str, did: str, nothing: str) -> None:
     with target.store() as store:
-        act(store, target, _undrained(looked_once(store, target), _node(target, node)), acting)
-
-
-def _undrained(found: Look, node: str) -> OperatorChange:
-    key = changes.drain_key(found, node)
-    return changes.clear(found, key, f"{node} takes part again", f"{node} is not drained by key; election.nofailover?")
+        act(store, target, changes.clear(looked_once(store, target), key, did, nothing), acting)
 
 
 def _node(target: Target, node: str | None) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from agent.cli import look as looking
 from agent.cli.look import Look
+from agent.cli.output import grid
 from agent.cli.target import Target
 from agent.core.model.fields import NAME
 from agent.core.model.keys import keys
@@ -58,17 +59,14 @@ def overview(prefix: str, found: list[Look]) -> dict[str, Any]:
 
 def table(data: dict[str, Any]) -> Table:
     """Return one row for each group: who leads, how many members are well, and what is wrong first."""
-    grid = Table(box=None, pad_edge=False)
-    for name in ("group", "leader", "epoch", "since (UTC)", "healthy", "state"):
-        right = name in {"epoch", "healthy"}
-        grid.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name != "state")
+    rows = grid("group", "leader", "epoch", "since (UTC)", "healthy", "state", folds={"state"})
     for each in data["groups"]:
         heartbeat, members = each["heartbeat"], each["members"]
         held = heartbeat is not None and heartbeat["state"] == "held"
         well = sum(member["healthy"] for member in members)
         state = [*each["why"], *each["warnings"]]
         style = "red" if each["why"] else "yellow" if state else "green"
-        grid.add_row(
+        rows.add_row(
             Text(each["group"]),
             Text(heartbeat["node"] if held else "-"),
             str(heartbeat["epoch"]) if heartbeat else "-",
@@ -77,5 +75,5 @@ def table(data: dict[str, Any]) -> Table:
             Text("; ".join(state) or "ok", style=style),
         )
     if not data["groups"]:
-        grid.add_row(Text("none"))
-    return grid
+        rows.add_row(Text("none"))
+    return rows

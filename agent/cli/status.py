@@ -14,7 +14,7 @@ from rich.live import Live
 from agent.cli import overview
 from agent.cli.look import look
 from agent.cli.options import UNHEALTHY
-from agent.cli.output import as_data, console, data_option, show
+from agent.cli.output import as_data, console, form_option, show
 from agent.cli.status_text import live, table
 from agent.cli.target import Chosen, Target, choosing_options, resolve
 from agent.core.model.store import Snapshot
@@ -29,7 +29,7 @@ KEPT = 200
 
 @click.command()
 @choosing_options
-@data_option("json", "yaml")
+@form_option("table", "json", "yaml")
 @click.option("--all", "-a", "every", is_flag=True, help="Every group below the prefix, one row each.")
 @click.option("--extended", "-e", is_flag=True, help="More of each member: versions, irreversible block, address.")
 @click.option("--watch", "-W", is_flag=True, help="Go on until Ctrl-C; piped, print a line for each change.")

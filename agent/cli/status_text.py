@@ -9,9 +9,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from agent.cli.output import grid
 from agent.group.handover import STEPS, progress
 
-_RIGHT = frozenset({"head", "lag", "age", "prio", "irreversible"})
+_MEMBERS = ("node", "role", "health", "head", "lag", "age", "prio")
+_DETAILS = ("node", "irreversible", "agent", "nodeos", "http")
 UNSEEN = ("no healthy standby", "agents of several versions")
 """Warnings that no other line tells."""
 LATEST = 12
@@ -76,10 +78,10 @@ def _ends(left: float | None) -> str:
 
 
 def _members(data: dict[str, Any]) -> Table:
-    grid = _grid("node", "role", "health", "head", "lag", "age", "prio")
+    rows = grid(*_MEMBERS, folds=_MEMBERS)
     for member in data["members"]:
         health = Text("ok", style="green") if member["healthy"] else Text("unhealthy", style="bold red")
-        grid.add_row(
+        rows.add_row(
             Text(member["node"], style="bold" if member["leads"] else ""),
             Text(_role(member, data)),
             health,
@@ -89,8 +91,8 @@ def _members(data: dict[str, Any]) -> Table:
             str(member["priority"]),
         )
     if not data["members"]:
-        grid.add_row(Text("none"))
-    return grid
+        rows.add_row(Text("none"))
+    return rows
 
 
 def _known(value: float | None, form: str = "", unit: str = "") -> str:
@@ -104,11 +106,11 @@ def _role(member: dict[str, Any], data: dict[str, Any]) -> str:
 
 
 def _details(data: dict[str, Any]) -> Table:
-    grid = _grid("node", "irreversible", "agent", "nodeos", "http")
+    rows = grid(*_DETAILS, folds=_DETAILS)
     for member in data["members"]:
         texts = (member["agent"], member["nodeos"], member["url"])
-        grid.add_row(Text(member["node"]), _known(member["irreversible"]), *(Text(text or "-") for text in texts))
-    return grid
+        rows.add_row(Text(member["node"]), _known(member["irreversible"]), *(Text(text or "-") for text in texts))
+    return rows
 
 
 def _heartbeat(data: dict[str, Any]) -> str:
@@ -120,10 +122,3 @@ def _heartbeat(data: dict[str, Any]) -> str:
         f"{data['prefix']} at revision {data['revision']}: heartbeat {heartbeat['seq']} of epoch {heartbeat['epoch']}, "
         f"valid for {heartbeat['validity']:g} s each, {confirmed[data['confirmed']]}"
     )
-
-
-def _grid(*names: str) -> Table:
-    grid = Table(box=None, pad_edge=False)
-    for name in names:
-        grid.add_column(name, justify="right" if name in _RIGHT else "left", overflow="fold")
-    return grid

@@ -58,7 +58,7 @@ class Process:
         self.place = place
         self.command = [str(part) for part in command]
         self.log = log
-        self._env = dict(os.environ if env is None else env)
+        self.env = dict(os.environ if env is None else env)
         self._lock = threading.Lock()
         self._popen: subprocess.Popen[bytes] | None = None
         self._pidfd = -1
@@ -90,7 +90,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
-                env=self._env,
+                env=self.env,
                 start_new_session=True,  # Ctrl-C is for the lab, which then ends its parts in order
             )
 

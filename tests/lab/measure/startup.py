@@ -27,7 +27,8 @@ from tests.lab.agents import Agent
 from tests.lab.errors import LabError
 from tests.lab.figures import markdown, percentile
 from tests.lab.lab import GROUP, Lab
-from tests.lab.measure import Found, spread
+from tests.lab.measure import Found, restarts, spread
+from tests.lab.measure.restarts import MODES
 
 LIMIT_S = 30.0
 FENCE_AIM_S = 0.3
@@ -174,14 +175,19 @@ def table(rows: Sequence[Row]) -> str:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--runs", "-n", type=int, default=20, help="starts of each command (default 20)")
+    parser.add_argument("--restarts", type=int, default=0, help="restarts of a leader in each mode (default 0)")
+    parser.add_argument("--modes", nargs="+", default=list(MODES), help=f"of these (default: {' '.join(MODES)})")
     parser.add_argument("--other", type=Path, help="interpreter of another checkout, measured in turn with this one")
 
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Measure; bad is when the median of `fence --local` is above its aim."""
+    again = restarts.measured(root / "restarts", chosen.modes, chosen.restarts) if chosen.restarts else {}
     pythons = {"": sys.executable} | ({" (other)": str(chosen.other)} if chosen.other else {})
-    with Lab(root) as lab:
-        rows = started(lab, chosen.runs, pythons)
+    with Lab(root / "starts") as lab:
+        rows = started(lab, chosen.runs, pythons) if chosen.runs else []
     figures = {row.name: [[each.wall, each.cpu] for each in row.runs] for row in rows}
-    late = percentile([each.wall for each in rows[0].runs], 0.5) > FENCE_AIM_S
-    return Found(table(rows), figures, [f"{rows[0].name}: the aim is {FENCE_AIM_S} s"] if late else [])
+    figures |= {mode: [list(vars(each).values()) for each in runs] for mode, runs in again.items()}
+    late = [row for row in rows[:1] if percentile([each.wall for each in row.runs], 0.5) > FENCE_AIM_S]
+    text = "\n\n".join([*([table(rows)] if rows else []), *([restarts.table(again)] if again else [])])
+    return Found(text, figures, [*(f"{row.name}: the aim is {FENCE_AIM_S} s" for row in late), *restarts.lost(again)])

@@ -6,12 +6,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.config.model import Config
+from agent.core.model.copying import replace
 from agent.doctor import checks_etcd, checks_files, checks_gate, checks_group, checks_host, checks_nodeos, checks_peers
 from agent.doctor.facts import (
     AgentFacts,

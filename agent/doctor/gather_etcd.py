@@ -6,11 +6,11 @@ import re
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from agent.config.model import Config
+from agent.core.model.copying import replace
 from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
 from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import replace
 
 from agent.config.model import Config
+from agent.core.model.copying import replace
 from agent.doctor.facts import GateFacts
 from agent.errors import GateError
 from agent.gate import settings

@@ -15,11 +15,11 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from agent.core.model.backoff import longer
+from agent.core.model.copying import replace
 from agent.core.model.store import Ms
 from agent.errors import GateError
 from agent.gate import page as pages

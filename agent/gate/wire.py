@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+
+from agent.core.model.data import dataclass
 
 SIGN = "/v1/wallet/sign_digest"
 HEAD = 8 * 1024

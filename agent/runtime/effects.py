@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from agent.core.alerts.notice import Notice
@@ -15,6 +14,7 @@ from agent.core.blocks.follow import BlocksRead, ReadBlocks
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
+from agent.core.model.data import dataclass, field
 from agent.core.model.keys import Keys
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms

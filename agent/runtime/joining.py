@@ -20,7 +20,6 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -29,6 +28,8 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
 from agent.core.model.chain import ChainInfo, Header
+from agent.core.model.copying import replace
+from agent.core.model.data import dataclass
 from agent.core.model.fields import RecordError, shown
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, Member

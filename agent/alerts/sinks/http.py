@@ -10,7 +10,6 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -19,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 from agent import __version__
 from agent.alerts.sinks import wire
 from agent.core.alerts.notice import Notice
+from agent.core.model.copying import replace
+from agent.core.model.data import dataclass, field
 from agent.host.deadline import CallFailed
 from agent.net.endpoint import DEFAULT_PORTS, Endpoint
 from agent.net.http import Answer, TooMuch

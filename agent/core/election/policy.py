@@ -5,8 +5,7 @@ Spans are whole milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from agent.core.model.data import dataclass, field
 from agent.core.model.store import Ms
 
 

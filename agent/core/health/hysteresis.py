@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from agent.core.model.copying import replace
+from agent.core.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from agent.core.model.data import dataclass
 
 
 def keys(prefix: str, group: str) -> Keys:

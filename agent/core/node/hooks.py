@@ -13,12 +13,12 @@ A hook that fails, hangs or is killed changes nothing about who leads: it is tol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.events import DelayResume
 from agent.core.leadership.state import Phase
 from agent.core.leadership.transitions import BEGINS
+from agent.core.model.copying import replace
 from agent.core.node.hook_log import HookDone, HookLog, RunHook
 from agent.core.node.stage import NodeStep
 

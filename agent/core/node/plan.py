@@ -8,13 +8,13 @@ faults that do not hinder production. Nothing here concerns safety: a plan only 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from agent.core.blocks.schedule import windows_of
 from agent.core.election.ranking import ready
 from agent.core.health.hysteresis import STEADY, Pace
 from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.copying import replace
 from agent.core.model.operator import clock_text
 from agent.core.model.records import Member
 from agent.core.model.store import Ms

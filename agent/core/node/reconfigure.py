@@ -6,11 +6,10 @@ that was not made before is not held against anybody until it has been made.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from agent.core.health import checks
 from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.timing import Timing
+from agent.core.model.copying import replace
 from agent.core.node.state import Node, Reconfigured
 
 LIVE = ("rank_step", "nomination", "fair_chance", "catch_up", "election")

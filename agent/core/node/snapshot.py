@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 from agent.core.node.state import Node
 

@@ -111,7 +111,7 @@ def _sniff(sock: socket.socket, ears: Ears, ports: set[int], over: threading.Eve
 
 
 def restarted(root: Path, mode: str, runs: int) -> list[Restart]:
-    """Restart the leader of a group `runs` times, by turns killed and as its unit does. LabError: it does not settle."""
+    """Restart the leader of a group `runs` times, killed and as its unit does by turns. LabError: never settled."""
     found = []
     with Group(root, etcd=1, **MODES[mode]) as group, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(f"{root}/notify")
@@ -158,7 +158,7 @@ def _restart(group: Group, notify: socket.socket, ears: Ears, ports: set[int], *
     ears.note("ready")
     time.sleep(STEADY_S)
     now, heard = group.heartbeat(), ears.heard
-    kept = now["epoch"] == epoch and not now.get("state") == "released"
+    kept = now["epoch"] == epoch and now.get("state") != "released"
     return Restart(planned, heard.get("beat"), heard.get("confirmed"), heard.get("ready"), kept)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.alerts.build import change_channels, make_dispatcher, make_pulses
@@ -35,7 +35,7 @@ from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
 from agent.core.node.finality_state import HOOK, FinalizerSettings
 from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
-from agent.errors import FenceError, NotOursError, StoreError
+from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
 from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
@@ -65,10 +65,12 @@ from agent.runtime.reload import Reload
 from agent.runtime.session import Session
 from agent.telemetry.config_gauges import ConfigGauges, expiry_of
 from agent.telemetry.gate_watch import GateReading, GateWatch
-from agent.telemetry.http_server import HttpServer
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages
 from agent.telemetry.peers import nothing_dropped
+
+if TYPE_CHECKING:
+    from agent.telemetry.http_server import HttpServer
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +83,10 @@ GATE_S = 0.5
 GUARD_S = 1.0
 """How often the guard is seen to be alive."""
 CLOSE_S = 2.0
+CONFIRMED_S = 1.0
+"""How long a restarted leader's first confirmation goes before everything that nobody waits for."""
+LOOK_S = 0.01
+"""Between two looks whether it has come."""
 FOLLOW_AGAIN_S = 1.0
 """Pause after a defect in the follower: it may come again at once."""
 
@@ -192,6 +198,8 @@ class Agent:
     """One agent with all its adapters. `run` blocks until it ends."""
 
     peers: Peering | None = None
+    http: HttpServer | None = None
+    later: threading.Thread | None = None
     observes = False
     """It takes part in nothing: only what looks is started."""
     promoted = False
@@ -265,7 +273,15 @@ class Agent:
             lambda: self.keys,
             self.peers.told if self.peers is not None else dict,
         )
-        self.http = HttpServer(config.http.address, self.pages, access(config)) if config.http.address else None
+        if not self._has_tenure():
+            self._open_http()
+
+    def _open_http(self) -> None:
+        """Listen. ConfigError when that cannot be."""
+        if self.config.http.address:
+            from agent.telemetry.http_server import HttpServer  # a restarted leader has no time for this import
+
+            self.http = HttpServer(self.config.http.address, self.pages, access(self.config))
 
     def _emit(self, event: object) -> None:
         self.loop.emit(event)
@@ -315,7 +331,7 @@ class Agent:
     def _setup(self) -> Identity:
         return Identity(
             node=self.config.node,
-            instance=secrets.token_hex(8),
+            instance=os.urandom(8).hex(),
             keys=self.names,
             producer=self.config.producer,
             timing=self.timing,
@@ -457,17 +473,43 @@ class Agent:
                 self.loop.emit(found.past)
             if not self.observes:
                 self._join(process, found)
+            threading.Thread(target=self._follow, name="follower", daemon=True).start()
             for repeater in repeaters:
                 repeater.start()
-            threading.Thread(target=self._follow, name="follower", daemon=True).start()
-            if self.http is not None:
-                self.http.start()
-            if not self.observes:
-                self.alerts.beat(make_pulses(self.config, self.pages.well))
+            if self._has_tenure():
+                self.later = threading.Thread(target=self._serve_later, name="later", daemon=True)
+                self.later.start()
+            else:
+                self._serve()
         except BaseException:
             if self.record is not None:
                 self.effects.halt(self.loop.snapshot.node.leadership)
             raise
+
+    def _serve(self) -> None:
+        """Begin what only people and their programs wait for."""
+        if self.http is not None:
+            self.http.start()
+        if not self.observes:
+            self.alerts.beat(make_pulses(self.config, self.pages.well))
+
+    def _serve_later(self) -> None:
+        """Do so after the first confirmation of a leader that was restarted, which has no time to lose."""
+        end = self.clock.boot() + CONFIRMED_S * 1000
+        while not self._confirmed() and self.clock.boot() < end and not self.over.wait(LOOK_S):
+            pass
+        try:
+            self._open_http()
+            if not self.over.is_set():
+                self._serve()
+        except FailoverError as error:
+            self.loop.emit(Fatal(error))
+
+    def _confirmed(self) -> bool:
+        """Tell whether this process has confirmed a tenure of the one before, or has ceased to lead."""
+        state = self.loop.snapshot.node.leadership
+        before = self.record.heartbeat_revision if self.record else 0
+        return state.tenure is None or state.tenure.heartbeat_revision > before
 
     def _join(self, process: ProcessId | None, found: JoiningFindings) -> None:
         """Begin to take part: what follows may pause nodeos, and lead. An agent that observes never comes here."""
@@ -490,6 +532,8 @@ class Agent:
 
     def _close(self, repeaters: list[Repeater]) -> None:
         self.over.set()
+        if self.later is not None:
+            self.later.join(CLOSE_S)
         self.follower.stop()
         for repeater in repeaters:
             repeater.close()

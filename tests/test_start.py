@@ -62,3 +62,14 @@ def test_the_sources_alone_have_no_version_but_start(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-S", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stdout == "0+unknown\n", done.stderr
+
+
+LATE = ("prometheus_client", "agent.telemetry.http_server", "http.server", "agent.alerts.sinks", "requests", "dns")
+"""What a leader that was restarted has no use for before its first confirmation (E_s - A may be 0.9 s)."""
+
+
+def test_what_a_confirmation_does_not_need_is_imported_later() -> None:
+    """All that is imported until the loop runs; metrics and the HTTP server come when somebody waits for them."""
+    code = f"import agent.run, agent.app, sys; print(*[each for each in {LATE} if each in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert done.stdout.split() == [], done.stderr

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING
 
 from agent.net.certificate import of_pem
 from agent.ports import Clock
 from agent.telemetry.families import Kit
 
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
-class ConfigGauges(Kit, Collector):
+
+class ConfigGauges(Kit):
     """The configuration of one agent as metrics, computed at scrape time."""
 
     def __init__(

@@ -1,20 +1,22 @@
 """What gauges are built from: the making of families, names of nodes within bounds, what a snapshot means.
 
-No metric is named here, and nothing is decided.
+No metric is named here, and nothing is decided. prometheus_client is imported at the first scrape, here and in
+`Metrics.registry`: a start has no use for it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.metrics_core import Metric
+from typing import TYPE_CHECKING, Any, Literal
 
 from agent.core.leadership.state import Production
 from agent.core.model.store import Ms
 from agent.core.node import plan
 from agent.core.node.snapshot import NodeSnapshot
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 PREFIX = "nodeos_failover_"
 LABELS = ("group", "node")
@@ -24,6 +26,10 @@ OTHERS = "(other)"
 """Stands for all further names; no node can have it."""
 
 
+Values = Mapping[Any, float]
+"""Values of a metric, each by the tuple of its own labels' values. (A mapping's keys are of one type, or any.)"""
+
+
 class Kit:
     """Makes families of one agent: `base` is its group and its node."""
 
@@ -31,34 +37,48 @@ class Kit:
         self._base = base
 
     def describe(self) -> list[Metric]:
-        """Name nothing beforehand: the loop may not run yet when this is registered."""
+        """Name nothing beforehand: the loop may not run yet when a collector is registered."""
         return []
 
+    def collect(self) -> Iterable[Metric]:
+        """Compute all of them now."""
+        raise NotImplementedError
+
+    def _family(self, kind: Literal["Counter", "Gauge", "Histogram", "Info"], name: str, text: str, *own: str) -> Any:
+        """Return a family without series, which has labels of its own besides those that all have."""
+        from prometheus_client import core
+
+        return getattr(core, f"{kind}MetricFamily")(PREFIX + name, text, labels=(*LABELS, *own))
+
     def _one(self, name: str, text: str, value: float) -> Metric:
-        metric = GaugeMetricFamily(PREFIX + name, text, labels=LABELS)
-        metric.add_metric(self._base, float(value))
-        return metric
+        return self._series("Gauge", name, text, {(): value})
 
     def _by(self, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-        metric = GaugeMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
-        for key, value in values.items():
-            metric.add_metric((*self._base, key), float(value))
-        return metric
+        return self._series("Gauge", name, text, {(key,): value for key, value in values.items()}, label)
 
     def _count(self, name: str, text: str, value: float) -> Metric:
-        metric = CounterMetricFamily(PREFIX + name, text, labels=LABELS)
-        metric.add_metric(self._base, float(value))
-        return metric
+        return self._series("Counter", name, text, {(): value})
 
     def _counts(self, name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-        metric = CounterMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
-        for key, value in values.items():
-            metric.add_metric((*self._base, key), float(value))
-        return metric
+        return self._series("Counter", name, text, {(key,): value for key, value in values.items()}, label)
 
     def _info(self, name: str, text: str, values: dict[str, str]) -> Metric:
-        metric = InfoMetricFamily(PREFIX + name, text, labels=LABELS)
-        metric.add_metric(self._base, values)
+        metric: Metric = self._family("Info", name, text)
+        metric.add_metric(self._base, values)  # type: ignore[attr-defined] # as below
+        return metric
+
+    def _series(
+        self,
+        kind: Literal["Counter", "Gauge"],
+        name: str,
+        text: str,
+        values: Values,
+        *own: str,
+    ) -> Metric:
+        """Return a family with a value for each combination of its own labels."""
+        metric: Metric = self._family(kind, name, text, *own)
+        for labels, value in values.items():
+            metric.add_metric((*self._base, *labels), float(value))  # type: ignore[attr-defined] # each kind has it
         return metric
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from prometheus_client.metrics_core import Metric
+from typing import TYPE_CHECKING, Any
 
 from agent.core.health.finality import BEHIND, OTHERS, OWN, vote_ages
 from agent.core.node.state import Node
 from agent.telemetry.families import Kit
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 REASONS = {"own_votes": OWN, "votes_of_others": OTHERS, "not_level": BEHIND}
 """Why nodeos pauses itself, as a label."""

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING
 
 from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
@@ -16,7 +13,10 @@ from agent.gate.page import Page, Sign
 from agent.gate.server import REASONS
 from agent.gate.wallet import READY
 from agent.ports import Clock, GateStatus, SigningGate
-from agent.telemetry.families import LABELS, PREFIX, Kit
+from agent.telemetry.families import Kit
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 ANSWER_S = 0.5
 """For one answer of the gate; it takes about a millisecond."""
@@ -58,7 +58,7 @@ class GateWatch:
         return self._told(self.seen)
 
 
-class GateGauges(Kit, Collector):
+class GateGauges(Kit):
     """The gate of one node as metrics, computed at scrape time. Its counts begin anew when it is started again."""
 
     def __init__(
@@ -83,20 +83,16 @@ class GateGauges(Kit, Collector):
         yield from self._signatures(seen.last)
 
     def _signatures(self, status: GateStatus | None) -> Iterator[Metric]:
-        counted = CounterMetricFamily(
-            PREFIX + "gate_signatures",
+        refused = {("refused", why): status.refused.get(why, 0) if status else 0 for why in REASONS}
+        yield self._series(
+            "Counter",
+            "gate_signatures",
             "Requests to sign a block, by what the gate made of them and why.",
-            labels=(*LABELS, "result", "reason"),
+            {("signed", "none"): status.signed if status else 0} | refused,
+            *("result", "reason"),
         )
-        counted.add_metric((*self._base, "signed", "none"), status.signed if status else 0)
-        for reason in REASONS:
-            counted.add_metric((*self._base, "refused", reason), status.refused.get(reason, 0) if status else 0)
-        yield counted
-        took = HistogramMetricFamily(
-            PREFIX + "gate_signature_duration_seconds",
-            "Seconds from a request to sign until the signature left the gate.",
-            labels=LABELS,
-        )
+        text = "Seconds from a request to sign until the signature left the gate."
+        took = self._family("Histogram", "gate_signature_duration_seconds", text)
         counts, total, buckets = status.latency if status else (0,) * (len(BOUNDS) + 1), 0, []
         for bound, count in zip((*BOUNDS, float("inf")), counts, strict=True):
             total += count

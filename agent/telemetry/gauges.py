@@ -7,10 +7,7 @@ loop shows. What the loop knew last is not told as true once the loop stands sti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.alerts.worker import ChannelStats
@@ -20,11 +17,14 @@ from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.ports import Clock
-from agent.telemetry.families import LABELS, NAMES, OTHERS, PREFIX, Kit, NodeNames, producing_since
+from agent.telemetry.families import NAMES, OTHERS, Kit, NodeNames, producing_since
 from agent.telemetry.finality import FinalityGauges
 
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
-class Gauges(Kit, Collector):
+
+class Gauges(Kit):
     """What an agent is, as metrics. The callables are asked at scrape time, too (see `Metrics`).
 
     `lease`: TTL of the session's lease in seconds, and when the request was sent that gave it; (0, 0): there is none.
@@ -109,6 +109,7 @@ class Gauges(Kit, Collector):
             "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never.",
             (wall - (now - own)) / 1000 if own else 0.0,
         )
+
         yield from self._windows(node.watch.ledger)
         text = "Blocks of our producer that no governed node can have signed."
         yield self._counts("stray_blocks", text, "kind", node.watch.trip.counts)
@@ -182,18 +183,14 @@ class Gauges(Kit, Collector):
         yield self._one("lease_remaining_seconds", "Seconds that the session's lease has left at least.", left)
 
     def _channels(self) -> Iterator[Metric]:
-        labels = (*LABELS, "channel")
-        sent = CounterMetricFamily(
-            PREFIX + "alerts_sent", "Tries to deliver an alert, by their result.", labels=(*labels, "result")
+        found = list(self._alerts())
+        sent = {(stats.channel, result): count for stats in found for result, count in stats.sent.items()}
+        yield self._series(
+            "Counter", "alerts_sent", "Tries to deliver an alert, by their result.", sent, "channel", "result"
         )
-        dropped = CounterMetricFamily(
-            PREFIX + "alerts_dropped", "Alerts that were given up, by the reason.", labels=(*labels, "reason")
+        dropped = {(stats.channel, reason): count for stats in found for reason, count in stats.dropped.items()}
+        yield self._series(
+            "Counter", "alerts_dropped", "Alerts that were given up, by the reason.", dropped, "channel", "reason"
         )
-        queued = GaugeMetricFamily(PREFIX + "alert_queue_length", "Alerts that wait for the channel.", labels=labels)
-        for stats in self._alerts():
-            for result, count in stats.sent.items():
-                sent.add_metric((*self._base, stats.channel, result), count)
-            for reason, count in stats.dropped.items():
-                dropped.add_metric((*self._base, stats.channel, reason), count)
-            queued.add_metric((*self._base, stats.channel), stats.queued)
-        yield from (sent, dropped, queued)
+        queued = {stats.channel: float(stats.queued) for stats in found}
+        yield self._by("alert_queue_length", "Alerts that wait for the channel.", "channel", queued)

@@ -8,11 +8,8 @@ failure would be no increase. Nothing is decided here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import product
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-from prometheus_client.openmetrics import exposition as openmetrics
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from agent.alerts.worker import ChannelStats
 from agent.core.leadership import events as ev
@@ -26,10 +23,11 @@ from agent.gate.page import Page
 from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock
 from agent.telemetry.config_gauges import ConfigGauges
-from agent.telemetry.families import LABELS, PREFIX
+from agent.telemetry.families import Kit
 from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
 from agent.telemetry.peers import PeerGauges, nothing_dropped
+from agent.telemetry.tallies import Tallies
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
 _PROMISES = ("given", "withheld", "heard")
@@ -42,7 +40,8 @@ _SLOW = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0, 20.0, 60.0)
 _OPEN = 16
 """Transactions whose answer is waited for, at most: the core has one under way, and late answers may follow."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # the library leaves it untyped
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 
 class Metrics:
@@ -66,83 +65,74 @@ class Metrics:
         config: ConfigGauges | None = None,
         dropped: Callable[[], dict[str, int]] = nothing_dropped,
     ) -> None:
-        self.registry = CollectorRegistry()
-        self._base = (group, node)
+        base = (group, node)
         self._clock = clock
         self._open: dict[int, tuple[Ms, str]] = {}  # request → when it left, and its kind
-        self.gauges = Gauges(self._base, clock, snapshot, alerts, watch_restarts, waiting)
-        self.registry.register(self.gauges)
-        self.registry.register(PeerGauges(self._base, clock, snapshot, dropped))
+        self.gauges = Gauges(base, clock, snapshot, alerts, watch_restarts, waiting)
+        self._collectors: list[Kit] = [self.gauges, PeerGauges(base, clock, snapshot, dropped)]
         if gate is not None:
-            self.registry.register(GateGauges(self._base, clock, *gate))
+            self._collectors.append(GateGauges(base, clock, *gate))
         if config is not None:
-            self.registry.register(config)
-        ProcessCollector(registry=self.registry)
+            self._collectors.append(config)
         self._changed: object = None  # the epoch whose change was noted
-        self._of_leadership()
-        self._hooks = self._counter(
-            "hooks", "Hooks that were run, by what came of them.", hook=PROGRAMS, result=RESULTS
+        self._given = False  # a promise, in this step
+        tallies = Tallies(base)
+        self._collectors.append(tallies)
+        self._of_leadership(tallies)
+        add = tallies.add
+        self._hooks = add("hooks", "Hooks that were run, by what came of them.", hook=PROGRAMS, result=RESULTS)
+        self._hook_took = add("hook_duration_seconds", "Seconds that a hook took.", _QUICK, hook=PROGRAMS)
+        self._nodeos = add("nodeos_requests", "Requests to nodeos.", endpoint=NODEOS_CALLS, result=NODEOS_RESULTS)
+        self._nodeos_took = add(
+            "nodeos_request_duration_seconds", "Seconds that a request to nodeos took.", _QUICK, endpoint=NODEOS_CALLS
         )
-        self._hook_took = self._histograms("hook_duration_seconds", "Seconds that a hook took.", "hook", PROGRAMS)
-        self._nodeos = self._counter(
-            "nodeos_requests", "Requests to nodeos.", endpoint=NODEOS_CALLS, result=NODEOS_RESULTS
+        self._etcd = add("etcd_requests", "Requests to etcd.", operation=STORE_CALLS, result=STORE_RESULTS)
+        self._etcd_took = add(
+            "etcd_request_duration_seconds", "Seconds that a request to etcd took.", _QUICK, operation=STORE_CALLS
         )
-        self._nodeos_took = self._histograms(
-            "nodeos_request_duration_seconds", "Seconds that a request to nodeos took.", "endpoint", NODEOS_CALLS
-        )
-        self._etcd = self._counter("etcd_requests", "Requests to etcd.", operation=STORE_CALLS, result=STORE_RESULTS)
-        self._etcd_took = self._histograms(
-            "etcd_request_duration_seconds", "Seconds that a request to etcd took.", "operation", STORE_CALLS
-        )
-        self._steps = self._counter("loop_steps", "Steps of the decision loop.")[()]
-        self._step_took = self._histogram(
+        self._steps = add("loop_steps", "Steps of the decision loop.")
+        self._step_took = add(
             "loop_step_duration_seconds", "Seconds that a step of the decision loop took, to a millisecond.", _STEP
         )
 
-    def _of_leadership(self) -> None:
-        rows = {(source.value, row.target.value, row.key): 0 for row in TRANSITIONS.values() for source in row.sources}
-        self._transitions = Counter(
-            PREFIX + "leadership_transitions",
+    def _of_leadership(self, tallies: Tallies) -> None:
+        add = tallies.add
+        self._transitions = add(
+            "leadership_transitions",
             "Changes of phase, by the key of the reason.",
-            (*LABELS, "from_state", "to_state", "reason"),
-            registry=self.registry,
+            **dict.fromkeys(("from_state", "to_state", "reason"), ()),
         )
-        for row in rows:
-            self._transitions.labels(*self._base, *row)
-        self._confirmations = self._counter(
-            "confirmations", "Confirmations in etcd, by their outcome.", result=_RESULTS.values()
-        )
-        self._promises = self._counter("peer_promises", "Promises of peers, by their result.", result=_PROMISES)
-        self._given = False  # in this step
-        self._fencings = self._counter("fencings", "Times that the nodeos process was to be ended.", result=_FENCINGS)
-        self._duration = self._histogram(
+        for row in TRANSITIONS.values():
+            for source in row.sources:
+                self._transitions.begin(source.value, row.target.value, row.key)
+        self._confirmations = add("confirmations", "Confirmations in etcd, by their outcome.", result=_RESULTS.values())
+        self._promises = add("peer_promises", "Promises of peers, by their result.", result=_PROMISES)
+        self._fencings = add("fencings", "Times that the nodeos process was to be ended.", result=_FENCINGS)
+        self._duration = add(
             "confirmation_duration_seconds", "Seconds from before a confirmation left until its answer.", _QUICK
         )
-        self._leaderless = self._histogram(
+        self._leaderless = add(
             "failover_duration_seconds",
             "Seconds for which nobody led before this node took over, or no own block came in time: the longer.",
             _SLOW,
         )
 
-    def _counter(self, name: str, text: str, **labels: Iterable[str]) -> dict[tuple[str, ...], Counter]:
-        """Return a counter's children, by the values of their own labels."""
-        made = Counter(PREFIX + name, text, (*LABELS, *labels), registry=self.registry)
-        return {values: made.labels(*self._base, *values) for values in product(*labels.values())}
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """All collectors; made at the first scrape, which imports the library."""
+        from prometheus_client import CollectorRegistry, ProcessCollector
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        made = Histogram(PREFIX + name, text, LABELS, registry=self.registry, buckets=buckets)
-        return made.labels(*self._base)
-
-    def _histograms(self, name: str, text: str, label: str, values: Iterable[str]) -> dict[str, Histogram]:
-        """Return a histogram's children, by the value of their own label."""
-        made = Histogram(PREFIX + name, text, (*LABELS, label), registry=self.registry, buckets=_QUICK)
-        return {value: made.labels(*self._base, value) for value in values}
+        found = CollectorRegistry()
+        for each in self._collectors:
+            found.register(each)
+        ProcessCollector(registry=found)
+        return found
 
     # --- what the loop tells: on its thread ---
 
     def announced(self, action: Announce) -> None:
         """Count a transition."""
-        self._transitions.labels(*self._base, action.source, action.target, action.key).inc()
+        self._transitions.inc(action.source, action.target, action.key)
 
     def changed(self, fields: Mapping[str, str | int]) -> None:
         """Note a change of leader to this node, once: when its cost is counted, at the latest when its tenure ends."""
@@ -155,7 +145,7 @@ class Metrics:
     def promised(self) -> None:
         """Count a promise that we gave."""
         self._given = True
-        self._promises[("given",)].inc()
+        self._promises.inc("given")
 
     def sent(self, action: Transact, now: Ms) -> None:
         """Note that a transaction leaves. The next may leave before the answer to the last is `seen`."""
@@ -168,32 +158,33 @@ class Metrics:
         self._steps.inc()
         self._step_took.observe((self._clock.boot() - now) / 1000)
         if isinstance(event, HookDone):
-            self._hooks[event.hook, event.result].inc()
-            self._hook_took[event.hook].observe(event.took / 1000)
+            self._hooks.inc(event.hook, event.result)
+            self._hook_took.observe(event.took / 1000, event.hook)
         if isinstance(event, ev.Applied | ev.Refused | ev.Unknown | ev.Rejected):
             at, kind = self._open.pop(event.request, (0, ""))
             if kind == "confirm":
-                self._confirmations[(_RESULTS[type(event)],)].inc()
+                self._confirmations.inc(_RESULTS[type(event)])
                 self._duration.observe((now - at) / 1000)
         elif isinstance(event, ev.PromiseReceived):
-            self._promises[("heard",)].inc()
+            self._promises.inc("heard")
         elif isinstance(event, ev.BeatReceived):
-            self._promises[("withheld",)].inc(not self._given)
+            if not self._given:
+                self._promises.inc("withheld")
             self._given = False
         elif isinstance(event, ev.FenceDone):
-            self._fencings[("gone" if event.gone else "failed",)].inc()
+            self._fencings.inc("gone" if event.gone else "failed")
 
     # --- what the metered ports tell: on any thread ---
 
     def nodeos_request(self, endpoint: str, result: str, seconds: float) -> None:
         """Count a request to nodeos (see `agent.net.metered`)."""
-        self._nodeos[(endpoint, result)].inc()
-        self._nodeos_took[endpoint].observe(seconds)
+        self._nodeos.inc(endpoint, result)
+        self._nodeos_took.observe(seconds, endpoint)
 
     def etcd_request(self, operation: str, result: str, seconds: float) -> None:
         """Count a request to etcd."""
-        self._etcd[(operation, result)].inc()
-        self._etcd_took[operation].observe(seconds)
+        self._etcd.inc(operation, result)
+        self._etcd_took.observe(seconds, operation)
 
     def lease_kept(self, ttl_s: int, at: Ms) -> None:
         """Note that the session's lease lives for `ttl_s` seconds from `at` on; 0: it is gone."""
@@ -201,7 +192,11 @@ class Metrics:
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the format that a header `Accept` prefers (OpenMetrics, else text), and its type."""
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
         if "application/openmetrics-text" in accept:
+            from prometheus_client.openmetrics import exposition as openmetrics
+
             text: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call] # untyped there
             return text, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
-
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from typing import TYPE_CHECKING, Any
 
 from agent.core.leadership.state import State
 from agent.core.leadership.timing import PeersMode
@@ -16,6 +13,9 @@ from agent.core.node.snapshot import NodeSnapshot
 from agent.peers.lane import REASONS
 from agent.ports import Clock
 from agent.telemetry.families import Kit
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 SOURCES = ("etcd", "peers")
 
@@ -59,7 +59,7 @@ def told(snapshot: NodeSnapshot, now: Ms, lane: Callable[[], dict[str, Any]]) ->
     }
 
 
-class PeerGauges(Kit, Collector):
+class PeerGauges(Kit):
     """What peers are, as metrics. `dropped` returns how many datagrams the socket dropped, by reason."""
 
     def __init__(

@@ -165,8 +165,13 @@ class Chain:
         for proxy in self._proxies_of(name, others):
             proxy.refuse()
 
+    def hold(self, name: str) -> None:
+        """Hold back everything between a node and its peers: their connections stand, and nothing comes."""
+        for proxy in self._proxies_of(name):
+            proxy.freeze()
+
     def heal(self, name: str) -> None:
-        """End that. A peer dials again within RECONNECT seconds."""
+        """End either. A peer dials again within RECONNECT seconds."""
         for proxy in self._proxies_of(name):
             proxy.heal()
 

@@ -50,8 +50,7 @@ def urls(options: Options, data_dir: Path | None) -> tuple[str, str]:
     places = dict(
         reversed([each.split(",", 1) for each in options.values.get(CATEGORIES, ()) if "," in each])
     )  # of several places of one category the first
-    common = (options.values.get("http-server-address") or (HTTP,))[-1]
-    socket = (options.values.get("unix-socket-path") or ("",))[-1]
+    common, socket = options.last("http-server-address", HTTP), options.last("unix-socket-path")
     if common == CATEGORIES:
         common = places.get("chain_ro", "")
     elif not common and socket:
@@ -120,8 +119,7 @@ def lacks(options: Options) -> Iterator[Lack]:
 def _open(options: Options) -> Iterator[Lack]:
     """Yield what others than this host can reach of the producer API."""
     places = [each.split(",", 1) for each in options.values.get(CATEGORIES, ()) if each.startswith("producer_rw,")]
-    common = (options.values.get("http-server-address") or (HTTP,))[-1]
-    for place in [each[1] for each in places] or [common]:
+    for place in [each[1] for each in places] or [options.last("http-server-address", HTTP)]:
         host, colon, port = place.rpartition(":")
         if colon and not place.startswith(("/", ".")) and host.strip("[]") in _ANY:
             name = f"{CATEGORIES} = producer_rw," if places else "http-server-address = "

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from agent.config.model import Config
 from agent.doctor.facts import NodeosFacts
-from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.doctor.finding import Finding, fault, ok, skipped, unknown, unseen_options, warn
 
 CHANGE_S = 4.0
 """A key is active 2 s after it was pushed (seen); a second goes by until the push, and one is to spare."""
 DEFAULT_MS = 6000
 """nodeos's own production-pause-vote-timeout-ms."""
-_UNSEEN = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
 
 
 def finality(facts: NodeosFacts, config: Config) -> list[Finding]:
@@ -45,8 +44,8 @@ def own_key(facts: NodeosFacts, config: Config) -> Finding:
     has = [each for each in facts.options.values.get("signature-provider", ()) if each.startswith("PUB_BLS_")]
     if not ours:
         return skipped(name, "finalizer.public_key is not set")
-    if not facts.options.sources:
-        return unknown(name, facts.options_error or "nodeos's options could not be seen", _UNSEEN)
+    if unseen := unseen_options(name, facts):
+        return unseen
     if ours not in has:
         remedy = f"add signature-provider = {ours}=KEY:…, or correct finalizer.public_key"
         return fault(name, f"nodeos has {', '.join(has) or 'no BLS key'}, not finalizer.public_key", remedy)
@@ -56,10 +55,9 @@ def own_key(facts: NodeosFacts, config: Config) -> Finding:
 def vote_timeout(facts: NodeosFacts, config: Config) -> Finding:
     """See that the key can change before nodeos pauses itself for want of votes."""
     name, option = "vote_timeout", "production-pause-vote-timeout-ms"
-    if not facts.options.sources:
-        return unknown(name, facts.options_error or "nodeos's options could not be seen", _UNSEEN)
-    given = ("", *facts.options.values.get(option, ()))[-1]
-    found = int(given) if given.isdecimal() else DEFAULT_MS
+    if unseen := unseen_options(name, facts):
+        return unseen
+    found = facts.options.number(option, DEFAULT_MS)
     if not found:
         return warn(name, f"{option} is 0: a leader without votes signs on", f"remove it: {DEFAULT_MS} is the default")
     if config.finalizer.command and found < CHANGE_S * 1000:

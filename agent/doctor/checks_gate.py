@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from agent.config.model import Config
 from agent.doctor.facts import GateFacts, NodeosFacts
-from agent.doctor.finding import Finding, fault, ok, unknown, warn
+from agent.doctor.finding import Finding, fault, ok, unknown, unseen_options, warn
 from agent.gate import settings
 from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from agent.gate.wallet import READY
 from agent.gate.wire import SIGN
-from agent.nodeos.config_ini import Options
 
 DEFAULT_TIMEOUT_MS = 5
 """nodeos's own keosd-provider-timeout."""
-_UNSEEN = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
 
 
 def gate(facts: GateFacts, nodeos: NodeosFacts, config: Config) -> list[Finding]:
@@ -24,8 +22,8 @@ def gate(facts: GateFacts, nodeos: NodeosFacts, config: Config) -> list[Finding]
         process(facts, config),
         keosd(facts),
         permit(facts, config),
-        provider(nodeos.options, config),
-        timeout(nodeos.options),
+        provider(nodeos, config),
+        timeout(nodeos),
     ]
 
 
@@ -68,16 +66,15 @@ def permit(facts: GateFacts, config: Config) -> Finding:
     return ok(name, f"only the agent writes in {where}")
 
 
-def provider(options: Options, config: Config) -> Finding:
+def provider(facts: NodeosFacts, config: Config) -> Finding:
     """See that nodeos asks the gate, and does not have the key itself."""
     name = "gate_signature_provider"
     wanted = config.gate.public_key or config.nodeos.producer_key or ""
-    if not options.sources:
-        return unknown(name, "nodeos's options could not be seen", _UNSEEN)
+    if unseen := unseen_options(name, facts):
+        return unseen
     expected = f"{wanted}=KEOSD:{config.gate.listen}{SIGN}"
-    ways = [
-        way for each in options.values.get("signers", ()) for key, way in [each.split("=", 1)] if _same(key, wanted)
-    ]
+    signers = (each.split("=", 1) for each in facts.options.values.get("signers", ()))
+    ways = [way for key, way in signers if _same(key, wanted)]
     if "KEY" in ways:
         remedy = f"replace it with signature-provider = {expected}"
         return fault(name, "nodeos has the private key itself, so a closed gate stops nothing", remedy)
@@ -95,15 +92,13 @@ def _same(one: str, other: str) -> bool:
         return False
 
 
-def timeout(options: Options) -> Finding:
+def timeout(facts: NodeosFacts) -> Finding:
     """See that nodeos waits long enough for a signature on a busy host."""
     name, remedy = "gate_provider_timeout", f"set keosd-provider-timeout = {PROVIDER_TIMEOUT_MS} in config.ini"
-    if not options.sources:
-        return unknown(name, "nodeos's options could not be seen", _UNSEEN)
-    given = ("", *options.values.get("keosd-provider-timeout", ()))[-1]
-    found = int(given) if given.isdecimal() else DEFAULT_TIMEOUT_MS
+    if unseen := unseen_options(name, facts):
+        return unseen
+    found = facts.options.number("keosd-provider-timeout", DEFAULT_TIMEOUT_MS)
     if found < PROVIDER_TIMEOUT_MS:
-        return warn(
-            name, f"keosd-provider-timeout is {found} ms: a busy host takes longer, and loses the block", remedy
-        )
+        seen = f"keosd-provider-timeout is {found} ms: a busy host takes longer, and loses the block"
+        return warn(name, seen, remedy)
     return ok(name, f"keosd-provider-timeout is {found} ms")

@@ -10,7 +10,7 @@ from agent.config.model import Config
 from agent.core.health.checks import clock_offset
 from agent.doctor.checks_finality import finality
 from agent.doctor.facts import NodeosFacts
-from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.doctor.finding import Finding, fault, ok, skipped, unknown, unseen_options, warn
 from agent.gate.wire import SIGN
 from agent.nodeos.finder import REMEDY
 
@@ -21,7 +21,6 @@ BLOCK_S = 0.5
 """So long the block in flight takes at most, whatever the version: with an offset per round it has less than a slot."""
 P2P_PORT = "9876"
 """Where nodeos listens for its peers, unless p2p-listen-endpoint says otherwise."""
-_READABLE = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
 
 
 def nodeos(facts: NodeosFacts, config: Config, status: Mapping[str, object] | None) -> list[Finding]:
@@ -81,21 +80,16 @@ def parsed(text: str) -> tuple[int, int] | None:
 def version(facts: NodeosFacts) -> Finding:
     """Leap 3.1 to Spring 1.3 are known. EOSIO counted from 1.0 to 2.1, Leap from 3.1 to 5.0, Spring from 1.0 again."""
     assert facts.info is not None
-    text = facts.info.server_version
+    name, known, text = "nodeos_version", "Leap 3.1 to 5.0 or Spring 1.0 to 1.3", facts.info.server_version
     found = parsed(text)
     if found is None:
-        return unknown(
-            "nodeos_version", f"{text!r} is no version", "see that it is Leap 3.1 to 5.0 or Spring 1.0 to 1.3"
-        )
+        return unknown(name, f"{text!r} is no version", f"see that it is {known}")
     if found <= (1, 3):
-        return ok("nodeos_version", f"Spring {text}")
+        return ok(name, f"Spring {text}")
     if (3, 1) <= found < (6, 0):
-        return ok("nodeos_version", f"Leap {text}")
-    if found[0] in (1, 2):
-        return warn(
-            "nodeos_version", f"{text}, EOSIO or a Spring after 1.3", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3"
-        )
-    return warn("nodeos_version", f"{text} was never tried", "run Leap 3.1 to 5.0 or Spring 1.0 to 1.3")
+        return ok(name, f"Leap {text}")
+    seen = f"{text}, EOSIO or a Spring after 1.3" if found[0] in (1, 2) else f"{text} was never tried"
+    return warn(name, seen, f"run {known}")
 
 
 def block_margin(config: Config) -> Finding:
@@ -145,9 +139,8 @@ def clock(facts: NodeosFacts, config: Config) -> Finding:
     assert facts.info is not None
     behind = -clock_offset(facts.info, facts.asked_ms) / 1000
     if behind > config.health.clock_offset.max:
-        return fault(
-            "clock_chain", f"our clock is {behind:.2f} s behind the chain's", "run chrony or another NTP client"
-        )
+        seen = f"our clock is {behind:.2f} s behind the chain's"
+        return fault("clock_chain", seen, "run chrony or another NTP client")
     return ok("clock_chain", "not behind the chain's clock")
 
 
@@ -182,17 +175,16 @@ def key(facts: NodeosFacts, config: Config) -> Finding:
         remedy = "add the signature-provider of that key to config.ini, and restart nodeos"
         return fault("schedule_key", f"the schedule wants {', '.join(ours.keys)}, nodeos has no such key", remedy)
     if not wanted:
-        return warn(
-            "schedule_key", f"{config.producer} is scheduled with {', '.join(ours.keys)}", "set nodeos.producer_key"
-        )
+        seen = f"{config.producer} is scheduled with {', '.join(ours.keys)}"
+        return warn("schedule_key", seen, "set nodeos.producer_key")
     return ok("schedule_key", f"{config.producer} is scheduled with {wanted}")
 
 
 def signer(facts: NodeosFacts, config: Config) -> Finding:
     """See that nodeos has a way to sign, and that one by keosd names the path that keosd signs at."""
     name, known = "signature_provider", config.nodeos.producer_key or "PUBLIC_KEY"
-    if not facts.options.sources:
-        return unknown(name, facts.options_error or "no config.ini could be read", _READABLE)
+    if unseen := unseen_options(name, facts):
+        return unseen
     signers = facts.options.values.get("signers", ())
     if not facts.options.values.get("signature-provider"):
         remedy = f"set signature-provider = {known}=KEOSD:http://127.0.0.1:8900{SIGN} (or KEY:…), and restart nodeos"
@@ -203,14 +195,9 @@ def signer(facts: NodeosFacts, config: Config) -> Finding:
         if way.startswith("KEOSD:unix:"):
             seen = f"{way} is a Unix socket: at the first signature the main thread of nodeos hangs, and stays so"
             return fault(name, seen, f"let keosd listen on a port, and set {key}=KEOSD:http://127.0.0.1:8900{SIGN}")
-        if way.startswith("KEOSD:") and not _has_path(way.removeprefix("KEOSD:")):
+        if way.startswith("KEOSD:") and urlsplit(way.removeprefix("KEOSD:")).path in ("", "/"):
             return fault(name, f"{way} has no path: keosd signs nothing there", f"set {key}={way.rstrip('/')}{SIGN}")
     return ok(name, f"{len(facts.options.values['signature-provider'])} set in {', '.join(facts.options.sources)}")
-
-
-def _has_path(url: str) -> bool:
-    """Tell whether a URL names a path."""
-    return urlsplit(url).path not in ("", "/")
 
 
 def _kind(key: str) -> str:
@@ -225,19 +212,18 @@ def pause_on_startup(facts: NodeosFacts, status: Mapping[str, object] | None) ->
     if not facts.options.sources and isinstance(ago, int | float):
         seen = f"{ago:.0f} s ago nodeos was found unpaused though it did not lead: a restart, or somebody's resume"
         return fault(name, seen, remedy)
-    if not facts.options.sources:
-        return unknown(name, facts.options_error or "no config.ini could be read", _READABLE)
+    if unseen := unseen_options(name, facts):
+        return unseen
     if facts.options.on("pause-on-startup"):
         return ok(name, f"set in {', '.join(facts.options.sources)}")
-    return fault(
-        name, f"not set in {', '.join(facts.options.sources)}: a restart produces until the agent sees it", remedy
-    )
+    seen = f"not set in {', '.join(facts.options.sources)}: a restart produces until the agent sees it"
+    return fault(name, seen, remedy)
 
 
 def stale_production(facts: NodeosFacts) -> Finding:
     """Refuse the option that starts a dead chain: it forks a living one when this node is behind."""
-    if not facts.options.sources:
-        return unknown("stale_production", facts.options_error or "no config.ini could be read", _READABLE)
+    if unseen := unseen_options("stale_production", facts):
+        return unseen
     if facts.options.on("enable-stale-production"):
         remedy = "remove enable-stale-production (and -e): it lets a node that is behind produce on an old head"
         return fault("stale_production", "enable-stale-production is on", remedy)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from agent.core.model.chain import ChainInfo, Peers, Schedule
 from agent.core.model.data import dataclass, field
@@ -10,6 +11,9 @@ from agent.core.model.finality import Finality
 from agent.core.model.records import GroupView
 from agent.nodeos.config_ini import Options
 from agent.ports import GateStatus
+
+if TYPE_CHECKING:
+    from agent.etcd.info import MemberInfo  # it comes with grpc
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,6 @@ class EtcdServer:
 
 
 @dataclass(frozen=True, slots=True)
-class EtcdMember:
-    """One member of the cluster, as the cluster knows it."""
-
-    name: str
-    urls: tuple[str, ...]
-    learner: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class EtcdFacts:
     """The cluster. `round_trips_s`: how long linearizable reads took; `least_ttl_s`: the smallest lease that it grants.
 
@@ -90,7 +85,7 @@ class EtcdFacts:
     """
 
     servers: tuple[EtcdServer, ...] = ()
-    members: tuple[EtcdMember, ...] | None = None
+    members: tuple[MemberInfo, ...] | None = None
     members_error: str = ""
     revision: int = 0
     round_trips_s: tuple[float, ...] = ()

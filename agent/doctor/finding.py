@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 from agent.core.model.data import dataclass
+from agent.doctor.facts import NodeosFacts
 
 
 class Grade(Enum):
@@ -50,3 +51,13 @@ def unknown(name: str, seen: str, remedy: str) -> Finding:
 def skipped(name: str, seen: str, remedy: str = "") -> Finding:
     """Return that it does not apply."""
     return Finding(name, Grade.SKIPPED, seen, remedy)
+
+
+def unseen_options(name: str, facts: NodeosFacts) -> Finding | None:
+    """Return why nodeos's options cannot be judged, None when they can."""
+    if facts.options.sources:
+        return None
+    remedy = "set nodeos.config_file to its config.ini, or run doctor as nodeos's user"
+    return unknown(
+        name, facts.options_error or "nodeos's options could not be seen: no config.ini could be read", remedy
+    )

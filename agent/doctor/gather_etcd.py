@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 import ssl
 import time
-from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 from agent.config.model import Config
 from agent.core.model.copying import replace
 from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
-from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
+from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import member_list, server_info
@@ -56,16 +56,7 @@ def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:
         info = server_info(options(config), endpoint, min(ONE_S, max(0.1, deadline.remaining())))
     except (StoreError, ConfigError) as error:
         return EtcdServer(endpoint, str(error))
-    found = EtcdServer(
-        endpoint,
-        version=info.version,
-        cluster=info.cluster,
-        member=info.member,
-        leader=info.leader,
-        learner=info.learner,
-        alarms=info.alarms,
-        db_size=info.db_size,
-    )
+    found = EtcdServer(**asdict(info) | {"endpoint": endpoint})
     return _measured(config, found, Deadline(min(ONE_S, max(0.1, deadline.remaining()))))
 
 
@@ -145,8 +136,7 @@ def cluster(config: Config, within_s: float) -> EtcdFacts:
     finally:
         store.close()
     try:
-        listed = member_list(options(config), min(ONE_S, max(0.1, deadline.remaining())))
-        return replace(facts, members=tuple(EtcdMember(each.name, each.urls, each.learner) for each in listed))
+        return replace(facts, members=member_list(options(config), min(ONE_S, max(0.1, deadline.remaining()))))
     except (StoreError, ConfigError) as error:
         return replace(facts, members_error=str(error))
 
@@ -208,19 +198,13 @@ def _may(store: EtcdStore, key: str, deadline: Deadline) -> bool:
 
 
 def certificates(config: Config) -> dict[str, float]:
-    """Return for how many days each of our files is good; one that cannot be read is left out."""
-    return dict(_certificates(config))
-
-
-def _certificates(config: Config) -> Iterator[tuple[str, float]]:
-    files: dict[str, Path | None] = {"etcd.ca_file": config.etcd.ca_file, "etcd.cert_file": config.etcd.cert_file}
-    for name, file in files.items():
-        if file is None:
-            continue
-        try:
-            yield name, min(_days(each) for each in of_pem(file.read_text()))
-        except (OSError, ValueError):
-            continue  # the finding says that none could be read
+    """Return for how many days each of our files is good; of one that cannot be read the finding tells."""
+    found = {}
+    for name, file in {"etcd.ca_file": config.etcd.ca_file, "etcd.cert_file": config.etcd.cert_file}.items():
+        with suppress(OSError, ValueError):
+            if file is not None:
+                found[name] = min(_days(each) for each in of_pem(file.read_text()))
+    return found
 
 
 def _days(when: datetime) -> float:

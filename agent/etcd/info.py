@@ -14,7 +14,7 @@ from agent.etcd.rpc import grpc, later_fields, rpc
 from agent.host.deadline import Deadline
 
 # Fields of StatusResponse from etcd 3.4 on.
-_ERRORS, _DB_SIZE_IN_USE, _IS_LEARNER = 8, 9, 10
+_ERRORS, _IS_LEARNER = 8, 10
 _MEMBER_IS_LEARNER = 5  # field of Member from etcd 3.4 on
 _ALARM = re.compile(rb"alarm:(\w+)")
 
@@ -23,7 +23,7 @@ _ALARM = re.compile(rb"alarm:(\w+)")
 class ServerInfo:
     """One member, of the cluster with the id `cluster`.
 
-    Sizes in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
+    `db_size` in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
     """
 
     endpoint: str
@@ -31,10 +31,7 @@ class ServerInfo:
     cluster: int
     member: int
     leader: int
-    raft_term: int
-    raft_index: int
     db_size: int
-    db_size_in_use: int
     learner: bool
     alarms: tuple[str, ...]
 
@@ -117,10 +114,7 @@ def _server_info(endpoint: str, status: Any) -> ServerInfo:
         cluster=int(status.header.cluster_id),
         member=int(status.header.member_id),
         leader=int(status.leader),
-        raft_term=int(status.raftTerm),
-        raft_index=int(status.raftIndex),
         db_size=int(status.dbSize),
-        db_size_in_use=int(later.get(_DB_SIZE_IN_USE, [0])[0]),
         learner=bool(later.get(_IS_LEARNER, [0])[0]),
         alarms=tuple(sorted(alarms)),
     )

@@ -19,9 +19,17 @@ class Options:
     sources: tuple[str, ...] = ()
 
     def on(self, name: str) -> bool:
-        """Tell whether a switch is on; a later value wins, and the command line is later."""
-        values = self.values.get(name, ())
-        return bool(values) and values[-1].lower() in ("true", "1", "yes", "on", "")
+        """Tell whether a switch is on; the command line is later than the file."""
+        return name in self.values and self.last(name).lower() in ("true", "1", "yes", "on", "")
+
+    def last(self, name: str, default: str = "") -> str:
+        """Return the value of an option that counts once: a later one wins."""
+        return (default, *self.values.get(name, ()))[-1]
+
+    def number(self, name: str, default: int) -> int:
+        """Return the value of an option that is a whole number; `default` where it is not given, or is none."""
+        given = self.last(name)
+        return int(given) if given.isdecimal() else default
 
 
 KEPT = frozenset(

@@ -14,7 +14,6 @@ from agent.doctor.facts import (
     AgentFacts,
     ChannelFact,
     EtcdFacts,
-    EtcdMember,
     EtcdServer,
     Facts,
     FileFacts,
@@ -23,6 +22,7 @@ from agent.doctor.facts import (
     NodeosFacts,
     PeerFacts,
 )
+from agent.etcd.info import MemberInfo
 from agent.nodeos.config_ini import Options
 
 KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
@@ -99,7 +99,7 @@ SERVERS = tuple(
 )
 ETCD = EtcdFacts(
     servers=SERVERS,
-    members=tuple(EtcdMember(f"m{n}", (f"http://10.0.0.{n}:2379",)) for n in (1, 2, 3)),
+    members=tuple(MemberInfo(f"m{n}", (f"http://10.0.0.{n}:2379",), learner=False) for n in (1, 2, 3)),
     revision=100_000,
     round_trips_s=(0.002, 0.003, 0.002),
     least_ttl_s=2,

@@ -13,7 +13,7 @@ import pytest
 from agent.core.model.keys import keys
 from agent.core.model.store import Snapshot
 from agent.doctor import gather_etcd, gather_group
-from agent.doctor.facts import EtcdFacts, EtcdMember, EtcdServer
+from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.errors import ConfigError, StoreRejected, StoreUnavailable
 from agent.etcd.info import MemberInfo, ServerInfo
 from agent.ports import Lease
@@ -36,7 +36,7 @@ NEEDED = {
     NAMES.peers_key: "peers-key",
     NAMES.ledger(0): "ledger/",
 }
-INFO = ServerInfo("http://e:1", "3.5.28", 0xC1, 7, 8, 3, 40, 1000, 900, learner=True, alarms=("NOSPACE",))
+INFO = ServerInfo("http://e:1", "3.5.28", 0xC1, 7, 8, 1000, learner=True, alarms=("NOSPACE",))
 
 
 class Store(Recorder):
@@ -82,7 +82,7 @@ def test_a_cluster_that_is_well_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
     assert next(words for name, words in store.calls if name == "grant")[0] == 1
     assert [call[1][0] for call in store.calls if call[0] == "revoke"] == [5]
     assert (found.refused, found.too_much) == ((), ())
-    assert found.members == (EtcdMember("m1", ("http://10.0.0.1:2379",), learner=True),)
+    assert found.members == (member,)
     assert all(0 < span <= 3.0 for span in store.spans)
 
 
@@ -110,7 +110,7 @@ def test_a_cluster_that_is_silent_leaves_its_members(failure: Exception, monkeyp
     found = cluster(Store(range=failure), monkeypatch, members=(MemberInfo("m1", (), learner=False),))
     assert found.error == str(failure)
     assert (found.round_trips_s, found.least_ttl_s, found.refused) == ((), None, None)
-    assert found.members == (EtcdMember("m1", ()),)
+    assert found.members == (MemberInfo("m1", (), learner=False),)
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("no quorum"), ConfigError(["a file is gone"])])

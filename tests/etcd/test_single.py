@@ -210,8 +210,7 @@ def test_server_info_tells_what_doctor_asks(cluster: EtcdCluster, store: EtcdSto
     info = server_info(options_for(cluster), cluster.urls[0], 5.0)
     assert info.version in cluster.etcdctl("endpoint", "status")
     assert info.leader == info.member > 0
-    assert info.raft_term >= 2
-    assert 0 < info.db_size_in_use <= info.db_size
+    assert info.db_size > 0
     assert (info.alarms, info.learner, info.endpoint) == ((), False, cluster.urls[0])
 
 

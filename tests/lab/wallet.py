@@ -55,16 +55,19 @@ class Wallet:
         """Start keosd again after it ended: the wallet is there, and locked."""
         self.process.start()
 
+    def words(self, *arguments: str, node: Node | None = None) -> list[str]:
+        """Return the command line of cleos with our wallet, and with `node` where it needs one."""
+        url = node.http_url if node else "http://127.0.0.1:1"
+        return [str(self._cleos), "--no-auto-keosd", "--wallet-url", self.url, "-u", url, *arguments]
+
     def cleos(self, *arguments: str, node: Node | None = None) -> str:
         """Run cleos, against `node` where it needs one, and return its output.
 
         LabError with its words when it fails, LabTimeout when it gives no answer in time.
         """
-        url = node.http_url if node else "http://127.0.0.1:1"
-        command: list[str | Path] = [self._cleos, "--no-auto-keosd", "--wallet-url", self.url, "-u", url, *arguments]
         try:
             done = subprocess.run(
-                self.process.place.command(command),
+                self.process.place.command(self.words(*arguments, node=node)),
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,

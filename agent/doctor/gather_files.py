@@ -19,6 +19,7 @@ from pathlib import Path
 from agent.config.model import Config
 from agent.doctor.facts import FileFacts
 from agent.host.paths import DEFAULT_CONFIG
+from agent.host.process import unit_properties
 
 LOOK_S = 5.0
 """For systemctl, and for the child."""
@@ -48,7 +49,7 @@ def gather(config: Config, path: Path) -> FileFacts:
     """Return which files the agent cannot read, and as whom that was judged."""
     named = {name: str(file) for name, file in files(config, path)}
     unit = unit_name(path)
-    settings = _systemctl(unit) if unit else {}
+    settings = _unit(unit) if unit else {}
     me = _name_of(os.geteuid())
     user = (settings.get("User") or "root") if settings else me
     facts = FileFacts(named, user, unit if settings else "")
@@ -81,13 +82,10 @@ def unit_name(path: Path) -> str:
     return "nodeos-failover.service" if path.stem == "config" else f"nodeos-failover@{path.stem}.service"
 
 
-def _systemctl(unit: str) -> dict[str, str]:
+def _unit(unit: str) -> dict[str, str]:
     """Return what systemd says of a unit; nothing when there is none, or no systemd."""
-    wanted = "LoadState,User,Group,SupplementaryGroups,ProtectHome"
     with suppress(OSError, subprocess.SubprocessError):
-        command = ["systemctl", "show", unit, f"--property={wanted}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_S, check=True)
-        found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+        found = unit_properties(unit, "LoadState,User,Group,SupplementaryGroups,ProtectHome", LOOK_S)
         return found if found.get("LoadState") == "loaded" else {}
     return {}
 

@@ -10,15 +10,15 @@ import ssl
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from agent.config.alerts import PAGERDUTY, AlertChannel
 from agent.config.model import Config
 from agent.doctor.facts import AgentFacts, ChannelFact, HostFacts
 from agent.errors import ConfigError, FenceError
 from agent.host.deadline import Deadline
+from agent.host.process import unit_properties
 from agent.net.dial import dial
-from agent.net.endpoint import DEFAULT_PORTS, Endpoint, here, parse_endpoint
+from agent.net.endpoint import Endpoint, endpoint_of, here, parse_endpoint
 from agent.net.http import LARGE, call
 from agent.net.proxy import proxy_for
 from agent.net.resolver import Resolver
@@ -30,7 +30,6 @@ ASK_S = 2.0
 _STA_UNSYNC = 0x40  # linux/timex.h
 _TIMEX_WORDS = 64
 """More longs than struct timex has; `status` is the fifth field, `maxerror` and `esterror` come before it."""
-_WANTED = "Type,WatchdogUSec,ExecStopPost,Restart"
 
 
 def host(config: Config) -> HostFacts:
@@ -129,7 +128,10 @@ def _supervised(status: dict[str, object], pid: int | None) -> AgentFacts:
     if "guard" in _read(Path(f"/proc/{parent}/cmdline")).split("\0"):
         return AgentFacts(status, pid=pid, supervised="guard", unit=unit)
     if unit:
-        return AgentFacts(status, pid=pid, supervised="systemd", unit=unit, settings=_systemctl(unit))
+        settings: dict[str, str] = {}
+        with suppress(OSError, subprocess.SubprocessError):
+            settings = unit_properties(unit, "Type,WatchdogUSec,ExecStopPost,Restart", ASK_S)
+        return AgentFacts(status, pid=pid, supervised="systemd", unit=unit, settings=settings)
     container = (
         any(Path(each).exists() for each in ("/.dockerenv", "/run/.containerenv")) or "KUBERNETES_PORT" in os.environ
     )
@@ -151,26 +153,14 @@ def _read(path: Path) -> str:
     return ""
 
 
-def _systemctl(unit: str) -> dict[str, str]:
-    command = ["systemctl", "show", unit, f"--property={_WANTED}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
-    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
-
-
 def channel(config: AlertChannel) -> ChannelFact:
     """See whether something accepts connections where a channel points. Nothing is sent, the URL is not repeated."""
     if config.type == "apprise":
         return ChannelFact(config.name, untried=True)
     url = config.url.get_secret_value() or PAGERDUTY
     try:
-        parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
-        tls = parts.scheme == "https"
-        where = Endpoint(f"{parts.hostname}:{port}", parts.hostname or "", port, tls)
-        context = tls_context(config.ca_file) if tls else None
+        where = endpoint_of(url)
+        context = tls_context(config.ca_file) if where.tls else None
         proxy = proxy_for(url, config.proxy.get_secret_value())
         dial(where, Deadline(min(config.timeout, ASK_S)), Resolver(), context, proxy).close()
     except ConfigError:

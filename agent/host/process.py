@@ -237,7 +237,12 @@ def is_stale(path: str, found: ProcessId) -> bool:
 
 def by_unit(unit: str, deadline: Deadline) -> Held | None:
     """Find the main process of a systemd unit."""
-    shown = _show(unit, deadline)
+    try:
+        shown = unit_properties(unit, "MainPID,LoadState,ActiveState", deadline.remaining())
+    except (OSError, subprocess.SubprocessError) as error:
+        raise FenceError(f"fence.unit {unit}: systemctl did not tell its process: {error}") from error
+    if not shown.get("MainPID", "").isdecimal():
+        raise FenceError(f"fence.unit {unit}: systemctl did not tell its process, but {str(shown)[:100]}")
     if shown.get("LoadState") != "loaded":
         raise FenceError(f"fence.unit {unit}: there is no such unit (systemd says {shown.get('LoadState')})")
     pid = int(shown["MainPID"])
@@ -251,17 +256,12 @@ def by_unit(unit: str, deadline: Deadline) -> Held | None:
     return None
 
 
-def _show(unit: str, deadline: Deadline) -> dict[str, str]:
-    """Ask systemd about a unit."""
-    command = ["systemctl", "show", "--property=MainPID,LoadState,ActiveState", "--", unit]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=deadline.remaining(), check=True, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise FenceError(f"fence.unit {unit}: systemctl did not tell its process: {error}") from error
+def unit_properties(unit: str, names: str, timeout_s: float) -> dict[str, str]:
+    """Return what systemd says of a unit: the properties in `names`, with commas between.
+
+    OSError or subprocess.SubprocessError when it does not tell within `timeout_s` seconds.
+    """
+    command = ["systemctl", "show", f"--property={names}", "--", unit]
+    done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=True, stdin=subprocess.DEVNULL)
     lines = done.stdout.decode(errors="replace").splitlines()
-    shown = {name: value for name, sign, value in (line.partition("=") for line in lines) if sign}
-    if not shown.get("MainPID", "").isdecimal():
-        raise FenceError(f"fence.unit {unit}: systemctl did not tell its process, but {done.stdout[:100]!r}")
-    return shown
+    return {name: value for name, sign, value in (line.partition("=") for line in lines) if sign}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent.host.deadline import Bounded, Deadline, DeadlineSocket, NoAnswer, NotSent
@@ -59,18 +61,13 @@ def dial(
         raise NotSent(f"{endpoint}: no connection: {error}") from error
 
 
-class _closing_on_error:  # noqa: N801 - reads as the context manager that it is
-    """Closes a socket when the block raises."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self._sock.close()
+@contextmanager
+def _closing_on_error(sock: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        sock.close()
+        raise
 
 
 def _unix(path: str, deadline: Deadline) -> DeadlineSocket:

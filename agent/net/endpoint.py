@@ -26,8 +26,8 @@ class Endpoint:
         """What goes into the Host header. nodeos compares it with its own address (http-validate-host)."""
         if self.path:
             return "localhost"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS["https" if self.tls else "http"] else f"{host}:{self.port}"
+        where = bracketed(self.host, self.port)
+        return where.removesuffix(f":{DEFAULT_PORTS['https' if self.tls else 'http']}")
 
     def __str__(self) -> str:
         return self.url
@@ -50,6 +50,13 @@ def parse_endpoint(url: str) -> Endpoint:
         number = DEFAULT_PORTS[parts.scheme] if port is None else port
         return Endpoint(url, host=parts.hostname, port=number, tls=parts.scheme == "https")
     raise ConfigError([f"nodeos URL {url!r} is not understood: write {FORMS}"])
+
+
+def endpoint_of(url: str) -> Endpoint:
+    """Return the listener that any URL of http or https leads to, named without what may be secret in it."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    return Endpoint(bracketed(host, port), host, port, tls=parts.scheme == "https")
 
 
 def here(host: str, port: int) -> tuple[str, str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from agent.core.model.data import dataclass
 from agent.host.deadline import DeadlineSocket
-from agent.net.endpoint import DEFAULT_PORTS, Endpoint
+from agent.net.endpoint import Endpoint, bracketed, endpoint_of
 
 ENVIRONMENT = "environment"
 """Instead of a proxy's URL: HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as requests reads them."""
@@ -29,8 +29,7 @@ class Proxy:
 
     def tunnel(self, sock: DeadlineSocket, endpoint: Endpoint) -> None:
         """Have a connection to the proxy lead to `endpoint` from now on. ProxyRefused when it does not."""
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        where = f"{host}:{endpoint.port}"
+        where = bracketed(endpoint.host, endpoint.port)
         shown = f"Proxy-Authorization: {self.authorization}\r\n" if self.authorization else ""
         sock.sendall(f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n{shown}\r\n".encode())
         sock.sent = False  # nothing of the request itself
@@ -53,10 +52,13 @@ def proxy_for(url: str, named: str) -> Proxy | None:
         named = select_proxy(url, get_environ_proxies(url)) or ""
     if not named:
         return None
-    parts = urlsplit(named if "://" in named else f"http://{named}")
-    host = parts.hostname or ""
-    endpoint = Endpoint(f"http://{host}", host, parts.port or DEFAULT_PORTS["http"])
+    url = named if "://" in named else f"http://{named}"
+    return Proxy(endpoint_of(url), basic(urlsplit(url)))
+
+
+def basic(parts: SplitResult) -> str:
+    """Return the header that shows user and password of a URL (RFC 7617), empty when it has none."""
     if parts.username is None:
-        return Proxy(endpoint)
+        return ""
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-    return Proxy(endpoint, f"Basic {base64.b64encode(pair).decode()}")
+    return f"Basic {base64.b64encode(pair).decode()}"

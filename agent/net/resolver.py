@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 
 from agent.host.deadline import Deadline
 
@@ -74,14 +75,10 @@ class Resolver:
 
 def _literal(host: str, port: int) -> Address | None:
     """Return `host` as an address when it is written as one, so that no resolver is asked."""
-    try:
+    with suppress(OSError):
         socket.inet_pton(socket.AF_INET, host)
-    except OSError:
-        pass
-    else:
         return socket.AF_INET, (host, port)
-    try:
+    with suppress(OSError):
         socket.inet_pton(socket.AF_INET6, host)
-    except OSError:
-        return None
-    return socket.AF_INET6, (host, port, 0, 0)
+        return socket.AF_INET6, (host, port, 0, 0)
+    return None

@@ -195,9 +195,9 @@ def test_the_unit_of_the_agent_tells_its_settings(monkeypatch: pytest.MonkeyPatc
     """What systemd shows of it is read name by name; a value may have an `=` in it."""
     asked: list[list[str]] = []
 
-    def run(command: list[str], **_more: object) -> subprocess.CompletedProcess[str]:
+    def run(command: list[str], **_more: object) -> subprocess.CompletedProcess[bytes]:
         asked.append(command)
-        return subprocess.CompletedProcess(command, 0, "Type=notify\nExecStopPost={ path=/x ; }\n\nnothing\n", "")
+        return subprocess.CompletedProcess(command, 0, b"Type=notify\nExecStopPost={ path=/x ; }\n\nnothing\n", b"")
 
     monkeypatch.setattr(subprocess, "run", run)
     files = {
@@ -208,8 +208,8 @@ def test_the_unit_of_the_agent_tells_its_settings(monkeypatch: pytest.MonkeyPatc
     found = supervised(monkeypatch, files)
     assert (found.supervised, found.unit) == ("systemd", "bp.service")
     assert found.settings == {"Type": "notify", "ExecStopPost": "{ path=/x ; }"}
-    assert asked[0][:3] == ["systemctl", "show", "bp.service"]
-    wanted = asked[0][3].removeprefix("--property=").split(",")
+    assert (*asked[0][:2], *asked[0][3:]) == ("systemctl", "show", "--", "bp.service")
+    wanted = asked[0][2].removeprefix("--property=").split(",")
     assert {"Type", "WatchdogUSec", "ExecStopPost", "Restart"} <= set(wanted)
 
 

@@ -5,7 +5,6 @@ The URL of a channel is a secret. So no text of a foreign error is passed on: wh
 
 from __future__ import annotations
 
-import base64
 import re
 import socket
 import ssl
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from agent import __version__
 from agent.alerts.sinks import wire
@@ -21,9 +20,9 @@ from agent.core.alerts.notice import Notice
 from agent.core.model.copying import replace
 from agent.core.model.data import dataclass, field
 from agent.host.deadline import CallFailed
-from agent.net.endpoint import DEFAULT_PORTS, Endpoint
+from agent.net.endpoint import endpoint_of
 from agent.net.http import Answer, TooMuch
-from agent.net.proxy import Proxy, ProxyRefused
+from agent.net.proxy import Proxy, ProxyRefused, basic
 from agent.net.resolver import Resolver
 from agent.ports import Delivery
 
@@ -57,15 +56,13 @@ class HttpSink:
         proxy: Proxy | None = None,
     ) -> None:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
         self.name = name
-        self._endpoint = Endpoint(f"{parts.scheme}://{host}", host, port, tls=parts.scheme == "https")
+        self._endpoint = endpoint_of(url)
         self._path = parts.path or "/"
         self._query = f"?{parts.query}" if parts.query else ""
         self._headers = {"Accept-Encoding": "identity", "User-Agent": f"nodeos-failover/{__version__}"}
-        if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-            self._headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        if shown := basic(parts):
+            self._headers["Authorization"] = shown
         self._write = write
         self._context = context
         self._proxy = proxy

@@ -28,6 +28,7 @@ def settings_of(config: Config) -> str:
         "producer": config.producer,
         "chain": (config.nodeos.chain_id or "")[:8],
         "timing": "/".join(f"{span:g}" for span in spans),
+        "peers": config.peers.mode,
         "health": _digest(json.dumps(as_data(config.health), sort_keys=True))[:8],
         "finalizer": ",".join(_finalizers(config)),
     }

@@ -75,9 +75,10 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
 
     R13  `heartbeat` may name `peers`: nodes, each with an id that its host keeps on its disk. Named none: validity E,
          and anybody may take over (R8). Else validity E_s, and while it is held only a named node, with that id, or the
-         holder's own host may take it over, whatever stands in `leader`. What cannot be read, a release that its
-         holder did not write, and a store that forgot leave that to whom the last heartbeat left it. *Else:* a node
-         that nobody asked for a promise takes over while others still promise.
+         holder's own host may take it over, whatever stands in `leader`. What cannot be read, a release that its holder
+         did not write, and a store that forgot leave that to whom the last heartbeat left it; at first sight to nobody,
+         where the group has a key for datagrams. Members with peers off keep to all that. *Else:* a node that nobody
+         asked for a promise takes over while others still promise.
     R14  Promise only in standby and proven stopped, to the holder of the heartbeat as it is known, unless the
          operators' words name another leader; and only if no take-over of ours may yet be applied: the heartbeat has
          changed since the last one that we, or a process before us, may have sent. Note, before the promise leaves,
@@ -86,19 +87,20 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending of
          the oldest among the newest beats that each of them has promised for, + the E_s that it tells; whichever is
          later. V is the least of these bounds. May stand: the last write known to be applied, and each later one that
-         is not known to have failed. In `lease` promises count while our own lease may live, by our clock; in
-         `failsafe` while etcd is away. *Else:* who may take over by a list that was not thought of has promised
-         nothing.
+         is not known to have failed: one that asked for an absent `leader` may be applied when it is absent again. In
+         `lease` promises count while our own lease may live, by our clock; in `failsafe` while etcd is away. *Else:*
+         who may take over by a list that was not thought of has promised nothing.
     R16  A write with another list or validity (also after a restart with other settings) caps V from before it leaves,
          whatever comes of it, and the run-time file and the gate know the cap first. It is lifted when a later state of
          the heartbeat is known. Before a planned restart the heartbeat names nobody, so that the next process has E to
          start in. *Else:* the guard of a frozen agent acts on a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
          half a beat, or when our lease may not live for E_s, and again in time while it is; drop who has not promised
-         for five beats. While all promise, one confirmation in ten R is enough. Leave out a member beside
-         which etcd's leader runs: its host would take promises and etcd away at once. A `leader` that went with our
-         lease while promises held the lead is put anew on the next lease: `heartbeat` is ours still, so nobody took
-         over. R17a: a named member that may take over but cannot lead takes the heartbeat and releases it, so that one
+         for five beats, or reports no more: it has lost etcd, and could not take over. While all promise, one
+         confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
+         promises and etcd away at once. A `leader` that went with our lease while promises held the lead is put anew on
+         the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take over but
+         cannot lead, or sees an operator put one that is not named, takes the heartbeat and releases it, so that one
          that is not named can lead. *Else:* one lost host costs the lead, or nobody may take it.
 
 **The first take-over, and a store that forgot.**
@@ -111,14 +113,16 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R19  Adoption: an agent that starts beside a nodeos that produces already, with `heartbeat` absent and no other
          claim, takes the lead without the first pause. It sends no resume, so it adds no signer. In any doubt it
          pauses.
-    R20  Know the store: by its cluster id and by revisions that go back. A store that lost its data, or was
-         restored from a snapshot, is another one: forget what was seen, let E pass for a confirmation that may
-         still count, then go on. Compare the value or the lease beside a revision, because a restored store gives
-         revisions again. *Else:* an expected revision comes again, and a take-over succeeds beside a live leader
-         (one slot signed twice). An agent that starts has nothing to compare with. A release that it finds is free at
-         once only if its chain bears it out: a slot of ours has passed since, and there is no newer block of ours. Else
-         it counts like a heartbeat that has stood still since first sight. *Else:* an old release is believed while the
-         leader of after it, cut off from the restored store, still signs (5 slots signed twice).
+    R20  Know the store: by its cluster id and by revisions that go back. A store that lost its data, or was restored
+         from a snapshot, is another one: forget what was seen, let E pass for a confirmation that may still count, then
+         go on. Compare the value or the lease beside a revision, because a restored store gives revisions again.
+         *Else:* an expected revision comes again, and a take-over succeeds beside a live leader (one slot signed
+         twice). An agent that starts has nothing to compare with. A release that it finds is free at once only if its
+         chain bears it out: a slot of ours has passed since, and there is no newer block of ours. Else it counts like a
+         heartbeat that has stood still since first sight. *Else:* an old release is believed while the leader of after
+         it, cut off from the restored store, still signs (5 slots signed twice). With peers whatever stands there at
+         first sight is waited for as long as promises may count, a lease and E_s; in `failsafe`, where that has no end,
+         also until the chain shows no block of ours for one whole own window (as R18).
 
 **Operators.** An `override` that names a node lets it lead and nobody else; `none` lets nobody lead. `maintenance`
 stops all changes; what safety asks for is still done, and the leader that safety stopped may come back. `del

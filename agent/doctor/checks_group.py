@@ -122,7 +122,7 @@ def settings(view: GroupView) -> Iterator[Finding]:
     if set(differ) & set(MUST_AGREE):
         yield fault("agent_configs", seen, "correct the configuration that is wrong: they do not serve one producer")
     else:
-        yield warn("agent_configs", seen, "give all members of the group the same [timing] and [health]")
+        yield warn("agent_configs", seen, "give all members of the group the same [timing], [health] and peers.mode")
 
 
 def _each(told: Mapping[str, Mapping[str, str]], name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from agent.config.model import Config
@@ -22,7 +23,7 @@ from agent.host.deadline import Deadline
 from agent.net.resolver import Resolver
 from agent.peers import key
 from agent.peers.address import PeerAddress, any_address, local_end, parse
-from agent.peers.host_id import host_id
+from agent.peers.host_id import host_id, read_id
 from agent.peers.lane import PeerLane
 from agent.ports import Emit
 
@@ -41,8 +42,10 @@ KEY_AGAIN_MS: Ms = 10_000
 
 
 def read_host_id(config: Config) -> tuple[str, str]:
-    """Return this host's id, and why there is none; two empty texts without peers."""
+    """Return this host's id, and why there is none. Without peers none is made; one that is there may be named."""
     if not config.peers.on:
+        with suppress(OSError, ValueError):
+            return read_id(config.peers.state_dir), ""
         return "", ""
     try:
         return host_id(config.peers.state_dir), ""

@@ -255,7 +255,8 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
     """
     seen, timing = core.seen, core.identity.timing
     free = seen.heartbeat is None or (core.released and not core.doubted)
-    free_after = 0 if free else standstill(core.forgotten if core.doubted else timing.promised)
+    old = core.doubted or (seen.at_first and (core.peered or seen.keyed))
+    free_after = 0 if free else standstill(core.forgotten if old else timing.promised)
     rank = core.eligibility.rank * timing.rank_step
     kept_for_another = core.seat_at(0) > 0
     if core.peered:  # one that frees the seat waits longer, whoever it is kept for

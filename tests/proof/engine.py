@@ -221,10 +221,14 @@ class Engine(Parts):
 
     # --- where searches begin ---
 
+    @property
+    def _empty(self) -> Store:
+        return Store(keyed=self.rules.timing.peers is not PeersMode.OFF)
+
     def start(self, store: Store | None = None) -> Compact:
         """Return the first world: nobody runs, every nodeos is paused, the store is empty."""
         hosts = tuple(self.host(self._idle(name)) for name in self.names)
-        return self.canonical((self.intern(store or Store()), hosts, (), 0))
+        return self.canonical((self.intern(store or self._empty), hosts, (), 0))
 
     def _idle(self, name: str) -> Host:
         return Host(name, clock=canon.BASE, gate=self.rules.gate)
@@ -232,7 +236,7 @@ class Engine(Parts):
     def ready(self) -> Compact:
         """Return the world in which every agent has just started."""
         hosts = tuple(self.host(local.restarted(self._idle(name), self.rules).host) for name in self.names)
-        return self.canonical((self.intern(Store()), hosts, (), 0))
+        return self.canonical((self.intern(self._empty), hosts, (), 0))
 
     def live(self, *rogues: int) -> Compact:
         """Return the world in which nobody has led, no agent runs, and these hosts' nodeos produce all the same."""

@@ -115,6 +115,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "heirs",
         "moved",
         "peers",
+        "keyed",
         "at_first",
         "newer",
     ),
@@ -204,6 +205,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "cluster",
         "snapshot",
         "forgot",
+        "keyed",
     ),
     "Switchover": ("to", "when", "by", "reason", "force"),
     "Tenure": (

@@ -460,12 +460,20 @@ def sees(host: Host, strange: bool) -> Host:
     return host if led else feed(host, ev.Ungoverned(host.clock + WINDOW)).host
 
 
+def doubts(core: State | None) -> bool:
+    """Tell whether an agent asks its chain about what it did not see come (R20)."""
+    return core is not None and core.seen.at_first and (core.released or core.unsure)
+
+
 def reads_chain(host: Host, newer: bool) -> Fed:
-    """Let an agent see whether its chain has blocks newer than the release that stood there at first sight (R20)."""
+    """Let an agent see whether its chain has blocks newer than what stood in the store at first sight (R20)."""
     core = host.core
-    if core is None or host.stalled or not core.seen.at_first or core.seen.newer == newer:
+    if core is None or host.stalled or not doubts(core):
         return Fed(host, ())
-    return feed(host, ev.Ungoverned(core.clear_at, newer))
+    until = host.clock + WINDOW if newer and core.unsure else core.clear_at
+    if (until, newer) == (core.clear_at, core.seen.newer):
+        return Fed(host, ())
+    return feed(host, ev.Ungoverned(until, newer))
 
 
 def standing(name: str, rules: Rules, handover: str = "") -> ev.Eligibility:

@@ -60,7 +60,7 @@ def forgettings(store: Store, known: int) -> Iterator[tuple[str, str, Store]]:
     """
     if store.snapshot is None and not store.forgot:
         yield "a snapshot of etcd is saved", "store", replace(store, snapshot=store)
-    ways = [("etcd loses its data", Store())]
+    ways = [("etcd loses its data", Store(keyed=store.keyed))]
     if store.snapshot is not None:
         ways.append(("etcd is restored from the snapshot", store.snapshot))
     for label, left in ways:

@@ -246,8 +246,7 @@ class Parts:
 
     def doubts(self, host: int) -> bool:
         """Whether its agent asks the chain about a release that it did not see come."""
-        core = self.parts[host].core
-        return core is not None and bool(core.seen.at_first)
+        return local.doubts(self.parts[host].core)
 
     def leads(self, host: int) -> bool:
         """Whether its nodeos may sign, or is about to be resumed."""

@@ -13,7 +13,19 @@ from tests.proof.liveness import Afterwards, adopted, bound, same_leader
 from tests.proof.parts import Budget, Compact
 from tests.proof.search import Found, search
 
-TICKS = Timing(
+
+class Ticks(Timing):
+    """Spans in ticks."""
+
+    __slots__ = ()
+
+    @property
+    def lease(self) -> int:
+        """How long a lease may live after a keepalive."""
+        return self.lease_ttl
+
+
+TICKS = Ticks(
     validity=10,
     renew=1,
     pause=1,

@@ -41,7 +41,7 @@ def test_mistake_about_adoption_is_found(mistake: Mistaken) -> None:
 
 
 BELIEVES = Edit(STATE, "(self.released and not self.doubted)", "self.released")
-ALL_SEEN = Edit(TENURE, "if record is None or state.seen.keys_revision:", "if state.seen is not None:")
+ALL_SEEN = Edit(TENURE, "if seen.keys_revision else not _ours(step.state, record),", "and False,")
 
 
 @pytest.mark.parametrize("edit", [BELIEVES, ALL_SEEN], ids=["believes every release", "has seen each release come"])

@@ -64,6 +64,7 @@ class Store:
     """The group's keys. `leases` are those that are alive. `cluster`: the id, which may change when it forgets.
 
     `snapshot` is what was saved of it; `forgot`: it has gone back, so that its revisions may come a second time.
+    `keyed`: the group has a key for datagrams.
     """
 
     revision: int = 1
@@ -76,11 +77,12 @@ class Store:
     cluster: int = 1
     snapshot: Store | None = None
     forgot: bool = False
+    keyed: bool = False
 
     def view(self, asked: Ms = 0) -> GroupView:
         """Return what a reader sees who asks at a time."""
         found = (self.leader, self.heartbeat, self.override, self.maintenance, self.switchover)
-        return GroupView(self.revision, *found, members=MEMBERS, cluster=self.cluster, asked=asked)
+        return GroupView(self.revision, *found, members=MEMBERS, cluster=self.cluster, asked=asked, keyed=self.keyed)
 
 
 @cache

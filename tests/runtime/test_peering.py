@@ -124,7 +124,7 @@ def test_an_agent_that_cannot_listen_has_no_address() -> None:
 
 
 def test_a_host_without_a_place_for_its_id_has_none(tmp_path: Path) -> None:
-    """R13: it is not named; the reason names the setting. Without peers nothing is read or made."""
+    """R13: it is not named; the reason names the setting. Without peers none is made, and one that is there is read."""
     (tmp_path / "file").write_text("")
     found, why = read_host_id(config(peers={"mode": "lease", "state_dir": str(tmp_path / "file" / "x")}))
     assert found == ""
@@ -134,6 +134,7 @@ def test_a_host_without_a_place_for_its_id_has_none(tmp_path: Path) -> None:
     found, why = read_host_id(config(peers={"mode": "lease", "state_dir": str(tmp_path / "some")}))
     assert len(found) == 32
     assert why == ""
+    assert read_host_id(config(peers={"mode": "off", "state_dir": str(tmp_path / "some")})) == (found, "")
 
 
 # --- etcd's own leader ------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def rule_campaign(step: Step) -> None:
             take(step)
         return
     when = campaign_at(state)
-    frees = when is None
+    frees = when is None or _named_another(state)
     when = _frees_at(state) if frees else when
     if when is None or not step.at(when):
         return
@@ -104,7 +104,7 @@ def campaign_at(state: State) -> Ms | None:
 def _frees_at(state: State) -> Ms | None:
     """Return when to take a heartbeat that names us, to release it for one that is not named; None: not now (R17).
 
-    A second later than it is free, so that another that is named, and can lead, goes first.
+    A second later than it is free, so that another that is named, and can lead, goes first; at once for a nomination.
     """
     seen, free = state.seen, state.free_at()
     record = seen.heartbeat.record if seen.heartbeat else None
@@ -114,7 +114,16 @@ def _frees_at(state: State) -> Ms | None:
         return None
     named = {each.node for each in seen.heirs}
     others = [name for name in seen.names if name not in named]
-    return max(free + FREEING_RANKS * state.identity.timing.rank_step, state.retry_at) if others else None
+    rank = state.eligibility.rank if _named_another(state) else FREEING_RANKS
+    return max(free + rank * state.identity.timing.rank_step, state.retry_at) if others else None
+
+
+def _named_another(state: State) -> bool:
+    """Tell whether an operator put a member into `leader` that may not take over by itself (R10, R13)."""
+    seen, leader = state.seen, state.seen.leader
+    if leader is None or leader.lease or seen.heirs is None or seen.override is not None:
+        return False
+    return leader.name in seen.names and leader.name not in {each.node for each in seen.heirs}
 
 
 def _let_by_maintenance(state: State) -> bool:

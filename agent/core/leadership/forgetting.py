@@ -81,6 +81,7 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
             names=seen.names,
             peers=seen.peers,
             heirs=seen.heirs,
+            keyed=seen.keyed,
         )
     )
     tenure = state.tenure

@@ -142,6 +142,8 @@ def _store_seen(step: Step, event: ev.StoreSeen) -> None:
     view = event.view
     if not forgetting.read(step, view.cluster, view.revision, view.asked, view.leader, view.heartbeat):
         return
+    seen = step.state.seen
+    step.set_seen(keyed=view.keyed or (seen.known and seen.keyed))
     learn(step, view.revision, view.leader, view.heartbeat)
     if view.revision >= step.state.seen.words_revision:
         step.set_seen(

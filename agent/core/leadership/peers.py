@@ -95,7 +95,7 @@ def plan_list(step: Step) -> bool:
     if not state.peered or tenure.sent or len(support.lists) != 1:
         return False
     wanted = wanted_peers(step)
-    if wanted == support.named or not step.at(state.retry_at):
+    if wanted == support.named or not step.at(state.retry_at) or not lease_for(step):
         return False
     timing = state.identity.timing
     validity = timing.peers_validity if wanted else timing.validity
@@ -140,7 +140,7 @@ def wanted_peers(step: Step) -> tuple[Peer, ...]:
     state = step.state
     if state.phase is not Phase.LEADING or state.restarting_since or not state.identity.host_id:
         return ()
-    there = sorted({*state.seen.peers, *state.support.named})
+    there = state.seen.peers if state.seen.known else state.support.named
     return tuple(peer for peer in there if _nameable(step, peer))[:MOST_PEERS]
 
 

@@ -134,7 +134,8 @@ class StoreView:
     least         no later answer of this store has a lower revision
     answered      when a transaction was last answered: a read that was sent before may be older
     barred_until  no take-over before, for a confirmation may count that the store has forgotten (R20)
-    heirs         who alone may take over a heartbeat that was not released; None: anybody (R13)
+    heirs         who alone may take over a heartbeat that was not released; None: anybody; none: not known (R13)
+    keyed         members may have promised: the group has had a key for datagrams, or it is not known (R14)
     moved         the heartbeat has changed since it was first seen and since our last try to take it: no try of ours,
                   or of a process before us, can be applied any more (R14)
     peers         members that can be named (R17)
@@ -153,7 +154,7 @@ class StoreView:
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
     unreleased: bool = False  # the heartbeat says `released`, but its writer left the leader's own `leader` there
-    at_first: bool = False  # another agent's release that stood there at first sight: it was not seen to come (R20)
+    at_first: bool = False  # the heartbeat is as this process first saw it, or found it absent, in this store (R20)
     newer: bool = True  # our chain may have blocks of ours that are newer than that release (R20)
     cluster: int = 0
     least: int = 0
@@ -162,6 +163,7 @@ class StoreView:
     heirs: tuple[Peer, ...] | None = None
     moved: bool = False
     peers: tuple[Peer, ...] = ()
+    keyed: bool = True
 
     @property
     def handed(self) -> bool:
@@ -223,7 +225,7 @@ class State:
     eligibility: Eligibility = field(default_factory=Eligibility)
     eligible_since: Ms = 0  # since when it is fit
     holdoff_until: Ms = 0  # R12
-    clear_at: Ms = 0  # an absent heartbeat is not taken before this time, for a nodeos without an agent signs (R18)
+    clear_at: Ms = 0  # what an absent or an old heartbeat allows is not done before, for somebody signs (R18, R20)
     saving: int = 0  # version of the run-time file under way; 0: none
     saving_what: str = ""
     saved: str = ""  # what the run-time file says: `held`, `stopping`, `stopped` or nothing
@@ -369,7 +371,7 @@ class State:
     def forgotten(self) -> Ms:
         """How long a confirmation may count that the store has forgotten (R20): E; with peers as long as a lease."""
         timing = self.identity.timing
-        lease = timing.lease_ttl * 1000 + timing.peers_validity if self.peered else 0
+        lease = timing.lease + timing.peers_validity if self.peered or self.seen.keyed else 0
         return max(timing.promised, lease)
 
     @property
@@ -377,31 +379,43 @@ class State:
         """Whether a restored store may show this release, and have forgotten who has led since (R20)."""
         return self.released and self.seen.at_first and self.seen.newer
 
+    @property
+    def unsure(self) -> bool:
+        """Whether promises may hold a leader that this store has forgotten, for as long as it is cut off (R20)."""
+        seen = self.seen
+        if self.identity.timing.peers is not PeersMode.FAILSAFE or not seen.at_first:
+            return False
+        return seen.last_holder is not None if seen.heartbeat is None else not self.released or self.doubted
+
     def free_at(self) -> Ms | None:
         """Return since when, or from when on, the heartbeat is free to take (R8); None: not known, or never to us."""
         seen = self.seen
         if not seen.known or not self.entitled:
             return None
+        free = max(seen.heartbeat_since, seen.barred_until, self.clear_at if self.unsure else 0)
         if seen.heartbeat is None or (self.released and not self.doubted):
-            return max(seen.heartbeat_since, seen.barred_until)
+            return free
         record, promised = seen.heartbeat.record, self.identity.timing.promised
         validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
-        if self.doubted:
+        if self.doubted or (seen.at_first and (self.peered or seen.keyed)):
             validity = max(validity, self.forgotten)
-        return max(seen.heartbeat_since + standstill(validity), seen.barred_until, self.pledge.until)
+        return max(free, seen.heartbeat_since + standstill(validity), self.pledge.until)
 
     @property
     def left_to(self) -> tuple[str, ...]:
-        """Who alone may take over, if this node may not (R13); none: it may."""
-        return () if self.entitled else tuple(each.node for each in self.seen.heirs or ())
+        """Who alone may take over, if this node may not (R13), for people; none: it may."""
+        if self.entitled:
+            return ()
+        return tuple(each.node for each in self.seen.heirs or ()) or ("whom the heartbeat named before it was lost",)
 
     def silent_at(self) -> Ms | None:
         """Return when a heartbeat that is left to others stands still for longer than its leader lets it; None: not."""
         seen, timing = self.seen, self.identity.timing
         record = seen.heartbeat.record if seen.heartbeat else None
-        if self.entitled or record is None or record.released:
+        if self.entitled or (record is not None and record.released):
             return None
-        return seen.heartbeat_since + timing.renew_seldom + standstill(record.validity_ms) + timing.request
+        validity = record.validity_ms if record else timing.promised
+        return seen.heartbeat_since + timing.renew_seldom + standstill(validity) + timing.request
 
     @property
     def nominated(self) -> bool:

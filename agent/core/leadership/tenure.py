@@ -49,29 +49,27 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         unreleased=unreleased,
         moved=bool(seen.keys_revision) and (anew or seen.moved),
         heirs=_heirs(step.state, heartbeat, forged=unreleased) if anew else seen.heirs,
-        at_first=_at_first(step.state, record) if anew else seen.at_first,
+        at_first=not anew and seen.at_first if seen.keys_revision else not _ours(step.state, record),
         newer=anew or seen.newer,
     )
 
 
-def _at_first(state: State, record: Heartbeat | None) -> bool:
-    """Tell whether a heartbeat is a release that this process finds when it first sees the store (R20)."""
-    if record is None or state.seen.keys_revision:
-        return False
-    return record.released and record.instance != state.identity.instance
+def _ours(state: State, record: Heartbeat | None) -> bool:
+    """Tell whether this very process wrote a heartbeat: then it knows what came before (R20)."""
+    return record is not None and record.instance == state.identity.instance
 
 
 def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tuple[Peer, ...] | None:
     """Return who alone may take over from a heartbeat that is new to us; None: anybody (R13).
 
     What cannot be read, or says `released` though its holder did not write that, leaves it to whom the last one left
-    it; so does the first sight of a store that forgot, where what stands there is older (R20).
+    it, and at first sight to nobody, whether peers are on here or not: promises may hold a leader that is cut off. So
+    does the first sight of a store that forgot, where what stands there is older (R20).
     """
     seen = state.seen
     record = heartbeat.record if heartbeat else None
     if heartbeat is not None and (record is None or forged):
-        first = not seen.keys_revision and seen.heirs is None
-        return () if first and state.peered else seen.heirs
+        return () if not seen.keys_revision and seen.heirs is None and seen.keyed else seen.heirs
     named = heirs_of(record) if record and not record.released else None
     if seen.keys_revision or seen.heirs is None:
         return named
@@ -147,6 +145,8 @@ def _adopt(step: Step, found: HeartbeatKey, record: Heartbeat) -> None:
     tenure = step.tenure
     if step.state.put_both(leader, found):
         step.set_tenure(leader_revision=found.revision)
+    if tenure.lapsed and found.revision == tenure.heartbeat_revision:
+        return  # earlier tries asked that `leader` is absent, which may come again: they may yet be applied (R15)
     lost = revision_of(leader) != step.tenure.leader_revision
     step.set_tenure(leader_lost=lost)
     ours = record.instance == step.state.identity.instance  # else of the process before, which counted seqs of its own

@@ -121,6 +121,11 @@ class Timing:
         return self.gate is GateMode.REQUIRED
 
     @property
+    def lease(self) -> Ms:
+        """How long a lease may live after a keepalive."""
+        return self.lease_ttl * 1000
+
+    @property
     def margin(self) -> Ms:
         """A: a stop begun this long before the end of the validity is over by then (R3).
 
@@ -279,7 +284,7 @@ class Timing:
             ),
             _Relation(
                 frozenset({"lease_ttl", "validity"}),
-                self.lease_ttl * 1000 > self.validity,
+                self.lease > self.validity,
                 f"timing.lease_ttl is {self.lease_ttl} s but must be above validity {seconds(self.validity)}, or the "
                 f"seat falls free under a live leader: set timing.lease_ttl = {self.validity // 1000 + 1} or more",
             ),

@@ -231,7 +231,8 @@ class GroupView:
     """All keys of a group at one revision. `problems` has a line for each value that could not be read.
 
     `drains` is by node, and so is `reported`, the mod revision of its report. `switchover_revision` is the mod revision
-    of that key, 0 when it is absent or cannot be read. `cluster` and `asked` are those of the snapshot.
+    of that key, 0 when it is absent or cannot be read. `cluster` and `asked` are those of the snapshot. `keyed`: the
+    group has a key for datagrams, so that members may have promised (R14).
     """
 
     revision: int
@@ -248,6 +249,7 @@ class GroupView:
     reported: Mapping[str, int] = field(default_factory=dict)
     cluster: int = 0
     asked: Ms = 0
+    keyed: bool = False
 
 
 def leader_key(item: KeyValue) -> LeaderKey:
@@ -307,6 +309,7 @@ def read_group(names: Keys, snapshot: Snapshot) -> GroupView:
     problems += _oversized(snapshot, problems)
     found |= {"members": tuple(members), "problems": tuple(problems), "drains": drains, "ledger": tuple(ledger)}
     found |= {"reported": reported, "cluster": snapshot.cluster, "asked": snapshot.asked}
+    found |= {"keyed": any(item.key == names.peers_key for item in snapshot.items)}
     return GroupView(snapshot.revision, **found)
 
 

@@ -11,7 +11,9 @@ After `del heartbeat` this agent has seen one, and does not wait: that word mean
 A release that stood there when this agent first saw the store may be of a snapshot that was restored: then somebody has
 led since, and may be cut off from etcd, but not stopped yet. Blocks of ours that are newer than the release show it.
 That there are none is a sign only once a slot of ours has passed without one. While in doubt, the release counts like a
-heartbeat that has stood still since first sight: it is free E later, whatever the chain shows.
+heartbeat that has stood still since first sight, which is free once no confirmation and no promise can count any more.
+In `failsafe` promises may hold a leader for as long as it is cut off: there whatever stood in the store at first sight
+is left alone until one whole own window has passed without a block, as if nobody had led.
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ def nobody_led(node: Node) -> bool:
 
 
 def clear_at(node: Node, now: Ms) -> Ms:
-    """Return from when on an absent heartbeat may be taken (CLOCK_BOOTTIME), 0 when nothing speaks against it."""
+    """Return from when on nobody signs, as our chain shows it (CLOCK_BOOTTIME); 0: it is so, or does not matter."""
     wall, info = wall_of(node, now), node.health.info
-    if not nobody_led(node):
+    if not nobody_led(node) and not node.leadership.unsure:
         return 0
     if wall is None or info is None or node.health.schedule is None:
         return now + ARRIVES  # nothing is known yet

@@ -119,6 +119,12 @@ class Leading(One):
             if self.state.request and self.etcd:
                 self.apply(self.state.kind)
 
+    def beat(self) -> Beat:
+        """Return the newest beat."""
+        found = self.last(do.SendBeat)
+        assert isinstance(found, do.SendBeat)
+        return found.beat
+
     @property
     def named(self) -> list[str]:
         """Whom the heartbeat names, as far as it is known to stand."""
@@ -211,6 +217,37 @@ def test_etcd_is_asked_seldom_while_all_promise_and_at_once_when_one_is_late() -
     assert one.named == ["bp-b"]
     assert one.phase() is Phase.LEADING
     assert one.now - begun < E_S
+
+
+def test_member_whose_report_is_gone_is_not_named() -> None:
+    """R17: it has lost etcd, and goes on promising: nobody but it could take over, and it cannot."""
+    one = both()
+    one.members("bp-b")
+    one.go(300, "bp-b", "bp-c")
+    assert one.named == ["bp-b"]
+    assert one.phase() is Phase.LEADING
+
+
+def test_a_try_that_was_refused_for_a_void_leader_may_yet_be_applied() -> None:
+    """P1, R15: `leader` may be absent once more, so the list of a try that compared with that still binds."""
+    one = both()
+    one.see(leader=None)
+    one.tell(ev.LeaseSeen(LEASE + 1))
+    one.tell(ev.LeaseKept(LEASE + 1, one.now + 9000))
+    one.members("bp-b")
+    one.promise(one.beat(), "bp-b", "bp-c")
+    one.save()
+    assert len(one.state.support.lists) == 2, "the try that leaves now has another list"
+    one.tell(ev.Unknown(one.request("regain").request, "no answer"))
+    one.etcd = False
+    one.go(300, "bp-b", "bp-c")
+    one.members()
+    heartbeat = one.state.seen.heartbeat
+    void = LeaderKey(None, one.revision + 1)
+    one.revision += 1
+    one.tell(ev.Refused(one.request("regain").request, one.revision, void, heartbeat))
+    assert one.phase() is Phase.LEADING
+    assert len(one.state.support.lists) == 2
 
 
 def test_member_beside_etcds_leader_is_not_named() -> None:

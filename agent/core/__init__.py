@@ -79,11 +79,11 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          did not write, and a store that forgot leave that to whom the last heartbeat left it; at first sight to nobody,
          where the group has a key for datagrams. Members with peers off keep to all that. *Else:* a node that nobody
          asked for a promise takes over while others still promise.
-    R14  Promise only in standby and proven stopped, to the holder of the heartbeat as it is known, unless the
-         operators' words name another leader; and only if no take-over of ours may yet be applied: the heartbeat has
-         changed since the last one that we, or a process before us, may have sent. Note, before the promise leaves,
-         until when it binds: receipt + E_s * 1.001. A held heartbeat is taken over only after that and after R8's
-         standstill. *Else:* one node promises and takes over at once.
+    R14  Promise only to a beat that names this very process, only in standby and proven stopped, to the holder of the
+         heartbeat as it is known, unless the operators' words name another leader; and only if no take-over of ours may
+         yet be applied: the heartbeat has changed since the last one that we, or a process before us, may have sent.
+         Note, before the promise leaves, until when it binds: receipt + E_s * 1.001. A held heartbeat is taken over
+         only after that and after R8's standstill. *Else:* one node promises and takes over at once.
     R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending of
          the oldest among the newest beats that each of them has promised for, + the E_s that it tells; whichever is
          later. V is the least of these bounds. May stand: the last write known to be applied, and each later one that

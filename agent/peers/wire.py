@@ -2,7 +2,8 @@
 
     2  b"NF"        1  version       1  what it says: 1 beat, 2 promise, 3 probe, 4 echo       8  the group's tag
     8  epoch        8  number        4  validity in ms, of a beat; else 0
-    three texts, each with its length before it (1 byte): instance, node, host id (of a promise; else empty)
+    three texts, each with its length before it (1 byte): instance, node, and of a promise the host id, of a beat the
+    instance that it is for; else empty
     32 HMAC-SHA256 of all before it, with the group's key
 
 A probe asks whether datagrams arrive, for `doctor`; its echo says so. Neither means anything to the protocol.
@@ -64,17 +65,17 @@ def tag(root: str) -> bytes:
 
 def encode(said: Said, group: bytes, key: bytes) -> bytes:
     """Write a datagram, `group` being the tag. DatagramError when a field does not fit: no reader would take it."""
-    validity, host, says = 0, "", _BEAT
+    validity, third, says = 0, "", _BEAT
     if isinstance(said, Beat):
-        validity = said.validity_ms
+        validity, third = said.validity_ms, said.to
     elif isinstance(said, Promise):
-        host, says = said.host_id, _PROMISE
+        third, says = said.host_id, _PROMISE
     else:
         says = _ECHO if said.echo else _PROBE
-    if not _fits(said, host) or (says == _BEAT and not 0 < validity <= LONGEST_VALIDITY):
+    if not _fits(said, third) or (says == _BEAT and not 0 < validity <= LONGEST_VALIDITY):
         raise DatagramError("malformed")
     head = (MAGIC, _VERSION, says, group, said.epoch, said.number, validity)
-    body = _HEAD.pack(*head) + b"".join(map(_text, (said.instance, said.node, host)))
+    body = _HEAD.pack(*head) + b"".join(map(_text, (said.instance, said.node, third)))
     return body + hmac.digest(key, body, "sha256")
 
 
@@ -117,17 +118,17 @@ def read(raw: bytes) -> Said:
     """Read a datagram that `peek` and `genuine` have found good. DatagramError when its fields are none of ours."""
     body = raw[:-_MAC]
     _, _, says, _, epoch, number, validity = _HEAD.unpack_from(body)
-    instance, node, host = _read_texts(body)
+    instance, node, third = _read_texts(body)
     said: Said
-    if says == _BEAT and not host and 0 < validity <= LONGEST_VALIDITY:
-        said = Beat(epoch, instance, number, node, validity)
+    if says == _BEAT and 0 < validity <= LONGEST_VALIDITY:
+        said = Beat(epoch, instance, number, node, validity, third)
     elif says == _PROMISE and not validity:
-        said = Promise(epoch, instance, number, node, host)
-    elif says in (_PROBE, _ECHO) and not (validity or host or epoch):
+        said = Promise(epoch, instance, number, node, third)
+    elif says in (_PROBE, _ECHO) and not (validity or third or epoch):
         said = Probe(instance, number, node, echo=says == _ECHO)
     else:
         raise DatagramError("malformed")
-    if not _fits(said, host):
+    if not _fits(said, third):
         raise DatagramError("malformed")
     return said
 
@@ -143,16 +144,16 @@ def _read_texts(body: bytes) -> tuple[str, str, str]:
     if at != len(body):
         raise DatagramError("malformed")
     try:
-        instance, node, host = (each.decode("ascii") for each in found)
+        instance, node, third = (each.decode("ascii") for each in found)
     except UnicodeDecodeError:
         raise DatagramError("malformed") from None
-    return instance, node, host
+    return instance, node, third
 
 
-def _fits(said: Said, host: str) -> bool:
+def _fits(said: Said, third: str) -> bool:
     """Tell whether the fields are as a reader wants them: numbers that JSON keeps, plain texts, a node's name."""
     numbers = 0 <= said.epoch < MAX_NUMBER and 0 <= said.number < MAX_NUMBER
-    texts = _is_text(said.instance) and (_is_text(host) or not isinstance(said, Promise))
+    texts = _is_text(said.instance) and (_is_text(third) or isinstance(said, Probe))
     return numbers and texts and NAME.fullmatch(said.node) is not None
 
 

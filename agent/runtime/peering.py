@@ -13,6 +13,7 @@ from typing import Any
 from agent.config.model import Config
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import SendBeat, SendPromise
+from agent.core.model.copying import replace
 from agent.core.model.keys import Keys
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView
@@ -68,6 +69,7 @@ class Peering:
         self._listen = listen
         self._clock = clock
         self._addresses: dict[str, str] = {}
+        self._instances: dict[str, str] = {}
         self._address = ""
         self.no_host_id = ""
         self._lacks_key = False
@@ -92,7 +94,8 @@ class Peering:
         return str(PeerAddress(host, port))
 
     def learn(self, view: GroupView, snapshot: Snapshot) -> None:
-        """Note addresses and key as they stand in the group."""
+        """Note addresses, processes and key as they stand in the group."""
+        self._instances = {each.node: each.instance for each in view.members}
         addresses = {each.node: each.peer_address for each in view.members if each.peer_address}
         if addresses != self._addresses:
             self._addresses = addresses
@@ -118,7 +121,8 @@ class Peering:
         match action:
             case SendBeat(beat, peers):
                 for each in peers:
-                    self.lane.send(self._addresses.get(each, ""), beat)
+                    said = replace(beat, to=self._instances.get(each, ""))
+                    self.lane.send(self._addresses.get(each, ""), said)
             case SendPromise(promise, to_node):
                 self.lane.send(self._addresses.get(to_node, ""), promise)
 

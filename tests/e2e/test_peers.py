@@ -185,7 +185,7 @@ def test_forged_and_recorded_datagrams_change_nothing(lease: Peers) -> None:
     lease.named()
     leader, standby = lease.leader, lease.standby
     count = Count(lease.field)
-    forged = wire.encode(Beat(2**40, "x", 2**40, leader.node, 600_000), wire.tag(ROOT), b"z" * 32)
+    forged = wire.encode(Beat(2**40, "x", 2**40, leader.node, 600_000, "t"), wire.tag(ROOT), b"z" * 32)
     promise = wire.encode(Promise(1, "x", 1, standby.node, "0" * 32), wire.tag(ROOT), b"z" * 32)
     with standby.place.inside():
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

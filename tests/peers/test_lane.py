@@ -23,7 +23,7 @@ HOST = ("10.0.0.1", 9878)
 
 def beat(number: int, node: str = "bp-a", instance: str = "i") -> Beat:
     """Return a beat."""
-    return Beat(7, instance, number, node, 2000)
+    return Beat(7, instance, number, node, 2000, "t")
 
 
 def raw(number: int, key: bytes = KEY, **more: str) -> bytes:

@@ -16,14 +16,14 @@ from agent.peers.wire import DatagramError
 from tests.fuzz.mutation import broken_bytes
 
 KEY, GROUP = b"k" * 32, wire.tag("/nodeos-failover/eos/")
-SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000)
+SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000, "t" * 16)
 PROMISE = Promise(7, "0123456789abcdef", 42, "bp-a", "f" * 32)
 BOTH = (SAID, PROMISE)
 WORDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=wire.TEXT)
 NUMBERS = st.integers(0, MAX_NUMBER - 1)
 NODES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
 DATAGRAMS = st.one_of(
-    st.builds(Beat, NUMBERS, WORDS, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY)),
+    st.builds(Beat, NUMBERS, WORDS, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY), WORDS),
     st.builds(Promise, NUMBERS, WORDS, NUMBERS, NODES, WORDS),
     st.builds(wire.Probe, WORDS, NUMBERS, NODES, st.booleans()),
 )
@@ -93,15 +93,16 @@ def test_another_key_group_or_version_is_told_apart() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        Beat(-1, "i", 1, "bp-a", 2000),
-        Beat(1, "i", MAX_NUMBER, "bp-a", 2000),
-        Beat(1, "", 1, "bp-a", 2000),
-        Beat(1, "i" * 33, 1, "bp-a", 2000),
-        Beat(1, "i", 1, "BP A", 2000),
-        Beat(1, "i" * 300, 1, "bp-a", 2000),
-        Beat(1, "ï", 1, "bp-a", 2000),
-        Beat(1, "i", 1, "bp-a", 0),
-        Beat(1, "i", 1, "bp-a", LONGEST_VALIDITY + 1),
+        Beat(-1, "i", 1, "bp-a", 2000, "t"),
+        Beat(1, "i", MAX_NUMBER, "bp-a", 2000, "t"),
+        Beat(1, "", 1, "bp-a", 2000, "t"),
+        Beat(1, "i" * 33, 1, "bp-a", 2000, "t"),
+        Beat(1, "i", 1, "BP A", 2000, "t"),
+        Beat(1, "i" * 300, 1, "bp-a", 2000, "t"),
+        Beat(1, "ï", 1, "bp-a", 2000, "t"),
+        Beat(1, "i", 1, "bp-a", 0, "t"),
+        Beat(1, "i", 1, "bp-a", 2000),
+        Beat(1, "i", 1, "bp-a", LONGEST_VALIDITY + 1, "t"),
         Promise(1, "i", 1, "bp-a", ""),
         Promise(1, "i", 1, "bp-a", "h" * 33),
     ],
@@ -115,7 +116,7 @@ def test_what_no_reader_takes_is_not_written(said: wire.Said) -> None:
 @given(st.lists(NUMBERS, min_size=2, max_size=2, unique=True))
 def test_an_older_number_is_told_by_its_bytes(numbers: list[int]) -> None:
     """Numbers compare as their bytes do, and the sender's bytes are the same, so an old one costs no MAC."""
-    one, two = (wire.count_of(wire.encode(Beat(7, "i", each, "bp-a", 2000), GROUP, KEY)) for each in numbers)
+    one, two = (wire.count_of(wire.encode(Beat(7, "i", each, "bp-a", 2000, "t"), GROUP, KEY)) for each in numbers)
     assert one[0] == two[0]
     assert (one[1] < two[1]) == (numbers[0] < numbers[1])
     assert wire.count_of(wire.encode(Promise(7, "i", 1, "bp-a", "h"), GROUP, KEY))[0] != one[0]

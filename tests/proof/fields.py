@@ -60,7 +60,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "beside",
     ),
     "Keys": ("root",),
-    "Beat": ("epoch", "instance", "number", "node", "validity_ms"),
+    "Beat": ("epoch", "instance", "number", "node", "validity_ms", "to"),  # for whom: set when it is heard
     "Letter": ("to", "said", "slow"),
     "Pledge": ("until", "last"),
     "Promise": ("epoch", "instance", "number", "node", "host_id"),

@@ -317,6 +317,8 @@ def _letter_moves(host: Host, may: May) -> Iterator[Move]:
         beat = isinstance(letter.said, Beat)
         what = f"a {'beat' if beat else 'promise'} of {letter.said.node}"
         said = letter.said
+        if isinstance(said, Beat):
+            said = replace(said, to=f"{host.name}{host.life}")  # one for a process before would get no promise
         event = ev.BeatReceived(said, host.clock) if isinstance(said, Beat) else ev.PromiseReceived(said, host.clock)
         heard = feed(rest, event)
         yield told(f"hears {what}" + (", late" if letter.slow else ""), heard)

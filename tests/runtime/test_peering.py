@@ -9,6 +9,7 @@ import pytest
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import SendBeat, SendPromise
+from agent.core.model.copying import replace
 from agent.core.model.keys import keys
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView, Member
@@ -60,7 +61,9 @@ def test_beats_and_promises_go_to_the_addresses_that_members_report() -> None:
     bench.learn(member("bp-b", "10.0.0.2:9878"), member("bp-c", "[::2]:9878"))
     bench.peering.do(SendBeat(BEAT, ("bp-b", "bp-c", "bp-d")))
     bench.peering.do(SendPromise(PROMISE, "bp-b"))
-    assert bench.sent == [("10.0.0.2:9878", BEAT), ("[::2]:9878", BEAT), ("", BEAT), ("10.0.0.2:9878", PROMISE)]
+    to = [replace(BEAT, to=each) for each in ("i1", "i1", "")]
+    ends = ["10.0.0.2:9878", "[::2]:9878", ""]
+    assert bench.sent == [*zip(ends, to, strict=True), ("10.0.0.2:9878", PROMISE)]
     assert bench.peering.lane.known == {"10.0.0.2", "::2"}
 
 

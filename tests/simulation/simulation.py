@@ -222,8 +222,10 @@ class SimPeering:
         if isinstance(action, SendPromise):
             links.send(name, action.to_node, action.promise)
             return
+        agent = self._host.agent
+        instances = {each.node: each.instance for each in agent.loop.snapshot.node.reports.members} if agent else {}
         for each in action.peers:
-            links.send(name, each, action.beat)
+            links.send(name, each, replace(action.beat, to=instances.get(each, "")))
 
 
 class WatchedEtcd(MemoryEtcd):

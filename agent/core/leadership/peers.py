@@ -269,6 +269,8 @@ def _may_promise(state: State, beat: Beat) -> bool:
     record = seen.heartbeat.record if seen.heartbeat else None
     if not state.peered or not state.identity.host_id or state.phase is not Phase.STANDBY or not seen.moved:
         return False
+    if beat.to != state.identity.instance:  # recorded before this process began: nothing tells that it is old
+        return False
     if not state.proven:  # it could neither take over nor free the seat, so it must not be named (R17)
         return False
     if record is None or record.released or (record.epoch, record.node) != (beat.epoch, beat.node):

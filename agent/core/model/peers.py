@@ -29,7 +29,8 @@ class Peer:
 class Beat:
     """What a leader sends to the members. `epoch` and `instance` are its tenure's; no instance uses a number twice.
 
-    `validity_ms`: for so long after its receipt whoever promises must not take over (R14).
+    `validity_ms`: for so long after its receipt whoever promises must not take over (R14). `to`: the instance of the
+    process that it is for, as that reports; set for each member when it is sent.
     """
 
     epoch: int
@@ -37,6 +38,7 @@ class Beat:
     number: int
     node: str
     validity_ms: Ms
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -396,7 +396,7 @@ class Member(One):
 
     def asked(self, number: int, **changes: object) -> list[do.Action]:
         """Hear a beat of bp-a; return the promise, if there is one."""
-        beat = replace(Beat(1, "other", number, "bp-a", E_S), **changes)  # type: ignore[arg-type] # fields of it
+        beat = replace(Beat(1, "other", number, "bp-a", E_S, "me"), **changes)  # type: ignore[arg-type] # fields of it
         return [each for each in self.tell(ev.BeatReceived(beat, self.now)) if isinstance(each, do.SendPromise)]
 
 
@@ -447,6 +447,14 @@ def test_no_promise_while_a_take_over_is_under_way_or_unknown() -> None:
     assert not one.asked(2)
     one.beats(3)
     assert one.asked(3)
+
+
+def test_no_promise_to_a_beat_for_another_process() -> None:
+    """P2, R14: beats that were recorded before this agent began keep nobody from taking over, however many come."""
+    one = Member()
+    assert not one.asked(7, to="before")
+    assert one.state.pledge.until == 0
+    assert one.asked(7)
 
 
 @pytest.mark.parametrize("changes", [{"epoch": 2}, {"epoch": 0}, {"node": "bp-c"}], ids=["above", "below", "another"])
@@ -506,4 +514,4 @@ def test_without_peers_nothing_is_promised() -> None:
     one.standby()
     for seq in (1, 2):
         one.see(leader=LeaderKey("bp-a", 2, 5), heartbeat=HeartbeatKey(held(1, "bp-a", seq), one.revision + 1))
-    assert one.tell(ev.BeatReceived(Beat(1, "other", 1, "bp-a", E_S), one.now)) == []
+    assert one.tell(ev.BeatReceived(Beat(1, "other", 1, "bp-a", E_S, "me"), one.now)) == []

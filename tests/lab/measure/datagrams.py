@@ -93,4 +93,4 @@ def _useless(kind: str) -> bytes:
 
 
 def _beat(number: int, key: bytes) -> bytes:
-    return wire.encode(Beat(1, "i" * 16, number, "bp-a", 2000), wire.tag(ROOT), key)
+    return wire.encode(Beat(1, "i" * 16, number, "bp-a", 2000, "t" * 16), wire.tag(ROOT), key)

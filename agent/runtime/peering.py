@@ -40,6 +40,8 @@ ASK_EVERY_MS: Ms = 5000
 """How often a leader asks where etcd's leader runs."""
 MOVE_AGAIN_MS: Ms = 60_000
 KEY_AGAIN_MS: Ms = 10_000
+MEMBERS = 64
+"""Of so many members it is kept where they were, once they report no more."""
 
 
 def read_host_id(config: Config) -> tuple[str, str]:
@@ -94,9 +96,14 @@ class Peering:
         return str(PeerAddress(host, port))
 
     def learn(self, view: GroupView, snapshot: Snapshot) -> None:
-        """Note addresses, processes and key as they stand in the group."""
-        self._instances = {each.node: each.instance for each in view.members}
-        addresses = {each.node: each.peer_address for each in view.members if each.peer_address}
+        """Note addresses, processes and key as they stand in the group.
+
+        Who reports no more is still sent to: all leases have ended when etcd was away for long, and promises have to
+        hold the lead until there are new ones.
+        """
+        self._instances = _newest(self._instances, {each.node: each.instance for each in view.members})
+        told = {each.node: each.peer_address for each in view.members}
+        addresses = _newest(self._addresses, told)
         if addresses != self._addresses:
             self._addresses = addresses
             self.lane.known = frozenset(filter(None, map(host_of, addresses.values())))
@@ -136,6 +143,12 @@ class Peering:
 
     def _heard(self, said: Beat | Promise, at: Ms) -> None:
         self._emit(ev.BeatReceived(said, at) if isinstance(said, Beat) else ev.PromiseReceived(said, at))
+
+
+def _newest(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
+    """Return what was told of each member last; of those that are gone as many as there is room for."""
+    gone = [(node, value) for node, value in old.items() if node not in new]
+    return {**new, **dict(gone[: max(0, MEMBERS - len(new))])}
 
 
 def host_of(address: str) -> str:

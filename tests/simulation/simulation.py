@@ -215,6 +215,7 @@ class SimPeering:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._instances: dict[str, str] = {}
 
     def do(self, action: SendBeat | SendPromise) -> None:
         """Send a beat or a promise."""
@@ -223,9 +224,10 @@ class SimPeering:
             links.send(name, action.to_node, action.promise)
             return
         agent = self._host.agent
-        instances = {each.node: each.instance for each in agent.loop.snapshot.node.reports.members} if agent else {}
+        if agent is not None:
+            self._instances.update({each.node: each.instance for each in agent.loop.snapshot.node.reports.members})
         for each in action.peers:
-            links.send(name, each, replace(action.beat, to=instances.get(each, "")))
+            links.send(name, each, replace(action.beat, to=self._instances.get(each, "")))
 
 
 class WatchedEtcd(MemoryEtcd):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import tempfile
 from pathlib import Path
@@ -12,15 +11,13 @@ import click
 
 from agent.cli.identity import split
 from agent.cli.options import attended, config_option
-from agent.config.base import open_regular
 from agent.config.load import load
 from agent.config.proposal import Answers, draft, lacks, producers
+from agent.config.shared import read_ini
 from agent.errors import ConfigError, RefusedError
 from agent.host.paths import write_whole
-from agent.nodeos.config_ini import Options, merged, of_ini
+from agent.nodeos.config_ini import Options, merged
 
-MOST = 1 << 20
-"""Bytes of a config.ini that are read."""
 _FILE = click.Path(dir_okay=False, resolve_path=True)
 
 
@@ -61,8 +58,7 @@ def init(path: Path, ini: Path, force: bool, **given: Any) -> None:
 
 def _read(ini: Path) -> Options:
     try:
-        with os.fdopen(open_regular(ini), "rb") as file:
-            return merged(of_ini(file.read(MOST).decode(errors="replace")), [str(ini)])
+        return merged(read_ini(ini), [str(ini)])
     except ValueError as error:
         raise ConfigError([f"--from: {error}"]) from None
 

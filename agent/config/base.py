@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from agent.config.section import T
+from agent.config.setting import Field
 from agent.core.model.fields import NAME
+from agent.core.model.store import Ms
 
 ACCOUNT = r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$"
 ACCOUNT_FORM = "an account: up to 12 of a-z, 1-5 and dot, no dot at the end"
@@ -23,8 +26,7 @@ def open_regular(path: Path) -> int:
 
     ValueError with the remedy when there is no such file, or it cannot be read.
     """
-    if not path.is_absolute():
-        raise ValueError(f"{path} is a relative path: give the whole one, starting with /")
+    _absolute(path)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -34,6 +36,16 @@ def open_regular(path: Path) -> int:
         os.close(fd)
         raise ValueError(f"{path} is not a regular file: name the file itself")
     return fd
+
+
+def looked_at(parse: Callable[[T], object]) -> Callable[[T], T]:
+    """Return what has `parse` look at a value, and keeps it as it was written. ValueError is what `parse` raises."""
+
+    def look(value: T) -> T:
+        parse(value)
+        return value
+
+    return look
 
 
 def refuse_public(fd: int, path: Path) -> None:
@@ -86,6 +98,14 @@ def _name(text: str) -> str:
     return text
 
 
+def place_of(text: str) -> SplitResult:
+    """Take a URL of http or https apart that names nothing but a place; ValueError otherwise."""
+    parts = split_url(text, ("http", "https"))
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} has a path: write only http://HOST:PORT")
+    return parts
+
+
 def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> SplitResult:
     """Take a URL apart; ValueError when it is none of `schemes`, lacks a host, or (unless `secret`) carries a password.
 
@@ -107,6 +127,13 @@ def split_url(text: str, schemes: tuple[str, ...], *, secret: bool = False) -> S
 
 Seconds = Annotated[float, _span]
 """A span in seconds, with a fraction if need be."""
+
+
+def Span(default: Ms, description: str) -> Any:  # noqa: N802 - stands where `Field` does
+    """Describe a setting in seconds whose default is one of the core's, in ms."""
+    return Field(default=default / 1000, description=description)
+
+
 Optional: TypeAlias = T | None
 """A value that may be left out. TOML and the environment know no null: an empty text means the same."""
 Name = Annotated[str, _name]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.config.base import Seconds
+from agent.config.base import Seconds, Span
 from agent.config.section import Section, relation
 from agent.config.setting import Field
 from agent.core.election.policy import Policy
@@ -21,17 +21,12 @@ class ElectionSection(Section):
         default=False,
         description="true: a leader hands over to a node of better priority, in a gap; set it on every node",
     )
-    failback_after: Seconds = Field(
-        default=_P.failback_after / 1000, description="seconds that this node must have been well before"
+    failback_after: Seconds = Span(_P.failback_after, "seconds that this node must have been well before")
+    hold_down: Seconds = Span(
+        _P.hold_down, "seconds that a node goes last after its second fault in hold_down_window; each more doubles it"
     )
-    hold_down: Seconds = Field(
-        default=_P.hold_down / 1000,
-        description="seconds that a node goes last after its second fault in hold_down_window; each more doubles it",
-    )
-    hold_down_max: Seconds = Field(default=_P.hold_down_max / 1000, description="seconds that it goes last at most")
-    hold_down_window: Seconds = Field(
-        default=_P.hold_down_window / 1000, description="seconds within which faults are counted"
-    )
+    hold_down_max: Seconds = Span(_P.hold_down_max, "seconds that it goes last at most")
+    hold_down_window: Seconds = Span(_P.hold_down_window, "seconds within which faults are counted")
 
     @relation
     def _fits(self) -> Iterator[str]:
@@ -43,13 +38,12 @@ class UrgencySection(Section):
     """[urgency]: how long a leader confirms a fault that one bad result only hints at, by how far its window is."""
 
     enabled: bool = Field(default=True, description="false: `fall` of each check alone says how many bad results count")
-    near: Seconds = Field(
-        default=_P.urgency.near / 1000,
-        description="with the leader's own window on or less than these seconds away, near_fall bad results suffice",
+    near: Seconds = Span(
+        _P.urgency.near,
+        "with the leader's own window on or less than these seconds away, near_fall bad results suffice",
     )
-    far: Seconds = Field(
-        default=_P.urgency.far / 1000,
-        description="with its next window more than these seconds away, far_fall bad results are wanted",
+    far: Seconds = Span(
+        _P.urgency.far, "with its next window more than these seconds away, far_fall bad results are wanted"
     )
     near_fall: int = Field(
         default=_P.urgency.near_fall, ge=1, le=1000, description="bad results in a row that suffice when it is near"

@@ -10,27 +10,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from agent.config.base import AbsolutePath, Name, Optional
+from agent.config.base import AbsolutePath, Name, Optional, looked_at
 from agent.config.section import Section, relation
 from agent.config.sections import RuntimeSection
 from agent.config.setting import Field
 from agent.gate import settings
 from agent.gate.settings import Settings
 
-
-def _key(text: str) -> str:
-    settings.key(text)
-    return text
-
-
-def _address(text: str) -> str:
-    settings.address(text)
-    return text
-
-
-def _port(text: str) -> str:
-    settings.port(text)
-    return text
+_Key = Annotated[str, looked_at(settings.key)]
 
 
 def _socket(path: Path) -> Path:
@@ -45,13 +32,13 @@ class GateSection(Section):
         default="off",
         description="off; on: a proven closing of the gate is a proven stop; required: no lead without signing by it",
     )
-    public_key: Optional[Annotated[str, _key]] = Field(
+    public_key: Optional[_Key] = Field(
         default=None, description="the only key that it signs with; default: nodeos.producer_key"
     )
-    keosd: Annotated[str, _address] = Field(
+    keosd: Annotated[str, looked_at(settings.address)] = Field(
         default=settings.KEOSD, description="where keosd listens: http://127.0.0.1:PORT or unix:///path"
     )
-    listen: Annotated[str, _port] = Field(
+    listen: Annotated[str, looked_at(settings.port)] = Field(
         default=settings.LISTEN, description="where nodeos asks: http://127.0.0.1:PORT; asking a socket, nodeos hangs"
     )
     control: Annotated[AbsolutePath, _socket] = Field(
@@ -88,7 +75,7 @@ def _twice(keosd: str, listen: str, control: str) -> list[str]:
 
 
 class _Nodeos(Section, partial=True):
-    producer_key: Optional[Annotated[str, _key]] = None
+    producer_key: Optional[_Key] = None
 
 
 class _GateView(Section, partial=True):

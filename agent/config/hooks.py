@@ -17,11 +17,11 @@ def program_problem(name: str, command: Command) -> str:
     """Return why a program with its arguments cannot be run, nothing if it can or there is none."""
     if not command:
         return ""
-    if not Path(command[0]).is_absolute():
-        return f"{name}: {command[0]!r} is a relative path: give the whole one"
+    if any("\0" in part for part in command):
+        return f"{name}: an argument has a zero byte: take it out"
     if not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
         return f"{name}: {command[0]!r} cannot be executed: give the whole path of a program"
-    return f"{name}: an argument has a zero byte: take it out" if any("\0" in part for part in command) else ""
+    return "" if Path(command[0]).is_absolute() else f"{name}: {command[0]!r} is a relative path: give the whole one"
 
 
 class HooksSection(Section):

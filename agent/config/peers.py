@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from agent.config.base import AbsolutePath, Optional, Seconds
+from agent.config.base import AbsolutePath, Optional, Seconds, Span, looked_at
 from agent.config.section import Section
 from agent.config.setting import Field
 from agent.core.leadership.timing import LATE_PROMISE, PeersMode, Timing
@@ -18,9 +18,7 @@ SHORT_GATED: Ms = 900
 """E_s without and with a required gate, where A leaves room for it."""
 
 
-def _address(text: str) -> str:
-    parse(text)
-    return text
+_Address = Annotated[str, looked_at(parse)]
 
 
 class PeersSection(Section):
@@ -31,13 +29,13 @@ class PeersSection(Section):
         description="off: etcd alone confirms; lease: the members do, too, while our etcd lease may live; "
         "failsafe: for as long as etcd is away",
     )
-    listen: Annotated[str, _address] = Field(
+    listen: _Address = Field(
         default=f"[::]:{PORT}", description="UDP address and port for the others' datagrams: IP:PORT"
     )
-    advertise: Optional[Annotated[str, _address]] = Field(
+    advertise: Optional[_Address] = Field(
         default=None, description="IP:PORT that the others are told; default: our end of the connection to etcd"
     )
-    beat: Seconds = Field(default=Timing().beat / 1000, description="seconds between two beats of the leader")
+    beat: Seconds = Span(Timing().beat, "seconds between two beats of the leader")
     validity: Optional[Seconds] = Field(
         default=None,
         description=f"E_s: seconds for which a beat that all peers promised for allows production; default: "

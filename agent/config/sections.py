@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from agent.config.base import AbsolutePath, Directory, Optional, ReadableFile, Seconds, SecretFile, split_url
+from agent.config.base import AbsolutePath, Directory, Optional, ReadableFile, Seconds, SecretFile, place_of
+from agent.config.hooks import Command, program_problem
 from agent.config.section import Section, relation
 from agent.config.setting import Field, SecretStr
 
@@ -22,9 +22,7 @@ def _nodeos_url(text: str) -> str:
         if not re.fullmatch(r"unix:///[^/\s?#][^\s?#]*", text):
             raise ValueError(f"{text!r} names no socket: write unix:///path/to/socket")
         return text
-    parts = split_url(text, ("http", "https"))
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"{text!r} has a path: write only http://HOST:PORT")
+    place_of(text)
     return text
 
 
@@ -38,9 +36,7 @@ def _public_key(text: str) -> str:
 
 def _endpoints(found: tuple[str, ...]) -> tuple[str, ...]:
     for text in found:
-        parts = split_url(text if "://" in text else f"http://{text}", ("http", "https"))
-        if parts.path not in {"", "/"} or parts.query or parts.fragment:
-            raise ValueError(f"{text!r} has a path: write only http://HOST:PORT")
+        place_of(text if "://" in text else f"http://{text}")
     if len({text.split("://")[0] if "://" in text else "" for text in found}) > 1:
         raise ValueError("http, https and no scheme are mixed: write all endpoints the same way")
     if len(set(found)) < len(found):
@@ -172,7 +168,7 @@ class FenceSection(Section):
         form="a file name, or a whole path that starts with /",
         description="file name or whole path of nodeos's program: no other process is taken for nodeos",
     )
-    command: tuple[str, ...] = Field(
+    command: Command = Field(
         default=(), description="program and arguments that end nodeos, instead of signals; it must be seen gone after"
     )
     term_grace: Seconds = Field(
@@ -184,10 +180,8 @@ class FenceSection(Section):
     def _fits(self) -> Iterator[str]:
         if self.method in {"pid_file", "unit", "command"} and not getattr(self, self.method):
             yield f"fence.{self.method} is missing: fence.method asks for it"
-        if self.command and not os.access(self.command[0], os.X_OK):
-            yield f"fence.command: {self.command[0]!r} cannot be executed: give the whole path of a program"
-        elif self.command and not Path(self.command[0]).is_absolute():
-            yield f"fence.command: {self.command[0]!r} is a relative path: give the whole one"
+        if problem := program_problem("fence.command", self.command):
+            yield problem
 
 
 class LogSection(Section):

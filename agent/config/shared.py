@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 
 from agent.config.base import open_regular
 from agent.config.model import Config
@@ -40,10 +41,15 @@ def nodeos_options(config: Config) -> tuple[list[tuple[str, str]], str]:
     if config.nodeos.config_file is None:
         return [], ""
     try:
-        with os.fdopen(open_regular(config.nodeos.config_file), "rb") as file:
-            return config_ini.of_ini(file.read(MOST).decode(errors="replace")), ""
+        return read_ini(config.nodeos.config_file), ""
     except (ValueError, OSError) as error:
         return [], f"nodeos.config_file: {error}"
+
+
+def read_ini(path: Path) -> list[tuple[str, str]]:
+    """Return what a config.ini of nodeos says, its first MiB. ValueError or OSError when it cannot be read."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return config_ini.of_ini(file.read(MOST).decode(errors="replace"))
 
 
 def _finalizers(config: Config) -> list[str]:

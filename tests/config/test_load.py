@@ -344,6 +344,8 @@ def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
         ("timing.renew = 0", "timing.renew is not above zero"),
         ('fence.unit = "nodeos"', "fence.unit should be the whole name of a unit, with .service at its end"),
         ('fence.command = ["kill-nodeos"]', "fence.command: 'kill-nodeos' cannot be executed"),
+        ('fence.command = ["/bin"]', "fence.command: '/bin' cannot be executed"),
+        (r'fence.command = ["/bin/sh", "\u0000"]', "fence.command: an argument has a zero byte"),
         ('http.listen = "9877"', "http.listen: '9877' is no address"),
         ('http.listen = "127.0.0.1:98770"', "http.listen: '127.0.0.1:98770' has no such port"),
         ("election.hold_down = 300\nelection.hold_down_max = 60", "election.hold_down_max is below election.hold_down"),

@@ -7,11 +7,11 @@ raises an error of `agent.errors` and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.core.alerts.notice import Notice
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
-from agent.core.model.data import dataclass, field
 from agent.core.model.finality import Finality
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 

@@ -10,11 +10,11 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agent.core.alerts.notice import Notice
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import RecordError, an_object, inner, plain, record, text
 from agent.host.runtime_file import LockedFile
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from agent.core.alerts.notice import SEVERITIES, Notice, rank
-from agent.core.model.data import dataclass
 
 CAPACITY = 200
 """Notices that wait for one channel."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from string import Template
 
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import WORDS, Notice
-from agent.core.model.data import dataclass
 
 COLOURS = {"critical": "#d00000", "warning": "#e8a000", "info": "#4080c0"}
 RESOLVED_COLOUR = "#30a050"

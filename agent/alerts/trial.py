@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
 from agent.config.secrets import answer_texts
 from agent.core.alerts.notice import Notice
-from agent.core.model.data import dataclass
 from agent.host.logs import MASK
 from agent.ports import Delivery
 

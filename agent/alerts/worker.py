@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from agent.alerts.queue import Entry, Waiting
 from agent.core.alerts.notice import Notice, rank
-from agent.core.model.data import dataclass
 from agent.host.clock import boot_s
 from agent.host.jitter import spread
 from agent.ports import Delivery, Sink

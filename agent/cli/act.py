@@ -10,13 +10,13 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from agent.cli.changes import Author, OperatorChange
 from agent.cli.target import Target
-from agent.core.model.data import dataclass
 from agent.core.model.fields import shown
 from agent.core.model.store import Delete, Put, Snapshot, Txn
 from agent.errors import RefusedError

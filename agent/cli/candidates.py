@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.cli.look import Look
 from agent.core.health.checks import NEAR
-from agent.core.model.data import dataclass
 from agent.core.model.records import Member
 from agent.errors import RefusedError
 from agent.group.view import drain_reason

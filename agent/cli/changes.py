@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.cli.candidates import best, hindrances
 from agent.cli.look import Look, revision
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys
 from agent.core.model.operator import NOBODY

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import click
 
 from agent.cli.options import attended
 from agent.config.load import tables
-from agent.core.model.data import dataclass
 from agent.errors import ConfigError
 
 Table = dict[str, Any]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from agent.cli.target import Target
-from agent.core.model.data import dataclass
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot

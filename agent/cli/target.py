@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from agent.cli.options import complete_group, config_option
 from agent.config.load import tables
 from agent.config.operator import operator_view
 from agent.config.sections import EtcdSection
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys, keys
 from agent.errors import ConfigError, StoreError, StoreRejected

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from agent.core.model.data import dataclass
 from agent.net.endpoint import here
 from agent.nodeos.config_ini import SIGNERS, Options
 

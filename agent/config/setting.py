@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args, get_origin
-
-from agent.core.model.data import dataclass, field
 
 MASK = "**********"
 REQUIRED: Any = object()

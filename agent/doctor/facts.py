@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.core.model.chain import ChainInfo, Peers, Schedule
-from agent.core.model.data import dataclass, field
 from agent.core.model.finality import Finality
 from agent.core.model.records import GroupView
 from agent.nodeos.config_ini import Options

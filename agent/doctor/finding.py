@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
-from agent.core.model.data import dataclass
 from agent.doctor.facts import NodeosFacts
 
 

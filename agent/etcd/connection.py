@@ -11,11 +11,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from agent.core.model.data import dataclass, field
 from agent.errors import ConfigError, StoreRejected
 from agent.etcd.discovery import Discovery
 from agent.etcd.errors import not_enabled, translate

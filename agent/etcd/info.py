@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from agent.core.model.data import dataclass
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions
 from agent.etcd.errors import translate

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from agent.core.model.data import dataclass
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection
 from agent.etcd.rpc import rpc

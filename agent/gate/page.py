@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import dataclass
 from enum import Enum
 
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 
 MAGIC = b"NFPERMIT"

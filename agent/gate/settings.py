@@ -10,9 +10,8 @@ import pwd
 import re
 import socket
 import stat
+from dataclasses import dataclass
 from pathlib import Path
-
-from agent.core.model.data import dataclass
 
 DIRECTORY = "/run/nodeos-failover-gate"
 KEOSD = "unix:///run/nodeos-failover-keosd/keosd.sock"

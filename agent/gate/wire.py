@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-
-from agent.core.model.data import dataclass
+from dataclasses import dataclass
 
 SIGN = "/v1/wallet/sign_digest"
 HEAD = 8 * 1024

@@ -17,9 +17,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.model.data import dataclass
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError, FenceError
 from agent.guard.stop import Found, Means, Pending, read, read_means

@@ -7,11 +7,11 @@ configuration, etcd or the agent: whatever it takes to stop nodeos stands in a f
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 from agent.core.model import records
 from agent.core.model.backoff import doubled
 from agent.core.model.chain import ProcessId
-from agent.core.model.data import dataclass
 from agent.core.model.fields import an_object, flag, inner, number, text, texts
 from agent.errors import FailoverError
 from agent.host.deadline import Deadline, NotSent

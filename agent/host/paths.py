@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.core.model.data import dataclass
 from agent.core.model.fields import NAME
 from agent.errors import ConfigError
 

@@ -13,12 +13,12 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError
 from agent.guard.fence import read_plan, slow_means

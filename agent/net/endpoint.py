@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from agent.core.model.data import dataclass
 from agent.errors import ConfigError
 
 FORMS = "http://HOST:PORT, https://HOST:PORT or unix:///path/to/socket"

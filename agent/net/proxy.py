@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from agent.core.model.data import dataclass
 from agent.host.deadline import DeadlineSocket
 from agent.net.endpoint import Endpoint, bracketed, endpoint_of
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-
-from agent.core.model.data import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

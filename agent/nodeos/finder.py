@@ -11,10 +11,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model.chain import ProcessId
-from agent.core.model.data import dataclass
 from agent.errors import FenceError
 from agent.host import process
 from agent.host.deadline import Deadline

@@ -15,8 +15,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
+from dataclasses import dataclass
 
-from agent.core.model.data import dataclass
 from agent.core.model.fields import MAX_NUMBER, NAME
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import LONGEST_VALIDITY

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from agent.core.alerts.notice import Notice
@@ -14,7 +15,6 @@ from agent.core.blocks.follow import BlocksRead, ReadBlocks
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
-from agent.core.model.data import dataclass, field
 from agent.core.model.keys import Keys
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms

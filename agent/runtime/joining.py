@@ -20,6 +20,7 @@ import json
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -29,7 +30,6 @@ from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
 from agent.core.model.chain import ChainInfo, Header
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass
 from agent.core.model.fields import RecordError, shown
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, Member

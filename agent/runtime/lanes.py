@@ -11,8 +11,8 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from agent.core.model.data import dataclass
 from agent.ports import Clock, Emit
 
 log = logging.getLogger(__name__)

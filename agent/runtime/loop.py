@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.leadership.actions import Exit
 from agent.core.leadership.events import Shutdown, Tick
 from agent.core.leadership.state import State
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot

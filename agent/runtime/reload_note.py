@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agent.core.model.data import dataclass
 from agent.host.paths import write_whole
 from agent.host.process import start_ticks
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 from agent.errors import GateError
 from agent.gate.counts import BOUNDS

@@ -6,9 +6,9 @@ import base64
 import binascii
 import hmac
 import ssl
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.core.model.data import dataclass, field
 from agent.errors import ConfigError
 
 OPEN = frozenset({"live", "ready", "leader"})

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from agent.core.alerts.rules import FOR_THE_LOG, duration
 from agent.core.leadership import actions as do
 from agent.core.leadership.timing import seconds
-from agent.core.model.data import dataclass, field
 from agent.core.model.operator import Override
 from agent.core.model.records import Heartbeat
 from agent.core.model.slots import SLOT

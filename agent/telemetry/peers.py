@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agent.core.leadership.state import State
 from agent.core.leadership.timing import PeersMode
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot
 from agent.peers.lane import REASONS

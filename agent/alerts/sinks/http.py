@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -18,7 +19,6 @@ from agent import __version__
 from agent.alerts.sinks import wire
 from agent.core.alerts.notice import Notice
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.host.deadline import CallFailed
 from agent.net.endpoint import endpoint_of
 from agent.net.http import Answer, TooMuch

@@ -5,7 +5,8 @@ The rules read it, and so does the documentation.
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass
+from dataclasses import dataclass
+
 from agent.core.model.store import Ms
 
 NO_LEADER_AFTER: Ms = 30_000

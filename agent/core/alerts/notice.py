@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import Rule
 from agent.core.model.store import Ms
 

@@ -10,13 +10,13 @@ restart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice, rank
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.transitions import ASKED
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.store import Ms
 
 PROBLEMS = 5

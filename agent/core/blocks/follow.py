@@ -9,11 +9,11 @@ again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.core.blocks.schedule import ProducerWindows
 from agent.core.model.chain import ChainInfo, Header
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
 

@@ -6,6 +6,7 @@ What stands in etcd is said in `archive`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from agent.core.blocks.follow import Following
@@ -13,7 +14,6 @@ from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import Health
 from agent.core.leadership.state import State
 from agent.core.model.archive import Fields, Window
-from agent.core.model.data import dataclass
 from agent.core.model.slots import SLOT, slot_of
 from agent.core.model.store import Ms
 

@@ -8,6 +8,7 @@ them writes it into etcd, rather one that does not lead: the others' chain is wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from agent.core.blocks.follow import Following, look_again
 from agent.core.blocks.schedule import ProducerWindows
@@ -15,7 +16,6 @@ from agent.core.blocks.terms import CAUSES, Terms, at, change_at
 from agent.core.model.archive import Window
 from agent.core.model.chain import Header
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
 

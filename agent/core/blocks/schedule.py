@@ -7,8 +7,9 @@ slot of a window is over, nothing of ours is in flight, whatever the version; in
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.model.chain import Schedule
-from agent.core.model.data import dataclass
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, producer_index, slot_of
 from agent.core.model.store import Ms
 

@@ -6,8 +6,8 @@ Two blocks for one slot are two signatures, whatever branch they are on: a gover
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from agent.core.model.data import dataclass, field
 from agent.core.model.records import Member
 from agent.core.model.store import Ms
 

@@ -10,9 +10,10 @@ A slot that was missed is put down to one of four causes:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.leadership.state import State
 from agent.core.leadership.transitions import ASKED, TRANSITIONS
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 
 CAUSES = ("handover", "node", "network", "unknown")

@@ -21,6 +21,7 @@ producer; and a second one that signs only slots which the leader misses looks l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from agent.core.blocks.follow import Following
 from agent.core.blocks.sightings import Sightings
@@ -29,7 +30,6 @@ from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase, State
 from agent.core.model.chain import ChainInfo, Peers
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms
 

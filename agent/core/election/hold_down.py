@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.election.policy import Policy
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 
 MOST = 32

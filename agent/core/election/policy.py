@@ -5,7 +5,8 @@ Spans are whole milliseconds.
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass, field
+from dataclasses import dataclass, field
+
 from agent.core.model.store import Ms
 
 

@@ -8,12 +8,12 @@ fails `main_thread`, `head_age` and `peers`, and leaves the others as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from agent.core.health.finality import FinalityProbed
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.finality import Finality
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms

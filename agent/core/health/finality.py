@@ -7,8 +7,9 @@ that is sent again and again runs the head away from the last irreversible block
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.model.chain import ChainInfo
-from agent.core.model.data import dataclass
 from agent.core.model.finality import Finality
 from agent.core.model.store import Ms
 

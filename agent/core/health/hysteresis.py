@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True)

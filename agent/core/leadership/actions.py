@@ -5,7 +5,8 @@ Numbers (`request`, `call`, `version`) come back in the event that answers.
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass
+from dataclasses import dataclass
+
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Txn

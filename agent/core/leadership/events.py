@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 
 from agent.core.model.chain import ProcessId
-from agent.core.model.data import dataclass
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView, HeartbeatKey, LeaderKey, RuntimeRecord
 from agent.core.model.store import Ms

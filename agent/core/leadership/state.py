@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.core.leadership.events import Eligibility
 from agent.core.leadership.support import Pledge, Support
 from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.model.chain import Block, ProcessId
-from agent.core.model.data import dataclass, field
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.peers import Peer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from enum import Enum
 from typing import NamedTuple
 
-from agent.core.model.data import dataclass, fields
 from agent.core.model.store import Ms
 
 SLOT: Ms = 500

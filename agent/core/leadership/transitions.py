@@ -6,9 +6,9 @@ The log line, the metric's label and the diagram come from this table.
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 
 from agent.core.leadership.state import Phase
-from agent.core.model.data import dataclass
 
 ASKED = ("leader_changed", "override", "switchover", "drained", "failback", "shutdown")
 """Stops that an operator asked for."""

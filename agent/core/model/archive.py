@@ -40,9 +40,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import Rule, an_object, plain, record
 
 KEEP = 100

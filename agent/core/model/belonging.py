@@ -11,10 +11,10 @@ Two block-signing keys are no contradiction, for an account may have several; `d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 
 from agent.core.model.chain import ProcessId
-from agent.core.model.data import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ A step sets many fields to what they are already, and a copy of thirty fields ta
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any, TypeVar
-
-from agent.core.model.data import fields
 
 T = TypeVar("T")
 _SHAPES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]] = {}

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache, partial
 from types import NoneType
 from typing import Any, TypedDict, TypeVar, get_args, get_origin, get_type_hints
-
-from agent.core.model.data import MISSING, Field, fields, is_dataclass
 
 MAX_BYTES = 64 * 1024
 MAX_NUMBER = 2**53

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass
+from dataclasses import dataclass
 
 
 def keys(prefix: str, group: str) -> Keys:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import RecordError, Rule, a_name, an_object, record, shown, text
 from agent.core.model.store import Ms
 

@@ -5,7 +5,8 @@ Of which group they are, and the proof that a member sent them, is the transport
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass, field
+from dataclasses import dataclass, field
+
 from agent.core.model.fields import Rule
 from agent.core.model.store import Ms
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.model.archive import Window, read_window
 from agent.core.model.belonging import Belonging
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.copying import replace
-from agent.core.model.data import dataclass, field
 from agent.core.model.fields import (
     ENTRIES,
     MAX_BYTES,

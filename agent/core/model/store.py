@@ -5,7 +5,7 @@ Keys are full etcd keys as text, values are bytes.
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass, field
+from dataclasses import dataclass, field
 
 Ms = int
 """Milliseconds on CLOCK_BOOTTIME, or a span of them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.model.data import dataclass
+from dataclasses import dataclass
+
 from agent.core.model.store import Ms
 
 HOOK = "finalizer"

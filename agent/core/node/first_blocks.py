@@ -10,9 +10,10 @@ That none is there our own chain may say too, for it has whatever our nodeos sig
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.election.ranking import NO_MEASURE
-from agent.core.model.data import dataclass
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, own_ms, wall_of

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from agent.core.model.archive import Fields
-from agent.core.model.data import dataclass
 from agent.core.model.store import Ms
 
 HOOKS = ("before_promote", "after_promote", "before_demote", "after_demote")

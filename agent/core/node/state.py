@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from agent.core.alerts import rules
 from agent.core.alerts.kinds import KINDS
@@ -21,7 +22,6 @@ from agent.core.model import records
 from agent.core.model.archive import Fields, Window
 from agent.core.model.belonging import Belonging, clash, process_text
 from agent.core.model.chain import ProcessId
-from agent.core.model.data import dataclass, field
 from agent.core.model.operator import Drain
 from agent.core.model.records import Member
 from agent.core.model.slots import EPOCH, SLOT

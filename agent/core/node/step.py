@@ -8,6 +8,7 @@ people.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from operator import attrgetter
 
 from agent.core.alerts import rules
@@ -22,7 +23,6 @@ from agent.core.leadership.state import State
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
-from agent.core.model.data import fields
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, finalizer, plan, ungoverned, votes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from agent.core.model.data import dataclass
 from agent.core.model.operator import NOW, Switchover, clock_text, moment
 from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS

@@ -95,8 +95,8 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          the heartbeat is known. Before a planned restart the heartbeat names nobody, so that the next process has E to
          start in. *Else:* the guard of a frozen agent acts on a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
-         half a beat, or when our lease may not live for E_s, and again in time while it is; drop who has not promised
-         for five beats, or reports no more: it has lost etcd, and could not take over. While all promise, one
+         half a beat, or when our lease may not live for E_s, and in time for a second member of etcd; drop who has not
+         promised for five beats, or reports no more: it has lost etcd, and could not take over. While all promise, one
          confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
          promises and etcd away at once. A `leader` that went with our lease while promises held the lead is put anew on
          the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take over but

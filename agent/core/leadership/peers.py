@@ -167,6 +167,12 @@ def late(step: Step) -> bool:
     return False
 
 
+def confirm_within(step: Step) -> Ms:
+    """Return how long a confirmation may take: while a promise is late, a second one has to fit before V - A (R17)."""
+    timing = step.state.identity.timing
+    return timing.request_short if late(step) else timing.request
+
+
 def next_confirmation(step: Step) -> Ms:
     """Return when to confirm by etcd again: after R, or seldom while every named peer promises (R17)."""
     state, timing = step.state, step.state.identity.timing

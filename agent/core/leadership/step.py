@@ -73,12 +73,12 @@ class Step:
         """Note what is known of nodeos's production from now on."""
         self.set(production=production, production_since=self.now, production_until=until)
 
-    def transact(self, kind: str, txn: Txn) -> None:
-        """Send a transaction; there is never more than one under way."""
+    def transact(self, kind: str, txn: Txn, within: Ms | None = None) -> None:
+        """Send a transaction, answered within so long (None: as every one); there is never more than one under way."""
         assert not self.state.request
         request = self.number()
         self.set(request=request, kind=kind, floor=self.state.seen.least)
-        self.do(Transact(request, kind, txn, self.state.identity.timing.request))
+        self.do(Transact(request, kind, txn, self.state.identity.timing.request if within is None else within))
 
     def save(self, what: str) -> None:
         """Write the run-time file: `held`, `stopping`, `stopped`; nothing: remove it."""

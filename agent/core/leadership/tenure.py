@@ -10,6 +10,7 @@ from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Applied, Refused, Rejected, Unknown
 from agent.core.leadership.gate import last_block_missed
 from agent.core.leadership.peers import (
+    confirm_within,
     heirs_of,
     lease_for,
     listed,
@@ -331,7 +332,8 @@ def rule_confirm(step: Step) -> None:
     leader = same_leader(step.state)
     then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(step.state))),)
     if void is None and not tenure.lapsed:
-        step.transact("confirm", Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat)))
+        txn = Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat))
+        step.transact("confirm", txn, confirm_within(step))
         return
     if void is not None:
         whom = f"{void.name}, which no agent of the group is" if void.name else "no node"

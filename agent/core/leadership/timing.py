@@ -166,6 +166,14 @@ class Timing:
         return min(self.renew, (self.peers_validity - self.margin) // 2)
 
     @property
+    def request_short(self) -> Ms:
+        """How long a confirmation may take while a promise is late: two of them fit in before V - A (R17).
+
+        The host that is lost may be the one whose member of etcd we ask: then another member has to have its turn.
+        """
+        return min(self.request, max(self.beat, (self.peers_validity - self.margin - self.late) // 2))
+
+    @property
     def renew_seldom(self) -> Ms:
         """The pause between confirmations while all peers promise (R17)."""
         return 10 * self.renew

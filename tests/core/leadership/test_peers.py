@@ -362,6 +362,24 @@ def test_etcd_is_asked_in_time_while_our_lease_is_not_known_to_live() -> None:
     assert one.phase() is Phase.LEADING, "the session is behind: etcd confirms in place of promises"
 
 
+@pytest.mark.parametrize("moment", range(1000, 1200, 25))
+def test_next_member_of_etcd_has_its_turn_when_a_peer_is_lost(moment: Ms) -> None:
+    """P3, R17: a host may be lost with the member of etcd that we ask: two confirmations fit before V - A."""
+    one = both()
+    one.etcd = False
+    one.go(moment, "bp-b", "bp-c")
+    while not one.state.request:
+        one.go(50, "bp-b")
+    asked = one.request("confirm")
+    one.tell(ev.Unknown(asked.request, "no answer"), asked.within)
+    one.tick(max(0, (one.state.retry_at or one.now) - one.now))
+    assert one.state.request
+    one.apply("confirm", after=50)
+    one.etcd = True
+    one.go(3000, "bp-b")
+    assert one.phase() is Phase.LEADING
+
+
 def test_planned_restart_writes_the_long_validity() -> None:
     """R16: before the next process takes over the heartbeat names nobody; then the agent ends, and holds."""
     one = both()

@@ -10,7 +10,7 @@ from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.errors import GateError
 from agent.runtime.halt import halt
 from tests.core.parts import SETUP
-from tests.simulation.surroundings import SimFence, SimGate, SimNodeos, Surroundings
+from tests.simulation.surroundings import CALLS, SimFence, SimGate, SimNodeos, Surroundings
 
 TIMING = SETUP.timing
 
@@ -74,7 +74,7 @@ def _slow(bench: Bench) -> None:
 
 
 def _refuses(bench: Bench) -> None:
-    bench.nodeos.refuses = True
+    bench.nodeos.refuses = CALLS
 
 
 def _broken(bench: Bench) -> None:
@@ -105,7 +105,7 @@ def test_refusal_is_asked_again(bench: Bench) -> None:
     pause = bench.nodeos.pause
 
     def busy(timeout_s: float) -> None:
-        bench.nodeos.refuses = next(refused)
+        bench.nodeos.refuses = CALLS if next(refused) else ()
         pause(timeout_s)
 
     bench.nodeos.pause = busy  # type: ignore[method-assign] # what is tested
@@ -141,6 +141,6 @@ def test_nothing_that_fails_is_raised(bench: Bench) -> None:
 def test_nodeos_that_is_proven_stopped_is_left_alone(bench: Bench) -> None:
     """A node without the lead, whose nodeos is stopped, says nothing to it."""
     bench.state = State(SETUP, Phase.STANDBY, production=Production.STOPPED)
-    bench.nodeos.refuses = True
+    bench.nodeos.refuses = CALLS
     assert bench.halt() == 0
     assert bench.nodeos.pid

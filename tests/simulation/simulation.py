@@ -8,8 +8,6 @@ moment that the run-time file names.
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import queue
 import random
 from collections import deque
@@ -51,6 +49,7 @@ from agent.runtime.session import Session
 from agent.telemetry.gate_watch import GateWatch
 from agent.telemetry.metrics import Metrics
 from tests.core.parts import KEY, LIMITS, PRODUCER
+from tests.simulation.agenda import Agenda
 from tests.simulation.surroundings import SimFence, SimFile, SimGate, SimNodeos, SimStore, Surroundings
 from tests.support.memory_store import MemoryEtcd
 
@@ -112,7 +111,7 @@ def configuration(
     return Config.model_validate(settings)
 
 
-class World:
+class World(Agenda):
     """True time, the store, the hosts. After everything that happens `check` looks at the invariants.
 
     `gate` is the mode of every host's gate. Where it is required nodeos asks for signatures whenever it likes, pauses
@@ -122,29 +121,17 @@ class World:
     def __init__(self, names: tuple[str, ...], gate: str = "off", peers: str = "off", ttl: int = 10) -> None:
         self.gate, self.peers, self.ttl = gate, peers, ttl
         self.links = Links(self)
-        self.now: Ms = 1000
-        self._agenda: list[tuple[Ms, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self.pids = itertools.count(200)
+        super().__init__(now=1000)
         self.story: list[str] = []
         self.etcd = WatchedEtcd(self)
         self.hosts = {name: Host(name, self) for name in names}
 
-    def after(self, span: Ms, do: Callable[[], None]) -> None:
-        """Do something after a span of time."""
-        heapq.heappush(self._agenda, (self.now + max(0, span), next(self._order), do))
-
-    def run(self, span: Ms) -> None:
-        """Let time pass."""
-        end = self.now + span
-        while self._agenda and self._agenda[0][0] <= end:
-            at, _, do = heapq.heappop(self._agenda)
-            self.now = max(self.now, at)
-            with self.etcd.changed:
-                self.etcd.expire()
-            do()
-            self.check()
-        self.now = end
+    def happens(self, do: Callable[[], None]) -> None:
+        """Do what is due now, and look at the invariants."""
+        with self.etcd.changed:
+            self.etcd.expire()
+        do()
+        self.check()
 
     def check(self) -> None:
         """P1, by the truth: no two nodes may sign at one time; and no two agents say that they lead."""
@@ -428,7 +415,7 @@ class SimLane:
 
     def _run(self) -> None:
         around = self._host.around
-        around.took = 1
+        around.took = around.quick
         job = self._jobs.popleft()
         event = job.run()
         self._host.after(around.took, lambda: self._done(event))
@@ -530,7 +517,7 @@ class Agent:
     def look(self, name: str) -> None:
         """Make one probe; its answer comes as late as nodeos is."""
         host = self.host
-        host.around.took = 1
+        host.around.took = host.around.quick
         looks: dict[str, Callable[[], object]] = {
             "process": self._watch.look,
             "paused": lambda: probes.paused(host.nodeos, host.clock, 1.0),

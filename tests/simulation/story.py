@@ -1,33 +1,24 @@
-"""A group of cores in simulated time: each `Host` steps a real `Node`; etcd, nodeos and the chain are played here.
+"""A group of cores in simulated time: each `Host` steps a real `Node`, and the chain is made here, block by block.
 
-It is for stories about the composed step. What can happen to the protocol itself is searched elsewhere.
+It is for stories about the composed step; its surroundings are those of `simulation.World`. What can happen to the
+protocol itself is searched elsewhere.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 from agent.core.alerts.notice import Notice
-from agent.core.blocks.follow import BlocksRead, ReadBlocks
-from agent.core.health.checks import (
-    DiskProbed,
-    FileProbed,
-    InfoProbed,
-    PausedProbed,
-    PeersProbed,
-    ProcessProbed,
-    ScheduleProbed,
-)
+from agent.core.health.checks import DiskProbed, ProcessProbed
 from agent.core.health.hysteresis import Thresholds
-from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model.archive import Window, write_window
-from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Producer, Schedule
-from agent.core.model.records import Member, RuntimeRecord, read_group, write
+from agent.core.model.chain import ChainInfo, Header, Peers, Producer, Schedule
+from agent.core.model.records import Member, read_group, read_runtime, write
 from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node import step as core
@@ -45,10 +36,13 @@ from agent.core.node.state import (
     RecordWindow,
     RefuseWish,
 )
-from agent.errors import LeaseGone, StoreError
-from agent.runtime import calls
+from agent.errors import LeaseGone, NodeosAnswer, StoreError
+from agent.runtime import probes
+from agent.runtime.effects import EFFECTS, Adapters
 from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
 from tests.lab.simulated_votes import VoteTracker
+from tests.simulation.agenda import LATER, Agenda
+from tests.simulation.surroundings import SimFence, SimFile, SimNodeos, SimStore, Surroundings
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 
 GATES = {
@@ -58,44 +52,54 @@ GATES = {
 """Those of the configuration's defaults."""
 NAMES = SETUP.keys
 LONG = 60_000  # ms: how old the blocks are that a node takes while it is behind
-LATER = 5  # ms from anything to its answer
 BOOT = 100_000  # the hosts have been up for a while when a story begins
 SINCE = 1_000_000 * SLOT + EPOCH - BOOT  # wall clock at boot time 0
 
 
-class Nodeos:
-    """A nodeos: paused at its start, silent when frozen or dead."""
+class StoryClock:
+    """The port `Clock`: all hosts of a story have one."""
 
     def __init__(self, story: Story) -> None:
+        self._story = story
+
+    def boot(self) -> int:
+        """See the port."""
+        return self._story.now
+
+    def wall(self) -> int:
+        """See the port."""
+        return self._story.wall
+
+    def boot_id(self) -> str:
+        """See the port."""
+        return "boot"
+
+
+class ChainNodeos(SimNodeos):
+    """A simulated nodeos that has the story's chain, or one of its own. It is silent when frozen or dead.
+
+    isolated   it goes on alone, with blocks of its own in `private`
+    barren     resumed it signs nothing, as with a wrong key
+    balks      it pauses itself as soon as it was resumed, as for want of votes
+    astray     it follows the chain of an ungoverned nodeos with our key, which signs every slot
+    unreached  no block reaches it, though it has peers
+    behind     it takes old blocks, as one that was started a while ago
+    votes      of Spring, which pauses itself for want of them
+    """
+
+    def __init__(self, story: Story, around: Surroundings) -> None:
         self.story = story
-        self.pids = itertools.count(70)
-        self.isolated = False
-        self.barren = False  # resumed it signs nothing, as with a wrong key
-        self.refuses = False  # it answers a resume with an error
-        self.balks = False  # it pauses itself as soon as it was resumed, as for want of votes
-        self.astray = False  # it follows the chain of an ungoverned nodeos with our key, which signs every slot
+        self.isolated = self.barren = self.balks = self.astray = self.unreached = self.behind = False
         self.head = story.head
-        self.private: dict[int, Header] = {}  # of an isolated one, which goes on alone
-        self.votes: VoteTracker | None = None  # of Spring, which pauses itself for want of them
-        self.busy = False  # its main thread works on something long: get_info alone is answered
+        self.private: dict[int, Header] = {}
+        self.votes: VoteTracker | None = None
         self.used = 0  # ms of processor time
-        self.unreached = False  # no block reaches it, though it has peers
-        self.behind = False  # it takes old blocks, as one that was started a while ago
-        self.start()
+        super().__init__(around, lambda: False)
 
-    def start(self) -> None:
-        """Start a new process."""
-        self.process: ProcessId | None = ProcessId(next(self.pids), self.story.now)
-        self.paused, self.frozen, self.missing = True, False, False
-
-    def kill(self) -> None:
-        """End the process."""
-        self.process = None
-
-    def resume(self) -> None:
-        """Resume, and forget that votes were missing."""
-        self.paused = False
-        if self.votes is not None:
+    def act(self, word: str) -> None:
+        """Pause, or resume and forget that votes were missing."""
+        super().act(word)
+        if word == "resume" and self.votes is not None:
             self.votes.resumed()
             if self.behind:
                 self.votes.received(self.story.wall - LONG)
@@ -103,25 +107,40 @@ class Nodeos:
     @property
     def says_paused(self) -> bool:
         """What it answers: paused by somebody, or for want of votes."""
-        return self.paused or (self.votes is not None and self.votes.paused(self.story.wall))
+        return self.paused_flag or (self.votes is not None and self.votes.paused(self.story.wall))
 
     @property
-    def signs(self) -> bool:
+    def producing(self) -> bool:
         """Whether it signs the next slot."""
-        return (
-            self.process is not None
-            and not self.says_paused
-            and not (self.frozen or self.barren or self.busy or self.story.stalled)
-        )
-
-    def block(self, num: int) -> Header | None:
-        """Return a block of its chain."""
-        return None if num > self.head.head_num else self.private.get(num) or self.story.blocks.get(num)
+        return not (self.silent or self.says_paused or self.barren or self.busy or self.story.stalled)
 
     @property
     def silent(self) -> str:
         """Why it gives no answer."""
-        return "connection refused" if self.process is None else "no answer in time" if self.frozen else ""
+        return "" if self.pid and not self.frozen else "no answer in time" if self.frozen else "connection refused"
+
+    def info(self, timeout_s: float) -> ChainInfo:
+        """See the port."""
+        self._call("info", timeout_s)
+        return self.head
+
+    def peers(self, timeout_s: float) -> Peers:
+        """See the port."""
+        self._call("info", timeout_s)
+        return Peers(2, 0 if self.isolated else 2)
+
+    def schedule(self, timeout_s: float) -> Schedule:
+        """See the port."""
+        self._call("info", timeout_s)
+        return self.story.schedule
+
+    def block(self, num: int, timeout_s: float) -> Header:
+        """See the port."""
+        self._call("info", timeout_s)
+        found = None if num > self.head.head_num else self.private.get(num) or self.story.blocks.get(num)
+        if found is None:
+            raise NodeosAnswer(400, 3100002, "unknown block")
+        return found
 
 
 class Host:
@@ -130,17 +149,20 @@ class Host:
     def __init__(self, story: Story, name: str, **profile: object) -> None:
         self.story = story
         self.name = name
-        self.store = MemoryStore(story.etcd)
-        self.nodeos = Nodeos(story)
+        self.around = Surroundings(lambda: story.now, story.after, quick=LATER)
+        self.store = SimStore(story.etcd, self.around)
+        self.nodeos = ChainNodeos(story, self.around)
+        self.file = SimFile(self.around, lambda: None)
+        fence = SimFence(self.around, self.nodeos, helpless=False)
+        out = Adapters(self.store, self.nodeos, fence, self.file, StoryClock(story), NAMES, lambda _: None)
+        self._effects: Any = SimpleNamespace(out=out, halted=False)  # what the calls in EFFECTS ask for
         self.disk_free = 500
         self.key_ok = True
         self.unread = ""  # why it may not read the group, though it may write
         self.deaf = False  # its reader hangs
-        self.file_error = ""  # why its run-time file cannot be written
         self.hook_takes: dict[str, int] = {}  # ms that a hook takes; one that is not in here hangs
         self.said: list[tuple[int, NodeAction]] = []
         self.lease: int | None = None
-        self.record: RuntimeRecord | None = None
         self.starts = 0
         self.setup: Identity = replace(SETUP, node=name, instance=f"i-{name}")
         known = {"version": "0.1.0", "alert_level": "warning", **profile}
@@ -203,7 +225,8 @@ class Host:
         self.starts += 1
         told = tuple(self.node.alerts.notices.values())
         self.node = core.begin(self.profile, State(replace(self.setup, instance=f"i-{self.name}-{self.starts}")), told)
-        self.step(ev.Started(self.record, self.nodeos.process))
+        record = self.file.load()
+        self.step(ev.Started(read_runtime(record) if record else None, self.nodeos.process))
         self.step(ev.LeaseSeen(self.lease))
 
     def step(self, event: NodeEvent) -> None:
@@ -214,34 +237,30 @@ class Host:
         for action in found:
             self.said.append((self.story.now, action))
             self._do(action)
-        self.story.at(max(self.story.now + 1, self.node.wake), self._tick)
+        self.story.after(max(1, self.node.wake - self.story.now), self._tick)
 
     def _tick(self) -> None:
         if self.story.now >= self.node.wake:
             self.step(ev.Tick())
 
     def _paused(self) -> None:
-        at, nodeos = self.story.now, self.nodeos
-        error = nodeos.silent or ("no answer in time" if nodeos.busy else "")
-        self.step(PausedProbed(at, None if error else nodeos.says_paused, error))
+        self.step(probes.paused(self.nodeos, StoryClock(self.story), 1.0))
 
     def _process(self) -> None:
         self.nodeos.used += 900 if self.nodeos.busy else 10
         self.step(ProcessProbed(self.nodeos.process, cpu=self.nodeos.used))
 
     def _info(self) -> None:
-        nodeos = self.nodeos
-        self.step(InfoProbed(None if nodeos.silent else nodeos.head, self.story.wall, nodeos.silent))
+        self.step(probes.info(self.nodeos, StoryClock(self.story), 1.0))
 
     def _slow(self) -> None:
-        connected = 0 if self.nodeos.isolated else 2
-        self.step(PeersProbed(None if self.nodeos.silent else Peers(2, connected), self.nodeos.silent))
+        self.step(probes.peers(self.nodeos, 1.0))
         self.step(DiskProbed(self.disk_free, 1000))
-        self.step(FileProbed(self.file_error))
+        self.step(probes.runtime_file(self.file))
 
     def _schedule(self) -> None:
-        schedule = self.story.schedule if self.key_ok else replace(SCHEDULE, producers=())
-        self.step(ScheduleProbed(None if self.nodeos.silent else schedule, self.nodeos.silent))
+        found = probes.schedule(self.nodeos, 1.0)
+        self.step(found if self.key_ok else replace(found, schedule=replace(SCHEDULE, producers=())))
 
     def _session(self) -> None:
         """Keep the lease, as the session's thread does."""
@@ -273,58 +292,27 @@ class Host:
             self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
 
     def _do(self, action: NodeAction) -> None:
-        nodeos, story = self.nodeos, self.story
-        answer: ev.Event | None = None
-        wait = LATER
+        """Carry an action out by its call in EFFECTS; what the session's thread does with reports is done at once."""
         match action:
-            case do.Transact(within=within):
-                wait = within if self.store.cut else LATER
-                answer = calls.transact(self.store, action, NAMES)
             case Publish(member) if self.lease is not None and not self.store.cut:
                 self.store.txn(Txn((), (Put(NAMES.member(self.name), write(member), self.lease),)), 1.0)
             case RefuseWish(revision):
                 wish = NAMES.switchover
                 self.store.txn(Txn((Compare(wish, revision),), (Delete(wish), Put(NAMES.answer, b"{}"))), 1.0)
-            case do.SaveRuntime(version, record):
-                self.record = record if not self.file_error else self.record
-                answer = ev.RuntimeSaved(version, not self.file_error, self.file_error)
-            case do.PauseNodeos(call, within) | do.ResumeNodeos(call, within):
-                kind = ev.PauseDone if isinstance(action, do.PauseNodeos) else ev.ResumeDone
-                if nodeos.missing or (nodeos.refuses and kind is ev.ResumeDone):
-                    answer = kind(call, ev.Call.ERROR, "404: load eosio::producer_api_plugin")
-                elif nodeos.silent or nodeos.busy:
-                    result = ev.Call.TIMEOUT if nodeos.frozen or nodeos.busy else ev.Call.UNREACHABLE
-                    story.at(story.now + within, lambda: self.step(kind(call, result, nodeos.silent)))
-                else:
-                    nodeos.paused = True
-                    if kind is ev.ResumeDone:
-                        nodeos.resume()
-                    answer = kind(call, ev.Call.OK)
-            case RunHook(name, epoch, within=within):
-                took = self.hook_takes.get(name, within)
-                done = HookDone(name, epoch, "ok" if took < within else "timeout", took)
-                story.at(story.now + took, lambda: self.step(done))
             case RecordWindow(window) if not self.store.cut:
                 key = NAMES.ledger(window.slot)
                 self.store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), 1.0)
-            case ReadBlocks(call, nums):
-                found = tuple(block for num in nums if (block := nodeos.block(num)) and not nodeos.silent)
-                error = nodeos.silent or ("unknown block" if len(found) < len(nums) else "")
-                story.at(story.now + LATER, lambda: self.step(BlocksRead(call, found, error)))
-            case do.ReadHead(call):
-                head = nodeos.head
-                answer = ev.HeadRead(call, None)
-                if not nodeos.silent:
-                    answer = ev.HeadRead(call, head.head_num, head.head_id, head.head_time, head.head_producer)
-            case do.FenceNodeos(call):
-                nodeos.kill()
-                answer = ev.FenceDone(call, gone=True)
-        if answer is not None:
-            later: ev.Event = answer
-            story.at(story.now + wait, lambda: self.step(later))
+            case RunHook(name, epoch, within=within):
+                took = self.hook_takes.get(name, within)
+                done = HookDone(name, epoch, "ok" if took < within else "timeout", took)
+                self.story.after(took, lambda: self.step(done))
+            case _ if call := EFFECTS[type(action)].call:
+                self.around.took = LATER
+                answer: Any = call(self._effects, action)
+                self.story.after(max(LATER, self.around.took), lambda: self.step(answer))
 
 
-class Story:
+class Story(Agenda):
     """The world: time, etcd, one chain. Slots signed twice end the story.
 
     Without `turns` our producer is alone in the schedule; with it the others sign their slots. `missed` counts slots
@@ -332,13 +320,11 @@ class Story:
     """
 
     def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
-        self.now = BOOT
+        super().__init__(now=BOOT)
         self.turns = turns
         self.schedule = turns or replace(SCHEDULE, producers=(Producer(PRODUCER, (KEY,)),))
         self.missed = 0
         self.lost = 0
-        self._queue: list[tuple[int, int, Callable[[], None]]] = []
-        self._count = itertools.count()
         self.etcd = MemoryEtcd(lambda: self.now)
         self.etcdctl = MemoryStore(self.etcd)
         self.watch: Callable[[Host, Node, Sequence[NodeAction]], None] = lambda *_: None
@@ -379,8 +365,9 @@ class Story:
         blocks[head.head_num] = Header(head.head_num, head.head_id, head.head_time, head.head_producer, previous)
 
     def _slot(self) -> None:
-        together = [host for host in self.hosts if host.nodeos.signs and not host.nodeos.isolated]
-        assert len([host for host in self.hosts if host.nodeos.signs]) < 2, "a slot is signed twice (P1)"
+        producing = [host for host in self.hosts if host.nodeos.producing]
+        together = [host for host in producing if not host.nodeos.isolated]
+        assert len(producing) < 2, "a slot is signed twice (P1)"
         self.lost += max((self.head.head_num - each.nodeos.head.head_num for each in together), default=0)
         theirs = (self.turns is not None and not self._our_turn()) and not self.stalled
         if theirs:
@@ -390,7 +377,7 @@ class Story:
             self.head = self._block(self.head.head_num + 1, PRODUCER if ours else "someoneelse1")
         self.missed += not theirs and not together
         for host in self.hosts:
-            host.nodeos.paused = host.nodeos.paused or host.nodeos.balks
+            host.nodeos.paused_flag |= host.nodeos.balks
         self._keep(self.head, self.blocks)
         for host in self.hosts:
             nodeos = host.nodeos
@@ -398,7 +385,7 @@ class Story:
                 head = self._block(nodeos.head.head_num + 1, PRODUCER)
                 nodeos.head = replace(head, head_id=head.head_id + "stray")
                 self._keep(nodeos.head, nodeos.private)
-            elif nodeos.isolated and nodeos.signs:
+            elif nodeos.isolated and nodeos.producing:
                 nodeos.head = self._block(nodeos.head.head_num + 1, PRODUCER)
                 self._keep(nodeos.head, nodeos.private)
             elif not (nodeos.isolated or nodeos.silent or nodeos.unreached):
@@ -424,26 +411,9 @@ class Story:
             for host in self.hosts:
                 host.see_store()
 
-    def at(self, when: int, what: Callable[[], None]) -> None:
-        """Let something happen at a time."""
-        heapq.heappush(self._queue, (when, next(self._count), what))
-
-    def every(self, period: int, what: Callable[[], None]) -> None:
-        """Let something happen again and again, for the first time one `LATER` from now."""
-
-        def again() -> None:
-            what()
-            self.at(self.now + period, again)
-
-        self.at(self.now + LATER, again)
-
     def go(self, seconds: float) -> None:
         """Let time pass."""
-        end = self.now + round(seconds * 1000)
-        while self._queue and self._queue[0][0] <= end:
-            self.now, _, what = heapq.heappop(self._queue)
-            what()
-        self.now = end
+        self.run(round(seconds * 1000))
 
     def until(self, what: Callable[[], bool], limit: float = 60.0) -> float:
         """Let time pass until something is so; return the seconds it took. AssertionError after `limit` seconds."""

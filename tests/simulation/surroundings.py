@@ -6,7 +6,8 @@ time pass. Nothing is tested here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
@@ -23,6 +24,7 @@ BLOCK: Ms = 500
 """How long after a pause the block in flight may still be signed (R4): the protocol's B."""
 OUT: Ms = 250
 """How long a signature that passed the last look takes to be out: the protocol's G is above."""
+CALLS = ("pause", "resume")
 After = Callable[[Ms, Callable[[], None]], None]
 """Does something after a span of true time."""
 
@@ -35,7 +37,10 @@ class Surroundings:
     after: After
     took: Ms = 1
     peers: int = 3
-    file_fails: bool = False
+    file_error: str = ""
+    """Why the run-time file cannot be written."""
+    quick: Ms = 1
+    """How long an answer of nodeos takes when all is well."""
     cut_out: bool = False
     cut_in: bool = False
     delay: Ms = 1
@@ -53,14 +58,14 @@ class SimNodeos:
     def __init__(self, around: Surroundings, producing: Callable[[], bool]) -> None:
         self._around = around
         self._producing = producing
-        self.pid = 100
-        self.paused_flag = True
-        self.quiet_at: Ms = 0
+        self._pids = itertools.count(70)
+        self.pid = 0
+        self.slow = around.quick  # how long an answer takes
         self.frozen = False
-        self.slow: Ms = 1
-        self.refuses = False
-        self.rogue = False
+        self.busy = False  # its main thread works on something long: get_info alone is answered
+        self.refuses: Container[str] = ()  # the words that it answers with an error
         self._queued: list[str] = []
+        self.start()
 
     def signs(self, now: Ms) -> bool:
         """Whether it may sign a block, agents being answerable for it."""
@@ -69,30 +74,37 @@ class SimNodeos:
     @property
     def process(self) -> ProcessId | None:
         """The process, None when there is none."""
-        return ProcessId(self.pid, 7) if self.pid else None
+        return ProcessId(self.pid, self._since) if self.pid else None
+
+    @property
+    def says_paused(self) -> bool:
+        """What it answers: whether it is paused, for whatever reason."""
+        return self.paused_flag
 
     # --- faults ---
 
     def kill(self) -> None:
         """End the process, and with it all that was asked of it."""
-        self.pid, self._queued, self.frozen, self.slow, self.rogue = 0, [], False, 1, False
+        self.pid, self._queued, self.frozen, self.slow, self.rogue = 0, [], False, self._around.quick, False
 
-    def start(self, pid: int, *, paused: bool = True) -> None:
-        """Start it anew."""
-        self.pid, self.paused_flag, self.quiet_at, self.rogue = pid, paused, 0, not paused
+    def start(self, *, paused: bool = True) -> None:
+        """Start a new process."""
+        self.kill()
+        self.pid, self._since = next(self._pids), self._around.now()
+        self.paused_flag, self.quiet_at, self.rogue = paused, 0, not paused
 
     def thaw(self) -> None:
         """Go on: a block in flight is signed, and all that was asked meanwhile is done."""
-        self.frozen = False
+        self.frozen = self.busy = False
         queued, self._queued = self._queued, []
         for word in queued:
             self.act(word)
 
     def act(self, word: str) -> None:
-        """Pause or resume."""
+        """Pause or resume; any other word does nothing."""
         if word == "resume":
             self.paused_flag = self.rogue = False
-        elif not self.paused_flag:
+        elif word == "pause" and not self.paused_flag:
             self.paused_flag, self.quiet_at = True, self._around.now() + BLOCK
 
     # --- the port ---
@@ -108,11 +120,11 @@ class SimNodeos:
     def paused(self, timeout_s: float) -> bool:
         """See the port."""
         self._call("", timeout_s)
-        return self.paused_flag
+        return self.says_paused
 
     def info(self, timeout_s: float) -> ChainInfo:
         """See the port: a chain of several producers, which goes on whatever we do."""
-        self._call("", timeout_s)
+        self._call("info", timeout_s)
         head = self._around.now() // SLOT
         signer = PRODUCER if self._producing() else "someoneelse1"
         return ChainInfo(CHAIN, "v4.1.0", head, f"{head:08x}", EPOCH + head * SLOT, signer, head - 10, None)
@@ -141,22 +153,21 @@ class SimNodeos:
     def _call(self, word: str, timeout_s: float) -> None:
         around, limit = self._around, round(timeout_s * 1000)
         if not self.pid:
-            raise NodeosUnreachable("nobody listens")
-        if self.frozen or self.slow > limit:
+            raise NodeosUnreachable("connection refused")
+        if self.frozen or self.slow > limit or (self.busy and word != "info"):
             around.took = limit
             self._queue(word)
-            raise NodeosTimeout(f"no answer in {limit} ms")
+            raise NodeosTimeout("no answer in time")
         around.took = self.slow
-        if self.refuses and word:
-            raise NodeosAnswer(500, 3200006, "refused")
-        if word:
-            self.act(word)
+        if word in self.refuses:
+            raise NodeosAnswer(404, 0, "load eosio::producer_api_plugin")
+        self.act(word)
 
     def _queue(self, word: str) -> None:
         """Let a call that nobody waits for any more act at its time: when nodeos thaws, or gets to it."""
-        if not word:
+        if word not in CALLS:
             return
-        if self.frozen:
+        if self.frozen or self.busy:
             self._queued.append(word)
             return
         pid = self.pid
@@ -291,13 +302,14 @@ class SimFile:
 
     def save(self, content: bytes) -> None:
         """See the port."""
-        if self._around.file_fails:
-            raise OSError("no space left")
+        self.try_write()
         self.content = content
         self._written()
 
     def try_write(self) -> None:
-        """It could be saved."""
+        """See the port."""
+        if self._around.file_error:
+            raise OSError(self._around.file_error)
 
     def remove(self) -> None:
         """See the port."""
@@ -337,7 +349,7 @@ class SimStore(MemoryStore):
             around.took = limit
             around.after(max(around.delay, limit + 400 if fate else 0), lambda: self._late(txn))
             raise StoreUnavailable("it may be applied later")
-        around.took = 2 * around.delay
+        around.took = limit if self.cut else 2 * around.delay
         answer = super().txn(txn, timeout_s)
         if around.cut_in or fate:
             around.took = limit

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 from agent.core.model import records
 from agent.core.model.store import Delete, Put, Txn
 from tests.simulation.simulation import KEYS, Broken, Host, World, configuration
+from tests.simulation.surroundings import CALLS
 from tests.support.memory_store import MemoryStore
 
 NAMES = ("bp-a", "bp-b", "bp-c")
@@ -121,7 +122,7 @@ class Agents(RuleBasedStateMachine):
 
     def _start(self, host: Host, *, paused: bool = True) -> None:
         if not host.nodeos.pid:
-            host.nodeos.start(next(self.world.pids), paused=paused)
+            host.nodeos.start(paused=paused)
 
     @rule(name=HOST, span=SPAN)
     def nodeos_freezes(self, name: str, span: int) -> None:
@@ -141,7 +142,7 @@ class Agents(RuleBasedStateMachine):
     @rule(name=HOST, refuses=st.booleans())
     def nodeos_refuses(self, name: str, refuses: bool) -> None:
         """Let nodeos answer pause and resume with an error."""
-        self._do(name, f"nodeos refuses: {refuses}").nodeos.refuses = refuses
+        self._do(name, f"nodeos refuses: {refuses}").nodeos.refuses = CALLS if refuses else ()
         self._pass(500)
 
     # --- the agent ---
@@ -203,7 +204,7 @@ class Agents(RuleBasedStateMachine):
     @rule(name=HOST, fails=st.booleans(), span=SPAN)
     def file_fails(self, name: str, fails: bool, span: int) -> None:
         """Let no write of the run-time file succeed."""
-        self._do(name, f"the run-time file fails: {fails}").around.file_fails = fails
+        self._do(name, f"the run-time file fails: {fails}").around.file_error = "no space left" if fails else ""
         self._pass(span)
 
     @rule(name=HOST, peers=st.sampled_from((0, 3)))
@@ -284,9 +285,9 @@ class Agents(RuleBasedStateMachine):
 
     def _heal(self, host: Host) -> None:
         around, nodeos = host.around, host.nodeos
-        around.cut_out = around.cut_in = around.file_fails = False
-        around.delay, around.peers, around.answers = 1, 3, []
-        nodeos.slow, nodeos.refuses = 1, False
+        around.cut_out = around.cut_in = False
+        around.file_error, around.delay, around.peers, around.answers = "", 1, 3, []
+        nodeos.slow, nodeos.refuses = around.quick, ()
         if host.gate is not None:
             host.gate.hangs = False
         if not nodeos.pid:

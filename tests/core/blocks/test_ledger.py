@@ -317,7 +317,7 @@ def test_a_window_is_not_counted_across_a_new_schedule() -> None:
     story.schedule = replace(story.schedule, version=4)
     story.foreign = True
     for host in story.hosts:
-        host.nodeos.paused = True
+        host.nodeos.paused_flag = True
     story.go(20)
     assert all(not sum(host.node.watch.ledger.missed.values()) for host in story.hosts)
 

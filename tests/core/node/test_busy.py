@@ -22,7 +22,7 @@ def test_a_snapshot_outside_the_own_window_costs_neither_the_lead_nor_the_proces
     story.go(9)
     assert leader.leads
     assert "main_thread_busy" in leader.events_told()
-    leader.nodeos.busy = False
+    leader.nodeos.thaw()
     story.go(ROUND)
     assert leader.leads
     assert not standby.leads

@@ -30,7 +30,7 @@ def unread(host: Host) -> None:
 
 def full(host: Host) -> None:
     """Fill the run-time directory."""
-    host.file_error = "No space left on device"
+    host.around.file_error = "No space left on device"
 
 
 def hang(host: Host) -> None:
@@ -56,7 +56,7 @@ def test_a_standby_that_could_not_lead_tells_and_is_given_nothing(harm: Callable
     story.go(20)
     assert leader.leads, "a switchover to it is refused instead of costing slots"
     assert "switchover_refused" in leader.events_told()
-    standby.unread, standby.deaf, standby.file_error = "", False, ""
+    standby.unread, standby.deaf, standby.around.file_error = "", False, ""
     story.until(lambda: standby.node.leadership.eligibility.eligible, 10)
     assert not standby.node.health.reasons
 

@@ -175,7 +175,7 @@ def test_a_shared_want_of_votes_changes_no_leader_and_resumes_nobody(names: tupl
 def test_a_leader_that_somebody_paused_by_hand_is_replaced_on_savanna_too() -> None:
     """Its own votes and the others' go on, so it is no want of votes: another one leads (P2)."""
     story, _, leader, standby = begin()
-    leader.nodeos.paused = True
+    leader.nodeos.paused_flag = True
     story.until(lambda: standby.leads, 10)
     assert "votes_missing" not in leader.events_told()
 
@@ -185,7 +185,7 @@ def test_a_pause_by_hand_counts_as_one_while_nobody_tells_of_votes() -> None:
     story, savanna, leader, standby = begin()
     savanna.deaf = True
     story.go(20)
-    leader.nodeos.paused = True
+    leader.nodeos.paused_flag = True
     story.until(lambda: standby.leads, 10)
 
 

@@ -159,9 +159,9 @@ def test_a_leader_whose_nodeos_somebody_paused_begins_anew(word: str) -> None:
         story.put("override", word.encode())
     story.go(30)
     story.missed = 0
-    leader.nodeos.paused = True
+    leader.nodeos.paused_flag = True
     story.go(6)
-    assert leader.nodeos.signs
+    assert leader.nodeos.producing
     assert story.missed <= 10
     assert [node for _, node in changes(story)] == ["bp-a", "bp-a"]
     reason = str(leader.changes()[-1][1]["reason"])
@@ -176,9 +176,9 @@ def test_in_maintenance_nothing_begins_anew() -> None:
     (leader,) = story.hosts
     story.put("maintenance", b"a test")
     story.go(1)
-    leader.nodeos.paused = True
+    leader.nodeos.paused_flag = True
     story.go(60)
-    assert leader.nodeos.paused
+    assert leader.nodeos.paused_flag
     assert len(changes(story)) == 1
 
 
@@ -211,13 +211,13 @@ def test_a_fault_that_all_share_moves_the_lead_a_few_times_only(
     """Nodeos pauses itself on every node, or signs on none: changes of leader get rarer and rarer (P3)."""
     story = settled(*names, turns=turns)
     for host in story.hosts:
-        setattr(host.nodeos, fault, True)
+        setattr(host.nodeos, fault, ("resume",) if fault == "refuses" else True)
     story.go(10 * MINUTES)
     assert moves(story) <= 5 * len(names)
     assert len(changes(story)) <= 8 * len(names)
     for host in story.hosts:
-        setattr(host.nodeos, fault, False)
-    story.until(lambda: any(host.nodeos.signs for host in story.hosts), 10 * MINUTES)
+        setattr(host.nodeos, fault, () if fault == "refuses" else False)
+    story.until(lambda: any(host.nodeos.producing for host in story.hosts), 10 * MINUTES)
     story.go(2 * ROUND)
     story.missed = 0
     story.go(MINUTES)

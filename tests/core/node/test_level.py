@@ -34,7 +34,7 @@ def fall_behind(story: Story, host: Host, how: str, blocks: int) -> None:
     if how == "started":
         nodeos.kill()
     story.go(blocks / 2)
-    nodeos.frozen = False
+    nodeos.thaw()
     if how == "started":
         nodeos.start()
 

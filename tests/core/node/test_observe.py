@@ -35,7 +35,7 @@ def observing(*, paused: bool = True) -> tuple[Story, Host]:
     checks = {name: each for name, each in host.profile.limits.thresholds.items() if name != "can_lead"}
     profile = replace(host.profile, observes=True, limits=replace(host.profile.limits, thresholds=checks))
     host.node = core.begin(profile, host.node.leadership)
-    host.nodeos.paused = paused
+    host.nodeos.paused_flag = paused
     host.step(LookedBack(story.wall - 600_000))
     for probe in (host._paused, host._info, host._slow, host._schedule):
         story.every(500, probe)

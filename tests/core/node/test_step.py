@@ -24,6 +24,7 @@ from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeEvent, Notif
 from tests.core.node.test_switchover import FOUR
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
 from tests.simulation.story import GATES, NAMES, Host, Story, settled
+from tests.simulation.surroundings import CALLS
 
 
 def two(story: Story) -> tuple[Host, Host]:
@@ -254,7 +255,7 @@ def test_a_leader_that_somebody_paused_hands_over() -> None:
     """Whoever pauses the leader's nodeos by hand gets what he wants: another node produces."""
     story = settled()
     leader, standby = two(story)
-    leader.nodeos.paused = True
+    leader.nodeos.paused_flag = True
     story.until(lambda: standby.leads, 5)
     assert "nodeos is paused though this node leads" in str(standby.changes()[0][1]["reason"])
     story.go(5)
@@ -327,7 +328,7 @@ def test_one_get_info_without_answer_costs_nothing() -> None:
     leader, _ = two(story)
     leader.nodeos.frozen = True
     story.go(0.55)
-    leader.nodeos.frozen = False
+    leader.nodeos.thaw()
     assert leader.node.health.checks["main_thread"].failures
     story.go(10)
     assert leader.leads
@@ -408,7 +409,7 @@ def test_without_etcd_and_without_blocks_everybody_tells() -> None:
         host.store.cut = True
     story.go(90)
     assert story.leader is None
-    assert all(host.nodeos.paused for host in story.hosts)
+    assert all(host.nodeos.paused_flag for host in story.hosts)
     for host in story.hosts:
         assert host.events_told().count("no_leader") == 1
         assert host.events_told().count("etcd_down") == 1
@@ -457,14 +458,14 @@ def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> N
     """A pause that nodeos refuses is tried twice a second, but said every 10 s, and sent to people once (R4)."""
     story = settled()
     _, standby = two(story)
-    standby.nodeos.missing = True
-    standby.nodeos.process = ProcessId(99, 1)
+    standby.nodeos.refuses = CALLS
+    standby.nodeos.pid = 99
     story.go(35)
     assert not standby.node.leadership.proven
     assert len([text for text in said(standby) if "refuses to pause" in text]) == 4
     assert standby.events_told() == ["pause_refused"]
     assert "producer_api_plugin" in standby.told[0].summary
-    standby.nodeos.missing = False
+    standby.nodeos.refuses = ()
     story.until(lambda: standby.node.leadership.proven, 2)
     assert standby.events_told() == ["pause_refused", "-pause_refused"]
 
@@ -488,13 +489,13 @@ def test_a_warning_that_goes_on_over_a_restart_is_not_told_at_once_again() -> No
     """What the process before has told, and still holds, is due for a reminder only after a while; its end is told."""
     story = settled()
     _, standby = two(story)
-    standby.nodeos.missing = True
-    standby.nodeos.process = ProcessId(99, 1)
+    standby.nodeos.refuses = CALLS
+    standby.nodeos.pid = 99
     story.go(5)
     standby.restart()
     story.go(30)
     assert standby.events_told() == ["pause_refused"]
-    standby.nodeos.missing = False
+    standby.nodeos.refuses = ()
     story.until(lambda: standby.node.leadership.proven, 5)
     story.go(30)
     assert standby.events_told() == ["pause_refused", "-pause_refused"]
@@ -505,8 +506,8 @@ def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
     story = settled()
     _, standby = two(story)
     story.stalled = True  # no block is signed while two nodes could
-    standby.nodeos.paused = False
-    story.until(lambda: standby.nodeos.paused, 1)
+    standby.nodeos.paused_flag = False
+    story.until(lambda: standby.nodeos.paused_flag, 1)
     assert standby.events_told() == ["unpaused"]
     assert standby.node.unpaused_at is not None
     story.stalled = False

@@ -28,9 +28,8 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
-from agent.core.model.fields import RecordError
 from agent.core.model.keys import keys
-from agent.core.model.records import GroupView, RuntimeRecord
+from agent.core.model.records import GroupView
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
 from agent.core.node.finality_state import HOOK, FinalizerSettings
@@ -39,16 +38,16 @@ from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import PrefixFollower
 from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
-from agent.gate.client import FileGate, PageFile
-from agent.gate.page import Page, identity
-from agent.gate.settings import page_path
+from agent.gate.client import FileGate
 from agent.guard.plan import fence_plan, guard_fields
 from agent.guard.spawn import GuardProcess
 from agent.host.clock import SystemClock
 from agent.host.logs import change_logs, close_logs, open_logs
+from agent.host.page import Page
+from agent.host.page_file import PageFile
 from agent.host.paths import Files, save_plan, save_refusal
-from agent.host.runtime_file import LockedFile
 from agent.host.systemd import Notifier
+from agent.host.tenure_file import open_file
 from agent.host.watchdog import open_watchdog
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
@@ -171,12 +170,10 @@ def hooks_of(config: Config) -> Hooks:
     return Hooks(commands, config.group, config.node, {HOOK: given.words(config.producer)})
 
 
-def open_gate(config: Config, clock: SystemClock) -> FileGate | None:
-    """Return our hand on the signing gate, None when there is none. GateError when its page cannot be used."""
+def open_gate(config: Config, page: PageFile, clock: SystemClock) -> FileGate | None:
+    """Return our hand on the signing gate, None when there is none."""
     if config.gate.mode == "off":
         return None
-    path = page_path(config.runtime.dir, config.group, config.node)
-    page = PageFile(path, clock.boot_id(), identity(config.group, config.node))
     return FileGate(page, config.gate.control, clock.boot)
 
 
@@ -213,12 +210,11 @@ class Agent:
         self.host = host_of(self.clock)
         self.names = keys(config.etcd.prefix, config.group)
         self.etcd = etcd_options(config.etcd, self.names.root, self.timing.renew / 1000)
-        self.file = LockedFile(config.runtime.dir / f"{config.group}-{config.node}.json")
-        self.file.lock()
+        self.file = open_file(config.runtime.dir, config.group, config.node, self.clock.boot_id())
         self._leave_plan()
-        self.record = self._load()
+        self.record = self.file.load()
         self.alerts = make_dispatcher(config, self.clock)
-        self.gate = None if self.observes else open_gate(config, self.clock)
+        self.gate = None if self.observes else open_gate(config, self.file.page, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
         self.shown = ConfigGauges(
             (config.group, config.node), self.clock, config.runbooks, partial(expiry_of, config.etcd.cert_file)
@@ -354,14 +350,6 @@ class Agent:
                 save_plan(self.file.path, guard_fields(self.config))
         except OSError as error:
             log.warning("the plan for a fence cannot be written, it will read the configuration: %s", error)
-
-    def _load(self) -> RuntimeRecord | None:
-        raw = self.file.load()
-        try:
-            return records.read_runtime(raw) if raw else None
-        except RecordError as error:
-            log.warning("the run-time file cannot be read, starting without: %s", error)
-            return None
 
     def _effects(self, loop: Loop) -> Effects:
         config = self.config
@@ -545,8 +533,7 @@ class Agent:
             self.peers.lane.close()
         self.alerts.close(CLOSE_S)
         self.guard.close()
-        if self.gate is not None:
-            self.gate.let_go()
+        self.file.close()
         self.pulse.close(self.loop.snapshot)
         log.info("ended")
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from agent.core.alerts.notice import Notice
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality
+from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 
 
@@ -227,14 +228,14 @@ class SigningGate(Protocol):
 class RuntimeFile(Protocol):
     """The run-time file on tmpfs: what a restarted agent needs to go on as the same leader."""
 
-    def load(self) -> bytes | None:
-        """Return the content, None when there is none (or it cannot be read, which is logged)."""
+    def load(self) -> RuntimeRecord | None:
+        """Return the record, None when there is none (or it cannot be read, which is logged)."""
 
-    def save(self, content: bytes) -> None:
-        """Replace the content atomically. OSError when that fails."""
+    def save(self, record: RuntimeRecord, more: dict[str, object]) -> None:
+        """Replace the record, and the fields `more` beside it, as a whole. OSError or GateError when that fails."""
 
     def try_write(self) -> None:
-        """See that a content could be saved, and leave it as it is. OSError when it could not."""
+        """See that a record could be saved, and leave it as it is. OSError when it could not."""
 
     def remove(self) -> None:
         """Remove the file; one that is not there is fine. OSError when that fails."""

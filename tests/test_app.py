@@ -97,11 +97,11 @@ def test_a_pid_is_unique_within_a_boot_and_a_namespace(monkeypatch: pytest.Monke
     assert app.host_of(clock) == ""
 
 
-def test_without_a_gate_there_is_no_page() -> None:
-    """No file is made for it."""
-    clock: Any = Recorder()
-    assert app.open_gate(config(), clock) is None
-    assert not clock.calls
+def test_without_a_gate_nothing_asks_for_one() -> None:
+    """The page stays the guard's alone."""
+    page: Any = Recorder()
+    assert app.open_gate(config(), page, page) is None
+    assert not page.calls
 
 
 @pytest.mark.parametrize(
@@ -161,14 +161,6 @@ def test_a_process_that_was_found_is_let_go(caplog: pytest.LogCaptureFixture) ->
     assert "two of them" in caplog.text
 
 
-def test_a_run_time_file_that_cannot_be_read_is_as_none(caplog: pytest.LogCaptureFixture) -> None:
-    """It is told, and the agent starts; an empty one is no error."""
-    assert agent(file=Recorder({"load": b""}))._load() is None
-    assert not caplog.records
-    assert agent(file=Recorder({"load": b"{"}))._load() is None
-    assert "the run-time file cannot be read" in caplog.text
-
-
 def test_a_guard_that_cannot_be_started_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """The agent goes on, and looks again; each time it is asked for once."""
     guard = Recorder({"ensure": OSError(11, "no more processes")})
@@ -210,7 +202,7 @@ class Parts:
 
     def __init__(self, http: bool, gate: bool) -> None:
         self.calls: list[tuple[str, str, tuple[Any, ...]]] = []
-        names = ["follower", "effects", "session", "alerts", "guard", "pulse", "repeater", "http", "gate"]
+        names = ["follower", "effects", "session", "alerts", "guard", "pulse", "repeater", "http", "gate", "file"]
         self.made = {name: self._part(name) for name in names}
         self.loop = SimpleNamespace(snapshot="snapshot", holding=False)
         if not http:
@@ -248,7 +240,7 @@ def test_an_agent_ends_each_of_its_parts_once_and_within_a_time(http: bool, gate
         ("session", "close"),
         ("alerts", "close"),
         ("guard", "close"),
-        *([("gate", "let_go")] if gate else []),
+        ("file", "close"),
         ("pulse", "close"),
     }
     for name in ("effects", "session", "alerts"):

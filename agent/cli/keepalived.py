@@ -90,13 +90,13 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.guard.plan import guard_fields
     from agent.guard.spawn import GuardProcess
     from agent.guard.stop import read_means
-    from agent.host.clock import SystemClock
+    from agent.host.clock import SystemClock, boot_id
     from agent.host.paths import Files, save_plan
-    from agent.host.runtime_file import LockedFile
+    from agent.host.tenure_file import open_file
 
     files = Files(config.runtime.dir / f"{config.group}-{config.node}.json")
-    file, dispatcher = LockedFile(files.runtime), make_dispatcher(config, SystemClock())
-    file.lock(HANDOVER_S)
+    file = open_file(config.runtime.dir, config.group, config.node, boot_id(), HANDOVER_S)
+    dispatcher = make_dispatcher(config, SystemClock())
 
     def tell(event: str, severity: str, summary: str) -> None:
         log.log(logging.INFO if severity == "info" else logging.WARNING, "%s", summary)

@@ -1,18 +1,12 @@
-"""The agent's side of the signing gate (port `Gate`): it writes the permit page, and asks the gate over its socket.
+"""The agent's side of the signing gate (port `Gate`): it writes the permit, and asks the gate over its socket.
 
 Why a closing is proven, and by what, stands in `agent.gate`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
-import logging
-import os
 import socket
-import stat
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,157 +16,18 @@ from agent.core.model.backoff import longer
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
 from agent.errors import GateError
-from agent.gate import page as pages
 from agent.gate.counts import BOUNDS
-from agent.gate.page import Page, Sign
 from agent.host.deadline import Deadline, DeadlineSocket
+from agent.host.page import Page, Sign
+from agent.host.page_file import PageFile
 from agent.ports import Closed, GateStatus
 
-log = logging.getLogger(__name__)
-
-MODE = 0o640
-"""The gate's user reads the page as a member of the agent's group."""
 LONGEST = 16 * 1024
 """Bytes of an answer; one has about 600."""
 AGAIN_MS = 50
 """The longest pause between two questions whether it is closed. The first is a tenth of it: a stop waits for that."""
 REASONS = 64
 """Reasons of refusals that are taken from an answer."""
-
-
-class PageFile:
-    """The page as a file on tmpfs: to write is to copy `pages.SIZE` bytes, and blocks on no disk. One writer only."""
-
-    def __init__(self, path: Path, boot_id: str, identity: bytes) -> None:
-        """Take over the page as it stands, or make a closed one. GateError when the file cannot be used."""
-        self.path = path
-        self.descriptor = -1
-        self._former: list[int] = []  # pages that were taken away: a gate may still have locked one
-        try:
-            self.descriptor = self._open(path, os.O_CREAT)
-            self._take_over(Page(boot_id, identity))
-        except (OSError, ValueError, GateError) as error:
-            self.close()
-            raise GateError(f"the permit page {path} cannot be used: {error}; remove it") from error
-
-    def _take_over(self, empty: Page) -> None:
-        """Keep what stands in the file when it is a page of this boot and node; else put the empty one there."""
-        try:
-            self.page = pages.unpack(os.pread(self.descriptor, pages.SIZE + 1, 0))
-        except pages.PageError:
-            self.page = empty
-            os.ftruncate(self.descriptor, 0)
-        if (self.page.boot_id, self.page.identity) != (empty.boot_id, empty.identity):
-            self.page = empty
-        if self.page is empty:
-            self.write(empty)
-
-    def _open(self, path: Path, more: int) -> int:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | more, MODE)
-        try:
-            found = os.fstat(descriptor)
-            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
-            if ours:
-                os.fchmod(descriptor, MODE)  # the umask may have taken the group's right
-        except OSError:
-            os.close(descriptor)
-            raise
-        if not ours:
-            os.close(descriptor)
-            raise ValueError("it is no file of ours")
-        return descriptor
-
-    def write(self, page: Page) -> None:
-        """Replace what stands in the page; a reader sees the old one, the new one, or that it is being written.
-
-        GateError when it cannot be written: then the page lets nothing be signed, or is the old one.
-        """
-        sequence = (self.page.sequence | 1) + 1
-        try:
-            os.pwrite(self.descriptor, pages.pack(replace(self.page, sequence=sequence - 1)), 0)
-            new = replace(page, sequence=sequence)
-            os.pwrite(self.descriptor, pages.pack(new), 0)
-        except OSError as error:
-            raise GateError(f"the permit page {self.path} cannot be written: {error.strerror}") from error
-        self.page = new
-
-    def stands(self) -> bool:
-        """Tell whether the page is still the file at its path, ours, and written by nobody else."""
-        try:
-            found = self.path.lstat()
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self.file and (found.st_uid, found.st_mode & 0o777) == (
-            os.geteuid(),
-            MODE,
-        )
-
-    def make_anew(self) -> None:
-        """Put a page that says the same in the place of one that was taken away or changed. OSError, ValueError.
-
-        The old files stay open until nobody has them locked: a gate that was frozen in between could still hand out a
-        signature that the old page allowed (R4).
-        """
-        new = self.path.with_suffix(".permit-new")
-        new.unlink(missing_ok=True)
-        descriptor = self._open(new, os.O_CREAT | os.O_EXCL)
-        former = [self.descriptor]
-        try:
-            os.pwrite(descriptor, pages.pack(self.page), 0)
-            with contextlib.suppress(OSError):  # there is none, or none that we may read: nor may a gate
-                former.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
-            new.replace(self.path)
-        except OSError:
-            for each in (descriptor, *former[1:]):
-                os.close(each)
-            raise
-        self._former += former
-        self.descriptor = descriptor
-
-    def unlocked(self) -> bool:
-        """Tell whether no gate has locked this page, or one that stood in its place."""
-        self._former = [each for each in self._former if not _let_go_of(each)]
-        return not self._former and self._path_is_ours_or_free() and _free(self.descriptor)
-
-    def _path_is_ours_or_free(self) -> bool:
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self.file
-
-    @property
-    def file(self) -> tuple[int, int]:
-        """Device and inode: what the gate has locked has to be the same."""
-        found = os.fstat(self.descriptor)
-        return found.st_dev, found.st_ino
-
-    def close(self) -> None:
-        """Let go of the file. The page stays as it is."""
-        for each in (*self._former, self.descriptor):
-            if each >= 0:
-                os.close(each)
-        self._former, self.descriptor = [], -1
-
-
-def _free(descriptor: int) -> bool:
-    """Tell whether nobody has locked a file."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return True
-
-
-def _let_go_of(descriptor: int) -> bool:
-    """Close a file that nobody has locked; tell whether it was done."""
-    if not _free(descriptor):
-        return False
-    os.close(descriptor)
-    return True
 
 
 class FileGate:
@@ -185,7 +40,7 @@ class FileGate:
         self._file = page
         self._control = control
         self._boot = boot
-        self._lock = threading.Lock()  # held for what tmpfs does, which waits for nobody
+        self._lock = page.lock
         self._over: int | None = None  # the epoch that this process closed last
 
     @property
@@ -233,17 +88,9 @@ class FileGate:
     def status(self, timeout_s: float) -> GateStatus:
         """Ask the gate how it is; it must hold our page. A page that somebody took away is made anew before."""
         with self._lock:
-            if not self._file.stands():
-                self._make_anew()
+            self._file.see_that_it_stands()
             page = list(self._file.file)
         return _status(ask(self._control, "status", Deadline(timeout_s)), page)
-
-    def _make_anew(self) -> None:
-        try:
-            self._file.make_anew()
-        except (OSError, ValueError) as error:
-            raise GateError(f"the permit page {self._file.path} is gone and cannot be made anew: {error}") from error
-        log.warning("the permit page %s was taken away or changed; it is made anew", self._file.path)
 
     def let_go(self) -> None:
         """Let go of the page, which stays as it is."""

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.errors import ConfigError
-from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import Server
 from agent.gate.settings import Settings
 from agent.host.clock import boot_id, boot_ms, boot_s
+from agent.host.page import identity
 from agent.host.paths import DEFAULT_CONFIG
 from agent.host.stderr import Voice
 from agent.host.systemd import Notifier

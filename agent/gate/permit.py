@@ -6,17 +6,13 @@ import contextlib
 import fcntl
 import os
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from agent.core.model.store import Ms
-from agent.gate import page as pages
-from agent.gate.page import Page, PageError, Sign
+from agent.host import page as pages
+from agent.host.page import Page, PageError, Sign
 
-TRIES = 5
-"""Reads of a page that is being written; a write takes some microseconds."""
-BETWEEN_S = 0.0002
 FARTHEST: Ms = 600_000
 """No confirmation is valid for longer, so no permit is: a later end is a defect."""
 REASONS = (
@@ -127,7 +123,12 @@ class Permit:
         if not self.hold():
             raise NotSigned(self._why)
         self._owned(self._standing())
-        page = self._whole()
+        try:
+            page = pages.read(self._descriptor)
+        except OSError:
+            raise NotSigned("no_page") from None
+        except PageError as error:
+            raise NotSigned(error.reason) from None
         if page.boot_id != self._boot_id:
             raise NotSigned("other_boot")
         if page.identity != self._identity:
@@ -145,18 +146,6 @@ class Permit:
             self.let_go()  # we sign by no page that we have not locked; the next look locks the new one
             raise NotSigned("other_page")
         return found
-
-    def _whole(self) -> Page:
-        for left in range(TRIES - 1, -1, -1):
-            try:
-                return pages.unpack(os.pread(self._descriptor, pages.SIZE + 1, 0))
-            except OSError:
-                raise NotSigned("no_page") from None
-            except PageError as error:
-                if error.reason != "torn" or not left:
-                    raise NotSigned(error.reason) from None
-            time.sleep(BETWEEN_S)
-        raise AssertionError("the last try returns or raises")
 
     def check(self) -> None:
         """Return if a signature may be given now; Refused if not. The clock is read last."""

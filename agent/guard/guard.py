@@ -90,12 +90,12 @@ class Guard:
         return None
 
     def _read(self) -> None:
-        """Read the file. What cannot be read proves nothing: then what stood there last counts, as long as it does.
+        """Read file and page. What cannot be read proves nothing: what was read last counts, as long as it does.
 
         An agent that ends well leaves an empty file; one that is not there was taken away by an operator.
         """
         try:
-            found = read(self._path.read_bytes(), self._boot_id)
+            found = read(self._path, self._boot_id)
             self._armed = found.armed
             self._agent = found.agent_pid or self._agent_pid
         except FileNotFoundError:

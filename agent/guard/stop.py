@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from agent.core.model import records
 from agent.core.model.backoff import doubled
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import an_object, flag, inner, number, text, texts
+from agent.core.model.records import RuntimeRecord
 from agent.errors import FailoverError
+from agent.host import tenure_file
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import Answer, call
@@ -123,25 +125,23 @@ class Found:
     agent_pid: int = 0
 
 
-def read(raw: bytes, boot_id: str) -> Found:
-    """Read a run-time file; an empty one was left by an agent that ended well.
+def read(path: Path, boot_id: str) -> Found:
+    """Read a run-time file with its page; an empty one was left by an agent that ended well.
 
-    RecordError or ConfigError name what cannot be read.
+    OSError, RecordError or ConfigError name what cannot be read.
     """
-    if not raw:
-        return Found(None)
-    record = records.read_runtime(raw)
+    found = tenure_file.read(path)
+    return to_stop(*found, boot_id) if found is not None else Found(None)
+
+
+def to_stop(record: RuntimeRecord, raw: bytes, boot_id: str) -> Found:
+    """Return what a record says, with the means that stand beside it. RecordError or ConfigError for these."""
     if record.state not in ARMED or record.boot_id != boot_id:
         return Found(None, record.agent_pid)
-    pending = Pending(
-        record.epoch,
-        record.stop_by,
-        record.valid_until,
-        record.state == "stopping",
-        record.resume_open,
-        record.process if record.process is not None and record.process.pid else None,
-        read_means(raw),
-    )
+    process = record.process if record.process is not None and record.process.pid else None
+    stopping = record.state == "stopping"
+    spans = (record.stop_by, record.valid_until)
+    pending = Pending(record.epoch, *spans, stopping, record.resume_open, process, read_means(raw))
     return Found(pending, record.agent_pid)
 
 

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms
@@ -26,7 +25,7 @@ from agent.guard import fence
 from agent.guard.stop import Means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.deadline import NotSent
-from agent.host.runtime_file import LockedFile
+from agent.host.tenure_file import TenureFile
 from agent.net.http import call
 from agent.nodeos.fence import ProcessFence
 
@@ -83,7 +82,7 @@ class Duty:
     def __init__(
         self,
         fifo: int,
-        file: LockedFile,
+        file: TenureFile,
         stamp: Path,
         means: Means,
         spans: Spans,
@@ -302,8 +301,8 @@ class Duty:
                 resume_open=resume_open,
                 process=self._process,
             )
-            self._file.save(records.write(record, **self.more))
-        except OSError as error:
+            self._file.save(record, self.more)
+        except (OSError, FailoverError) as error:
             self._tell("file_failed", "critical", f"the run-time file cannot be written: {error}")
             return False
         self._stop_by = due

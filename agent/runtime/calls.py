@@ -144,7 +144,7 @@ def save(file: RuntimeFile, action: do.SaveRuntime, more: dict[str, object]) -> 
         if action.record is None:
             file.remove()
         else:
-            file.save(records.write(action.record, **more))
+            file.save(action.record, more)
     except (OSError, FailoverError) as error:
         return ev.RuntimeSaved(action.version, ok=False, why=str(error))
     return ev.RuntimeSaved(action.version, ok=True)

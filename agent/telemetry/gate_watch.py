@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from agent.core.model.store import Ms
 from agent.errors import GateError
 from agent.gate.counts import BOUNDS
-from agent.gate.page import Page, Sign
 from agent.gate.server import REASONS
 from agent.gate.wallet import READY
+from agent.host.page import Page, Sign
 from agent.ports import Clock, GateStatus, SigningGate
 from agent.telemetry.families import Kit
 

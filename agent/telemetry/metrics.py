@@ -19,7 +19,7 @@ from agent.core.model.store import Ms
 from agent.core.node.finality_state import HOOK as FINALIZER
 from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
-from agent.gate.page import Page
+from agent.host.page import Page
 from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock
 from agent.telemetry.config_gauges import ConfigGauges

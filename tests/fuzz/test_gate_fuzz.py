@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from agent.errors import GateError
 from agent.gate import client as hand
-from agent.gate import page as pages
 from agent.gate import settings
 from agent.gate.counts import BOUNDS
-from agent.gate.page import Page, PageError, Sign
 from agent.gate.wire import HEAD, SIGN, WireError, is_signature, take_answer, take_request, wanted
+from agent.host import page as pages
+from agent.host.page import Page, PageError, Sign
 from tests.fuzz.mutation import broken_bytes, broken_json
 from tests.fuzz.test_parsers import fuzzed
 from tests.support.gate_bench import KEYS, LIMIT_S, SIGNATURE, GateBench, answer, gate_on_fake

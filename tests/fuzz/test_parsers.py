@@ -87,7 +87,7 @@ def of_nodeos(read: Callable[[Answer], Any]) -> Callable[[bytes], Any]:
 
 def of_guard(raw: bytes) -> Any:
     """Read the run-time file as the guard does."""
-    return stop.read(raw, "boot")
+    return stop.to_stop(records.read_runtime(raw), raw, "boot") if raw else None
 
 
 def of_group(raw: bytes) -> Any:

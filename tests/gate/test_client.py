@@ -13,11 +13,12 @@ import pytest
 
 from agent.errors import GateError
 from agent.gate import client as hand
-from agent.gate import page as pages
-from agent.gate.client import FileGate, PageFile
+from agent.gate.client import FileGate
 from agent.gate.counts import BOUNDS
-from agent.gate.page import Sign, identity
+from agent.host import page as pages
 from agent.host.deadline import Deadline
+from agent.host.page import Sign, identity
+from agent.host.page_file import PageFile
 from agent.ports import Closed, GateStatus
 from tests.support.leaks import descriptors
 from tests.support.moved_time import MovedTime

@@ -13,11 +13,11 @@ import pytest
 from agent.config.gate import read_gate
 from agent.errors import ConfigError
 from agent.gate import main as gate_main
-from agent.gate.client import PageFile
 from agent.gate.main import ALIVE_S, LINES, SAY_AGAIN_S, STATUS_S, Reporter
-from agent.gate.page import identity
 from agent.gate.server import Server
 from agent.host.clock import boot_id
+from agent.host.page import identity
+from agent.host.page_file import PageFile
 from agent.host.stderr import Voice
 from agent.host.systemd import Notifier
 from tests.lab.nodeos import PUBLIC_KEY

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.errors import GateError
-from agent.gate import page as pages
-from agent.gate.client import FileGate, PageFile
-from agent.gate.page import Page, PageError, Sign
+from agent.gate.client import FileGate
+from agent.host import page as pages
+from agent.host.page import Page, PageError, Sign
+from agent.host.page_file import PageFile
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
 WHO = pages.identity("lab", "bp-a")

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from agent.gate import page as pages
-from agent.gate.page import Page, Sign, identity
-from agent.gate.permit import BETWEEN_S, FARTHEST, TRIES, NotSigned, Permit
+from agent.gate.permit import FARTHEST, NotSigned, Permit
+from agent.host import page as pages
+from agent.host.page import BETWEEN_S, TRIES, Page, Sign, identity
 from tests.support.moved_time import MovedTime
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
@@ -105,10 +105,10 @@ def test_a_longer_file_is_no_page(bench: Bench) -> None:
 def test_a_page_of_another_kind_is_damaged(bench: Bench, field: str) -> None:
     """Each field alone is enough, though the checksum is right: another version may mean something else by the rest."""
     found: dict[str, Any] = {"magic": pages.MAGIC, "version": pages.VERSION, "sign": 1}
-    found[field] = {"magic": b"NFPERMIX", "version": 2, "sign": 2}[field]
+    found[field] = {"magic": b"NFPERMIX", "version": 1, "sign": 2}[field]
     boot = bytes.fromhex(BOOT.replace("-", ""))
     until = bench.time.boot() + SPAN_MS
-    body = pages._FORM.pack(*found.values(), 2, boot, identity("eos", "bp-a"), 3, until, 4)
+    body = pages._FORM.pack(*found.values(), 2, boot, identity("eos", "bp-a"), 3, until, 4, 0, 0, 0, 0, 0)
     bench.write((body + pages._SUM.pack(zlib.crc32(body))).ljust(pages.SIZE, b"\0"))
     assert bench.why() == "damaged"
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from agent.errors import GateError
-from agent.gate import page as pages
-from agent.gate.client import PageFile, look
-from agent.gate.page import Page, Sign, identity
+from agent.gate.client import look
+from agent.host import page as pages
 from agent.host.clock import boot_id, boot_ms
+from agent.host.page import Page, Sign, identity
+from agent.host.page_file import PageFile
 from tests.support.gate_bench import LIMIT_S, OTHER_KEY, SIGNATURE, FakeKeosd, GateBench, answer, gate_on_fake
 
 Pair = tuple[GateBench, FakeKeosd]

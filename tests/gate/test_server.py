@@ -18,10 +18,10 @@ import pytest
 from agent.gate import server as gate_server
 from agent.gate import settings
 from agent.gate.asker import WHOLE_S, Asker, _kernel_form, peer_user
-from agent.gate.page import identity
 from agent.gate.permit import Permit
 from agent.gate.server import ASKERS, QUESTION_S, QUESTIONERS, TICK_S, Server
 from agent.gate.settings import Address, Settings
+from agent.host.page import identity
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigError
-from agent.gate import page as pages
 from agent.gate import server as gate_server
 from agent.gate.counts import BOUNDS, Counts
 from agent.gate.listeners import WAITING, listen
-from agent.gate.page import Page, Sign, identity
 from agent.gate.settings import Address
 from agent.gate.wire import SIGN
+from agent.host import page as pages
+from agent.host.page import Page, Sign, identity
 from tests.gate.test_server import BOOT, Bench
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.support.gate_bench import KEYS, OTHER_KEY, SIGNATURE, answer

@@ -311,7 +311,7 @@ def test_a_running_guard_survives_a_broken_file(bench: Bench) -> None:
     """After a broken content the guard goes on with the next good one."""
     bench.start_nodeos()
     pid = bench.start_guard()
-    bench.file.save(b"[" * 100_000)
+    bench.locked.save(b"[" * 100_000)
     time.sleep(1.2 * LOOK_S)
     assert state_of(pid) in "SR"
     bench.save(bench.record(100))
@@ -326,7 +326,7 @@ def test_what_it_read_last_counts(bench: Bench, monkeypatch: pytest.MonkeyPatch,
     assert guard.look()
     guard.agent_lives = False
     if broken_how == "malformed":
-        bench.file.save(b"{")
+        bench.locked.save(b"{")
     else:
 
         def no_descriptor(_path: Path) -> bytes:

@@ -16,7 +16,6 @@ import pytest
 
 from agent.errors import RefusedError
 from agent.host.runtime_file import LockedFile
-from agent.ports import RuntimeFile
 from tests.support.children import child, wait_until
 from tests.support.leaks import nothing_left_open
 
@@ -43,7 +42,7 @@ def mode(path: Path) -> int:
 
 def test_what_was_saved_is_loaded(file: LockedFile) -> None:
     """Save replaces the whole content, remove takes it away, and again is fine."""
-    port: RuntimeFile = file
+    port = file
     file.lock()
     assert port.load() is None
     port.save(b"a long content")

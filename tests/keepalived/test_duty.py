@@ -102,13 +102,16 @@ def test_only_master_resumes_and_not_at_once(stage: Stage) -> None:
     said = boot_ms()
     stage.master()
     assert stage.resumes[0] >= said + SPANS.delay
-    record = json.loads(stage.bench.file.path.read_bytes())
-    assert record["state"] == "held"
-    assert record["stop_by"] <= boot_ms() + SPANS.deadman
+    record = stage.bench.file.load()
+    assert record is not None
+    assert record.state == "held"
+    assert record.stop_by <= boot_ms() + SPANS.deadman
     for _ in range(5):
         stage.look()
     assert len(stage.resumes) == 1
-    assert json.loads(stage.bench.file.path.read_bytes())["stop_by"] > record["stop_by"], "stamps put it off"
+    later = stage.bench.file.load()
+    assert later is not None
+    assert later.stop_by > record.stop_by, "stamps put it off"
 
 
 @pytest.mark.parametrize("word", ["BACKUP", "FAULT", "STOP"])

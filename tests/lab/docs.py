@@ -31,7 +31,7 @@ from agent.core.node import step
 from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings
-from agent.gate.page import Page
+from agent.host.page import Page
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS

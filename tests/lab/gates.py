@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import GateError
-from agent.gate.client import FileGate, PageFile, look
-from agent.gate.page import identity
+from agent.gate.client import FileGate, look
 from agent.gate.settings import page_path
 from agent.gate.wallet import READY
 from agent.gate.wire import SIGN
 from agent.host.clock import boot_id, boot_ms
+from agent.host.page import identity
+from agent.host.page_file import PageFile
 from tests.lab.agents import to_toml
 from tests.lab.binaries import NodeosBinaries
 from tests.lab.nodeos import HOST, PUBLIC_KEY

@@ -447,8 +447,7 @@ class Agent:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        raw = host.file.load()
-        self.record = records.read_runtime(raw) if raw else None
+        self.record = host.file.load()
         self.over = False
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"

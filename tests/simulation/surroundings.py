@@ -10,8 +10,10 @@ import itertools
 from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
+from agent.core.model import records
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality
+from agent.core.model.records import RuntimeRecord
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms, Txn, TxnAnswer
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
@@ -296,12 +298,15 @@ class SimFile:
         self._around, self._written = around, written
         self.content: bytes | None = None
 
-    def load(self) -> bytes | None:
+    def load(self) -> RuntimeRecord | None:
         """See the port."""
-        return self.content or None
+        return records.read_runtime(self.content) if self.content else None
 
-    def save(self, content: bytes) -> None:
+    def save(self, record: RuntimeRecord, more: dict[str, object]) -> None:
         """See the port."""
+        self._write(records.write(record, **more))
+
+    def _write(self, content: bytes) -> None:
         self.try_write()
         self.content = content
         self._written()
@@ -313,7 +318,7 @@ class SimFile:
 
     def remove(self) -> None:
         """See the port."""
-        self.save(b"")
+        self._write(b"")
 
 
 class SimStore(MemoryStore):

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import GateError
-from agent.gate.client import FileGate, PageFile, look
-from agent.gate.page import identity
+from agent.gate.client import FileGate, look
 from agent.gate.wire import SIGN
 from agent.host.clock import boot_id, boot_ms
+from agent.host.page import identity
+from agent.host.page_file import PageFile
 from tests.lab.agents import to_toml
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.lab.ports import Ports

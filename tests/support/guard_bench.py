@@ -9,12 +9,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import RuntimeRecord
 from agent.guard.spawn import GuardProcess
 from agent.host.clock import boot_id, boot_ms
+from agent.host.page import identity
+from agent.host.page_file import PageFile
 from agent.host.runtime_file import LockedFile
+from agent.host.tenure_file import TenureFile
 from tests.support.children import NODEOS, Child, child, wait_until
 from tests.support.children import plan as plan_for
 
@@ -28,11 +30,14 @@ class Bench:
 
     def __init__(self, root: Path, closing: ExitStack) -> None:
         self.closing = closing
-        self.file = LockedFile(root / "run" / "group-a.json")
-        self.file.lock()
+        self.locked = LockedFile(root / "run" / "group-a.json")
+        self.locked.lock()
+        self.page = PageFile(root / "run" / "group-a.permit", boot_id(), identity("group", "a"))
+        self.file = TenureFile(self.locked, self.page)
         self.log = root / "nodeos.log"
         self.guard = GuardProcess(self.file.path)
         self.nodeos: Child | None = None
+        closing.callback(self.page.close)
         closing.callback(self.end_guard)
 
     def start_nodeos(self, how: str = "honest") -> Child:
@@ -69,7 +74,7 @@ class Bench:
         """Write the file as the agent does."""
         gated = plan.pop("gated", False)
         more = self.plan(**plan)
-        self.file.save(records.write(record, guard={**more["guard"], "gated": gated}))
+        self.file.save(record, {"guard": {**more["guard"], "gated": gated}})
         return record
 
     def plan(self, **plan: Any) -> dict[str, Any]:

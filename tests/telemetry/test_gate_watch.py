@@ -8,8 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.errors import GateError
 from agent.gate.counts import BOUNDS
-from agent.gate.page import Page, Sign
 from agent.gate.server import REASONS
+from agent.host.page import Page, Sign
 from agent.ports import Closed, GateStatus
 from agent.telemetry.gate_watch import OLD_MS, GateWatch
 from agent.telemetry.metrics import Metrics

@@ -152,6 +152,7 @@ class RuntimeRecord:
     Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
     under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
     `lists`: every list of peers that a heartbeat of this tenure may have in the store (R15); none: no promise counts.
+    `edition`: which page it goes with (agent.host.tenure_file); 0: it has none.
     """
 
     boot_id: str
@@ -169,6 +170,7 @@ class RuntimeRecord:
     process: ProcessId | None
     cluster: int = field(default=0, metadata=Rule(below=2**64))
     lists: tuple[Listing, ...] = ()
+    edition: int = 0
 
 
 def write(found: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:

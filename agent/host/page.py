@@ -1,4 +1,7 @@
-"""The permit page, byte by byte: what the agent writes and the gate reads. No file is touched here.
+"""The page of one node, byte by byte: what changes with each confirmation, for the guard, the gate and the next agent.
+
+The agent writes it (`agent.host.page_file`). The gate reads its permit (`agent.gate.permit`); the guard, the fence and
+the next agent read V, which belongs to one edition of the run-time file and to no other (`agent.host.tenure_file`).
 
 Readers and the writer share no lock that could hold one of them up. The sequence number is odd while a write is under
 way, and the checksum covers everything, the sequence number included: a read that was torn is seen as such.
@@ -6,7 +9,9 @@ way, and the checksum covers everything, the sequence number included: a read th
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 import zlib
 from dataclasses import dataclass
 from enum import Enum
@@ -14,12 +19,15 @@ from enum import Enum
 from agent.core.model.store import Ms
 
 MAGIC = b"NFPERMIT"
-VERSION = 1
-_FORM = struct.Struct("<8sIIQ16s128sQqQ")
+VERSION = 2
+_FORM = struct.Struct("<8sIIQ16s128sQqQQqqQQ")
 _SUM = struct.Struct("<I")
 SIZE = 256
 """Bytes of the file; what follows the checksum is zero."""
 USED = _FORM.size + _SUM.size
+TRIES = 5
+"""Reads of a page that is being written; a write takes some microseconds."""
+BETWEEN_S = 0.0002
 
 
 class Sign(Enum):
@@ -35,6 +43,7 @@ class Page:
 
     until         CLOCK_BOOTTIME in ms from which on nothing is signed, 0 when closed
     close_number  grows with each closing; an open page bears that of the last closing
+    edition       of the run-time file that the rest belongs to; the rest is as in `RuntimeRecord`
     """
 
     boot_id: str
@@ -44,6 +53,11 @@ class Page:
     until: Ms = 0
     close_number: int = 0
     sequence: int = 0
+    edition: int = 0
+    valid_until: Ms = 0
+    stop_by: Ms = 0
+    seq: int = 0
+    heartbeat_revision: int = 0
 
 
 class PageError(ValueError):
@@ -71,6 +85,11 @@ def pack(page: Page) -> bytes:
         page.epoch,
         page.until,
         page.close_number,
+        page.edition,
+        page.valid_until,
+        page.stop_by,
+        page.seq,
+        page.heartbeat_revision,
     )
     return (body + _SUM.pack(zlib.crc32(body))).ljust(SIZE, b"\0")
 
@@ -79,7 +98,7 @@ def unpack(raw: bytes) -> Page:
     """Read a page. PageError when it was being written meanwhile, or is none."""
     if len(raw) != SIZE:
         raise PageError("damaged", f"the permit page has {len(raw)} bytes instead of {SIZE}")
-    magic, version, sign, sequence, boot, who, epoch, until, number = _FORM.unpack_from(raw)
+    magic, version, sign, sequence, boot, who, epoch, until, number, *tenure = _FORM.unpack_from(raw)
     if magic != MAGIC or version != VERSION:
         raise PageError("damaged", "this is no permit page of this version")
     if sequence % 2:
@@ -90,4 +109,16 @@ def unpack(raw: bytes) -> Page:
         raise PageError("damaged", f"the permit page has the state {sign}, which is none")
     words = boot.hex()
     boot_id = "-".join((words[:8], words[8:12], words[12:16], words[16:20], words[20:]))
-    return Page(boot_id, who.rstrip(b"\0"), epoch, Sign(sign), until, number, sequence)
+    return Page(boot_id, who.rstrip(b"\0"), epoch, Sign(sign), until, number, sequence, *tenure)
+
+
+def read(descriptor: int) -> Page:
+    """Read the page of an open file. PageError when it is none, or a write never ends; OSError."""
+    for _ in range(TRIES - 1):
+        try:
+            return unpack(os.pread(descriptor, SIZE + 1, 0))
+        except PageError as error:
+            if error.reason != "torn":
+                raise
+        time.sleep(BETWEEN_S)
+    return unpack(os.pread(descriptor, SIZE + 1, 0))

@@ -33,6 +33,8 @@ AT_ONCE = 100
 """Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
 COUNT_EVERY = 10
 """Own windows that are written before the old ones are looked for: on a chain of one producer one comes every 6 s."""
+RENEWALS = 5
+"""Keepalives within a TTL: etcd may be away for four fifths of it at the least, before promises count no more (R15)."""
 EARLY = 0.9
 """Of the pause between two keepalives at least so much: leases that one election held up part again, at little cost."""
 ALIVE_MS = PUBLISH_EVERY * 3 // 2
@@ -76,7 +78,7 @@ class Session:
         self._holding = False  # the next process goes on with our lease
         self._lease: int | None = None
         self._pauses = Pauses()
-        self._renew_s = ttl_s / 3
+        self._renew_s = ttl_s / RENEWALS
         self._expected: int | None = None  # the revision that our first report may replace; None: any
         self._changed = threading.Condition()
         self._member: Member | None = None
@@ -181,7 +183,7 @@ class Session:
             self._expected = self._see_that_nobody_else_is()
             sent = boot_ms()
             lease = self._store.grant(self._ttl, self._timeout)
-            self._lease, self._renew_s = lease.id, lease.ttl / 3
+            self._lease, self._renew_s = lease.id, lease.ttl / RENEWALS
             self._emit(LeaseKept(lease.id, sent + 1000 * lease.ttl))
         self._address = self._find_address()
         self._emit(LeaseSeen(self._lease))
@@ -190,7 +192,7 @@ class Session:
         """Refresh the lease. Until when it may live counts from before the request left."""
         sent = boot_ms()
         ttl = self._store.keepalive(lease, self._timeout)
-        self._renew_s = ttl / 3
+        self._renew_s = ttl / RENEWALS
         self._emit(LeaseKept(lease, sent + 1000 * ttl))
 
     def _see_the_format(self) -> None:

@@ -217,7 +217,7 @@ def test_a_reader_beside_a_writer_finds_only_what_was_written(bench: Bench) -> N
     over = threading.Event()
 
     def write() -> None:
-        record, number = RECORD, 5
+        record, number = replace(RECORD, seq=5, epoch=5), 5
         while not over.is_set():
             number += 1
             grown = later(record, 200, seq=number)

@@ -87,7 +87,8 @@ class Timing:
     fair_chance  how long a leader that stopped by request leaves the seat to others (R12)
     catch_up     how long a new leader waits for the last own block of the old one (R9)
     election     the election time-out that etcd is configured with
-    lease_ttl    time to live of the leases, in seconds (R6)
+    lease_ttl    time to live of the leases, in seconds (R6): in `lease` promises count for as long without etcd, less
+                 what has passed since the last keepalive. No take-over waits for its end (R8)
     gate_close   how long the signing gate may take to prove that it is closed (R4)
     gate         what the signing gate means for the protocol
     peers        when the promises of the members count (R15)
@@ -108,7 +109,7 @@ class Timing:
     fair_chance: Ms = 3000
     catch_up: Ms = 2000
     election: Ms = 1000
-    lease_ttl: int = 10
+    lease_ttl: int = 30
     gate_close: Ms = 100
     gate: GateMode = GateMode.OFF
     peers: PeersMode = PeersMode.OFF

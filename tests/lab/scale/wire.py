@@ -23,6 +23,7 @@ from agent.core.node.step import PUBLISH_EVERY
 from agent.errors import StoreError
 from agent.etcd.rpc import grpc, txn_request, watch_request
 from agent.host.clock import boot_ms
+from agent.runtime.session import RENEWALS
 from tests.lab.scale.link import Link, asked_to_end
 from tests.lab.scale.process import main
 
@@ -137,7 +138,7 @@ class Wire:
         every, kept = PUBLISH_EVERY / 1000, asyncio.get_running_loop().time()
         while True:
             await self._send("report", link, request)
-            if asyncio.get_running_loop().time() > kept + TIMING.lease_ttl / 3:
+            if asyncio.get_running_loop().time() > kept + TIMING.lease_ttl / RENEWALS:
                 kept = asyncio.get_running_loop().time()
                 try:
                     await link.keepalive(lease, REQUEST_S)

@@ -18,7 +18,7 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model.archive import Window, write_window
 from agent.core.model.chain import ChainInfo, Header, Peers, Producer, Schedule
-from agent.core.model.records import Member, read_group, read_runtime, write
+from agent.core.model.records import Member, read_group, write
 from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node import step as core
@@ -225,8 +225,7 @@ class Host:
         self.starts += 1
         told = tuple(self.node.alerts.notices.values())
         self.node = core.begin(self.profile, State(replace(self.setup, instance=f"i-{self.name}-{self.starts}")), told)
-        record = self.file.load()
-        self.step(ev.Started(read_runtime(record) if record else None, self.nodeos.process))
+        self.step(ev.Started(self.file.load(), self.nodeos.process))
         self.step(ev.LeaseSeen(self.lease))
 
     def step(self, event: NodeEvent) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.cli.target import Target
@@ -44,16 +45,26 @@ def look(store: Store, target: Target, *, moving: bool = False) -> Look:
     `moving`: a report of a moment ago does not suffice, as where an operator saw the leader die just now.
     """
     names = target.names
-    first = store.range(names.root, target.timeout)
-    view = read_group(names, first)
-    if not moving and fresh(view, time.time_ns() // 1_000_000):
-        return Look(names, first, first, seen=True)
-    deadline = time.monotonic() + target.look_for
-    while True:
+    found = looks(lambda: {names: store.range(names.root, target.timeout)}, target.look_for, moving=moving)
+    return found[names]
+
+
+def looks(read: Callable[[], Mapping[Keys, Snapshot]], look_for: float, *, moving: bool = False) -> dict[Keys, Look]:
+    """Look at each group that `read` gives until its leader was seen to live, `look_for` seconds at the most."""
+    first = read()
+    found = {names: Look(names, each, each, seen=True) for names, each in first.items()}
+    wall = time.time_ns() // 1_000_000
+    waited = {names: each.view for names, each in found.items() if moving or not fresh(each.view, wall)}
+    deadline = time.monotonic() + look_for
+    while waited:
         time.sleep(EVERY_S)
-        second = store.range(names.root, target.timeout)
-        if lives(read_group(names, second), view) or time.monotonic() > deadline:
-            return Look(names, first, second)
+        second, over = read(), time.monotonic() > deadline
+        for names, before in tuple(waited.items()):
+            now = second.get(names, Snapshot(0, ()))
+            if over or lives(read_group(names, now), before):
+                found[names] = Look(names, first[names], now)
+                del waited[names]
+    return found
 
 
 def revision(snapshot: Snapshot, key: str) -> int:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from agent.cli import look as looking
-from agent.cli.look import Look
+from agent.cli.look import Look, looks
 from agent.cli.output import grid
 from agent.cli.target import Target
 from agent.core.model.fields import NAME
-from agent.core.model.keys import keys
-from agent.core.model.records import read_group
+from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Snapshot
-from agent.group.view import fresh, group_view, lives
+from agent.group.view import group_view
 from agent.ports import Store
 
 
@@ -33,22 +30,12 @@ def groups(prefix: str, found: Snapshot) -> dict[str, Snapshot]:
 def look_at_all(store: Store, target: Target) -> list[Look]:
     """Look until the leader of each group was seen to live, or long enough to say that some are not."""
     prefix = target.section.prefix
-    first = groups(prefix, store.range(f"{prefix}/", target.timeout))
-    wall = time.time_ns() // 1_000_000
-    names = {group: keys(prefix, group) for group in first}
-    found = {group: Look(names[group], each, each, seen=True) for group, each in first.items()}
-    waited = [group for group, each in found.items() if not fresh(each.view, wall)]
-    deadline = time.monotonic() + target.look_for
-    while waited:
-        time.sleep(looking.EVERY_S)
-        second = groups(prefix, store.range(f"{prefix}/", target.timeout))
-        over = time.monotonic() > deadline
-        for group in tuple(waited):
-            now = second.get(group, Snapshot(0, ()))
-            if over or lives(read_group(names[group], now), read_group(names[group], first[group])):
-                found[group] = Look(names[group], first[group], now)
-                waited.remove(group)
-    return list(found.values())
+
+    def read() -> dict[Keys, Snapshot]:
+        found = groups(prefix, store.range(f"{prefix}/", target.timeout))
+        return {keys(prefix, group): each for group, each in found.items()}
+
+    return list(looks(read, target.look_for).values())
 
 
 def overview(prefix: str, found: list[Look]) -> dict[str, Any]:

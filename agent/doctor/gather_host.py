@@ -18,7 +18,7 @@ from agent.errors import ConfigError, FenceError
 from agent.host.deadline import Deadline
 from agent.host.process import unit_properties
 from agent.net.dial import dial
-from agent.net.endpoint import Endpoint, endpoint_of, here, parse_endpoint
+from agent.net.endpoint import endpoint_of, here, parse_endpoint
 from agent.net.http import LARGE, call
 from agent.net.proxy import proxy_for
 from agent.net.resolver import Resolver
@@ -96,7 +96,10 @@ def agent(config: Config) -> AgentFacts:
         return AgentFacts(error=f"it does not answer: {error}")
     except ValueError:
         return AgentFacts(error=f"{endpoint} answers something else: is it the agent?")
-    return _supervised(status, _pid(endpoint))
+    pids: list[int] = []
+    with suppress(FenceError):
+        pids = listener.pids(endpoint, Deadline(ASK_S))
+    return _supervised(status, next(iter(pids), None))
 
 
 def _own(certificate: Path | None) -> ssl.SSLContext | None:
@@ -107,17 +110,6 @@ def _own(certificate: Path | None) -> ssl.SSLContext | None:
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
-
-
-def _pid(endpoint: Endpoint) -> int | None:
-    try:
-        found = listener.listeners(endpoint, Resolver(), Deadline(ASK_S))
-    except FenceError:
-        return None
-    pids = [held.id.pid for held in found]
-    for held in found:
-        held.close()
-    return pids[0] if pids else None
 
 
 def _supervised(status: dict[str, object], pid: int | None) -> AgentFacts:

@@ -18,7 +18,6 @@ from agent.guard.plan import fence_plan
 from agent.host import process
 from agent.host.deadline import Deadline
 from agent.net.endpoint import bracketed, parse_endpoint
-from agent.net.resolver import Resolver
 from agent.nodeos import config_ini, listener
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.config_ini import Options
@@ -93,12 +92,9 @@ def _pid(config: Config) -> tuple[int | None, str]:
 def _listening(config: Config, deadline: Deadline) -> tuple[tuple[str, int], ...]:
     """Return the programs that listen at nodeos.url, as far as they may be seen."""
     try:
-        found = listener.listeners(parse_endpoint(config.nodeos.url), Resolver(), deadline)
+        return tuple((process.comm(pid), pid) for pid in listener.pids(parse_endpoint(config.nodeos.url), deadline))
     except FailoverError:
         return ()
-    for held in found:
-        held.close()
-    return tuple((process.comm(held.id.pid), held.id.pid) for held in found)
 
 
 def read_options(config: Config, pid: int | None, error: str) -> tuple[Options, str]:
@@ -142,14 +138,8 @@ def _bound(pid: int | None) -> tuple[str, ...] | None:
         for each in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed meanwhile: the others can be seen all the same
                 links.append(str(each.readlink()))
-        inodes = {link[8:-1] for link in links if link.startswith("socket:[")}
-        found = []
-        for table in ("tcp", "tcp6"):
-            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-                words = line.split()
-                if words[3] == "0A" and words[9] in inodes:
-                    found.append(address(words[1]))
-        return tuple(sorted(found))
+        found = listener.tcp_listeners(Path(f"/proc/{pid}/net"))
+        return tuple(sorted(address(local) for local, inode in found if f"socket:[{inode}]" in links))
     except OSError:
         return None
 

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from agent.errors import FenceError
@@ -50,6 +51,12 @@ def listeners(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> list[H
     return found
 
 
+def pids(endpoint: Endpoint, deadline: Deadline) -> list[int]:
+    """Return the pids of the processes that listen at `endpoint`. FenceError as for `listeners`."""
+    with ExitStack() as held:
+        return [held.enter_context(closing(each)).id.pid for each in listeners(endpoint, Resolver(), deadline)]
+
+
 def _sockets_at(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> set[str]:
     """Return the inodes of the sockets that listen at `endpoint` here."""
     try:
@@ -70,16 +77,8 @@ def _resolve(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> list[Ad
 def _tcp(family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> set[str]:
     """Return the inodes of the listeners that get connections to one address: at the very address, else at any."""
     listening: dict[str, set[str]] = {}
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = (NET / table).read_text().splitlines()[1:]
-        except FileNotFoundError:
-            if table == "tcp6":
-                continue  # a kernel without IPv6
-            raise
-        for fields in map(str.split, lines):
-            if fields[3] == _LISTEN:
-                listening.setdefault(fields[1], set()).add(fields[9])
+    for local, inode in tcp_listeners(NET):
+        listening.setdefault(local, set()).add(inode)
     host, end = address[0].partition("%")[0], f":{address[1]:04X}"
     exact = [_words(family, host)]
     anywhere = [_words(socket.AF_INET6, "::")]
@@ -90,6 +89,18 @@ def _tcp(family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> s
         if found := set().union(*(listening.get(each + end, ()) for each in tier)):
             return found
     return set()
+
+
+def tcp_listeners(net: Path) -> Iterator[tuple[str, str]]:
+    """Yield the address, as /proc/net/tcp writes it, and the inode of each TCP socket that listens (proc(5))."""
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = (net / table).read_text().splitlines()[1:]
+        except FileNotFoundError:
+            if table == "tcp6":
+                return  # a kernel without IPv6
+            raise
+        yield from ((fields[1], fields[9]) for fields in map(str.split, lines) if fields[3] == _LISTEN)
 
 
 def _words(family: int, host: str) -> str:

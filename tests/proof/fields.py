@@ -92,6 +92,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "process",
         "cluster",
         "lists",
+        "edition",
     ),
     "Save": ("version", "record", "due", "slow"),
     "StoreView": (

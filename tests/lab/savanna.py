@@ -34,8 +34,8 @@ KEY_BYTES = 96
 PREFIX = "PUB_BLS_"
 FIRST_FEATURE = "PREACTIVATE_FEATURE"
 LIMIT_S = 30.0
-NEAR = 6
-"""So many blocks behind the head is the last irreversible one at most while votes come."""
+SAVANNA_VERSION = 1 << 31
+"""What stands as `schedule_version` in a block of Savanna; those between it and the policy are of neither kind."""
 
 
 class Finality(ABC):
@@ -107,8 +107,7 @@ class RealFinality(Finality):
         _activate(node, self._wallet, self._root)
         self.install(node)
         self._wallet.cleos(*_push(FINALIZERS.action, as_data(self.policy)), node=node)
-        until(lambda: active_keys(node), LIMIT_S, "the policy to be active")
-        until(lambda: node.head - node.info()["last_irreversible_block_num"] < NEAR, LIMIT_S, "votes to finish blocks")
+        until(lambda: _is_savanna(node), LIMIT_S, "the last irreversible block to be one of Savanna")
 
     def install(self, node: Node) -> None:
         """Give the system account the contract with `setfinalizer`."""
@@ -199,6 +198,12 @@ def _activate(node: Node, wallet: Wallet, root: Path) -> None:
             done.add(str(each["feature_digest"]))
             waiting.remove(each)
     until(lambda: done <= _activated(node), LIMIT_S, "all protocol features")
+
+
+def _is_savanna(node: Node) -> bool:
+    """Tell whether nodeos counts votes: until its last irreversible block is of Savanna, a resume clears none."""
+    block = node.call("/v1/chain/get_block", {"block_num_or_id": node.info()["last_irreversible_block_num"]})
+    return bool(block["schedule_version"] == SAVANNA_VERSION)
 
 
 def _name(feature: dict[str, Any]) -> str:

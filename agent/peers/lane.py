@@ -68,7 +68,6 @@ class _Rate:
 class PeerLane:
     """The socket of one agent. `heard` gets a datagram and when it came (CLOCK_BOOTTIME); it must not block.
 
-    key      the group's key; None: not known yet, nothing is sent or believed
     known    hosts (IP addresses) that members say are theirs
     error    why the socket cannot be used, for people; empty while it can
     """
@@ -83,7 +82,9 @@ class PeerLane:
         rest: Callable[[float], object] = time.sleep,
     ) -> None:
         self._listen = listen
-        self._group = wire.tag(root)
+        self._root = root
+        self._group = wire.tag(root, b"")
+        self._key: bytes | None = None
         self._node = node
         self._clock = clock
         self._heard = heard
@@ -95,10 +96,22 @@ class PeerLane:
         self._last: OrderedDict[bytes, bytes] = OrderedDict()
         self._strangers, self._crowd = _Rate(STRANGERS), _Rate(HEARD)
         self._bad = 0
-        self.key: bytes | None = None
         self.known: frozenset[str] = frozenset()
         self._dropped = dict.fromkeys(REASONS, 0)
         self.error = "not open yet"
+
+    @property
+    def key(self) -> bytes | None:
+        """The group's key; None: not known yet, nothing is sent or believed."""
+        return self._key
+
+    @key.setter
+    def key(self, key: bytes | None) -> None:
+        if key == self._key:
+            return
+        self._key, self._group = key, wire.tag(self._root, key or b"")
+        if self._sock is not None:
+            _filter(self._sock, self._group)
 
     @property
     def alive(self) -> bool:
@@ -150,10 +163,10 @@ class PeerLane:
 
     def _why_not(self, raw: bytes, source: str, at: Ms) -> str:
         """Return why a datagram is dropped, nothing if it is genuine and new. The cheapest reasons come first."""
-        if why := wire.peek(raw, self._group):
-            return why
         if self.key is None:
             return "no_key"
+        if why := wire.peek(raw, self._group):
+            return why
         sender, number = wire.count_of(raw)
         last = self._last.get(sender)
         if last is not None and number <= last:

@@ -17,7 +17,7 @@ TRIES = 3
 
 def probe(address: PeerAddress, key: bytes, root: str, node: str, within_s: float) -> str | None:
     """Return the name of the member that answers at an address, None when none does within `within_s` seconds."""
-    group, instance = wire.tag(root), secrets.token_hex(8)
+    group, instance = wire.tag(root, key), secrets.token_hex(8)
     family = socket.AF_INET6 if address.six else socket.AF_INET
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
         sock.connect(tuple(address))

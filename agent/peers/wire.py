@@ -12,7 +12,6 @@ What costs less than the MAC is looked at first: see `peek` and `count_of`.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
@@ -58,9 +57,12 @@ class DatagramError(ValueError):
         super().__init__(reason)
 
 
-def tag(root: str) -> bytes:
-    """Return what tells the datagrams of one group from those of others: of the key under which it lives."""
-    return hashlib.sha256(root.encode()).digest()[:8]
+def tag(root: str, key: bytes) -> bytes:
+    """Return what tells the datagrams of one group from those of others, and from those of who never saw any of them.
+
+    Of the key under which the group lives, and of the key of its datagrams: the kernel drops what is only guessed.
+    """
+    return hmac.digest(key, root.encode(), "sha256")[:8]
 
 
 def encode(said: Said, group: bytes, key: bytes) -> bytes:

@@ -17,7 +17,7 @@ from agent.peers.probe import probe
 from tests.support.children import wait_until
 
 ROOT, KEY = "/nodeos-failover/eos/", b"k" * 32
-GROUP = wire.tag(ROOT)
+GROUP = wire.tag(ROOT, KEY)
 HOST = ("10.0.0.1", 9878)
 
 
@@ -27,7 +27,7 @@ def beat(number: int, node: str = "bp-a", instance: str = "i") -> Beat:
 
 
 def raw(number: int, key: bytes = KEY, **more: str) -> bytes:
-    """Return a beat as bytes."""
+    """Return a beat as bytes; with another key it is forged, by who has overheard the group."""
     return wire.encode(beat(number, **more), GROUP, key)
 
 
@@ -101,10 +101,15 @@ def test_before_the_key_is_known_nothing_is_believed() -> None:
 def test_a_new_key_counts_at_once() -> None:
     """Who has another key than we have is not heard; after a change the new one is."""
     still = Still()
-    still.lane.take(raw(1, b"n" * 32), HOST, 0)
-    still.lane.key = b"n" * 32
-    still.lane.take(raw(2, b"n" * 32), HOST, 0)
-    assert [said.number for said, _ in still.heard] == [2]
+    new = b"n" * 32
+    still.lane.take(raw(1, new), HOST, 0)
+    still.lane.take(wire.encode(beat(2), wire.tag(ROOT, new), new), HOST, 0)
+    assert still.dropped() == {"mac": 1, "group": 1}
+    still.lane.key = new
+    still.lane.take(wire.encode(beat(3), wire.tag(ROOT, new), new), HOST, 0)
+    still.lane.take(raw(4), HOST, 0)
+    assert [said.number for said, _ in still.heard] == [3]
+    assert still.dropped() == {"mac": 1, "group": 2}
 
 
 def test_strangers_cost_few_macs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +171,10 @@ class Pair:
             each.key = KEY
             each.start()
 
+    def outside(self) -> socket.socket:
+        """Return a socket of nobody's."""
+        return socket.socket(socket.AF_INET6 if self.at.startswith("[") else socket.AF_INET, socket.SOCK_DGRAM)
+
     def close(self) -> None:
         """End both."""
         for each in (self.one, self.two):
@@ -204,9 +213,9 @@ def test_over_ipv4_and_ipv6(pair: Pair) -> None:
 
 def test_what_is_no_datagram_of_the_group_wakes_nobody(pair: Pair) -> None:
     """The kernel drops it, and counts it; what comes after it is heard."""
-    family = socket.AF_INET6 if ":" in pair.at[:2] or pair.at.startswith("[") else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as stranger:
-        for junk in (b"", b"x", b"x" * 150, b"x" * 1400, raw(1)[:-10][:80], wire.encode(beat(1), wire.tag("/o/"), KEY)):
+    other = wire.encode(beat(1), wire.tag("/o/", KEY), KEY)
+    with pair.outside() as stranger:
+        for junk in (b"", b"x", b"x" * 150, b"x" * 1400, raw(1)[: wire.SHORTEST - 1], other):
             stranger.sendto(junk, (pair.one._listen.host, pair.port))
     pair.two.send(pair.at, beat(1))
     wait_until(lambda: pair.heard)
@@ -259,9 +268,9 @@ def test_a_port_that_is_taken_is_no_reason_to_end() -> None:
 
 def test_after_a_burst_of_garbage_the_thread_rests(pair: Pair) -> None:
     """Work is bounded by rests, not by what comes: one for each `BURST` useless datagrams in a row."""
-    pair.two.key = b"z" * 32
-    for _ in range(4 * BURST):
-        pair.two.send(pair.at, beat(1))
+    with pair.outside() as stranger:
+        for _ in range(4 * BURST):
+            stranger.sendto(raw(1, b"z" * 32), (pair.one._listen.host, pair.port))
     wait_until(lambda: pair.one.dropped["mac"] + pair.one.dropped["stranger"] >= 4 * BURST)
     wait_until(lambda: pair.rests == [REST_S] * 4)
 

@@ -15,7 +15,8 @@ from agent.peers import wire
 from agent.peers.wire import DatagramError
 from tests.fuzz.mutation import broken_bytes
 
-KEY, GROUP = b"k" * 32, wire.tag("/nodeos-failover/eos/")
+KEY = b"k" * 32
+GROUP = wire.tag("/nodeos-failover/eos/", KEY)
 SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000, "t" * 16)
 PROMISE = Promise(7, "0123456789abcdef", 42, "bp-a", "f" * 32)
 BOTH = (SAID, PROMISE)
@@ -78,7 +79,7 @@ def test_another_key_group_or_version_is_told_apart() -> None:
     raw = wire.encode(SAID, GROUP, KEY)
     for other, reason in (
         (wire.encode(SAID, GROUP, b"z" * 32), "mac"),
-        (wire.encode(SAID, wire.tag("/nodeos-failover/wax/"), KEY), "group"),
+        (wire.encode(SAID, wire.tag("/nodeos-failover/wax/", KEY), KEY), "group"),
         (raw[:2] + b"\x02" + raw[3:], "version"),
         (b"XX" + raw[2:], "malformed"),
         (raw + b"\0" * 120, "malformed"),

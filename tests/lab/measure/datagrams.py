@@ -1,7 +1,8 @@
 """What useless datagrams cost an agent's lane for peers, at 10,000 a second, and whether good ones are heard meanwhile.
 
-Each kind for some seconds: garbage, which the kernel's filter drops; what was recorded and is sent again; a forged MAC
-from a host that no member has; and one from a member's address, with numbers that grow, which is the dearest.
+Each kind for some seconds. The kernel drops garbage, and what is forged from a member's address without having seen a
+datagram of the group. The lane drops what was recorded and is sent again, and what is forged after having seen some:
+from a host that no member has, and from a member's address, with numbers that grow, which is the dearest.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ROOT, KEY, HOST, MEMBER = "/nodeos-failover/lab/", b"k" * 32, "127.0.0.1", "127.
 GOOD_S = 0.2
 MOST_PERCENT = 10.0
 """Of a core, on a machine with other work; alone it is below 8 for each kind."""
-KINDS = ("garbage", "recorded", "stranger", "member")
+KINDS = ("garbage", "forged", "recorded", "stranger", "member")
 FLOOD = """
 import socket, sys, time
 sock, raw = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), bytes.fromhex(sys.argv[2])
@@ -89,8 +90,9 @@ def _cost(kind: str, seconds: float) -> Cost:
 def _useless(kind: str) -> bytes:
     if kind == "garbage":
         return b"x" * 150
-    return _beat(1, KEY) if kind == "recorded" else _beat(2**52, b"z" * 32)
+    return _beat(1, KEY) if kind == "recorded" else _beat(2**52, b"z" * 32, overheard=kind != "forged")
 
 
-def _beat(number: int, key: bytes) -> bytes:
-    return wire.encode(Beat(1, "i" * 16, number, "bp-a", 2000, "t" * 16), wire.tag(ROOT), key)
+def _beat(number: int, key: bytes, *, overheard: bool = True) -> bytes:
+    tag = wire.tag(ROOT, KEY if overheard else key)
+    return wire.encode(Beat(1, "i" * 16, number, "bp-a", 2000, "t" * 16), tag, key)

@@ -247,6 +247,8 @@ class Node:
     proof         the record of our tenure, and what is known of its blocks
     logged_at, alerted_at  when each warning was last given out, and sent to people
     past          what the chain had before this agent started, as far as it was looked at
+    due           when what does not belong to leadership is to be looked at again, at the latest
+    wake          when to step again at the latest
     unpaused_at   when nodeos was last found producing though this node did not lead
     nodeos_paused  whether it said so when it was asked last; None: it gave no answer yet
     would         what it would do, while it only observes
@@ -276,6 +278,7 @@ class Node:
     hook_log: HookLog = field(default_factory=HookLog)
     logged_at: Mapping[str, Ms] = field(default_factory=dict)
     alerted_at: Mapping[str, Ms] = field(default_factory=dict)
+    due: Ms = 0
     wake: Ms = 0
     assessment: Assessment = field(default_factory=Assessment)
     unpaused_at: Ms | None = None

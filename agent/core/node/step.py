@@ -26,6 +26,7 @@ from agent.core.model.copying import replace
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, finalizer, plan, ungoverned, votes
+from agent.core.node.glance import glance
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
 from agent.core.node.notify import notify
@@ -67,19 +68,23 @@ def begin(profile: LiveSettings, setup_state: State, told: tuple[Notice, ...] = 
 
 def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
     """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
+    return glance(node, event, now) or whole(node, event, now)
+
+
+def whole(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
+    """Take an event through every stage."""
     under_way = NodeStep(node, event, now)
     for stage in _STAGES:
         stage(under_way)
     node = under_way.node
-    times = [
+    due = min(
         node.published_at + PUBLISH_EVERY,
         now + WATCH_EVERY,
         *eligibility.wakes(node, now),
         *finalizer.wakes(node, now),
-    ]
-    if node.leadership.wake is not None:
-        times.append(node.leadership.wake)
-    return replace(node, wake=min(times)), under_way.actions()
+    )
+    wake = due if node.leadership.wake is None else min(due, node.leadership.wake)
+    return replace(node, due=due, wake=wake), under_way.actions()
 
 
 # --- leadership, and what it rests on ---

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,7 @@ from agent.runtime.credentials import access, etcd_options
 from agent.runtime.effects import Adapters, Effects
 from agent.runtime.hooks import Hooks
 from agent.runtime.joining import JoiningFindings, JoiningLook
-from agent.runtime.lanes import Repeater
+from agent.runtime.lanes import InTurn, Repeater
 from agent.runtime.liveness import GuardPipe, Liveness
 from agent.runtime.loop import Fatal, Loop
 from agent.runtime.peering import ETCD_LEADER_S, EtcdLeaderWatch, Peering, read_host_id
@@ -73,14 +73,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SLOW_S = 5.0
-"""How often schedule and disk are looked at."""
-PEERS_S = 2.0
 INFO_S = 1.0
+"""How often nodeos's head is read, and the guard is seen to be alive."""
+PEERS, SLOW = 2, 5
+"""How often connections are counted, and schedule and run-time file are looked at, in turns of `INFO_S`."""
+PEERS_S = 2.0
+SLOW_S = SLOW * INFO_S
 GATE_S = 0.5
 """How often the signing gate is asked how it is."""
-GUARD_S = 1.0
-"""How often the guard is seen to be alive."""
 CLOSE_S = 2.0
 CONFIRMED_S = 1.0
 """How long a restarted leader's first confirmation goes before everything that nobody waits for."""
@@ -568,17 +568,20 @@ class Agent:
         config, nodeos, clock = self.config, self.nodeos, self.clock
         main = config.health.main_thread
         watch = probes.ProcessWatch(self.fence, self.over.wait)
+        chain = (
+            (1, partial(probes.FinalityLook(nodeos).look, INFO_S)),
+            (PEERS, partial(probes.peers, nodeos, PEERS_S)),
+            (SLOW, partial(probes.schedule, nodeos, PEERS_S)),
+        )
         looks: list[tuple[str, float, Callable[[], object | None]]] = [
             ("process", 0.0, watch.look),
             ("main-thread", main.interval, partial(probes.paused, nodeos, clock, main.timeout)),
             ("info", INFO_S, partial(probes.info, nodeos, clock, INFO_S)),
-            ("peers", PEERS_S, partial(probes.peers, nodeos, PEERS_S)),
-            ("schedule", SLOW_S, partial(probes.schedule, nodeos, PEERS_S)),
-            ("finality", INFO_S, partial(probes.FinalityLook(nodeos).look, INFO_S)),
+            ("chain", INFO_S, self._in_turn(chain)),
         ]
         if not self.observes:
-            looks.append(("guard", GUARD_S, self._see_guard))
-            looks.append(("runtime-file", SLOW_S, partial(probes.runtime_file, self.file)))
+            own = ((1, self._see_guard), (SLOW, partial(probes.runtime_file, self.file)))
+            looks.append(("guard", INFO_S, self._in_turn(own)))
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))
         if self.peers is not None:
@@ -588,6 +591,9 @@ class Agent:
         if config.nodeos.data_dir is not None:
             looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))
         return [Repeater(name, period, work, self.loop.emit) for name, period, work in looks]
+
+    def _in_turn(self, looks: Iterable[tuple[int, Callable[[], object | None]]]) -> InTurn:
+        return InTurn(self._emit, *looks)
 
     def _leads(self) -> bool:
         return self.loop.snapshot.node.leadership.phase in ACTIVE

@@ -40,6 +40,7 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),  # a silent watch needs its pings
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),  # a write is sent once
+    ("SingleThreadedUnaryStream", 1),  # who reads a stream waits for it: else two threads poll, 30 times a second
 )
 # A member that sees no leader says so at once, and ends its watches, instead of letting us wait (as Go's client can).
 REQUIRE_LEADER = (("hasleader", "true"),)
@@ -169,6 +170,16 @@ class Connection:
             response_deserializer=rpc.LeaseKeepAliveResponse.FromString,
         )
         return self.call(method, request, deadline)
+
+    def stream(self, name: str, read: Any, request: Any) -> Any:
+        """Send one request and return the iterator of its answers, which ends with `cancel`.
+
+        etcd's streams go on when our half of them has ended. As a stream of requests this would be one more thread.
+        """
+        method = self.channel.unary_stream(
+            name, request_serializer=type(request).SerializeToString, response_deserializer=read
+        )
+        return method(request, metadata=self.metadata)
 
     def close(self, wait_s: float = 0.0) -> None:
         """Drop the connection with its streams, on a thread of its own: nothing says how long gRPC takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from agent.core.model.store import Snapshot
@@ -33,9 +33,9 @@ class EtcdWatch:
         self._created = False
         self._end: StoreError | None = None
         self._closed = False
-        self._over = threading.Event()
-        stub = rpc.WatchStub(connection.channel)
-        self._call: Any = stub.Watch(self._requests(watch_request(prefix, revision)), metadata=connection.metadata)
+        self._call: Any = connection.stream(
+            "/etcdserverpb.Watch/Watch", rpc.WatchResponse.FromString, watch_request(prefix, revision)
+        )
         threading.Thread(target=self._read, name="etcd-watch", daemon=True).start()
 
     def wait_created(self, deadline: Deadline) -> None:
@@ -68,11 +68,6 @@ class EtcdWatch:
         with self._changed:
             self._waiting.clear()
         self._finish(StoreUnavailable(f"{self._what}: closed"))
-
-    def _requests(self, first: Any) -> Iterator[Any]:
-        """Keep our half of the stream open until the watch is over; gRPC pulls from this on a thread of its own."""
-        yield first
-        self._over.wait()
 
     def _read(self) -> None:
         try:
@@ -107,9 +102,8 @@ class EtcdWatch:
             self._changed.notify_all()
 
     def _finish(self, end: StoreError) -> None:
-        """Record how the stream ended (the first reason stays), end our half, wake whoever waits."""
+        """Record how the stream ended (the first reason stays), end it, wake whoever waits."""
         with self._changed:
             self._end = self._end or end
             self._changed.notify_all()
-        self._over.set()
         self._call.cancel()

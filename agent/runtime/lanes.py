@@ -140,3 +140,29 @@ class Repeater:
             if event is not None:
                 self._emit(event)
             self._over.wait(max(least, self._period - (time.monotonic() - begin)))
+
+
+class InTurn:
+    """Several looks on one thread, as the work of a `Repeater`: each with every so many-th of its turns.
+
+    For those that may wait for each other: a call that hangs until its deadline holds up the next.
+    """
+
+    def __init__(self, emit: Emit, *looks: tuple[int, Callable[[], object | None]]) -> None:
+        self._emit = emit
+        self._looks = looks
+        self._turns = 0
+
+    def __call__(self) -> None:
+        """Make the looks whose turn it is. A defect in one is logged, and no reason to leave out another."""
+        turn, self._turns = self._turns, self._turns + 1
+        for every, look in self._looks:
+            if turn % every:
+                continue
+            try:
+                event = look()
+            except Exception:
+                log.exception("a defect in a look")
+            else:
+                if event is not None:
+                    self._emit(event)

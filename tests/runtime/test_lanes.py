@@ -12,7 +12,7 @@ import pytest
 
 from agent.host.clock import SystemClock
 from agent.runtime import lanes
-from agent.runtime.lanes import OVERDUE_MS, Job, Lane, Repeater
+from agent.runtime.lanes import OVERDUE_MS, InTurn, Job, Lane, Repeater
 from tests.support.children import wait_until
 from tests.support.moved_time import MovedTime
 
@@ -263,3 +263,17 @@ def test_a_repeater_ends_at_once(repeat: Callable[..., Repeater]) -> None:
     repeater.close()
     wait_until(lambda: not repeater.alive)
     assert time.monotonic() - begin < SOON_S
+
+
+def test_looks_in_turn_share_a_thread_and_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    """Each look is made with every so many-th turn, from the first on, whatever becomes of those before it."""
+    heard: list[object] = []
+
+    def broken() -> None:
+        raise ValueError("broken")
+
+    looks = InTurn(heard.append, (1, broken), (1, lambda: "often"), (2, lambda: "seldom"), (3, lambda: None))
+    for _ in range(4):
+        looks()
+    assert heard == ["often", "seldom", "often", "often", "seldom", "often"]
+    assert [record.exc_info is not None for record in caplog.records] == [True] * 4

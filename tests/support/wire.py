@@ -116,7 +116,8 @@ class Channel:
 
         return call
 
-    unary_stream = stream_unary = stream_stream
+    unary_stream = unary_unary
+    stream_unary = stream_stream
 
     def close(self) -> None:
         """Count that."""

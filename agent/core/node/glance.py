@@ -8,9 +8,11 @@ the whole step is made instead. Pure.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from agent.core.leadership import machine
 from agent.core.leadership.actions import Action, SaveRuntime, SendBeat, SendPromise
-from agent.core.leadership.events import BeatReceived, PromiseReceived, Tick
+from agent.core.leadership.events import BeatReceived, PromiseReceived, RuntimeSaved, Tick
 from agent.core.leadership.state import Phase, State, Tenure
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
@@ -24,13 +26,20 @@ SLIGHT = (SendBeat, SendPromise, SaveRuntime)
 def glance(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[Action, ...]] | None:
     """Return the node and the actions as the whole step would; None when that has to be made."""
     before = node.leadership
-    if not isinstance(event, BeatReceived | PromiseReceived | Tick) or now >= node.due or before.phase not in QUIET:
+    if now >= node.due or before.phase not in QUIET or not _slight(event, node):
         return None
     after, actions = machine.step(before, event, now)
     if not all(isinstance(each, SLIGHT) for each in actions) or _but_for_time(after, before) != before:
         return None
     wake = node.due if after.wake is None else min(node.due, after.wake)
     return replace(node, leadership=after, wake=wake), actions
+
+
+def _slight(event: NodeEvent, node: Node) -> TypeGuard[BeatReceived | PromiseReceived | RuntimeSaved | Tick]:
+    """Tell whether an event may be such a one; the first file that is written again is also news for people."""
+    if isinstance(event, RuntimeSaved):
+        return event.ok and not node.health.file and not node.alerts.notices
+    return isinstance(event, BeatReceived | PromiseReceived | Tick)
 
 
 def _but_for_time(after: State, before: State) -> State:
@@ -44,6 +53,7 @@ def _but_for_time(after: State, before: State) -> State:
         saving=before.saving,
         saving_what=before.saving_what,
         saved=before.saved,
+        guard_stops_at=before.guard_stops_at,
         guard_next=before.guard_next,
         wake=before.wake,
     )

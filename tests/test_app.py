@@ -17,6 +17,7 @@ from agent.core.leadership.state import Phase
 from agent.core.model.chain import ProcessId
 from agent.core.node.state import LookedBack
 from agent.errors import FenceError
+from agent.host.process import hold_pid
 from agent.runtime import probes
 from agent.runtime.joining import JoiningFindings
 from tests.doctor.parts import KEY, config
@@ -153,12 +154,25 @@ def test_a_process_that_was_found_is_let_go(caplog: pytest.LogCaptureFixture) ->
     """Its identity is kept and its handle is closed; none, and one that cannot be told, are different."""
     held = Recorder()
     held.id = ProcessId(5, 9)  # type: ignore[attr-defined]  # a recorder has whatever is put into it
-    assert agent(fence=Recorder(held))._process() == ProcessId(5, 9)
+    assert agent(fence=Recorder(held), record=None)._process() == ProcessId(5, 9)
     assert held.names == ["close"]
-    assert agent(fence=Recorder({"find": None}))._process() is None
+    assert agent(fence=Recorder({"find": None}), record=None)._process() is None
     with caplog.at_level(logging.WARNING):
-        assert agent(fence=Recorder(FenceError("two of them")))._process() == probes.NOBODY_KNOWS
+        assert agent(fence=Recorder(FenceError("two of them")), record=None)._process() == probes.NOBODY_KNOWS
     assert "two of them" in caplog.text
+
+
+def test_the_nodeos_of_the_process_before_is_not_looked_for_while_it_lives() -> None:
+    """A restarted leader has no time to look through the host's processes; one that is gone is looked for as ever."""
+    held = hold_pid(os.getpid())
+    assert held is not None
+    held.close()
+    gone = ProcessId(held.id.pid, held.id.start_ticks + 1)
+    for process, revision, asked in ((held.id, 3, []), (held.id, 0, ["find"]), (gone, 3, ["find"])):
+        fence = Recorder({"find": None})
+        record = SimpleNamespace(boot_id=BOOT, process=process, heartbeat_revision=revision)
+        assert agent(fence=fence, record=record)._process() == (None if asked else held.id)
+        assert fence.names == asked
 
 
 def test_a_guard_that_cannot_be_started_is_told(caplog: pytest.LogCaptureFixture) -> None:

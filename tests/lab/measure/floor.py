@@ -26,6 +26,7 @@ PATHS = {
     "connections": "/v1/net/connections",
     "get_producer_schedule": "/v1/chain/get_producer_schedule",
     "get_block": "/v1/chain/get_block_info",
+    "get_finalizer_info": "/v1/chain/get_finalizer_info",
 }
 """Where nodeos answers, by the name that the metrics of the agent use."""
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from agent.errors import NodeosAnswer
 from agent.nodeos.client import HttpNodeos
 from tests.lab.agents import Agent
 from tests.lab.chain import Chain
@@ -134,6 +136,7 @@ class IdleGroup:
                 "connections": lambda: nodeos.peers(CALL_S),
                 "get_producer_schedule": lambda: nodeos.schedule(CALL_S),
                 "get_block": lambda: nodeos.block(head, CALL_S),
+                "get_finalizer_info": partial(_unknown, lambda: nodeos.finality(CALL_S)),
             }
             found = {}
             for name, ask in calls.items():
@@ -148,6 +151,12 @@ class IdleGroup:
         """End everything, the agents before their nodeos."""
         with self._closing:
             self.lab.close()
+
+
+def _unknown(ask: Callable[[], object]) -> None:
+    """Ask what nodeos before Spring does not know."""
+    with suppress(NodeosAnswer):
+        ask()
 
 
 def total(counts: Iterable[Bytes]) -> Bytes:

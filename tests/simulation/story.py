@@ -6,6 +6,7 @@ protocol itself is searched elsewhere.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -39,7 +40,7 @@ from agent.core.node.state import (
 from agent.errors import LeaseGone, NodeosAnswer, StoreError
 from agent.runtime import probes
 from agent.runtime.effects import EFFECTS, Adapters
-from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, PRODUCER, SCHEDULE, SETUP
+from tests.core.parts import CHAIN, CHECKS, KEY, LIMITS, OTHER_KEY, PRODUCER, SCHEDULE, SETUP
 from tests.lab.simulated_votes import VoteTracker
 from tests.simulation.agenda import LATER, Agenda
 from tests.simulation.surroundings import SimFence, SimFile, SimNodeos, SimStore, Surroundings
@@ -51,6 +52,11 @@ GATES = {
 }
 """Those of the configuration's defaults."""
 NAMES = SETUP.keys
+FOUR = Schedule(1, tuple(Producer(name, (OTHER_KEY,)) for name in ("aaa", "bbb", "ccc")))
+FOUR = replace(FOUR, producers=(FOUR.producers[0], Producer(PRODUCER, (KEY,)), *FOUR.producers[1:]))
+"""Ours is the second: its window is six seconds of `ROUND`."""
+ROUND = 24.0
+ALONE = Schedule(1, (Producer(PRODUCER, (KEY,)),))
 LONG = 60_000  # ms: how old the blocks are that a node takes while it is behind
 BOOT = 100_000  # the hosts have been up for a while when a story begins
 SINCE = 1_000_000 * SLOT + EPOCH - BOOT  # wall clock at boot time 0
@@ -321,7 +327,7 @@ class Story(Agenda):
     def __init__(self, *names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> None:
         super().__init__(now=BOOT)
         self.turns = turns
-        self.schedule = turns or replace(SCHEDULE, producers=(Producer(PRODUCER, (KEY,)),))
+        self.schedule = turns or replace(SCHEDULE, producers=ALONE.producers)
         self.missed = 0
         self.lost = 0
         self.etcd = MemoryEtcd(lambda: self.now)
@@ -444,3 +450,22 @@ def settled(*names: str, turns: Schedule | None = None, **profiles: dict[str, ob
         story.until(lambda: story.leader is not None)
     story.go(12)
     return story
+
+
+def two(story: Story) -> tuple[Host, Host]:
+    """Return the leader and the first of the others."""
+    leader = story.leader
+    assert leader is not None
+    return leader, next(host for host in story.hosts if host is not leader)
+
+
+def group(*names: str, **profiles: dict[str, object]) -> tuple[Story, Host, Host]:
+    """Return a settled group on the chain of four, its leader and the first of the others."""
+    story = settled(*names, turns=FOUR, **profiles)
+    story.missed = 0
+    return story, *two(story)
+
+
+def ask(story: Story, to: str, when: str = "gap", **more: object) -> None:
+    """Ask for a switchover, as the CLI does."""
+    story.put("switchover", json.dumps({"to": to, "when": when, "by": "me", "reason": "a test", **more}).encode())

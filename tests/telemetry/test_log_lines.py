@@ -19,7 +19,7 @@ from agent.core.leadership import actions as do
 from agent.core.node.state import Node, NodeAction, Notify, RecordChange
 from agent.host.logs import LineFormatter
 from agent.telemetry import log_lines
-from tests.simulation.story import Host, Story, settled
+from tests.simulation.story import Host, Story, settled, two
 
 GOLDEN = Path(__file__).parent / "golden"
 MOST = 12
@@ -50,13 +50,6 @@ class Transcript:
     def text(self) -> str:
         """Return the whole transcript, one side after the other."""
         return "\n".join("\n".join([f"--- {name}", *lines]) for name, lines in self.lines.items()) + "\n"
-
-
-def two(told: Story) -> tuple[Host, Host]:
-    """Return leader and standby."""
-    leader = told.leader
-    assert leader is not None
-    return leader, next(host for host in told.hosts if host is not leader)
 
 
 def planned_handover(told: Story) -> None:

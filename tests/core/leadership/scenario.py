@@ -16,8 +16,7 @@ be read like any other change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from agent.core.leadership import actions as do
@@ -41,42 +40,6 @@ SETTING = ("standby", "lead")
 """Moves that only set the scene: what they cause is shown where they are made step by step."""
 TAKES_MS = 2
 """What each answer takes, unless a move says otherwise."""
-
-
-@dataclass
-class Scenario:
-    """What it shows, and its moves, each with the lines below it."""
-
-    title: list[str] = field(default_factory=list)
-    moves: list[tuple[str, list[str]]] = field(default_factory=list)
-
-    def text(self) -> str:
-        """Return it as it stands in a file."""
-        lines = [*self.title]
-        for move, said in self.moves:
-            lines += [move, *(f"    {line}".rstrip() for line in said)]
-        return "\n".join(lines) + "\n"
-
-
-def read(path: Path) -> list[Scenario]:
-    """Read a file: scenarios are apart by an empty line."""
-    found = []
-    for block in path.read_text().strip().split("\n\n"):
-        found.append(scenario := Scenario())
-        for line in block.splitlines():
-            if line.startswith("#"):
-                scenario.title.append(line)
-            elif line.startswith(" "):
-                scenario.moves[-1][1].append(line.strip())
-            else:
-                scenario.moves.append((line, []))
-    return found
-
-
-def play(scenario: Scenario) -> Scenario:
-    """Return the scenario with the lines that its moves cause now."""
-    stage = Stage()
-    return Scenario(scenario.title, [(move, list(stage.move(move))) for move, _ in scenario.moves])
 
 
 class Stage:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from agent.core.leadership import actions as do
-from tests.core.node.test_switchover import ROUND, group
-from tests.simulation.story import Host
+from tests.simulation.story import ROUND, Host, group
 
 WINDOW_S = 6.0
 

@@ -9,10 +9,9 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase
 from agent.core.model.fields import RecordError
-from agent.core.model.operator import Switchover, clock_text, moment
+from agent.core.model.operator import clock_text, moment
 from agent.core.model.records import FAR, HeartbeatKey, LeaderKey, heartbeat_key, read_group, read_heartbeat, write
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.one import LEASE, One, T
@@ -246,62 +245,3 @@ def test_moment_that_cannot_be_written_is_refused(when: str) -> None:
 def test_every_moment_can_be_shown(wall: int) -> None:
     """No number makes a text of a time raise."""
     assert clock_text(wall).endswith("Z")
-
-
-def test_wish_for_a_moment_far_ahead_is_refused_with_words() -> None:
-    """A switchover for later than in 30 days is refused, and says so."""
-    story = settled()
-    leader = story.leader
-    assert leader is not None
-    story.put("switchover", write(Switchover("bp-b" if leader.name == "bp-a" else "bp-a", "9999-12-31T23:59:59Z")))
-    story.go(2)
-    said = [each.text for _, each in leader.said if isinstance(each, Warn) and each.key == "switchover_refused"]
-    assert "more than 30 days ahead" in said[0]
-    assert NAMES.switchover not in story.etcd.keys
-
-
-# --- maintenance -----------------------------------------------------------------------------------------------------
-
-
-def test_leader_that_stopped_for_want_of_etcd_comes_back_under_maintenance() -> None:
-    """P2, R3: maintenance changes nothing, so etcd being away for a while does not end production until it is off."""
-    story = settled()
-    leader = story.leader
-    assert leader is not None
-    story.put("maintenance", b"work on etcd")
-    story.go(2)
-    for host in story.hosts:
-        host.store.cut = True
-    story.go(20)
-    assert story.leader is None
-    for host in story.hosts:
-        host.store.cut = False
-    story.until(lambda: story.leader is not None, 10)
-    assert story.leader is leader
-    story.go(5)
-    assert story.leader is leader
-
-
-def test_nobody_else_leads_under_maintenance() -> None:
-    """R3: who did not lead when etcd went away takes nothing over while maintenance is on."""
-    story = settled()
-    leader = story.leader
-    assert leader is not None
-    story.put("maintenance", b"work on this host")
-    story.go(2)
-    leader.store.cut = True
-    story.go(60)
-    assert story.leader is None
-    story.delete("maintenance")
-    story.until(lambda: story.leader is not None, 30)
-    assert story.leader is not leader
-
-
-def test_leader_that_was_asked_to_stop_stays_stopped_under_maintenance() -> None:
-    """R12: an operator who takes the key away under maintenance is obeyed, as before."""
-    story = settled()
-    story.put("maintenance", b"work")
-    story.go(2)
-    story.delete("leader")
-    story.go(40)
-    assert story.leader is None

@@ -13,8 +13,7 @@ from agent.core.leadership.state import Phase
 from agent.core.model.store import Put, Txn
 from agent.core.node.can_lead import PASSING, SILENT, why_not
 from agent.core.node.state import EtcdSeen, Reconfigured
-from tests.core.node.test_step import two
-from tests.simulation.story import NAMES, Host, settled
+from tests.simulation.story import NAMES, Host, settled, two
 
 
 def reason(host: Host) -> str:

@@ -16,12 +16,11 @@ from agent.core.model.chain import Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.node.finality_state import HOOK
 from agent.core.node.hook_log import HookDone
-from tests.core.node.test_first_blocks import ALONE, changes
-from tests.core.node.test_switchover import FOUR, ask
+from tests.core.node.test_first_blocks import changes
 from tests.core.parts import PRODUCER
 from tests.lab.simulated_votes import VoteTracker
 from tests.simulation.savanna import Savanna, key_of
-from tests.simulation.story import BOOT, SINCE, Host, Story, settled
+from tests.simulation.story import ALONE, BOOT, FOUR, SINCE, Host, Story, ask, settled
 
 PUSH = 300
 """How long a push took when it was measured."""

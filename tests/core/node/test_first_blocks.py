@@ -12,15 +12,13 @@ from agent.core.election.hold_down import Flaps
 from agent.core.health.checks import ScheduleProbed
 from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.state import Phase
-from agent.core.model.chain import Producer, Schedule
+from agent.core.model.chain import Schedule
 from agent.core.node.first_blocks import barren, unseen_from
 from agent.core.node.plan import plan
 from agent.core.node.state import GroupReports, Node
-from tests.core.node.test_switchover import FOUR, ROUND, ask, group
-from tests.core.parts import KEY, PRODUCER, member
-from tests.simulation.story import Host, Story, settled
+from tests.core.parts import PRODUCER, member
+from tests.simulation.story import ALONE, FOUR, ROUND, Host, Story, ask, group, settled
 
-ALONE = Schedule(1, (Producer(PRODUCER, (KEY,)),))
 TWO = replace(FOUR, producers=FOUR.producers[:2])
 MINUTES = 60.0
 

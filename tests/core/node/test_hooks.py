@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from agent.core.leadership import actions as do
 from agent.core.node.hook_log import HOOKS
-from tests.core.node.test_switchover import ask, group
-from tests.simulation.story import NAMES, Host, Story, settled
+from tests.simulation.story import NAMES, Host, Story, ask, group, settled
 
 SPAN = 3000
 

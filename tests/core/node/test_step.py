@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent.core.health.checks import Limits, Probe, ProcessProbed
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Warn
-from agent.core.leadership.state import Phase, State
+from agent.core.leadership.state import State
 from agent.core.model.chain import ProcessId
 from agent.core.model.operator import Override
 from agent.core.model.records import GroupView, write
@@ -21,31 +21,10 @@ from agent.core.node import notify
 from agent.core.node import step as core
 from agent.core.node.stage import SAY_AGAIN, NodeStep
 from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeEvent, Notify, Publish
-from tests.core.node.test_switchover import FOUR
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
-from tests.simulation.story import GATES, NAMES, Host, Story, settled
-from tests.simulation.surroundings import CALLS
-
-
-def two(story: Story) -> tuple[Host, Host]:
-    """Return the leader and the standby."""
-    leader = story.leader
-    assert leader is not None
-    return leader, next(host for host in story.hosts if host is not leader)
-
+from tests.simulation.story import GATES, NAMES, Host, settled, two
 
 # --- a calm group ---
-
-
-def test_a_calm_group_keeps_its_leader_and_says_nothing() -> None:
-    """A healthy leader keeps its place for as long as nothing happens, without a slot missed or a word (P3)."""
-    story = settled()
-    head, words = story.head.head_num, [len(host.told) for host in story.hosts]
-    story.go(60)
-    assert story.head.head_num == head + 120
-    assert [len(host.told) for host in story.hosts] == words
-    assert [host.phase for host in story.hosts] == [Phase.LEADING, Phase.STANDBY]
-    assert all(host.node.leadership.eligibility.eligible for host in story.hosts)
 
 
 def test_a_new_group_is_no_outage() -> None:
@@ -108,27 +87,6 @@ def test_nothing_is_published_without_a_lease() -> None:
 # --- the chain ---
 
 
-def test_whole_chain_stall_changes_nothing() -> None:
-    """A chain that stands still everywhere is nobody's fault: no change of leader, no alert, and it goes on (P3).
-
-    On a chain of one producer the leader alone moves it, so there the same is a lead in vain.
-    """
-    story = settled(turns=FOUR)
-    leader, standby = two(story)
-    epoch = leader.node.leadership.seen.max_epoch
-    words = [len(host.told) for host in story.hosts]
-    story.stalled = True
-    story.go(120)
-    assert leader.leads
-    assert all(host.node.health.ok for host in story.hosts)
-    assert "the chain stands still" in standby.node.health.checks["head_age"].reason
-    story.stalled = False
-    story.go(10)
-    assert two(story) == (leader, standby)
-    assert leader.node.leadership.seen.max_epoch == epoch
-    assert [len(host.told) for host in story.hosts] == words
-
-
 def test_a_standby_that_lags_is_unhealthy_until_it_has_caught_up() -> None:
     """A node that lags behind its group may not lead; when it is level again it may."""
     story = settled()
@@ -173,20 +131,6 @@ def test_a_lagging_standby_does_not_get_the_lead_of_an_unhealthy_leader() -> Non
     assert leader.leads
     assert not standby.node.health.ok
     assert story.head.head_num > standby.nodeos.head.head_num + 100
-
-
-def test_the_log_says_which_check_fails_and_that_it_passes_again() -> None:
-    """A check that turns is a line in the log, with its reason; one that passes from the start is none."""
-    story = settled()
-    _, standby = two(story)
-    assert said(standby) == []
-    standby.disk_free = 1
-    story.until(lambda: not standby.node.health.ok, 10)
-    assert said(standby) == ["check disk_space fails: 0.0 GiB (0.1 %) free for the data directory"]
-    standby.disk_free = 500
-    story.until(lambda: standby.node.health.ok, 10)
-    assert said(standby)[1:] == ["check disk_space passes again"]
-    assert standby.told == []
 
 
 def said(host: Host) -> list[str]:
@@ -251,49 +195,6 @@ def test_the_first_tenure_knows_of_nobody_before() -> None:
     assert begun == {"epoch": 1, "node": "bp-a", "from": "", "reason": "nobody holds the heartbeat", **spans}
 
 
-def test_a_leader_that_somebody_paused_hands_over() -> None:
-    """Whoever pauses the leader's nodeos by hand gets what he wants: another node produces."""
-    story = settled()
-    leader, standby = two(story)
-    leader.nodeos.paused_flag = True
-    story.until(lambda: standby.leads, 5)
-    assert "nodeos is paused though this node leads" in str(standby.changes()[0][1]["reason"])
-    story.go(5)
-    assert standby.leads
-    assert leader.node.leadership.eligibility.eligible
-
-
-def test_a_leader_with_a_fault_hands_over_to_a_healthy_one() -> None:
-    """A leader whose disk is full hands over, and the other knows why; there is no failback (P3)."""
-    story = settled()
-    leader, standby = two(story)
-    leader.disk_free = 1
-    story.until(lambda: standby.leads, 20)
-    assert "disk_space" in str(standby.changes()[0][1]["reason"])
-    leader.disk_free = 500
-    story.go(30)
-    assert standby.leads
-    assert leader.node.leadership.eligibility.eligible
-
-
-def test_an_unhealthy_leader_without_a_better_candidate_stays_and_tells() -> None:
-    """With nobody better the leader goes on producing, critical, until it is well again."""
-    story = settled()
-    leader, standby = two(story)
-    leader.disk_free = standby.disk_free = 1
-    story.go(30)
-    assert leader.leads
-    assert leader.events_told()[1:] == ["unhealthy", "no_standby"]
-    assert [each.severity for each in leader.told[1:]] == ["critical", "warning"]
-    assert standby.events_told() == ["unhealthy"]
-    leader.disk_free = 500
-    story.until(lambda: leader.node.health.ok, 10)
-    standby.disk_free = 500
-    story.go(10)
-    assert leader.leads
-    assert leader.events_told()[3:] == ["-unhealthy", "-no_standby"]
-
-
 def test_a_leader_that_is_alone_tells_that_nobody_stands_by() -> None:
     """A healthy leader is no standby of its own: that nobody could take over is told after ten seconds."""
     story = settled("bp-a")
@@ -313,161 +214,7 @@ def test_a_drained_leader_moves_the_lead_once() -> None:
     assert leader.node.leadership.eligibility.why == "drained"
 
 
-def test_the_lower_priority_takes_a_free_seat() -> None:
-    """When the seat falls free, the candidate with the lower priority number goes first (R11)."""
-    story = settled("bp-a", "bp-b", "bp-c", bp_c={"priority": 1})
-    two(story)[0].nodeos.kill()
-    story.until(lambda: story.leader is not None and story.leader.name != "bp-a", 5)
-    assert story.leader is not None
-    assert story.leader.name == "bp-c"
-
-
-def test_one_get_info_without_answer_costs_nothing() -> None:
-    """A single slow answer of nodeos changes neither health nor leader (P3)."""
-    story = settled()
-    leader, _ = two(story)
-    leader.nodeos.frozen = True
-    story.go(0.55)
-    leader.nodeos.thaw()
-    assert leader.node.health.checks["main_thread"].failures
-    story.go(10)
-    assert leader.leads
-    assert leader.node.leadership.seen.max_epoch == 1
-
-
-# --- nobody leads ---
-
-
-def test_no_leader_is_told_after_thirty_seconds_and_over_when_somebody_leads() -> None:
-    """While nobody may lead, the first member tells it after 30 s, critical, and resolves it when somebody leads."""
-    story = settled()
-    for host in story.hosts:
-        host.nodeos.kill()
-    story.go(29)
-    assert not any("no_leader" in host.events_told() for host in story.hosts)
-    story.go(15)
-    first, other = story.hosts
-    assert (first.events_told().count("no_leader"), other.events_told().count("no_leader")) == (1, 0)
-    assert all(each.severity == "critical" for host in story.hosts for each in host.told if each.event == "no_leader")
-    for host in story.hosts:
-        host.nodeos.start()
-    story.until(lambda: story.leader is not None, 30)
-    story.go(2)
-    assert (first.events_told().count("-no_leader"), other.events_told().count("-no_leader")) == (1, 0)
-
-
-def test_override_none_is_no_outage_and_maintenance_hides_none() -> None:
-    """`override none` asks for silence, and gets no alarm; under maintenance a leader that dies is told."""
-    story = settled()
-    story.put("override", b"none")
-    story.go(60)
-    assert story.leader is None
-    assert not any("no_leader" in host.events_told() for host in story.hosts)
-    story.delete("override")
-    story.until(lambda: story.leader is not None, 10)
-    story.put("maintenance", b"a disk")
-    story.go(1)
-    leader, standby = two(story)
-    leader.nodeos.kill()
-    story.go(50)
-    assert story.leader is None
-    assert "no_leader" in leader.events_told() + standby.events_told()
-
-
-def test_a_standby_cut_off_from_etcd_raises_no_alarm_while_blocks_come() -> None:
-    """Who cannot see the heartbeat, but sees blocks of our producer, knows that somebody leads."""
-    story = settled()
-    leader, standby = two(story)
-    standby.store.cut = True
-    story.go(60)
-    assert leader.leads
-    assert standby.events_told() == ["etcd_down"]
-    standby.store.cut = False
-    story.go(2)
-    assert standby.events_told() == ["etcd_down", "-etcd_down"]
-
-
-def test_an_etcd_that_does_not_answer_is_logged_with_its_words_and_told_when_it_lasts() -> None:
-    """Why etcd does not answer is in the log at once and in the alert; that it answers again is logged too."""
-    story = settled()
-    _, standby = two(story)
-    standby.store.cut = True
-    story.go(10)
-    why = "the test cut this store off"
-    cannot = f"check can_lead fails: it cannot read the group in etcd: {why}"
-    assert said(standby) == [f"etcd does not answer as it should: {why}", cannot]
-    assert standby.told[0].summary.endswith("the test cut this store off")
-    standby.store.cut = False
-    story.go(1)
-    assert said(standby)[2:] == ["etcd answers again", "check can_lead passes again"]
-
-
-def test_without_etcd_and_without_blocks_everybody_tells() -> None:
-    """When etcd is gone for all, the leader stops, no block comes, and that nobody leads is told (R3)."""
-    story = settled()
-    for host in story.hosts:
-        host.store.cut = True
-    story.go(90)
-    assert story.leader is None
-    assert all(host.nodeos.paused_flag for host in story.hosts)
-    for host in story.hosts:
-        assert host.events_told().count("no_leader") == 1
-        assert host.events_told().count("etcd_down") == 1
-        assert "as far as" in next(each for each in host.told if each.event == "no_leader").summary
-
-
 # --- operators and others ---
-
-
-def test_garbage_in_etcd_is_told_by_the_leader_and_over_when_it_is_gone() -> None:
-    """A value that cannot be read is told once, with its key, and its end too; nothing else changes."""
-    story = settled()
-    leader, standby = two(story)
-    story.put("override", b"{garbage")
-    story.put("members/bp-z", b"{garbage")
-    story.go(5)
-    assert leader.leads
-    assert sorted(each.key for each in leader.told[1:]) == [
-        f"unreadable/{NAMES.root}members/bp-z",
-        f"unreadable/{NAMES.root}override",
-    ]
-    assert standby.told == []
-    story.delete("override")
-    story.delete("members/bp-z")
-    story.go(2)
-    assert leader.events_told()[3:] == ["-unreadable", "-unreadable"]
-
-
-def test_what_the_group_was_told_is_not_told_again_by_the_next_leader() -> None:
-    """Who told that a key cannot be read resolves it, also after it lost the lead; the next leader says nothing."""
-    story = settled()
-    leader, standby = two(story)
-    story.put("maintenanse", b"x")  # a key of no meaning: nothing is told
-    story.put("members/bp-z", b"{garbage")
-    story.go(3)
-    story.put("leader", standby.name.encode())
-    story.until(lambda: standby.leads, 10)
-    story.go(5)
-    story.delete("members/bp-z")
-    story.go(3)
-    assert [each for each in leader.events_told() if "unreadable" in each] == ["unreadable", "-unreadable"]
-    assert [each for each in standby.events_told() if "unreadable" in each] == []
-
-
-def test_a_nodeos_without_the_producer_api_is_told_and_over_when_it_works() -> None:
-    """A pause that nodeos refuses is tried twice a second, but said every 10 s, and sent to people once (R4)."""
-    story = settled()
-    _, standby = two(story)
-    standby.nodeos.refuses = CALLS
-    standby.nodeos.pid = 99
-    story.go(35)
-    assert not standby.node.leadership.proven
-    assert len([text for text in said(standby) if "refuses to pause" in text]) == 4
-    assert standby.events_told() == ["pause_refused"]
-    assert "producer_api_plugin" in standby.told[0].summary
-    standby.nodeos.refuses = ()
-    story.until(lambda: standby.node.leadership.proven, 2)
-    assert standby.events_told() == ["pause_refused", "-pause_refused"]
 
 
 def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
@@ -483,48 +230,6 @@ def test_a_warning_that_goes_on_is_sent_again_after_a_while() -> None:
         sent += [now] if any(isinstance(each, Notify) for each in actions) else []
     assert logged == sorted([1000, *range(0, notify.TELL_AGAIN + 1000, SAY_AGAIN)])
     assert sent == [0, notify.TELL_AGAIN]
-
-
-def test_a_warning_that_goes_on_over_a_restart_is_not_told_at_once_again() -> None:
-    """What the process before has told, and still holds, is due for a reminder only after a while; its end is told."""
-    story = settled()
-    _, standby = two(story)
-    standby.nodeos.refuses = CALLS
-    standby.nodeos.pid = 99
-    story.go(5)
-    standby.restart()
-    story.go(30)
-    assert standby.events_told() == ["pause_refused"]
-    standby.nodeos.refuses = ()
-    story.until(lambda: standby.node.leadership.proven, 5)
-    story.go(30)
-    assert standby.events_told() == ["pause_refused", "-pause_refused"]
-
-
-def test_a_standby_that_somebody_resumed_is_paused_and_told() -> None:
-    """Whoever resumes a standby by hand has it paused again within a second, and everybody told (R4)."""
-    story = settled()
-    _, standby = two(story)
-    story.stalled = True  # no block is signed while two nodes could
-    standby.nodeos.paused_flag = False
-    story.until(lambda: standby.nodeos.paused_flag, 1)
-    assert standby.events_told() == ["unpaused"]
-    assert standby.node.unpaused_at is not None
-    story.stalled = False
-    story.go(3)
-    assert standby.node.leadership.eligibility.eligible
-
-
-def test_a_restarted_nodeos_is_judged_anew() -> None:
-    """A standby's nodeos that restarts is paused, judged by its own answers, and fit again within seconds."""
-    story = settled()
-    _, standby = two(story)
-    standby.nodeos.kill()
-    story.go(8)
-    assert not standby.node.leadership.eligibility.can_produce
-    standby.nodeos.start()
-    story.until(lambda: standby.node.leadership.eligibility.eligible, 5)
-    assert standby.events_told() == [], "a restart of a few seconds is not worth a call"
 
 
 def test_a_nodeos_that_cannot_be_looked_for_is_not_taken_for_gone() -> None:

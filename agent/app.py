@@ -576,9 +576,10 @@ class Agent:
             (PEERS, partial(probes.peers, nodeos, PEERS_S)),
             (SLOW, partial(probes.schedule, nodeos, PEERS_S)),
         )
+        thread = probes.MainThreadLook(nodeos, clock, self.gate_watch, self.loop.emit, self.over.wait)
         looks: list[tuple[str, float, Callable[[], object | None]]] = [
             ("process", 0.0, watch.look),
-            ("main-thread", main.interval, partial(probes.paused, nodeos, clock, main.timeout)),
+            ("main-thread", main.interval, partial(thread.look, main.timeout)),
             ("info", INFO_S, partial(probes.info, nodeos, clock, INFO_S)),
             ("chain", INFO_S, self._in_turn(chain)),
         ]

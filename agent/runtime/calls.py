@@ -132,10 +132,10 @@ def close_gate(gate: SigningGate, action: do.CloseGate, clock: Clock) -> ev.Even
     if left <= 0:
         return ev.GateFailed(action.call, "not begun: this process was held up for too long")
     try:
-        gate.close(left / 1000)
+        closed = gate.close(left / 1000)
     except GateError as error:
         return ev.GateFailed(action.call, str(error))
-    return ev.GateClosed(action.call)
+    return ev.GateClosed(action.call, closed.quiet_since)
 
 
 def save(file: RuntimeFile, action: do.SaveRuntime, more: dict[str, object]) -> ev.RuntimeSaved:

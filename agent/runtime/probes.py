@@ -18,11 +18,13 @@ from agent.core.health.checks import (
 )
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
+from agent.core.model.store import Ms
+from agent.core.node.frozen import MISSED
 from agent.errors import FenceError, NodeosAnswer, NodeosError
 from agent.gate.wallet import READY
 from agent.host import process
-from agent.ports import Clock, Fence, Nodeos, ProcessHandle, RuntimeFile
-from agent.telemetry.gate_watch import GateReading
+from agent.ports import Clock, Emit, Fence, Nodeos, ProcessHandle, RuntimeFile
+from agent.telemetry.gate_watch import GateReading, GateWatch
 
 FIND_S = 0.25
 """How often a nodeos process is looked for while there is none."""
@@ -42,6 +44,42 @@ def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> PausedProbed:
         return PausedProbed(asked, nodeos.paused(timeout_s))
     except NodeosError as error:
         return PausedProbed(asked, None, str(error))
+
+
+class MainThreadLook:
+    """Asks whether nodeos is paused, and at a silence at once the gate too, where there is one: when it last signed.
+
+    What the gate says is told first, so that both are judged together (`frozen`).
+    """
+
+    def __init__(
+        self, nodeos: Nodeos, clock: Clock, gate: GateWatch | None, emit: Emit, wait: Callable[[float], object]
+    ) -> None:
+        self._nodeos = nodeos
+        self._clock = clock
+        self._gate = gate
+        self._emit = emit
+        self._wait = wait
+
+    def look(self, timeout_s: float) -> PausedProbed:
+        """Ask once."""
+        found = paused(self._nodeos, self._clock, timeout_s)
+        if found.paused is None and self._gate is not None:
+            said = self._gate.look()
+            left = self._missed_in()
+            if left > 0:
+                self._wait(left / 1000)
+                said = self._gate.look()
+            if said is not None:
+                self._emit(said)
+        return found
+
+    def _missed_in(self) -> Ms:
+        """Return how long (ms) until the last signature is so old that another one was missed."""
+        status = self._gate.seen.status if self._gate is not None else None
+        if status is None or status.last_signature is None:
+            return 0
+        return status.last_signature + MISSED - self._clock.boot()
 
 
 def info(nodeos: Nodeos, clock: Clock, timeout_s: float) -> InfoProbed:

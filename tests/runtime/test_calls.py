@@ -40,6 +40,7 @@ from agent.errors import (
     StoreUnavailable,
 )
 from agent.host.clock import SystemClock
+from agent.ports import Closed
 from agent.runtime import calls
 from agent.runtime.effects import EFFECTS, Adapters, Effects
 from agent.runtime.hooks import Hooks
@@ -319,8 +320,9 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     bench.effects.do(do.SaveRuntime(5, RECORD))
     assert bench.event() == ev.RuntimeSaved(5, ok=True)
     assert bench.file.calls[0][1][1]["for"] is True
+    bench.gate.says = Closed("the gate said so", 900)
     bench.effects.do(do.CloseGate(6, 300, FAR))
-    assert bench.event() == ev.GateClosed(6)
+    assert bench.event() == ev.GateClosed(6, 900), "with its last signature"
     bench.effects.do(do.OpenGate(7, 12_345))
     assert bench.gate.calls[-1] == ("permit", (7, 12_345)), "a store, done when `do` returns"
     bench.store.says = StoreUnavailable("cut")

@@ -25,13 +25,14 @@ from agent.core.health.checks import (
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality, Finalizer
+from agent.core.node.frozen import MISSED
 from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.clock import SystemClock
 from agent.nodeos.fence import ProcessFence
 from agent.ports import GateStatus
 from agent.runtime import probes
 from agent.runtime.probes import NOBODY_KNOWS, ProcessWatch
-from agent.telemetry.gate_watch import GateReading
+from agent.telemetry.gate_watch import GateReading, GateWatch
 from tests.support.children import IDLE, child, plan, state_of, wait_until
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -250,3 +251,30 @@ def test_a_question_for_finalizers_that_failed_is_asked_again(error: Exception) 
     nodeos: Any = Recorder(error)
     looking = probes.FinalityLook(nodeos)
     assert [looking.look(1.0) for _ in range(2)] == [FinalityProbed(None, str(error))] * 2
+
+
+@pytest.mark.parametrize(("ago", "waits"), [(MISSED, []), (MISSED - 150, [0.15])])
+def test_a_silence_has_the_gate_asked_at_once(ago: int, waits: list[float]) -> None:
+    """What the gate says of its last signature comes before the silence, once it could tell that one was missed."""
+    clock: Any = Recorder({"boot": 5_000})
+    ready = GateStatus(7, 500, True, "ready", 3, 5_000 - ago, {}, (), 0.0)
+    gate: Any = Recorder({"status": ready})
+    nodeos: Any = Recorder(NodeosTimeout("no answer in time"))
+    told: list[object] = []
+    slept: list[float] = []
+    watch = GateWatch(gate, clock, probes.gate)
+    look = probes.MainThreadLook(nodeos, clock, watch, told.append, slept.append)
+    assert look.look(0.4) == PausedProbed(5_000, None, "no answer in time")
+    assert told == [GateProbed(5_000, "", 500, 5_000 - ago)]
+    assert slept == waits
+
+
+def test_who_answers_has_no_gate_asked() -> None:
+    """Nothing is asked of the gate beyond its turn while nodeos answers; without a gate a silence is only told."""
+    clock: Any = Recorder({"boot": 5_000})
+    watch: Any = Recorder(None)
+    answers: Any = Recorder(False)
+    assert probes.MainThreadLook(answers, clock, watch, print, print).look(0.4).paused is False
+    assert watch.calls == []
+    silent: Any = Recorder(NodeosTimeout("no answer in time"))
+    assert probes.MainThreadLook(silent, clock, None, print, print).look(0.4).paused is None

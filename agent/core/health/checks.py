@@ -159,6 +159,8 @@ class Health:
     file: str = ""
     finality: Finality | None = None
     finality_at: Ms = 0
+    gate_asked: Ms = 0  # when the gate was last asked
+    signed: Ms | None = None  # when it last signed, as it said then
     cpu: Ms | None = None  # processor time that the process has used
     works_at: Ms | None = None  # when it was last seen to use a good part of one
     scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
@@ -248,6 +250,7 @@ def take(
         case FinalityProbed() if probe.found is not None or probe.missing:
             health = replace(health, finality=probe.found, finality_at=now)
         case GateProbed():
+            health = replace(health, gate_asked=probe.asked, signed=probe.signed)
             verdicts["gate"] = CheckResult(not probe.error, probe.error)
     checks = dict(health.checks)
     for name, result in verdicts.items():

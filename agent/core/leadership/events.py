@@ -111,9 +111,13 @@ class FenceDone:
 
 @dataclass(frozen=True, slots=True)
 class GateClosed:
-    """The signing gate is proven closed: nothing is being signed, and nothing can be before it is opened again."""
+    """The signing gate is proven closed: nothing is being signed, and nothing can be before it is opened again.
+
+    `quiet`: no signature has left it from then on (CLOCK_BOOTTIME), as the gate says; None: since the closing.
+    """
 
     call: int
+    quiet: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ class Eligibility:
     `eligible`: it may campaign. `can_produce`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
     `handover`: why another member should lead instead, from now on; empty if none should. Then `cause` is the
     transition to take, and `to` the node that the seat is kept for, empty for the first member that takes it.
+    `deaf`: nodeos's main thread gives no answer, so nothing that is asked of it is worth waiting for.
     """
 
     eligible: bool = False
@@ -197,6 +202,7 @@ class Eligibility:
     handover: str = ""
     cause: str = "unhealthy"
     to: str = ""
+    deaf: bool = False
 
 
 @dataclass(frozen=True, slots=True)

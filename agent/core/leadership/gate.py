@@ -28,7 +28,7 @@ SHUT = (Phase.STARTING, Phase.STANDBY, Phase.STOPPING, Phase.RELEASING)
 def gate_closed(step: Step, event: GateClosed) -> None:
     """Handle the proof that nothing is or can be signed."""
     if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
-        _closed(step)
+        _closed(step, event.quiet)
 
 
 def gate_failed(step: Step, event: GateFailed) -> None:
@@ -45,8 +45,9 @@ def gate_signed(step: Step, event: GateSigned) -> None:
         step.set_tenure(gated=True)
 
 
-def _closed(step: Step) -> None:
-    step.set(gate=GateState.CLOSED, gate_since=step.now, gate_until=0, gate_call=0)
+def _closed(step: Step, quiet: Ms | None = None) -> None:
+    since = step.now if quiet is None else min(quiet, step.now)
+    step.set(gate=GateState.CLOSED, gate_since=since, gate_until=0, gate_call=0)
 
 
 def _failed(step: Step, why: str) -> None:
@@ -130,19 +131,22 @@ def harmless(state: State) -> bool:
 
 def answers(state: State) -> bool:
     """Tell whether it is worth asking nodeos for its head: not one that is gone, or gave no answer to a pause."""
-    deaf = (
-        state.pause_timeouts > 0
-        and state.production is Production.UNKNOWN
-        and state.identity.timing.gate is not GateMode.OFF
+    silent = state.pause_timeouts > 0 and state.production is Production.UNKNOWN
+    return state.process is not None and not (
+        deaf(state) or (silent and state.identity.timing.gate is not GateMode.OFF)
     )
-    return state.process is not None and not deaf
+
+
+def deaf(state: State) -> bool:
+    """Tell whether the stop is proven by the gate, and nodeos is known to give no answer that is worth waiting for."""
+    return state.shut and not state.quiet and state.eligibility.deaf
 
 
 def last_block_missed(step: Step) -> bool:
     """Wait for what may have been signed last where no head tells of it: nobody may sign for that slot again (R5, R9).
 
     A pause that was answered makes sure that the head, read after it, has that block. Without an answer it is not
-    known, and its slot lies up to B after the closing.
+    known, and its slot lies up to B after the last signature, or after the closing where the gate does not tell of one.
     """
     state = step.state
     if state.quiet or state.identity.timing.gate is GateMode.OFF or step.tenure.head_known:

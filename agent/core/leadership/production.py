@@ -17,7 +17,7 @@ from agent.core.leadership.events import (
     ProcessSeen,
     ResumeDone,
 )
-from agent.core.leadership.gate import answers, harmless, next_pause, open_gate, spared
+from agent.core.leadership.gate import answers, deaf, harmless, next_pause, open_gate, spared
 from agent.core.leadership.state import GateState, Phase, Production, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.transitions import ACTIVE, REQUESTED
@@ -257,7 +257,7 @@ def _fence(step: Step) -> None:
 def rule_read_last_block(step: Step) -> bool:
     """When stopped by a pause, read the head once, to name the last own block; True when that is done with."""
     state = step.state
-    if not state.quiet and state.production is Production.PAUSING:
+    if not state.quiet and state.production is Production.PAUSING and not deaf(state):
         return False  # the gate is closed, and the head has what was signed before it once a pause is answered
     if not answers(state) or (state.head_until and (not state.head_call or step.at(state.head_until))):
         return True

@@ -192,7 +192,7 @@ class State:
     production_until: Ms = 0  # when the call under way, or the settling, is over
     pause_retry_at: Ms = 0  # not before this time is another pause tried
     gate: GateState = GateState.UNKNOWN
-    gate_since: Ms = 0  # when it was known to be closed
+    gate_since: Ms = 0  # since when nothing was signed, or when it was known to be closed
     gate_until: Ms = 0  # it signs nothing from then on, as this process has told it; 0: it has not
     gate_call: int = 0  # of the closing under way
     gate_by: Ms = 0  # when that is given up

@@ -45,6 +45,9 @@ def judged(node: Node, now: Ms) -> Eligibility:
     plan, why = node.assessment.plan, _waits(node, now)
     if why and found.eligible:
         found = replace(found, eligible=False, why=why)
+    thread = node.health.checks.get("main_thread")
+    if thread is not None and thread.known and not thread.ok:
+        found = replace(found, deaf=True)
     if plan is None or plan.at > now:
         return found
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)

@@ -158,3 +158,24 @@ def test_groups_may_be_mixed_while_they_migrate(mine: Timing, theirs: int) -> No
     while one.phase() is Phase.STANDBY:
         one.tick(1)
     assert one.now - since == standstill(theirs)
+
+
+@pytest.mark.parametrize(("silent", "wait"), [(600, 0), (200, FAST.block - 200), (None, FAST.block)])
+def test_a_nodeos_that_is_deaf_is_not_waited_for(silent: int | None, wait: int) -> None:
+    """R4, R5: the release comes B after the last signature, with no answer to the pause; nobody is ended."""
+    one = Gated()
+    one.lead()
+    one.answers = False
+    deaf = ev.Eligibility(False, True, 0, "", "no answer", "unhealthy", deaf=True)
+    one.tell(deaf)
+    closing = one.last(do.CloseGate)
+    assert isinstance(closing, do.CloseGate)
+    one.tell(ev.GateClosed(closing.call, None if silent is None else one.now - silent))
+    one.save()
+    if wait:
+        one.tick(wait - 1)
+        assert one.phase() is Phase.STOPPING
+        one.tick(1)
+    one.save()
+    assert one.request("release").txn
+    assert do.FenceNodeos not in kinds(one.all)

@@ -29,7 +29,7 @@ test-slow: $(STAMP) ## the tests that take longer
 bench: $(STAMP) ## measure failovers with real etcd and real nodeos; ARGS="-n 30 --faults nodeos-killed"
 	$(BIN)/python -m tests.lab.bench $(ARGS)
 
-measure: $(STAMP) ## measure one thing: NAME=adopt, cost, datagrams, gate-speed, margins, scale, scrape, soak, startup or switchovers; ARGS="--help"
+measure: $(STAMP) ## measure one thing: NAME=adopt, alarms, cost, datagrams, gate-speed, margins, scale, scrape, soak, startup or switchovers; ARGS="--help"
 	$(BIN)/python -m tests.lab.measure $(NAME) $(ARGS)
 
 chaos: $(STAMP) ## break a real group at random, 300 times; ARGS="--faults 50 --replay SEED"

@@ -15,7 +15,19 @@ from typing import cast
 from tests.lab.measure import Measurement, say
 from tests.lab.measure.usage import as_installed
 
-NAMES = ("adopt", "cost", "datagrams", "gate-speed", "margins", "scale", "scrape", "soak", "startup", "switchovers")
+NAMES = (
+    "adopt",
+    "alarms",
+    "cost",
+    "datagrams",
+    "gate-speed",
+    "margins",
+    "scale",
+    "scrape",
+    "soak",
+    "startup",
+    "switchovers",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -134,12 +134,23 @@ def _newest_change(group: Group) -> dict[str, Any]:
 
 
 def test_nodeos_restarted_under_standby(group: Group) -> None:
-    """A standby's nodeos that comes back unpaused is paused again, and said loudly (nodeos restarting)."""
+    """A standby's nodeos that comes back unpaused is paused again, and said loudly (nodeos restarting).
+
+    Spring opens a block with the first one that it gets, 10 ms after its port: that one and the next are signed twice
+    before anybody can pause it, so P1 counts again from then on. A required gate or pause-on-startup prevents it.
+    """
     leader, standby = group.leader, group.standby
     node = group.nodeos(standby)
     node.stop()
+    group.never_twice()
+    started = time.time()
     node.launch()  # without --pause-on-startup: the fault in the configuration that this is about
     group.wait("the agent to pause it", lambda: node.paused)
+    time.sleep(0.6)  # the block at hand may be signed, or not: there is nothing to wait for
+    own = [each for each in group.chain.signed() if each.node == node.name and each.wall >= started]
+    group.governed = max([each.wall + 1.0 for each in own], default=group.governed)  # the leader's for that slot too
+    node.wait_level(group.chain.observer)
+    group.chain.observer.wait_blocks(4)
     group.settle()
     assert group.leader is leader
 

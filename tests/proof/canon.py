@@ -75,6 +75,7 @@ def host(found: Host) -> Host:
         )
         if found.request
         else None,
+        inbox=tuple(replace(each, came=past(each.came, SEEN)) for each in found.inbox),
         stalled_for=min(found.stalled_for, 3),
         gate=_gate(found.gate, past, due, kept) if found.gate else None,
     )

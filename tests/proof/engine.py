@@ -277,9 +277,14 @@ class Engine(Parts):
         host = self.intern(replace(self.parts[world[1][place]], deaf=True))
         return self.canonical((world[0], _put(world[1], place, host), *world[2:]))
 
-    def alone(self, world: Compact) -> Compact:
-        """Return the world with the first host cut off from etcd."""
-        return self.canonical((world[0], (self.cut(world[1][0]), *world[1][1:]), *world[2:]))
+    def alone(self, world: Compact, count: int = 1) -> Compact:
+        """Return the world with the first hosts, so many, cut off from etcd."""
+        return self.canonical((world[0], (*map(self.cut, world[1][:count]), *world[1][count:]), *world[2:]))
+
+    def saved(self, world: Compact, before: Compact) -> Compact:
+        """Return the world with a snapshot of the store as it was in another one."""
+        store = self.intern(replace(self.parts[world[0]], snapshot=self.parts[before[0]]))
+        return self.canonical((store, *world[1:]))
 
     def steady(self, world: Compact | None = None, unnamed: int = 0) -> Compact:
         """Return the world in which one host leads and names all others but so many, and all is quiet."""

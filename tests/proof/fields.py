@@ -61,7 +61,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     ),
     "Keys": ("root",),
     "Beat": ("epoch", "instance", "number", "node", "validity_ms", "to"),  # for whom: set when it is heard
-    "Letter": ("to", "said", "slow"),
+    "Letter": ("to", "said", "slow", "came"),
     "Pledge": ("until", "last"),
     "Promise": ("epoch", "instance", "number", "node", "host_id"),
     "SentBeat": ("number", "at"),

@@ -15,7 +15,7 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.machine import step
 from agent.core.leadership.state import Identity, Phase, Production, State
-from agent.core.leadership.timing import GateMode, Timing
+from agent.core.leadership.timing import GateMode, PeersMode, Timing
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
@@ -25,6 +25,8 @@ from agent.core.model.store import Ms
 from tests.proof.gate import SignGate
 from tests.proof.world import KEYS, PRODUCER, Ask, Host, Letter, Nodeos, Request, Save, Wish, wish
 
+FOREVER: Ms = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -33,7 +35,7 @@ class Rules:
     `stall`: how long an agent may be frozen when no guard stands by. `ranks`: by name, 0 campaigns first.
     `eager`: what an agent asks of its own host is answered before anything else happens in the world, but for faults.
     `live`: so many nodeos produce before any agent is there; none begins to later, and all see its blocks (R18).
-    `lasting`: who is cut off, or hears no peers, stays so.
+    `lasting`: who is cut off, or hears no peers, stays so. `off`: members that have their peers switched off.
     `gate`: nodeos signs through a gate, in its first state; None: there is none. `kill`: SIGKILL ends a process.
     """
 
@@ -49,6 +51,7 @@ class Rules:
     kill: bool = True
     live: int = 0
     lasting: bool = False
+    off: str = ""
 
     def setup(self, name: str, life: int) -> Identity:
         """Return the setup of an agent's start number `life`: the same object for the same."""
@@ -74,7 +77,7 @@ def _setup(rules: Rules, name: str, life: int) -> Identity:
         instance=f"{name}{life}",
         keys=KEYS,
         producer=PRODUCER,
-        timing=rules.timing,
+        timing=replace(rules.timing, peers=PeersMode.OFF) if name in rules.off else rules.timing,
         boot_id="boot",
         agent_pid=0,
         term=rules.term,
@@ -319,7 +322,8 @@ def _letter_moves(host: Host, may: May) -> Iterator[Move]:
         said = letter.said
         if isinstance(said, Beat):
             said = replace(said, to=f"{host.name}{host.life}")  # one for a process before would get no promise
-        event = ev.BeatReceived(said, host.clock) if isinstance(said, Beat) else ev.PromiseReceived(said, host.clock)
+        came = letter.came or host.clock
+        event = ev.BeatReceived(said, came) if isinstance(said, Beat) else ev.PromiseReceived(said, came)
         heard = feed(rest, event)
         yield told(f"hears {what}" + (", late" if letter.slow else ""), heard)
         if letter.slow:
@@ -329,6 +333,8 @@ def _letter_moves(host: Host, may: May) -> Iterator[Move]:
             yield Move(f"{what} is lost", "wire", rest)
         if may("wire", f"{what} is late"):
             yield Move(f"{what} is late", "wire", post(rest, (late,)))
+        if may("wire", f"{what} is read late"):
+            yield Move(f"{what} is read late", "wire", post(rest, (replace(late, came=host.clock),)))
         if may("wire", f"{what} comes twice"):
             twice = replace(heard.host, inbox=tuple(sorted({*heard.host.inbox, late}, key=repr)))
             yield told(f"{what} comes twice", Fed(twice, heard.said), "wire")

@@ -9,7 +9,7 @@ from agent.core.leadership import events as ev
 from agent.core.model.copying import replace
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import GroupView, HeartbeatKey
-from tests.proof.host import Fed, feed, reads_chain, told
+from tests.proof.host import FOREVER, Fed, core_peered, feed, reads_chain, told
 from tests.proof.world import GARBAGE, NOBODY, Host, Store, end_lease, put, transact
 
 
@@ -89,6 +89,8 @@ def _lease_deals(host: Host, store: Store) -> Iterator[Deal]:
         # a lease of its own, never used before: nothing else in the world still names it
         fresh = new_lease(host, store)
         seen = told("has a lease", feed(host, ev.LeaseSeen(fresh)))
+        if core_peered(host):  # by its own clock it may live for ever: an agent hears that it is gone, or finds it so
+            seen = seen._replace(host=feed(seen.host, ev.LeaseKept(fresh, FOREVER)).host)
         yield Deal(seen.label, "", seen.host, replace(store, leases=tuple(sorted((*store.leases, fresh)))))
 
 

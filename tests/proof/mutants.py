@@ -43,7 +43,7 @@ class Mutant:
 
     `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
     leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none. `names`: who is in
-    the group. `deaf`: who never hears its peers. `alone`: the leader that names all has lost etcd.
+    the group. `deaf`: who never hears its peers. `off`: who has none. `alone`: so many hosts, the leader first, have lost etcd.
     """
 
     name: str
@@ -58,7 +58,8 @@ class Mutant:
     peers: bool = False
     names: tuple[str, ...] = ("a", "b")
     deaf: str = ""
-    alone: bool = False
+    off: str = ""
+    alone: int = 0
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

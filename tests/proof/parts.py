@@ -49,7 +49,7 @@ class Parts:
         self.names = tuple(rules.ranks)
         self.budget = budget
         self.symmetry = Symmetry(
-            self.names, alike=not (budget.only or budget.script) and len(set(rules.ranks.values())) == 1
+            self.names, alike=not (budget.only or budget.script or rules.off) and len(set(rules.ranks.values())) == 1
         )
         self.parts: list[Any] = []
         self._ids: dict[object, int] = {}

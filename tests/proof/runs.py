@@ -8,7 +8,7 @@ from typing import Any
 from agent.core.leadership.timing import GateMode, PeersMode, Timing
 from tests.proof.engine import Engine
 from tests.proof.gate import SignGate
-from tests.proof.host import Rules
+from tests.proof.host import FOREVER, Rules
 from tests.proof.liveness import Afterwards, adopted, bound, same_leader
 from tests.proof.parts import Budget, Compact
 from tests.proof.search import Found, search
@@ -44,7 +44,6 @@ TICKS = Ticks(
 """The spans in ticks: E 10, A 3, R 1, so that a leader has seven ticks to confirm. With a gate A is 2."""
 PEERED = {"peers": PeersMode.FAILSAFE, "validity": 8, "peers_validity": 5, "beat": 1}
 """What differs with peers: E 8, E_s 5. Promises count for as long as etcd is away: `lease` allows less."""
-FOREVER = 1_000_000
 GATES = {
     "required": (GateMode.REQUIRED, SignGate()),
     "on": (GateMode.ON, SignGate(honest=True)),
@@ -65,12 +64,13 @@ def engine(
     live: int = 0,
     peers: bool = False,
     lasting: bool = False,
+    off: str = "",
 ) -> Engine:
     """Return an engine over nodes that rank alike; `gate` names one of `GATES`, empty: there is none."""
     more: dict[str, Any] = {**(PEERED if peers else {}), **(timing or {})}
     ranks = dict.fromkeys(names, 0)
     if not gate:
-        rules = Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live, lasting=lasting)
+        rules = Rules(replace(TICKS, **more), ranks, guard=guard, eager=eager, live=live, lasting=lasting, off=off)
         return Engine(rules, budget)
     mode, first = GATES[gate]
     spans = replace(TICKS, gate=mode, **{"gate_close": 1, **more})
@@ -93,19 +93,21 @@ def hunt(
     peers: bool = False,
     names: tuple[str, ...] = ("a", "b"),
     deaf: str = "",
-    alone: bool = False,
+    off: str = "",
+    alone: int = 0,
 ) -> Found:
     """Search with a few faults alone, in this order, each at any moment.
 
-    With `peers` the network stays cut where it is cut. `deaf`: that host never hears its peers. `alone`: begin when
-    the leader that names all has lost etcd.
+    With `peers` the network stays cut where it is cut. `deaf`: that host never hears its peers; `off`: it has none.
+    `alone`: begin when the leader names all others, and the first hosts, so many, have lost etcd.
     """
     budget = Budget(len(script), script=script, ghosts=1 if peers else 3)
-    more = {"peers": peers, "lasting": peers}
-    found = engine(budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, **more)
+    found = engine(
+        budget, names=names, guard=guard, eager=eager, timing=timing, gate=gate, peers=peers, lasting=peers, off=off
+    )
     start = found.calm() if calm else found.ready()
     start = found.deaf(start, deaf) if deaf else start
-    return search(found, limit, found.alone(found.steady(start, bool(deaf))) if alone else start)
+    return search(found, limit, found.alone(found.steady(start, bool(deaf or off)), alone) if alone else start)
 
 
 def with_peers(faults: int, limit: int, names: tuple[str, ...] = ("a", "b"), only: tuple[str, ...] = ()) -> Found:
@@ -182,6 +184,16 @@ def restoring(script: tuple[str, ...], limit: int = 200_000) -> Found:
     """Search how agents start while a snapshot is restored that says `released`, and another leads (R20)."""
     found = engine(Budget(len(script), script=script))
     return search(found, limit, found.snapped())
+
+
+def restored_beside_promises(script: tuple[str, ...], limit: int = 200_000) -> Found:
+    """Search how a store is restored, from before the leader named a peer, while the two are cut off from it (R20).
+
+    The third member was not named, for it hears no beats; by the snapshot anybody may take over.
+    """
+    found = engine(Budget(len(script), script=script, ghosts=1), names=("a", "b", "c"), peers=True, lasting=True)
+    begun = found.deaf(found.calm(), "c")
+    return search(found, limit, found.alone(found.saved(found.steady(begun, 1), begun), 2))
 
 
 def one_fault(names: tuple[str, ...], only: tuple[str, ...] = (), gate: str = "") -> tuple[Found, Afterwards]:

@@ -253,11 +253,15 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A beat or a promise on its way to the host `to`. `slow`: it may come at any time, or never."""
+    """A beat or a promise on its way to the host `to`. `slow`: it may come at any time, or never.
+
+    `came`: when it was received, where its agent hears of it later.
+    """
 
     to: str
     said: Beat | Promise
     slow: bool = False
+    came: Ms = 0
 
 
 @dataclass(frozen=True, slots=True)

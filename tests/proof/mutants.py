@@ -43,7 +43,8 @@ class Mutant:
 
     `script`: how the labels of the faults begin, in their order; each may happen at any moment. `calm`: begin with a
     leader. `timing`: what differs from the search's own. `gate`: which of `runs.GATES`, empty: none. `names`: who is in
-    the group. `deaf`: who never hears its peers. `off`: who has none. `alone`: so many hosts, the leader first, have lost etcd.
+    the group. `deaf`: who never hears its peers. `off`: who has none. `alone`: so many hosts, the leader first, have
+    lost etcd.
     """
 
     name: str

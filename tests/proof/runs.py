@@ -186,6 +186,10 @@ def restoring(script: tuple[str, ...], limit: int = 200_000) -> Found:
     return search(found, limit, found.snapped())
 
 
+BESIDE = ("etcd is restored", "c: the agent dies")
+"""Faults by which an agent that starts meets a list of before, beside a leader that another one's promises hold."""
+
+
 def restored_beside_promises(script: tuple[str, ...], limit: int = 200_000) -> Found:
     """Search how a store is restored, from before the leader named a peer, while the two are cut off from it (R20).
 

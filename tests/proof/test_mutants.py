@@ -25,6 +25,7 @@ def test_mistake_is_found(mutant: Mutant) -> None:
             peers=mutant.peers,
             names=mutant.names,
             deaf=mutant.deaf,
+            off=mutant.off,
             alone=mutant.alone,
         )
     assert found.broken.startswith(mutant.breaks), found.text()
@@ -49,6 +50,17 @@ def test_release_that_is_believed_at_first_sight_is_found(edit: Edit) -> None:
     """P1: with this mistake an agent that starts takes over beside the leader that a restored store forgot (R20)."""
     with mutated((edit,)) as runs:
         found = runs.restoring(("etcd is restored",))
+    assert found.broken.startswith("P1"), found.text()
+    assert found.story
+
+
+HEARS = Edit(STATE, "if self.identity.timing.peers is not PeersMode.FAILSAFE or", "if seen is not None or")
+
+
+def test_store_that_is_believed_while_promises_hold_a_leader_is_found() -> None:
+    """P1: an agent that starts takes over by a list of before, though its chain shows that somebody signs (R20)."""
+    with mutated((HEARS,)) as runs:
+        found = runs.restored_beside_promises(runs.BESIDE)
     assert found.broken.startswith("P1"), found.text()
     assert found.story
 

@@ -7,6 +7,7 @@ import pytest
 from tests.proof.liveness import bound
 from tests.proof.parts import Budget
 from tests.proof.runs import (
+    BESIDE,
     FORGETTING,
     RESTORING,
     TICKS,
@@ -16,6 +17,7 @@ from tests.proof.runs import (
     nothing_wrong,
     one_fault,
     peers_change_nothing,
+    restored_beside_promises,
     restoring,
     slow_messages,
     with_peers,
@@ -135,6 +137,23 @@ def test_faults_with_peers_within_the_quick_bound(names: tuple[str, ...], faults
     found = with_peers(faults, 20_000, names)
     assert not found.broken, found.text()
     assert found.states >= 20_000
+
+
+@pytest.mark.timeout(600)
+def test_snapshot_that_is_restored_beside_promises() -> None:
+    """P1, R20: leader and peer are cut off from a store that is restored, and a third agent starts: all worlds."""
+    found = restored_beside_promises(BESIDE)
+    assert not found.broken, found.text()
+    assert found.complete
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("script", [("c: the agent dies", "put heartbeat"), ("c: ", "a: ")], ids=", ".join)
+def test_a_member_without_peers_beside_others(script: tuple[str, ...]) -> None:
+    """P1, R13: a member that has its peers switched off, beside a leader that another one's promises hold."""
+    found = hunt(script, peers=True, names=("a", "b", "c"), off="c", alone=2, limit=60_000)
+    assert not found.broken, found.text()
+    assert found.states >= 60_000 or found.complete
 
 
 @GROUPS

@@ -14,8 +14,6 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from agent.host.paths import write_whole
-
 NAME, CARDS = "host-id", "host-cards"
 NET = Path("/sys/class/net")
 _FORM = re.compile(r"[0-9a-f]{32}")
@@ -26,7 +24,9 @@ def host_id(directory: Path, net: Path = NET) -> str:
     found = _kept(directory, net)
     now = cards(net)
     if now and now != _of(directory):
-        write_whole(directory / CARDS, "\n".join(sorted(now)) + "\n", 0o644)
+        new = directory / f"{CARDS}.{secrets.token_hex(8)}"  # another agent of this host may write it, too
+        new.write_text("\n".join(sorted(now)) + "\n")
+        new.replace(directory / CARDS)
     return found
 
 

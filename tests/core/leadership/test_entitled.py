@@ -9,12 +9,12 @@ import pytest
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
-from agent.core.leadership.timing import PeersMode, standstill
+from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.model.peers import Peer
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from tests.core.leadership.one import One
 
-E, E_S, LEASE_MS = 6000, 2000, 10_000
+E, E_S, LEASE_MS = 6000, 2000, Timing().lease
 B, C = Peer("bp-b", "host-b"), Peer("bp-c", "host-c")
 
 
@@ -99,7 +99,7 @@ def test_heartbeat_that_was_not_seen_to_change_is_waited_for_as_long_as_a_lease(
     one.see(leader=LeaderKey("bp-a", 2, 5), heartbeat=key(one, held(1, B)), keyed=True)
     one.tick(LEASE_MS + E_S)
     assert one.phase() is Phase.STANDBY
-    one.tick(30)
+    one.tick(LEASE_MS // 500)
     assert one.phase() is Phase.CAMPAIGNING
     moved = follows(standby(mode), B)
     moved.tick(standstill(E_S))

@@ -45,7 +45,9 @@ resumed: a restore takes longer than a first block.
 or never), or comes twice; a host hears no peers, one way, for any time; etcd is away from all at once; etcd's leader
 moves beside the peers, so that the list changes; an agent is replaced by its next process. E 8, E_s 5, A 3; promises
 count without a lease (`failsafe`), which allows more than `lease`. A host that reads none of its letters keeps the
-newest two of each leader. Not tried: a receipt that the core hears of much later than it was.
+newest two of each leader. A letter may be read long after it came. A lease ends in etcd, or is found gone; by an
+agent's own clock it may live for ever. Where a search asks for it, a member has its peers switched off, or a snapshot
+of before the list is restored while leader and peer are cut off. Not tried: `lease`, where promises end with the lease.
 
 **How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
 any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as

@@ -87,10 +87,8 @@ class PageFile:
             found = self.path.lstat()
         except OSError:
             return False
-        return (found.st_dev, found.st_ino) == self.file and (found.st_uid, found.st_mode & 0o777) == (
-            os.geteuid(),
-            MODE,
-        )
+        form = found.st_uid, found.st_mode & 0o777, found.st_size
+        return (found.st_dev, found.st_ino) == self.file and form == (os.geteuid(), MODE, pages.SIZE)
 
     def see_that_it_stands(self) -> None:
         """Make a page anew that somebody took away or changed. GateError when that fails."""

@@ -30,6 +30,12 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
+def _look(path: Path) -> tuple[int, ...]:
+    """Return what tells a file from any other, and from what it is once it was written into."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
 class LockedFile:
     """A small file that is replaced as a whole. `lock` first: two agents may not share it.
 
@@ -41,6 +47,7 @@ class LockedFile:
         self._lock: int | None = None
         self._turn = threading.Lock()
         self._version = 0
+        self._written: tuple[int, ...] = ()
 
     def lock(self, within_s: float = 0.0) -> None:
         """Take the lock until the process ends, waiting at most `within_s` seconds for another agent to end.
@@ -87,7 +94,15 @@ class LockedFile:
         with self._turn:
             if version != self._version:
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
+            self._written = _look(new)
             new.replace(self.path)
+
+    def stands(self) -> bool:
+        """Tell whether the file at its path is as it was saved last: nobody took it away or wrote into it."""
+        try:
+            return _look(self.path) == self._written
+        except OSError:
+            return False
 
     def try_write(self) -> None:
         """Write as much as a content may have into a file of its own, and remove it. OSError when that fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -122,6 +122,27 @@ def test_a_page_that_is_away_or_torn_tells_nothing(bench: Bench, caplog: pytest.
     with pytest.raises(RecordError, match="being written"):
         read(bench.path)
     assert bench.save(later(record, 400)) == bench.read()
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b""), lambda path: path.write_text("x")])
+@pytest.mark.parametrize("which", [".json", ".permit", "both"])
+def test_what_was_taken_away_or_written_into_is_whole_again_with_the_next_confirmation(
+    bench: Bench, which: str, spoil: Callable[[Path], None]
+) -> None:
+    """R3, R8: no guard that begins now misses a tenure, and none pauses a leader that confirms."""
+    record = bench.save(later(bench.save(RECORD), 500))
+    for suffix in (".json", ".permit") if which == "both" else (which,):
+        spoil(bench.path.with_suffix(suffix))
+    assert bench.save(later(record, 200)) == bench.read()
+    assert bench.save(later(record, 400)) == bench.read()
+
+
+def test_a_page_that_was_made_longer_is_whole_again(bench: Bench) -> None:
+    """A byte too many makes a page one that cannot be read; the next confirmation mends it."""
+    record = bench.save(RECORD)
+    with bench.path.with_suffix(".permit").open("ab") as page:
+        page.write(b"x")
+    assert bench.save(later(record, 200)) == bench.read()
 
 
 def test_a_writer_that_died_in_the_middle_leaves_the_shorter_v(bench: Bench, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ MUTANTS = (
     ),
     Mutant(
         "E ignored after an unclean end",
-        (Edit(STATE, "max(seen.heartbeat_since + standstill(validity), seen", "max(seen.heartbeat_since, seen"),),
+        (Edit(STATE, "max(free, seen.heartbeat_since + standstill(validity), self", "max(free, self"),),
         ("lease",),
         "P1",
     ),

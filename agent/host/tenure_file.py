@@ -1,9 +1,10 @@
 """The run-time file with its page: the record of a tenure (port `RuntimeFile`), its one writer and its one reader.
 
-The file is replaced whenever the record changes, or somebody took it away, and is another edition then. What confirmations and promises change as
-long as V grows is written into the page alone, and counts for the edition that it names. While the file has a newer
-edition than the page, V is that of the file, which was just written. A page that is torn or away tells nothing: who
-has read the tenure before goes by what it read then, and who has not takes it for one that cannot be read (R3).
+The file is replaced whenever the record changes, or somebody took it away, and is another edition then. What
+confirmations and promises change as long as V grows is written into the page alone, and counts for the edition that it
+names. While the file has a newer edition than the page, V is that of the file, which was just written. A page that is
+torn or away tells nothing: who has read the tenure before goes by what it read then, and who has not takes it for one
+that cannot be read (R3).
 """
 
 from __future__ import annotations

@@ -105,12 +105,15 @@ def _frees_at(state: State) -> Ms | None:
     """Return when to take a heartbeat that names us, to release it for one that is not named; None: not now (R17).
 
     A second later than it is free, so that another that is named, and can lead, goes first; at once for a nomination.
+    Not while we wait for blocks: who takes it then may lack them too, and a release would name our old block (R9).
     """
     seen, free = state.seen, state.free_at()
     record = seen.heartbeat.record if seen.heartbeat else None
     if free is None or seen.heirs is None or record is None or record.released:
         return None
     if not state.proven or state.lease is None or state.leaving or seen.maintenance is not None:
+        return None
+    if state.eligibility.behind:
         return None
     named = {each.node for each in seen.heirs}
     others = [name for name in seen.names if name not in named]

@@ -192,7 +192,8 @@ class Eligibility:
     `eligible`: it may campaign. `can_produce`: it could produce if an operator insisted. `rank`: 0 goes first (R11).
     `handover`: why another member should lead instead, from now on; empty if none should. Then `cause` is the
     transition to take, and `to` the node that the seat is kept for, empty for the first member that takes it.
-    `deaf`: nodeos's main thread gives no answer, so nothing that is asked of it is worth waiting for.
+    `deaf`: nodeos's main thread gives no answer, so nothing that is asked of it is worth waiting for. `behind`: it
+    waits for blocks, for a bounded time, and so leaves the seat to nobody who may lack them too.
     """
 
     eligible: bool = False
@@ -203,6 +204,7 @@ class Eligibility:
     cause: str = "unhealthy"
     to: str = ""
     deaf: bool = False
+    behind: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,22 +42,17 @@ def judged(node: Node, now: Ms) -> Eligibility:
     members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
     found = ranking.eligibility(member_of(node, now), node.health, members, holder, held)
-    plan, why = node.assessment.plan, _waits(node, now)
-    if why and found.eligible:
-        found = replace(found, eligible=False, why=why)
+    plan, lacks = node.assessment.plan, level.behind(node, now)
+    if found.eligible and node.assessment.resumes.left(now):
+        found = replace(found, eligible=False, why="its last take-overs came to nothing: it waits before the next")
+    elif found.eligible and lacks:
+        found = replace(found, eligible=False, behind=True, why=lacks)
     thread = node.health.checks.get("main_thread")
     if thread is not None and thread.known and not thread.ok:
         found = replace(found, deaf=True)
     if plan is None or plan.at > now:
         return found
     return replace(found, handover=plan.why, cause=plan.cause, to=plan.to)
-
-
-def _waits(node: Node, now: Ms) -> str:
-    """Return why a node that is fit does not take over yet."""
-    if node.assessment.resumes.left(now):
-        return "its last take-overs came to nothing: it waits before the next"
-    return level.behind(node, now)
 
 
 def look(step: NodeStep) -> None:

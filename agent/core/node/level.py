@@ -20,7 +20,9 @@ from agent.core.node.state import Node, wall_of
 
 ARRIVES: Ms = 1000
 """A block is on the chains of all others so long after its date at the latest."""
-LOST: Ms = 10_000
+TOLD_LATE: Ms = 2000
+"""A confirmation may be told so late: the members of etcd may have to elect a leader before they tell it."""
+LOST: Ms = 3000
 """A node that may take over waits so long for blocks that it lacks: a nodeos that can get them has them by then."""
 
 
@@ -50,7 +52,8 @@ def newest(node: Node, now: Ms) -> Ms:
     """Return the date of the newest block that some leader is known to have signed, 0: none is known."""
     seen = node.leadership.seen
     record = seen.heartbeat.record if seen.heartbeat else None
-    told = max((each.own_ms for each in node.members if not any(map(each.fails, NO_MEASURE))), default=0)
+    sound = [each for each in node.members if not any(map(each.fails, NO_MEASURE))]
+    told = max((min(each.own_ms, each.asked_ms) for each in sound), default=0)
     return told if record is None else max(told, _signed(node, record, now))
 
 
@@ -67,8 +70,14 @@ def _signed(node: Node, record: Heartbeat, now: Ms) -> Ms:
 
 
 def alive_at(node: Node) -> Ms:
-    """Return when the holder of the heartbeat last confirmed or sent a beat (CLOCK_BOOTTIME), 0: it was not seen to."""
+    """Return when the holder of the heartbeat lived for sure (CLOCK_BOOTTIME), 0: it was not seen to.
+
+    By its last beat, which comes from itself, or by its last confirmation, which etcd may have told late.
+    """
     state = node.leadership
-    confirmed = state.seen.heartbeat_since if state.seen.moved else 0
-    pledged = state.pledge.until
-    return max(confirmed, pledged - standstill(state.identity.timing.promised_short) if pledged else 0)
+    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    confirmed = state.seen.heartbeat_since - TOLD_LATE if state.seen.moved else 0
+    if record is None or not state.pledge.until:
+        return confirmed
+    promised = max(record.validity_ms, state.identity.timing.promised_short)
+    return max(confirmed, state.pledge.until - standstill(promised))

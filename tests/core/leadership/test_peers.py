@@ -526,6 +526,17 @@ def test_named_node_that_cannot_lead_frees_the_seat() -> None:
     assert put[one.state.identity.keys.leader].value == b"bp-c"  # type: ignore[union-attr] # a put
 
 
+def test_named_node_that_waits_for_blocks_keeps_the_seat() -> None:
+    """R9, R17: whom it frees the seat for may lack the same blocks, and its release would name its own old one."""
+    one = Member(named=PEERS[:1])
+    one.tell(ev.Eligibility(False, can_produce=True, why="its chain is behind", behind=True))
+    one.tick(standstill(E_S) + 2000)
+    assert one.phase() is Phase.STANDBY
+    one.tell(ev.Eligibility(False, can_produce=False, why="sick"))
+    one.tick(10)
+    assert one.phase() is not Phase.STANDBY
+
+
 def test_without_peers_nothing_is_promised() -> None:
     """R14: who has them switched off gives no answer, and is told of by nobody."""
     one = One("bp-b")

@@ -49,7 +49,7 @@ def first_campaign(one: One, cluster: int, revision: int) -> Ms:
     begun = one.now
     while not one.state.request:
         one.tell(ev.StoreSeen(GroupView(revision, cluster=cluster, asked=one.now)), 10)
-        assert one.now < begun + 2 * T.validity, "nobody would ever lead"
+        assert one.now < max(begun, one.state.seen.barred_until) + 2 * T.validity, "nobody would ever lead"
     assert one.phase() is Phase.CAMPAIGNING
     return one.now
 

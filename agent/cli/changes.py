@@ -63,7 +63,7 @@ class OperatorChange:
 
 
 def _holder(view: GroupView) -> str | None:
-    record = view.heartbeat.record if view.heartbeat else None
+    record = view.record
     return None if record is None or record.released else record.node
 
 

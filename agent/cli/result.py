@@ -22,7 +22,7 @@ class Result:
 
     def __init__(self, names: Keys, before: Look, to: str, asked_at: int) -> None:
         self._names = names
-        record = before.view.heartbeat.record if before.view.heartbeat else None
+        record = before.view.record
         self._old = (record.node, record.epoch) if record and not record.released else None
         self._epoch = record.epoch if record else 0
         self._to = to
@@ -38,7 +38,7 @@ class Result:
             self.failed = True
             return refused
         view = read_group(self._names, snapshot)
-        record = view.heartbeat.record if view.heartbeat else None
+        record = view.record
         if record is None or record.released:
             self.state = "nobody leads" if record is None else f"{record.node} has released the lead"
             return None

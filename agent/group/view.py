@@ -39,7 +39,7 @@ def fresh(view: GroupView, wall: Ms) -> bool:
 
 def _holder(view: GroupView) -> Member | None:
     """Return the report of the member that holds the heartbeat, if it says that it leads."""
-    record = view.heartbeat.record if view.heartbeat else None
+    record = view.record
     if record is None or record.released:
         return None
     return next((each for each in view.members if each.node == record.node and each.role == "leading"), None)
@@ -64,7 +64,7 @@ def group_view(
     Spans are seconds, `since` is ISO 8601.
     """
     view = read_group(names, second or first)
-    heartbeat = view.heartbeat.record if view.heartbeat else None
+    heartbeat = view.record
     confirmed = seen or lives(view, read_group(names, first)) if second is not None else None
     ahead = max((member.head for member in view.members), default=0)
     why = _why(view, heartbeat, confirmed)

@@ -120,7 +120,7 @@ def may_feed(state: State, now: Ms, timeout_ms: Ms) -> bool:
 
 def describe(state: State) -> str:
     """Return the state of an agent in one line."""
-    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    record = state.seen.record
     words = [state.phase.value]
     if state.tenure is not None:
         words.append(f"epoch {state.tenure.epoch}")

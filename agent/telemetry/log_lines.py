@@ -108,8 +108,8 @@ def _seen(before: Node, after: Node) -> Iterator[LogLine]:
     named = new.leader.name if new.leader is not None and not new.leader.lease else None
     if new.leader is not None and named and new.leader != old.leader and not new.handed:
         yield LogLine(logging.INFO, f"somebody put {named} into the key leader")
-    record = new.heartbeat.record if new.heartbeat else None
-    known = old.heartbeat.record if old.heartbeat else None
+    record = new.record
+    known = old.record
     if record is not None and record.node != after.leadership.identity.node and _turn(record) != _turn(known):
         yield _other(record, known)
 

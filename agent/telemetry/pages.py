@@ -88,7 +88,7 @@ class AgentPages:
         snapshot, now = self._snapshot(), self._clock.boot()
         node, state = snapshot.node, snapshot.node.leadership
         seen, tenure = state.seen, state.tenure
-        record = seen.heartbeat.record if seen.heartbeat else None
+        record = seen.record
         free, past = state.free_at(), latest(state.identity.keys, self._keys())
         held = record is not None and not record.released and (free is None or now < free)
         return {
@@ -147,7 +147,7 @@ class AgentPages:
         """Return how long whoever leads is still confirmed: exactly for ourselves, else by when we saw the last one."""
         if state.tenure is not None and state.mine(state.seen.heartbeat):
             return state.tenure.valid_until - now
-        record = state.seen.heartbeat.record if state.seen.heartbeat else None
+        record = state.seen.record
         return max(state.seen.heartbeat_since + record.validity_ms, state.pledge.until) - now if record else 0
 
 

@@ -45,7 +45,7 @@ def told(snapshot: NodeSnapshot, now: Ms, lane: Callable[[], dict[str, Any]]) ->
     """Return what the status page says of peers; `lane` tells of the socket."""
     node, state = snapshot.node, snapshot.node.leadership
     found = confirmation(state, now)
-    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    record = state.seen.record
     return {
         "mode": state.identity.timing.peers.value,
         "named": [peer.node for peer in record.peers] if record else [],
@@ -77,7 +77,7 @@ class PeerGauges(Kit):
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""
         state, now = self._snapshot().node.leadership, self._clock.boot()
-        record = state.seen.heartbeat.record if state.seen.heartbeat else None
+        record = state.seen.record
         modes = {mode.value: float(mode is state.identity.timing.peers) for mode in PeersMode}
         yield self._by("peers_mode", "1 for the mode of the peers.", "mode", modes)
         yield self._one("peers_named", "Peers that the heartbeat names.", len(record.peers) if record else 0)

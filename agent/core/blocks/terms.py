@@ -54,7 +54,7 @@ def _now(state: State, now: Ms) -> Term | None:
     free, known = state.free_at(), state.seen
     if free is None:
         return None
-    record = known.heartbeat.record if known.heartbeat else None
+    record = known.record
     if record is None:
         return Term(known.heartbeat_since, "", known.max_epoch, "handover" if known.heartbeat is None else "unknown")
     if record.released:

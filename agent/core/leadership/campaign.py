@@ -16,7 +16,7 @@ FREEING_RANKS = 5
 def rule_late_answer(step: Step) -> None:
     """Release at once what was taken by a write of ours that we had given up (R2, R5)."""
     state, seen = step.state, step.state.seen
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if state.phase is not Phase.STANDBY or record is None or seen.heartbeat is None or record.released:
         return
     if record.instance != state.identity.instance or record.epoch <= state.ended_epoch:
@@ -61,7 +61,7 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
     """Begin a tenure with what was seen: a take-over, and every later try of it, rests on that (R8)."""
     state = step.state
     named = state.seen.leader if frees and state.seen.leader and not state.seen.leader.lease else None
-    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    record = state.seen.record
     block = record.last_block if record and record.released else None
     step.set(
         tenure=Tenure(
@@ -108,7 +108,7 @@ def _frees_at(state: State) -> Ms | None:
     Not while we wait for blocks: who takes it then may lack them too, and a release would name our old block (R9).
     """
     seen, free = state.seen, state.free_at()
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if free is None or seen.heirs is None or record is None or record.released:
         return None
     if not state.proven or state.lease is None or state.leaving or seen.maintenance is not None:

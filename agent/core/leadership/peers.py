@@ -272,7 +272,7 @@ def beat_received(step: Step, event: BeatReceived) -> None:
 def _may_promise(state: State, beat: Beat) -> bool:
     """Tell whether this member may promise: it cannot take over, and the sender leads as far as is known."""
     seen = state.seen
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if not state.peered or not state.identity.host_id or state.phase is not Phase.STANDBY or not seen.moved:
         return False
     if beat.to != state.identity.instance:  # recorded before this process began: nothing tells that it is old

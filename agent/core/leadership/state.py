@@ -12,7 +12,7 @@ from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.peers import Peer
-from agent.core.model.records import HeartbeatKey, LeaderKey
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms
 
 
@@ -164,6 +164,11 @@ class StoreView:
     moved: bool = False
     peers: tuple[Peer, ...] = ()
     keyed: bool = True
+
+    @property
+    def record(self) -> Heartbeat | None:
+        """What the heartbeat says; None: it is absent, or cannot be read."""
+        return self.heartbeat.record if self.heartbeat else None
 
     @property
     def handed(self) -> bool:
@@ -362,7 +367,7 @@ class State:
 
         A release takes `leader` away. A heartbeat put by hand leaves it: then its holder may not know yet.
         """
-        record = self.seen.heartbeat.record if self.seen.heartbeat else None
+        record = self.seen.record
         if record is None or not record.released:
             return False
         return not self.seen.unreleased or record.node == self.identity.node
@@ -411,7 +416,7 @@ class State:
     def silent_at(self) -> Ms | None:
         """Return when a heartbeat that is left to others stands still for longer than its leader lets it; None: not."""
         seen, timing = self.seen, self.identity.timing
-        record = seen.heartbeat.record if seen.heartbeat else None
+        record = seen.record
         if self.entitled or (record is not None and record.released):
             return None
         validity = record.validity_ms if record else timing.promised

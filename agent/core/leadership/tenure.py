@@ -377,7 +377,7 @@ def rule_release(step: Step) -> None:
     if not step.at(state.retry_at):
         return
     tenure, names, seen = step.tenure, state.identity.keys, state.seen
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if state.changed and (record is None or not state.mine(seen.heartbeat) or record.released):
         _vacate(step)
         return

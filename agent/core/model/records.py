@@ -253,6 +253,11 @@ class GroupView:
     asked: Ms = 0
     keyed: bool = False
 
+    @property
+    def record(self) -> Heartbeat | None:
+        """What the heartbeat says; None: it is absent, or cannot be read."""
+        return self.heartbeat.record if self.heartbeat else None
+
 
 def leader_key(item: KeyValue) -> LeaderKey:
     """Read the key `leader`, whatever stands there."""

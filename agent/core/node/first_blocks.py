@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.blocks.schedule import ProducerWindows, windows_of
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.election.ranking import NO_MEASURE
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, own_ms, wall_of
+from agent.core.node.state import Node, own_ms, own_windows, wall_of
 
 SETTLED: Ms = 1000
 """After the resume: the first block came 0.95 s later at most, and one dated before may be the last leader's."""
@@ -49,7 +49,7 @@ def unseen_from(node: Node, now: Ms) -> Ms | None:
     It moves on with each block that is seen, and with the time while the chain stands still for everybody.
     """
     wall, since = wall_of(node, now), node.assessment.unseen
-    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    windows = own_windows(node)
     if not node.leadership.leads or wall is None or windows is None:
         return None
     if since is None or node.finality.excused:
@@ -86,7 +86,7 @@ def looks_at(node: Node, now: Ms) -> list[Ms]:
 
 def _chance(node: Node) -> tuple[Ms, Ms, ProducerWindows] | None:
     """Return the dates of the first and the last slot that the tenure is judged by, and the turns that they are in."""
-    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    windows = own_windows(node)
     since = node.assessment.unseen
     return (*windows.own(since, SLOTS), windows) if windows is not None and since is not None else None
 

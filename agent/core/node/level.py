@@ -10,13 +10,12 @@ It waits for `LOST` at most: blocks that nobody else has are lost with their hos
 
 from __future__ import annotations
 
-from agent.core.blocks.schedule import windows_of
 from agent.core.election.ranking import NO_MEASURE
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import seconds, standstill
 from agent.core.model.records import Heartbeat
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, wall_of
+from agent.core.node.state import Node, own_windows, wall_of
 
 ARRIVES: Ms = 1000
 """A block is on the chains of all others so long after its date at the latest."""
@@ -51,7 +50,7 @@ def waits_until(node: Node) -> Ms | None:
 def newest(node: Node, now: Ms) -> Ms:
     """Return the date of the newest block that some leader is known to have signed, 0: none is known."""
     seen = node.leadership.seen
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     sound = [each for each in node.members if not any(map(each.fails, NO_MEASURE))]
     told = max((min(each.own_ms, each.asked_ms) for each in sound), default=0)
     return told if record is None else max(told, _signed(node, record, now))
@@ -60,7 +59,7 @@ def newest(node: Node, now: Ms) -> Ms:
 def _signed(node: Node, record: Heartbeat, now: Ms) -> Ms:
     """Return the date of the last block that the holder of the heartbeat signed for sure, by its last sign of life."""
     alive, wall = alive_at(node), wall_of(node, now)
-    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    windows = own_windows(node)
     if not alive or wall is None or windows is None:
         return 0
     report = next((each for each in node.members if each.node == record.node and each.asked_ms), None)
@@ -75,7 +74,7 @@ def alive_at(node: Node) -> Ms:
     By its last beat, which comes from itself, or by its last confirmation, which etcd may have told late.
     """
     state = node.leadership
-    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    record = state.seen.record
     confirmed = state.seen.heartbeat_since - TOLD_LATE if state.seen.moved else 0
     if record is None or not state.pledge.until:
         return confirmed

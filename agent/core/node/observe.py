@@ -65,7 +65,7 @@ def _of_standby(state: State, now: Ms) -> tuple[str, str]:
     when = campaign.campaign_at(state)
     if when is not None and when <= now:
         return "lead", campaign.why_free(state)
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if seen.override is not None and seen.override.leader != state.identity.node:
         return "stand_by", f"an override says that {seen.override.leader or 'nobody'} shall lead"
     if record is not None and not record.released and when is not None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from agent.core.blocks.schedule import windows_of
 from agent.core.election.ranking import ready
 from agent.core.health.hysteresis import STEADY, Pace
 from agent.core.leadership.timing import seconds
@@ -20,7 +19,7 @@ from agent.core.model.records import Member
 from agent.core.model.store import Ms
 from agent.core.node import votes
 from agent.core.node.busy import patience
-from agent.core.node.state import Node, Plan, drained, wall_of
+from agent.core.node.state import Node, Plan, drained, own_windows, wall_of
 from agent.core.node.switchover import wished
 
 KEPT = ("can_lead",)
@@ -140,7 +139,7 @@ def _why_drained(node: Node) -> str:
 
 def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
     """Return the plan, moved to the first gap from its time on; who is not scheduled has nothing to lose."""
-    windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
+    windows, wall = own_windows(node), wall_of(node, now)
     text = f"hands over to {wanted.to or 'whoever is best'}"
     if wall is None:
         return replace(wanted, text=f"{text}: {wanted.why}")
@@ -156,7 +155,7 @@ def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
 def pace(node: Node, now: Ms) -> Pace:
     """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
     urgency = node.settings.policy.urgency
-    windows, wall = windows_of(node.health.schedule, node.leadership.identity.producer), wall_of(node, now)
+    windows, wall = own_windows(node), wall_of(node, now)
     leads = node.leadership.leads
     if not leads or windows is None or windows.alone or wall is None:
         return STEADY

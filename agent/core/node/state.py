@@ -9,6 +9,7 @@ from agent.core.alerts import rules
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice, rank
 from agent.core.blocks import follow, history, ledger, sightings
+from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.blocks.terms import Terms
 from agent.core.blocks.tripwire import Tripwire
 from agent.core.election.hold_down import Flaps
@@ -309,6 +310,11 @@ def wall_of(node: Node, now: Ms) -> Ms | None:
     """Return the time of day (ms since 1970) at `now`, None before nodeos was asked for the first time."""
     found = node.health
     return found.info_wall + now - found.info_at if found.info_wall else None
+
+
+def own_windows(node: Node) -> ProducerWindows | None:
+    """Return the windows of our producer; None when it is not scheduled, or no schedule is known."""
+    return windows_of(node.health.schedule, node.leadership.identity.producer)
 
 
 def own_ms(node: Node) -> Ms:

@@ -18,7 +18,7 @@ is left alone until one whole own window has passed without a block, as if nobod
 
 from __future__ import annotations
 
-from agent.core.blocks.schedule import date, windows_of
+from agent.core.blocks.schedule import date
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
@@ -26,7 +26,7 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.slots import REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import Node, own_ms, wall_of
+from agent.core.node.state import Node, own_ms, own_windows, wall_of
 
 ALONE = 6
 """Slots of a producer that is alone in the schedule: 3 s."""
@@ -54,7 +54,7 @@ def clear_at(node: Node, now: Ms) -> Ms:
         return 0
     if wall is None or info is None or node.health.schedule is None:
         return now + ARRIVES  # nothing is known yet
-    ours = windows_of(node.health.schedule, node.leadership.identity.producer)
+    ours = own_windows(node)
     if ours is None:
         return 0  # not in the schedule: nobody signs for it
     last = last_own(node)
@@ -70,10 +70,10 @@ def clear_at(node: Node, now: Ms) -> Ms:
 def newer(node: Node) -> bool:
     """Tell whether blocks of ours may have come after the release that stood there at first sight (R20)."""
     seen, info = node.leadership.seen, node.health.info
-    record = seen.heartbeat.record if seen.heartbeat else None
+    record = seen.record
     if not seen.at_first or record is None or info is None or node.health.schedule is None:
         return True
-    ours = windows_of(node.health.schedule, node.leadership.identity.producer)
+    ours = own_windows(node)
     if ours is None:
         return False  # not in the schedule: nobody signs for it
     num, signed = (record.last_block.num, record.last_block.time) if record.last_block else (0, 0)
@@ -124,7 +124,7 @@ def waits_for(node: Node, now: Ms) -> str:
 def _contradiction(node: Node) -> str:
     """Return what speaks against the release that stood there at first sight; empty while nothing does for sure."""
     state = node.leadership
-    record = state.seen.heartbeat.record if state.seen.heartbeat else None
+    record = state.seen.record
     known = record is not None and record.last_block is not None and last_own(node) > record.last_block.time
     if state.phase is not Phase.STANDBY or not state.doubted or not known:
         return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from agent.core.blocks import follow, history, ledger, sightings, terms, tripwire
 from agent.core.blocks.follow import BlocksRead
-from agent.core.blocks.schedule import ProducerWindows, windows_of
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import GateProbed, InfoProbed, PeersProbed
 from agent.core.health.hysteresis import CheckState
 from agent.core.leadership.actions import Warn
@@ -18,7 +18,7 @@ from agent.core.model.copying import replace
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import BlockWatch, Node, RecordWindow
+from agent.core.node.state import BlockWatch, Node, RecordWindow, own_windows
 
 NEAR_NOW = 2000
 """Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
@@ -31,7 +31,7 @@ def watch(step: NodeStep) -> None:
     node, event, now = step.node, step.event, step.now
     seen = node.watch
     seen = replace(seen, terms=terms.seen(seen.terms, node.leadership, now))
-    windows = windows_of(node.health.schedule, node.leadership.identity.producer)
+    windows = own_windows(node)
     match event:
         case InfoProbed() if event.info is not None:
             seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, windows))

@@ -47,7 +47,7 @@ def test_own_heartbeat_changed_by_hand_stops_at_once(changes: dict[str, object])
     one = One()
     one.lead()
     assert one.state.tenure is not None
-    record = one.state.seen.heartbeat.record if one.state.seen.heartbeat else None
+    record = one.state.seen.record
     assert record is not None
     fields = {"released" if name == "state" else name: value == "released" or value for name, value in changes.items()}
     forged = replace(record, **fields)  # type: ignore[arg-type] # the table's

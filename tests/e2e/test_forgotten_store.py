@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +15,32 @@ from tests.lab.group import VALIDITY, Group
 
 pytestmark = pytest.mark.real
 
+LEASE_S = 8
+"""What everybody waits here, with E_s: a leader that the store has forgotten may be held by promises so long (R20)."""
 OUTAGE_S = 10.0
-"""How long a leader may be missing beyond E, which everybody waits: elections, a stop, a busy machine."""
+"""How long a leader may be missing beyond E: that wait, elections, a stop, a busy machine."""
 MOST_A_SECOND = 15
 """Requests to etcd of one agent; about 4 while nothing is wrong; 1,500 if fast answers bring no pause."""
 MOST_LOG = 12_000
 """Bytes a second of one agent's log at level debug."""
 BEHIND = 24
 """Revisions that are lost with what came after the snapshot: 12 s of confirmations."""
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
+    """A group whose leases are short; at its end no slot may have been signed twice (P1)."""
+    with Group(tmp_path_factory.mktemp("group"), timing={"lease_ttl": LEASE_S}) as group:
+        group.start()
+        yield group
+
+
+@pytest.fixture
+def cuttable(tmp_path: Path) -> Iterator[Group]:
+    """A group of its own, for one test, with short leases and hosts that can be cut off from etcd."""
+    with Group(tmp_path, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
+        group.start()
+        yield group
 
 
 class Watched:

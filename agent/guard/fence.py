@@ -118,7 +118,7 @@ def leave_guard(files: Files, found: Found) -> bool:
 def read_file(path: Path) -> tuple[Found, str]:
     """Return what the run-time file says, and what was wrong with it."""
     try:
-        return read(path, boot_id()), ""
+        return read(path, boot_id(), anew=True), ""
     except FileNotFoundError:
         return Found(None), ""
     except (OSError, RecordError, ConfigError) as error:

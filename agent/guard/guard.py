@@ -93,9 +93,10 @@ class Guard:
         """Read file and page. What cannot be read proves nothing: what was read last counts, as long as it does.
 
         An agent that ends well leaves an empty file; one that is not there was taken away by an operator.
+        A guard without a tenure goes by the file alone where the page cannot be read: its V is an older one.
         """
         try:
-            found = read(self._path, self._boot_id)
+            found = read(self._path, self._boot_id, anew=self._armed is None)
             self._armed = found.armed
             self._agent = found.agent_pid or self._agent_pid
         except FileNotFoundError:

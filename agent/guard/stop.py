@@ -125,12 +125,12 @@ class Found:
     agent_pid: int = 0
 
 
-def read(path: Path, boot_id: str) -> Found:
+def read(path: Path, boot_id: str, *, anew: bool = False) -> Found:
     """Read a run-time file with its page; an empty one was left by an agent that ended well.
 
-    OSError, RecordError or ConfigError name what cannot be read.
+    OSError, RecordError or ConfigError name what cannot be read. `anew`: as in `tenure_file.read`.
     """
-    found = tenure_file.read(path)
+    found = tenure_file.read(path, anew=anew)
     return to_stop(*found, boot_id) if found is not None else Found(None)
 
 

@@ -3,8 +3,8 @@
 The file is replaced whenever the record changes, or somebody took it away, and is another edition then. What
 confirmations and promises change as long as V grows is written into the page alone, and counts for the edition that it
 names. While the file has a newer edition than the page, V is that of the file, which was just written. A page that is
-torn or away tells nothing: who has read the tenure before goes by what it read then, and who has not takes it for one
-that cannot be read (R3).
+torn or away tells nothing: who has read the tenure before goes by what it read then, and who has not by the file alone,
+whose V is an older and never a longer one (R3).
 """
 
 from __future__ import annotations
@@ -111,12 +111,13 @@ def _goes_on(old: RuntimeRecord, new: RuntimeRecord) -> bool:
     return later and replace(new, **{name: getattr(old, name) for name in IN_PAGE}) == old
 
 
-def read(path: Path) -> tuple[RuntimeRecord, bytes] | None:
+def read(path: Path, *, anew: bool = False) -> tuple[RuntimeRecord, bytes] | None:
     """Return the record and the whole file, None when it is empty: then nothing has to be stopped.
 
-    OSError, RecordError: it, or the page that belongs to it, is away or cannot be read.
+    OSError, RecordError: it, or the page that belongs to it, is away or cannot be read. `anew`: the reader has nothing
+    that it read before, and goes by the file alone where only the page cannot be read.
     """
-    why = ""
+    why, alone = "", None
     for turn in range(TRIES):
         time.sleep(AGAIN_S if turn else 0)
         raw = path.read_bytes()
@@ -128,13 +129,15 @@ def read(path: Path) -> tuple[RuntimeRecord, bytes] | None:
         try:
             page = _page(path)
         except (PageError, OSError) as error:
-            why = f"the page beside it: {error}"
+            why, alone = f"the page beside it: {error}", (record, raw)
             continue
         if page.boot_id != record.boot_id or page.edition < record.edition:
             return record, raw
         if page.edition == record.edition:
             return replace(record, **{name: getattr(page, name) for name in IN_PAGE}), raw
-        why = "the page belongs to a later run-time file"
+        why, alone = "the page belongs to a later run-time file", None
+    if anew and alone is not None:
+        return alone
     raise RecordError(why)
 
 

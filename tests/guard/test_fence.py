@@ -18,6 +18,7 @@ import pytest
 
 from agent.core.leadership.timing import FENCE_START
 from agent.core.model.chain import ProcessId
+from agent.host import page as pages
 from agent.host.clock import boot_ms
 from agent.host.paths import Files, save_plan, save_refusal
 from tests.support.children import PROGRAM, state_of, wait_until
@@ -108,6 +109,25 @@ def test_it_gives_nodeos_time_to_close_its_database(fencing: Fencing) -> None:
     fencing.bench.save(fencing.bench.record(60_000))
     assert "SIGTERM" in fencing.run()[1]
     assert fencing.bench.gone()
+
+
+@pytest.mark.parametrize("more", [(), ("--restart",)])
+@pytest.mark.parametrize("resume_open", [True, False])
+def test_a_tenure_with_a_torn_page_is_a_tenure(fencing: Fencing, resume_open: bool, more: tuple[str, ...]) -> None:
+    """R3, R4: an agent killed in the middle of a write leaves a whole file, which tells what to stop."""
+    fencing.bench.start_nodeos()
+    record = fencing.bench.save(fencing.bench.record(1500, resume_open=resume_open))
+    page = fencing.bench.page.page
+    torn = replace(page, sequence=page.sequence + 1, stop_by=page.stop_by + 60_000)
+    fencing.bench.page.path.write_bytes(pages.pack(torn))
+    code, words = fencing.run(*more)
+    assert code == 0
+    if resume_open:
+        assert fencing.bench.gone(), "a pause proves nothing"
+        return
+    assert ("may go on" in words) == bool(more)
+    wait_until(lambda: bool(fencing.bench.asked()))
+    assert fencing.bench.asked()[0] < record.valid_until + LATE_MS
 
 
 def test_while_a_resume_is_open_a_pause_proves_nothing(fencing: Fencing) -> None:

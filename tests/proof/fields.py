@@ -138,7 +138,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "host_id",
     ),
     "SignGate": ("until", "torn", "old_boot", "under_way", "since", "honest", "keyed"),
-    "Eligibility": ("eligible", "can_produce", "rank", "why", "handover", "cause", "to", "deaf"),
+    "Eligibility": ("eligible", "can_produce", "rank", "why", "handover", "cause", "to", "deaf", "behind"),
     "State": (
         "identity",
         "phase",

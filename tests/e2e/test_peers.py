@@ -13,102 +13,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from agent.core.model.peers import Beat, Promise
 from agent.peers import wire
-from tests.lab import evidence
+from tests.e2e.peers import E_S, Count, E, Peers, namespaces
 from tests.lab.agents import Agent
-from tests.lab.bench.agents import Agents
 from tests.lab.bench.field import HOSTS, Field
 from tests.lab.group import ROOT
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
-E_S, E = 2.0, 6.0
-SHORT_TTL = 10
-NAMED_S = 20.0
-"""A member is named a second after it was heard; on a busy machine the group settles within this."""
-
-
-class Peers:
-    """Two agents that are each other's peers."""
-
-    def __init__(self, field: Field, mode: str) -> None:
-        self.field = field
-        settings: dict[str, Any] = {"peers": {"mode": mode}}
-        if mode == "failsafe":
-            settings["timing"] = {"lease_ttl": SHORT_TTL}  # so that it is over before etcd is back
-        self.agents = Agents(field, f"peers-{mode}", "agent", settings, election_ms=1000, validity=E)
-        self.agents.start()
-        self.named()
-
-    @property
-    def leader(self) -> Agent:
-        """The agent that leads."""
-        host = self.field.wait("a leader", self.agents.producing)
-        return self.agents.agents[host]
-
-    @property
-    def standby(self) -> Agent:
-        """The one that does not."""
-        return self.agents.agents[self.field.other(self.leader.node)]
-
-    def heartbeat(self) -> dict[str, Any]:
-        """Read the heartbeat."""
-        found: dict[str, Any] = json.loads(self.agents.etcd.etcdctl("get", f"{ROOT}heartbeat", "--print-value-only"))
-        return found
-
-    def named(self) -> None:
-        """Wait until the heartbeat names the standby, with the short validity."""
-        self.field.wait("a heartbeat that names the standby", lambda: bool(self.heartbeat().get("peers")), NAMED_S)
-
-    @contextmanager
-    def no_quorum(self) -> Iterator[None]:
-        """Freeze two members of etcd meanwhile."""
-        frozen = self.agents.etcd.members[:2]
-        for member in frozen:
-            member.freeze()
-        try:
-            yield
-        finally:
-            for member in frozen:
-                member.thaw()
-
-
-class Count:
-    """Slots missed and signed twice since it was made."""
-
-    def __init__(self, field: Field) -> None:
-        self._field = field
-        field.chain.observer.wait_blocks()
-        field.blocks.look()
-        self._head, self._twice = field.chain.observer.head, field.blocks.twice
-
-    def missed(self) -> int:
-        """Return how many own slots have no block, up to the head."""
-        observer = self._field.chain.observer
-        observer.wait_blocks(2)
-        return sum(count for _, count in evidence.gaps(evidence.headers(observer, self._head, observer.head)))
-
-    def never_twice(self) -> None:
-        """No slot was signed twice (P1)."""
-        self._field.blocks.look()
-        assert self._field.blocks.twice == self._twice
 
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
     """Yield a chain whose hosts are namespaces."""
-    made = Field(tmp_path_factory.mktemp("peers"))
-    try:
-        if made.lacks:
-            pytest.skip(made.lacks)
+    with namespaces(tmp_path_factory.mktemp("peers")) as made:
         yield made
-    finally:
-        made.close()
 
 
 @pytest.fixture(scope="module")

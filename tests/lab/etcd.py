@@ -220,6 +220,17 @@ class EtcdCluster:
 
         return until(found, limit, "an etcd leader")
 
+    def move_leader(self, to: EtcdMember) -> None:
+        """Have `to` lead, and return once it does. LabTimeout after START_LIMIT seconds."""
+
+        def moved() -> bool:
+            leader, number = self.leader(), next(number for number, each in self._ids.items() if each is to)
+            if leader is not None and leader is not to:
+                self.etcdctl("move-leader", f"{number:x}", "--endpoints", leader.url)
+            return leader is to
+
+        until(moved, START_LIMIT, f"{to.name} to lead etcd", retry_on=(LabTimeout, EtcdctlError))
+
     def ways(self) -> tuple[list[str], Proxies]:
         """Return fresh endpoints (URLs), one proxy before each member, and their faults.
 

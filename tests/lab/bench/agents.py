@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.config.peers import SHORT
@@ -25,12 +25,20 @@ STEADY_S = 2.5
 
 
 class Agents:
-    """Two agents. Their etcd runs while they do."""
+    """Two agents. Their etcd runs while they do. `members`: the places where its members run."""
 
     patience = 40.0
 
     def __init__(
-        self, field: Field, name: str, title: str, settings: Mapping[str, Any], *, election_ms: int, validity: float
+        self,
+        field: Field,
+        name: str,
+        title: str,
+        settings: Mapping[str, Any],
+        *,
+        election_ms: int,
+        validity: float,
+        members: Sequence[str] = MEMBERS,
     ) -> None:
         self.name, self.title = name, title
         self._field, self._validity = field, validity
@@ -38,7 +46,7 @@ class Agents:
             size=3,
             election_ms=election_ms,
             heartbeat_ms=election_ms // 10,
-            places={each: field.place(each) for each in MEMBERS},
+            places={each: field.place(place) for each, place in zip(MEMBERS, members, strict=True)},
             desk=field.place(OBSERVER),
         )
         self.etcd = EtcdCluster(field.root / f"etcd-{name}", field.ports, options)

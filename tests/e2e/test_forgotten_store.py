@@ -27,10 +27,10 @@ BEHIND = 24
 """Revisions that are lost with what came after the snapshot: 12 s of confirmations."""
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
-    """A group whose leases are short; at its end no slot may have been signed twice (P1)."""
-    with Group(tmp_path_factory.mktemp("group"), timing={"lease_ttl": LEASE_S}) as group:
+@pytest.fixture
+def group(tmp_path: Path) -> Iterator[Group]:
+    """A group of its own, with short leases: an agent tells no more than once a minute that the store forgot."""
+    with Group(tmp_path, timing={"lease_ttl": LEASE_S}) as group:
         group.start()
         yield group
 

@@ -147,10 +147,10 @@ class Agents:
 
     def _lose(self, host: str) -> None:
         guard = self.agents[host].guard_pid()
-        self._field.node(host).signal(signal.SIGKILL)
-        self.agents[host].signal(signal.SIGKILL)
+        self.agents[host].signal(signal.SIGKILL)  # first: an agent that sees its nodeos die hands over in milliseconds
         if guard:
             os.kill(guard, signal.SIGKILL)
+        self._field.node(host).signal(signal.SIGKILL)
 
     def _leader(self) -> EtcdMember:
         leader = until(self.etcd.leader, 10.0, "etcd's leader")

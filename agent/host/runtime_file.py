@@ -46,7 +46,7 @@ class LockedFile:
         self.path = path
         self._lock: int | None = None
         self._turn = threading.Lock()
-        self._version = 0
+        self._newest = 0
         self._written: tuple[int, ...] = ()
 
     def lock(self, within_s: float = 0.0) -> None:
@@ -83,16 +83,19 @@ class LockedFile:
             log.warning("the run-time file %s cannot be read, starting without: %s", self.path, error.strerror)
             return None
 
-    def save(self, content: bytes) -> None:
-        """Replace the content atomically. OSError when that fails, or when a later save or remove came before."""
-        version = self._begin()
+    def save(self, content: bytes, turn: int = 0) -> None:
+        """Replace the content atomically. OSError when that fails, or when a later save or remove came before.
+
+        `turn`: by `begin`, for those who begin with more than the file; 0: it begins now.
+        """
+        turn = turn or self.begin()
         new = self.path.with_suffix(".new")
         new.unlink(missing_ok=True)  # of a crash, or of a writer that hangs: never written into by two
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         with self._turn:
-            if version != self._version:
+            if turn != self._newest:
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
             self._written = _look(new)
             new.replace(self.path)
@@ -115,14 +118,18 @@ class LockedFile:
         finally:
             trial.unlink(missing_ok=True)
 
-    def remove(self) -> None:
+    def remove(self, turn: int = 0) -> None:
         """Leave an empty file: one that is gone would look to the guard as if an operator had taken it away."""
+        turn = turn or self.begin()
         if self.path.exists():
-            self.save(b"")
-        else:
-            self._begin()
+            self.save(b"", turn)
 
-    def _begin(self) -> int:
+    def begin(self, above: int = 0) -> int:
+        """Return the number of a turn that is newer than all before, and greater than `above`."""
         with self._turn:
-            self._version += 1
-            return self._version
+            self._newest = max(self._newest, above) + 1
+            return self._newest
+
+    def newest(self, turn: int) -> bool:
+        """Tell whether nobody has begun since that turn."""
+        return turn == self._newest

@@ -42,7 +42,6 @@ class TenureFile:
         self._file = file
         self.page = page
         self._turn = threading.Lock()
-        self._begun = page.page.edition  # the number of the last call
         self._last: tuple[int, RuntimeRecord, dict[str, object]] | None = None  # what stands, and of which edition
 
     @property
@@ -64,15 +63,14 @@ class TenureFile:
     def save(self, record: RuntimeRecord, more: dict[str, object]) -> None:
         """Write a record, with `more` beside it. OSError or GateError on failure, or when a later call came before."""
         with self._turn:
-            self._begun = number = self._begun + 1
+            edition = turn = self._file.begin(above=self.page.page.edition)
             last, self._last = self._last, None
-        edition = number
         if last is not None and last[2] == more and _goes_on(last[1], record) and self._file.stands():
             edition = last[0]
         else:
-            self._file.save(records.write(replace(record, edition=edition), **more))
+            self._file.save(records.write(replace(record, edition=edition), **more), turn)
         with self._turn, self.page.lock:
-            if number != self._begun:
+            if not self._file.newest(turn):
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
             self.page.see_that_it_stands()
             fields = {name: getattr(record, name) for name in IN_PAGE}
@@ -82,9 +80,9 @@ class TenureFile:
     def remove(self) -> None:
         """Leave an empty file. OSError when that fails."""
         with self._turn:
-            self._begun += 1
+            turn = self._file.begin()
             self._last = None
-        self._file.remove()
+        self._file.remove(turn)
 
     def close(self) -> None:
         """Let go of the page. Both stay as they are."""

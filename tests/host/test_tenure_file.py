@@ -44,9 +44,9 @@ class Bench:
         self.written = 0
         save = self.locked.save
 
-        def counted(content: bytes) -> None:
+        def counted(content: bytes, turn: int = 0) -> None:
             self.written += 1
-            save(content)
+            save(content, turn)
 
         self.locked.save = counted  # type: ignore[method-assign] # to count
 
@@ -187,17 +187,21 @@ def test_an_end_leaves_nothing_to_stop(bench: Bench) -> None:
     assert bench.save(RECORD) == bench.read()
 
 
-def test_a_save_that_hung_does_not_come_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """R16: a thread that hung before the page while another wrote a shorter V fails, and changes nothing."""
+@pytest.mark.parametrize("before", [True, False], ids=["before the file", "between file and page"])
+def test_a_save_that_hung_does_not_come_back(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, before: bool) -> None:
+    """R16: a thread that hung while another wrote a shorter V fails, and changes nothing, then or later."""
     bench.save(RECORD)
     hung, go_on, failed = threading.Event(), threading.Event(), []
     stands = PageFile.see_that_it_stands
     save = bench.locked.save
 
-    def hang(content: bytes) -> None:
-        save(content)
+    def hang(content: bytes, turn: int = 0) -> None:
+        if not before:
+            save(content, turn)
         hung.set()
         assert go_on.wait(10)
+        if before:
+            save(content, turn)
 
     def first() -> None:
         try:
@@ -216,6 +220,7 @@ def test_a_save_that_hung_does_not_come_back(bench: Bench, monkeypatch: pytest.M
     thread.join()
     assert failed
     assert bench.read() == second
+    assert bench.save(later(second, 100)) == bench.read()
 
 
 def test_what_cannot_be_written_is_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,6 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
 from agent.core.model.peers import Beat
-from agent.core.model.records import RuntimeRecord
 from agent.core.model.store import Ms
 from tests.proof.gate import SignGate
 from tests.proof.world import KEYS, PRODUCER, Ask, Host, Letter, Nodeos, Request, Save, Wish, wish
@@ -655,8 +654,3 @@ def _switchover_due(core: State) -> str | None:
     wish = core.seen.switchover
     free = wish is not None and wish.to != core.identity.node and core.phase in ACTIVE and not core.eligibility.handover
     return wish.to if wish is not None and free else None
-
-
-def record_says(record: RuntimeRecord | None) -> str:
-    """Return what a run-time file says, for people."""
-    return record.state if record else "nothing"

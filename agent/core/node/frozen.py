@@ -9,12 +9,11 @@ nodeos that was only busy would have to replay: there more silence is waited for
 
 from __future__ import annotations
 
-from agent.core.blocks.schedule import windows_of
 from agent.core.health.hysteresis import Pace
 from agent.core.leadership.timing import seconds
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, wall_of
+from agent.core.node.state import Node, own_windows, wall_of
 
 MISSED: Ms = 650
 """Two signatures of one window are never so far apart: half a second, and what a busy host may be late.
@@ -39,7 +38,7 @@ def unsigned_since(node: Node, now: Ms) -> Ms | None:
     """Return when the last block of ours was signed, if the next one of the same window is missed; else None."""
     health, since, timing = node.health, node.leading_since, node.leadership.identity.timing
     signed, wall = health.signed, wall_of(node, now)
-    windows = windows_of(health.schedule, node.leadership.identity.producer)
+    windows = own_windows(node)
     if not timing.gated or not node.leadership.leads or windows is None or wall is None:
         return None
     if signed is None or since is None or signed < since or now - health.gate_asked > FRESH:

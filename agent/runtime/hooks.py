@@ -71,6 +71,7 @@ class Hooks:
         self._node = node
         self._lock = threading.Lock()
         self._running: set[int] = set()  # groups whose first process was not waited for yet
+        self._closed = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,8 +79,9 @@ class Hooks:
         return tuple(self._commands)
 
     def close(self) -> None:
-        """Kill those that still run: the agent ends, and nobody would keep their deadline. Never blocks."""
+        """Kill those that run or start later: the agent ends, and nobody would keep their deadline. Never blocks."""
         with self._lock:
+            self._closed = True
             for pid in self._running:
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
@@ -108,8 +110,9 @@ class Hooks:
             return "error", f"not started: {error}"
         with self._lock:
             self._running.add(process.pid)
+            closed = self._closed  # while it was started: `close` has not seen it
         try:
-            said = _follow(process, deadline)
+            said = "" if closed else _follow(process, deadline)
         finally:
             with self._lock:
                 self._running.discard(process.pid)

@@ -142,6 +142,16 @@ def test_the_end_of_the_agent_ends_its_hooks(tmp_path: Path) -> None:
     assert gone(int(pid.read_text()))
 
 
+def test_a_hook_that_starts_while_the_agent_ends_is_ended_too(tmp_path: Path) -> None:
+    """It may have been started already when `close` looked for those that run: it does not outlive the agent."""
+    pid = tmp_path / "pid"
+    hooks = Hooks({"after_demote": ("/bin/sh", "-c", f"echo $$ > {pid}; sleep 60")}, "eos", "bp-a")
+    hooks.close()
+    done = hooks.run(RunHook("after_demote", 1, "", "", "", 30_000))
+    assert (done.result, done.detail) == ("failed", "ended by signal 9")
+    assert not pid.exists() or not pid.read_text() or gone(int(pid.read_text()))
+
+
 def test_only_programs_that_can_be_run_are_configured(tmp_path: Path) -> None:
     """A relative path, a file that cannot be executed and a directory are refused, each by its name."""
     plain = tmp_path / "plain"

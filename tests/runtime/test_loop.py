@@ -263,7 +263,6 @@ def test_a_burst_of_events_does_not_delay_the_stop(bench: Bench, monkeypatch: py
     after = [(event, snapshot) for event, snapshot in bench.effects.noted if snapshot.at >= stop_by]
     assert Phase.STOPPING in [snapshot.node.leadership.phase for _, snapshot in after[:2]]
     assert not any(event is burst[-1] for event, _ in after[:2]), "the burst was over before its time"
-    assert bench.effects.when(do.PauseNodeos)[-1] - stop_by < SOON_MS
     bench.drop(monkeypatch)
 
 

@@ -109,23 +109,23 @@ def test_frozen_member_never_holds_a_call(cluster: EtcdCluster, store: EtcdStore
 @pytest.mark.parametrize(("deaf", "applied"), [("to_client", True), ("to_server", False)])
 def test_lost_request_and_lost_answer_look_the_same(cluster: EtcdCluster, deaf: str, applied: bool) -> None:
     """StoreUnavailable tells nothing of the outcome: a write whose answer was lost is applied (R2: read it back)."""
-    urls, ways = cluster.ways()
+    urls, (way,) = cluster.ways()
     with store_on(cluster, urls) as store:
         store.txn(Txn((), (Delete(PREFIX + "lost"),)), 5.0)
-        ways.members[0].cut("to_client" if deaf == "to_client" else "to_server")
+        way.cut("to_client" if deaf == "to_client" else "to_server")
         with pytest.raises(StoreUnavailable):
             store.txn(put("lost"), 0.4)
-        ways.heal()
+        way.heal()
         found, _, _ = until_answered(lambda: store.range(PREFIX + "lost", 1.0), 10.0)
     assert bool(found.items) is applied
 
 
 def test_slow_member_is_given_up_at_the_deadline(cluster: EtcdCluster) -> None:
     """Answers that come too late are no answers."""
-    urls, ways = cluster.ways()
+    urls, (way,) = cluster.ways()
     with store_on(cluster, urls) as store:
         store.range(PREFIX, 5.0)
-        ways.delay(1.0)
+        way.delay(1.0)
         assert_unanswered(store, 0.3)
 
 

@@ -20,7 +20,7 @@ from tests.lab.errors import LabError, LabTimeout
 from tests.lab.places import LOOPBACK, Place
 from tests.lab.ports import Ports
 from tests.lab.process import Process
-from tests.lab.proxy import Proxies, Proxy
+from tests.lab.proxy import Proxy
 from tests.lab.tls import Certificates, make_certificates
 from tests.lab.wait import until
 
@@ -231,8 +231,8 @@ class EtcdCluster:
 
         until(moved, START_LIMIT, f"{to.name} to lead etcd", retry_on=(LabTimeout, EtcdctlError))
 
-    def ways(self) -> tuple[list[str], Proxies]:
-        """Return fresh endpoints (URLs), one proxy before each member, and their faults.
+    def ways(self) -> tuple[list[str], list[Proxy]]:
+        """Return fresh endpoints (URLs), and the proxies, one before each member, that make their faults.
 
         Give each host its own, and that host can be cut off from etcd while the others are not.
         """
@@ -242,7 +242,7 @@ class EtcdCluster:
             self._closing.callback(proxy.close)
             proxies.append(proxy)
         scheme = "https" if self.certificates else "http"
-        return [f"{scheme}://{HOST}:{proxy.port}" for proxy in proxies], Proxies(proxies)
+        return [f"{scheme}://{HOST}:{proxy.port}" for proxy in proxies], proxies
 
     def forget(self, snapshot: Path | None = None) -> None:
         """Kill all members, and start them without their data, or in place from `etcdctl snapshot save`'s file.

@@ -17,7 +17,7 @@ from tests.lab.gates import SigningGate
 from tests.lab.nodeos import Node
 from tests.lab.ports import Ports
 from tests.lab.prometheus import Prometheus
-from tests.lab.proxy import Proxies
+from tests.lab.proxy import Proxy
 
 GROUP = "lab"
 
@@ -33,7 +33,7 @@ class Lab:
         self.ports = Ports()
         self._closing.callback(self.ports.close)
         self.agents: dict[str, Agent] = {}
-        self.etcd_links: dict[str, Proxies] = {}
+        self.etcd_links: dict[str, list[Proxy]] = {}
         self.gates: dict[str, SigningGate] = {}
 
     def __enter__(self) -> Self:
@@ -131,11 +131,13 @@ class Lab:
 
     def cut_from_etcd(self, name: str) -> None:
         """Cut one host's agent off from every etcd member; nobody is told."""
-        self.etcd_links[name].cut()
+        for proxy in self.etcd_links[name]:
+            proxy.cut()
 
     def heal_etcd(self, name: str) -> None:
         """End that."""
-        self.etcd_links[name].heal()
+        for proxy in self.etcd_links[name]:
+            proxy.heal()
 
 
 def _credentials(etcd: EtcdCluster) -> dict[str, str]:

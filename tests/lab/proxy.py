@@ -12,23 +12,26 @@ A proxy cannot keep the kernel from completing a TCP handshake: during a cut a c
 comes. One thread serves one proxy; every fault is in force when its method returns.
 """
 
+from __future__ import annotations
+
+import asyncio
 import contextlib
-import queue
-import selectors
 import socket
 import struct
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Collection, Coroutine
+from typing import Any, Literal
 
 from tests.lab.errors import LabError
-from tests.lab.relay import Direction, Pair
 
+Direction = Literal["to_server", "to_client"]
+BOTH: tuple[Direction, ...] = ("to_server", "to_client")
 HOST = "127.0.0.1"
 COMMAND_LIMIT = 5.0  # seconds until a fault must be in force: the loop never blocks for longer than a few ms
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
+CHUNK = 64 << 10  # bytes read at once
+WAITING = 16  # chunks held for one direction before reading stops: the sender then feels a full pipe
 
 
 class Proxy:
@@ -38,222 +41,132 @@ class Proxy:
         self.port, self.target = port, target
         self.passed: Counter[Direction] = Counter()
         """Bytes that came so far, by direction; written by the proxy's thread alone."""
-        self._pairs: set[Pair] = set()
-        self._stopped: set[Direction] = set()
-        self._lossy = False  # a cut is on: what it touches cannot go on
         self._delay = 0.0
-        self._listener: socket.socket | None = None
-        self._commands: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = queue.SimpleQueue()
-        self._wake_out, self._wake_in = socket.socketpair()
-        self._wake_out.setblocking(False)
-        self._closing = False
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wake_out, selectors.EVENT_READ, self._drain_wake)
-        self._listen()
-        self._thread = threading.Thread(target=self._run, name=f"lab-proxy-{port}", daemon=True)
+        self._lossy = False  # a cut is on: what it touches cannot go on
+        self._refusing = False
+        self._moving = {direction: asyncio.Event() for direction in BOTH}
+        self._server: asyncio.Server | None = None
+        self._pairs: dict[asyncio.Task[Any], bool] = {}  # each connection, and whether it may have lost bytes
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"lab-proxy-{port}", daemon=True)
         self._thread.start()
+        self._do(self._heal())
 
     # --- faults: called from any thread -----------------------------------------------------------------------
 
     def cut(self, direction: Direction | Literal["both"] = "both") -> None:
         """Let nothing pass in `direction`, and tell nobody."""
-        self._do(lambda: self._stop({"to_server", "to_client"} if direction == "both" else {direction}, lost=True))
+        self._do(self._stop(BOTH if direction == "both" else (direction,), lossy=True))
 
     def freeze(self) -> None:
         """Hold everything back, both ways, until `heal`."""
-        self._do(lambda: self._stop({"to_server", "to_client"}, lost=False))
+        self._do(self._stop(BOTH, lossy=False))
 
     def delay(self, seconds: float) -> None:
         """Let every byte that comes from now on arrive `seconds` later."""
-        self._do(lambda: setattr(self, "_delay", seconds))
+        self._delay = seconds
 
     def refuse(self) -> None:
         """Reset all connections and refuse new ones."""
-
-        def apply() -> None:
-            self._unlisten()
-            self._reset_all()
-
-        self._do(apply)
-
-    def reset(self) -> None:
-        """Reset all connections that exist now, once."""
-        self._do(self._reset_all)
+        self._do(self._refuse())
 
     def heal(self) -> None:
         """End all faults."""
-        self._do(self._heal)
-
-    @property
-    def connections(self) -> int:
-        """How many connections exist."""
-        return len(self._pairs)
+        self._do(self._heal())
 
     def close(self) -> None:
         """End the proxy and its connections."""
-        if not self._closing:
-            self._do(lambda: setattr(self, "_closing", True))
+        if not self._loop.is_closed():
+            self._do(self._refuse())
+            self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(COMMAND_LIMIT)
-            self._wake_in.close()
+            self._loop.close()
 
-    def _do(self, command: Callable[[], None]) -> None:
-        if self._closing:
+    def _do(self, command: Coroutine[Any, Any, None]) -> None:
+        if self._loop.is_closed():
+            command.close()
             raise LabError(f"the proxy on port {self.port} is closed")
-        done = threading.Event()
-        self._commands.put((command, done))
-        with contextlib.suppress(OSError):  # the loop was awake, and the order was to end
-            self._wake_in.send(b".")
-        if not done.wait(COMMAND_LIMIT):
-            raise LabError(f"the proxy on port {self.port} does not obey: its thread hangs or has died")
+        try:
+            asyncio.run_coroutine_threadsafe(command, self._loop).result(COMMAND_LIMIT)
+        except TimeoutError as error:
+            raise LabError(f"the proxy on port {self.port} does not obey: its thread hangs or has died") from error
 
     # --- the loop: everything below runs in the proxy's own thread --------------------------------------------
 
-    def _run(self) -> None:
-        while not self._closing:
-            for key, mask in self._selector.select(self._due_in()):
-                key.data(mask)
-            self._obey()
-            for pair in list(self._pairs):
-                self._update(pair)
-        self._reset_all()
-        self._unlisten()
-        self._selector.close()
-        self._wake_out.close()  # `close` closes its other end, whose wake-up may come after the loop has ended
+    async def _stop(self, directions: Collection[Direction], *, lossy: bool) -> None:
+        for direction in directions:
+            self._moving[direction].clear()
+        self._lossy |= lossy
+        self._pairs = {pair: lost or lossy for pair, lost in self._pairs.items()}
 
-    def _obey(self) -> None:
-        with contextlib.suppress(queue.Empty):
+    async def _refuse(self) -> None:
+        self._refusing = True
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._reset(list(self._pairs))
+
+    async def _heal(self) -> None:
+        self._lossy, self._refusing, self._delay = False, False, 0.0
+        await self._reset([pair for pair, lost in self._pairs.items() if lost])
+        for moving in self._moving.values():
+            moving.set()
+        if self._server is None:
+            self._server = await asyncio.start_server(self._relay, HOST, self.port, backlog=64)
+
+    async def _reset(self, pairs: Collection[asyncio.Task[Any]]) -> None:
+        for pair in pairs:
+            pair.cancel()
+        await asyncio.gather(*pairs, return_exceptions=True)
+
+    async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        """Serve one connection until both directions have ended, or an end is gone, or a fault cancels it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._pairs[task] = self._lossy
+        ends, whole = [client], False
+        try:
+            if self._refusing:  # it was accepted in the last moment before
+                raise ConnectionRefusedError
+            await self._moving["to_server"].wait()
+            answers, server = await asyncio.open_connection(HOST, self.target)
+            ends.append(server)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._carry("to_server", reader, server))
+                both.create_task(self._carry("to_client", answers, client))
+            whole = True
+        except* OSError:
+            pass  # an end is gone: the other one is told below
+        finally:
+            del self._pairs[task]
+            for end in ends:
+                with contextlib.suppress(OSError):
+                    if not whole:
+                        end.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                end.transport.abort()
+            await asyncio.sleep(0)  # the sockets are closed in the loop's next round
+
+    async def _carry(self, direction: Direction, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """Move the bytes of one direction. Each chunk is due some time after it came; an empty one ends it."""
+        sink.transport.set_write_buffer_limits(0)  # what was written is with the kernel when `drain` returns
+        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(WAITING)
+
+        async def take() -> None:
+            while data := await source.read(CHUNK):
+                self.passed[direction] += len(data)
+                await chunks.put((self._loop.time() + self._delay, data))
+            await chunks.put((self._loop.time() + self._delay, b""))
+
+        async def give() -> None:
             while True:
-                command, done = self._commands.get_nowait()
-                command()
-                done.set()
+                due, data = await chunks.get()
+                await asyncio.sleep(due - self._loop.time())
+                await self._moving[direction].wait()
+                if not data:
+                    return sink.write_eof()
+                sink.write(data)
+                await sink.drain()
 
-    def _drain_wake(self, _mask: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._wake_out.recv(4096)
-
-    def _due_in(self) -> float | None:
-        """Return the seconds until the next delayed byte is due, None when nothing waits for its time."""
-        now = time.monotonic()
-        return min((wait for pair in self._pairs for wait in pair.waits(now, self._stopped)), default=None)
-
-    def _listen(self) -> None:
-        if self._listener is None:
-            self._listener = socket.create_server((HOST, self.port), backlog=64)
-            self._listener.setblocking(False)
-            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-
-    def _unlisten(self) -> None:
-        if self._listener is not None:
-            self._selector.unregister(self._listener)
-            self._listener.close()
-            self._listener = None
-
-    def _accept(self, _mask: int) -> None:
-        if self._listener is None:
-            return
-        with contextlib.suppress(OSError):  # the client gave up already
-            client, _ = self._listener.accept()
-            self._pairs.add(Pair(client, self._lossy, self.passed))
-
-    def _stop(self, directions: set[Direction], lost: bool) -> None:
-        self._stopped |= directions
-        self._lossy = self._lossy or lost
-        if lost:
-            for pair in self._pairs:
-                pair.lost = True
-
-    def _heal(self) -> None:
-        self._stopped, self._lossy, self._delay = set(), False, 0.0
-        for pair in [pair for pair in self._pairs if pair.lost]:
-            self._drop(pair)
-        self._listen()
-
-    def _update(self, pair: Pair) -> None:
-        """Connect when allowed, and register for exactly those events that this pair can use now."""
-        try:
-            if pair.server is None and "to_server" not in self._stopped:
-                pair.connect((HOST, self.target))
-            if pair.finished():
-                self._drop(pair, reset=False)
-                return
-            now = time.monotonic()
-            for sock, mask in pair.masks(now, self._stopped):
-                self._register(sock, mask, pair)
-        except OSError:
-            self._drop(pair)
-
-    def _register(self, sock: socket.socket, mask: int, pair: Pair) -> None:
-        known = self._selector.get_map().get(sock)
-        if known is None:
-            if mask:
-                self._selector.register(sock, mask, lambda ready: self._serve(pair, sock, ready))
-        elif not mask:
-            self._selector.unregister(sock)
-        elif known.events != mask:
-            self._selector.modify(sock, mask, known.data)
-
-    def _serve(self, pair: Pair, sock: socket.socket, ready: int) -> None:
-        if pair not in self._pairs:  # dropped while its other end was served
-            return
-        try:
-            pair.serve(sock, ready, time.monotonic() + self._delay)
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._drop(pair)
-
-    def _reset_all(self) -> None:
-        for pair in list(self._pairs):
-            self._drop(pair)
-
-    def _drop(self, pair: Pair, reset: bool = True) -> None:
-        self._pairs.discard(pair)
-        for sock in pair.sockets():
-            if sock in self._selector.get_map():
-                self._selector.unregister(sock)
-            with contextlib.suppress(OSError):
-                if reset:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-                sock.close()
-
-
-class Proxies:
-    """Several proxies under one hand, for example all ways of one host to etcd."""
-
-    def __init__(self, members: Sequence[Proxy]) -> None:
-        self.members = list(members)
-
-    def cut(self, direction: Direction | Literal["both"] = "both") -> None:
-        """See Proxy.cut."""
-        for proxy in self.members:
-            proxy.cut(direction)
-
-    def freeze(self) -> None:
-        """See Proxy.freeze."""
-        for proxy in self.members:
-            proxy.freeze()
-
-    def delay(self, seconds: float) -> None:
-        """See Proxy.delay."""
-        for proxy in self.members:
-            proxy.delay(seconds)
-
-    def refuse(self) -> None:
-        """See Proxy.refuse."""
-        for proxy in self.members:
-            proxy.refuse()
-
-    def reset(self) -> None:
-        """See Proxy.reset."""
-        for proxy in self.members:
-            proxy.reset()
-
-    def heal(self) -> None:
-        """See Proxy.heal."""
-        for proxy in self.members:
-            proxy.heal()
-
-    def close(self) -> None:
-        """See Proxy.close."""
-        for proxy in self.members:
-            proxy.close()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(take())
+            both.create_task(give())

@@ -10,7 +10,7 @@ from tests.lab.chaos.kinds import MEMBERS
 from tests.lab.chaos.links import Link, Skipped, SpaceLink
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
-from tests.lab.relay import Direction
+from tests.lab.proxy import Direction
 
 
 def _both_or_one(choice: str, out: Direction, into: Direction) -> list[Direction]:

@@ -22,7 +22,7 @@ from tests.lab.nodeos import Node
 from tests.lab.places import LOOPBACK
 from tests.lab.ports import Ports
 from tests.lab.process import Process
-from tests.lab.proxy import HOST, Proxies, Proxy
+from tests.lab.proxy import HOST, Proxy
 from tests.lab.spaces import Spaces
 
 
@@ -62,7 +62,8 @@ def reach_etcd(
     if spaces is not None:
         return etcd.urls, [SpaceLink(spaces, [(name, other)], [(other, name)]) for other in MEMBERS]
     proxies = [Proxy(ports.take(), int(member.endpoint.rpartition(":")[2])) for member in etcd.members]
-    closing.callback(Proxies(proxies).close)
+    for proxy in proxies:
+        closing.callback(proxy.close)
     return [f"http://{HOST}:{proxy.port}" for proxy in proxies], [ProxyLink(proxy) for proxy in proxies]
 
 

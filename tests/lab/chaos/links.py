@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from tests.lab.errors import LabError
-from tests.lab.proxy import Proxy
-from tests.lab.relay import Direction
+from tests.lab.proxy import Direction, Proxy
 from tests.lab.spaces import Spaces
 
 

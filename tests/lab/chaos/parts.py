@@ -20,8 +20,7 @@ from tests.lab.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from tests.lab.gates import SigningGate
 from tests.lab.places import LOOPBACK
 from tests.lab.ports import Ports
-from tests.lab.proxy import HOST, Proxy
-from tests.lab.relay import Direction
+from tests.lab.proxy import HOST, Direction, Proxy
 from tests.lab.slow_disk import SlowDisk, possible
 from tests.lab.spaces import Spaces
 

@@ -21,8 +21,7 @@ from tests.lab.chain import Chain
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.measure.usage import Usage, usage
-from tests.lab.proxy import Proxy
-from tests.lab.relay import Direction
+from tests.lab.proxy import Direction, Proxy
 from tests.lab.wait import until
 
 SETTLE_LIMIT = 60.0
@@ -115,7 +114,7 @@ class IdleGroup:
         guard = agent.guard_pid()
         if code != 200 or guard is None:
             raise LabError(f"{agent.name} does not answer, or has no guard; see {agent.log}")
-        links = self.lab.etcd_links[agent.node].members
+        links = self.lab.etcd_links[agent.node]
         return Reading(
             usage(agent.pid),
             usage(guard),

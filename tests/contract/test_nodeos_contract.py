@@ -28,7 +28,6 @@ from tests.lab.binaries import NodeosBinaries, find_nodeos
 from tests.lab.errors import LabUnavailable
 from tests.lab.nodeos import HOST, PUBLIC_KEY, Node, NodeSpec
 from tests.lab.ports import Ports
-from tests.lab.simulated_node import SimulatedNode
 from tests.lab.wait import until
 from tests.support.nodeos_calls import CALLS, LIMIT_S, SHORT_S, in_time
 
@@ -49,7 +48,7 @@ class Pair:
             node = Node(spec, self.root / name, _binaries())
         else:
             whose = self.root if spec.producers or spec.peers else self.root / name  # without peers: a chain of its own
-            node = SimulatedNode(spec, self.root / name, whose / "chain.sqlite")
+            node = Node(spec, self.root / name, None, whose / "chain.sqlite")
         self.nodes.append(node)
         return node
 
@@ -226,7 +225,7 @@ def test_it_is_known_as_a_process(pair: Pair) -> None:
     node = pair.nodes[0]
     plans = [FencePlan(url, executable=node.executable) for url in (node.http_url, f"unix://{node.socket}")]
     with socket.create_server((HOST, 0)) as forwarder:  # this process, which is none
-        if not isinstance(node, SimulatedNode):
+        if pair.kind == "real":
             url = f"http://{HOST}:{forwarder.getsockname()[1]}"
             plans.append(FencePlan(url, executable=node.executable, data_dir=str(node.data_dir)))
         for plan in plans:

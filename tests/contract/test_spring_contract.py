@@ -23,7 +23,6 @@ from tests.lab.errors import LabUnavailable
 from tests.lab.lab import Lab
 from tests.lab.nodeos import Node, NodeSpec
 from tests.lab.ports import Ports
-from tests.lab.simulated_node import SimulatedNode
 from tests.lab.wait import until
 from tests.support.nodeos_calls import LIMIT_S
 
@@ -35,12 +34,11 @@ PAUSED_S = 20.0
 def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Run a producing Spring; skip where the real nodeos is none."""
     root, ports = tmp_path_factory.mktemp(request.param), Ports()
-    spec = NodeSpec("bp-a", ports.take(), ports.take(), producers=("eosio",))
+    simulated = request.param == "simulated"
+    more = ("--shape", "spring-1.3") if simulated else ()
+    spec = NodeSpec("bp-a", ports.take(), ports.take(), producers=("eosio",), more=more)
     try:
-        if request.param == "simulated":
-            node: Node = SimulatedNode(spec, root / "bp-a", root / "chain.sqlite", shape="spring-1.3")
-        else:
-            node = Node(spec, root / "bp-a", find_nodeos())
+        node = Node(spec, root / "bp-a", None if simulated else find_nodeos())
     except LabUnavailable as error:
         pytest.skip(str(error))
     node.launch("--enable-stale-production")

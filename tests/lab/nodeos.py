@@ -78,24 +78,29 @@ class NodeSpec:
 class Node(Process):
     """One nodeos, without `binaries` a SIMULATED one; start, kill, freeze, thaw, stop as any process.
 
-    Its data survive, `restart` goes on from them.
+    Its data survive, `restart` goes on from them. `simulated_chain`: the file that SIMULATED nodes share; by default
+    those that stand beside each other do.
     """
 
-    def __init__(self, spec: NodeSpec, root: Path, binaries: NodeosBinaries | None) -> None:
+    def __init__(
+        self, spec: NodeSpec, root: Path, binaries: NodeosBinaries | None, simulated_chain: Path | None = None
+    ) -> None:
         self.spec = spec
         self.root = root
         self.http_url = f"http://{HOST}:{spec.http}"
         self.socket = root / "nodeos.sock"
-        self._has_socket = len(os.fsencode(self.socket)) <= SOCKET_PATH
-        command = self._command(binaries) if binaries else self._simulated()
+        self._socket = self.socket if len(os.fsencode(self.socket)) <= SOCKET_PATH else ""
+        chain = simulated_chain or root.parent / "simulated-chain"
+        command = self._command(binaries) if binaries else self._simulated(chain)
         super().__init__(spec.name, command, root / "nodeos.log", {**os.environ, **spec.env}, spec.place)
 
-    def _simulated(self) -> list[str | Path]:
-        """Return the command of a SIMULATED nodeos on the chain that all nodes beside this one share."""
+    def _simulated(self, chain: Path) -> list[str | Path]:
         spec = self.spec
         command: list[str | Path] = [sys.executable, "-m", "tests.lab.simulated", "--listen", f"{HOST}:{spec.http}"]
-        command += ["--chain", self.root.parent / "simulated-chain", "--name", spec.name]
-        return [*command, *(part for name in spec.producers for part in ("--producer", name)), *spec.more]
+        command += ["--unix-socket-path", self._socket, "--chain", chain, "--name", spec.name]
+        command += [part for name in spec.producers[:1] for part in ("--producer", name)]
+        command += [part for name in PLUGINS if name not in spec.plugins for part in ("--without", name)]
+        return [*command, *spec.more]
 
     def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
         spec = self.spec
@@ -107,7 +112,7 @@ class Node(Process):
             f"{spec.place.address}:{spec.p2p}",
         ]
         command += ["--agent-name", spec.name, "--connection-cleanup-period", str(RECONNECT)]
-        command += ["--unix-socket-path", self.socket if self._has_socket else ""]
+        command += ["--unix-socket-path", self._socket]
         command += ["--p2p-max-nodes-per-host", "20", "--resource-monitor-not-shutdown-on-threshold-exceeded"]
         command += ["--chain-state-db-size-mb", "256", "--chain-state-db-guard-size-mb", "16"]
         command += [part for plugin in spec.plugins for part in ("--plugin", f"eosio::{plugin}")]

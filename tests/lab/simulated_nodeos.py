@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,19 +123,6 @@ class SimulatedNodeos:
     def clear(self) -> None:
         """End all faults."""
         self.listener.clear_faults()
-
-    def state(self) -> dict[str, Any]:
-        """Return what there is to see, for the control port."""
-        head = self.chain.head()
-        signed = sum(each.node == self.name for each in self.chain.signatures())
-        by_hand = self._blocks.explicitly_paused
-        return {
-            "name": self.name,
-            "paused": self.paused,
-            "by_hand": by_hand,
-            "head": asdict(head),
-            "signed": signed,
-        }
 
     def _signed(self, block: Signature) -> None:
         """Log a block in nodeos's own words, so that whoever reads the one log can read the other."""

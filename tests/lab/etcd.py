@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from tests.lab.binaries import EtcdBinaries, find_etcd
 from tests.lab.errors import LabError, LabTimeout
 from tests.lab.places import LOOPBACK, Place
 from tests.lab.ports import Ports
-from tests.lab.process import Process
+from tests.lab.process import Process, run
 from tests.lab.proxy import Proxy
 from tests.lab.tls import Certificates, make_certificates
 from tests.lab.wait import until
@@ -182,20 +181,9 @@ class EtcdCluster:
             settings["ETCDCTL_KEY"] = str(self.certificates.client_key)
         if self._root_password is not None:
             settings |= {"ETCDCTL_USER": "root", "ETCDCTL_PASSWORD": self._root_password}
-        try:
-            done = subprocess.run(
-                self.options.desk.command([self.binaries.etcdctl, *arguments]),
-                env=_environment(settings),
-                input=stdin,
-                capture_output=True,
-                text=True,
-                timeout=limit,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise LabTimeout(f"etcdctl {' '.join(arguments[:2])} did not end within {limit:g} s") from error
-        if done.returncode:
-            raise EtcdctlError(f"etcdctl {' '.join(arguments[:2])}: {done.stderr.strip() or done.stdout.strip()}")
-        return done.stdout
+        command = self.options.desk.command([self.binaries.etcdctl, *arguments])
+        what, env = f"etcdctl {' '.join(arguments[:2])}", _environment(settings)
+        return run(command, limit, what, env=env, stdin=stdin, failed=EtcdctlError)
 
     def leader(self) -> EtcdMember | None:
         """Return the member that leads according to the first that answers; None when nobody knows a live one."""

@@ -1,4 +1,4 @@
-"""One child process that can be started, frozen, killed and started again. Nothing about nodeos or etcd lives here.
+"""One child process that can be started, frozen, killed and started again, and commands that are run to their end.
 
 No child outlives us: each asks the kernel (PR_SET_PDEATHSIG) for SIGKILL when its parent dies. The kernel means the
 parent *thread*, so one thread starts all children and lives as long as the process. The request is made by a small
@@ -36,6 +36,33 @@ KEEP_LOG = 8 << 20  # bytes: a log above this is set aside (one generation) at t
 MOST_LOG = 64 << 20  # bytes: a child whose log is larger is killed, for the disk is everybody's
 LOOK_AT_LOG = 2.0  # seconds between two looks at its size
 FREEZE_LIMIT = 5.0  # seconds; some ms, more on a machine that is held up
+
+
+def run(
+    command: Sequence[str | Path],
+    limit: float,
+    what: str = "",
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin: str = "",
+    failed: type[LabError] = LabError,
+) -> str:
+    """Run a command to its end and return its output. `failed`, with its words, on failure; LabTimeout in time.
+
+    `what` names it in messages, where its arguments are secret or many. `limit` in seconds.
+    """
+    what = what or " ".join(map(str, command))
+    try:
+        done = subprocess.run(
+            list(command), env=env, cwd=cwd, input=stdin, capture_output=True, text=True, timeout=limit
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabTimeout(f"{what} did not end within {limit:g} s") from error
+    if done.returncode:
+        raise failed(f"{what}: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")
 

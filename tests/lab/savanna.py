@@ -10,7 +10,6 @@ import base64
 import itertools
 import json
 import shlex
-import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from tests.lab.binaries import NodeosBinaries
 from tests.lab.contract import FEATURE, FINALIZERS
 from tests.lab.errors import LabError, LabUnavailable
 from tests.lab.nodeos import Node
+from tests.lab.process import run
 from tests.lab.schedule import SYSTEM, install
 from tests.lab.simulated_chain import SimulatedChain
 from tests.lab.simulated_finality import Finalizer, Policy
@@ -89,9 +89,8 @@ class RealFinality(Finality):
         super().__init__(accounts)
 
     def _key(self) -> tuple[str, str]:
-        command = [str(self._util), "bls", "create", "key", "--to-console"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+        text = run([self._util, "bls", "create", "key", "--to-console"], LIMIT_S)
+        found = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
         return found["Public key"], found["Private key"]
 
     def options(self, name: str, producing: bool) -> list[str]:

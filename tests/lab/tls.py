@@ -3,11 +3,11 @@
 Only that may live here. They are for 127.0.0.1, for two days, and their keys never leave the lab's directory.
 """
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.errors import LabError, LabTimeout, LabUnavailable
+from tests.lab.errors import LabUnavailable
+from tests.lab.process import run
 
 DAYS = "2"
 LIMIT = 20.0  # seconds for one openssl command; a key on P-256 takes milliseconds
@@ -46,16 +46,6 @@ def make_certificates(directory: Path) -> Certificates:
 
 def _openssl(*arguments: str | Path) -> None:
     try:
-        done = subprocess.run(
-            ["openssl", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-        )
+        run(["openssl", *arguments], LIMIT, f"openssl {arguments[0]}")
     except FileNotFoundError as error:
         raise LabUnavailable("the command openssl is needed for an etcd with TLS: install it") from error
-    except subprocess.TimeoutExpired as error:
-        raise LabTimeout(f"openssl {arguments[0]} did not end within {LIMIT:g} s") from error
-    if done.returncode:
-        raise LabError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.lab.binaries import NodeosBinaries
-from tests.lab.errors import LabError, LabTimeout
+from tests.lab.errors import LabError
 from tests.lab.nodeos import API_LIMIT, HOST, PRIVATE_KEY, PUBLIC_KEY, Node, post
 from tests.lab.places import LOOPBACK, Place
-from tests.lab.process import Process
+from tests.lab.process import Process, run
 from tests.lab.wait import until
 
 START_LIMIT = 10.0  # seconds; it takes about 0.1
@@ -65,19 +64,8 @@ class Wallet:
 
         LabError with its words when it fails, LabTimeout when it gives no answer in time.
         """
-        try:
-            done = subprocess.run(
-                self.process.place.command(self.words(*arguments, node=node)),
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=CLEOS_LIMIT,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise LabTimeout(f"cleos {' '.join(arguments[:2])} gave no answer in {CLEOS_LIMIT:g} s") from error
-        if done.returncode:
-            raise LabError(f"cleos {' '.join(arguments[:2])} failed: {done.stdout[-300:]} {done.stderr[-500:]}")
-        return done.stdout
+        command = self.process.place.command(self.words(*arguments, node=node))
+        return run(command, CLEOS_LIMIT, f"cleos {' '.join(arguments[:2])}")
 
     def sign(self, transaction: Mapping[str, Any], chain_id: str) -> list[str]:
         """Return the signatures of a transaction. LabError when keosd does not sign."""

@@ -46,7 +46,7 @@ class Proxy:
         self._refusing = False
         self._moving = {direction: asyncio.Event() for direction in BOTH}
         self._server: asyncio.Server | None = None
-        self._pairs: dict[asyncio.Task[Any], bool] = {}  # each connection, and whether it may have lost bytes
+        self._pairs: dict[asyncio.Task[None], bool] = {}  # each connection, and whether it may have lost bytes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"lab-proxy-{port}", daemon=True)
         self._thread.start()
@@ -112,18 +112,21 @@ class Proxy:
         for moving in self._moving.values():
             moving.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._relay, HOST, self.port, backlog=64)
+            self._server = await asyncio.start_server(self._accept, HOST, self.port, backlog=64)
 
-    async def _reset(self, pairs: Collection[asyncio.Task[Any]]) -> None:
+    async def _reset(self, pairs: Collection[asyncio.Task[None]]) -> None:
+        await asyncio.sleep(0)  # a task that is cancelled before it began would leave its client open
         for pair in pairs:
             pair.cancel()
         await asyncio.gather(*pairs, return_exceptions=True)
 
+    def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        pair = self._loop.create_task(self._relay(reader, client))
+        self._pairs[pair] = self._lossy
+        pair.add_done_callback(self._pairs.pop)
+
     async def _relay(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """Serve one connection until both directions have ended, or an end is gone, or a fault cancels it."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._pairs[task] = self._lossy
         ends, whole = [client], False
         try:
             if self._refusing:  # it was accepted in the last moment before
@@ -138,7 +141,6 @@ class Proxy:
         except* OSError:
             pass  # an end is gone: the other one is told below
         finally:
-            del self._pairs[task]
             for end in ends:
                 with contextlib.suppress(OSError):
                     if not whole:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
-from agent.alerts.build import change_channels, make_dispatcher, make_pulses
+from agent.alerts.dispatcher import change_channels, make_dispatcher, make_pulses
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.config.shared import nodeos_options, settings_of

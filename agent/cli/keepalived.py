@@ -84,7 +84,7 @@ def keepalived_notify(
 
 def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None:
     """Go on until keepalived is gone or says so, and nodeos is proven stopped."""
-    from agent.alerts.build import make_dispatcher
+    from agent.alerts.dispatcher import make_dispatcher
     from agent.core.alerts.notice import Notice
     from agent.guard.fence import read_file
     from agent.guard.plan import guard_fields

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.alerts.sinks import apprise_child
-from agent.alerts.sinks.external import REFUSED
+from agent.alerts import apprise_child
+from agent.alerts.external import REFUSED
 from tests.support.recorder import Recorder
 
 JOB = {"url": "tgram://token/chat", "title": "a title", "body": "a body", "kind": "warning"}

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from agent.alerts.build import change_channels, make_dispatcher, make_pulses
+from agent.alerts.dispatcher import change_channels, make_dispatcher, make_pulses
 from tests.doctor.parts import config
 from tests.support.recorder import Recorder
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.alerts import queue, worker
+from agent.alerts import worker
 from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel, ChannelStats
 from agent.core.alerts.notice import Notice
@@ -160,7 +160,7 @@ def test_retry_after_is_honoured_up_to_a_limit(
 
 def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDispatcher], monkeypatch: pytest.MonkeyPatch) -> None:
     """A channel that is down for long does not get yesterday's news."""
-    monkeypatch.setattr(queue, "GIVE_UP_S", {"info": 0.2, "critical": 60.0})
+    monkeypatch.setattr(worker, "GIVE_UP_S", {"info": 0.2, "critical": 60.0})
     sink = PlayedSink(lambda number: DOWN)
     made = desk(Channel(sink, "info"))
     made.tell(notice("a", "info"))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.build import make_channel
-from agent.alerts.sinks.external import REFUSED, AppriseSink
+from agent.alerts.dispatcher import make_channel
+from agent.alerts.external import REFUSED, AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
 from agent.config.setting import SecretStr

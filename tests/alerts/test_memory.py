@@ -207,7 +207,7 @@ def test_the_end_of_an_alert_is_the_last_to_go_when_there_is_no_room(desk: Calla
 
 def test_the_end_of_an_alert_is_never_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
     """A beginning that nobody took in time is given up; the end stays until it is delivered."""
-    monkeypatch.setattr("agent.alerts.queue.GIVE_UP_S", {"info": 0.05, "warning": 0.05, "critical": 0.05})
+    monkeypatch.setattr("agent.alerts.worker.GIVE_UP_S", {"info": 0.05, "warning": 0.05, "critical": 0.05})
     sink = PlayedSink(DOWN)
     made = AlertDispatcher([Channel(sink, "info")], first_wait_s=0.02)
     made.tell(BEGUN)

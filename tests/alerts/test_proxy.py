@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts.sinks.external import AppriseSink
+from agent.alerts.external import AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
 from agent.config.secrets import channel_texts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.alerts.queue import GIVE_UP_S, Waiting
+from agent.alerts.worker import GIVE_UP_S, Waiting
 from agent.core.alerts.notice import Notice
 
 NOW_S = 1000.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.alerts.sinks.http import _retry_after
+from agent.alerts.sinks import _retry_after
 from agent.alerts.text import Words
 from agent.core.alerts.notice import Notice
 
@@ -27,11 +27,11 @@ def test_the_usual_line_has_the_severity_or_that_it_is_over() -> None:
 
 def test_a_wait_that_makes_no_sense_is_none() -> None:
     """Seconds and dates count, a date without a zone as UTC; the past is no wait."""
-    assert _retry_after({"Retry-After": " 30 "}) == 30.0
-    assert _retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 -0000"}) == 0.0
-    later = _retry_after({"Retry-After": "Fri, 01 Jan 2100 00:00:00 -0000"})
+    assert _retry_after({"retry-after": " 30 "}) == 30.0
+    assert _retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}) == 0.0
+    later = _retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 -0000"})
     assert later is not None
     assert later > 1e9
     for text in ("", "soon", "-5", "1" * 10):
-        assert _retry_after({"Retry-After": text}) is None
+        assert _retry_after({"retry-after": text}) is None
     assert _retry_after({}) is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.alerts.sinks import wire
+from agent.alerts import sinks
 from agent.host.deadline import CallFailed
 from agent.net import http
 from agent.net.endpoint import Endpoint, parse_endpoint
@@ -28,7 +28,7 @@ SHORT_S = 0.3
 def post(endpoint: Endpoint, **more: object) -> http.Answer:
     """Call as an alert channel does, with a short deadline."""
     more = {"most": 1 << 20, **more}
-    return wire.call(endpoint, "/x", SHORT_S, names=Resolver(), **more)  # type: ignore[arg-type] # call's own
+    return sinks.call(endpoint, "/x", SHORT_S, names=Resolver(), **more)  # type: ignore[arg-type] # call's own
 
 
 def ask(endpoint: Endpoint, **more: object) -> http.Answer:

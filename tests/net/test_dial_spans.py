@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.sinks import wire
+from agent.alerts import sinks
 from agent.host.deadline import CallFailed, Deadline, DeadlineSocket, NoAnswer, NotSent
 from agent.net import dial, http
 from agent.net import tls as deadline_tls
@@ -257,8 +257,8 @@ def test_a_call_is_tried_once(monkeypatch: pytest.MonkeyPatch, error: OSError, m
         raise error
 
     monkeypatch.setattr(http, "dial", dialled)
-    monkeypatch.setattr(wire, "dial", dialled)
-    for call in (http.call, partial(wire.call, most=1 << 20)):
+    monkeypatch.setattr(sinks, "dial", dialled)
+    for call in (http.call, partial(sinks.call, most=1 << 20)):
         with pytest.raises(CallFailed) as caught:
             call(parse_endpoint("http://10.0.0.1:1"), "/x", 0.7, names=Resolver(), method=method)
         assert not caught.value.sent
@@ -283,7 +283,7 @@ def test_a_request_that_is_cut_off_is_not_sent_again(method: str) -> None:
         thread.start()
         endpoint = parse_endpoint(f"http://127.0.0.1:{server.getsockname()[1]}")
         try:
-            for call in (http.call, partial(wire.call, most=1 << 20)):
+            for call in (http.call, partial(sinks.call, most=1 << 20)):
                 with pytest.raises(CallFailed) as caught:
                     call(endpoint, "/x", 5.0, names=Resolver(), body=b"{}", method=method)
                 assert caught.value.sent

@@ -18,7 +18,7 @@ from agent.errors import ConfigError
 from agent.net.proxy import ENVIRONMENT
 from agent.ports import Delivery
 
-CHILD = "agent.alerts.sinks.apprise_child"
+CHILD = "agent.alerts.apprise_child"
 KINDS = {"critical": "failure", "warning": "warning", "info": "info"}
 REFUSED = 3
 """Exit code of the child when apprise does not know the URL."""

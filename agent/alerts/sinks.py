@@ -1,0 +1,352 @@
+"""Alert channels (port `Sink`): which type writes what, and where, within a total deadline, and what became of it.
+
+What is sent is made in `text`. It goes over one fresh connection, with no redirect and no second try, and the answer is
+bounded and never unpacked. It is HTTP/1.1 by `http.client` over a socket that keeps the deadline: not every service
+takes the HTTP/1.0 of `agent.net.http`.
+
+The URL of a channel is a secret. So no text of a foreign error is passed on: what went wrong is told in our own words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote, urlsplit
+
+from agent import __version__
+from agent.alerts import text as notice_text
+from agent.alerts.external import AppriseSink
+from agent.alerts.text import Words
+from agent.config.alerts import PAGERDUTY, AlertChannel
+from agent.config.secrets import channel_texts, files_of, reread
+from agent.core.alerts.notice import Notice
+from agent.core.model.copying import replace
+from agent.errors import ConfigError
+from agent.host.clock import boot_ms
+from agent.host.deadline import CallFailed, Deadline, NoAnswer
+from agent.host.from_files import FromFiles
+from agent.host.logs import mask
+from agent.net.dial import dial
+from agent.net.endpoint import Endpoint, endpoint_of
+from agent.net.http import Answer, TooMuch
+from agent.net.proxy import Proxy, ProxyRefused, basic, proxy_for
+from agent.net.resolver import Resolver
+from agent.ports import Delivery, Sink
+
+T = TypeVar("T")
+OPEN_FOR = 4
+"""An alert that Alertmanager does not get again for so many intervals is over, as Prometheus does it."""
+JSON = {"Content-Type": "application/json"}
+ALERTS = "/api/v2/alerts"
+
+
+class RenewedSink:
+    """A sink that is made anew when the files of its secrets or its authorities change (port `Sink`)."""
+
+    def __init__(self, channel: AlertChannel, make: Callable[[AlertChannel], Sink]) -> None:
+        self.name = channel.name
+        self._sink = _renewed(channel, make)
+
+    def send(self, notice: Notice, timeout_s: float) -> Delivery:
+        """Try once, within `timeout_s` seconds in all. Never raises."""
+        return self._sink().send(notice, timeout_s)
+
+
+def _renewed(channel: AlertChannel, make: Callable[[AlertChannel], T]) -> FromFiles[T]:
+    """Return what is made of a channel, as its files are when it is asked for."""
+
+    def read() -> T:
+        found = reread(channel)
+        for text in channel_texts(found):
+            mask(text)
+        return make(found)
+
+    return FromFiles(f"alerts {channel.name}", (*files_of(channel), *_authorities(channel)), read)
+
+
+def _authorities(channel: AlertChannel) -> tuple[Path, ...]:
+    if channel.type == "apprise" or not channel.url.get_secret_value().startswith("https:"):
+        return ()
+    from agent.net.tls import authorities
+
+    return authorities(channel.ca_file)
+
+
+def make_sink(channel: AlertChannel, runbooks: str = "grafana/runbooks.md") -> Sink:
+    """Return the sink of a configured channel. ConfigError when its CA file, or apprise, cannot be used."""
+    return RenewedSink(channel, lambda found: _made(found, runbooks))
+
+
+def _made(channel: AlertChannel, runbooks: str) -> Sink:
+    words = Words(channel.template, runbooks)
+    if channel.type == "apprise":
+        return AppriseSink(channel.name, channel.url.get_secret_value(), words, channel.proxy.get_secret_value())
+    return _http(channel, _WRITERS[channel.type](channel, words))
+
+
+def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
+    """Return what pings the URL of a heartbeat channel, within the seconds it is given."""
+    letter = HttpRequest(b"", method="GET")  # every such service takes GET; some take nothing else
+    sink = _renewed(channel, lambda found: _http(found, lambda _notice: letter))
+    return lambda timeout_s: sink().post(letter, timeout_s)
+
+
+def _http(channel: AlertChannel, write: Callable[[Notice], HttpRequest]) -> HttpSink:
+    url = channel.url.get_secret_value() or PAGERDUTY
+    proxy = proxy_for(url, channel.proxy.get_secret_value())
+    return HttpSink(channel.name, url, write, _context(channel, url), proxy)
+
+
+def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
+    if not url.startswith("https:"):
+        return None
+    from agent.net.tls import tls_context
+
+    try:
+        return tls_context(channel.ca_file)
+    except ConfigError:
+        raise ConfigError(
+            [f"alerts {channel.name}: ca_file {channel.ca_file} cannot be used: give a readable PEM file"]
+        ) from None
+
+
+def _webhook(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
+    secret = channel.secret.get_secret_value().encode()
+
+    def write(notice: Notice) -> HttpRequest:
+        body = _json(notice_text.webhook(notice, words))
+        return HttpRequest(body, JSON | (signature(secret, body, int(time.time())) if secret else {}))
+
+    return write
+
+
+def signature(secret: bytes, body: bytes, when: int) -> dict[str, str]:
+    """Return the headers that prove where a body comes from, and when (`when`: seconds since 1970).
+
+    X-Signature-256 is the HMAC-SHA256, in hex after `sha256=`, of X-Signature-Timestamp, a dot, and the body.
+    """
+    made = hmac.new(secret, f"{when}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"X-Signature-Timestamp": str(when), "X-Signature-256": f"sha256={made}"}
+
+
+def _slack(_channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
+    return lambda notice: HttpRequest(_json(notice_text.slack(notice, words)), JSON)
+
+
+def _pagerduty(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
+    key = channel.secret.get_secret_value()
+
+    def write(notice: Notice) -> HttpRequest:
+        body = _json(notice_text.pagerduty(notice, words, key, _wall_ms()))
+        return HttpRequest(body, JSON, _changes) if notice_text.is_change(notice) else HttpRequest(body, JSON)
+
+    return write
+
+
+def _alertmanager(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
+    open_ms = round(channel.interval * 1000) * OPEN_FOR
+
+    def write(notice: Notice) -> HttpRequest:
+        wall = _wall_ms()
+        began = wall - max(0, boot_ms() - notice.since) if notice.since else wall
+        return HttpRequest(_json(notice_text.alertmanager(notice, words, wall, began, open_ms)), JSON, _alerts)
+
+    return write
+
+
+def _changes(path: str) -> str:
+    """Return where PagerDuty takes what is no incident."""
+    return path.removesuffix("/enqueue") + "/change/enqueue" if path.endswith("/enqueue") else path
+
+
+def _alerts(path: str) -> str:
+    """Return where Alertmanager takes alerts, below whatever prefix it runs."""
+    return path if path.endswith(ALERTS) else path.rstrip("/") + ALERTS
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _json(data: object) -> bytes:
+    return json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace")
+
+
+_WRITERS: dict[str, Callable[[AlertChannel, Words], Callable[[Notice], HttpRequest]]] = {
+    "webhook": _webhook,
+    "slack": _slack,
+    "pagerduty": _pagerduty,
+    "alertmanager": _alertmanager,
+}
+
+
+MOST = 1 << 20
+"""Bytes of an answer; no channel has more to say."""
+SHOWN = 300
+"""Bytes of an answer that are kept for who asked for a test."""
+AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS, *range(500, 600)})
+"""Statuses that may pass; every other one is the channel's last word."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What is sent: a body with its headers. `path`: changed from that of the URL, if need be."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    path: Callable[[str], str] = lambda path: path
+    method: str = "POST"
+
+
+class HttpSink:
+    """Sends each notice as `write` puts it, to one URL. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        write: Callable[[Notice], HttpRequest],
+        context: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
+        parts = urlsplit(url)
+        self.name = name
+        self._endpoint = endpoint_of(url)
+        self._path = parts.path or "/"
+        self._query = f"?{parts.query}" if parts.query else ""
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"nodeos-failover/{__version__}"}
+        if shown := basic(parts):
+            self._headers["Authorization"] = shown
+        self._write = write
+        self._context = context
+        self._proxy = proxy
+        self._names = Resolver()
+
+    def send(self, notice: Notice, timeout_s: float) -> Delivery:
+        """Try once, within `timeout_s` seconds in all. Never raises."""
+        return self.post(self._write(notice), timeout_s)
+
+    def post(self, letter: HttpRequest, timeout_s: float) -> Delivery:
+        """Send a letter, within `timeout_s` seconds in all. Never raises."""
+        try:
+            answer = call(
+                self._endpoint,
+                letter.path(self._path) + self._query,
+                timeout_s,
+                names=self._names,
+                context=self._context,
+                body=letter.body,
+                headers={**self._headers, **letter.headers},
+                most=MOST,
+                method=letter.method,
+                proxy=self._proxy,
+            )
+        except TooMuch:
+            return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
+        except CallFailed as error:
+            return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
+        shown = answer.body[:SHOWN].decode(errors="replace").strip()
+        return replace(_outcome(answer), answer=f"HTTP {answer.status} {shown}".strip())
+
+
+def call(
+    endpoint: Endpoint,
+    path: str,
+    timeout_s: float,
+    *,
+    names: Resolver,
+    context: ssl.SSLContext | None = None,
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
+    most: int,
+    method: str = "POST",
+    proxy: Proxy | None = None,
+) -> Answer:
+    """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
+
+    NotSent when nothing was delivered, NoAnswer when there is no complete answer (both are CallFailed), TooMuch when it
+    has more than `most` bytes. Safe to call from several threads. No text of an error names `path`, which may be a
+    secret; what the errors are chained to may.
+    """
+    deadline = Deadline(timeout_s)
+    target, told = quote(path, safe="!#$%&'()*+,/:;=?@[]~"), {"Host": endpoint.host_header, "Connection": "close"}
+    if proxy is not None and not endpoint.tls:  # what a proxy hands on has to name where
+        target = f"http://{endpoint.host_header}{target}"
+        told |= {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    with dial(endpoint, deadline, names, context, proxy) as sock:
+        connection = HTTPConnection(endpoint.host)
+        connection.sock = sock
+        try:
+            connection.request(method, target, body, {**told, **(headers or {})})
+            with connection.getresponse() as response:
+                found = response.read(most + 1)
+        except (OSError, HTTPException, ValueError) as error:
+            late = f" within {timeout_s:g} s" if deadline.remaining() <= 0 else ""
+            raise NoAnswer(f"{endpoint}: no complete answer{late}", sent=sock.sent) from error
+    if len(found) > most:
+        raise TooMuch(f"more than {most} bytes came in answer", sent=True)
+    if response.length:
+        raise NoAnswer(f"{endpoint}: the answer was cut off", sent=True)
+    return Answer(response.status, {name.lower(): text for name, text in response.headers.items()}, found)
+
+
+def _outcome(answer: Answer) -> Delivery:
+    """Judge a complete answer."""
+    if 200 <= answer.status < 300:
+        return Delivery(ok=True)
+    detail = f"HTTP {answer.status}"
+    if 300 <= answer.status < 400:
+        return Delivery(ok=False, detail=f"{detail}: redirects are not followed, set the URL that it leads to")
+    if answer.status in AGAIN:
+        return Delivery(ok=False, retry=True, retry_after_s=_retry_after(answer.headers), detail=detail)
+    word = answer.body[:60].decode(errors="replace").strip()  # Slack says why in a word such as invalid_payload
+    return Delivery(ok=False, detail=f"{detail}: {word}" if re.fullmatch(r"[a-z_]{3,40}", word) else detail)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After: seconds, or a date. None when it is missing or makes no sense."""
+    text = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if when.tzinfo is None:
+        when = when.replace(tzinfo=UTC)
+    return max(0.0, (when - datetime.now(UTC)).total_seconds())
+
+
+def _cause(error: BaseException | None, timeout_s: float) -> str:
+    """Say why there is no answer, from the kinds of the errors that led to it; their texts may hold the URL."""
+    chain: list[BaseException] = []
+    while error is not None and error not in chain:
+        chain.append(error)
+        error = error.__cause__ or error.__context__
+    found = (words for kind, words in _CAUSES.items() if any(isinstance(each, kind) for each in chain))
+    return next(found, "the connection failed").format(seconds=f"{timeout_s:g} s")
+
+
+_CAUSES: dict[type[BaseException], str] = {
+    ProxyRefused: "the proxy does not connect it; correct proxy, its credentials, or what it allows",
+    ssl.SSLCertVerificationError: "its certificate is not trusted; set ca_file, or renew the certificate",
+    TimeoutError: "no complete answer within {seconds}",
+    ssl.SSLError: "TLS failed; does the URL say https where there is only http?",
+    socket.gaierror: "its name is not known; correct the host in the URL",
+    ConnectionRefusedError: "refused the connection",
+    ConnectionResetError: "reset the connection",
+    BrokenPipeError: "reset the connection",
+}

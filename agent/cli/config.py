@@ -25,10 +25,10 @@ def config() -> None:
 def validate(path: Path) -> None:
     """Tell every problem in the configuration at once; exit code 3 if there is one."""
     loaded = read_config(path)
-    from agent.doctor import checks_files, gather_files
+    from agent.doctor import files
     from agent.doctor.finding import Grade
 
-    found = checks_files.files(gather_files.gather(loaded, path))
+    found = files.check(files.gather(loaded, path))
     if faults := [f"{each.seen}: {each.remedy}" for each in found if each.verdict is Grade.FAULT]:
         raise ConfigError(faults)
     for each in found:

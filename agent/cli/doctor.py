@@ -27,12 +27,12 @@ def doctor(ctx: click.Context, path: Path, form: str, timeout: float) -> None:
     Each check is ok, warn, fault, unknown or skipped, with the remedy. Exit code 1 when there is a fault.
     """
     config = read_config(path)
-    from agent.doctor import text
+    from agent.doctor import finding
     from agent.doctor.examine import examine
 
     found = examine(config, timeout, path)
     if form == "table":
-        show(console(), text.table(found))
+        show(console(), finding.table(found))
     else:
-        click.echo(as_data(text.data(found), form))
-    ctx.exit(FAULT if text.data(found)["faults"] else 0)
+        click.echo(as_data(finding.data(found), form))
+    ctx.exit(FAULT if finding.data(found)["faults"] else 0)

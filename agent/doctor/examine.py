@@ -6,44 +6,58 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from agent.config.model import Config
 from agent.core.model.copying import replace
-from agent.doctor import checks_etcd, checks_files, checks_gate, checks_group, checks_host, checks_nodeos, checks_peers
-from agent.doctor.facts import (
-    AgentFacts,
-    EtcdFacts,
-    Facts,
-    FileFacts,
-    GateFacts,
-    GroupFacts,
-    HostFacts,
-    NodeosFacts,
-    PeerFacts,
-)
+from agent.doctor import agent, etcd, files, gate, gather_etcd, gather_nodeos, group, host, nodeos, peers
+from agent.doctor.agent import AgentFacts, ChannelFact
+from agent.doctor.files import FileFacts
 from agent.doctor.finding import Finding, unknown
+from agent.doctor.gate import GateFacts
+from agent.doctor.gather_etcd import EtcdFacts
+from agent.doctor.gather_nodeos import NodeosFacts
+from agent.doctor.group import GroupFacts
+from agent.doctor.host import HostFacts
+from agent.doctor.peers import PeerFacts
 from agent.host.paths import DEFAULT_CONFIG
 
 GATHER_S = 15.0
 """Total deadline: whatever hangs, be it a file system, the rest is told then."""
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything. `late` names what was not gathered in time."""
+
+    nodeos: NodeosFacts
+    etcd: EtcdFacts
+    group: GroupFacts
+    agent: AgentFacts
+    host: HostFacts
+    gate: GateFacts
+    files: FileFacts
+    peers: PeerFacts
+    channels: tuple[ChannelFact, ...]
+    late: tuple[str, ...] = ()
+
+
 def findings(facts: Facts, config: Config) -> list[Finding]:
     """Return what every check says. Pure."""
     status = facts.agent.status
     return [
-        *checks_nodeos.nodeos(facts.nodeos, config, status),
-        *checks_gate.gate(facts.gate, facts.nodeos, config),
-        *checks_host.host(facts.host, config),
-        *checks_files.files(facts.files),
-        *checks_etcd.etcd(facts.etcd, config),
-        *checks_group.group(facts.group, config, status),
-        *checks_group.agent(facts.agent),
-        *checks_peers.peers(facts.peers, config),
-        checks_group.alerts(facts.channels, config),
+        *nodeos.check(facts.nodeos, config, status),
+        *gate.check(facts.gate, facts.nodeos, config),
+        *host.check(facts.host, config),
+        *files.check(facts.files),
+        *etcd.check(facts.etcd, config),
+        *group.check(facts.group, config, status),
+        *agent.check(facts.agent),
+        *peers.check(facts.peers, config),
+        agent.alerts(facts.channels, config),
         *(
             unknown("gathering", f"{name} did not answer in time", "see why, and run doctor again")
             for name in facts.late
@@ -58,28 +72,18 @@ def examine(config: Config, within_s: float = GATHER_S, path: Path = Path(DEFAUL
 
 def gather(config: Config, within_s: float, path: Path = Path(DEFAULT_CONFIG)) -> Facts:
     """Gather all facts, each kind in a thread of its own; what is late is named."""
-    from agent.doctor import (  # heavy: grpc, requests
-        gather_etcd,
-        gather_files,
-        gather_gate,
-        gather_group,
-        gather_host,
-        gather_nodeos,
-        gather_peers,
-    )
-
     share = within_s * 0.8
     jobs: dict[str, Callable[[], Any]] = {
         "nodeos": lambda: gather_nodeos.gather(config, share),
         "etcd members": lambda: gather_etcd.servers(config, share),
         "etcd": lambda: gather_etcd.cluster(config, share),
-        "group": lambda: gather_group.gather(config, share),
-        "agent": lambda: gather_host.agent(config),
-        "peers": lambda: gather_peers.gather(config, share),
-        "host": lambda: gather_host.host(config),
-        "files": lambda: gather_files.gather(config, path),
-        "signing gate": lambda: gather_gate.gather(config),
-        **{f"alerts {each.name}": partial(gather_host.channel, each) for each in config.alerts},
+        "group": lambda: group.gather(config, share),
+        "agent": lambda: agent.gather(config),
+        "peers": lambda: peers.gather(config, share),
+        "host": lambda: host.gather(config),
+        "files": lambda: files.gather(config, path),
+        "signing gate": lambda: gate.gather(config),
+        **{f"alerts {each.name}": partial(agent.channel, each) for each in config.alerts},
     }
     found = side_by_side(jobs, within_s)
     return _facts(found, tuple(name for name in jobs if name not in found))

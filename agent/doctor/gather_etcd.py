@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import ssl
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from agent.config.model import Config
 from agent.core.model.copying import replace
 from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
-from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
-from agent.etcd.info import member_list, server_info
+from agent.etcd.info import MemberInfo, member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Bounded, Deadline
 from agent.net.certificate import CertificateError, not_after, of_pem
@@ -34,6 +34,52 @@ ONE_S = 2.0
 """For one question to one member."""
 _METRIC = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 DAY_S = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdServer:
+    """One endpoint. `error`: why it did not answer. Sizes in bytes, `fsync_s` the 99th percentile of its disk.
+
+    cluster  the id of the cluster that it belongs to; 0: not told
+    """
+
+    endpoint: str
+    error: str = ""
+    version: str = ""
+    cluster: int = 0
+    member: int = 0
+    leader: int = 0
+    learner: bool = False
+    alarms: tuple[str, ...] = ()
+    db_size: int = 0
+    quota: int | None = None
+    fsync_s: float | None = None
+    compacted: int | None = None
+    metrics_error: str = ""
+    certificate_days: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFacts:
+    """The cluster. `round_trips_s`: how long linearizable reads took; `least_ttl_s`: the smallest lease that it grants.
+
+    refused   what our user may not write though the agent must
+    too_much  what it may write though the agent need not
+    unread    why it cannot read the group as a whole
+    certificates  days until each file of ours runs out, by setting
+    """
+
+    servers: tuple[EtcdServer, ...] = ()
+    members: tuple[MemberInfo, ...] | None = None
+    members_error: str = ""
+    revision: int = 0
+    round_trips_s: tuple[float, ...] = ()
+    error: str = ""
+    least_ttl_s: int | None = None
+    refused: tuple[str, ...] | None = None
+    too_much: tuple[str, ...] = ()
+    unread: str = ""
+    certificates: Mapping[str, float] = field(default_factory=dict)
 
 
 def options(config: Config) -> EtcdOptions:

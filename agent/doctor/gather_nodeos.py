@@ -1,4 +1,7 @@
-"""Asking nodeos, and looking at its process and its config.ini. Changes nothing."""
+"""Asking nodeos, and looking at its process and its config.ini. Changes nothing.
+
+A fact that could not be had is None, and its error says why.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ import socket
 import struct
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.model import Config
-from agent.doctor.facts import NodeosFacts
+from agent.core.model.chain import ChainInfo, Peers, Schedule
+from agent.core.model.finality import Finality
 from agent.errors import FailoverError, NodeosAnswer, NodeosError
 from agent.guard.plan import fence_plan
 from agent.host import process
@@ -30,6 +35,41 @@ TRY_S = 1.0
 _MISSING = 404
 IF_INET6 = Path("/proc/net/if_inet6")
 _SIOCGIFADDR = 0x8915  # linux/sockios.h
+
+
+@dataclass(frozen=True, slots=True)
+class NodeosFacts:
+    """The node beside us. `asked_ms`: our clock when it told its head, ms since 1970.
+
+    producer_missing, net_missing  whether nodeos says that it has no such API
+    safety      whether finalizers/safety.dat is in the data directory; None: it could not be seen
+    pid         of the process that is nodeos for sure; None: `process_error` says why none is known
+    listening   the programs that listen at nodeos.url, each with its pid
+    bound       the addresses that it listens on; None: they could not be seen
+    reached     the addresses of this host, beyond loopback, at which the producer API answered
+    """
+
+    info: ChainInfo | None = None
+    info_error: str = ""
+    asked_ms: int = 0
+    paused: bool | None = None
+    paused_error: str = ""
+    producer_missing: bool = False
+    peers: Peers | None = None
+    peers_error: str = ""
+    net_missing: bool = False
+    schedule: Schedule | None = None
+    schedule_error: str = ""
+    finality: Finality | None = None
+    finality_error: str = ""
+    safety: bool | None = None
+    options: Options = field(default_factory=Options)
+    options_error: str = ""
+    pid: int | None = None
+    process_error: str = ""
+    listening: tuple[tuple[str, int], ...] = ()
+    bound: tuple[str, ...] | None = None
+    reached: tuple[str, ...] = ()
 
 
 def gather(config: Config, within_s: float) -> NodeosFacts:

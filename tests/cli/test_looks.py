@@ -17,8 +17,7 @@ from agent.cli.status import Watched
 from agent.cli.status_text import live, table
 from agent.cli.target import Target
 from agent.config.sections import EtcdSection
-from agent.doctor import finding as doctor
-from agent.doctor import text as doctor_text
+from agent.doctor import finding
 from agent.group import past
 from agent.group.view import group_view
 from tests.cli.groups import NAMES, beat, member, snapshot
@@ -92,17 +91,17 @@ def looks() -> dict[str, RenderableType]:
         "troubled": table(view(**TROUBLED)),
         "nobody": table(group_view(NAMES, snapshot(10, None, leader=None), snapshot(10, None, leader=None))),
         "handover": handover(),
-        "doctor": doctor_text.table(
+        "doctor": finding.table(
             [
-                doctor.ok("nodeos", "answers at http://127.0.0.1:8888, head 345678901"),
-                doctor.warn("etcd_rights", "anybody may write override, maintenance, keys of others", "run access.sh"),
-                doctor.fault(
+                finding.ok("nodeos", "answers at http://127.0.0.1:8888, head 345678901"),
+                finding.warn("etcd_rights", "anybody may write override, maintenance, keys of others", "run access.sh"),
+                finding.fault(
                     "pause_on_startup",
                     "not set in /etc/nodeos/config.ini, its command line: a restart produces until the agent sees it",
                     "set pause-on-startup = true in config.ini",
                 ),
-                doctor.unknown("supervision", "the agent's process could not be seen", "run doctor as root"),
-                doctor.skipped("certificates", "etcd is on this host, in plain text"),
+                finding.unknown("supervision", "the agent's process could not be seen", "run doctor as root"),
+                finding.skipped("certificates", "etcd is on this host, in plain text"),
             ]
         ),
         "windows": history.window_table(past.windows(NAMES, snapshot(11, beat(4), **WINDOWS))),

@@ -10,18 +10,15 @@ from agent import __version__
 from agent.config.model import Config
 from agent.core.model.chain import ChainInfo, Peers, Producer, Schedule
 from agent.core.model.records import GroupView, Member
-from agent.doctor.facts import (
-    AgentFacts,
-    ChannelFact,
-    EtcdFacts,
-    EtcdServer,
-    Facts,
-    FileFacts,
-    GroupFacts,
-    HostFacts,
-    NodeosFacts,
-    PeerFacts,
-)
+from agent.doctor.agent import AgentFacts, ChannelFact
+from agent.doctor.examine import Facts
+from agent.doctor.files import FileFacts
+from agent.doctor.gate import GateFacts
+from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
+from agent.doctor.gather_nodeos import NodeosFacts
+from agent.doctor.group import GroupFacts
+from agent.doctor.host import HostFacts
+from agent.doctor.peers import PeerFacts
 from agent.etcd.info import MemberInfo
 from agent.nodeos.config_ini import Options
 
@@ -119,6 +116,7 @@ WELL = Facts(
         reached={"bp-b": True},
     ),
     files=FileFacts({"the configuration": "/etc/nodeos-failover/config.toml"}, "root", denied={}),
+    gate=GateFacts(),
     channels=(ChannelFact("ops"),),
 )
 

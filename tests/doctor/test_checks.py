@@ -9,11 +9,12 @@ import pytest
 from agent.config.model import Config
 from agent.core.model.chain import Peers, Producer, Schedule
 from agent.core.model.records import GroupView, HeartbeatKey
-from agent.doctor import checks_group
-from agent.doctor.examine import findings
-from agent.doctor.facts import AgentFacts, ChannelFact, EtcdFacts, EtcdServer, Facts, GroupFacts, NodeosFacts
-from agent.doctor.finding import Grade
-from agent.doctor.text import data, summary
+from agent.doctor import group as group_checks
+from agent.doctor.agent import AgentFacts, ChannelFact
+from agent.doctor.examine import Facts, _facts, findings
+from agent.doctor.finding import Grade, data, summary
+from agent.doctor.gather_etcd import EtcdServer
+from agent.doctor.group import GroupFacts
 from agent.nodeos.config_ini import Options
 from tests.doctor.parts import (
     CHAIN,
@@ -72,7 +73,7 @@ PRODUCER_RW = Options(
 )
 UNSEEN = nodeos(pid=None, process_error="conmon (pid 7) listens")
 NODEOS_CASES = [
-    (Facts(etcd=ETCD), "nodeos", FAULT, "not asked"),
+    (replace(WELL, nodeos=NodeosFacts()), "nodeos", FAULT, "not asked"),
     (spring("v1.2.2"), "nodeos_version", OK, "Spring v1.2.2"),
     (spring("v5.0.2"), "nodeos_version", OK, "Leap v5.0.2"),
     (spring("v3.0.1"), "nodeos_version", WARN, "never tried"),
@@ -258,7 +259,7 @@ def test_what_is_not_set_is_told(settings: dict[str, object], name: str, verdict
 
 def test_facts_that_nobody_gathered_are_no_defect() -> None:
     """Whatever could not be had, every check says something."""
-    nothing = Facts(nodeos=NodeosFacts(), etcd=EtcdFacts())
+    nothing = _facts({}, ())
     found = findings(nothing, config())
     assert {"nodeos", "etcd", "group", "agent"} <= {each.name for each in found if each.verdict in (FAULT, UNKNOWN)}
     assert isinstance(config(), Config)
@@ -268,10 +269,10 @@ def test_facts_that_nobody_gathered_are_no_defect() -> None:
 def test_a_nodeos_that_signs_without_an_agent_is_a_fault() -> None:
     """R18: blocks while nobody has ever led, and two blocks for one slot, are told with the remedy."""
     live = [member("bp-a", asked_ms=1_000_000, own_ms=999_000), member("bp-b", asked_ms=1_000_000)]
-    found = checks_group.signers(GroupView(1, members=tuple(live)))
+    found = group_checks.signers(GroupView(1, members=tuple(live)))
     assert found.verdict is FAULT
     assert "on the chain of bp-a" in found.seen
-    assert checks_group.signers(GroupView(1, members=tuple(live), heartbeat=HeartbeatKey(None, 1))).verdict is OK
+    assert group_checks.signers(GroupView(1, members=tuple(live), heartbeat=HeartbeatKey(None, 1))).verdict is OK
     twice = (member("bp-a", own=("7:aa", "8:ab")), member("bp-b", own=("7:bb", "8:ab")))
-    found = checks_group.signers(GroupView(1, members=twice, heartbeat=HeartbeatKey(None, 1)))
+    found = group_checks.signers(GroupView(1, members=twice, heartbeat=HeartbeatKey(None, 1)))
     assert "signed twice, the last of them 7" in found.seen

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.doctor import gather_etcd, gather_files, gather_gate, gather_group, gather_host, gather_nodeos, gather_peers
+from agent.doctor import agent, files, gate, gather_etcd, gather_nodeos, group, host, peers
 from agent.doctor.examine import examine, gather, side_by_side
 from agent.doctor.finding import Grade
 from tests.doctor.parts import WELL, config
@@ -34,13 +34,13 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         "nodeos": (gather_nodeos, "gather"),
         "servers": (gather_etcd, "servers"),
         "cluster": (gather_etcd, "cluster"),
-        "group": (gather_group, "gather"),
-        "agent": (gather_host, "agent"),
-        "host": (gather_host, "host"),
-        "gate": (gather_gate, "gather"),
-        "files": (gather_files, "gather"),
-        "peers": (gather_peers, "gather"),
-        "channel": (gather_host, "channel"),
+        "group": (group, "gather"),
+        "agent": (agent, "gather"),
+        "host": (host, "gather"),
+        "gate": (gate, "gather"),
+        "files": (files, "gather"),
+        "peers": (peers, "gather"),
+        "channel": (agent, "channel"),
     }
     for name, (module, function) in places.items():
         monkeypatch.setattr(module, function, lambda *words, name=name: found[name](*words))

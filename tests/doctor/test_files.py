@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from agent.cli.main import main
 from agent.config.load import load
-from agent.doctor import checks_files, gather_files
+from agent.doctor import files
 from agent.doctor.finding import Grade
 from agent.errors import ConfigError
 
@@ -35,7 +35,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     systemctl = tmp_path / "bin/systemctl"
     systemctl.write_text(f"#!/bin/sh\necho \"$@\" >{tmp_path}/asked\nprintf '{UNIT}'\n".replace("\n'", "'"))
     systemctl.chmod(0o755)
-    monkeypatch.setattr(gather_files, "UNITS_READ", tmp_path)
+    monkeypatch.setattr(files, "UNITS_READ", tmp_path)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name in ("config.ini", "ca.pem"):
         (tmp_path / name).write_text("x = 1\n")
@@ -52,21 +52,21 @@ def test_files_are_judged_as_the_units_user(host: Path) -> None:
     """As root: all is well only if the user of the unit can read each file; the unit is that of the configuration."""
     path = host / "config.toml"
     config = load(path, {})
-    (found,) = checks_files.files(gather_files.gather(config, path))
+    (found,) = files.check(files.gather(config, path))
     assert (found.verdict, found.seen) == (
         Grade.OK,
         "the agent's user nobody (nodeos-failover.service) can read all 3",
     )
     (host / "ca.pem").chmod(0o600)
     (host / "config.ini").chmod(0o600)
-    needed, advice = checks_files.files(gather_files.gather(config, path))
+    needed, advice = files.check(files.gather(config, path))
     assert needed.verdict is Grade.FAULT
     assert f"etcd.ca_file: {host}/ca.pem (Permission denied)" in needed.seen
     assert "setfacl -m u:nobody:r" in needed.remedy
     assert advice.verdict is Grade.WARN
     assert "nodeos.config_file" in advice.seen
     assert "the agent runs without it" in advice.seen
-    gather_files.gather(config, host / "wax.toml")
+    files.gather(config, host / "wax.toml")
     assert "nodeos-failover@wax.service" in (host / "asked").read_text()
 
 
@@ -98,14 +98,14 @@ def test_without_a_unit_or_its_user_that_is_said(host: Path, unit: str, said: st
     """A unit that is not there, one of root, and one whose user is missing."""
     (host / "bin/systemctl").write_text(f"#!/bin/sh\ncat <<X\n{unit}X\n")
     path = host / "config.toml"
-    (found,) = checks_files.files(gather_files.gather(load(path, {}), path))
+    (found,) = files.check(files.gather(load(path, {}), path))
     assert said in found.seen
 
 
 @needs_root
 def test_a_draft_elsewhere_is_judged_as_its_writer(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No unit reads a file in a home directory: that the agent could not read it is no fault of it."""
-    monkeypatch.setattr(gather_files, "UNITS_READ", Path("/etc/nodeos-failover"))
+    monkeypatch.setattr(files, "UNITS_READ", Path("/etc/nodeos-failover"))
     (host / "config.toml").chmod(0o600)
     result = CliRunner().invoke(main, ("config", "validate", "--config", str(host / "config.toml")))
     assert result.exit_code == 0
@@ -115,9 +115,9 @@ def test_a_draft_elsewhere_is_judged_as_its_writer(host: Path, monkeypatch: pyte
 @needs_root
 def test_what_the_unit_hides_cannot_be_read(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ProtectHome=yes: a readable file below a home directory is not there for the agent."""
-    monkeypatch.setattr(gather_files, "HIDDEN", (f"{host}/ca",))
+    monkeypatch.setattr(files, "HIDDEN", (f"{host}/ca",))
     path = host / "config.toml"
-    (found,) = checks_files.files(gather_files.gather(load(path, {}), path))
+    (found,) = files.check(files.gather(load(path, {}), path))
     assert "hidden by ProtectHome=yes" in found.seen
 
 
@@ -125,7 +125,7 @@ def test_who_is_neither_root_nor_the_units_user_is_told_so(host: Path, monkeypat
     """An ordinary user sees what they can read, and that this is not what the agent can."""
     monkeypatch.setattr(os, "geteuid", lambda: 65533)
     path = host / "config.toml"
-    found = checks_files.files(gather_files.gather(load(path, {}), path))
+    found = files.check(files.gather(load(path, {}), path))
     assert found[0].seen == "judged as 65533, but the agent runs as nobody"
 
 

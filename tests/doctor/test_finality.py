@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from agent.core.model.finality import Finality, Finalizer
-from agent.doctor.examine import findings
-from agent.doctor.facts import Facts
+from agent.doctor.examine import Facts, findings
 from agent.doctor.finding import Grade
 from agent.nodeos.config_ini import Options, merged, of_ini
 from tests.doctor.parts import KEY, WELL, config, nodeos

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from agent.doctor import checks_gate, gather_gate
-from agent.doctor.examine import findings
-from agent.doctor.facts import Facts, GateFacts
+from agent.doctor import gate
+from agent.doctor.examine import Facts, findings
 from agent.doctor.finding import Grade
+from agent.doctor.gate import GateFacts
 from agent.gate.counts import BOUNDS
 from agent.gate.wire import SIGN
 from agent.nodeos import config_ini
@@ -120,17 +120,17 @@ def test_a_real_gate_is_gathered(tmp_path: Path) -> None:
     with gate_on_fake(tmp_path) as (bench, _):
         section = {"mode": "on", "control": str(bench.control), "listen": f"http://127.0.0.1:{bench.port}"}
         whole = config(group="lab", node="bp-a", gate=section, runtime={"dir": str(tmp_path)})
-        found = gather_gate.gather(whole)
+        found = gate.gather(whole)
         assert found.status is not None
         assert found.status.holds
         assert found.page == (os.geteuid(), 0o640)
         assert found.directory == (os.geteuid(), stat.S_IMODE(tmp_path.stat().st_mode))
         assert found.agent_user == os.geteuid()
-        assert checks_gate.process(found, whole).verdict is OK
+        assert gate.process(found, whole).verdict is OK
         bench.page.rename(tmp_path / "other")
-        gone = gather_gate.gather(whole)
+        gone = gate.gather(whole)
         assert gone.status is not None
         assert not gone.status.holds
         assert "No such file" in gone.page_error
-    assert gather_gate.gather(whole).status is None
-    assert gather_gate.gather(config()) == GateFacts()
+    assert gate.gather(whole).status is None
+    assert gate.gather(config()) == GateFacts()

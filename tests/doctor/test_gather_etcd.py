@@ -12,8 +12,8 @@ import pytest
 
 from agent.core.model.keys import keys
 from agent.core.model.store import Snapshot
-from agent.doctor import gather_etcd, gather_group
-from agent.doctor.facts import EtcdFacts, EtcdServer
+from agent.doctor import gather_etcd, group
+from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
 from agent.errors import ConfigError, StoreRejected, StoreUnavailable
 from agent.etcd.info import MemberInfo, ServerInfo
 from agent.ports import Lease
@@ -216,12 +216,12 @@ def test_the_group_is_read_as_a_whole_and_let_go(monkeypatch: pytest.MonkeyPatch
     """Everything below its prefix, within the time given or four seconds; an error is told instead."""
     for within_s, limit in ((9.0, 4.0), (1.0, 1.0)):
         store = Store()
-        monkeypatch.setattr(gather_group, "EtcdStore", lambda options, made=store: made if options.endpoints else None)
-        found = gather_group.gather(config(), within_s)
+        monkeypatch.setattr(group, "EtcdStore", lambda options, made=store: made if options.endpoints else None)
+        found = group.gather(config(), within_s)
         assert found.view is not None
         assert found.error == ""
         assert store.calls == [("range", (NAMES.root, limit)), ("close", ())]
     store.says = {"range": StoreUnavailable("no quorum"), "close": None}
-    found = gather_group.gather(config(), 1.0)
+    found = group.gather(config(), 1.0)
     assert (found.view, found.error) == (None, "no quorum")
     assert store.names.count("close") == 2

@@ -13,8 +13,8 @@ import pytest
 
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
-from agent.doctor import gather_host
-from agent.doctor.facts import AgentFacts, ChannelFact
+from agent.doctor import agent, host
+from agent.doctor.agent import AgentFacts, ChannelFact
 from tests.doctor.parts import config
 from tests.lab.tls import make_certificates
 from tests.support.children import wait_until
@@ -56,7 +56,7 @@ def test_the_kernel_tells_whether_its_clock_is_set(
     """Its flag and its estimated error, in seconds; a kernel that says neither leaves it unknown."""
     monkeypatch.setattr(ctypes, "CDLL", lambda *_words, **_more: kernel)
     monkeypatch.setattr(ctypes, "get_errno", lambda: 0)
-    facts = gather_host.host(config())
+    facts = host.gather(config())
     assert (facts.synchronised, facts.clock_error_s, facts.clock_failure) == found
 
 
@@ -67,14 +67,14 @@ def test_a_host_without_adjtimex_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError("no such library")
 
     monkeypatch.setattr(ctypes, "CDLL", missing)
-    facts = gather_host.host(config())
+    facts = host.gather(config())
     assert (facts.synchronised, facts.clock_error_s) == (None, 0.0)
     assert facts.clock_failure == "adjtimex: no such library"
 
 
 def test_the_space_below_the_data_directory_is_seen(tmp_path: Path) -> None:
     """In bytes: what others than root may still use, and all there is."""
-    facts = gather_host.host(config(nodeos={"data_dir": str(tmp_path)}))
+    facts = host.gather(config(nodeos={"data_dir": str(tmp_path)}))
     seen = os.statvfs(tmp_path)
     assert facts.disk_error == ""
     assert facts.disk_free is not None
@@ -88,10 +88,10 @@ def test_a_data_directory_that_is_gone_or_not_named_has_no_space(tmp_path: Path)
     gone.mkdir()
     lost = config(nodeos={"data_dir": str(gone)})
     gone.rmdir()
-    facts = gather_host.host(lost)
+    facts = host.gather(lost)
     assert (facts.disk_free, facts.disk_total) == (None, 0)
     assert facts.disk_error == f"{gone}: No such file or directory"
-    facts = gather_host.host(config(nodeos={"data_dir": None}))
+    facts = host.gather(config(nodeos={"data_dir": None}))
     assert (facts.disk_free, facts.disk_total, facts.disk_error) == (None, 0, "")
 
 
@@ -111,19 +111,19 @@ def test_the_file_system_of_the_run_time_directory_is_that_of_the_longest_mount(
         return text if str(path) == "/proc/self/mounts" else read(path, *words, **more)
 
     monkeypatch.setattr(Path, "read_text", mounts)
-    assert gather_host.host(config(runtime={"dir": str(directory)})).runtime_fs == kind
+    assert host.gather(config(runtime={"dir": str(directory)})).runtime_fs == kind
 
 
 def test_the_root_is_above_every_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a nearer mount its file system is the one."""
     whole = config(runtime={"dir": str(tmp_path)})
     monkeypatch.setattr(Path, "read_text", lambda _path: "proc /proc proc rw 0 0\noverlay / overlay rw 0 0\n")
-    assert gather_host.host(whole).runtime_fs == "overlay"
+    assert host.gather(whole).runtime_fs == "overlay"
 
 
 def test_a_run_time_directory_that_does_not_exist_has_no_file_system(tmp_path: Path) -> None:
     """It is made by the agent, so that its absence is no finding here."""
-    assert gather_host.host(config(runtime={"dir": str(tmp_path / "gone")})).runtime_fs == ""
+    assert host.gather(config(runtime={"dir": str(tmp_path / "gone")})).runtime_fs == ""
 
 
 def listening(port: int, **http: str) -> Config:
@@ -139,7 +139,7 @@ def test_the_agent_is_asked_with_its_token(serve: Serve) -> None:
         heard.append(request(client)[0])
         client.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{"phase": "standby"}')
 
-    facts = gather_host.agent(listening(serve(talk).port, token="t" * 20))
+    facts = agent.gather(listening(serve(talk).port, token="t" * 20))
     assert facts.status == {"phase": "standby"}
     assert facts.error == ""
     assert facts.pid == os.getpid()
@@ -157,7 +157,7 @@ def test_the_agent_is_asked_with_its_token(serve: Serve) -> None:
 )
 def test_what_answers_but_is_no_agent_is_told(serve: Serve, status: str, body: bytes, word: str) -> None:
     """Another program on the port: its status code or its answer give it away."""
-    facts = gather_host.agent(listening(serve(answer(status, body)).port))
+    facts = agent.gather(listening(serve(answer(status, body)).port))
     assert facts.status is None
     assert word in facts.error
 
@@ -166,18 +166,16 @@ def test_an_agent_that_does_not_answer_or_has_no_pages_is_told() -> None:
     """Nothing listens, or nothing could."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert gather_host.agent(listening(port)).error.startswith("it does not answer: ")
-    assert gather_host.agent(config(http={"listen": ""})) == AgentFacts(
-        error="http.listen is empty, so it cannot be asked"
-    )
+    assert agent.gather(listening(port)).error.startswith("it does not answer: ")
+    assert agent.gather(config(http={"listen": ""})) == AgentFacts(error="http.listen is empty, so it cannot be asked")
 
 
 def supervised(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> AgentFacts:
     """Return what is seen of agent 76 with these files of /proc."""
     monkeypatch.delenv("KUBERNETES_PORT", raising=False)
-    monkeypatch.setattr(gather_host, "_read", lambda path: files.get(str(path), ""))
+    monkeypatch.setattr(agent, "_read", lambda path: files.get(str(path), ""))
     monkeypatch.setattr(Path, "exists", lambda _path: False)
-    return gather_host._supervised({"phase": "standby"}, 76)
+    return agent._supervised({"phase": "standby"}, 76)
 
 
 def test_a_guard_as_parent_keeps_the_agent_running(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,9 +232,9 @@ def test_a_container_is_told_by_its_marks(mark: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(Path, "exists", lambda path: str(path) == mark)
     else:
         monkeypatch.setenv(mark, "tcp://10.0.0.1:443")
-    found = gather_host._supervised({"a": 1}, 76)
+    found = agent._supervised({"a": 1}, 76)
     assert (found.status, found.pid, found.supervised) == ({"a": 1}, 76, "container")
-    assert gather_host._supervised({"a": 1}, None) == AgentFacts({"a": 1})
+    assert agent._supervised({"a": 1}, None) == AgentFacts({"a": 1})
 
 
 def channel(url: str, kind: str = "webhook", **other: Any) -> AlertChannel:
@@ -249,11 +247,11 @@ def test_a_channel_is_tried_without_sending(serve: Serve) -> None:
     heard: list[bytes] = []
     server = serve(lambda sock: heard.append(sock.recv(100)))
     url = f"http://127.0.0.1:{server.port}/secret-path"
-    assert gather_host.channel(channel(url)) == ChannelFact("ops")
+    assert agent.channel(channel(url)) == ChannelFact("ops")
     wait_until(lambda: heard)
     server.close()
     assert heard == [b""]
-    refused = gather_host.channel(channel(url))
+    refused = agent.channel(channel(url))
     assert refused == ChannelFact("ops", "nothing listens where it points")
 
 
@@ -261,11 +259,11 @@ def test_a_channel_with_tls_shall_speak_it(serve: Serve, tmp_path: Path) -> None
     """Its handshake is part of the way; a wrong ca_file and a plain server are told."""
     files = make_certificates(tmp_path)
     url = f"https://127.0.0.1:{serve(answer('400 Bad Request')).port}/x"
-    plain = gather_host.channel(channel(url, ca_file=str(files.ca)))
+    plain = agent.channel(channel(url, ca_file=str(files.ca)))
     assert plain.error.startswith("no connection: ")
     broken = tmp_path / "broken.pem"
     broken.write_text("nothing")
-    assert gather_host.channel(channel(url, ca_file=str(broken))).error == "its ca_file cannot be used"
+    assert agent.channel(channel(url, ca_file=str(broken))).error == "its ca_file cannot be used"
 
 
 def test_a_channel_behind_a_proxy_is_looked_for_through_it(serve: Serve) -> None:
@@ -277,11 +275,11 @@ def test_a_channel_behind_a_proxy_is_looked_for_through_it(serve: Serve) -> None
         sock.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
 
     proxy = f"http://127.0.0.1:{serve(refuse).port}"
-    found = gather_host.channel(channel("https://hooks.invalid/x", proxy=proxy))
+    found = agent.channel(channel("https://hooks.invalid/x", proxy=proxy))
     assert asked[0].startswith(b"CONNECT hooks.invalid:443 HTTP/1.1\r\n")
     assert found.error == "no connection: hooks.invalid:443: no connection: the proxy answers 403"
 
 
 def test_a_channel_of_a_library_is_not_tried() -> None:
     """Where apprise sends is not ours to know."""
-    assert gather_host.channel(channel("json://127.0.0.1/x", "apprise")) == ChannelFact("ops", untried=True)
+    assert agent.channel(channel("json://127.0.0.1/x", "apprise")) == ChannelFact("ops", untried=True)

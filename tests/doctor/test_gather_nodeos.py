@@ -15,7 +15,7 @@ import pytest
 
 from agent.core.model.chain import Peers, Schedule
 from agent.doctor import gather_nodeos
-from agent.doctor.facts import NodeosFacts
+from agent.doctor.gather_nodeos import NodeosFacts
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.deadline import Deadline
 from tests.doctor.parts import INFO, config

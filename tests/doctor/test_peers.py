@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from agent.doctor.checks_peers import peers
-from agent.doctor.facts import PeerFacts
 from agent.doctor.finding import Grade
+from agent.doctor.peers import PeerFacts, check
 from tests.doctor.parts import WELL as EVERYTHING
 from tests.doctor.parts import config
 
@@ -17,7 +16,7 @@ WELL = EVERYTHING.peers
 
 def said(facts: PeerFacts) -> dict[str, tuple[Grade, str]]:
     """Return grade and text by the name of the check."""
-    return {each.name: (each.verdict, each.seen) for each in peers(facts, config())}
+    return {each.name: (each.verdict, each.seen) for each in check(facts, config())}
 
 
 def test_a_group_whose_datagrams_arrive_is_well() -> None:
@@ -50,5 +49,5 @@ def test_what_is_not_well_is_told_by_name(facts: PeerFacts, name: str, grade: Gr
 
 def test_without_peers_nothing_is_tried() -> None:
     """Off is a choice."""
-    (found,) = peers(PeerFacts(), config(peers={"mode": "off"}))
+    (found,) = check(PeerFacts(), config(peers={"mode": "off"}))
     assert found.verdict is Grade.SKIPPED

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.config.load import load
-from agent.doctor import gather_host, gather_nodeos
+from agent.doctor import agent, gather_nodeos
 from agent.host.deadline import Deadline
 from agent.net import http
 from agent.net.endpoint import bracketed, here, parse_endpoint
@@ -90,7 +90,7 @@ def test_pages_and_metrics_are_served_and_read_over_ipv6(listen: str, tmp_path: 
     with closing(HttpServer(config.http.address, FakePages())) as server:
         server.start()
         assert livez(*config.http.address, 5.0)[0] is True
-        facts = gather_host.agent(config)
+        facts = agent.gather(config)
         assert facts.error == ""
         assert facts.pid == os.getpid()
 

@@ -14,10 +14,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.model import Config
-from agent.doctor.facts import FileFacts
+from agent.doctor.finding import Finding, fault, ok, unknown, warn
 from agent.host.paths import DEFAULT_CONFIG
 from agent.host.process import unit_properties
 
@@ -43,11 +44,29 @@ for name, path in given["files"].items():
         found[name] = error.strerror
 print(json.dumps(found))
 """
+ADVICE = frozenset({"nodeos.config_file"})
+"""Files that the agent starts without."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """The files that the agent reads, by setting, and why `user` cannot read them; None: nobody looked, see `error`.
+
+    unit    the unit whose user that is; empty: it is the caller
+    unseen  the user that the agent runs as, when the caller is another one and may not look as that user
+    """
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    user: str = ""
+    unit: str = ""
+    denied: Mapping[str, str] | None = None
+    error: str = ""
+    unseen: str = ""
 
 
 def gather(config: Config, path: Path) -> FileFacts:
     """Return which files the agent cannot read, and as whom that was judged."""
-    named = {name: str(file) for name, file in files(config, path)}
+    named = {name: str(file) for name, file in files_read(config, path)}
     unit = unit_name(path)
     settings = _unit(unit) if unit else {}
     me = _name_of(os.geteuid())
@@ -64,7 +83,7 @@ def gather(config: Config, path: Path) -> FileFacts:
     return FileFacts(named, user, facts.unit, denied=denied)
 
 
-def files(config: Config, path: Path) -> Iterator[tuple[str, Path]]:
+def files_read(config: Config, path: Path) -> Iterator[tuple[str, Path]]:
     """Yield the files that the agent itself reads, by their settings; the configuration is one of them."""
     yield "the configuration", path.absolute()
     tables = {"nodeos": config.nodeos, "etcd": config.etcd, "http": config.http}
@@ -120,3 +139,28 @@ def _name_of(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def check(facts: FileFacts) -> list[Finding]:
+    """See that the agent's user can read each file."""
+    who = f"the agent's user {facts.user} ({facts.unit})" if facts.unit else f"{facts.user}, who runs this command,"
+    if facts.denied is None:
+        return [unknown("files", facts.error or "not looked at", "run doctor as root")]
+    found = [_unseen(facts)] if facts.unseen else []
+    for needed in (True, False):
+        names = [name for name in facts.denied if (name not in ADVICE) is needed]
+        if not names:
+            continue
+        seen = "; ".join(f"{name}: {facts.files[name]} ({facts.denied[name]})" for name in names)
+        remedy = f"let {facts.user} read it: its group and mode 0640, or setfacl -m u:{facts.user}:r"
+        found.append(
+            fault("files", f"{who} cannot read {seen}", remedy)
+            if needed
+            else warn("files", f"{who} cannot read {seen}: the agent runs without it, and sees less", remedy)
+        )
+    return found or [ok("files", f"{who} can read all {len(facts.files)}")]
+
+
+def _unseen(facts: FileFacts) -> Finding:
+    seen = f"judged as {facts.user}, but the agent runs as {facts.unseen}"
+    return unknown("files", seen, "run doctor as root: it looks as the agent's user then")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from agent.config.model import Config
 from agent.core.leadership.etcd_fit import elections, too_slow_answers, too_slow_elections
-from agent.doctor.facts import EtcdFacts, EtcdServer
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
 
 MENDED = {(3, 4): 42, (3, 5): 28, (3, 6): 9}
 """The first patch version whose linearizable reads are fresh after a pause (etcd issue 20418); the same releases ask
@@ -27,7 +27,7 @@ EXPIRES_WARN, EXPIRES_FAULT = 30, 7
 _METRICS = "let etcd serve /metrics on its client URLs (it does by default)"
 
 
-def etcd(facts: EtcdFacts, config: Config) -> list[Finding]:
+def check(facts: EtcdFacts, config: Config) -> list[Finding]:
     """Return everything about etcd."""
     up = [each for each in facts.servers if not each.error]
     if not up:

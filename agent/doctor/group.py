@@ -1,24 +1,48 @@
-"""What speaks against the group, the agent, its supervision and its alert channels. Facts in, findings out."""
+"""What speaks against the group, as its keys tell."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from agent import __version__
 from agent.config.model import Config
 from agent.core.blocks.sightings import strays
 from agent.core.model.belonging import clashes
-from agent.core.model.records import GroupView, Member
-from agent.doctor.facts import AgentFacts, ChannelFact, GroupFacts
+from agent.core.model.keys import keys
+from agent.core.model.records import GroupView, Member, read_group
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.doctor.gather_etcd import options
+from agent.errors import StoreError
+from agent.etcd.store import EtcdStore
 
 MUST_AGREE = ("producer", "chain")
 """Settings in which members cannot differ and serve one group."""
 FINALIZER = "finalizer"
+MOST_S = 4.0
 
 
-def group(facts: GroupFacts, config: Config, status: Mapping[str, object] | None) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class GroupFacts:
+    """The keys of the group, and when they were read."""
+
+    view: GroupView | None = None
+    error: str = ""
+
+
+def gather(config: Config, within_s: float) -> GroupFacts:
+    """Read the group within `within_s` seconds."""
+    store, names = EtcdStore(options(config)), keys(config.etcd.prefix, config.group)
+    try:
+        return GroupFacts(read_group(names, store.range(names.root, min(MOST_S, within_s))))
+    except StoreError as error:
+        return GroupFacts(error=str(error))
+    finally:
+        store.close()
+
+
+def check(facts: GroupFacts, config: Config, status: Mapping[str, object] | None) -> list[Finding]:
     """Return everything about the group; `status` is what the agent beside us says, None when it does not run."""
     if facts.view is None:
         return [unknown("group", facts.error or "it was not read", "see etcd")]
@@ -142,69 +166,3 @@ def finalizers(view: GroupView) -> Finding:
     if not holders:
         return skipped("finalizer_keys", "no member tells of a BLS key (before Savanna there is none)")
     return ok("finalizer_keys", f"{len(holders)} BLS keys, none of them shared")
-
-
-def agent(facts: AgentFacts) -> list[Finding]:
-    """Return how the agent beside us is kept running."""
-    if facts.status is None:
-        return [fault("agent", facts.error or "it does not answer", "start it: systemctl start nodeos-failover")]
-    phase, alerts = facts.status.get("phase", "?"), facts.status.get("open_alerts") or []
-    seen = f"{phase}, pid {facts.pid or '?'}"
-    told = ", ".join(str(each) for each in alerts) if isinstance(alerts, list) else ""
-    first = warn("agent", f"{seen}; open alerts: {told}", "see its log and the runbook") if told else ok("agent", seen)
-    guarded = facts.status.get("guard_pid")
-    guard = (
-        ok("guard", f"pid {guarded}")
-        if guarded
-        else fault("guard", "there is none", "see the agent's log: nothing stops nodeos should the agent die")
-    )
-    return [first, guard, supervision(facts)]
-
-
-def supervision(facts: AgentFacts) -> Finding:
-    """Something starts the agent again, sees that it decides, and fences when it is gone."""
-    name = "supervision"
-    if facts.supervised == "systemd":
-        missing = list(_missing(facts.settings))
-        remedy = f"use deploy/systemd, or set it in {facts.unit} (systemctl edit)"
-        if missing:
-            return fault(name, f"{facts.unit} lacks {', '.join(missing)}", remedy)
-        return ok(name, f"{facts.unit}: watchdog, restart, and a fence when it is gone")
-    if facts.supervised == "guard":
-        return ok(name, "a parent guard starts it again, and fences when it is gone")
-    if facts.supervised == "container":
-        remedy = "see that it is always restarted, and that its command is `guard -- run`"
-        return unknown(name, "it runs in a container, which cannot be looked at from here", remedy)
-    if not facts.pid:
-        return unknown(name, "the agent's process could not be seen", "run doctor as root or the agent's user")
-    remedy = "run it under systemd (deploy/systemd), or as `nodeos-failover guard -- run`"
-    return warn(name, "nothing starts the agent again when it dies", remedy)
-
-
-def _missing(found: Mapping[str, str]) -> Iterator[str]:
-    if found.get("Type") not in ("notify", "notify-reload"):
-        yield "Type=notify"
-    if found.get("WatchdogUSec", "0") in ("", "0", "infinity"):
-        yield "WatchdogSec"
-    if "fence" not in found.get("ExecStopPost", ""):
-        yield "ExecStopPost=… fence --local"
-    if found.get("Restart") != "always":
-        yield "Restart=always"
-
-
-def alerts(found: tuple[ChannelFact, ...], config: Config) -> Finding:
-    """Somebody is told, and the way there is open."""
-    if not config.alerts:
-        return warn("alert_channels", "nobody is told of anything", "add an [[alerts]] channel, and run `alerts test`")
-    failed = [f"{each.name}: {each.error}" for each in found if each.error]
-    if failed:
-        return fault("alert_channels", "; ".join(failed), "correct the channel's URL, or open the way to it")
-    if len(found) < len(config.alerts):
-        return unknown("alert_channels", f"{len(found)} of {len(config.alerts)} were tried", "run doctor again")
-    if untried := [each.name for each in found if each.untried]:
-        remedy = f"run: nodeos-failover alerts test --channel {untried[0]}"
-        return unknown("alert_channels", f"{', '.join(untried)}: only a delivery would tell", remedy)
-    if not config.runbooks.startswith(("http://", "https://")):
-        remedy = "set runbooks to the address of your copy of grafana/runbooks.md"
-        return warn("alert_channels", f"alerts link to {config.runbooks}, which nobody can open from there", remedy)
-    return ok("alert_channels", f"{', '.join(each.name for each in found)}: reachable; `alerts test` delivers one")

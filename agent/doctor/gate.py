@@ -1,20 +1,66 @@
-"""What speaks against the signing gate beside us, and the way that nodeos takes to it. Facts in, findings out."""
+"""What speaks against the signing gate beside us, and the way that nodeos takes to it. Changes nothing."""
 
 from __future__ import annotations
 
+import stat
+from dataclasses import dataclass
+
 from agent.config.model import Config
-from agent.doctor.facts import GateFacts, NodeosFacts
-from agent.doctor.finding import Finding, fault, ok, unknown, unseen_options, warn
+from agent.core.model.copying import replace
+from agent.doctor.finding import Finding, fault, ok, unknown, warn
+from agent.doctor.gather_nodeos import NodeosFacts
+from agent.doctor.nodeos import unseen_options
+from agent.errors import GateError
 from agent.gate import settings
+from agent.gate.client import look
 from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from agent.gate.wallet import READY
 from agent.gate.wire import SIGN
+from agent.ports import GateStatus
 
 DEFAULT_TIMEOUT_MS = 5
 """nodeos's own keosd-provider-timeout."""
+ASK_S = 2.0
 
 
-def gate(facts: GateFacts, nodeos: NodeosFacts, config: Config) -> list[Finding]:
+@dataclass(frozen=True, slots=True)
+class GateFacts:
+    """The signing gate: what it says, and user and mode of its permit page and the directory around it.
+
+    `agent_user` is the number of the user that gate.agent_user names, -1: there is none.
+    """
+
+    status: GateStatus | None = None
+    error: str = ""
+    page: tuple[int, int] | None = None
+    directory: tuple[int, int] | None = None
+    page_error: str = ""
+    agent_user: int = -1
+
+
+def gather(config: Config) -> GateFacts:
+    """Return what there is to know of the gate; nothing when there is none."""
+    if config.gate.mode == "off":
+        return GateFacts()
+    page = settings.page_path(config.runtime.dir, config.group, config.node)
+    try:
+        outer, inner = config.runtime.dir.stat(), page.stat()
+        found = GateFacts(
+            page=(inner.st_uid, stat.S_IMODE(inner.st_mode)), directory=(outer.st_uid, stat.S_IMODE(outer.st_mode))
+        )
+    except OSError as error:
+        found = GateFacts(page_error=f"{page}: {error.strerror}")
+    try:
+        user = settings.user(config.gate.agent_user)
+    except ValueError:
+        user = -1
+    try:
+        return replace(found, agent_user=user, status=look(config.gate.control, ASK_S, page))
+    except GateError as error:
+        return replace(found, agent_user=user, error=str(error))
+
+
+def check(facts: GateFacts, nodeos: NodeosFacts, config: Config) -> list[Finding]:
     """Return everything about the gate, nothing where there is none."""
     if config.gate.mode == "off":
         return []

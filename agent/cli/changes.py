@@ -1,4 +1,4 @@
-"""What each word of an operator puts into etcd, and what stands against it. Pure: a look at the group in, a Change out.
+"""What each word of an operator puts into etcd, what stands against it, and what became of it. Pure.
 
 Refused is what the agents would not do anyway, and what an operator would regret; `force` takes the second kind on and
 names the risk. The agents decide for themselves: nothing that is put here can make two nodes produce.
@@ -11,14 +11,69 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.cli.candidates import best, hindrances
 from agent.cli.look import Look, revision
-from agent.core.model.fields import NAME
+from agent.core.health.checks import NEAR
+from agent.core.model.fields import NAME, shown
 from agent.core.model.keys import Keys
 from agent.core.model.operator import NOBODY
-from agent.core.model.records import GroupView
-from agent.core.model.store import Compare, Delete, Put
+from agent.core.model.records import GroupView, Member, read_group
+from agent.core.model.store import Compare, Delete, Put, Snapshot
 from agent.errors import RefusedError
+from agent.group.past import record_at
+from agent.group.view import drain_reason
+
+LAG = 3 * NEAR
+"""Blocks behind the furthest head from which on a node counts as lagging: reports are up to 2 s (4 blocks) apart, and
+health itself fails a node that is 3 s (6 blocks) behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hindrance:
+    """What stands against a node as the next leader; `risk` is what `force` takes on, empty: it cannot be forced."""
+
+    why: str
+    risk: str = ""
+
+
+def hindrances(found: Look, to: str) -> list[Hindrance]:
+    """Return what stands against `to` taking over."""
+    view, node = found.view, next((each for each in found.view.members if each.node == to), None)
+    named = ", ".join(sorted(each.node for each in view.members)) or "none"
+    if node is None:
+        return [Hindrance(f"{to} is not among the members ({named}): start its agent, or name another node")]
+    against = []
+    if not node.healthy:
+        why = "; ".join(node.reasons) or f"its agent is {node.role or 'not ready'}"
+        risk = f"{to} may miss slots, or not produce at all: then the group is without blocks until it hands back"
+        against.append(Hindrance(f"{to} is unhealthy: {why}", risk))
+    ahead = max((each.head for each in view.members), default=0) - node.head
+    if ahead > LAG:
+        risk = f"{to} misses slots until it has caught up, and may sign on an old head"
+        against.append(Hindrance(f"{to} lags {ahead} blocks behind", risk))
+    if to in view.drains or node.drained:
+        why = drain_reason(view.drains[to]) if to in view.drains else "nofailover in its configuration"
+        against.append(
+            Hindrance(f"{to} is drained ({why})", f"somebody took {to} out on purpose, and may be at work on it")
+        )
+    if node.held_down_ms:
+        risk = f"{to} failed again and again, and may do so once more"
+        against.append(Hindrance(f"{to} is held down for {node.held_down_ms / 1000:.0f} s more", risk))
+    return against
+
+
+def best(found: Look, leader: str | None) -> str:
+    """Return who should lead next, as the election would rank it; RefusedError when nobody may."""
+    fit = [each for each in found.view.members if each.node != leader and not hindrances(found, each.node)]
+    if not fit:
+        rest = [each.node for each in found.view.members if each.node != leader]
+        why = [each.why for node in rest for each in hindrances(found, node)] or ["there is no other member"]
+        raise RefusedError(f"no node can take over: {'; '.join(why)}. Mend one, or name it with --to and --force")
+    ahead = max(each.head for each in fit)
+    return min(fit, key=lambda each: _order(each, ahead)).node
+
+
+def _order(member: Member, ahead: int) -> tuple[int, int, str]:
+    return (member.priority, max(0, ahead - member.head - NEAR), member.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,3 +296,88 @@ def _unchanged(found: Look, key: str) -> tuple[Compare, ...]:
 
 def _json(words: Mapping[str, str | bool]) -> bytes:
     return json.dumps({key: value for key, value in words.items() if value}, ensure_ascii=False).encode()
+
+
+HOLDS = ("leading",)
+SETTLES = 15
+"""Looks for which the old leader may still lead after the wish is gone, until it counts as refused."""
+
+
+class Result:
+    """Follows one change from the look before it; `to` is who was asked for, empty: anybody.
+
+    `asked_at` is the revision at which the wish was put.
+    """
+
+    def __init__(self, names: Keys, before: Look, to: str, asked_at: int) -> None:
+        self._names = names
+        record = before.view.record
+        self._old = (record.node, record.epoch) if record and not record.released else None
+        self._epoch = record.epoch if record else 0
+        self._to = to
+        self._asked_at = asked_at
+        self._gone = 0
+        self.failed = False
+        self.state = "asked for"
+        self.epoch: int | None = None
+
+    def judge(self, snapshot: Snapshot) -> str | None:
+        """Return how it ended, once it has; `failed` tells whether well."""
+        if (refused := self._refused(snapshot)) is not None:
+            self.failed = True
+            return refused
+        view = read_group(self._names, snapshot)
+        record = view.record
+        if record is None or record.released:
+            self.state = "nobody leads" if record is None else f"{record.node} has released the lead"
+            return None
+        if self._old is not None and (record.node, record.epoch) == self._old:
+            return self._same(view, record.node)
+        if record.epoch <= self._epoch:
+            self.state = f"{record.node} holds epoch {record.epoch}, an old one"
+            return None
+        self.state = f"{record.node} holds epoch {record.epoch}, and does not produce yet"
+        if _role(view, record.node) not in HOLDS:
+            return None
+        self.epoch = record.epoch
+        if self._to and record.node != self._to:
+            self.failed = True
+            return f"{record.node} leads (epoch {record.epoch}), not {self._to}"
+        return f"{record.node} leads (epoch {record.epoch})"
+
+    def _refused(self, snapshot: Snapshot) -> str | None:
+        """Return the leader's answer, if it refused just this wish."""
+        answer = record_at(snapshot, self._names.answer)
+        if answer.get("revision") != self._asked_at:
+            return None
+        return shown(f"{answer.get('node', 'the leader')} refuses: {answer.get('refused', 'no reason given')}")
+
+    def _same(self, view: GroupView, node: str) -> str | None:
+        """Judge while the old leader holds the heartbeat: it waits for its gap, stops, or has refused."""
+        if view.switchover is not None:
+            self.state = f"{node} still leads, the wish stands ({view.switchover.when})"
+            return None
+        role = _role(view, node)
+        self.state = f"{node} is {role or 'silent'}"
+        self._gone = self._gone + 1 if role in HOLDS else 0
+        if self._gone < SETTLES or (view.leader is not None and view.leader.name != node):
+            return None
+        self.failed = True
+        return f"{node} still leads, and nothing asks it to hand over any more"
+
+    def cost(self, snapshot: Snapshot) -> str | None:
+        """Return what the change cost, once the new leader has counted it."""
+        if self.epoch is None:
+            return None
+        record = record_at(snapshot, self._names.history(self.epoch))
+        missed = record.get("slots_missed")
+        if not isinstance(missed, int):
+            return None
+        without, outage = (record.get(name) for name in ("leaderless_ms", "outage_ms"))
+        spans = f", {without / 1000:.1f} s without a leader" if isinstance(without, int) else ""
+        spans += f", {outage / 1000:.1f} s without a block of ours" if isinstance(outage, int) and outage else ""
+        return f"slots missed: {missed}{spans}"
+
+
+def _role(view: GroupView, node: str) -> str:
+    return next((each.role for each in view.members if each.node == node), "")

@@ -1,22 +1,141 @@
-"""`config init`: a first configuration from nodeos's own, and the lines that this one still lacks."""
+"""`config init`: a first configuration from nodeos's own config.ini, and the lines that this one still lacks."""
 
 from __future__ import annotations
 
+import json
 import socket
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
 
-from agent.cli.identity import split
 from agent.cli.options import attended, config_option
+from agent.cli.target import split
 from agent.config.load import load
-from agent.config.proposal import Answers, draft, lacks, producers
 from agent.config.shared import read_ini
 from agent.errors import ConfigError, RefusedError
 from agent.host.paths import write_whole
-from agent.nodeos.config_ini import Options, merged
+from agent.net.endpoint import here
+from agent.nodeos.config_ini import SIGNERS, Options, merged
+
+HTTP = "127.0.0.1:8888"
+"""Where nodeos listens when its config.ini does not say (programs/nodeos, http_plugin)."""
+CATEGORIES = "http-category-address"
+_ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What config.ini cannot say. `etcd` has settings of [etcd]; `unit`: nodeos's systemd unit, empty: none is named.
+
+    `data_dir`: nodeos's data directory, None where it is not known; sockets are relative to it.
+    """
+
+    group: str
+    node: str
+    etcd: Mapping[str, Any]
+    producer: str
+    unit: str = ""
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A line that config.ini needs, and why; `line` empty: something to take out, or to see to."""
+
+    line: str
+    why: str
+
+
+def producers(options: Options) -> list[str]:
+    """Return the accounts that this nodeos produces for."""
+    return list(dict.fromkeys(options.values.get("producer-name", ())))
+
+
+def urls(options: Options, data_dir: Path | None) -> tuple[str, str]:
+    """Return nodeos.url, and nodeos.producer_url where that is another one, empty otherwise."""
+    places = dict(
+        reversed([each.split(",", 1) for each in options.values.get(CATEGORIES, ()) if "," in each])
+    )  # of several places of one category the first
+    common, socket = options.last("http-server-address", HTTP), options.last("unix-socket-path")
+    if common == CATEGORIES:
+        common = places.get("chain_ro", "")
+    elif not common and socket:
+        common = socket if socket.startswith("/") else f"./{socket}"
+    url = _url(common or HTTP, data_dir)
+    producer = _url(places["producer_rw"], data_dir) if "producer_rw" in places else url
+    return url, producer if producer != url else ""
+
+
+def _url(place: str, data_dir: Path | None) -> str:
+    """Return the URL of a listener: HOST:PORT, or a path of a socket, which is relative to the data directory."""
+    if place.startswith(("/", ".", "~")):
+        return f"unix://{PurePosixPath(data_dir or '/', place)}"
+    host, _, port = place.rpartition(":")
+    return f"http://{here(host.strip('[]'), int(port) if port.isdecimal() else 0)[1]}"
+
+
+def public_keys(options: Options) -> list[str]:
+    """Return the public keys that this nodeos signs blocks with; keys of finalizers are others."""
+    return [key for key in options.values.get("signature-provider", ()) if not key.startswith("PUB_BLS_")]
+
+
+def draft(options: Options, answers: Answers, config_file: Path) -> str:
+    """Return the text of a configuration, with where each value came from."""
+    url, producer_url = urls(options, answers.data_dir)
+    keys = public_keys(options)
+    nodeos = {"url": url, "producer_url": producer_url, "producer_key": keys[0] if len(keys) == 1 else ""}
+    nodeos |= {"config_file": str(config_file), "data_dir": str(answers.data_dir or "")}
+    tables = {"nodeos": nodeos, "etcd": answers.etcd, "fence": {"unit": answers.unit}}
+    lines = [f"# made from {config_file}; all settings: nodeos-failover config schema -f markdown"]
+    lines += [_line("group", answers.group, "the same on every host of this producer")]
+    lines += [_line("node", answers.node, "another one on every host"), _line("producer", answers.producer)]
+    for name, table in tables.items():
+        rows = [_line(key, value) for key, value in table.items() if value]
+        lines += ["", f"[{name}]", *rows] if rows else []
+    return "\n".join(lines) + "\n"
+
+
+def _line(name: str, value: Any, about: str = "") -> str:
+    return f"{name} = {json.dumps(value, ensure_ascii=False)}" + (f"  # {about}" if about else "")
+
+
+def lacks(options: Options) -> Iterator[Lack]:
+    """Yield what config.ini still lacks so that the agent can govern this nodeos."""
+    if not options.on("pause-on-startup"):
+        yield Lack("pause-on-startup = true", "a nodeos that starts must not produce before its agent says so")
+    if options.on("enable-stale-production"):
+        yield Lack("", "take enable-stale-production out: it lets a node produce on a chain that it is cut off from")
+    plugins = {each.removeprefix("eosio::") for each in options.values.get("plugin", ())}
+    for plugin, why in (
+        ("chain_api_plugin", "get_info and the schedule: health and head"),
+        ("producer_api_plugin", "pause, resume, paused: what the agent governs with"),
+        ("net_api_plugin", "connected peers, for the check of that name"),
+    ):
+        if plugin not in plugins:
+            yield Lack(f"plugin = eosio::{plugin}", why)
+    if not producers(options):
+        yield Lack("producer-name = ACCOUNT", "the account that this group produces for")
+    if not options.values.get(SIGNERS):
+        yield Lack("signature-provider = PUBLIC=KEY:PRIVATE", "the key that signs its blocks, or KEOSD: and the gate")
+    if not options.values.get("p2p-peer-address"):
+        yield Lack("p2p-peer-address = HOST:PORT", "each node of the group dials every other")
+    yield from _open(options)
+
+
+def _open(options: Options) -> Iterator[Lack]:
+    """Yield what others than this host can reach of the producer API."""
+    places = [each.split(",", 1) for each in options.values.get(CATEGORIES, ()) if each.startswith("producer_rw,")]
+    for place in [each[1] for each in places] or [options.last("http-server-address", HTTP)]:
+        host, colon, port = place.rpartition(":")
+        if colon and not place.startswith(("/", ".")) and host.strip("[]") in _ANY:
+            name = f"{CATEGORIES} = producer_rw," if places else "http-server-address = "
+            why = f"whoever reaches the producer API at {place}, from anywhere, can pause and resume"
+            yield Lack(f"{name}127.0.0.1:{port}", why)
+
 
 _FILE = click.Path(dir_okay=False, resolve_path=True)
 

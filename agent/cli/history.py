@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from agent.cli.output import as_data, console, form_option, grid, show
+from agent.cli.options import as_data, console, form_option, grid, show
 from agent.cli.target import Target, target_options
 from agent.group import past
 

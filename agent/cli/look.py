@@ -1,4 +1,4 @@
-"""Looking at a group twice: whether its leader is alive cannot be seen in one look at etcd."""
+"""Looking at a group, or at all below a prefix, twice: whether a leader is alive cannot be seen in one look at etcd."""
 
 from __future__ import annotations
 

@@ -8,20 +8,12 @@ from pathlib import Path
 import click
 
 from agent import __version__
-from agent.cli.alerts import alerts
-from agent.cli.check import check
-from agent.cli.completion import completion
-from agent.cli.config import config
-from agent.cli.doctor import doctor
-from agent.cli.fence import fence, gate, guard
 from agent.cli.history import history
 from agent.cli.keepalived import keepalived_notify
-from agent.cli.operator import drain, maintenance, override, undrain
-from agent.cli.options import EXIT_CODES, Commands, config_option
-from agent.cli.output import form_option
-from agent.cli.reload import reload
-from agent.cli.status import status
-from agent.cli.switchover import failover, switchover
+from agent.cli.local import alerts, completion, config, doctor, fence, gate, guard, reload
+from agent.cli.operator import drain, failover, maintenance, override, switchover, undrain
+from agent.cli.options import EXIT_CODES, Commands, config_option, form_option
+from agent.cli.status import check, status
 from agent.run import read_config
 
 

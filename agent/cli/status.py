@@ -1,4 +1,7 @@
-"""`status`: two looks at the keys of the group, then a table, JSON or YAML; with -W a view that lives."""
+"""`status` and `check`: two looks at the keys of a group, then a table, JSON, YAML, or one line for Nagios and its kin.
+
+`status --all` shows every group below the prefix; with -W the table of one lives.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,178 @@ import os
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Group
 from rich.live import Live
+from rich.table import Table
+from rich.text import Text
 
-from agent.cli import overview
-from agent.cli.look import look
-from agent.cli.options import UNHEALTHY
-from agent.cli.output import as_data, console, form_option, show
-from agent.cli.status_text import live, table
-from agent.cli.target import Chosen, Target, choosing_options, resolve
+from agent.cli.look import Look, look, looks
+from agent.cli.options import UNHEALTHY, as_data, console, form_option, grid, show
+from agent.cli.target import Chosen, Target, choosing_options, groups, resolve
+from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Snapshot
-from agent.errors import StoreError
-from agent.group.handover import changes
+from agent.errors import FailoverError, StoreError
+from agent.group.handover import STEPS, changes, progress
 from agent.group.view import group_view
+from agent.net.livez import livez
 from agent.ports import Store
+from agent.run import read_config
+
+
+def look_at_all(store: Store, target: Target) -> list[Look]:
+    """Look until the leader of each group was seen to live, or long enough to say that some are not."""
+    prefix = target.section.prefix
+
+    def read() -> dict[Keys, Snapshot]:
+        found = groups(prefix, store.range(f"{prefix}/", target.timeout))
+        return {keys(prefix, group): each for group, each in found.items()}
+
+    return list(looks(read, target.look_for).values())
+
+
+def overview(prefix: str, found: list[Look]) -> dict[str, Any]:
+    """Return what is known of all groups as JSON-able data, each as `group_view` has it."""
+    views = [group_view(each.names, each.first, each.second, seen=each.seen) for each in found]
+    return {"prefix": prefix, "healthy": all(each["healthy"] for each in views), "groups": views}
+
+
+def overview_table(data: dict[str, Any]) -> Table:
+    """Return one row for each group: who leads, how many members are well, and what is wrong first."""
+    rows = grid("group", "leader", "epoch", "since (UTC)", "healthy", "state", folds={"state"})
+    for each in data["groups"]:
+        heartbeat, members = each["heartbeat"], each["members"]
+        held = heartbeat is not None and heartbeat["state"] == "held"
+        well = sum(member["healthy"] for member in members)
+        state = [*each["why"], *each["warnings"]]
+        style = "red" if each["why"] else "yellow" if state else "green"
+        rows.add_row(
+            Text(each["group"]),
+            Text(heartbeat["node"] if held else "-"),
+            str(heartbeat["epoch"]) if heartbeat else "-",
+            (each["since"] or "-")[:19].replace("T", " ") if held else "-",
+            f"{well}/{len(members)}",
+            Text("; ".join(state) or "ok", style=style),
+        )
+    if not data["groups"]:
+        rows.add_row(Text("none"))
+    return rows
+
+
+_MEMBERS = ("node", "role", "health", "head", "lag", "age", "prio")
+_DETAILS = ("node", "irreversible", "agent", "nodeos", "http")
+UNSEEN = ("no healthy standby", "agents of several versions")
+"""Warnings that no other line tells."""
+LATEST = 12
+"""Changes that the live view keeps in sight."""
+
+
+def table(data: dict[str, Any], *, extended: bool = False) -> Group:
+    """Return the group for the eyes: who leads, words of operators, the members, then what is wrong."""
+    lines: list[Text | Table] = [_headline(data), *_words(data), _members(data)]
+    if extended:
+        lines += [Text(""), _details(data), Text(_heartbeat(data), style="dim")]
+    lines += [Text(f"{member['node']}: {why}") for member in data["members"] for why in member["reasons"]]
+    lines += [Text(f"! {reason}", style="bold red") for reason in data["why"]]
+    lines += [Text(f"! {each}", style="yellow") for each in data["warnings"] if each in UNSEEN]
+    return Group(*lines)
+
+
+def live(data: dict[str, Any], events: list[str], *, extended: bool = False) -> Group:
+    """Return the same with the latest changes below, newest last; for a view that is drawn again and again."""
+    return Group(table(data, extended=extended), Text(""), *(Text(line, style="dim") for line in events[-LATEST:]))
+
+
+def _headline(data: dict[str, Any]) -> Text:
+    heartbeat, group = data["heartbeat"], data["group"]
+    if heartbeat is None:
+        return Text(f"{group}: nobody has ever led", style="bold")
+    if heartbeat["state"] == "released":
+        reason = f" ({heartbeat['reason']})" if heartbeat["reason"] else ""
+        return Text(f"{group}: nobody leads; {heartbeat['node']} released epoch {heartbeat['epoch']}{reason}")
+    since = f" since {_when(data['since'])}" if data["since"] else ""
+    by = f", with {', '.join(peers)} as witness" if (peers := heartbeat["peers"]) else ""
+    return Text(f"{group}: {heartbeat['node']} leads epoch {heartbeat['epoch']}{since}{by}", style="bold")
+
+
+def _when(iso: str) -> str:
+    """Return a time of the data as people write it."""
+    return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _words(data: dict[str, Any]) -> list[Text]:
+    """Return what operators have said and is in force, and how far a handover is."""
+    lines = []
+    if data["override"]:
+        who = f"only {data['override']['leader']}" if data["override"]["leader"] else "nobody"
+        about = ", ".join(text for text in (data["override"]["reason"], data["override"]["by"]) if text)
+        said = f"override: {who} may lead" + (f" ({about})" if about else "") + _ends(data["override"]["left"])
+        lines.append(Text(said, style="bold yellow"))
+    if data["maintenance"] is not None:
+        said = f"maintenance: {data['maintenance'] or 'no reason given'}" + _ends(data["maintenance_left"])
+        lines.append(Text(said, style="bold yellow"))
+    for node, reason in data["drained"].items():
+        lines.append(Text(f"drained: {node}" + (f", {reason}" if reason else ""), style="yellow"))
+    if (found := progress(data)) is not None:
+        step, text = found
+        lines.append(Text(f"handover, {step + 1} of {len(STEPS)} ({STEPS[step]}): {text}", style="bold yellow"))
+    lines += [Text(f"{each['node']}: {each['plan']}", style="yellow") for each in data["members"] if each["plan"]]
+    return lines
+
+
+def _ends(left: float | None) -> str:
+    return "" if left is None else f", ends by itself in {left:.0f} s"
+
+
+def _members(data: dict[str, Any]) -> Table:
+    rows = grid(*_MEMBERS, folds=_MEMBERS)
+    for member in data["members"]:
+        health = Text("ok", style="green") if member["healthy"] else Text("unhealthy", style="bold red")
+        rows.add_row(
+            Text(member["node"], style="bold" if member["leads"] else ""),
+            Text(_role(member, data)),
+            health,
+            _known(member["head"]),
+            _known(member["lag"]),
+            _known(member["head_age"], ".1f", " s"),
+            str(member["priority"]),
+        )
+    if not data["members"]:
+        rows.add_row(Text("none"))
+    return rows
+
+
+def _known(value: float | None, form: str = "", unit: str = "") -> str:
+    return "-" if value is None else f"{value:{form}}{unit}"
+
+
+def _role(member: dict[str, Any], data: dict[str, Any]) -> str:
+    out = ", drained" if member["drained"] or member["node"] in data["drained"] else ""
+    role = "was leading" if member["role"] == "leading" and not member["leads"] else member["role"]
+    return str(role) + out + (", held down" if member["held_down"] else "")
+
+
+def _details(data: dict[str, Any]) -> Table:
+    rows = grid(*_DETAILS, folds=_DETAILS)
+    for member in data["members"]:
+        texts = (member["agent"], member["nodeos"], member["url"])
+        rows.add_row(Text(member["node"]), _known(member["irreversible"]), *(Text(text or "-") for text in texts))
+    return rows
+
+
+def _heartbeat(data: dict[str, Any]) -> str:
+    heartbeat = data["heartbeat"]
+    if heartbeat is None:
+        return f"{data['prefix']} at revision {data['revision']}: no heartbeat"
+    confirmed = {True: "confirmed while we looked", False: "not confirmed while we looked", None: "looked at once"}
+    return (
+        f"{data['prefix']} at revision {data['revision']}: heartbeat {heartbeat['seq']} of epoch {heartbeat['epoch']}, "
+        f"valid for {heartbeat['validity']:g} s each, {confirmed[data['confirmed']]}"
+    )
+
 
 KEPT = 200
 """Changes that a live view remembers."""
@@ -56,7 +215,7 @@ def status(
     if form != "table":
         click.echo(as_data(data, form))
     else:
-        show(console(), overview.table(data) if every else table(data, extended=extended))
+        show(console(), overview_table(data) if every else table(data, extended=extended))
     well = all(each["healthy"] and not each["warnings"] for each in (data["groups"] if every else [data]))
     ctx.exit(0 if well else UNHEALTHY)
 
@@ -68,7 +227,7 @@ def _one(store: Store, target: Target) -> dict[str, Any]:
 
 
 def _all(store: Store, target: Target) -> dict[str, Any]:
-    return overview.overview(target.section.prefix, overview.look_at_all(store, target))
+    return overview(target.section.prefix, look_at_all(store, target))
 
 
 def time_left(store: Store, target: Target, snapshot: Snapshot) -> dict[int, float]:
@@ -143,3 +302,68 @@ def _again(store: Store, target: Target, watched: Watched) -> list[str]:
 
 def _stamp() -> str:
     return datetime.now(UTC).strftime("%H:%M:%S.%f")[:-5]
+
+
+STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+"""The exit code of each is its place."""
+
+
+@click.command()
+@choosing_options
+@click.option("--agent", "agent_only", is_flag=True, help="Ask only the agent beside us whether its loop runs.")
+@click.pass_context
+def check(ctx: click.Context, chosen: Chosen, agent_only: bool) -> None:
+    """Tell in one line how the group is, for Nagios and its kin.
+
+    Exit code 0 OK, 1 WARNING (no second node, a word of an operator is in force), 2 CRITICAL (no leader, or it is not
+    well), 3 UNKNOWN (etcd or the configuration cannot be read). With --agent neither etcd nor nodeos is asked: what
+    a container's health check wants, for a restart would mend neither.
+    """
+    try:
+        if agent_only:
+            code, text = _beside(chosen.path, chosen.timeout)
+        else:
+            target = resolve(chosen, os.environ)
+            with target.store() as store:
+                found = look(store, target)
+            code, text = verdict(group_view(found.names, found.first, found.second, seen=found.seen))
+    except (FailoverError, click.UsageError) as error:
+        message = error.format_message() if isinstance(error, click.UsageError) else str(error)
+        code, text = 3, " ".join(message.replace("|", "/").split())
+    click.echo(f"NODEOS-FAILOVER {STATES[code]} - {text}")
+    ctx.exit(code)
+
+
+def _beside(path: Path, timeout_s: float) -> tuple[int, str]:
+    """Return exit code and text about the agent that runs with this configuration."""
+    http = read_config(path).http
+    if http.address is None:
+        raise click.UsageError("--agent needs http.listen: it is empty in the configuration")
+    alive, words = livez(*http.address, timeout_s, tls=http.cert_file is not None)
+    return (0 if alive else 2), words
+
+
+def verdict(data: dict[str, Any]) -> tuple[int, str]:
+    """Return exit code and text with performance data, from the data of `status`."""
+    code, words = _judge(data)
+    members, heartbeat = data["members"], data["heartbeat"]
+    leader = next((each for each in members if each["leads"]), None)
+    figures = {
+        "members": len(members),
+        "healthy": sum(each["healthy"] for each in members),
+        "epoch": heartbeat["epoch"] if heartbeat else 0,
+        "lag": f"{max((each['lag'] for each in members if each['lag'] is not None), default=0)};;;0",
+        "leader_head_age": f"{leader['head_age']:.3f}s" if leader and leader["head_age"] is not None else "U",
+    }
+    perf = " ".join(f"{name}={value}" for name, value in figures.items())
+    return code, f"{data['group']}: {'; '.join(words).replace('|', '/')} | {perf}"
+
+
+def _judge(data: dict[str, Any]) -> tuple[int, list[str]]:
+    if data["why"]:
+        return 2, data["why"]
+    heartbeat, members = data["heartbeat"], data["members"]
+    leads = heartbeat is not None and heartbeat["state"] == "held"
+    said = f"{heartbeat['node']} leads epoch {heartbeat['epoch']}" if leads else "nobody leads, as operators asked"
+    warnings = data["warnings"]
+    return (1, [said, *warnings]) if warnings else (0, [said, f"{len(members)} members, all told"])

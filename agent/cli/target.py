@@ -1,28 +1,170 @@
-"""Which group a command means, and the way to its etcd: see `identity` for where each of it comes from."""
+"""Which group a command means, the way to its etcd, and as whom; and what a shell completes from there.
+
+Each setting comes from an option, etcdctl's variable, a profile, or the configuration, the first that has it. What an
+operator gives is theirs: a certificate or user of an operator replaces the agent's own, never joins it.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
+import re
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agent.cli import identity as who
-from agent.cli.identity import SPOKEN, ActsAs, Table
-from agent.cli.options import complete_group, config_option
+from agent.cli.options import attended, config_option
 from agent.config.load import tables
 from agent.config.operator import operator_view
 from agent.config.sections import EtcdSection
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys, keys
+from agent.core.model.records import read_group
+from agent.core.model.store import Snapshot
 from agent.errors import ConfigError, StoreError, StoreRejected
+from agent.host.paths import DEFAULT_CONFIG
 from agent.ports import Store
 
+Table = dict[str, Any]
+
+SPOKEN = {
+    "endpoints": ("--etcd", "ETCDCTL_ENDPOINTS"),
+    "discovery_srv": ("--discovery-srv", "ETCDCTL_DISCOVERY_SRV"),
+    "ca_file": ("--cacert", "ETCDCTL_CACERT"),
+    "cert_file": ("--cert", "ETCDCTL_CERT"),
+    "key_file": ("--key", "ETCDCTL_KEY"),
+    "user": ("--user", "ETCDCTL_USER"),
+    "password": ("--password-file", "ETCDCTL_PASSWORD"),
+    "password_file": ("--password-file", "ETCDCTL_PASSWORD"),
+    "prefix": ("--prefix", ""),
+}
+"""What an operator calls each setting of [etcd]: the option, and etcdctl's variable."""
+_WHERE = frozenset({"endpoints", "discovery_srv", "discovery_srv_name"})
+_CERTIFICATE = frozenset({"cert_file", "key_file"})
+_LOGIN = frozenset({"user", "password", "password_file"})
+
+
+def of_environment(environ: Mapping[str, str]) -> Table:
+    """Return what etcdctl's variables say. ETCDCTL_USER may be NAME:PASSWORD, as for etcdctl."""
+    table: Table = {name: value for name, (_, variable) in SPOKEN.items() if (value := environ.get(variable, ""))}
+    table.pop("password_file", None)
+    if "endpoints" in table:
+        table["endpoints"] = split(table["endpoints"])
+    if "user" in table:
+        table["user"], _, password = table["user"].partition(":")
+        table |= {"password": password} if password else {}
+    if "user" not in table:
+        table.pop("password", None)
+    return table
+
+
+def split(endpoints: str) -> list[str]:
+    """Return endpoints that have commas between them."""
+    return [word.strip() for word in endpoints.split(",")]
+
+
+def profile_path(name: str | None, environ: Mapping[str, str]) -> Path | None:
+    """Return the file of a profile; None when it was not named, and there is none. ConfigError when it is missing."""
+    base = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME', '')}/.config"
+    named = name or environ.get("NODEOS_FAILOVER_PROFILE")
+    if named and "/" in named:
+        raise ConfigError([f"--profile {named!r} is no name: it is the file {base}/nodeos-failover/NAME.toml"])
+    path = Path(base) / "nodeos-failover" / f"{named or 'default'}.toml"
+    if path.is_file():
+        return path
+    if named:
+        raise ConfigError([f"--profile {named}: there is no {path}: write group and [etcd] into it"])
+    return None
+
+
+def of_profile(path: Path | None) -> Table:
+    """Return what a profile says: a file like the configuration, with `group` and [etcd]; ~ is the home directory."""
+    if path is None:
+        return {}
+    found, problems = tables(path, {})
+    etcd = found.get("etcd", {})
+    unknown = sorted(set(found) - {"group", "etcd"})
+    problems += [f"{path}: {name} is no setting of a profile: it has group and [etcd]" for name in unknown]
+    if not isinstance(etcd, dict):
+        problems.append(f"{path}: etcd should be a table")
+    if problems:
+        raise ConfigError(problems)
+    home = {name: str(Path(value).expanduser()) for name, value in etcd.items() if name.endswith("_file") and value}
+    return {**found, "etcd": {**etcd, **home}}
+
+
+def merged(profile: Table, environ: Table, options: Table) -> Table:
+    """Return what an operator gave, the later over the earlier; a certificate and its key come from one place."""
+    found: Table = {}
+    for layer in (profile, environ, options):
+        for whole in (_WHERE, _CERTIFICATE, _LOGIN):
+            if whole & layer.keys():
+                found = {name: value for name, value in found.items() if name not in whole}
+        found |= layer
+    return found
+
+
+def over_configuration(configured: Table, mine: Table) -> Table:
+    """Lay what an operator gave over the [etcd] of the configuration, whose identity is the agent's."""
+    dropped: frozenset[str] = frozenset()
+    if mine.keys() & _WHERE:
+        dropped |= _WHERE
+    if mine.keys() & (_CERTIFICATE | _LOGIN):
+        dropped |= _LOGIN
+    if "cert_file" in mine or ("user" in mine and not _readable(configured.get("key_file"))):
+        dropped |= _CERTIFICATE
+    return {name: value for name, value in configured.items() if name not in dropped} | mine
+
+
+def _readable(path: Any) -> bool:
+    try:
+        with Path(str(path)).open("rb"):
+            return True
+    except OSError:
+        return False
+
+
+def with_password(table: Table) -> Table:
+    """Ask for the password of a user who came without one. ConfigError when nobody is there to ask."""
+    if not table.get("user") or table.get("password") or table.get("password_file"):
+        return table
+    if not attended():
+        raise ConfigError([f"no password for {table['user']}: set --password-file or ETCDCTL_PASSWORD"])
+    return {**table, "password": click.prompt(f"password of {table['user']}", hide_input=True, err=True)}
+
+
+def asked_as(table: Table, *, agents: bool) -> str:
+    """Say as whom a command acts with this [etcd]. `agents`: it is what the configuration gives the agent."""
+    if table.get("user"):
+        words = f"as the user {table['user']}"
+    elif table.get("cert_file"):
+        words = f"with the certificate {table['cert_file']}"
+    else:
+        return "without a login"
+    return f"{words}, which is the agent's and has no operator's rights" if agents else words
+
+
+def spoken(text: str, mine: Table) -> str:
+    """Name settings the way that an operator gave them; what comes from the configuration keeps its name."""
+
+    def name(found: re.Match[str]) -> str:
+        setting = found[1]
+        if setting not in SPOKEN or setting not in mine:
+            return found[0]
+        option, variable = SPOKEN[setting]
+        return f"{option} ({variable})" if variable else option
+
+    return re.sub(r"\betcd\.(\w+)", name, text)
+
+
+WAIT_S = 1.5
+"""A shell that completes stands still meanwhile; after that nothing is offered."""
+ETCD_S = 1.0
 LOOK_FOR_S = 2.5
 """A leader reports every 2 s, also where its peers keep it and its heartbeat moves seldom."""
 
@@ -39,8 +181,8 @@ class Target:
     timeout: float
     node: str | None = None
     look_for: float = LOOK_FOR_S
-    identity: ActsAs = field(default_factory=ActsAs)
-    mine: Mapping[str, Any] = field(default_factory=dict)
+    asked_as: str = ""
+    mine: Table = field(default_factory=dict)
 
     @property
     def names(self) -> Keys:
@@ -55,18 +197,17 @@ class Target:
             yield store
         except StoreRejected as error:
             remedy = self._remedy() if error.reason == "permission_denied" else ""
-            raise StoreRejected(error.reason, who.spoken(str(error), dict(self.mine)) + remedy) from error
+            raise StoreRejected(error.reason, spoken(str(error), self.mine) + remedy) from error
         except StoreError as error:
-            raise type(error)(who.spoken(str(error), dict(self.mine))) from error
+            raise type(error)(spoken(str(error), self.mine)) from error
         finally:
             store.close()
 
     def _remedy(self) -> str:
         """Return what to do about a missing right: a role of one's own, and no more rights for the agent."""
         role = f"nodeos-failover-{self.group or 'GROUP'}-operator"
-        agents = ", which is the agent's and has no operator's rights" if self.identity.agents else ""
         return (
-            f". Asked {self.identity.words}{agents}: act as a user with the role {role} (--cert and --key, --user, or "
+            f". Asked {self.asked_as}: act as a user with the role {role} (--cert and --key, --user, or "
             f"etcdctl's ETCDCTL_ variables); root gives it by `access.sh {self.group or 'GROUP'} --operator NAME`"
         )
 
@@ -80,6 +221,58 @@ class Chosen:
     profile: str | None
     etcd: Table
     timeout: float
+
+
+def groups(prefix: str, found: Snapshot) -> dict[str, Snapshot]:
+    """Return the keys of each group below a prefix, in the order of their names. Keys of no group are left out."""
+    items: dict[str, list[Any]] = {}
+    for item in found.items:
+        group, slash, _ = item.key.removeprefix(f"{prefix}/").partition("/")
+        if slash and NAME.fullmatch(group):
+            items.setdefault(group, []).append(item)
+    return {group: Snapshot(found.revision, tuple(items[group]), found.cluster) for group in sorted(items)}
+
+
+def complete_node(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the members of the group that begin so."""
+
+    def names(store: Store, target: Target) -> list[str]:
+        view = read_group(target.names, store.range(target.names.root, target.timeout))
+        return [each.node for each in view.members]
+
+    return _completed(ctx, incomplete, names, every=False)
+
+
+def complete_group(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the groups below the prefix that begin so."""
+
+    def names(store: Store, target: Target) -> list[str]:
+        prefix = target.section.prefix
+        return list(groups(prefix, store.range(f"{prefix}/", target.timeout)))
+
+    return _completed(ctx, incomplete, names, every=True)
+
+
+def _completed(
+    ctx: click.Context, incomplete: str, names: Callable[[Store, Target], list[str]], *, every: bool
+) -> list[str]:
+    """Ask the etcd that what is typed so far names. It never waits long, and never fails."""
+    found: list[str] = []
+
+    def work() -> None:
+        given = ctx.params
+        etcd = {name: given[name] for name in SPOKEN if given.get(name)}
+        path = Path(given.get("path") or DEFAULT_CONFIG)
+        chosen = Chosen(path, given.get("group"), given.get("profile"), etcd, ETCD_S)
+        with suppress(Exception, SystemExit):  # a shell that completes is no place for an error
+            target = resolve(chosen, os.environ, every=every)
+            with target.store() as store:
+                found.extend(names(store, target))
+
+    thread = threading.Thread(target=work, name="complete", daemon=True)
+    thread.start()
+    thread.join(WAIT_S)
+    return sorted(name for name in tuple(found) if name.startswith(incomplete))
 
 
 _FILE = click.Path(dir_okay=False, resolve_path=True)
@@ -143,9 +336,9 @@ def resolve(chosen: Chosen, environ: Mapping[str, str], *, every: bool = False) 
             "--password-file, ETCDCTL_PASSWORD, or when you are asked"
         )
     if "endpoints" in mine:
-        mine = {**mine, "endpoints": who.split(mine["endpoints"])}
-    profile = who.of_profile(who.profile_path(chosen.profile, environ))
-    mine = who.merged(profile.get("etcd", {}), who.of_environment(environ), mine)
+        mine = {**mine, "endpoints": split(mine["endpoints"])}
+    profile = of_profile(profile_path(chosen.profile, environ))
+    mine = merged(profile.get("etcd", {}), of_environment(environ), mine)
     group = group or profile.get("group")
     data: Table = {}
     if not (group or every) or not mine.keys() & {"endpoints", "discovery_srv"}:
@@ -170,17 +363,16 @@ def _configuration(path: Path, environ: Mapping[str, str], group: str | None, *,
 def _target(data: Table, group: str, mine: Table, timeout: float, environ: Mapping[str, str]) -> Target:
     """Check what all sources say together."""
     configured = data.get("etcd", {})
-    etcd = who.with_password(who.over_configuration(configured if isinstance(configured, dict) else {}, mine))
+    etcd = with_password(over_configuration(configured if isinstance(configured, dict) else {}, mine))
     named = mine if configured else dict.fromkeys(SPOKEN, True)
     credentials = {} if mine else environ  # a systemd credential is the agent's
     try:
         view = operator_view({**data, "etcd": etcd}, credentials)
     except ConfigError as error:
-        raise ConfigError([who.spoken(each, named) for each in error.problems]) from None
+        raise ConfigError([spoken(each, named) for each in error.problems]) from None
     agents = bool(configured) and not mine.keys() & {"user", "cert_file"}
     look_for = max(LOOK_FOR_S, 3 * view.timing.renew) if data else LOOK_FOR_S
-    identity = who.identity(etcd, agents=agents)
-    return Target(view.etcd, group, timeout, view.node, look_for, identity, named)
+    return Target(view.etcd, group, timeout, view.node, look_for, asked_as(etcd, agents=agents), named)
 
 
 def open_store(section: EtcdSection) -> Store:

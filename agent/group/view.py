@@ -1,4 +1,4 @@
-"""How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `cli.status_text`.
+"""How a group is, read from its keys: keys in, plain data out. How it looks on a terminal stands in `cli.status`.
 
 Whether a leader is alive cannot be seen in one look at its heartbeat, which bears no time of day, and is confirmed
 seldom while peers promise. So its holder's report is looked at as well: one that says `leading`, and is of a moment

@@ -8,8 +8,8 @@ from dataclasses import replace
 import click
 import pytest
 
-from agent.cli.act import KEPT, Acting, act, wait_for
 from agent.cli.changes import Author, OperatorChange
+from agent.cli.operator import KEPT, Acting, act, wait_for
 from agent.cli.target import Target
 from agent.config.sections import EtcdSection
 from agent.core.model.store import Compare, Put, Snapshot, Txn

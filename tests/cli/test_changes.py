@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from agent.cli import changes
-from agent.cli.candidates import LAG, best, hindrances
-from agent.cli.changes import Author
+from agent.cli.changes import LAG, Author, best, hindrances
 from agent.cli.look import Look
 from agent.core.model.store import Compare, Delete, Put
 from agent.errors import RefusedError

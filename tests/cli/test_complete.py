@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.shell_completion import ShellComplete
 
-from agent.cli import complete, options, target
+from agent.cli import options, target
 from agent.cli.main import main
 from agent.core.model.store import Snapshot
 from agent.errors import StoreUnavailable
@@ -64,7 +64,7 @@ def test_a_shell_is_never_kept_waiting_nor_asked(etcd: list[str], monkeypatch: p
         raise StoreUnavailable("over")
 
     monkeypatch.setattr(target, "open_store", hang)
-    monkeypatch.setattr(complete, "WAIT_S", 0.2)
+    monkeypatch.setattr(target, "WAIT_S", 0.2)
     begin = time.monotonic()
     assert completed("drain", *etcd, "--group", "eos", "") == []
     assert time.monotonic() - begin < 0.2 + SLACK_S

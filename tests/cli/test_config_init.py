@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from agent.cli.config_init import lacks, urls
 from agent.cli.main import main
 from agent.config.load import load
-from agent.config.proposal import lacks, urls
 from agent.nodeos.config_ini import merged, of_ini
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "nodeos"

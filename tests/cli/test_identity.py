@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from agent.cli import identity, target
+from agent.cli import target
 from agent.cli.main import main
 from agent.cli.target import Chosen, Target
 from agent.errors import ConfigError
@@ -64,7 +64,7 @@ def test_the_configuration_alone_is_the_agents_identity(home: Path) -> None:
     found = resolve(home)
     assert (found.group, found.node, found.look_for) == ("eos", "bp-a", 3.0)
     assert found.section.cert_file == home / "agent.crt"
-    assert found.identity.agents
+    assert "which is the agent's" in found.asked_as
 
 
 def test_an_operators_certificate_replaces_the_agents(home: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_operators_certificate_replaces_the_agents(home: Path) -> None:
     found = resolve(home, {"ETCDCTL_CERT": str(home / "ann.crt"), "ETCDCTL_KEY": str(home / "ann.key")})
     assert found.section.endpoints == ("https://e:1",)
     assert (found.section.ca_file, found.section.cert_file) == (home / "ca.crt", home / "ann.crt")
-    assert not found.identity.agents
+    assert "which is the agent's" not in found.asked_as
     both = {"ETCDCTL_CERT": str(home / "ann.crt"), "ETCDCTL_KEY": str(home / "ann.key")}
     found = resolve(home, both, cert_file=str(home / "bob.crt"), key_file=str(home / "bob.key"))
     assert (found.section.cert_file, found.section.key_file) == (home / "bob.crt", home / "bob.key")
@@ -101,7 +101,7 @@ def test_etcdctls_variables_suffice(home: Path) -> None:
     assert found.section.password is not None
     assert found.section.password.get_secret_value() == f"{SECRET}:x"
     found = resolve(home, variables | {"ETCDCTL_USER": "ann", "ETCDCTL_PASSWORD": SECRET}, group="eos")
-    assert found.identity == identity.ActsAs("as the user ann")
+    assert found.asked_as == "as the user ann"
     found = resolve(home, {"ETCDCTL_DISCOVERY_SRV": "example.org"}, group="eos")
     assert found.section.discovery_srv == "example.org"
     assert resolve(home, {"ETCDCTL_DISCOVERY_SRV": "example.org"}, group="eos", endpoints="h:1").section.endpoints == (
@@ -167,7 +167,7 @@ def test_what_cannot_be_used_is_told_without_a_traceback(
 
 def test_a_password_is_asked_for_where_a_person_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the password of --user is typed unseen; it is not asked for twice, nor for nothing."""
-    monkeypatch.setattr(identity, "attended", lambda: True)
+    monkeypatch.setattr(target, "attended", lambda: True)
     asked: list[dict[str, Any]] = []
 
     def prompt(text: str, **how: Any) -> str:
@@ -175,8 +175,8 @@ def test_a_password_is_asked_for_where_a_person_is(monkeypatch: pytest.MonkeyPat
         return SECRET
 
     monkeypatch.setattr(click, "prompt", prompt)
-    assert identity.with_password({"user": "ann"}) == {"user": "ann", "password": SECRET}
+    assert target.with_password({"user": "ann"}) == {"user": "ann", "password": SECRET}
     assert asked == [{"text": "password of ann", "hide_input": True, "err": True}]
     for known in ({}, {"user": "ann", "password": "x"}, {"user": "ann", "password_file": "/x"}):
-        assert identity.with_password(known) == known
+        assert target.with_password(known) == known
     assert len(asked) == 1

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli import history
-from agent.cli.check import verdict
-from agent.cli.result import SETTLES, Result
+from agent.cli.changes import SETTLES, Result
+from agent.cli.status import verdict
 from agent.core.model.slots import EPOCH
 from agent.core.model.store import Snapshot
 from agent.group import past

@@ -13,8 +13,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from agent.cli import history
-from agent.cli.status import Watched
-from agent.cli.status_text import live, table
+from agent.cli.status import Watched, live, table
 from agent.cli.target import Target
 from agent.config.sections import EtcdSection
 from agent.doctor import finding

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agent.cli import look, target
-from agent.cli.check import verdict
 from agent.cli.main import main
-from agent.cli.status_text import table
+from agent.cli.status import table, verdict
 from agent.config.sections import EtcdSection
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreUnavailable

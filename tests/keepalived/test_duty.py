@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
+from agent.cli.keepalived import metrics_text
 from agent.core.model.chain import ProcessId
 from agent.guard.fence import read_file
 from agent.guard.stop import read_means
 from agent.host.clock import boot_ms
 from agent.keepalived.duty import AFTER_TRIP_MS, ASK_MS, Duty, Spans
-from agent.keepalived.metrics import textfile
 from tests.support.children import RELAY, child, program, wait_until
 from tests.support.guard_bench import Bench
 
@@ -277,7 +277,9 @@ def test_the_textfile_is_what_the_collector_reads(stage: Stage) -> None:
 
     stage.begin()
     stage.master()
-    families = {each.name: each for each in text_string_to_metric_families(textfile(stage.duty, 'group="g",node="n"'))}
+    families = {
+        each.name: each for each in text_string_to_metric_families(metrics_text(stage.duty, 'group="g",node="n"'))
+    }
     name = "nodeos_failover_keepalived"
     states = {each.labels["state"]: each.value for each in families[f"{name}_state"].samples}
     assert states == {"MASTER": 1, "BACKUP": 0, "FAULT": 0, "STOP": 0}

@@ -13,7 +13,7 @@ from typing import Protocol
 from agent.core.alerts.notice import Notice
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from agent.core.model.backoff import doubled
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import an_object, flag, inner, number, text, texts
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.errors import FailoverError
-from agent.host import tenure_file
+from agent.host import tenure_reader
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import Answer, call
@@ -128,9 +128,9 @@ class Found:
 def read(path: Path, boot_id: str, *, anew: bool = False) -> Found:
     """Read a run-time file with its page; an empty one was left by an agent that ended well.
 
-    OSError, RecordError or ConfigError name what cannot be read. `anew`: as in `tenure_file.read`.
+    OSError, RecordError or ConfigError name what cannot be read. `anew`: as in `tenure_reader.read`.
     """
-    found = tenure_file.read(path, anew=anew)
+    found = tenure_reader.read(path, anew=anew)
     return to_stop(*found, boot_id) if found is not None else Found(None)
 
 

@@ -1,38 +1,26 @@
-"""The run-time file with its page: the record of a tenure (port `RuntimeFile`), its one writer and its one reader.
+"""The run-time file with its page: the record of a tenure (port `RuntimeFile`) and its one writer.
 
 The file is replaced whenever the record changes, or somebody took it away, and is another edition then. What
 confirmations and promises change as long as V grows is written into the page alone, and counts for the edition that it
-names. While the file has a newer edition than the page, V is that of the file, which was just written. A page that is
-torn or away tells nothing: who has read the tenure before goes by what it read then, and who has not by the file alone,
-whose V is an older and never a longer one (R3).
+names (`tenure_reader`).
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-import os
 import threading
-import time
 from pathlib import Path
 
-from agent.core.model import records
 from agent.core.model.copying import replace
-from agent.core.model.fields import RecordError
-from agent.core.model.records import RuntimeRecord
-from agent.host import page as pages
-from agent.host.page import Page, PageError, identity
+from agent.core.model.fields import RecordError, as_json
+from agent.core.model.runtime_record import RuntimeRecord
+from agent.host.page import identity
 from agent.host.page_file import PageFile
 from agent.host.runtime_file import LockedFile
+from agent.host.tenure_reader import IN_PAGE, read
 
 log = logging.getLogger(__name__)
-
-IN_PAGE = ("valid_until", "stop_by", "seq", "heartbeat_revision")
-"""Fields of a record that stand in the page; in the file they are as of its edition."""
-TRIES = 5
-"""Readings before a page counts as torn, or as newer than any file."""
-AGAIN_S = 0.01
-"""Between two of them: a writer that waits for the processor in the middle of a write is nothing to stop for."""
 
 
 class TenureFile:
@@ -68,7 +56,7 @@ class TenureFile:
         if last is not None and last[2] == more and _goes_on(last[1], record) and self._file.stands():
             edition = last[0]
         else:
-            self._file.save(records.write(replace(record, edition=edition), **more), turn)
+            self._file.save(as_json(replace(record, edition=edition), **more), turn)
         with self._turn, self.page.lock:
             if not self._file.newest(turn):
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
@@ -107,41 +95,3 @@ def _goes_on(old: RuntimeRecord, new: RuntimeRecord) -> bool:
     """Tell whether only what stands in the page has changed, and V has not become shorter (R16)."""
     later = new.valid_until >= old.valid_until and new.stop_by >= old.stop_by
     return later and replace(new, **{name: getattr(old, name) for name in IN_PAGE}) == old
-
-
-def read(path: Path, *, anew: bool = False) -> tuple[RuntimeRecord, bytes] | None:
-    """Return the record and the whole file, None when it is empty: then nothing has to be stopped.
-
-    OSError, RecordError: it, or the page that belongs to it, is away or cannot be read. `anew`: the reader has nothing
-    that it read before, and goes by the file alone where only the page cannot be read.
-    """
-    why, alone = "", None
-    for turn in range(TRIES):
-        time.sleep(AGAIN_S if turn else 0)
-        raw = path.read_bytes()
-        if not raw:
-            return None
-        record = records.read_runtime(raw)
-        if not record.edition:  # there is no page beside it
-            return record, raw
-        try:
-            page = _page(path)
-        except (PageError, OSError) as error:
-            why, alone = f"the page beside it: {error}", (record, raw)
-            continue
-        if page.boot_id != record.boot_id or page.edition < record.edition:
-            return record, raw
-        if page.edition == record.edition:
-            return replace(record, **{name: getattr(page, name) for name in IN_PAGE}), raw
-        why, alone = "the page belongs to a later run-time file", None
-    if anew and alone is not None:
-        return alone
-    raise RecordError(why)
-
-
-def _page(path: Path) -> Page:
-    descriptor = os.open(path.with_suffix(".permit"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return pages.read(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 from agent.errors import FailoverError
 from agent.guard import fence

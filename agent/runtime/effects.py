@@ -16,7 +16,7 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
 from agent.core.model.keys import Keys
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.snapshot import NodeSnapshot

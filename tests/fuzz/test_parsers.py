@@ -23,6 +23,7 @@ from agent.core.model import records
 from agent.core.model.fields import RecordError
 from agent.core.model.keys import keys
 from agent.core.model.operator import Switchover, read_override, read_switchover
+from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import ConfigError, FailoverError, NodeosAnswer
 from agent.guard import stop
@@ -69,7 +70,7 @@ FINALITY = {
 }
 BUSY = {"code": 503, "message": "Busy", "error": {"code": 3200008, "what": "busy", "details": [{"message": "wait"}]}}
 RUNTIME = records.write(
-    records.RuntimeRecord("boot", 41, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, None),
+    RuntimeRecord("boot", 41, "held", 7, "f00d", 3, 12, 11, 99, 60_000, 58_900, False, None),
     guard={
         "producer_url": "http://127.0.0.1:8888",
         "pause_ms": 300,
@@ -87,7 +88,7 @@ def of_nodeos(read: Callable[[Answer], Any]) -> Callable[[bytes], Any]:
 
 def of_guard(raw: bytes) -> Any:
     """Read the run-time file as the guard does."""
-    return stop.to_stop(records.read_runtime(raw), raw, "boot") if raw else None
+    return stop.to_stop(read_runtime(raw), raw, "boot") if raw else None
 
 
 def of_group(raw: bytes) -> Any:
@@ -120,7 +121,7 @@ PARSERS = {
     "override": Parser(read_override, [{"leader": "bp-a", "reason": "why", "by": "me"}]),
     "switchover": Parser(read_switchover, [records.write(Switchover("bp-b"))]),
     "member": Parser(records.read_member, [records.write(MEMBER)]),
-    "run-time file": Parser(records.read_runtime, [RUNTIME]),
+    "run-time file": Parser(read_runtime, [RUNTIME]),
     "group": Parser(of_group, [records.write(MEMBER), RUNTIME], ()),
     "guard": Parser(of_guard, [RUNTIME], (RecordError, ConfigError)),
     "info": Parser(of_nodeos(answers.read_info), [INFO], (NodeosAnswer,)),

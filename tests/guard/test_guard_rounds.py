@@ -15,7 +15,7 @@ import pytest
 
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.errors import FenceError
 from agent.guard import guard
 from agent.guard import stop as means

@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import RecordError
 from agent.core.model.peers import Peer
-from agent.core.model.records import Listing, RuntimeRecord
+from agent.core.model.runtime_record import Listing, RuntimeRecord
 from agent.errors import GateError
 from agent.host import page as pages
 from agent.host.page import identity
 from agent.host.page_file import PageFile
 from agent.host.runtime_file import LockedFile
-from agent.host.tenure_file import TenureFile, read
+from agent.host.tenure_file import TenureFile
+from agent.host.tenure_reader import read
 from agent.ports import RuntimeFile
 
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"

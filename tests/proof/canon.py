@@ -15,7 +15,8 @@ from agent.core.leadership.timing import Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
-from agent.core.model.records import HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.records import HeartbeatKey, LeaderKey
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 from tests.proof.gate import SignGate
 from tests.proof.world import Ask, Host, Save

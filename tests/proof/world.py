@@ -15,15 +15,8 @@ from agent.core.model.copying import replace
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.peers import Beat, Promise
-from agent.core.model.records import (
-    GroupView,
-    Heartbeat,
-    HeartbeatKey,
-    LeaderKey,
-    Member,
-    RuntimeRecord,
-    read_heartbeat,
-)
+from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Member, read_heartbeat
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Delete, Ms, Put, Txn
 from tests.proof.gate import SignGate
 

@@ -21,7 +21,8 @@ from agent.core.model import records
 from agent.core.model.archive import Window
 from agent.core.model.chain import ChainInfo, Header, ProcessId
 from agent.core.model.keys import keys
-from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Compare, Delete, Put, Txn
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.state import NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish

@@ -34,6 +34,7 @@ from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import keys
 from agent.core.model.peers import Beat, Promise
+from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.store import Delete, Ms, Put
 from agent.core.node import step as core
 from agent.core.node.state import EtcdSeen, LiveSettings, LookedBack, Node
@@ -365,7 +366,7 @@ class Host:
     def _guard_reads(self) -> None:
         """See when the guard is due by the run-time file, and let it act then, if the file says the same."""
         content = self.file.content
-        record = records.read_runtime(content) if content else None
+        record = read_runtime(content) if content else None
         if record is None or record.state not in ("held", "stopping"):
             return
 
@@ -375,7 +376,7 @@ class Host:
 
         self.world.after(self.clock.span(record.stop_by - self.clock.boot()), act)
 
-    def _guard_acts(self, record: records.RuntimeRecord) -> None:
+    def _guard_acts(self, record: RuntimeRecord) -> None:
         """Pause nodeos, or end it when that proves nothing."""
         nodeos = self.nodeos
         if self.bare:

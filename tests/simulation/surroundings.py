@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.core.model import records
 from agent.core.model.chain import ChainInfo, Header, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms, Txn, TxnAnswer
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
@@ -300,7 +300,7 @@ class SimFile:
 
     def load(self) -> RuntimeRecord | None:
         """See the port."""
-        return records.read_runtime(self.content) if self.content else None
+        return read_runtime(self.content) if self.content else None
 
     def save(self, record: RuntimeRecord, more: dict[str, object]) -> None:
         """See the port."""

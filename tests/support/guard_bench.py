@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.model.chain import ProcessId
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.guard.spawn import GuardProcess
 from agent.host.clock import boot_id, boot_ms
 from agent.host.page import identity

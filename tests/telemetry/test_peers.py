@@ -12,7 +12,7 @@ from agent.core.leadership.support import Support, Vote
 from agent.core.leadership.timing import PeersMode, Timing
 from agent.core.model.keys import keys
 from agent.core.model.peers import Beat, Peer, Promise
-from agent.core.model.records import Listing
+from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.peers import Confirmation, confirmation

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.core.model.peers import Beat, Promise
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms, Txn
 
 

@@ -7,7 +7,8 @@ from enum import Enum
 
 from agent.core.model.chain import ProcessId
 from agent.core.model.peers import Beat, Promise
-from agent.core.model.records import GroupView, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.records import GroupView, HeartbeatKey, LeaderKey
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 
 

@@ -61,7 +61,8 @@ from agent.core.leadership.tenure import (
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.peers import Peer
-from agent.core.model.records import Listing, Member, RuntimeRecord
+from agent.core.model.records import Member
+from agent.core.model.runtime_record import Listing, RuntimeRecord
 from agent.core.model.store import Ms
 
 ROUNDS = 12

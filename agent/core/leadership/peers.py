@@ -17,7 +17,8 @@ from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
-from agent.core.model.records import Heartbeat, Listing
+from agent.core.model.records import Heartbeat
+from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
 
 LEADERS = 4

@@ -9,7 +9,7 @@ from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.backoff import longer
 from agent.core.model.copying import replace
-from agent.core.model.records import RuntimeRecord
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms, Txn
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.core.model.peers import Peer
-from agent.core.model.records import Listing
+from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
 
 

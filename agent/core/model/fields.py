@@ -138,6 +138,16 @@ def record(kind: type[T], value: dict[str, Any]) -> T:
     return kind(*[read(value) for read in _readers(kind)])  # type: ignore[arg-type]  # mypy: no type[T] is Hashable
 
 
+def as_json(found: Any, **more: object) -> bytes:
+    """Return a dataclass as JSON, with `more` fields beside it."""
+    return dumped(plain(found) | more)
+
+
+def dumped(values: Mapping[str, object]) -> bytes:
+    """Return plain values as JSON."""
+    return json.dumps(values, separators=(",", ":")).encode()
+
+
 def plain(found: Any) -> dict[str, Any]:
     """Return a dataclass as JSON has it, with what `record` would keep of each field."""
     return {key: _bounded(getattr(found, name), rule) for name, key, rule in _writers(type(found))}  # type: ignore[arg-type]  # as above

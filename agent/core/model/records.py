@@ -1,20 +1,19 @@
-"""The JSON that stands in etcd and in the run-time file: strict readers and writers, and nothing else.
+"""The JSON that stands in etcd: strict readers and writers, and nothing else.
 
 Whatever somebody wrote there, a reader gives a record or raises RecordError with the field at fault. Texts are cut and
 cleaned and lists are cut, in writing as in reading, so that what one agent writes every other can read.
-What operators say stands in `operator`.
+What operators say stands in `operator`, the run-time file in `runtime_record`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.model.archive import Window, read_window
 from agent.core.model.belonging import Belonging
-from agent.core.model.chain import Block, ProcessId
+from agent.core.model.chain import Block
 from agent.core.model.copying import replace
 from agent.core.model.fields import (
     ENTRIES,
@@ -25,6 +24,8 @@ from agent.core.model.fields import (
     Rule,
     a_name,
     an_object,
+    as_json,
+    dumped,
     plain,
     record,
     shown,
@@ -33,6 +34,7 @@ from agent.core.model.fields import (
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Drain, Override, Switchover, read_drain, read_override, read_switchover
 from agent.core.model.peers import MOST_PEERS, Peer
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import KeyValue, Ms, Snapshot
 
 LONGEST_VALIDITY: Ms = 600_000
@@ -65,18 +67,6 @@ class Heartbeat:
     reason: str = ""
     host_id: str = field(default="", metadata=Rule(limit=64))
     peers: tuple[Peer, ...] = field(default=(), metadata=Rule(most=MOST_PEERS))
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A heartbeat of ours as far as others' take-overs depend on it: whom it names, and how long it must stand still.
-
-    `at`: the time read before the oldest write like it that may stand in the store.
-    """
-
-    peers: tuple[Peer, ...] = field(metadata=Rule(most=MOST_PEERS))
-    validity_ms: Ms
-    at: Ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,41 +135,13 @@ class Member:
         return any(reason.startswith(f"{check}:") for reason in self.reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeRecord:
-    """The run-time file of a tenure: what a restarted agent needs, and what the guard acts on.
-
-    Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
-    under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
-    `lists`: every list of peers that a heartbeat of this tenure may have in the store (R15); none: no promise counts.
-    `edition`: which page it goes with (agent.host.tenure_file); 0: it has none.
-    """
-
-    boot_id: str
-    agent_pid: int
-    state: str = field(metadata=Rule(words=("held", "stopping", "stopped")))
-    epoch: int
-    instance: str = field(metadata=Rule(limit=100))
-    seq: int
-    heartbeat_revision: int
-    leader_revision: int
-    lease: int = field(metadata=Rule(below=2**63))
-    valid_until: Ms
-    stop_by: Ms
-    resume_open: bool
-    process: ProcessId | None
-    cluster: int = field(default=0, metadata=Rule(below=2**64))
-    lists: tuple[Listing, ...] = ()
-    edition: int = 0
-
-
 def write(found: Heartbeat | Member | Switchover | RuntimeRecord, **more: object) -> bytes:
     """Return a record as JSON, with `more` fields beside it. A heartbeat says `state`: `held` or `released`."""
+    if not isinstance(found, Heartbeat):
+        return as_json(found, **more)
     values = plain(found)
-    if isinstance(found, Heartbeat):
-        values["state"] = "released" if values.pop("released") else "held"
-        values = {key: value for key, value in values.items() if key not in ("host_id", "peers") or value}
-    return json.dumps(values | more, separators=(",", ":")).encode()
+    values["state"] = "released" if values.pop("released") else "held"
+    return dumped({key: value for key, value in values.items() if key not in ("host_id", "peers") or value} | more)
 
 
 def read_heartbeat(raw: bytes) -> Heartbeat:
@@ -195,11 +157,6 @@ def read_heartbeat(raw: bytes) -> Heartbeat:
 def read_member(raw: bytes) -> Member:
     """Read how one agent is."""
     return record(Member, an_object(raw, "member"))
-
-
-def read_runtime(raw: bytes) -> RuntimeRecord:
-    """Read the run-time file."""
-    return record(RuntimeRecord, an_object(raw, "run-time file"))
 
 
 # --- the keys of a group, read together -------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from agent.core.leadership.state import Identity, Phase, Production, State
 from agent.core.leadership.timing import Timing
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import keys as keys_of
-from agent.core.model.records import GroupView, Heartbeat, RuntimeRecord
+from agent.core.model.records import GroupView, Heartbeat
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 from tests.core.parts import member
 

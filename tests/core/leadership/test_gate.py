@@ -13,7 +13,8 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import GateState, Phase
 from agent.core.leadership.timing import GateMode, Timing, standstill
-from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, RuntimeRecord
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
+from agent.core.model.runtime_record import RuntimeRecord
 from tests.core.leadership.one import LEASE, NODEOS, One
 
 FAST = Timing(

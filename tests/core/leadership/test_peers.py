@@ -15,15 +15,8 @@ from agent.core.model import records
 from agent.core.model.fields import RecordError
 from agent.core.model.operator import Override
 from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
-from agent.core.model.records import (
-    Heartbeat,
-    HeartbeatKey,
-    LeaderKey,
-    Listing,
-    RuntimeRecord,
-    read_heartbeat,
-    read_runtime,
-)
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, read_heartbeat
+from agent.core.model.runtime_record import Listing, RuntimeRecord, read_runtime
 from agent.core.model.store import Ms
 from tests.core.leadership.one import LEASE, NODEOS, One, held, record
 from tests.core.parts import member

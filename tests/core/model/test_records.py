@@ -17,17 +17,8 @@ from agent.core.model.chain import Block, ProcessId
 from agent.core.model.fields import MAX_BYTES, NAME, RecordError
 from agent.core.model.keys import keys
 from agent.core.model.operator import Drain, Override, Switchover, moment, read_drain, read_override, read_switchover
-from agent.core.model.records import (
-    GroupView,
-    Heartbeat,
-    Member,
-    RuntimeRecord,
-    read_group,
-    read_heartbeat,
-    read_member,
-    read_runtime,
-    write,
-)
+from agent.core.model.records import GroupView, Heartbeat, Member, read_group, read_heartbeat, read_member, write
+from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.store import KeyValue, Snapshot
 
 NAMES = keys("/nodeos-failover", "lab")

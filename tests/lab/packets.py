@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 TUNSETIFF = 0x400454CA
@@ -20,6 +21,8 @@ LONGEST = 65_536
 ADDRESSES = slice(12, 20)
 """Source and target in the header of an IPv4 packet."""
 Way = tuple[str, str]
+Tap = Callable[[bytes], Iterable[tuple[float, bytes]]]
+"""Sees a packet that passes, and returns others that shall come besides, each with the seconds until then."""
 
 
 def open_tun(name: str) -> int:
@@ -38,7 +41,7 @@ class PacketDelay:
 
     def __init__(self, device: int) -> None:
         self._device = device
-        self._ways: dict[Way, tuple[float, float]] = {}
+        self._ways: dict[Way, tuple[float, float, Tap | None]] = {}
         self._waiting: list[tuple[float, int, bytes]] = []
         self._last: dict[Way, float] = {}
         self._order = itertools.count()
@@ -48,9 +51,9 @@ class PacketDelay:
         self._thread = threading.Thread(target=self._run, name="lab-packets", daemon=True)
         self._thread.start()
 
-    def set(self, way: Way, seconds: float, lost: float) -> None:
-        """Let packets from one address to another wait, and a share of them be lost."""
-        self._ways[way] = seconds, lost
+    def set(self, way: Way, seconds: float, lost: float, tap: Tap | None = None) -> None:
+        """Let packets from one address to another wait, a share of them be lost, and `tap` see each of them."""
+        self._ways[way] = seconds, lost, tap
 
     def close(self) -> None:
         """End; what waits is lost."""
@@ -79,9 +82,12 @@ class PacketDelay:
                     continue
                 ends = packet[ADDRESSES]
                 way = socket.inet_ntoa(ends[:4]), socket.inet_ntoa(ends[4:])
-                seconds, lost = self._ways.get(way, (0.0, 0.0))
+                seconds, lost, tap = self._ways.get(way, (0.0, 0.0, None))
+                now = time.monotonic()
+                for later, more in tap(packet) if tap is not None else ():
+                    heapq.heappush(self._waiting, (now + later, next(self._order), more))
                 if self._rng.random() < lost:
                     continue
-                due = max(time.monotonic() + seconds, self._last.get(way, 0.0))
+                due = max(now + seconds, self._last.get(way, 0.0))
                 self._last[way] = due
                 heapq.heappush(self._waiting, (due, next(self._order), packet))

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.lab.errors import LabTimeout, LabUnavailable
-from tests.lab.packets import PacketDelay, open_tun
+from tests.lab.packets import PacketDelay, Tap, open_tun
 from tests.lab.places import OWN, Place
 from tests.lab.process import Process, run
 from tests.lab.wait import until
@@ -29,6 +29,8 @@ TOOLS = ("ip", "unshare", "nsenter")
 LIMIT = 10.0
 CUT, BACK, DELAYED = "10", "20", "30"
 """Preferences of the router's rules: the lower goes first."""
+UDP = ("ipproto", "udp")
+"""A selector: of what one host sends to another, datagrams alone."""
 
 
 class Spaces:
@@ -66,21 +68,29 @@ class Spaces:
         """End all of them."""
         self._closing.close()
 
-    # --- faults: each is in force when the method returns ---
+    # --- faults: each is in force when the method returns; `only` selects packets, all when it is empty ---
 
-    def cut(self, source: str, target: str) -> None:
+    def cut(self, source: str, target: str, only: Sequence[str] = ()) -> None:
         """Drop every packet from one host to another."""
-        self._rule(True, CUT, *self._way(source, target), "blackhole")
+        self._rule(True, CUT, *self._way(source, target), *only, "blackhole")
 
-    def delay(self, source: str, target: str, seconds: float, lost: float = 0.0) -> None:
-        """Let packets from one host to another come later, and a share of them never."""
-        self._delay.set(self._key(source, target), seconds, lost)
-        self._rule(True, DELAYED, *self._way(source, target), "lookup", TABLE)
+    def delay(
+        self,
+        source: str,
+        target: str,
+        seconds: float,
+        lost: float = 0.0,
+        only: Sequence[str] = (),
+        tap: Tap | None = None,
+    ) -> None:
+        """Let packets from one host to another come later, a share of them never, and `tap` see each of them."""
+        self._delay.set(self._key(source, target), seconds, lost, tap)
+        self._rule(True, DELAYED, *self._way(source, target), *only, "lookup", TABLE)
 
-    def heal(self, source: str, target: str) -> None:
+    def heal(self, source: str, target: str, only: Sequence[str] = ()) -> None:
         """End both."""
-        self._rule(False, CUT, *self._way(source, target), "blackhole")
-        self._rule(False, DELAYED, *self._way(source, target), "lookup", TABLE)
+        self._rule(False, CUT, *self._way(source, target), *only, "blackhole")
+        self._rule(False, DELAYED, *self._way(source, target), *only, "lookup", TABLE)
 
     def _way(self, source: str, target: str) -> tuple[str, ...]:
         one, two = self._key(source, target)

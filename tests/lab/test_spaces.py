@@ -16,7 +16,7 @@ import pytest
 from tests.lab.errors import LabUnavailable
 from tests.lab.process import Process
 from tests.lab.slow_disk import SlowDisk, possible
-from tests.lab.spaces import Spaces
+from tests.lab.spaces import UDP, Spaces
 
 PORT = 4321
 SHORT = 0.5
@@ -95,6 +95,31 @@ def test_delay_holds_packets_back_until_it_is_healed(spaces: Spaces, echo: Echo)
     assert echo.ask() >= 0.3
     spaces.heal("one", "two")
     assert min(echo.ask() for _ in range(10)) < 0.2
+
+
+@pytest.mark.real
+def test_datagrams_alone_are_cut_and_seen(spaces: Spaces, echo: Echo) -> None:
+    """Faults of datagrams leave connections alone; who taps a way sees each datagram, and may send it again."""
+    two = spaces.places["two"]
+    with two.inside():
+        hears = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        hears.bind((two.address, PORT))
+    with spaces.places["one"].inside():
+        says = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with hears, says:
+        hears.settimeout(LONG)
+        spaces.cut("one", "two", UDP)
+        says.sendto(b"lost", (two.address, PORT))
+        echo.ask()
+        spaces.heal("one", "two", UDP)
+        spaces.delay("one", "two", 0.0, only=UDP, tap=lambda packet: [(0.01, packet), (0.02, packet[:-1] + b"!")])
+        for packet in (b"one", b"two"):
+            says.sendto(packet, (two.address, PORT))
+        echo.ask()
+        assert sorted(hears.recv(100) for _ in range(4)) == [b"one", b"one", b"two", b"two"]
+        spaces.heal("one", "two", UDP)
+        says.sendto(b"end", (two.address, PORT))
+        assert hears.recv(100) == b"end", "what was changed has a checksum that is wrong"
 
 
 @pytest.mark.real

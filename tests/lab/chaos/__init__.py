@@ -13,6 +13,11 @@ time):
 - `etcdctl del heartbeat` while a leader lives: that word says that somebody looked;
 - a nodeos that nobody may end (fence.method = "none").
 
+Agents confirm each other by datagrams, as they do by default: etcd loses its quorum for up to three minutes, with and
+without a lost host; and where hosts have networks of their own, datagrams are cut one way, lost, doubled, replayed and
+forged by one who reads them all, and a peer freezes in the moment of its promise. `--failsafe`: promises count without
+end while etcd is away.
+
 What a node signs between a start without --pause-on-startup, or a resume by hand, and the moment in which its agent
 has paused it is "not governed": no agent could have prevented it. What it signs while its own wall clock is wrong is
 dated wrongly. The checker counts both apart.

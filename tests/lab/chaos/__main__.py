@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--faults", "-n", type=int, default=300, help="how many (default 300, about 20 minutes)")
     parser.add_argument("--hosts", type=int, choices=(2, 3), default=3, help="agents with a nodeos each (default 3)")
     parser.add_argument("--gate", action="store_true", help="nodes sign through gates (gate.mode = required)")
+    parser.add_argument("--failsafe", action="store_true", help="promises count for as long as etcd is away")
     parser.add_argument("--seed", "--replay", type=int, help="play the plan of this seed (default: a new one)")
     parser.add_argument("--out", type=Path, default=OUT, help=f"where report and picture go (default {OUT})")
     parser.add_argument("--keep", type=Path, help="a directory in which all parts run, and leave their logs")
@@ -37,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", action="store_true", help="print the plan, and do nothing")
     chosen = parser.parse_args(arguments)
     seed = chosen.seed if chosen.seed is not None else secrets.randbelow(1_000_000)
-    plan = make_plan(seed, chosen.faults, NAMES[: chosen.hosts], gate=chosen.gate)
+    plan = make_plan(seed, chosen.faults, NAMES[: chosen.hosts], gate=chosen.gate, failsafe=chosen.failsafe)
     again = f"--replay {seed} --faults {chosen.faults} --hosts {chosen.hosts}{' --gate' * chosen.gate}"
+    again += " --failsafe" * chosen.failsafe
     say(f'seed {seed}: again with make chaos ARGS="{again}"')
     if chosen.plan:
         for number, faults in enumerate(plan.rounds, 1):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
-from tests.lab.chaos.faults import SEEN_PAUSED, fault
+from tests.lab.chaos.faults import FAULTS, SEEN_PAUSED, fault
 from tests.lab.chaos.hosts import Host
 from tests.lab.chaos.plan import Fault
 from tests.lab.chaos.world import World
@@ -151,6 +152,33 @@ def _etcd_killed(world: World, doing: Fault) -> Iterator[None]:
     member = _member(world, doing)
     with world.held(member):
         member.kill()
+        yield
+
+
+@fault("etcd-away")
+def _etcd_away(world: World, doing: Fault) -> Iterator[None]:
+    """Kill or freeze two of the three members: etcd has no quorum."""
+    how, _, spared = doing.choice.partition(" ")
+    gone = [member for member in world.etcd.members if member.name != spared]
+    with world.held(*gone):
+        for member in gone:
+            if how == "killed":
+                member.kill()
+            else:
+                member.freeze()
+        try:
+            yield
+        finally:
+            for member in gone:
+                member.thaw()
+
+
+@fault("etcd-away-host-lost")
+def _etcd_away_host_lost(world: World, doing: Fault) -> Iterator[None]:
+    """The same, and a host is lost as well: a peer, or the leader."""
+    with ExitStack() as ending:
+        for name in ("etcd-away", "host-lost"):
+            ending.enter_context(FAULTS[name](world, doing))
         yield
 
 

@@ -23,6 +23,8 @@ from tests.lab.evidence import Signature
 
 SHORT = 3
 """Slots: a planned handover on an idle machine costs up to 2, and a busy one one more."""
+BORNE = 20.0
+"""Seconds for which promises alone hold the lead in `lease`: our lease lives for up to 30 s after a keepalive."""
 REACTION = VALIDITY + 2
 """Seconds after its end in which a fault may still begin to cost slots: what was confirmed before it runs out."""
 RECOVERY = 20.0
@@ -156,7 +158,7 @@ def _explain(history: History, signer: str, first: int, count: int) -> tuple[tup
     """Return what explains a gap, and the number of the fault to blame; nothing when it began, or went on, for none."""
     started, ended = slot_time(first), slot_time(first + count)
     near = [each for each in history.done if each.started <= ended and each.ended + RECOVERY >= started]
-    able = [each for each in near if _may_begin(each, near, signer, started)]
+    able = [each for each in near if _may_begin(each, near, signer, started, history.failsafe)]
     stalls = [each for each in history.stalls if each.started - STALL <= ended and each.ended + STALL >= started]
     causes = [str(each.fault) for each in able]
     causes += [f"the machine stalled for {each.ended - each.started:.1f} s" for each in stalls]
@@ -166,19 +168,20 @@ def _explain(history: History, signer: str, first: int, count: int) -> tuple[tup
     return tuple(causes), max(able, key=lambda each: each.started).fault.number if able else 0
 
 
-def _may_begin(done: Done, near: Sequence[Done], signer: str, started: float) -> bool:
+def _may_begin(done: Done, near: Sequence[Done], signer: str, started: float, failsafe: bool) -> bool:
     """Whether a fault can have begun a gap after the blocks of `signer`."""
     if done.failed or done.started > started + 0.5 or done.ended + REACTION < started:
         return False
     costs = KINDS[done.fault.kind].costs
-    if costs == "pair":  # one etcd member may be lost without a slot, two may not
-        return any(_with(done, each) for each in near if each is not done)
+    if costs == "pair":  # etcd may be away, and so may a promise, but not both
+        lasts = done.fault.kind == "etcd-away" and not failsafe and done.ended - done.started > BORNE
+        return lasts or any(_with(done, each) for each in near if each is not done)
     return costs == "group" or (costs == "leader" and done.fault.target == signer)
 
 
 def _with(done: Done, other: Done) -> bool:
-    """Whether `other` makes it worse for etcd at the time of `done`, or shortly after."""
-    if not other.fault.kind.startswith("etcd-") or KINDS[other.fault.kind].costs == "group" or other.failed:
+    """Whether `other` may have made it worse at the time of `done`, or shortly after."""
+    if KINDS[other.fault.kind].costs == "nobody" or other.failed:
         return False
     return other.started <= done.ended + VALIDITY and done.started <= other.ended + VALIDITY
 

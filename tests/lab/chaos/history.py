@@ -82,6 +82,8 @@ class History:
     """Blocks of the observer's chain whose signature is in no log: with any, the evidence is not whole."""
     gate: bool = False
     """Whether nodes signed through gates: then nobody is excused by not being governed."""
+    failsafe: bool = False
+    """Whether promises held the lead for as long as etcd was away."""
     means: dict[str, str] = field(default_factory=dict)
     """By what faults were made: what was left out for want of something says so."""
 

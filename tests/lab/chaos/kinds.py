@@ -10,6 +10,8 @@ from agent.core.leadership.timing import Timing
 VALIDITY = Timing().validity / 1000
 """E in seconds; faults last for up to 3 E."""
 LONG = 3 * VALIDITY
+AWAY = (1.0, 180.0)
+"""Seconds for which etcd has no quorum."""
 JOINT_STALL = 1.5
 """Seconds for which agent, guard and nodeos of a host may be frozen together.
 
@@ -40,7 +42,8 @@ class Kind:
     parts    what it occupies: two faults that need one part never overlap; `x:*` is every `x`
     tail     seconds for which its parts stay occupied after its end, because they recover
     choices  of which one is drawn
-    costs    whose slots it may cost: "nobody", the "leader" when it is its host, the whole "group", or of a "pair"
+    costs    whose slots it may cost: "nobody", the "leader" when it is its host, the whole "group", or that
+             beside another fault (a "pair")
     """
 
     name: str
@@ -54,12 +57,14 @@ class Kind:
 
 
 _AGENT = ("agent:{t}", "guard:{t}")  # a fault of either occupies both: they are never down together
+_AGENTS = ("agent:*", "guard:*")
 _HOST = (*_AGENT, "nodeos:{t}")
 _WHOLE = (*_HOST, "gate:{t}", "keosd:{t}")
 _ALL = tuple(part.format(t="*") for part in _WHOLE)
 _CALM = (*_HOST, "etcd:*", "etcd-link:{t}", "file:{t}")
 _SHIFTS = ("+0.4", "-0.4", "+1.5", "-1.5", "+5", "-5")
 _WAYS = ("both", "in", "out")
+_SPARED = tuple(f"{how} {member}" for how in ("killed", "frozen") for member in MEMBERS)
 
 
 def _kinds() -> Iterator[Kind]:
@@ -84,6 +89,13 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("p2p-delayed", "host", (1, 15), ("p2p:*",), "leader", choices=("0.05", "0.3", "1"))
     yield Kind("p2p-one-cut", "host", (0.5, 12), ("p2p:*",), "leader", choices=one)
     yield Kind("p2p-lossy", "host", (1, 15), ("p2p:*",), "leader", choices=("0.05", "0.2", "0.4"))
+    yield Kind("udp-cut", "host", (0.5, LONG), ("p2p:*",), "pair", 2.0, choices=one)
+    yield Kind("udp-lossy", "group", (1, 30), ("p2p:*",), "pair", 2.0, choices=("0.3", "0.3", "0.7"))
+    yield Kind("udp-doubled", "group", (1, 30), ("p2p:*",), "pair")
+    yield Kind("udp-replayed", "group", (2, 30), ("p2p:*",), "pair", 2.0)
+    yield Kind("udp-forged", "group", (1, 20), ("p2p:*",), "pair", 1.5)
+    yield Kind("promiser-frozen", "group", (0.1, LONG), ("p2p:*", *_AGENTS), "pair", 1.5)
+    yield Kind("promiser-frozen-cut", "group", (1, LONG), ("p2p:*", "etcd-link:*", *_AGENTS), "group", 1.5)
     yield Kind("node-clock-jumped", "host", (1, 8), _HOST, "group", 0.7, tail=5.0, choices=_SHIFTS)
     jumps = ("+3600", "-3600", "+7", "-7", "+86400")
     yield Kind("clock-jumped", "host", (1, 15), ("clock:{t}",), "nobody", tail=2.0, choices=jumps)
@@ -95,6 +107,8 @@ def _kinds() -> Iterator[Kind]:
     yield Kind("etcd-peers-delayed", "etcd", (1, 12), ("etcd:{t}",), "pair", choices=("0.02", "0.1", "0.4"))
     yield Kind("etcd-disk-slow", "etcd", (1, 12), ("etcd:{t}",), "pair", choices=("0.05", "0.3", "1", "3"))
     yield Kind("etcd-replaced", "etcd", (0, 0), ("etcd:*",), "pair", 0.5, tail=5.0)
+    yield Kind("etcd-away", "group", AWAY, ("etcd:*",), "pair", 3.0, tail=5.0, choices=_SPARED)
+    yield Kind("etcd-away-host-lost", "host", AWAY, ("etcd:*", *_WHOLE), "group", 2.0, tail=5.0, choices=_SPARED)
     yield Kind("etcd-split", "group", (0.5, 10), ("etcd:*",), "group", 0.7)
     yield Kind("etcd-nospace", "group", (1, 8), ("etcd:*",), "group", 0.7, tail=5.0)
     yield Kind("etcd-compacted", "group", (0, 0), ("compaction",), "nobody", 0.7, tail=0.0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from tests.lab.errors import LabError
+from tests.lab.packets import Tap
 from tests.lab.proxy import Direction, Proxy
 from tests.lab.spaces import Spaces
 
@@ -48,10 +49,16 @@ Pair = tuple[str, str]
 
 
 class SpaceLink:
-    """A link between namespaces: packets are dropped, connections live through it. Pairs are (source, target)."""
+    """A link between namespaces: packets are dropped, connections live through it. Pairs are (source, target).
 
-    def __init__(self, spaces: Spaces, to_server: Sequence[Pair], to_client: Sequence[Pair]) -> None:
+    `only` selects packets (see Spaces): all when it is empty.
+    """
+
+    def __init__(
+        self, spaces: Spaces, to_server: Sequence[Pair], to_client: Sequence[Pair], only: Sequence[str] = ()
+    ) -> None:
         self._spaces = spaces
+        self._only = only
         self._ways: dict[Direction, Sequence[Pair]] = {"to_server": to_server, "to_client": to_client}
 
     def _pairs(self, direction: Direction | Literal["both"]) -> Sequence[Pair]:
@@ -62,19 +69,24 @@ class SpaceLink:
     def cut(self, direction: Direction | Literal["both"] = "both") -> None:
         """See Link."""
         for source, target in self._pairs(direction):
-            self._spaces.cut(source, target)
+            self._spaces.cut(source, target, self._only)
 
     def delay(self, seconds: float) -> None:
         """See Link. `seconds` is the time of one way, as with a proxy."""
         for source, target in self._pairs("both"):
-            self._spaces.delay(source, target, seconds)
+            self._spaces.delay(source, target, seconds, only=self._only)
 
     def lose(self, share: float) -> None:
         """See Link."""
         for source, target in self._pairs("both"):
-            self._spaces.delay(source, target, 0.0, share)
+            self._spaces.delay(source, target, 0.0, share, self._only)
+
+    def tap(self, tap: Tap) -> None:
+        """Let somebody see every packet, both ways, and send more."""
+        for source, target in self._pairs("both"):
+            self._spaces.delay(source, target, 0.0, only=self._only, tap=tap)
 
     def heal(self) -> None:
         """See Link."""
         for source, target in self._pairs("both"):
-            self._spaces.heal(source, target)
+            self._spaces.heal(source, target, self._only)

@@ -47,13 +47,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Plan:
-    """All faults, in rounds. `seed`, `hosts` and `gate` make it again; one of fewer faults begins a longer one."""
+    """All faults, in rounds. The other fields make it again; one of fewer faults begins a longer one."""
 
     seed: int
     hosts: tuple[str, ...]
     rounds: tuple[tuple[Fault, ...], ...]
     gate: bool = False
     """Whether nodes sign through gates."""
+    failsafe: bool = False
+    """Whether promises count for as long as etcd is away (peers.mode)."""
 
 
 def same_part(one: str, two: str) -> bool:
@@ -73,12 +75,12 @@ def overlap(one: Fault, two: Fault) -> bool:
     return any(same_part(a, b) for a in first.parts for b in second.parts)
 
 
-def make_plan(seed: int, faults: int, hosts: Sequence[str], *, gate: bool = False) -> Plan:
+def make_plan(seed: int, faults: int, hosts: Sequence[str], *, gate: bool = False, failsafe: bool = False) -> Plan:
     """Draw a plan of `faults` faults for these hosts; with `gate` for nodes that sign through gates."""
     rng = random.Random(seed)
     kinds = list((GATED if gate else PLAIN).values())
     rounds = tuple(_round(rng, first + 1, hosts, kinds)[: faults - first] for first in range(0, faults, ROUND))
-    return Plan(seed, tuple(hosts), rounds, gate)
+    return Plan(seed, tuple(hosts), rounds, gate, failsafe)
 
 
 def _round(rng: random.Random, first: int, hosts: Sequence[str], kinds: Sequence[Kind]) -> tuple[Fault, ...]:

@@ -9,11 +9,20 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.lab.chaos import breaking_gate, breaking_links, breaking_processes, breaking_rest, breaking_words, faults
+from tests.lab.chaos import (
+    breaking_gate,
+    breaking_links,
+    breaking_peers,
+    breaking_processes,
+    breaking_rest,
+    breaking_words,
+    faults,
+)
 from tests.lab.chaos.breaking_rest import make_space
 from tests.lab.chaos.caretaker import Caretaker
 from tests.lab.chaos.checker import find_doubles
 from tests.lab.chaos.history import Done, History, Rest
+from tests.lab.chaos.kinds import AWAY
 from tests.lab.chaos.links import Skipped
 from tests.lab.chaos.plan import Fault, Plan
 from tests.lab.chaos.watch import Watch
@@ -30,7 +39,7 @@ E, the time a seat is kept for who was named, an election of etcd, a start of no
 SETTLED = 40.0
 DONE_LIMIT = 90.0
 Say = Callable[[str], None]
-BREAKING = (breaking_gate, breaking_links, breaking_processes, breaking_rest, breaking_words)
+BREAKING = (breaking_gate, breaking_links, breaking_peers, breaking_processes, breaking_rest, breaking_words)
 """Imported for the faults that they register."""
 
 
@@ -40,7 +49,7 @@ class Run:
     def __init__(self, plan: Plan, root: Path, say: Say, *, namespaces: bool = True) -> None:
         self._plan = plan
         self._say = say
-        self.world = World(root, len(plan.hosts), namespaces=namespaces, gate=plan.gate)
+        self.world = World(root, len(plan.hosts), namespaces=namespaces, gate=plan.gate, failsafe=plan.failsafe)
         self._caretaker = Caretaker(self.world)
         self._watch = Watch(self.world)
         self._done: list[Done] = []
@@ -84,7 +93,7 @@ class Run:
             thread.start()
             threads.append(thread)
         for thread in threads:
-            thread.join(DONE_LIMIT)
+            thread.join(AWAY[1] + DONE_LIMIT)
             if thread.is_alive():
                 raise LabError(f"{thread.name} does not end: a defect of the lab")
 
@@ -155,4 +164,5 @@ class Run:
             stalls=list(self._watch.stalls),
             rests=list(self._rests),
             gate=self._plan.gate,
+            failsafe=self._plan.failsafe,
         )

@@ -185,6 +185,28 @@ def test_two_etcd_members_lost_explain_a_gap() -> None:
     assert check(found).flags == ()
 
 
+def test_etcd_away_explains_a_gap_only_beside_a_lost_promise_or_for_long() -> None:
+    """P3, R15: promises hold the lead while etcd has no quorum; for ever in `failsafe`, else while the lease lives."""
+    found = without(history(), 20, 30)
+    found.done.append(done("etcd-away", "", 0, 30))
+    assert len(check(found).flags) == 1
+    found.done.append(done("agent-killed", "bp-b", 18, 28, number=2))
+    assert check(found).flags == ()
+    found = without(history(120), 70, 90)
+    found.done.append(done("etcd-away", "", 0, 100))
+    assert check(found).flags == ()
+    found.failsafe = True
+    assert len(check(found).flags) == 1
+
+
+def test_datagrams_alone_explain_no_gap() -> None:
+    """P3, R17: with etcd there neither lost, doubled nor forged datagrams may cost a slot, nor a peer that freezes."""
+    for kind in ("udp-cut", "udp-lossy", "udp-doubled", "udp-replayed", "udp-forged", "promiser-frozen"):
+        found = without(history(), 20, 30)
+        found.done.append(done(kind, "", 10, 30))
+        assert len(check(found).flags) == 1
+
+
 def test_stall_of_the_machine_explains_a_gap() -> None:
     """When the whole machine stood still no node can sign."""
     found = without(history(), 10, 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import signal
 import threading
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from tests.lab import evidence
 from tests.lab.agents import Agent
 from tests.lab.chain import NAMES, OBSERVER, PAUSED, START
+from tests.lab.chaos.datagrams import Recorder
 from tests.lab.chaos.history import Change, Note, Span
 from tests.lab.chaos.hosts import Host, make_gate, means, reach_etcd
 from tests.lab.chaos.kinds import MEMBERS
@@ -41,8 +43,12 @@ ID = slice(8, 24)
 class World:
     """Starts all parts; `close` ends them. What it notes (changes, notes, spans) is for the history."""
 
-    def __init__(self, root: Path, hosts: int = 2, *, namespaces: bool = True, gate: bool = False) -> None:
+    def __init__(
+        self, root: Path, hosts: int = 2, *, namespaces: bool = True, gate: bool = False, failsafe: bool = False
+    ) -> None:
         self.root = root
+        self._peers = {"mode": "failsafe"} if failsafe else {}
+        self.recorder = Recorder(random.Random(1))
         self.spaces: Spaces | None = None
         self.lacks: list[str] = []
         self.changes: list[Change] = []
@@ -104,6 +110,7 @@ class World:
             "etcd": {"endpoints": urls},
             "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
             "log": {"level": "info", "format": "json"},
+            "peers": self._peers,
         }
         gate, liar = self.gates.get(name), None
         if gate is not None:

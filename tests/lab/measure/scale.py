@@ -36,7 +36,7 @@ class Crowds:
         self.processes = []
         for number, first in enumerate(range(0, groups, each)):
             words = [",".join(etcd.endpoints), str(first), str(min(each, groups - first)), str(chosen.share)]
-            words.append(str(int(chosen.in_step)))
+            words += [str(int(chosen.in_step)), chosen.peers]
             module = f"tests.lab.scale.{'crowd' if chosen.load == 'agents' else 'wire'}"
             log = root / f"{chosen.load}-{groups}-{number}.log"
             self.processes.append(Process(log.stem, [sys.executable, "-m", module, *words], log))
@@ -168,6 +168,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="no further size after so long (%(default)s)")
     parser.add_argument("--processes", type=int, default=2, help="of load (default %(default)s)")
     parser.add_argument("--share", type=int, default=10, help="agents on a connection (default %(default)s)")
+    parser.add_argument(
+        "--peers", choices=("off", "lease", "failsafe"), default="lease", help="of agents (default %(default)s)"
+    )
     parser.add_argument("--in-step", action="store_true", help="agents without a beat of their own, to compare")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="leave etcd's leader alive")
     parser.add_argument("--no-fsync", dest="fsync", action="store_false", help="let etcd not wait for its disk")

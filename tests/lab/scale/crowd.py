@@ -1,4 +1,4 @@
-"""A process full of light agents: `python -m tests.lab.scale.crowd ENDPOINTS FIRST COUNT SHARE IN_STEP`."""
+"""A process full of light agents: `python -m tests.lab.scale.crowd ENDPOINTS FIRST COUNT SHARE IN_STEP PEERS`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class Crowd:
     count: int
     share: int
     in_step: bool = False
+    peers: str = "lease"
     groups: list[Group] = field(default_factory=list)
     told: list[tuple[str, Ms, Ms]] = field(default_factory=list)
     links: dict[tuple[int, int], Link] = field(default_factory=dict)
@@ -54,11 +55,12 @@ class Crowd:
             for at, node in enumerate(NODES):
                 place = (number // self.share, at)
                 link = links.setdefault(place, Link(self.endpoints, sum(place)))
-                config = configuration(f"scale-{number}", node)
+                config = configuration(f"scale-{number}", node, self.peers)
                 told = partial(_note, self.told)
                 agents.append(LightAgent(config, link, signers, told, in_step=self.in_step))
             self.groups.append(Group(agents, signers))
             for agent in agents:
+                agent.mates = dict(zip(NODES, agents, strict=True))
                 agent.begin()
             await asyncio.sleep(START_S)
 
@@ -73,6 +75,11 @@ class Crowd:
     def led(self) -> int:
         """How many groups are led."""
         return sum(group.leader is not None for group in self.groups)
+
+    @property
+    def named(self) -> int:
+        """How many groups have a heartbeat that names a peer."""
+        return sum(group.leader is not None and group.leader.named for group in self.groups)
 
     @property
     def stops(self) -> int:

@@ -1,7 +1,9 @@
 """A light agent: the real core as a whole, and what stands for its threads on one event loop. Nothing else lives here.
 
 It does what `agent.runtime.loop`, `agent.runtime.effects`, `agent.runtime.session` and `agent.etcd.follower` do, each
-request a task instead of a thread. Its nodeos is SIMULATED, its run-time file a promise, and it has no guard.
+request a task instead of a thread. Its nodeos is SIMULATED, its run-time file a promise, and it has no guard. Beats and
+promises are handed from agent to agent as objects: none is encoded, none is lost, and none takes longer than the event
+loop does.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from agent.etcd.connection import REQUIRE_LEADER
 from agent.etcd.rpc import changes, grpc, watch_request
 from agent.host.clock import SystemClock
 from agent.host.jitter import spread
+from agent.peers import key
 from agent.runtime import calls, probes
 from tests.lab.scale.link import Line, Link, asked_to_end
 from tests.lab.scale.nodeos import OURS, PROCESS, LightNodeos, Signers
@@ -42,12 +45,14 @@ SLOW_EVERY = 5
 RETRY_S = 0.5
 SILENCE_S = 2.0
 WATCH_PAUSE_S = 0.2
+ADDRESS = "127.0.0.1:1"
+"""Where nobody hears datagrams: a member with none is not named."""
 Told = Callable[[str, Ms, Ms], None]
 """Hears of a request: its kind, when it was sent, how long it took (-1: no answer)."""
 
 
-def configuration(group: str, node: str, **timing: float) -> Config:
-    """Return the default configuration of an agent."""
+def configuration(group: str, node: str, peers: str = "lease", **timing: float) -> Config:
+    """Return the configuration of an agent; `peers`: their mode."""
     return Config.model_validate(
         {
             "group": group,
@@ -55,6 +60,7 @@ def configuration(group: str, node: str, **timing: float) -> Config:
             "producer": OURS,
             "nodeos": {"url": "http://127.0.0.1:1"},
             "etcd": {"endpoints": ["http://127.0.0.1:1"]},
+            "peers": {"mode": peers},
             "timing": timing,
         }
     )
@@ -63,6 +69,7 @@ def configuration(group: str, node: str, **timing: float) -> Config:
 class LightAgent:
     """One agent. `begin` starts it on the running event loop; `kill` ends it without a word.
 
+    mates: the agents of its group, by node.
     in_step: it confirms R after the last confirmation, and has no beat of its own: to see what that is good for.
     """
 
@@ -73,11 +80,13 @@ class LightAgent:
         self.nodeos = LightNodeos(config.node, signers, self.clock)
         timing = config.spans
         name = f"{config.group}/{config.node}"
-        identity = Identity(config.node, f"{zlib.crc32(name.encode()):08x}", self.names, OURS, timing, "boot", 1)
+        instance = f"{zlib.crc32(name.encode()):08x}"
+        identity = Identity(config.node, instance, self.names, OURS, timing, "boot", 1, host_id=instance)
         if not in_step:
             identity = replace(identity, renew_phase=beat(config))
         profile = LiveSettings(config.group, limits(config), config.election.priority, policy=policy(config))
         self.node = core.begin(profile, State(identity))
+        self.mates: dict[str, LightAgent] = {}
         self.stops: list[str] = []  # why a tenure ended, by the key of its transition
         self.watched = 0  # changes that its watch brought
         self._waiting: deque[Any] = deque()
@@ -94,6 +103,11 @@ class LightAgent:
         """Whether it leads, and is confirmed."""
         state = self.node.leadership
         return not self.over and state.phase is Phase.LEADING and self.clock.boot() < state.renew_deadline
+
+    @property
+    def named(self) -> bool:
+        """Whether its heartbeat names a peer."""
+        return bool(self.node.leadership.support.named)
 
     def begin(self) -> None:
         """Start."""
@@ -149,6 +163,12 @@ class LightAgent:
             case do.FenceNodeos(call):
                 self.nodeos.pause(0.0)
                 self._waiting.append(ev.FenceDone(call, gone=True, why="ended"))
+            case do.SendBeat(beat, nodes):
+                for each in nodes:
+                    to = self.mates[each]
+                    self._hand(to, ev.BeatReceived(replace(beat, to=to.instance), self.clock.boot()))
+            case do.SendPromise(promise, to_node):
+                self._hand(self.mates[to_node], ev.PromiseReceived(promise, self.clock.boot()))
             case do.Announce(target="stopping"):
                 self.stops.append(action.key)
             case do.Exit():
@@ -159,6 +179,15 @@ class LightAgent:
             case RecordChange(epoch, fields):
                 self._history[epoch] = {"when_ms": self.clock.wall(), **fields}
                 self._work.set()
+
+    @property
+    def instance(self) -> str:
+        """Which process it is."""
+        return self.node.leadership.identity.instance
+
+    def _hand(self, to: LightAgent, event: Any) -> None:
+        """Hand over a datagram that arrives at its next turn."""
+        asyncio.get_running_loop().call_soon(to.take, event)
 
     # --- what threads do in a real agent ---
 
@@ -192,8 +221,12 @@ class LightAgent:
         while not self.over:
             try:
                 if not lease:
+                    sent = self.clock.boot()
                     lease = await self.link.grant(ttl, within)
+                    self.take(ev.LeaseKept(lease, sent + 1000 * ttl))
                     self.take(ev.LeaseSeen(lease))
+                    if self.config.peers.on:
+                        await self.link.txn(key.make(self.names), within)
                 await self._keep(lease, ttl / 3, within)
             except LeaseGone:
                 lease = 0
@@ -212,12 +245,14 @@ class LightAgent:
             if now() >= due:
                 sent = self.clock.boot()
                 await self.link.keepalive(lease, within)
+                self.take(ev.LeaseKept(lease, sent + 1000 * self.config.spans.lease_ttl))
                 self._told("keepalive", sent, self.clock.boot() - sent)
                 due = now() + spread(every)
             member, self._member = self._member, None
             history, self._history = self._history, {}
             puts = [Put(self.names.history(epoch), json.dumps(fields).encode()) for epoch, fields in history.items()]
             if member is not None:
+                member = replace(member, peer_address=ADDRESS)
                 puts.append(Put(self.names.member(self.config.node), records.write(member), lease))
             for put in puts:
                 sent = self.clock.boot()
@@ -263,7 +298,7 @@ class LightAgent:
             call.cancel()
 
     def _see(self, revision: int, items: dict[str, KeyValue]) -> None:
-        view = records.read_group(self.names, Snapshot(revision, tuple(items[key] for key in sorted(items))))
+        view = records.read_group(self.names, Snapshot(revision, tuple(items[name] for name in sorted(items))))
         self.take(ev.StoreSeen(view))
 
 

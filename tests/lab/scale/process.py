@@ -44,8 +44,9 @@ class Load(Protocol):
         """Return everything."""
 
 
-Make = Callable[[Sequence[str], int, int, int, bool], Load]
-"""Makes a load: endpoints, the first group, how many, how many agents share a connection, whether in step."""
+Make = Callable[[Sequence[str], int, int, int, bool, str], Load]
+"""Makes a load: endpoints, the first group, how many, how many agents share a connection, whether in step,
+and the mode of the peers."""
 
 
 LAG_S = 0.05
@@ -85,16 +86,16 @@ def _say(what: object) -> None:
 
 
 def main(make: Make, arguments: Sequence[str]) -> int:
-    """Run one process: ENDPOINTS FIRST COUNT SHARE IN_STEP.
+    """Run one process: ENDPOINTS FIRST COUNT SHARE IN_STEP PEERS.
 
     Cycles are not collected: with so many agents on one heap that took 15 % of the load's processor, as in no real one.
     """
     logging.disable(logging.CRITICAL)
     gc.disable()
-    endpoints, first, count, share, in_step = arguments
+    endpoints, first, count, share, in_step, peers = arguments
 
     async def all_of_it() -> None:
-        await run(make(endpoints.split(","), int(first), int(count), int(share), in_step == "1"))
+        await run(make(endpoints.split(","), int(first), int(count), int(share), in_step == "1", peers))
 
     asyncio.run(all_of_it())
     return 0

@@ -1,4 +1,4 @@
-"""What agents send, without agents: `python -m tests.lab.scale.wire ENDPOINTS FIRST COUNT SHARE 0`.
+"""What agents send, without agents: `python -m tests.lab.scale.wire ENDPOINTS FIRST COUNT SHARE 0 off`.
 
 A group costs what two agents cost etcd: a transaction with two comparisons every R, two member reports every 2 s, two
 keepalives a third of the lease, two watches. Each request is made once and sent again and again, so both comparisons
@@ -55,7 +55,9 @@ class Lead:
 class Wire:
     """The requests of groups `first` to `first + count`."""
 
-    def __init__(self, endpoints: Sequence[str], first: int, count: int, share: int, in_step: bool = False) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], first: int, count: int, share: int, in_step: bool = False, peers: str = "off"
+    ) -> None:
         self.told: list[tuple[str, Ms, Ms]] = []
         self.events = 0
         self._leads: list[Lead] = []

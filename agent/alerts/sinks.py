@@ -1,8 +1,8 @@
 """Alert channels (port `Sink`): which type writes what, and where, within a total deadline, and what became of it.
 
 What is sent is made in `text`. It goes over one fresh connection, with no redirect and no second try, and the answer is
-bounded and never unpacked. It is HTTP/1.1 by `http.client` over a socket that keeps the deadline: not every service
-takes the HTTP/1.0 of `agent.net.http`.
+bounded and never unpacked. It is HTTP/1.1 by `requests` over a socket that keeps the deadline: not every service takes
+the HTTP/1.0 of `agent.net.http`.
 
 The URL of a channel is a secret. So no text of a foreign error is passed on: what went wrong is told in our own words.
 """
@@ -21,10 +21,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
 
 from agent import __version__
 from agent.alerts import text as notice_text
@@ -36,7 +40,7 @@ from agent.core.alerts.notice import Notice
 from agent.core.model.copying import replace
 from agent.errors import ConfigError
 from agent.host.clock import boot_ms
-from agent.host.deadline import CallFailed, Deadline, NoAnswer
+from agent.host.deadline import Bounded, CallFailed, Deadline, NoAnswer
 from agent.host.from_files import FromFiles
 from agent.host.logs import mask
 from agent.net.dial import dial
@@ -282,25 +286,50 @@ def call(
     secret; what the errors are chained to may.
     """
     deadline = Deadline(timeout_s)
-    target, told = quote(path, safe="!#$%&'()*+,/:;=?@[]~"), {"Host": endpoint.host_header, "Connection": "close"}
-    if proxy is not None and not endpoint.tls:  # what a proxy hands on has to name where
-        target = f"http://{endpoint.host_header}{target}"
-        told |= {"Proxy-Authorization": proxy.authorization} if proxy.authorization else {}
+    told = {"Host": endpoint.host_header, "Connection": "close"}
+    if proxy is not None and proxy.authorization and not endpoint.tls:
+        told["Proxy-Authorization"] = proxy.authorization
     with dial(endpoint, deadline, names, context, proxy) as sock:
-        connection = HTTPConnection(endpoint.host)
-        connection.sock = sock
         try:
-            connection.request(method, target, body, {**told, **(headers or {})})
-            with connection.getresponse() as response:
-                found = response.read(most + 1)
-        except (OSError, HTTPException, ValueError) as error:
+            url = f"http://{endpoint.host_header}{path}"  # whatever the channel's is: `dial` has done TLS
+            request = requests.Request(method, url, {**told, **(headers or {})}, data=body).prepare()
+            wire = _Wire(sock, whole_url=proxy is not None and not endpoint.tls)
+            with wire.send(request, stream=True) as response:
+                found = response.raw.read(most + 1, decode_content=False)
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             late = f" within {timeout_s:g} s" if deadline.remaining() <= 0 else ""
             raise NoAnswer(f"{endpoint}: no complete answer{late}", sent=sock.sent) from error
     if len(found) > most:
         raise TooMuch(f"more than {most} bytes came in answer", sent=True)
-    if response.length:
+    if response.raw.length_remaining:
         raise NoAnswer(f"{endpoint}: the answer was cut off", sent=True)
-    return Answer(response.status, {name.lower(): text for name, text in response.headers.items()}, found)
+    return Answer(response.status_code, {name.lower(): text for name, text in response.headers.items()}, found)
+
+
+class _Wire(HTTPAdapter):
+    """Gives `requests` a socket that is connected already. It bounds silence only; the socket keeps a total deadline.
+
+    It is used without a session, which would read the whole body of a redirect, however long.
+    """
+
+    def __init__(self, sock: Bounded, *, whole_url: bool) -> None:
+        super().__init__(max_retries=0)
+        self._whole_url = whole_url  # what a proxy hands on has to name where
+
+        class Connected(HTTPConnection):
+            def _new_conn(self) -> Bounded:
+                return sock
+
+        self._pool = urllib3.HTTPConnectionPool("connected", maxsize=1)
+        self._pool.ConnectionCls = Connected
+
+    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
+        """Return the one connection's pool."""
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Mapping[str, str] | None) -> str:
+        """Return what stands in the first line of the request."""
+        return request.url or "" if self._whole_url else super().request_url(request, proxies)
 
 
 def _outcome(answer: Answer) -> Delivery:

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,15 @@ def _inline(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     return json.dumps(value)
+
+
+def settled(agents: Iterable[Agent]) -> bool:
+    """Whether one leads, the others are healthy standbys, and all see all."""
+    found = [agent.status() for agent in agents]
+    phases = sorted(str(each.get("phase")) for each in found)
+    members = [member for each in found for member in each.get("members", ())]
+    well = len(members) == len(found) ** 2 and all(each["healthy"] for each in members)
+    return phases == ["leading", *["standby"] * (len(found) - 1)] and well
 
 
 class Agent(Process):

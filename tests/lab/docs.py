@@ -26,17 +26,17 @@ from agent.core.leadership.state import Identity, State
 from agent.core.model.chain import ChainInfo, Peers, Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.keys import keys
-from agent.core.model.store import Ms
 from agent.core.node import step
 from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import LiveSettings
 from agent.host.page import Page
-from agent.ports import Delivery
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS
 from agent.telemetry.gate_watch import GateReading
 from agent.telemetry.metrics import Metrics
+from tests.support.alert_channel import PlayedSink
+from tests.support.moved_time import MovedTime
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "CONFIGURATION.md"
@@ -59,32 +59,6 @@ OPEN_ENDED = ("version", "channel", "leader", "url")
 """Labels whose values are those of a host or a configuration: within bounds, but not known here."""
 
 
-class _NoSink:
-    """A channel that takes nothing: only its name is wanted."""
-
-    name = "channel"
-
-    def send(self, *_: object, **__: object) -> Delivery:
-        """Take nothing."""
-        return Delivery(ok=False)
-
-
-class _NoTime:
-    """A clock that stands still: only the names of metrics are wanted."""
-
-    def boot(self) -> Ms:
-        """Return the beginning."""
-        return 0
-
-    def wall(self) -> Ms:
-        """Return the beginning."""
-        return 0
-
-    def boot_id(self) -> str:
-        """Return nothing."""
-        return ""
-
-
 def _snapshot() -> NodeSnapshot:
     """Return what a loop would show that has seen everything once."""
     limits = checks.Limits(dict.fromkeys(HealthSection.fields(), Thresholds()))
@@ -99,10 +73,10 @@ def _snapshot() -> NodeSnapshot:
 
 def metrics_table() -> str:
     """Return a Markdown table of all metrics, as an agent exports them that has seen everything once."""
-    channel = AlertDispatcher([Channel(_NoSink())])
-    shown = ConfigGauges(("group", "node"), _NoTime(), "", lambda: 0.0)
+    channel = AlertDispatcher([Channel(PlayedSink(name="channel"))])
+    shown = ConfigGauges(("group", "node"), MovedTime(0, 0), "", lambda: 0.0)
     gate = (GateReading, lambda: Page("", b""))
-    metrics = Metrics("group", "node", _NoTime(), _snapshot, channel.stats, gate=gate, config=shown)
+    metrics = Metrics("group", "node", MovedTime(0, 0), _snapshot, channel.stats, gate=gate, config=shown)
     rows = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
     families = text_string_to_metric_families(metrics.text()[0].decode())
     for family in sorted(families, key=lambda each: each.name):

@@ -7,7 +7,6 @@ double signature, also when they are byte-identical: empty blocks of two nodes a
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -52,23 +51,26 @@ def at_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
-def read_log(node: str, log: Path) -> list[Signature]:
-    """Return what `node` signed according to its log, in order.
+def signature(node: str, line: str) -> Signature | None:
+    """Return the block that a line of a node's log tells of, None where it tells of none.
 
-    LabError when a line about a block is not understood: evidence that cannot be read is not evidence of nothing.
+    LabError when it is not understood: evidence that cannot be read is not evidence of nothing.
     """
-    found = []
+    if "Produced block" not in line:
+        return None
+    if (match := PRODUCED.match(line)) is None:
+        raise LabError(f"{node} tells of a block in a form that is not known: {line.strip()}")
+    slot, wall = slot_of(at_ms(match["slot"])), at_ms(match["wall"]) / 1000
+    return Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall)
+
+
+def read_log(node: str, log: Path) -> list[Signature]:
+    """Return what `node` signed according to its log, in order. LabError: see `signature`."""
+    found: list[Signature] = []
     for path in (log.with_name(log.name + ".1"), log):
-        if not path.exists():
-            continue
-        with path.open(errors="replace") as file:
-            for line in file:
-                if "Produced block" not in line or not line.endswith("\n"):  # the last line may be half written
-                    continue
-                if (match := PRODUCED.match(line)) is None:
-                    raise LabError(f"{path} tells of a block in a form that is not known: {line.strip()}")
-                slot, wall = slot_of(at_ms(match["slot"])), at_ms(match["wall"]) / 1000
-                found.append(Signature(node, match["producer"], slot, int(match["num"]), match["id"], wall))
+        if path.exists():
+            with path.open(errors="replace") as file:  # the last line may be half written
+                found += [each for line in file if line.endswith("\n") and (each := signature(node, line))]
     return found
 
 
@@ -113,12 +115,3 @@ def slots_missed(observer: Node, first: int, last: int | None = None) -> int:
 def first_after(signatures: Iterable[Signature], node: str, wall: float) -> Signature | None:
     """Return the first block that `node` signed after a moment."""
     return next((each for each in signatures if each.node == node and each.wall >= wall), None)
-
-
-def cut_torn_line(log: Path) -> None:
-    """Take away the half of a line that a killed process left behind: the next one would write on into it."""
-    if not log.exists():
-        return
-    whole = log.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        os.truncate(log, whole.rfind(b"\n") + 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tests.lab import evidence
-from tests.lab.agents import Agent
+from tests.lab.agents import Agent, settled
 from tests.lab.errors import LabError
 from tests.lab.lab import GROUP, Lab
 from tests.lab.nodeos import Node
@@ -123,10 +123,7 @@ class Group:
 
     def settled(self) -> bool:
         """Whether one leads, the other is a healthy standby, and both see both."""
-        found = [agent.status() for agent in self.agents.values()]
-        phases = sorted(str(each.get("phase")) for each in found)
-        members = [member for each in found for member in each.get("members", ())]
-        return phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
+        return settled(self.agents.values())
 
     @property
     def leader(self) -> Agent:

@@ -103,15 +103,8 @@ class Lab:
         urls = etcd.urls
         if cuttable:
             urls, self.etcd_links[node.name] = etcd.ways()
-        whole: dict[str, Any] = {
-            "group": GROUP,
-            "node": node.name,
-            "producer": producer or node.spec.producers[0],
-            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
-            "fence": {"executable": node.executable},
-            "etcd": {"endpoints": urls, **_credentials(etcd)},
-            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
-        }
+        whole = settings_of(node, producer or node.spec.producers[0], urls)
+        whole["etcd"] |= _credentials(etcd)
         if node.name in self.gates:
             whole["gate"] = dict(self.gates[node.name].settings)
         for key, value in settings.items():
@@ -138,6 +131,19 @@ class Lab:
         """End that."""
         for proxy in self.etcd_links[name]:
             proxy.heal()
+
+
+def settings_of(node: Node, producer: str, endpoints: Sequence[str]) -> dict[str, Any]:
+    """Return the configuration that every agent of the lab begins with."""
+    return {
+        "group": GROUP,
+        "node": node.name,
+        "producer": producer,
+        "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
+        "fence": {"executable": node.executable},
+        "etcd": {"endpoints": list(endpoints)},
+        "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
+    }
 
 
 def _credentials(etcd: EtcdCluster) -> dict[str, str]:

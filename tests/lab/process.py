@@ -97,7 +97,7 @@ class Process:
         with self._lock:
             if not self._ended.is_set():
                 raise LabError(f"{self.name} runs already as pid {self.pid}: stop it first")
-            self._set_log_aside()
+            self._tidy_log()
             command = [sys.executable, "-I", "-S", "-c", BECOME, str(os.getpid()), *self._whole(more)]
             self._popen = _spawner.submit(self._spawn, command).result()
             self._pidfd = os.pidfd_open(self._popen.pid)
@@ -121,10 +121,15 @@ class Process:
                 start_new_session=True,  # Ctrl-C is for the lab, which then ends its parts in order
             )
 
-    def _set_log_aside(self) -> None:
+    def _tidy_log(self) -> None:
+        """Set a large log aside, and cut off the half line that a killed run left: the next would write on into it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        if self.log.exists() and self.log.stat().st_size > KEEP_LOG:
+        if not self.log.exists():
+            return
+        if self.log.stat().st_size > KEEP_LOG:
             self.log.replace(self.log.with_name(self.log.name + ".1"))
+        elif (whole := self.log.read_bytes()) and not whole.endswith(b"\n"):
+            os.truncate(self.log, whole.rfind(b"\n") + 1)
 
     def _reap(self, popen: subprocess.Popen[bytes], pidfd: int, ended: threading.Event) -> None:
         """Wait for the child, whoever ends it, so that no zombie stays behind for others to puzzle over."""

@@ -33,6 +33,16 @@ UDP = ("ipproto", "udp")
 """A selector: of what one host sends to another, datagrams alone."""
 
 
+def spaces_for(root: Path, names: Sequence[str], closing: ExitStack) -> tuple[Spaces | None, str]:
+    """Return the hosts `names`, which end with `closing`; without namespaces, why there are none."""
+    try:
+        spaces = Spaces(root, names)
+    except LabUnavailable as error:
+        return None, str(error)
+    closing.callback(spaces.close)
+    return spaces, ""
+
+
 class Spaces:
     """The hosts `names` and the router between them. LabUnavailable where namespaces are not allowed."""
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.config.peers import SHORT
-from tests.lab.agents import Agent
+from tests.lab.agents import Agent, settled
 from tests.lab.bench.field import HOSTS, MEMBERS, Field
 from tests.lab.bench.method import Fault
 from tests.lab.chain import OBSERVER
 from tests.lab.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from tests.lab.group import ROOT
-from tests.lab.lab import GROUP
+from tests.lab.lab import settings_of
 from tests.lab.wait import until
 
 FRESH_S = 1.0
@@ -70,17 +70,8 @@ class Agents:
 
     def _agent(self, host: str, settings: Mapping[str, Any]) -> Agent:
         node = self._field.node(host)
-        whole = {
-            "group": GROUP,
-            "node": host,
-            "producer": self._field.chain.producer,
-            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
-            "fence": {"executable": node.executable},
-            "etcd": {"endpoints": self.etcd.urls},
-            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
-            "log": {"level": "info", "format": "json"},
-            **settings,
-        }
+        base = settings_of(node, self._field.chain.producer, self.etcd.urls)
+        whole = {**base, "log": {"level": "info", "format": "json"}, **settings}
         root = self._field.root / f"agent-{self.name}-{host}"
         agent = Agent(whole, root, self._field.ports.take(), place=node.place)
         self._field.closing.callback(agent.close)
@@ -119,11 +110,9 @@ class Agents:
             self.etcd.wait_ready(member)
 
     def _settled(self) -> bool:
-        found = [agent.status() for agent in self.agents.values()]
-        phases = sorted(str(each.get("phase")) for each in found)
-        members = [member for each in found for member in each.get("members", ())]
-        well = phases == ["leading", "standby"] and len(members) == 4 and all(each["healthy"] for each in members)
-        return well and (self._field.spaces is None or all(each["peers"]["named"] for each in found))
+        agents = self.agents.values()
+        alone = self._field.spaces is None
+        return settled(agents) and (alone or all(agent.status()["peers"]["named"] for agent in agents))
 
     def producing(self) -> str | None:
         """Return who leads."""

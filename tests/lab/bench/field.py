@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from tests.lab.bench.tails import Blocks
 from tests.lab.chain import NAMES, OBSERVER, PAUSED, START, Chain
-from tests.lab.errors import LabError, LabUnavailable
-from tests.lab.evidence import at_ms, cut_torn_line
+from tests.lab.errors import LabError
+from tests.lab.evidence import at_ms
 from tests.lab.nodeos import ApiError, Node
 from tests.lab.places import LOOPBACK, Place
 from tests.lab.ports import Ports
-from tests.lab.spaces import Spaces
+from tests.lab.spaces import Spaces, spaces_for
 from tests.lab.wait import until
 
 T = TypeVar("T")
@@ -44,7 +44,8 @@ class Field:
             self.ports = Ports()
             self.closing.callback(self.ports.close)
             if namespaces:
-                self._make_spaces()
+                hosts = [*HOSTS, OBSERVER, *MEMBERS]
+                self.spaces, self.lacks = spaces_for(root / "spaces", hosts, self.closing)
             self.chain = Chain(root / "chain", self.ports, len(HOSTS), places=self.places)
             self.closing.callback(self.chain.close)
             for node in self.chain.nodes.values():
@@ -56,14 +57,6 @@ class Field:
         self.blocks = Blocks(self.chain.all, self.chain.observer)
         for node in self.chain.nodes.values():
             node.pause()
-
-    def _make_spaces(self) -> None:
-        try:
-            self.spaces = Spaces(self.root / "spaces", [*HOSTS, OBSERVER, *MEMBERS])
-        except LabUnavailable as error:
-            self.lacks = str(error)
-            return
-        self.closing.callback(self.spaces.close)
 
     def _name(self, node: Node) -> None:
         """Give a node's program a name of its own: all hosts share one table of processes, and pidof goes by names."""
@@ -131,9 +124,7 @@ class Field:
         for node in self.chain.nodes.values():
             node.thaw()
             if not node.running:
-                replay = ["--replay-blockchain"] if node.exit_code != 0 else []
-                cut_torn_line(node.log)
-                node.launch(START, PAUSED, *replay, limit=LIMIT)
+                node.restart(START, limit=LIMIT)
         for node in self.chain.nodes.values():
             if not self._level(node):
                 self._rebuild(node)
@@ -160,7 +151,6 @@ class Field:
 
     def _rebuild(self, node: Node) -> None:
         node.stop(grace=3.0)
-        cut_torn_line(node.log)
         shutil.rmtree(node.data_dir, ignore_errors=True)
         node.launch(START, PAUSED, limit=LIMIT)
         self.wait(f"{node.name} to copy the chain", lambda: abs(node.head - self.chain.observer.head) <= 1)

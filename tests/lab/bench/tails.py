@@ -9,9 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from agent.core.model.slots import slot_of
-from tests.lab.errors import LabError
-from tests.lab.evidence import PRODUCED, Signature, at_ms
+from tests.lab.evidence import Signature, at_ms, signature
 from tests.lab.nodeos import Node
 
 RECEIVED = re.compile(r"^\w+\s+(?P<wall>\S+) .*\] Received block (?P<id>\w+)\.\.\. #(?P<num>\d+) @")
@@ -63,23 +61,18 @@ class Blocks:
         """Take in what was written since the last look. LabError when a line about a block is not understood."""
         for name, tail in self._tails.items():
             for line in tail.lines():
-                if "Produced block" in line:
-                    self._note(name, line)
+                if each := signature(name, line):
+                    self._note(each)
         for line in self._observer.lines():
             if found := RECEIVED.match(line):
                 self.seen.setdefault(found["id"], at_ms(found["wall"]) / 1000)
 
-    def _note(self, name: str, line: str) -> None:
-        match = PRODUCED.match(line)
-        if match is None:
-            raise LabError(f"{name} tells of a block in a form that is not known: {line.strip()}")
-        wall, slot = at_ms(match["wall"]) / 1000, slot_of(at_ms(match["slot"]))
-        each = Signature(name, match["producer"], slot, int(match["num"]), match["id"], wall)
+    def _note(self, each: Signature) -> None:
         bisect.insort(self.signed, each, key=lambda one: one.wall)
-        makers = self._by_slot[each.producer, slot]
-        makers.add((name, each.id))
+        makers = self._by_slot[each.producer, each.slot]
+        makers.add((each.node, each.id))
         if len(makers) > 1:
-            self._doubles.add((each.producer, slot))
+            self._doubles.add((each.producer, each.slot))
 
     @property
     def twice(self) -> int:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tests.lab import evidence
 from tests.lab.agents import Agent
@@ -22,13 +22,13 @@ from tests.lab.chaos.hosts import Host, make_gate, means, reach_etcd
 from tests.lab.chaos.kinds import MEMBERS
 from tests.lab.chaos.liar import Liar
 from tests.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
-from tests.lab.errors import LabError, LabUnavailable
+from tests.lab.errors import LabError
 from tests.lab.group import ROOT
-from tests.lab.lab import GROUP
+from tests.lab.lab import settings_of
 from tests.lab.nodeos import Node
 from tests.lab.ports import Ports
 from tests.lab.process import Process
-from tests.lab.spaces import Spaces
+from tests.lab.spaces import Spaces, spaces_for
 from tests.lab.wait import until
 
 T = TypeVar("T")
@@ -62,10 +62,11 @@ class World:
         try:
             ports = Ports()
             self._closing.callback(ports.close)
+            lacks = "as asked"
             if namespaces:
-                self.spaces = self._make_spaces(NAMES[:hosts])
-            else:
-                self.lacks.append("as asked")
+                everybody = [*NAMES[:hosts], OBSERVER, *MEMBERS]
+                self.spaces, lacks = spaces_for(root / "spaces", everybody, self._closing)
+            self.lacks = [lacks] if lacks else []
             self.etcd = CutEtcd(root / "etcd", ports, self._closing, self.spaces)
             self._closing.callback(self.etcd.close)
             self.etcd.start()
@@ -84,15 +85,6 @@ class World:
             self._closing.close()
             raise
 
-    def _make_spaces(self, names: Sequence[str]) -> Spaces | None:
-        try:
-            spaces = Spaces(self.root / "spaces", [*names, OBSERVER, *MEMBERS])
-        except LabUnavailable as error:
-            self.lacks.append(str(error))
-            return None
-        self._closing.callback(spaces.close)
-        return spaces
-
     def _clock(self, name: str, library: Path | None) -> FakeClock | None:
         clock = FakeClock(library, self.root / name / "faketime") if library else None
         return clock if clock is not None and clock.works() else None
@@ -101,17 +93,8 @@ class World:
         urls, links = reach_etcd(name, self.etcd, self.spaces, ports, self._closing)
         node = self.chain.nodes[name]
         clock = self._clock(f"agent-{name}", library)
-        settings: dict[str, Any] = {
-            "group": GROUP,
-            "node": name,
-            "producer": self.chain.producer,
-            "nodeos": {"url": node.http_url, "data_dir": str(node.data_dir)},
-            "fence": {"executable": node.executable},
-            "etcd": {"endpoints": urls},
-            "health": {"disk_space": {"min_free_bytes": 0, "min_free_percent": 0}},
-            "log": {"level": "info", "format": "json"},
-            "peers": self._peers,
-        }
+        more = {"log": {"level": "info", "format": "json"}, "peers": self._peers}
+        settings = settings_of(node, self.chain.producer, urls) | more
         gate, liar = self.gates.get(name), None
         if gate is not None:
             liar = Liar(node, ports.take())
@@ -189,7 +172,6 @@ class World:
             if node.running:
                 return
             replay = ["--replay-blockchain"] if node.exit_code != 0 else []
-            evidence.cut_torn_line(node.log)
             self._collect(node)
             pause = [PAUSED] if paused else []
             self.note(host.name, f"nodeos starts {'paused' if paused else 'UNPAUSED'}{', with a replay' * len(replay)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.errors import NodeosAnswer
 from agent.nodeos.client import HttpNodeos
-from tests.lab.agents import Agent
+from tests.lab.agents import Agent, settled
 from tests.lab.chain import Chain
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
@@ -88,17 +88,10 @@ class IdleGroup:
         for agent in self.agents:
             agent.start()
         try:
-            until(self._settled, SETTLE_LIMIT, "a settled group")
+            until(lambda: settled(self.agents), SETTLE_LIMIT, "a settled group")
         except LabError as error:
             tails = "\n".join(agent.log_tail(20) for agent in self.agents)
             raise LabError(f"{error}\n{tails}") from None
-
-    def _settled(self) -> bool:
-        found = [agent.status() for agent in self.agents]
-        phases = sorted(str(each.get("phase")) for each in found)
-        members = [member for each in found for member in each.get("members", ())]
-        well = len(members) == len(found) ** 2 and all(each["healthy"] for each in members)
-        return phases == ["leading", *["standby"] * (len(found) - 1)] and well
 
     @property
     def leader(self) -> Agent:

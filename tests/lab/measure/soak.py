@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import sqrt
 from pathlib import Path
+from statistics import linear_regression, variance
 
 from tests.lab.agents import Agent
 from tests.lab.errors import LabError
 from tests.lab.figures import markdown
 from tests.lab.group import Group
 from tests.lab.measure import Found, say
-from tests.lab.measure.trend import Trend, trend
 from tests.lab.measure.usage import usage
 
 EVERY_S = 30.0
@@ -30,6 +31,45 @@ TELL_S = 600.0
 BOUNDS = {"RSS MB": 0.05, "own MB": 0.05, "threads": 0.05, "descriptors": 0.05}
 """What each may grow by in a minute: 3 MB, 3 threads, 3 descriptors in an hour. `own`: anonymous memory, resident."""
 Series = list[tuple[float, float]]
+WARM = 0.3
+"""Share of the time that is left out at the begin: caches and bounded histories fill then."""
+SURE = 3.0
+"""Standard errors by which a slope must be above its bound before it counts as growth."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a series went after its warm-up. `slope` and its standard error `error`: a minute."""
+
+    first: float
+    last: float
+    most: float
+    slope: float
+    error: float
+    bound: float
+
+    @property
+    def grows(self) -> bool:
+        """Whether it surely grows faster than its bound."""
+        return self.slope - SURE * self.error > self.bound
+
+
+def trend(series: Sequence[tuple[float, float]], bound: float) -> Trend:
+    """Judge (seconds, value) pairs, in the order of time; `bound`: how much it may grow in a minute.
+
+    ValueError when fewer than three pairs are left after the warm-up: no slope has an error then.
+    """
+    if not series:
+        raise ValueError("there is nothing to judge")
+    begin = series[0][0] + WARM * (series[-1][0] - series[0][0])
+    kept = [(at / 60, value) for at, value in series if at >= begin]
+    if len(kept) < 3:
+        raise ValueError(f"{len(kept)} samples are too few to judge: measure for longer, or sample more often")
+    minutes = [at for at, _ in kept]
+    slope, begins = linear_regression(minutes, [value for _, value in kept])
+    left = sum((value - begins - slope * at) ** 2 for at, value in kept)
+    error = sqrt(left / (len(kept) - 2) / (variance(minutes) * (len(kept) - 1)))
+    return Trend(kept[0][1], kept[-1][1], max(value for _, value in kept), slope, error, bound)
 
 
 @dataclass

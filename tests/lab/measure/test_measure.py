@@ -12,7 +12,7 @@ import pytest
 from tests.lab.measure import cost, soak
 from tests.lab.measure.__main__ import main
 from tests.lab.measure.idle import requests_of
-from tests.lab.measure.trend import trend
+from tests.lab.measure.soak import trend
 
 
 def series(slope: float, noise: float = 0.0, *, minutes: int = 30, warm: float = 0.0) -> list[tuple[float, float]]:

@@ -23,6 +23,7 @@ from tests.lab.errors import LabUnavailable
 from tests.lab.lab import Lab
 from tests.lab.nodeos import Node, NodeSpec
 from tests.lab.ports import Ports
+from tests.lab.simulated_votes import RECENT_MS
 from tests.lab.wait import until
 from tests.support.nodeos_calls import LIMIT_S
 
@@ -118,6 +119,27 @@ def test_want_of_votes_pauses_and_a_resume_begins_the_time_anew(savanna: Chain) 
     savanna.observer.thaw()
     until(lambda: not nodeos.paused(LIMIT_S), PAUSED_S, "the end of the pause by a vote")
     node.wait_head(node.head + 2)
+
+
+def test_blocks_that_come_too_late_get_no_votes(savanna: Chain) -> None:
+    """Finalizers that are back after 30 s give the last blocks no votes: `paused` stays true until a resume.
+
+    So nothing but a resume ends the pause of a producer that is alone: its new blocks get votes at once.
+    """
+    node = savanna.nodes["bp-a"]
+    nodeos = HttpNodeos(node.http_url)
+    savanna.observer.freeze()
+    until(lambda: nodeos.paused(LIMIT_S), PAUSED_S, "the pause for want of votes")
+    head, lib = node.head, nodeos.info(LIMIT_S).lib_num
+    time.sleep(RECENT_MS / 1000 + 1)
+    savanna.observer.thaw()
+    until(lambda: savanna.observer.head >= head, PAUSED_S, "the last blocks to come")
+    time.sleep(2.0)  # in which a vote would come
+    assert nodeos.paused(LIMIT_S)
+    assert (node.head, nodeos.info(LIMIT_S).lib_num) == (head, lib)
+    nodeos.resume(LIMIT_S)
+    until(lambda: nodeos.info(LIMIT_S).lib_num > head, PAUSED_S, "the last irreversible block to follow")
+    assert not nodeos.paused(LIMIT_S)
 
 
 def test_finalizers_and_votes_are_read(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from agent.core.model.slots import REPETITIONS, SLOT, slot_of
 from tests.lab import simulated_finality as finality
 from tests.lab.evidence import Signature
 from tests.lab.simulated_chain import Block, SimulatedChain, time_of
-from tests.lab.simulated_votes import TIMEOUT_MS, VoteTracker
+from tests.lab.simulated_votes import RECENT_MS, TIMEOUT_MS, VoteTracker
 
 LONG_AGO_MS = 60_000
 """How old the blocks are that a node takes while it is behind."""
@@ -171,11 +171,12 @@ class BlockMaker:
         if not policy:
             return
         now, head, behind = wall_ms(), self.head(), time.monotonic() < self._behind_until
-        for key in self._savanna.finalizers if not behind and head.num == self._chain.head().num else ():
+        votes_for = head.num == self._chain.head().num and now - head.time_ms < RECENT_MS
+        for key in self._savanna.finalizers if votes_for and not behind else ():
             finality.vote(self._chain, key, head.num, head.slot, now)
         votes = {} if behind else {key: at for key, _, _, at in finality.votes(self._chain)}
         with self._changed:
-            new = self._seen is None or head.num > self._seen.num
+            new = self._seen is not None and head.num > self._seen.num  # what it starts with it did not receive
             self._votes.look(policy, votes, min(now, head.time_ms) if new and not behind else None)
             self._take_old()
             self._seen = head

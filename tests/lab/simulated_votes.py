@@ -1,15 +1,18 @@
-"""When a SIMULATED nodeos pauses itself for want of votes: that of Spring, from its documented behaviour.
+"""When a SIMULATED nodeos votes, and pauses itself for want of votes: that of Spring, from its documented behaviour.
 
 Of the votes for our own account, and of all others, the last is remembered, and the first block that came more than a
 second after it. Once that block is older than the time-out, production is implicitly paused. A vote ends that, and a
 resume forgets the block, so that the time-out begins anew with the next one. Where nobody of one of the two kinds is
-in the policy, only the other one counts.
+in the policy, only the other one counts. A block that comes too late is not voted for: on a chain that stands still
+nothing ends that pause but a resume.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+RECENT_MS = 30_000
+"""How old a block may be that is voted for (Spring: `block_state::is_recent`)."""
 TOLERANCE_MS = 1000
 TIMEOUT_MS = 6000
 """nodeos's default of `production-pause-vote-timeout-ms`."""

@@ -10,7 +10,7 @@ from agent.core.model.slots import SLOT
 from agent.core.node.finality_state import HOOK, FinalizerSettings
 from agent.core.node.hook_log import RunHook
 from tests.core.parts import PRODUCER
-from tests.lab.simulated_votes import VoteTracker
+from tests.lab.simulated_votes import RECENT_MS, VoteTracker
 from tests.simulation.story import LONG, Host, Story
 
 OTHERS = ("c", "d", "e")
@@ -54,7 +54,7 @@ class Savanna:
         story, head, counts = self.story, self.story.head, self.policy()
         voters = [key_of(host.name) for host in story.hosts if not host.nodeos.silent and not host.nodeos.behind]
         voters += [] if self.silent else [key_of(name) for name in OTHERS]
-        voting = [key for key in voters if key in counts]
+        voting = [key for key in voters if key in counts and story.wall - head.head_time < RECENT_MS]
         self._voted.update(dict.fromkeys(voting, (head.head_time, story.wall)))
         if len({*voting} - {self.pending}) >= ENOUGH:
             story.lib = max(story.lib or 0, head.head_num - 2)

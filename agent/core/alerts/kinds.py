@@ -228,7 +228,7 @@ _ROWS = (
         "critical",
         "node",
         "the leader's nodeos has paused itself for want of votes, which another leader would do, too",
-        "it produces again, or does not lead any more",
+        "the votes come again, or another node leads",
         "See whose votes are missing (get_finalizer_info): bring those finalizers, or the way to them, back.",
     ),
     Kind(

@@ -42,7 +42,8 @@ class AlertInput:
     ahead      from which severity on each member tells that comes before this one: the leader, then by name
     fresh      the members that are there are known
     busy       what shows that nodeos, which leads, works on something long
-    unvoted    why nodeos, which leads, has paused itself; idle_key: why its finalizer key does not vote, `idle_since`
+    unvoted    why nodeos, which leads, has paused itself; lacks_votes: votes are missing, whether or not it is paused
+    idle_key   why its finalizer key does not vote, `idle_since`
     left_to    who alone may take over, if this node may not
     witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away; `away_long`: that lasts too long
     elsewhere  keys of what other members say that they have told
@@ -73,6 +74,7 @@ class AlertInput:
     ahead: tuple[str, ...] = ()
     fresh: bool = True
     unvoted: str = ""
+    lacks_votes: bool = False
     busy: str = ""
     left_to: tuple[str, ...] = ()
     idle_key: str = ""
@@ -205,11 +207,12 @@ _HOLDS: Mapping[str, Callable[[AlertInput], bool]] = {
     **dict.fromkeys(
         ("stray_block", "stranger", "hook_failed", "store_forgot", "finalizer_key_here"), lambda _facts: False
     ),
+    "votes_missing": lambda facts: facts.lacks_votes and facts.leader in ("", facts.node),
     "file_failed": lambda facts: not facts.saved,
     "gate_failed": lambda facts: facts.gate_open,
     **dict.fromkeys(("fence_failed", "pause_refused", "unpaused", "pause_failed"), lambda facts: not facts.stopped),
 }
-"""Alerts that open by a transition or a warning, and until when they hold."""
+"""Alerts that open by a transition, a warning, or less than what they hold by; and until when they hold."""
 
 
 def _holds(key: str, before: Open, facts: AlertInput, now: Ms) -> bool:

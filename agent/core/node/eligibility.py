@@ -29,7 +29,7 @@ FAULTS = ("resume_failed", "expiring")
 NEVER_BEGAN = ("resume_failed", "file_failed")
 """Ends of a tenure that produced nothing, and at once: on nodes that share the fault they come again and again."""
 TRIES = Policy(hold_down=3_000, hold_down_max=60_000)
-"""After the second of these it waits so long, then twice as long … before it takes over again."""
+"""After the second of these it waits so long, then twice as long … before it takes over, or begins, again."""
 VAIN = 2
 """A node that led in vain is held down at once."""
 ANSWER_FOR: Ms = 60_000
@@ -96,7 +96,8 @@ def announced(step: NodeStep, event: Announce) -> None:
         step.set_assessment(resumes=hold_down.failed(mind.resumes, now, TRIES))
     if event.key == "begins_anew":
         weight = 1 if mind.anew.times else VAIN
-        step.set_assessment(anew=hold_down.failed(mind.anew, now, node.settings.policy, weight))
+        policy = TRIES if node.finality.excused else node.settings.policy
+        step.set_assessment(anew=hold_down.failed(mind.anew, now, policy, weight))
     if event.key == "campaign" and state.nominated and not state.kept:
         step.set_assessment(insisted=_wrong(node))
     if event.key == "elected":

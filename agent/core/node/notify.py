@@ -8,6 +8,7 @@ from __future__ import annotations
 from agent.core.alerts import rules
 from agent.core.alerts.kinds import AWAY_AFTER
 from agent.core.alerts.notice import Notice
+from agent.core.health.finality import missing_votes
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import RuntimeSaved
 from agent.core.leadership.state import GateState, Phase
@@ -67,6 +68,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         ahead=tuple(member.tells for member in others if not leads and _ahead(member.node, leader, mine)),
         fresh=now - node.view_at <= FRESH,
         unvoted=node.finality.excused,
+        lacks_votes=bool(missing_votes(node.health.finality, state.identity.producer, info)),
         busy=busy(node, now) if leads else "",
         idle_key=_idle_key(node),
         idle_since=node.finality.idle,

@@ -1,8 +1,9 @@
 """A leader whose nodeos is paused: by hand, or by itself for want of votes, which no change of leaders mends. Pure.
 
 A new leader would be paused for the same reason 6 s later, and each resume takes the head further from the last
-irreversible block. So the lead stays, people are told, and what can be mended is: the own key (`finalizer`), and a
-resume that came before nodeos was level with its chain.
+irreversible block. So the lead stays, people are told, and what can be mended is: the own key (`finalizer`), a resume
+that came before nodeos was level with its chain, and a chain on which nobody makes a block. Blocks that are older than
+30 s get no votes (Spring), so finalizers that are back have nothing to vote for until this leader is resumed once more.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from agent.core.health.checks import LIB_STEP, NEAR
 from agent.core.health.finality import BEHIND, LATE, OTHERS, OWN, missing_votes, vote_ages
 from agent.core.model.chain import ChainInfo
+from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import Node
 
@@ -17,6 +19,8 @@ FRESH: Ms = 5000
 """Votes are asked for once a second."""
 CATCH_UP: Ms = 60_000
 """So long after its resume a node may be behind its chain, until that counts as a fault of its own."""
+STANDS: Ms = 10_000
+"""A chain whose head is so old stands still: a producer that misses its turn leaves out six seconds."""
 
 
 def cause(node: Node, now: Ms) -> str:
@@ -56,15 +60,19 @@ def _since(age: Ms | None, info: ChainInfo) -> str:
 
 
 def again(node: Node, now: Ms) -> str:
-    """Return why a leader begins anew, which resumes once more: it is level now, or its key only waits for a block."""
-    watch, why = node.finality, cause(node, now) if node.finality.excused else ""
-    if why == BEHIND and node.health.info is not None and _head_elsewhere(node) - node.health.info.head_num <= NEAR:
+    """Return why a leader begins anew, which resumes once more: nodeos is level now, or the chain stands still.
+
+    It must have stood still for as long as its blocks beyond LIB took. Each resume adds 6 s of blocks and makes the
+    wait for the next one longer: an hour without votes takes the head some 500 blocks beyond LIB.
+    """
+    why, info = cause(node, now) if node.finality.excused else "", node.health.info
+    if not why or info is None or _head_elsewhere(node) - info.head_num > NEAR:
+        return ""
+    if why == BEHIND:
         return "nodeos is level now"
-    schedule = node.health.schedule
-    alone = schedule is not None and len(schedule.producers) == 1
-    if why == OWN and alone and watch.tries and not watch.running:
-        return "its finalizer key becomes active with the next block, and nobody else makes one"
-    return ""
+    if node.health.info_wall - info.head_time < max(STANDS, (info.head_num - info.lib_num) * SLOT):
+        return ""
+    return f"the {why} are missing, and nobody makes a new block that could be voted for"
 
 
 def _lib_elsewhere(node: Node) -> int:

@@ -102,16 +102,23 @@ def count_of(raw: bytes) -> tuple[bytes, bytes]:
     return raw[3:4] + raw[_HEAD.size : -_MAC], raw[20:28]
 
 
-def genuine(raw: bytes, key: bytes) -> bool:
-    """Tell whether a datagram was written with this key."""
-    return hmac.compare_digest(hmac.digest(key, raw[:-_MAC], "sha256"), raw[-_MAC:])
+def keyed(key: bytes) -> hmac.HMAC:
+    """Return the beginning of every MAC with this key: to copy it costs half of what `hmac.digest` does."""
+    return hmac.new(key, digestmod="sha256")
+
+
+def genuine(raw: bytes, begun: hmac.HMAC) -> bool:
+    """Tell whether a datagram was written with the key of `begun`."""
+    mac = begun.copy()
+    mac.update(raw[:-_MAC])
+    return hmac.compare_digest(mac.digest(), raw[-_MAC:])
 
 
 def decode(raw: bytes, group: bytes, key: bytes) -> Said:
     """Read a datagram that was written with this key for this group. DatagramError for every other one."""
     if why := peek(raw, group):
         raise DatagramError(why)
-    if not genuine(raw, key):
+    if not genuine(raw, keyed(key)):
         raise DatagramError("mac")
     return read(raw)
 

@@ -61,7 +61,10 @@ class Adapters:
 
 
 class Effects:
-    """Carries each action out as EFFECTS says. A pause and a resume have lanes of their own, and so has the kill.
+    """Carries each action out as EFFECTS says. A pause and the kill have lanes of their own.
+
+    The head is read on the lane of the resume: before one, or once one is over or cannot matter any more, and by then
+    the core goes on without (R5, R9).
 
     `observes`: nothing is carried out that does anything to nodeos, etcd, the gate or people.
     """
@@ -206,7 +209,7 @@ _TABLE: tuple[Effect[Any], ...] = (
     ),
     Effect(
         do.ReadHead,
-        lane="head",
+        lane="resume",
         call=lambda on, read: calls.read_head(on.out.nodeos, read),
         failed=lambda read, _why: ev.HeadRead(read.call, None),
     ),

@@ -7,7 +7,8 @@ No metric is named here, and nothing is decided. prometheus_client is imported a
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal
 
 from agent.core.leadership.state import Production
@@ -26,6 +27,7 @@ OTHERS = "(other)"
 """Stands for all further names; no node can have it."""
 
 
+Labels = tuple[str, ...]
 Values = Mapping[Any, float]
 """Values of a metric, each by the tuple of its own labels' values. (A mapping's keys are of one type, or any.)"""
 
@@ -79,6 +81,18 @@ class Kit:
         metric: Metric = self._family(kind, name, text, *own)
         for labels, value in values.items():
             metric.add_metric((*self._base, *labels), float(value))  # type: ignore[attr-defined] # each kind has it
+        return metric
+
+    def _histogram(
+        self, name: str, text: str, bounds: Sequence[float], found: Mapping[Labels, Sequence[float]], *own: str
+    ) -> Metric:
+        """Return a histogram: by the values of its labels how many are in each bucket, and their sum at the end."""
+        from prometheus_client.utils import floatToGoString
+
+        metric: Metric = self._family("Histogram", name, text, *own)
+        ends = [str(floatToGoString(each)) for each in (*bounds, float("inf"))]  # type: ignore[no-untyped-call] # untyped there
+        for labels, (*counts, total) in found.items():
+            metric.add_metric((*self._base, *labels), list(zip(ends, accumulate(counts), strict=True)), total)  # type: ignore[attr-defined] # as above
         return metric
 
 

@@ -92,10 +92,5 @@ class GateGauges(Kit):
             *("result", "reason"),
         )
         text = "Seconds from a request to sign until the signature left the gate."
-        took = self._family("Histogram", "gate_signature_duration_seconds", text)
-        counts, total, buckets = status.latency if status else (0,) * (len(BOUNDS) + 1), 0, []
-        for bound, count in zip((*BOUNDS, float("inf")), counts, strict=True):
-            total += count
-            buckets.append((f"{bound:g}" if bound != float("inf") else "+Inf", float(total)))
-        took.add_metric(self._base, buckets, status.seconds if status else 0.0)
-        yield took
+        took = (*status.latency, status.seconds) if status else (0,) * (len(BOUNDS) + 2)
+        yield self._histogram("gate_signature_duration_seconds", text, BOUNDS, {(): took})

@@ -11,16 +11,14 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
-from agent.telemetry.families import Kit
+from agent.telemetry.families import Kit, Labels
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
-Labels = tuple[str, ...]
-
 
 class Tally:
-    """A counter or a histogram. `labels`: its own, by name, each with the values that are told from the start on.
+    """A counter, or with `bounds` a histogram. `labels`: its own, each with the values that are told from the start on.
 
     Which combinations are told besides, if not all of them make sense, says `begin`.
     """
@@ -28,36 +26,31 @@ class Tally:
     def __init__(self, name: str, text: str, bounds: tuple[float, ...] = (), **labels: Iterable[str]) -> None:
         self.name, self.text, self.bounds, self.labels = name, text, bounds, tuple(labels)
         self._lock = threading.Lock()
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+        self._found: dict[Labels, list[float]] = {}  # how many in each bucket, and their sum
         for values in product(*labels.values()):
-            self._of(values)
+            self.begin(*values)
 
     def begin(self, *values: str) -> None:
         """Tell of these values of the labels from now on."""
         with self._lock:
-            self._of(values)
+            self._found.setdefault(values, [0] * (len(self.bounds) + 2))
 
     def inc(self, *values: str) -> None:
         """Count one, for these values of the labels."""
-        with self._lock:
-            self._of(values)[-1] += 1
+        self.observe(1, *values)
 
     def observe(self, value: float, *values: str) -> None:
         """Count one of this size."""
+        self.begin(*values)
         with self._lock:
-            self._of(values)[bisect_left(self.bounds, value)] += 1
-            self._sums[values] += value
+            found = self._found[values]
+            found[bisect_left(self.bounds, value)] += 1
+            found[-1] += value
 
-    def _of(self, values: Labels) -> list[int]:
-        if values not in self._counts:
-            self._counts[values], self._sums[values] = [0] * (len(self.bounds) + 1), 0.0
-        return self._counts[values]
-
-    def told(self) -> list[tuple[Labels, list[int], float]]:
+    def told(self) -> dict[Labels, list[float]]:
         """Return what was counted by the values of the labels: in each bucket, and the sum."""
         with self._lock:
-            return [(values, list(counts), self._sums[values]) for values, counts in self._counts.items()]
+            return {values: list(found) for values, found in self._found.items()}
 
 
 class Tallies(Kit):
@@ -74,19 +67,9 @@ class Tallies(Kit):
 
     def collect(self) -> Iterator[Metric]:
         """Tell them as they are now."""
-        for tally in self._tallies:
-            if tally.bounds:
-                yield self._histogram(tally)
+        for each in self._tallies:
+            if each.bounds:
+                yield self._histogram(each.name, each.text, each.bounds, each.told(), *each.labels)
             else:
-                counts = {values: found[-1] for values, found, _ in tally.told()}
-                yield self._series("Counter", tally.name, tally.text, counts, *tally.labels)
-
-    def _histogram(self, tally: Tally) -> Metric:
-        from prometheus_client.utils import floatToGoString
-
-        metric: Metric = self._family("Histogram", tally.name, tally.text, *tally.labels)
-        for values, counts, total in tally.told():
-            bounds = [str(floatToGoString(each)) for each in (*tally.bounds, float("inf"))]  # type: ignore[no-untyped-call] # untyped there
-            sums = [sum(counts[: place + 1]) for place in range(len(counts))]
-            metric.add_metric((*self._base, *values), list(zip(bounds, sums, strict=True)), total)  # type: ignore[attr-defined] # a histogram has it
-        return metric
+                counts = {values: found[0] for values, found in each.told().items()}
+                yield self._series("Counter", each.name, each.text, counts, *each.labels)

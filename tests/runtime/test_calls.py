@@ -421,7 +421,7 @@ def test_at_the_end_all_lanes_share_one_time(bench: Bench, moved: MovedTime, mon
     given: list[float] = []
 
     def join(lane: Lane, timeout_s: float) -> bool:
-        if lane.name not in {"pause", "resume", "head"}:
+        if lane.name not in {"pause", "resume", "fence"}:
             return True
         given.append(timeout_s)
         moved.sleep(min(timeout_s, 0.8))
@@ -474,7 +474,7 @@ def test_every_step_looks_at_every_lane_and_is_counted(bench: Bench, monkeypatch
     snapshot: Any = SimpleNamespace(at=4711)
     bench.effects.stepped("event", snapshot)
     assert sorted(looked) == sorted(
-        ["transactions", "pause", "resume", "head", "fence", "file", "blocks", "before_promote", "gate"]
+        ["transactions", "pause", "resume", "fence", "file", "blocks", "before_promote", "gate"]
     )
     assert bench.metrics.calls == [("stepped", ("event", 4711))]
 

@@ -55,5 +55,5 @@ def test_promises_are_counted_by_what_came_of_them() -> None:
     metrics.stepped(ev.BeatReceived(Beat(1, "i", 1, "bp-b", 2000), 0), 0)
     metrics.stepped(ev.BeatReceived(Beat(1, "i", 2, "bp-b", 2000), 0), 0)
     metrics.stepped(ev.PromiseReceived(Promise(1, "i", 1, "bp-b", "h"), 0), 0)
-    counts = {values[0]: found[-1] for values, found, _ in metrics._promises.told()}
+    counts = {values[0]: found[0] for values, found in metrics._promises.told().items()}
     assert counts == {"given": 1, "withheld": 1, "heard": 1}

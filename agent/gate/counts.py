@@ -1,4 +1,4 @@
-"""What the gate counts: signatures, refusals by reason, and how long signatures took."""
+"""What the gate counts and tells: signatures, refusals by reason, how long signatures took, how its wallet is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import Counter
 
 BOUNDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 """Upper bounds in seconds of the histogram; one more bucket takes the rest."""
+READY = "ready"
+"""The state of a wallet that signs."""
 
 
 class Counts:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from agent.gate import settings
+from agent.gate.counts import READY
 from agent.gate.keosd import Done, Keosd
 from agent.gate.wire import SIGN, KeosdAnswer, is_signature
 
@@ -20,8 +21,6 @@ LOCKED = 3120003
 NO_KEY = 3120004
 """Codes of keosd: no wallet is unlocked; no unlocked wallet has the key, which is what it says of a locked one, too."""
 UNLOCKED_ALREADY = 3120007
-READY = "ready"
-"""The state of a wallet that signs."""
 NO_WALLET = "no unlocked wallet has the key"
 
 _Ask = tuple[str, bytes]

@@ -14,13 +14,13 @@ Sending is one system call that never waits. What cannot be sent is lost, as on 
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import socket
 import struct
 import sys
 import threading
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -268,9 +268,9 @@ def _filter(sock: socket.socket, group: bytes) -> None:
         (end, 0, 0, 0xFFFF),
         (end, 0, 0, 0),
     ]
-    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in tests))
+    code = array("B", b"".join(struct.pack("HBBI", *each) for each in tests))
     with suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(tests), ctypes.addressof(code)))
+        sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(tests), code.buffer_info()[0]))
 
 
 def _has_ipv6() -> bool:

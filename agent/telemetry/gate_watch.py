@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.model.store import Ms
 from agent.errors import GateError
-from agent.gate.counts import BOUNDS
-from agent.gate.server import REASONS
-from agent.gate.wallet import READY
+from agent.gate.counts import BOUNDS, READY
 from agent.host.page import Page, Sign
 from agent.ports import Clock, GateStatus, SigningGate
 from agent.telemetry.families import Kit
@@ -83,6 +81,8 @@ class GateGauges(Kit):
         yield from self._signatures(seen.last)
 
     def _signatures(self, status: GateStatus | None) -> Iterator[Metric]:
+        from agent.gate.server import REASONS  # the whole gate, for a scrape alone
+
         refused = {("refused", why): status.refused.get(why, 0) if status else 0 for why in REASONS}
         yield self._series(
             "Counter",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -17,9 +18,12 @@ import pytest
 from agent.gate.client import look
 from agent.gate.settings import page_path
 from tests.lab import evidence
-from tests.lab.agents import Agent
+from tests.lab.agents import Agent, to_toml
+from tests.lab.binaries import find_nodeos
+from tests.lab.gates import SigningGate
 from tests.lab.group import Group
 from tests.lab.lab import GROUP
+from tests.lab.nodeos import PUBLIC_KEY
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 E = 3.0
@@ -139,3 +143,121 @@ def test_wallet_locked_under_a_leader_is_known_at_once(gated: Group) -> None:
     assert "wallet_invalid_password_exception" in look(gate.control, 1.0).keosd
     gated.wait_leads(standby)
     assert "wallet_invalid_password_exception" in leader.status()["checks"]["gate"]["reason"]
+
+
+MOMENTS = (0.45, 0.4, 0.5, 0.35, 0.55, 0.3)
+"""Seconds after a block at which nodeos is asking for the next signature, the likeliest first."""
+
+
+def freeze_with_a_signature(group: Group, leader: Agent, moment: float) -> bool:
+    """Freeze nodeos while keosd holds its signature up, then let that go; tell whether it left the gate.
+
+    Nothing tells from outside when nodeos asks, so the moment may be missed: then all goes on.
+    """
+    node, gate = group.nodeos(leader), group.chain.gates[leader.node]
+    group.chain.observer.wait_blocks(1)
+    before = look(gate.control, 1.0).signed
+    gate.wallet.process.freeze()
+    try:
+        time.sleep(moment)
+        node.freeze()
+    finally:
+        gate.wallet.process.thaw()
+    limit = time.monotonic() + 1.0
+    while time.monotonic() < limit:
+        if look(gate.control, 1.0).signed > before:
+            return True
+        time.sleep(0.02)
+    node.thaw()
+    return False
+
+
+@pytest.mark.slow
+def test_a_signature_in_a_frozen_nodeos_is_a_stale_block_for_a_slot_of_its_own(tmp_path: Path) -> None:
+    """P1: when it thaws, nodeos makes one block of it, for a slot that its successor has not signed and will not."""
+    with Group(tmp_path, gate={"mode": "required"}, timing=TIMING) as group:
+        group.start()
+        leader, standby = group.leader, group.standby
+        node = group.nodeos(leader)
+        assert any(freeze_with_a_signature(group, leader, moment) for moment in MOMENTS)
+        group.wait_leads(standby)
+        thawed = time.time()
+        node.thaw()
+        group.wait("it to be paused", lambda: node.paused)
+        group.chain.observer.wait_blocks(3)
+        stale = [each for each in evidence.read_log(node.name, node.log) if each.wall >= thawed]
+        first = evidence.first_after(group.chain.signed(), standby.node, group.governed)
+        assert first is not None
+        assert len(stale) <= 1
+        assert all(each.slot < first.slot for each in stale)
+
+
+def settle(group: Group) -> None:
+    """Wait until one leads and the other is a healthy standby; a busy machine takes long to find a node healthy."""
+    group.wait("a settled group", group.settled, 60.0)
+
+
+def set_gate(agent: Agent, gate: SigningGate, mode: str) -> None:
+    """Write the table [gate] into an agent's configuration, as an operator does."""
+    text = re.sub(r"(?ms)^\[gate\]\n.*\Z", "", agent.config.read_text())
+    agent.config.write_text(f"{text}\n[gate]\n{to_toml({**gate.settings, 'mode': mode})}\n")
+
+
+def move_key(group: Group, agent: Agent) -> SigningGate:
+    """Take the standby of a group from its key to a gate: steps 1 to 4 of deploy/gate."""
+    node = group.nodeos(agent)
+    root = group.lab.root / f"agent-{node.name}"
+    gate = SigningGate(root / "gate", (GROUP, node.name), agent.runtime_dir, group.lab.ports, find_nodeos())
+    group.chain.gates[node.name] = gate  # ends with the chain
+    gate.start()
+    set_gate(agent, gate, "on")
+    agent.kill()
+    agent.start()
+    settle(group)
+    key = next(each for each in node.command if each.startswith(f"{PUBLIC_KEY}=KEY:"))
+    node.command[node.command.index(key)] = gate.provider
+    node.command += ["--keosd-provider-timeout", "100"]
+    node.restart()
+    node.wait_level(group.chain.observer)
+    node.wait_blocks(3)  # it takes part again: a node that has just started produces only after a block in time
+    settle(group)
+    return gate
+
+
+def lag(group: Group, agent: Agent) -> int:
+    """Return by how many blocks the leader finds a standby behind."""
+    members = {str(each["node"]): int(each["head"]) for each in group.leader.status()["members"]}
+    return max(members.values()) - members[agent.node]
+
+
+def hand_over(group: Group, to: Agent) -> None:
+    """Hand the lead over, and see the gate sign."""
+    gate = group.chain.gates[to.node]
+    group.wait(f"{to.node} to be reported level", lambda: abs(lag(group, to)) <= 2)
+    group.etcdctl("put", "@switchover", f'{{"to":"{to.node}","by":"test"}}')
+    group.wait_leads(to)
+    pattern = rb'gate_signatures_total\{[^}]*result="signed"[^}]*\} [1-9]'
+    group.wait(f"signatures through {gate.process.name}", lambda: re.search(pattern, to.get("/metrics")[1]))
+    settle(group)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_key_moves_behind_the_gate_without_a_lost_slot(tmp_path: Path) -> None:
+    """One host after another, then `required` on both: no slot is missed, none is signed twice (P1, P3)."""
+    with Group(tmp_path, timing={"validity": 15, "lease_ttl": 20}) as group:  # for agents that start on a busy machine
+        group.start()
+        first, second = group.leader, group.standby
+        head = group.chain.observer.head
+        for agent in (second, first):
+            move_key(group, agent)
+            hand_over(group, agent)
+        for agent in (group.standby, group.leader):
+            set_gate(agent, group.chain.gates[agent.node], "required")
+            agent.kill()
+            agent.start()
+            settle(group)
+        assert group.leader is first, "its restart cost it nothing"
+        group.chain.observer.wait_blocks(4)
+        assert evidence.slots_missed(group.chain.observer, head) == 0
+        assert not any("=KEY:" in each for agent in (first, second) for each in group.nodeos(agent).command)

@@ -1,4 +1,4 @@
-"""kill -9 and SIGSTOP of a real agent beside a real nodeos: the standby takes over, and no slot is signed twice (P1).
+"""kill -9 and SIGSTOP of a real agent or nodeos, and a defect: the other host takes over, no slot is signed twice (P1).
 
 The supervisor is the parent guard itself, or this test in the place of systemd: it does what the unit tells systemd to.
 """
@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,9 @@ import pytest
 from agent.host.clock import boot_ms
 from tests.lab import evidence
 from tests.lab.agents import Agent
-from tests.lab.group import Group
+from tests.lab.group import VALIDITY, Group
+from tests.lab.measure.usage import usage
+from tests.lab.nodeos import Node
 from tests.support.children import state_of
 
 pytestmark = pytest.mark.real
@@ -170,3 +173,85 @@ def test_twenty_of_twenty(group: Group, fault: signal.Signals, parent: bool) -> 
         if not node.running:  # it took no pause in time, and was ended: that happens on a busy machine
             node.restart()
         group.settle()
+
+
+PROGRAM = """
+import os, sys
+from agent.core.node import step as node
+
+step = node.step
+
+def broken(*words):
+    if os.path.exists({flag!r}):
+        raise MemoryError("a defect")
+    return step(*words)
+
+node.step = broken
+from agent.main import main
+main()
+"""
+
+
+def test_a_defect_stops_nodeos_before_the_agent_ends(tmp_path: Path) -> None:
+    """R3: the core of the leader cannot step any more: its nodeos is paused at once, and the other takes over."""
+    with Group(tmp_path) as group:
+        for agent in group.agents.values():
+            at = agent.command.index("-m")
+            agent.command[at : at + 2] = ["-c", PROGRAM.format(flag=str(tmp_path / f"defect-{agent.node}"))]
+        group.start()
+        leader, standby = group.leader, group.standby
+        (tmp_path / f"defect-{leader.node}").touch()
+        group.wait("the agent to end", lambda: not leader.running)
+        assert group.nodeos(leader).running
+        assert group.nodeos(leader).paused
+        assert "nodeos is paused" in leader.log.read_text()
+        group.wait_leads(standby)
+
+
+THREADS = 28
+"""An agent of a group with peers and no gate: one for each thing that may hang, and six of gRPC's own."""
+
+
+def test_threads_are_few(tmp_path: Path) -> None:
+    """Leader and standby, settled, have no thread that only waits for what another could wait for."""
+    with Group(tmp_path, simulated=True) as group:
+        group.start()
+        assert [usage(agent.pid).threads for agent in group.agents.values() if usage(agent.pid).threads > THREADS] == []
+
+
+BLOCKS = 4
+"""So few that reports, which are seconds old, do not tell that it is behind; and more than are on their way."""
+
+
+@pytest.fixture
+def apart(tmp_path: Path) -> Iterator[Group]:
+    """A group of its own, on a chain of one producer, where blocks can be held back on their way."""
+    with Group(tmp_path, p2p=True) as group:
+        group.start()
+        yield group
+
+
+def id_of(node: Node, num: int) -> str:
+    """Return the id of a block on a node's chain."""
+    return str(node.call("/v1/chain/get_block", {"block_num_or_id": num})["id"])
+
+
+def test_thawed_nodeos_does_not_split_the_chain(apart: Group) -> None:
+    """The leader's host is lost while the other nodeos, just thawed, is behind: that one leads when it is level."""
+    leader, standby = apart.leader, apart.standby
+    node, observer = apart.nodeos(standby), apart.chain.observer
+    apart.chain.hold(standby.node)
+    node.freeze()
+    observer.wait_blocks(BLOCKS)
+    node.thaw()
+    leader.lose_host()
+    apart.nodeos(leader).kill()
+    lost = time.monotonic()
+    apart.wait("time for the heartbeat to be free", lambda: time.monotonic() > lost + VALIDITY + 1)
+    last = observer.head
+    assert node.head <= last - BLOCKS + 1
+    assert not standby.leads
+    apart.chain.heal(standby.node)
+    apart.wait_leads(standby)
+    assert id_of(node, last) == id_of(observer, last)
+    observer.wait_blocks()

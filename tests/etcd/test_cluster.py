@@ -10,16 +10,19 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
 from agent.core.model.store import Compare, Put, Txn
 from agent.errors import StoreUnavailable
+from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from tests.lab.etcd import EtcdCluster, EtcdMember
 from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.lab.ports import Ports
-from tests.support.etcd_bench import PREFIX, options_for, put, store_on, until_answered
+from tests.lab.wait import until
+from tests.support.etcd_bench import PREFIX, options_for, put, running, store_on, until_answered
 from tests.support.follow import following
 from tests.support.peer_links import PeerLinks
 from tests.support.slack import SLACK_S
@@ -170,3 +173,18 @@ def test_follower_leaves_a_broken_member(cluster: EtcdCluster, fault: Callable[[
         seen.until(lambda: seen.snapshots[-1].revision >= last, LIMIT_S)
     revisions = [snapshot.revision for snapshot in seen.snapshots]
     assert revisions == sorted(revisions)
+
+
+def test_etcds_leader_is_found_and_moved(tmp_path: Path) -> None:
+    """It is the member that etcdctl names, with the URLs of its clients; after a move it is the one that was named."""
+    with (
+        running(tmp_path, ClusterOptions(size=3)) as cluster,
+        closing(EtcdLeadership(options_for(cluster))) as etcd,
+    ):
+        first = until(lambda: etcd.leader(5.0), 20.0, "a leader of etcd")
+        named = until(cluster.leader, 20.0, "a leader by etcdctl")
+        assert named.url in first.urls
+        assert first.hosts == {"127.0.0.1"}
+        other = next(each for each in etcd.members(5.0) if each.id != first.id)
+        etcd.move(other, 5.0)
+        until(lambda: etcd.leader(5.0) == other, 20.0, "etcd's leader to have moved")

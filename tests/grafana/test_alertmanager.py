@@ -15,7 +15,7 @@ from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice
 from tests.grafana import test_rules
 from tests.grafana.alertmanager import ALERTS, Alertmanager, Receivers, alertmanager
-from tests.grafana.rules import ALERTS as RULES
+from tests.grafana.panels import ALERTS as RULES
 from tests.lab.errors import LabUnavailable
 from tests.lab.wait import until
 

@@ -16,8 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.grafana.live import Live, fail_over, live
-from tests.grafana.panels import ANNOTATION, DASHBOARD, PANELS, filled, queries
-from tests.grafana.rules import RECORDED
+from tests.grafana.panels import ANNOTATION, DASHBOARD, PANELS, RECORDED, filled, queries
 from tests.lab import docs
 from tests.lab.binaries import PrometheusBinaries
 from tests.lab.errors import LabError

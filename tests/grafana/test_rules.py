@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.grafana.rules import ALERTS
+from tests.grafana.panels import ALERTS
 from tests.grafana.stories import GROUP, ROUND, RUNBOOKS, SCRAPED, SWITCHED, Checks, Story, promtool
 
 PREFIX = "NodeosFailover"

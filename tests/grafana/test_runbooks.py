@@ -13,7 +13,7 @@ import pytest
 from agent.cli.main import main
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import rank
-from tests.grafana.rules import ALERTS, LOADED, RECORDED
+from tests.grafana.panels import ALERTS, LOADED, RECORDED
 from tests.grafana.stories import RULES
 
 ROOT = Path(__file__).parents[2]

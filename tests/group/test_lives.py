@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,9 @@ from agent.cli.look import look
 from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, Member, read_group, write
 from agent.core.model.store import KeyValue, Snapshot
-from agent.group.view import FRESH, fresh, lives
+from agent.group import past
+from agent.group.view import FRESH, _member, fresh, lives
+from tests.doctor.parts import member
 from tests.support.recorder import Recorder
 
 NAMES = keys("/nodeos-failover", "eos")
@@ -75,3 +78,22 @@ def test_a_leader_that_lives_is_seen_at_the_first_look() -> None:
     found = look(store, target)
     assert not found.confirmed
     assert len(store.calls) > 2
+
+
+def test_a_member_is_told_in_seconds() -> None:
+    """What agents report in milliseconds; its lag is counted from the furthest head."""
+    row = _member(member("bp-a", held_down_ms=42_000, head_age_ms=1500, head=990), None, 1000)
+    assert (row["held_down"], row["head_age"], row["lag"]) == (42.0, 1.5, 10)
+    assert row["leads"] is False
+
+
+def test_what_happened_later_is_what_is_not_before() -> None:
+    """What has no date stays, so that nothing is hidden by it."""
+    start = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    entries: list[dict[str, Any]] = [
+        {"when": "2026-01-02T03:04:04.999+00:00"},
+        {"when": start.isoformat()},
+        {"when": None},
+    ]
+    assert past.later(entries, start) == entries[1:]
+    assert past.later(entries, None) == entries

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase, Production
+from agent.core.leadership.state import Phase, Production, State
 from agent.core.leadership.timing import GateMode
 from agent.core.model.backoff import longer
 from agent.core.model.records import HeartbeatKey
+from agent.core.model.store import Ms
 from agent.errors import NodeosAnswer, NodeosError, NodeosUnreachable
 from agent.runtime.calls import outcome
 from tests.core.leadership.one import LEASE, NODEOS, One, T, held
@@ -177,3 +181,34 @@ def test_no_pause_delays_the_stop(kind: str) -> None:
         assert one.now < stop_by
         one.tick(1)
     assert one.now == stop_by
+
+
+def confirmations(at: Ms | None, count: int) -> list[Ms]:
+    """Lead; etcd holds one confirmation up for 1.2 s; return when the next ones are sent (ms after that answer)."""
+    one = One()
+    one.state = State(replace(one.state.identity, renew_phase=at))
+    one.lead()
+    one.tick(T.renew)
+    one.apply("confirm", after=1200)
+    begin, found = one.now, [0]
+    for _ in range(count):
+        one.apply("confirm", after=0)
+        assert one.state.wake is not None
+        while not one.state.request:
+            one.tick(max(1, one.state.wake - one.now))
+        found.append(one.now - begin)
+    return found
+
+
+def test_held_up_leaders_part_again() -> None:
+    """R1: after an election each confirms at once, and then, R later at most, at its own beat; from then on every R."""
+    seen = set()
+    for at in (0, 100, 200, 300, 400):
+        sent = confirmations(at, 4)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+        assert sent[0] == 0
+        assert 0 < gaps[0] <= T.renew
+        assert gaps[1:] == [T.renew] * 3
+        seen.add(sent[1])
+    assert len(seen) == 5
+    assert confirmations(None, 4) == [0, 500, 1000, 1500, 2000], "without a beat all of them stay in step"

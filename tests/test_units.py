@@ -11,9 +11,9 @@ import pytest
 
 from agent.app import limits, policy
 from agent.config.model import Config
+from agent.config.protocol import TimingSection
 from agent.config.sections import EtcdSection
 from agent.config.shared import settings_of
-from agent.config.timing import TimingSection
 from agent.core.leadership.timing import GateMode, Timing
 from agent.guard.plan import fence_plan, guard_fields
 from agent.guard.stop import read_means

@@ -56,7 +56,7 @@ class AlertDispatcher:
         return min((worker.least for worker in self._workers), key=rank, default="")
 
     def _worker(self, channel: Channel) -> Worker:
-        return Worker(channel, self._capacity, self._first_wait_s, self._wait_kept, self._touch)
+        return Worker(channel, self._capacity, self._first_wait_s, lambda: self._memory.wait(self._number), self._touch)
 
     def change(
         self, keep: frozenset[str], channels: Iterable[Channel], pulses: Iterable[DeadMan], timeout_s: float
@@ -125,9 +125,6 @@ class AlertDispatcher:
         owed = {worker.name: worker.owed() for worker in self._workers}
         with self._lock:
             return Saved(tuple(self._open.values()), owed)
-
-    def _wait_kept(self) -> None:
-        self._memory.wait(self._number)
 
 
 def make_dispatcher(config: Config, clock: Clock) -> AlertDispatcher:

@@ -16,7 +16,7 @@ from agent.core.health.checks import NEAR
 from agent.core.model.fields import NAME, shown
 from agent.core.model.keys import Keys
 from agent.core.model.operator import NOBODY
-from agent.core.model.records import GroupView, Member, read_group
+from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Compare, Delete, Put, Snapshot
 from agent.errors import RefusedError
 from agent.group.past import record_at
@@ -69,11 +69,7 @@ def best(found: Look, leader: str | None) -> str:
         why = [each.why for node in rest for each in hindrances(found, node)] or ["there is no other member"]
         raise RefusedError(f"no node can take over: {'; '.join(why)}. Mend one, or name it with --to and --force")
     ahead = max(each.head for each in fit)
-    return min(fit, key=lambda each: _order(each, ahead)).node
-
-
-def _order(member: Member, ahead: int) -> tuple[int, int, str]:
-    return (member.priority, max(0, ahead - member.head - NEAR), member.node)
+    return min(fit, key=lambda each: (each.priority, max(0, ahead - each.head - NEAR), each.node)).node
 
 
 @dataclass(frozen=True, slots=True)

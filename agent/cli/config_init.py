@@ -28,21 +28,6 @@ _ANY = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not bound
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
-    """What config.ini cannot say. `etcd` has settings of [etcd]; `unit`: nodeos's systemd unit, empty: none is named.
-
-    `data_dir`: nodeos's data directory, None where it is not known; sockets are relative to it.
-    """
-
-    group: str
-    node: str
-    etcd: Mapping[str, Any]
-    producer: str
-    unit: str = ""
-    data_dir: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Lack:
     """A line that config.ini needs, and why; `line` empty: something to take out, or to see to."""
 
@@ -78,21 +63,16 @@ def _url(place: str, data_dir: Path | None) -> str:
     return f"http://{here(host.strip('[]'), int(port) if port.isdecimal() else 0)[1]}"
 
 
-def public_keys(options: Options) -> list[str]:
-    """Return the public keys that this nodeos signs blocks with; keys of finalizers are others."""
-    return [key for key in options.values.get("signature-provider", ()) if not key.startswith("PUB_BLS_")]
-
-
-def draft(options: Options, answers: Answers, config_file: Path) -> str:
-    """Return the text of a configuration, with where each value came from."""
-    url, producer_url = urls(options, answers.data_dir)
-    keys = public_keys(options)
+def draft(options: Options, config_file: Path, answers: Mapping[str, Any]) -> str:
+    """Return the text of a configuration, with where each value came from. `answers`: what config.ini cannot say."""
+    url, producer_url = urls(options, answers["data_dir"])
+    keys = [key for key in options.values.get("signature-provider", ()) if not key.startswith("PUB_BLS_")]
     nodeos = {"url": url, "producer_url": producer_url, "producer_key": keys[0] if len(keys) == 1 else ""}
-    nodeos |= {"config_file": str(config_file), "data_dir": str(answers.data_dir or "")}
-    tables = {"nodeos": nodeos, "etcd": answers.etcd, "fence": {"unit": answers.unit}}
+    nodeos |= {"config_file": str(config_file), "data_dir": str(answers["data_dir"] or "")}
+    tables = {"nodeos": nodeos, "etcd": answers["etcd"], "fence": {"unit": answers["unit"]}}
     lines = [f"# made from {config_file}; all settings: nodeos-failover config schema -f markdown"]
-    lines += [_line("group", answers.group, "the same on every host of this producer")]
-    lines += [_line("node", answers.node, "another one on every host"), _line("producer", answers.producer)]
+    lines += [_line("group", answers["group"], "the same on every host of this producer")]
+    lines += [_line("node", answers["node"], "another one on every host"), _line("producer", answers["producer"])]
     for name, table in tables.items():
         rows = [_line(key, value) for key, value in table.items() if value]
         lines += ["", f"[{name}]", *rows] if rows else []
@@ -162,7 +142,7 @@ def init(path: Path, ini: Path, force: bool, **given: Any) -> None:
         raise RefusedError(f"{path} is there: name another file with --config, or write over it with --force")
     ini = ini.absolute()
     options = _read(ini)
-    text = draft(options, _answers(options, ini, given), ini)
+    text = draft(options, ini, _answers(options, ini, given))
     _validated(text, path)
     if str(path) == "-":
         click.echo(text, nl=False)
@@ -182,7 +162,8 @@ def _read(ini: Path) -> Options:
         raise ConfigError([f"--from: {error}"]) from None
 
 
-def _answers(options: Options, ini: Path, given: dict[str, Any]) -> Answers:
+def _answers(options: Options, ini: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Return what config.ini cannot say: what was given, or is asked for. `etcd` has settings of [etcd]."""
     named = producers(options)
     only = named[0] if len(named) == 1 else None
     producer = given["producer"] or only or _asked("producer", f"the producer account {named or ''}".strip())
@@ -192,7 +173,8 @@ def _answers(options: Options, ini: Path, given: dict[str, Any]) -> Answers:
     etcd: dict[str, Any] = {"endpoints": split(endpoints)}
     etcd |= {name: given[name] for name in ("ca_file", "cert_file", "key_file") if given[name]}
     data_dir = given["data_dir"].absolute() if given["data_dir"] else _data_dir(ini)
-    return Answers(group, node, etcd, producer, given["unit"], data_dir)
+    found = {"group": group, "node": node, "etcd": etcd, "producer": producer}
+    return found | {"unit": given["unit"], "data_dir": data_dir}
 
 
 def _asked(option: str, question: str, default: str | None = None) -> str:

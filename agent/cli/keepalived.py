@@ -134,7 +134,8 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     led = before.process if before is not None else None
     duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell, led)
     duty.more = more
-    keepalived = _parent()
+    pid = os.getppid()
+    keepalived = f"{pid} {start_ticks(pid)}"  # so that no other process is taken for it
     duty.begin_with(_word_left(files.word, keepalived))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: setattr(duty, "ending", True))
@@ -153,12 +154,6 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
         metrics.write(duty)
         guard.close()
         dispatcher.close(CLOSE_S)
-
-
-def _parent() -> str:
-    """Return who started this process, so that no other process is taken for it."""
-    pid = os.getppid()
-    return f"{pid} {start_ticks(pid)}"
 
 
 def _word_left(path: Path, keepalived: str) -> str:

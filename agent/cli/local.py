@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -93,10 +94,11 @@ def test(path: Path, channel: str | None, severity: str) -> None:
 
     failed = 0
     for each in named:
+        begin = time.monotonic()
         found = try_channel(loaded, each, severity)
         failed += not found.ok
         outcome = "delivered" if found.ok else f"not delivered: {found.detail}"
-        click.echo(f"{found.channel} ({found.type}): {outcome} ({found.seconds:.1f} s)")
+        click.echo(f"{each.name} ({each.type}): {outcome} ({time.monotonic() - begin:.1f} s)")
         if found.answer:
             click.echo(f"    {found.answer}")
     if failed:
@@ -184,11 +186,13 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(f"{script.source().strip()}\n# {_HOW[shell]}")
 
 
-_RAW = {"ignore_unknown_options": True}
+def _raw(command: Callable[[tuple[str, ...]], None]) -> click.Command:
+    """Make a command that gets its words as they are; here for help and completion, `agent.main` runs it."""
+    words = click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    return click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)(words(command))
 
 
-@click.command(context_settings=_RAW, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@_raw
 def fence(arguments: tuple[str, ...]) -> None:
     """Stop the nodeos beside us and prove it, without etcd (--local)."""
     from agent.guard.fence import main
@@ -196,8 +200,7 @@ def fence(arguments: tuple[str, ...]) -> None:
     sys.exit(main(list(arguments)))
 
 
-@click.command(context_settings=_RAW, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@_raw
 def guard(arguments: tuple[str, ...]) -> None:
     """Run the agent as a child, and fence when it ends or hangs (guard -- run …)."""
     from agent.guard.parent import main
@@ -205,8 +208,7 @@ def guard(arguments: tuple[str, ...]) -> None:
     sys.exit(main(list(arguments)))
 
 
-@click.command(context_settings=_RAW, add_help_option=False)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@_raw
 def gate(arguments: tuple[str, ...]) -> None:
     """Stand between nodeos and keosd, and sign only while this node may lead."""
     from agent.config.gate import read_gate

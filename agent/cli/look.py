@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from agent.cli.target import Target
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, read_group
 from agent.core.model.store import Snapshot
-from agent.group.view import fresh, lives
+from agent.group.view import fresh, group_view, lives
 from agent.ports import Store
 
 EVERY_S = 0.1
@@ -37,6 +38,10 @@ class Look:
         heartbeat = self.view.heartbeat
         held = heartbeat is not None and heartbeat.record is not None and not heartbeat.record.released
         return held and (self.seen or lives(self.view, read_group(self.names, self.first)))
+
+    def data(self, left: Mapping[int, float] | None = None) -> dict[str, Any]:
+        """Return what is known of the group as JSON-able data, see `group_view`."""
+        return group_view(self.names, self.first, self.second, left, seen=self.seen)
 
 
 def look(store: Store, target: Target, *, moving: bool = False) -> Look:

@@ -67,12 +67,7 @@ def author(reason: str) -> Author:
 
 
 def act(
-    store: Store,
-    target: Target,
-    change: OperatorChange,
-    acting: Acting,
-    *,
-    ttl_s: int | None = None,
+    store: Store, target: Target, change: OperatorChange, acting: Acting, *, ttl_s: int | None = None
 ) -> int | None:
     """Do it; return the revision at which it was done, None for a dry run. RefusedError when a person says no."""
     click.echo(f"{target.group}: {change.did}")
@@ -91,8 +86,7 @@ def act(
         _ask("go ahead?", "--yes")
     lease = store.grant(ttl_s, target.timeout).id if ttl_s else 0
     then = tuple(Put(each.key, each.value, lease) if isinstance(each, Put) else each for each in change.then)
-    note = Put(_audit_key(target), json.dumps(_audit(change, acting.who), ensure_ascii=False).encode())
-    answer = store.txn(Txn(change.compare, (*then, note)), target.timeout)
+    answer = store.txn(Txn(change.compare, (*then, _audit(target, change, acting.who))), target.timeout)
     if not answer.applied:
         raise RefusedError(
             "the group has changed while you looked, so nothing was done: look at `status`, and try again"
@@ -110,14 +104,12 @@ def _ask(question: str, option: str) -> None:
         raise RefusedError("nothing was changed")
 
 
-def _audit(change: OperatorChange, who: Author) -> dict[str, Any]:
-    found = {"when_ms": time.time_ns() // 1_000_000, "by": who.by, "did": change.did, "reason": who.reason}
-    return {key: value for key, value in found.items() if value != ""}
-
-
-def _audit_key(target: Target) -> str:
-    """Return a key that sorts by time and that nobody else takes."""
-    return f"{target.names.root}{AUDIT}{time.time_ns() // 1_000_000:015d}-{secrets.token_hex(2)}"
+def _audit(target: Target, change: OperatorChange, who: Author) -> Put:
+    """Return what notes a change, under a key that sorts by time and that nobody else takes."""
+    when = time.time_ns() // 1_000_000
+    note = {"when_ms": when, "by": who.by, "did": change.did} | ({"reason": who.reason} if who.reason else {})
+    key = f"{target.names.root}{AUDIT}{when:015d}-{secrets.token_hex(2)}"
+    return Put(key, json.dumps(note, ensure_ascii=False).encode())
 
 
 def _prune(store: Store, target: Target) -> None:
@@ -144,10 +136,7 @@ LATEST = timedelta(days=1)
 """No switchover is asked for further ahead: who looks at it then?"""
 
 to_option = click.option(
-    "--to",
-    metavar="NODE",
-    shell_complete=complete_node,
-    help="The node that shall lead; default: the best standby.",
+    "--to", metavar="NODE", shell_complete=complete_node, help="The node that shall lead; default: the best standby."
 )
 force_option = click.option("--force", is_flag=True, help="Take the named risks on, and do not ask.")
 wait_option = click.option(
@@ -188,14 +177,7 @@ def when_option(text: str) -> str:
 @wait_option
 @limit_option
 @acting_options
-def switchover(
-    target: Target,
-    to: str | None,
-    when: str,
-    wait: bool,
-    wait_limit: float,
-    acting: Acting,
-) -> None:
+def switchover(target: Target, to: str | None, when: str, wait: bool, wait_limit: float, acting: Acting) -> None:
     """Hand over to another node, by plan: no slot is lost.
 
     `--at gap` waits until the own window is over and the next one is far; a lone producer has no gaps and hands over
@@ -221,14 +203,7 @@ def switchover(
 @wait_option
 @limit_option
 @acting_options
-def failover(
-    target: Target,
-    to: str | None,
-    dead: str | None,
-    wait: bool,
-    wait_limit: float,
-    acting: Acting,
-) -> None:
+def failover(target: Target, to: str | None, dead: str | None, wait: bool, wait_limit: float, acting: Acting) -> None:
     """Change the leader now, even when the old one cannot take part.
 
     A leader that lives stops first, in its window or not. One that is silent is waited for as long as it may produce;

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from agent.cli.look import Look, look, looks
+from agent.cli.look import look, looks
 from agent.cli.options import UNHEALTHY, as_data, console, form_option, grid, show
 from agent.cli.target import Chosen, Target, choosing_options, groups, resolve
 from agent.core.model.keys import Keys, keys
@@ -31,20 +31,15 @@ from agent.ports import Store
 from agent.run import read_config
 
 
-def look_at_all(store: Store, target: Target) -> list[Look]:
-    """Look until the leader of each group was seen to live, or long enough to say that some are not."""
+def overview(store: Store, target: Target) -> dict[str, Any]:
+    """Return what is known of all groups below the prefix, each as `group_view` has it, from two looks at all keys."""
     prefix = target.section.prefix
 
     def read() -> dict[Keys, Snapshot]:
         found = groups(prefix, store.range(f"{prefix}/", target.timeout))
         return {keys(prefix, group): each for group, each in found.items()}
 
-    return list(looks(read, target.look_for).values())
-
-
-def overview(prefix: str, found: list[Look]) -> dict[str, Any]:
-    """Return what is known of all groups as JSON-able data, each as `group_view` has it."""
-    views = [group_view(each.names, each.first, each.second, seen=each.seen) for each in found]
+    views = [each.data() for each in looks(read, target.look_for).values()]
     return {"prefix": prefix, "healthy": all(each["healthy"] for each in views), "groups": views}
 
 
@@ -101,14 +96,9 @@ def _headline(data: dict[str, Any]) -> Text:
     if heartbeat["state"] == "released":
         reason = f" ({heartbeat['reason']})" if heartbeat["reason"] else ""
         return Text(f"{group}: nobody leads; {heartbeat['node']} released epoch {heartbeat['epoch']}{reason}")
-    since = f" since {_when(data['since'])}" if data["since"] else ""
+    since = f" since {datetime.fromisoformat(data['since']):%Y-%m-%d %H:%M:%S} UTC" if data["since"] else ""
     by = f", with {', '.join(peers)} as witness" if (peers := heartbeat["peers"]) else ""
     return Text(f"{group}: {heartbeat['node']} leads epoch {heartbeat['epoch']}{since}{by}", style="bold")
-
-
-def _when(iso: str) -> str:
-    """Return a time of the data as people write it."""
-    return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _words(data: dict[str, Any]) -> list[Text]:
@@ -211,23 +201,17 @@ def status(
             with suppress(KeyboardInterrupt):  # the way to end it
                 _watch(store, target, interval, extended=extended)
             return
-        data = _all(store, target) if every else _one(store, target)
+        if every:
+            data = overview(store, target)
+        else:
+            found = look(store, target)
+            data = found.data(time_left(store, target, found.second))
     if form != "table":
         click.echo(as_data(data, form))
     else:
         show(console(), overview_table(data) if every else table(data, extended=extended))
     well = all(each["healthy"] and not each["warnings"] for each in (data["groups"] if every else [data]))
     ctx.exit(0 if well else UNHEALTHY)
-
-
-def _one(store: Store, target: Target) -> dict[str, Any]:
-    found = look(store, target)
-    left = time_left(store, target, found.second)
-    return group_view(found.names, found.first, found.second, left, seen=found.seen)
-
-
-def _all(store: Store, target: Target) -> dict[str, Any]:
-    return overview(target.section.prefix, look_at_all(store, target))
 
 
 def time_left(store: Store, target: Target, snapshot: Snapshot) -> dict[int, float]:
@@ -325,8 +309,7 @@ def check(ctx: click.Context, chosen: Chosen, agent_only: bool) -> None:
         else:
             target = resolve(chosen, os.environ)
             with target.store() as store:
-                found = look(store, target)
-            code, text = verdict(group_view(found.names, found.first, found.second, seen=found.seen))
+                code, text = verdict(look(store, target).data())
     except (FailoverError, click.UsageError) as error:
         message = error.format_message() if isinstance(error, click.UsageError) else str(error)
         code, text = 3, " ".join(message.replace("|", "/").split())

@@ -19,8 +19,7 @@ from typing import Any
 import click
 
 from agent.cli.options import attended, config_option
-from agent.config.load import tables
-from agent.config.operator import operator_view
+from agent.config.load import operator_view, tables
 from agent.config.sections import EtcdSection
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys, keys
@@ -116,17 +115,9 @@ def over_configuration(configured: Table, mine: Table) -> Table:
         dropped |= _WHERE
     if mine.keys() & (_CERTIFICATE | _LOGIN):
         dropped |= _LOGIN
-    if "cert_file" in mine or ("user" in mine and not _readable(configured.get("key_file"))):
+    if "cert_file" in mine or ("user" in mine and not os.access(str(configured.get("key_file")), os.R_OK)):
         dropped |= _CERTIFICATE
     return {name: value for name, value in configured.items() if name not in dropped} | mine
-
-
-def _readable(path: Any) -> bool:
-    try:
-        with Path(str(path)).open("rb"):
-            return True
-    except OSError:
-        return False
 
 
 def with_password(table: Table) -> Table:

@@ -7,8 +7,7 @@ from string import Template
 from typing import Annotated, Literal
 
 from agent.config.base import AbsolutePath, Optional, ReadableFile, Seconds, split_url
-from agent.config.section import Section, relation
-from agent.config.setting import Field, SecretStr
+from agent.config.section import Field, SecretStr, Section, relation
 from agent.core.alerts.notice import WORDS
 from agent.net.proxy import ENVIRONMENT
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from agent.config.section import T
-from agent.config.setting import Field
+from agent.config.section import Field, T
 from agent.core.model.fields import NAME
 from agent.core.model.store import Ms
 

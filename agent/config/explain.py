@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from agent.config.environment import ENV_DELIMITER, ENV_PREFIX
+from agent.config.load import ENV_DELIMITER, ENV_PREFIX
 from agent.config.model import Config, settings
-from agent.config.section import Section, section_of
-from agent.config.setting import Fault, Invalid, Loc, Setting
+from agent.config.section import Fault, Invalid, Loc, Section, Setting, section_of
 
 GONE = {
     "timing.profile": "there are no profiles any more, take it out; peers.mode makes a failover fast with any etcd "

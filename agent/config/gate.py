@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from agent.config.base import AbsolutePath, Name, Optional, looked_at
-from agent.config.section import Section, relation
+from agent.config.section import Field, Section, relation
 from agent.config.sections import RuntimeSection
-from agent.config.setting import Field
 from agent.gate import settings
 from agent.gate.settings import Settings
 
 _Key = Annotated[str, looked_at(settings.key)]
-
-
-def _socket(path: Path) -> Path:
-    settings.socket_path(str(path))
-    return path
 
 
 class GateSection(Section):
@@ -41,7 +35,7 @@ class GateSection(Section):
     listen: Annotated[str, looked_at(settings.port)] = Field(
         default=settings.LISTEN, description="where nodeos asks: http://127.0.0.1:PORT; asking a socket, nodeos hangs"
     )
-    control: Annotated[AbsolutePath, _socket] = Field(
+    control: Annotated[AbsolutePath, looked_at(lambda path: settings.socket_path(str(path)))] = Field(
         default=Path(settings.CONTROL), description="socket on which the agent asks the gate"
     )
     wallet: Annotated[str, settings.wallet] = Field(default=settings.WALLET, description="name of the wallet in keosd")
@@ -62,16 +56,10 @@ class GateSection(Section):
         """Yield what is missing, or does not fit together."""
         if not self.public_key and not producer_key:
             yield "gate.public_key is missing: name the key that blocks are signed with"
-        yield from _twice(self.keosd, self.listen, f"unix://{self.control}")
-
-
-def _twice(keosd: str, listen: str, control: str) -> list[str]:
-    places = {"gate.keosd": keosd, "gate.listen": listen, "gate.control": control}
-    return [
-        f"{one} and {other} are the same address: give each its own"
-        for one, other in combinations(places, 2)
-        if settings.address(places[one]) == settings.address(places[other])
-    ]
+        places = {"gate.keosd": self.keosd, "gate.listen": self.listen, "gate.control": f"unix://{self.control}"}
+        for one, other in combinations(places, 2):
+            if settings.address(places[one]) == settings.address(places[other]):
+                yield f"{one} and {other} are the same address: give each its own"
 
 
 class _Nodeos(Section, partial=True):
@@ -109,12 +97,11 @@ def read_gate(path: Path, environ: Mapping[str, str]) -> Settings:
     data, _ = tables(path, environ)
     file, problems = _password_file(data, environ)
     view = checked(_GateView, data, environ, problems)
-    gate, key = view.gate, view.gate.public_key or view.nodeos.producer_key or ""
+    gate = view.gate
     return Settings(
         view.group,
         view.node,
-        settings.key(key),
-        key,
+        settings.key(gate.public_key or view.nodeos.producer_key or ""),
         settings.address(gate.keosd),
         settings.port(gate.listen),
         str(gate.control),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from agent.config.base import Seconds
-from agent.config.section import Section
-from agent.config.setting import Field
+from agent.config.section import Field, Section
 
 
 class CanLeadCheck(Section):

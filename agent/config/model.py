@@ -7,24 +7,20 @@ from typing import Annotated, Literal
 
 from agent.config.alerts import AlertChannel
 from agent.config.base import ACCOUNT, ACCOUNT_FORM, Name
-from agent.config.election import ElectionSection, UrgencySection
-from agent.config.finalizer import FinalizerSection
 from agent.config.gate import GateSection
 from agent.config.health import HealthSection
-from agent.config.hooks import HooksSection
-from agent.config.http import HttpSection
-from agent.config.peers import PeersSection
-from agent.config.section import Section, relation, section_of
+from agent.config.protocol import ElectionSection, PeersSection, TimingSection, UrgencySection, WatchdogSection
+from agent.config.section import Field, Section, Setting, is_list, relation, section_of
 from agent.config.sections import (
     EtcdSection,
     FenceSection,
+    FinalizerSection,
+    HooksSection,
+    HttpSection,
     LogSection,
     NodeosSection,
     RuntimeSection,
 )
-from agent.config.setting import Field, Setting, is_list
-from agent.config.timing import TimingSection
-from agent.config.watchdog import WatchdogSection
 from agent.core.leadership.timing import GateMode, Timing
 from agent.core.model.operator import NOBODY
 
@@ -41,10 +37,7 @@ class Config(Section):
     group: Name = Field(description="name of the group: the nodes that share one producer", examples=["eos-mainnet"])
     node: Annotated[Name, _node] = Field(description="name of this node, unique in its group", examples=["bp-a"])
     producer: str = Field(
-        pattern=ACCOUNT,
-        form=ACCOUNT_FORM,
-        description="the producer account",
-        examples=["myproducer11"],
+        pattern=ACCOUNT, form=ACCOUNT_FORM, description="the producer account", examples=["myproducer11"]
     )
     mode: Literal["lead", "observe"] = Field(
         default="lead", description="observe: touch nothing, and tell what would be done; a reload may make it lead"

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from agent.config.alerts import AlertChannel
 from agent.config.base import open_regular, refuse_public
 from agent.config.model import Config
-from agent.config.setting import Invalid, SecretStr
+from agent.config.section import Invalid, SecretStr
 from agent.errors import ConfigError
 
 MAX_BYTES = 64 * 1024

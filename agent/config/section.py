@@ -10,10 +10,11 @@ these or None; `Annotated` adds functions that look at a value and return it or 
 from __future__ import annotations
 
 import inspect
+import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import (
     Annotated,
@@ -30,20 +31,144 @@ from typing import (
     get_type_hints,
 )
 
-from agent.config.setting import (
-    REQUIRED,
-    Fault,
-    Field,
-    Invalid,
-    Loc,
-    NotGiven,
-    SecretStr,
-    Setting,
-    Wrong,
-    leaves,
-    one_of,
-    within,
-)
+MASK = "**********"
+REQUIRED: Any = object()
+"""In the place of a default: the setting has to be given."""
+Loc = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SecretStr:
+    """A text that nothing shows by accident."""
+
+    _text: str
+
+    def get_secret_value(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __str__(self) -> str:
+        return MASK if self._text else ""
+
+    def __repr__(self) -> str:
+        return f"SecretStr('{self}')"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting. `ge` and `le` are the least and the most that is taken, `gt` is not. `form`: `pattern` in words."""
+
+    default: Any = REQUIRED
+    description: str = ""
+    examples: Sequence[Any] = ()
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    pattern: str = ""
+    form: str = ""
+    name: str = ""
+    hint: Any = None
+
+    @property
+    def required(self) -> bool:
+        """Whether it has to be given."""
+        return self.default is REQUIRED
+
+    @property
+    def bounds(self) -> dict[str, float | None]:
+        """The bounds of a number as JSON schema names them, those of its type included."""
+        within_type = get_args(self.hint)[1:] if get_origin(self.hint) is Annotated else ()
+        marks = [self, *(each for each in within_type if isinstance(each, Setting))]
+        names = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le"}
+        return {
+            key: next((bound for each in marks if (bound := getattr(each, name)) is not None), None)
+            for key, name in names.items()
+        }
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must not be shown."""
+        return SecretStr in leaves(self.hint)
+
+
+def Field(**given: Any) -> Any:  # noqa: N802 - it stands where a type checker looks for a field's default
+    """Describe a setting: its default, meaning and bounds (see `Setting`)."""
+    return Setting(**given)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at one place. `kind`: missing, unknown, value (`text` is a sentence), type (`text`: should be …).
+
+    whole: the text is a complete line, for a section with a place of its own knows the names of its settings.
+    """
+
+    loc: Loc
+    kind: Literal["missing", "unknown", "value", "type", "whole"]
+    text: str = ""
+    value: Any = field(default=None, repr=False)
+
+
+class Invalid(ValueError):
+    """A section that cannot be; `faults` has all that is wrong with it."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(f"{'.'.join(map(str, each.loc))}: {each.text or each.kind}" for each in faults))
+
+
+class NotGiven(AttributeError):
+    """A value that was faulty is asked for: what depends on it cannot be judged."""
+
+
+class Wrong(Exception):
+    """A value is not of its type; the text says what it should be, and is empty where the fault is noted already."""
+
+
+def leaves(hint: Any) -> list[Any]:
+    """Return the types that a hint is made of."""
+    inner = [each for each in get_args(hint) if each is not ...]
+    if get_origin(hint) is Annotated:
+        return leaves(inner[0])
+    if not inner or get_origin(hint) is Literal:
+        return [hint]
+    return [leaf for each in inner for leaf in leaves(each)]
+
+
+def single(hint: Any) -> Any:
+    """Return the type of a single value."""
+    return leaves(hint)[0]
+
+
+def is_list(hint: Any) -> bool:
+    """Tell whether a setting has several entries."""
+    return get_origin(get_args(hint)[0] if get_origin(hint) is Annotated else hint) is tuple
+
+
+def within(value: Any, setting: Setting) -> None:
+    """Raise Wrong when a value is out of bounds."""
+    if value is None:
+        return
+    if setting.ge is not None and not value >= setting.ge:
+        raise Wrong(f"should be greater than or equal to {setting.ge:g}")
+    if setting.gt is not None and not value > setting.gt:
+        raise Wrong(f"should be greater than {setting.gt:g}")
+    if setting.le is not None and not value <= setting.le:
+        raise Wrong(f"should be less than or equal to {setting.le:g}")
+    if setting.pattern and not re.search(setting.pattern, value):
+        raise Wrong(f"should be {setting.form}")
+
+
+def one_of(value: Any, words: tuple[str, ...]) -> Any:
+    """Return one of a few words; Wrong when it is none."""
+    if value not in words:
+        shown = [repr(each) for each in words]
+        raise Wrong(f"should be {', '.join(shown[:-1])} or {shown[-1]}")
+    return value
+
 
 T = TypeVar("T")
 

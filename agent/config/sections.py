@@ -1,17 +1,70 @@
-"""The tables of the file that have no module of their own: what each setting means, its unit and default."""
+"""The tables about nodeos, etcd and this host: what each setting means, its unit and default."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from agent.config.base import AbsolutePath, Directory, Optional, ReadableFile, Seconds, SecretFile, place_of
-from agent.config.hooks import Command, program_problem
-from agent.config.section import Section, relation
-from agent.config.setting import Field, SecretStr
+from agent.config.base import (
+    ACCOUNT,
+    ACCOUNT_FORM,
+    AbsolutePath,
+    Directory,
+    Optional,
+    ReadableFile,
+    Seconds,
+    SecretFile,
+    looked_at,
+    place_of,
+)
+from agent.config.section import Field, SecretStr, Section, relation
+
+Command = tuple[str, ...]
+
+
+def program_problem(name: str, command: Command) -> str:
+    """Return why a program with its arguments cannot be run, nothing if it can or there is none."""
+    if not command:
+        return ""
+    if any("\0" in part for part in command):
+        return f"{name}: an argument has a zero byte: take it out"
+    if not os.access(command[0], os.X_OK) or Path(command[0]).is_dir():
+        return f"{name}: {command[0]!r} cannot be executed: give the whole path of a program"
+    return "" if Path(command[0]).is_absolute() else f"{name}: {command[0]!r} is a relative path: give the whole one"
+
+
+class HooksSection(Section):
+    """[hooks]: program and arguments for each moment; an empty list: nothing is run."""
+
+    before_promote: Command = Field(
+        default=(), description="run once elected; nodeos resumes when it ends, or is ended"
+    )
+    after_promote: Command = Field(default=(), description="run when nodeos has resumed")
+    before_demote: Command = Field(
+        default=(), description="run before a planned handover, else beside the pause, which never waits"
+    )
+    after_demote: Command = Field(default=(), description="run when nodeos is proven stopped")
+    timeout: Seconds = Field(
+        default=5.0, ge=0.1, le=60, description="seconds for each in all; then all of its process group is killed"
+    )
+
+    @property
+    def commands(self) -> dict[str, Command]:
+        """The hooks that are set, by their name."""
+        found: dict[str, Command] = {name: value for name, value in self.values().items() if name != "timeout"}
+        return {name: command for name, command in found.items() if command}
+
+    @relation
+    def _can_run(self) -> Iterator[str]:
+        for name, command in self.commands.items():
+            if problem := program_problem(f"hooks.{name}", command):
+                yield problem
+
 
 _PUBLIC_KEY = re.compile(r"(EOS|PUB_(K1|R1|WA)_)[1-9A-HJ-NP-Za-km-z]{45,200}")
 _PRIVATE_KEY = re.compile(r"PVT_|5[HJK][1-9A-HJ-NP-Za-km-z]{49}")
@@ -197,3 +250,103 @@ class RuntimeSection(Section):
     dir: AbsolutePath = Field(
         default=Path("/run/nodeos-failover"), description="directory on tmpfs; RUNTIME_DIRECTORY of systemd wins"
     )
+
+
+class FinalizerSection(Section):
+    """[finalizer]: each host has a BLS key of its own; the leader's is made the active one on chain."""
+
+    public_key: Optional[str] = Field(
+        default=None,
+        pattern=r"^PUB_BLS_[A-Za-z0-9_-]{100,200}$",
+        form="a public BLS key: PUB_BLS_…",
+        description="the BLS key of this host's nodeos, on no other host",
+    )
+    account: Optional[str] = Field(
+        default=None,
+        pattern=ACCOUNT,
+        form=ACCOUNT_FORM,
+        description="the finalizer's name in the policy; default: producer",
+    )
+    permission: str = Field(
+        default="active",
+        pattern=ACCOUNT,
+        form="a permission of the account",
+        description="the permission that the command signs with; only handed on to it",
+    )
+    command: Command = Field(
+        default=(),
+        description="program and arguments that make this host's key the active one (actfinkey, setfinalizer); run "
+        "after each take-over until get_finalizer_info shows it",
+    )
+    timeout: Seconds = Field(
+        default=5.0, ge=0.1, le=60, description="seconds for the command in all; then its process group is killed"
+    )
+
+    @relation
+    def _fits(self) -> Iterator[str]:
+        if problem := program_problem("finalizer.command", self.command):
+            yield problem
+        if self.command and not self.public_key:
+            yield "finalizer.public_key is missing: without it nobody can tell when the command is to be run"
+
+    def words(self, producer: str) -> dict[str, str]:
+        """Return what the command is told in its environment, beside what hooks are told."""
+        return {
+            "FINALIZER_KEY": self.public_key or "",
+            "FINALIZER_ACCOUNT": self.account or producer,
+            "FINALIZER_PERMISSION": self.permission,
+        }
+
+
+def _listen(text: str) -> str:
+    if text and not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}", text):
+        raise ValueError(f"{text!r} is no address: write HOST:PORT, e.g. 127.0.0.1:9877, or an empty text")
+    if text and int(text.rsplit(":", 1)[1]) > 65535:
+        raise ValueError(f"{text!r} has no such port: the highest is 65535")
+    return text
+
+
+def checked_token(text: str) -> str:
+    """Return a token. ValueError when it is easy to guess, or cannot stand in a header."""
+    if not re.fullmatch(r"[\x21-\x7e]{16,200}", text):
+        raise ValueError("it is too short or has spaces: write 16 to 200 visible characters")
+    return text
+
+
+class HttpSection(Section):
+    """[http]: metrics, probes and status; nothing there changes state."""
+
+    listen: Annotated[str, _listen] = Field(
+        default="127.0.0.1:9877", description="HOST:PORT to listen on, an empty text to listen nowhere"
+    )
+    token: Optional[Annotated[SecretStr, looked_at(lambda found: checked_token(found.get_secret_value()))]] = Field(
+        default=None, description="what a reader of metrics and status has to show; better in token_file"
+    )
+    token_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the token")
+    cert_file: Optional[ReadableFile] = Field(default=None, description="certificate for https (PEM)")
+    key_file: Optional[SecretFile] = Field(default=None, description="its key (PEM)")
+    public: bool = Field(default=False, description="true: others than this host may read without token and TLS")
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port, None for off."""
+        parts = urlsplit(f"//{self.listen}")
+        return (parts.hostname, parts.port) if parts.hostname and parts.port is not None else None
+
+    @relation
+    def _fits(self) -> Iterator[str]:
+        if bool(self.cert_file) != bool(self.key_file):
+            yield "http.cert_file and http.key_file belong together: set both or neither"
+        guarded = self.token or self.token_file or self.cert_file or self.public
+        if self.address and not _is_loopback(self.address[0]) and not guarded:
+            yield (
+                f"http.listen: {self.listen} can be reached from elsewhere: set http.token_file, or http.cert_file and "
+                "http.key_file, or http.public = true where something else keeps strangers out"
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

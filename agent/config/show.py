@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from agent.config.model import Config, settings
-from agent.config.section import Section, section_of
-from agent.config.setting import SecretStr, Setting, is_list, single
+from agent.config.section import SecretStr, Section, Setting, is_list, section_of, single
 
 
 def as_data(config: Section) -> dict[str, Any]:

@@ -146,7 +146,10 @@ def check(facts: FileFacts) -> list[Finding]:
     who = f"the agent's user {facts.user} ({facts.unit})" if facts.unit else f"{facts.user}, who runs this command,"
     if facts.denied is None:
         return [unknown("files", facts.error or "not looked at", "run doctor as root")]
-    found = [_unseen(facts)] if facts.unseen else []
+    found = []
+    if facts.unseen:
+        seen = f"judged as {facts.user}, but the agent runs as {facts.unseen}"
+        found.append(unknown("files", seen, "run doctor as root: it looks as the agent's user then"))
     for needed in (True, False):
         names = [name for name in facts.denied if (name not in ADVICE) is needed]
         if not names:
@@ -159,8 +162,3 @@ def check(facts: FileFacts) -> list[Finding]:
             else warn("files", f"{who} cannot read {seen}: the agent runs without it, and sees less", remedy)
         )
     return found or [ok("files", f"{who} can read all {len(facts.files)}")]
-
-
-def _unseen(facts: FileFacts) -> Finding:
-    seen = f"judged as {facts.user}, but the agent runs as {facts.unseen}"
-    return unknown("files", seen, "run doctor as root: it looks as the agent's user then")

@@ -64,13 +64,7 @@ def check(facts: GateFacts, nodeos: NodeosFacts, config: Config) -> list[Finding
     """Return everything about the gate, nothing where there is none."""
     if config.gate.mode == "off":
         return []
-    return [
-        process(facts, config),
-        keosd(facts),
-        permit(facts, config),
-        provider(nodeos, config),
-        timeout(nodeos),
-    ]
+    return [process(facts, config), keosd(facts), permit(facts, config), provider(nodeos, config), timeout(nodeos)]
 
 
 def process(facts: GateFacts, config: Config) -> Finding:

@@ -176,7 +176,9 @@ def cluster(config: Config, within_s: float) -> EtcdFacts:
     try:
         facts = _timed(store, names, facts, deadline)
         facts = _allowed(store, names, config, facts, deadline)
-        facts = _granted(store, facts, deadline)
+        lease = store.grant(1, min(2.0, deadline.left()))  # what is the least that we get?
+        store.revoke(lease.id, min(2.0, deadline.left()))
+        facts = replace(facts, least_ttl_s=lease.ttl)
     except (StoreError, OSError) as error:
         facts = replace(facts, error=str(error))
     finally:
@@ -196,14 +198,8 @@ def _timed(store: EtcdStore, names: Keys, facts: EtcdFacts, deadline: Deadline) 
     return replace(facts, revision=revision, round_trips_s=tuple(spans))
 
 
-def _granted(store: EtcdStore, facts: EtcdFacts, deadline: Deadline) -> EtcdFacts:
-    """Ask for a lease of one second, see what comes, and give it back."""
-    lease = store.grant(1, min(2.0, deadline.left()))
-    store.revoke(lease.id, min(2.0, deadline.left()))
-    return replace(facts, least_ttl_s=lease.ttl)
-
-
 def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, deadline: Deadline) -> EtcdFacts:
+    """Try what we may write, and whether we can read the keys of the group as a whole, as the agent reads them."""
     needed = {
         "leader": names.leader,
         "heartbeat": names.heartbeat,
@@ -216,22 +212,14 @@ def _allowed(store: EtcdStore, names: Keys, config: Config, facts: EtcdFacts, de
         "ledger/": names.ledger(0),
     }
     beyond = {"override": names.override, "maintenance": names.maintenance, "keys of others": "/not-of-nodeos-failover"}
-    refused = [name for name, key in needed.items() if not _may(store, key, deadline)]
-    return replace(
-        facts,
-        refused=tuple(refused),
-        too_much=tuple(name for name, key in beyond.items() if _may(store, key, deadline)),
-        unread=_unread(store, names.root, deadline),
-    )
-
-
-def _unread(store: EtcdStore, root: str, deadline: Deadline) -> str:
-    """Return why the keys of the group cannot be read as a whole, as the agent reads them; nothing if they can."""
+    refused = tuple(name for name, key in needed.items() if not _may(store, key, deadline))
+    too_much = tuple(name for name, key in beyond.items() if _may(store, key, deadline))
+    unread = ""
     try:
-        store.range(root, min(2.0, deadline.left()))
+        store.range(names.root, min(2.0, deadline.left()))
     except StoreRejected as error:
-        return str(error)
-    return ""
+        unread = str(error)
+    return replace(facts, refused=refused, too_much=too_much, unread=unread)
 
 
 def _may(store: EtcdStore, key: str, deadline: Deadline) -> bool:

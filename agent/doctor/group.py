@@ -113,16 +113,15 @@ def versions(view: GroupView, status: Mapping[str, object] | None) -> Finding:
     """All agents are of one version, and of this command's."""
     found = Counter(each.version for each in view.members)
     if len(found) > 1:
-        each_of = "; ".join(f"{version}: {_of(view, version)}" for version in sorted(found))
+        of = {
+            version: sorted(each.node for each in view.members if each.version == version) for version in sorted(found)
+        }
+        each_of = "; ".join(f"{version}: {', '.join(nodes)}" for version, nodes in of.items())
         return warn("agent_versions", each_of, "upgrade all to one version, one after another")
     mine = status.get("version") if status else None
     if mine and mine != __version__:
         return warn("agent_versions", f"the agent runs {mine}, this is {__version__}", "restart the agent")
     return ok("agent_versions", ", ".join(found) or "no agent")
-
-
-def _of(view: GroupView, version: str) -> str:
-    return ", ".join(sorted(each.node for each in view.members if each.version == version))
 
 
 def pairs(member: Member) -> dict[str, str]:
@@ -142,15 +141,14 @@ def settings(view: GroupView) -> Iterator[Finding]:
     if not differ:
         yield ok("agent_configs", f"{len(told)} members agree in {', '.join(names)}")
         return
-    seen = "; ".join(f"{name}: {_each(told, name)}" for name in differ)
+    each_of = {
+        name: [f"{node} {found.get(name) or 'nothing'}" for node, found in sorted(told.items())] for name in differ
+    }
+    seen = "; ".join(f"{name}: {', '.join(words)}" for name, words in each_of.items())
     if set(differ) & set(MUST_AGREE):
         yield fault("agent_configs", seen, "correct the configuration that is wrong: they do not serve one producer")
     else:
         yield warn("agent_configs", seen, "give all members of the group the same [timing], [health] and peers.mode")
-
-
-def _each(told: Mapping[str, Mapping[str, str]], name: str) -> str:
-    return ", ".join(f"{node} {found.get(name) or 'nothing'}" for node, found in sorted(told.items()))
 
 
 def finalizers(view: GroupView) -> Finding:

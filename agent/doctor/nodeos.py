@@ -252,7 +252,7 @@ def producer_api(facts: NodeosFacts, config: Config) -> Finding:
     if facts.bound is None:
         return unknown(name, "who listens could not be seen", "run doctor as root or nodeos's user")
     http = [each for each in facts.bound if _is_http(each, facts, config)]
-    where = [each for each in http if not _private(each)]
+    where = [each for each in http if not each.startswith(("127.", "[::1]", "/", "unix:"))]
     if where:
         return warn(name, f"nodeos listens on {', '.join(where)}; the producer API did not answer there", remedy)
     return ok(name, f"nodeos listens on {', '.join(http) or config.nodeos.url} only")
@@ -265,10 +265,6 @@ def _is_http(address: str, facts: NodeosFacts, config: Config) -> bool:
     ports = {each.rstrip("/").rpartition(":")[2] for each in (*named, *options.get("http-category-address", ()))}
     port = address.rpartition(":")[2]
     return port in ports if facts.options.sources else port != P2P_PORT
-
-
-def _private(address: str) -> bool:
-    return address.startswith(("127.", "[::1]", "/", "unix:"))
 
 
 def finality(facts: NodeosFacts, config: Config) -> list[Finding]:

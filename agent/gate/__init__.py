@@ -7,8 +7,9 @@ agent do. Standard library only (and `agent.errors`, `agent.core`): the process 
     permit    the gate's side of the page: its lock, and whether it allows a signature now
     settings  what the gate needs of the configuration, read without the rest of it
     wire      requests and answers over HTTP/1.1, bounded, as data
-    counts    what was signed, refused, and how long it took
-    keosd     the other side: connections to keosd, and the wallet that is unlocked there
+    asker     connections of those who ask for signatures
+    keosd     the other side: connections to keosd; wallet: the one that is unlocked there
+    counts    what was signed, refused, and how long it took; control: the answers to the agent
     server    the one loop: nodeos, keosd and the control socket
     main      the command `nodeos-failover gate`
 

@@ -165,7 +165,6 @@ class Settings:
     group: str
     node: str
     key: tuple[str, bytes]
-    key_text: str
     keosd: Address
     listen: Address
     control: str

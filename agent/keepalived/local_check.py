@@ -1,18 +1,25 @@
 """`nodeos-failover check --local`: how the nodeos beside us is, without etcd or agent. One line, Nagios codes.
 
 It asks what only a live core can answer: `paused` goes through nodeos's main thread, the head must be young, peers must
-have shaken hands. keepalived runs it as track_script; with --stamp each run leaves the time of its start, which is how
+have shaken hands; and with --reach, whether this host still reaches the world: of some addresses more than half must
+accept a connection. Two hosts that do not hear each other are both MASTER for keepalived; one that reaches nobody else
+either is the one to stop, and so it is in FAULT before the other resumes.
+
+keepalived runs it as track_script; with --stamp each run leaves the time of its start, which is how
 `keepalived-notify` knows that keepalived still runs. Standard library only: it starts every second.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import select
+import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +32,70 @@ from agent.guard.fence import read_plan, slow_means
 from agent.host.deadline import Deadline
 from agent.host.paths import DEFAULT_CONFIG, find
 from agent.host.process import start_ticks
-from agent.keepalived.reach import Reach, address
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import call
+
+Address = tuple[str, int]
+
+
+def address(text: str) -> Address:
+    """Read `IP:PORT` or `[IPv6]:PORT`. No names: an isolated host would wait for its resolver instead of failing."""
+    host, _, port = text.rpartition(":")
+    six = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if six else host
+    try:
+        socket.inet_pton(socket.AF_INET6 if six else socket.AF_INET, host)
+        if not 0 < int(port) < 65536:
+            raise ValueError(port)  # noqa: TRY301 - one place reports
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: write IP:PORT or [IPv6]:PORT, no names") from error
+    return host, int(port)
+
+
+class Reach:
+    """Connections that are being made, to all at once. An address that refuses counts as not reached.
+
+    A refusal proves nothing: a firewall of this very host may have said it.
+    """
+
+    def __init__(self, wanted: Sequence[Address]) -> None:
+        self.asked = len(wanted)
+        self._open: dict[int, socket.socket] = {}
+        self._reached = 0
+        for host, port in wanted:
+            sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            code = sock.connect_ex((host, port))
+            if code == errno.EINPROGRESS:
+                self._open[sock.fileno()] = sock
+            else:
+                self._reached += code == 0
+                sock.close()
+
+    @property
+    def enough(self) -> int:
+        """How many must be reached."""
+        return self.asked // 2 + 1 if self.asked else 0
+
+    def count(self, deadline: Deadline) -> int:
+        """Return how many were reached, once that is enough, all have answered, or time is up; closes them all."""
+        poll = select.poll()
+        for number in self._open:
+            poll.register(number, select.POLLOUT)
+        while self._open and self._reached < self.enough:
+            # what has answered by now counts, also when nodeos has used up the time
+            ready = poll.poll(int(deadline.remaining() * 1000))
+            if not ready:
+                break
+            for number, _ in ready:
+                poll.unregister(number)
+                with self._open.pop(number) as sock:
+                    self._reached += sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        for sock in self._open.values():
+            sock.close()
+        self._open.clear()
+        return self._reached
+
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 MOST = 1 << 20
@@ -69,21 +137,17 @@ def look(endpoint: Endpoint, limits: LocalLimits, wall_s: float) -> NagiosResult
         info = _ask(endpoint, "/v1/chain/get_info", deadline)
         head = int(info["head_block_num"])
         age = wall_s - datetime.fromisoformat(str(info["head_block_time"]).rstrip("Z")).replace(tzinfo=UTC).timestamp()
-        peers = [each for each in _ask(endpoint, "/v1/net/connections", deadline) if _is_peer(each)]
+        connections = _ask(endpoint, "/v1/net/connections", deadline)
+        peers = sum(each["last_handshake"]["network_version"] > 0 for each in connections)  # the handshake is over
     except (FailoverError, OSError) as error:
         return NagiosResult(2, f"nodeos does not answer: {' '.join(str(error).split())}", figures)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         return NagiosResult(2, f"nodeos answers something else than expected: {type(error).__name__}", figures)
-    figures = {
-        "head": str(head),
-        "head_age": f"{age:.3f}s",
-        "peers": str(len(peers)),
-        "paused": str(int(paused is True)),
-    }
-    text = f"head {head}, {age:.1f} s old, {len(peers)} peers, {'paused' if paused is True else 'producing'}"
+    figures = {"head": str(head), "head_age": f"{age:.3f}s", "peers": str(peers), "paused": str(int(paused is True))}
+    text = f"head {head}, {age:.1f} s old, {peers} peers, {'paused' if paused is True else 'producing'}"
     if limits.head_age_s and age > limits.head_age_s:
         return NagiosResult(2, f"the head is too old: {text}", figures)
-    if len(peers) < limits.peers:
+    if peers < limits.peers:
         return NagiosResult(2, f"too few peers: {text}", figures)
     return NagiosResult(0, text, figures)
 
@@ -97,11 +161,6 @@ def with_reach(verdict: NagiosResult, reach: Reach, deadline: Deadline) -> Nagio
     if verdict.code == 0 and count < reach.enough:
         return replace(verdict, code=2, text=f"only {count} of {reach.asked} can be reached: {verdict.text}")
     return verdict
-
-
-def _is_peer(entry: Any) -> bool:
-    """Tell whether a connection has finished its handshake."""
-    return bool(entry["last_handshake"]["network_version"] > 0)
 
 
 def _ask(endpoint: Endpoint, path: str, deadline: Deadline) -> Any:

@@ -12,8 +12,16 @@ from agent.net.http import LARGE, Answer, TooMuch, call
 from agent.net.metered import Note, metered, not_noted
 from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
-from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
-from agent.nodeos.finality import read_finality
+from agent.nodeos.answers import (
+    error_of,
+    read_block,
+    read_done,
+    read_finality,
+    read_flag,
+    read_info,
+    read_peers,
+    read_schedule,
+)
 
 PAUSED = "/v1/producer/paused"
 BLOCK_INFO = "/v1/chain/get_block_info"

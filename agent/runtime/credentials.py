@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.config.http import checked_token
 from agent.config.model import Config
 from agent.config.secrets import read_secret
-from agent.config.sections import EtcdSection
+from agent.config.sections import EtcdSection, checked_token
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.discovery import Discovery
 from agent.host.from_files import FromFiles

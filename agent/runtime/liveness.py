@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from agent.config.watchdog import FEED_MS
+from agent.config.protocol import FEED_MS
 from agent.core.leadership.state import Phase, State
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot

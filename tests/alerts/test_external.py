@@ -1,22 +1,27 @@
-"""The process that calls apprise: what it is given and how, for how long, and what its end means."""
+"""Everything that apprise knows: the sink that starts a process for each notice, and that process."""
 
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import subprocess
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agent.alerts import apprise_child
 from agent.alerts.dispatcher import make_channel
 from agent.alerts.external import REFUSED, AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import AlertChannel
-from agent.config.setting import SecretStr
+from agent.config.section import SecretStr
 from agent.core.alerts.notice import Notice
 from agent.errors import ConfigError
 from agent.ports import Delivery
+from tests.support.recorder import Recorder
 
 URL = "tgram://tokentoken/chat"
 NOTICE = Notice("k", "test", "critical", "nodeos hangs", False, {"node": "bp-a"})
@@ -111,3 +116,23 @@ def test_only_alertmanager_is_told_again(kind: Any, again_s: float) -> None:
     )
     made = make_channel(channel, "")
     assert (made.resend_s, made.timeout_s, made.min_severity, made.sink.name) == (again_s, 3.0, "critical", "ops")
+
+
+JOB = {"url": "tgram://token/chat", "title": "a title", "body": "a body", "kind": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("knows", "delivers", "code"), [(True, True, 0), (True, False, 1), (False, True, REFUSED), (False, False, REFUSED)]
+)
+def test_the_exit_code_tells_what_became_of_it(
+    knows: bool, delivers: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """0 when it was delivered, REFUSED for a URL that apprise does not know, and then nothing is sent."""
+    service = Recorder({"add": knows, "notify": delivers})
+    library = SimpleNamespace(Apprise=lambda: service, NotifyType=lambda kind: f"type {kind}")
+    monkeypatch.setitem(sys.modules, "apprise", library)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(JOB)))
+    assert apprise_child.main() == code
+    assert service.calls[0] == ("add", ("tgram://token/chat",))
+    sent = [("notify", ("a title", "a body", "type warning"))] if knows else []
+    assert service.calls[1:] == sent

@@ -1,4 +1,4 @@
-"""Each type of channel: what PagerDuty, Alertmanager, webhooks, heartbeats and apprise are sent, on local servers."""
+"""The types of channels and their words: what each is sent, with which options, and what a trial tells."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.sinks import make_ping, make_sink
+from agent.alerts.sinks import _retry_after, make_ping, make_sink
 from agent.alerts.text import Words
 from agent.alerts.trial import try_channel
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
 from agent.config.secrets import answer_texts, channel_texts
-from agent.config.setting import Invalid, SecretStr
+from agent.config.section import Invalid, SecretStr
 from agent.core.alerts.notice import WORDS, Notice
 from agent.host.clock import boot_ms
 from agent.host.logs import MASK, close_logs, open_logs
@@ -325,3 +325,33 @@ def test_what_is_secret_about_a_channel_is_known() -> None:
     assert channel_texts(AlertChannel(name="ops", type="pagerduty", secret=SecretStr(KEY))) == [KEY]
     bot = AlertChannel(name="ops", type="apprise", url=SecretStr("tgram://tokentoken/chat"))
     assert "tokentoken/chat" in channel_texts(bot)
+
+
+def test_a_runbook_is_named_for_what_has_one() -> None:
+    """Below the usual page or the one that was set; what no runbook knows has no link."""
+    known = Notice("k", "fence_failed", "critical", "nodeos hangs", False, {"node": "bp-a", "epoch": ""})
+    assert Words().fields(known) == {"node": "bp-a", "runbook": "grafana/runbooks.md#fence_failed"}
+    assert Words(runbooks="https://wiki.example/x").runbook(known) == "https://wiki.example/x#fence_failed"
+    assert Words().fields(Notice("k", "test", "info", "a test", False, {})) == {}
+
+
+def test_the_usual_line_has_the_severity_or_that_it_is_over() -> None:
+    """A template of one's own has the same words."""
+    fired = Notice("k", "test", "warning", "it drips", False, {"node": "bp-a"})
+    over = Notice("k", "test", "warning", "it drips", True, {})
+    assert Words().line(fired) == "[warning] it drips"
+    assert Words().line(over) == "[resolved] it drips"
+    assert Words("$severity $event $key $node").line(fired) == "warning test k bp-a"
+    assert Words("<$node>").line(over) == "<>"
+
+
+def test_a_wait_that_makes_no_sense_is_none() -> None:
+    """Seconds and dates count, a date without a zone as UTC; the past is no wait."""
+    assert _retry_after({"retry-after": " 30 "}) == 30.0
+    assert _retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}) == 0.0
+    later = _retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 -0000"})
+    assert later is not None
+    assert later > 1e9
+    for text in ("", "soon", "-5", "1" * 10):
+        assert _retry_after({"retry-after": text}) is None
+    assert _retry_after({}) is None

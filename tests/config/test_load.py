@@ -12,11 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from agent.app import policy
-from agent.config.environment import ENV_PREFIX
-from agent.config.load import load
+from agent.config.load import ENV_PREFIX, load
 from agent.config.model import Config, settings
+from agent.config.protocol import TimingSection
 from agent.config.section import section_of
-from agent.config.timing import TimingSection
 from agent.core.election.policy import Policy, Urgency
 from agent.core.leadership.timing import PeersMode, Timing
 from agent.errors import ConfigError

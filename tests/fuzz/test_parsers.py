@@ -30,7 +30,7 @@ from agent.guard import stop
 from agent.net.endpoint import parse_endpoint
 from agent.net.http import Answer
 from agent.nodeos import answers
-from agent.nodeos.finality import read_finality
+from agent.nodeos.answers import read_finality
 from agent.telemetry.http_server import HttpServer
 from tests.fuzz.mutation import broken_bytes, broken_json
 

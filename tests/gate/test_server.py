@@ -45,7 +45,6 @@ class Bench:
             "eos",
             "bp-a",
             settings.key(PUBLIC_KEY),
-            PUBLIC_KEY,
             settings.address(keosd),
             Address(path=self.sign),
             self.control,

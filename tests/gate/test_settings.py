@@ -61,7 +61,7 @@ def test_defaults_and_values_are_the_same_both_ways(tmp_path: Path) -> None:
     for table, env in (({"mode": "on", "public_key": PUBLIC_KEY}, {}), (given, {}), (given, environ)):
         quick, whole = both(write(tmp_path, **table), env)
         section = whole.gate
-        assert quick.key_text == section.public_key
+        assert quick.key == settings.key(section.public_key or "")
         assert (quick.keosd.text, quick.listen.text) == (section.keosd, section.listen)
         assert (quick.control, quick.wallet) == (str(section.control), section.wallet)
         assert quick.password_file == section.password_file

@@ -10,7 +10,7 @@ import pytest
 
 from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
-from agent.config.setting import SecretStr
+from agent.config.section import SecretStr
 from agent.core.alerts.kinds import KINDS
 from agent.core.alerts.notice import Notice
 from tests.grafana import test_rules

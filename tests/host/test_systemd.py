@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.watchdog import WatchdogSection
+from agent.config.protocol import WatchdogSection
 from agent.core.leadership.timing import Timing
 from agent.errors import RefusedError
 from agent.host.systemd import Notifier

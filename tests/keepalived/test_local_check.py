@@ -1,4 +1,4 @@
-"""`check --local` against answers of nodeos, as it judges them, and as a process that keepalived starts."""
+"""`check --local`: what it asks of nodeos, what this host reaches, and what it says in one line."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import pytest
 from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.paths import save_plan
-from agent.keepalived.local_check import LocalLimits, look, main, with_reach
-from agent.keepalived.reach import Reach, address
+from agent.keepalived.local_check import LocalLimits, Reach, address, look, main, with_reach
 from agent.net.endpoint import parse_endpoint
+from tests.support.moved_time import MovedTime
 from tests.support.slow_server import Server, request
 
 WALL = 1_800_000_000.0
@@ -175,3 +175,46 @@ def test_addresses_are_literal(text: str) -> None:
         address(text)
     assert address("[::1]:53") == ("::1", 53)
     assert address("10.0.0.1:53") == ("10.0.0.1", 53)
+
+
+pytestmark = pytest.mark.usefixtures("no_leaks")
+
+
+@pytest.fixture
+def there() -> Iterator[tuple[str, int]]:
+    """Yield an address that accepts."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[:2]
+
+
+@pytest.fixture
+def refuses() -> tuple[str, int]:
+    """Return an address where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found: tuple[str, int] = server.getsockname()[:2]
+    return found
+
+
+def test_more_than_half_must_be_reached(there: tuple[str, int], refuses: tuple[str, int]) -> None:
+    """Of none, none; of two, two; of three, two: half is what both sides of a cut may have."""
+    for number, enough in enumerate((0, 1, 2, 2, 3, 3)):
+        reach = Reach([there] * number)
+        assert reach.enough == enough
+        assert reach.count(Deadline(10.0)) >= enough
+    assert Reach([there, refuses]).count(Deadline(10.0)) == 1
+    assert Reach([refuses, refuses]).count(Deadline(10.0)) == 0
+
+
+def test_a_refusal_is_not_waited_for(refuses: tuple[str, int], moved: MovedTime) -> None:
+    """What has answered counts at once, also with no time left; a connection that stands counts then, too."""
+    assert Reach([refuses]).count(Deadline(0.0)) == 0
+    assert moved.passed_s == 0
+
+
+def test_an_address_is_ip_and_port() -> None:
+    """No names, and a port that exists."""
+    assert address("127.0.0.1:80") == ("127.0.0.1", 80)
+    assert address("[::1]:65535") == ("::1", 65535)
+    for wrong in ("localhost:80", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "::1:80", "[127.0.0.1]:80", "a:b"):
+        with pytest.raises(argparse.ArgumentTypeError, match="no names"):
+            address(wrong)

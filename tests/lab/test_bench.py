@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.timing import TimingSection
+from agent.config.protocol import TimingSection
 from agent.core.leadership.timing import GateMode
 from tests.lab.bench import __main__ as command
 from tests.lab.bench import gated, keepalived, results

@@ -14,9 +14,19 @@ from agent.core.model.chain import ChainInfo, Header, Peers, Producer, Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.errors import NodeosAnswer, NodeosTimeout
 from agent.net.http import Answer
-from agent.nodeos.answers import error_of, read_block, read_done, read_flag, read_info, read_peers, read_schedule
+from agent.nodeos.answers import (
+    LONGEST,
+    MOST,
+    error_of,
+    read_block,
+    read_done,
+    read_finality,
+    read_flag,
+    read_info,
+    read_peers,
+    read_schedule,
+)
 from agent.nodeos.client import HttpNodeos
-from agent.nodeos.finality import LONGEST, MOST, read_finality
 from tests.support.slow_server import Serve, answer
 
 READERS: tuple[Callable[[Answer], object], ...] = (

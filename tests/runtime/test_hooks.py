@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.config.hooks import HooksSection
-from agent.config.setting import Invalid
+from agent.config.section import Invalid
+from agent.config.sections import HooksSection
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.runtime.hooks import Hooks, environment
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.config.watchdog import FEED_MS
+from agent.config.protocol import FEED_MS
 from agent.core.leadership.events import Shutdown, Started
 from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.timing import FENCE_START, Timing

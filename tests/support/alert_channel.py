@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.alerts.sinks import make_sink
 from agent.config.alerts import AlertChannel
-from agent.config.setting import SecretStr
+from agent.config.section import SecretStr
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 from tests.support.slow_server import Server, request

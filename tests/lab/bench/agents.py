@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.config.peers import SHORT
+from agent.config.protocol import SHORT
 from tests.lab.agents import Agent, settled
 from tests.lab.bench.field import HOSTS, MEMBERS, Field
 from tests.lab.bench.method import Fault

@@ -130,8 +130,8 @@ def test_blocks_that_come_too_late_get_no_votes(savanna: Chain) -> None:
     nodeos = HttpNodeos(node.http_url)
     savanna.observer.freeze()
     until(lambda: nodeos.paused(LIMIT_S), PAUSED_S, "the pause for want of votes")
-    head, lib = node.head, nodeos.info(LIMIT_S).lib_num
     time.sleep(RECENT_MS / 1000 + 1)
+    head, lib = node.head, nodeos.info(LIMIT_S).lib_num
     savanna.observer.thaw()
     until(lambda: savanna.observer.head >= head, PAUSED_S, "the last blocks to come")
     time.sleep(2.0)  # in which a vote would come

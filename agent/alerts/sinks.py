@@ -44,7 +44,7 @@ from agent.host.deadline import Bounded, CallFailed, Deadline, NoAnswer
 from agent.host.from_files import FromFiles
 from agent.host.logs import mask
 from agent.net.dial import dial
-from agent.net.endpoint import Endpoint, endpoint_of
+from agent.net.endpoint import endpoint_of
 from agent.net.http import Answer, TooMuch
 from agent.net.proxy import Proxy, ProxyRefused, basic, proxy_for
 from agent.net.resolver import Resolver
@@ -231,7 +231,8 @@ class HttpSink:
         self._endpoint = endpoint_of(url)
         self._path = parts.path or "/"
         self._query = f"?{parts.query}" if parts.query else ""
-        self._headers = {"Accept-Encoding": "identity", "User-Agent": f"nodeos-failover/{__version__}"}
+        self._headers = {"Host": self._endpoint.host_header, "Connection": "close", "Accept-Encoding": "identity"}
+        self._headers["User-Agent"] = f"nodeos-failover/{__version__}"
         if shown := basic(parts):
             self._headers["Authorization"] = shown
         self._write = write
@@ -246,18 +247,7 @@ class HttpSink:
     def post(self, letter: HttpRequest, timeout_s: float) -> Delivery:
         """Send a letter, within `timeout_s` seconds in all. Never raises."""
         try:
-            answer = call(
-                self._endpoint,
-                letter.path(self._path) + self._query,
-                timeout_s,
-                names=self._names,
-                context=self._context,
-                body=letter.body,
-                headers={**self._headers, **letter.headers},
-                most=MOST,
-                method=letter.method,
-                proxy=self._proxy,
-            )
+            answer = self.exchange(letter, timeout_s)
         except TooMuch:
             return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
         except CallFailed as error:
@@ -265,45 +255,37 @@ class HttpSink:
         shown = answer.body[:SHOWN].decode(errors="replace").strip()
         return replace(_outcome(answer), answer=f"HTTP {answer.status} {shown}".strip())
 
+    def exchange(self, letter: HttpRequest, timeout_s: float) -> Answer:
+        """Send a letter and return the answer within `timeout_s` seconds in all, TLS included.
 
-def call(
-    endpoint: Endpoint,
-    path: str,
-    timeout_s: float,
-    *,
-    names: Resolver,
-    context: ssl.SSLContext | None = None,
-    body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
-    most: int,
-    method: str = "POST",
-    proxy: Proxy | None = None,
-) -> Answer:
-    """Send `body` to `path` (with its query) and return the answer within `timeout_s` seconds in all, TLS included.
-
-    NotSent when nothing was delivered, NoAnswer when there is no complete answer (both are CallFailed), TooMuch when it
-    has more than `most` bytes. Safe to call from several threads. No text of an error names `path`, which may be a
-    secret; what the errors are chained to may.
-    """
-    deadline = Deadline(timeout_s)
-    told = {"Host": endpoint.host_header, "Connection": "close"}
-    if proxy is not None and proxy.authorization and not endpoint.tls:
-        told["Proxy-Authorization"] = proxy.authorization
-    with dial(endpoint, deadline, names, context, proxy) as sock:
-        try:
-            url = f"http://{endpoint.host_header}{path}"  # whatever the channel's is: `dial` has done TLS
-            request = requests.Request(method, url, {**told, **(headers or {})}, data=body).prepare()
-            wire = _Wire(sock, whole_url=proxy is not None and not endpoint.tls)
-            with wire.send(request, stream=True) as response:
-                found = response.raw.read(most + 1, decode_content=False)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            late = f" within {timeout_s:g} s" if deadline.remaining() <= 0 else ""
-            raise NoAnswer(f"{endpoint}: no complete answer{late}", sent=sock.sent) from error
-    if len(found) > most:
-        raise TooMuch(f"more than {most} bytes came in answer", sent=True)
-    if response.raw.length_remaining:
-        raise NoAnswer(f"{endpoint}: the answer was cut off", sent=True)
-    return Answer(response.status_code, {name.lower(): text for name, text in response.headers.items()}, found)
+        NotSent when nothing was delivered, NoAnswer when there is no complete answer (both are CallFailed), TooMuch
+        when it is too long. No text of an error names the path, which may be a secret; what they are chained to may.
+        """
+        endpoint, proxy, deadline = self._endpoint, self._proxy, Deadline(timeout_s)
+        through = proxy if not endpoint.tls else None  # it hands the request on, so it has to be told where to
+        told = {"Proxy-Authorization": through.authorization} if through and through.authorization else {}
+        with dial(endpoint, deadline, self._names, self._context, proxy) as sock:
+            try:
+                path = letter.path(self._path) + self._query
+                url = f"http://{endpoint.host_header}{path}"  # whatever the channel's is: `dial` has done TLS
+                headers = {
+                    "Host": endpoint.host_header,
+                    "Connection": "close",
+                    **told,
+                    **self._headers,
+                    **letter.headers,
+                }
+                request = requests.Request(letter.method, url, headers, data=letter.body).prepare()
+                with _Wire(sock, whole_url=through is not None).send(request, stream=True) as response:
+                    found = response.raw.read(MOST + 1, decode_content=False)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+                late = f" within {timeout_s:g} s" if deadline.remaining() <= 0 else ""
+                raise NoAnswer(f"{endpoint}: no complete answer{late}", sent=sock.sent) from error
+        if len(found) > MOST:
+            raise TooMuch(f"more than {MOST} bytes came in answer", sent=True)
+        if response.raw.length_remaining:
+            raise NoAnswer(f"{endpoint}: the answer was cut off", sent=True)
+        return Answer(response.status_code, {name.lower(): text for name, text in response.headers.items()}, found)
 
 
 class _Wire(HTTPAdapter):

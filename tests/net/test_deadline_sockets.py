@@ -16,7 +16,6 @@ from agent.host.deadline import CallFailed
 from agent.net import http
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import TooMuch
-from agent.net.resolver import Resolver
 from tests.support.slack import SLACK_S
 from tests.support.slow_server import OK, Serve, Talk, answer, full_listener, hang, slowly
 
@@ -25,10 +24,13 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 SHORT_S = 0.3
 
 
-def post(endpoint: Endpoint, **more: object) -> http.Answer:
+def post(endpoint: Endpoint, body: bytes = b"", most: int = 1 << 20) -> http.Answer:
     """Call as an alert channel does, with a short deadline."""
-    more = {"most": 1 << 20, **more}
-    return sinks.call(endpoint, "/x", SHORT_S, names=Resolver(), **more)  # type: ignore[arg-type] # call's own
+    channel = sinks.HttpSink("ops", "http://channel/x", lambda _notice: sinks.HttpRequest(b""))
+    channel._endpoint = endpoint
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sinks, "MOST", most)
+        return channel.exchange(sinks.HttpRequest(body), SHORT_S)
 
 
 def ask(endpoint: Endpoint, **more: object) -> http.Answer:

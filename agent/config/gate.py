@@ -19,6 +19,11 @@ from agent.gate.settings import Settings
 _Key = Annotated[str, looked_at(settings.key)]
 
 
+def _socket(path: Path) -> Path:
+    settings.socket_path(str(path))
+    return path
+
+
 class GateSection(Section):
     """[gate]: the signing gate."""
 
@@ -35,7 +40,7 @@ class GateSection(Section):
     listen: Annotated[str, looked_at(settings.port)] = Field(
         default=settings.LISTEN, description="where nodeos asks: http://127.0.0.1:PORT; asking a socket, nodeos hangs"
     )
-    control: Annotated[AbsolutePath, looked_at(lambda path: settings.socket_path(str(path)))] = Field(
+    control: Annotated[AbsolutePath, _socket] = Field(
         default=Path(settings.CONTROL), description="socket on which the agent asks the gate"
     )
     wallet: Annotated[str, settings.wallet] = Field(default=settings.WALLET, description="name of the wallet in keosd")

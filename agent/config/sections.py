@@ -19,7 +19,6 @@ from agent.config.base import (
     ReadableFile,
     Seconds,
     SecretFile,
-    looked_at,
     place_of,
 )
 from agent.config.section import Field, SecretStr, Section, relation
@@ -313,13 +312,18 @@ def checked_token(text: str) -> str:
     return text
 
 
+def _token(found: SecretStr) -> SecretStr:
+    checked_token(found.get_secret_value())
+    return found
+
+
 class HttpSection(Section):
     """[http]: metrics, probes and status; nothing there changes state."""
 
     listen: Annotated[str, _listen] = Field(
         default="127.0.0.1:9877", description="HOST:PORT to listen on, an empty text to listen nowhere"
     )
-    token: Optional[Annotated[SecretStr, looked_at(lambda found: checked_token(found.get_secret_value()))]] = Field(
+    token: Optional[Annotated[SecretStr, _token]] = Field(
         default=None, description="what a reader of metrics and status has to show; better in token_file"
     )
     token_file: Optional[AbsolutePath] = Field(default=None, description="file that holds the token")

@@ -35,7 +35,7 @@ from agent.core.node import step
 from agent.core.node.finality_state import HOOK, FinalizerSettings
 from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
 from agent.errors import FailoverError, FenceError, NotOursError, StoreError
-from agent.etcd.follower import PrefixFollower
+from agent.etcd.follower import SILENCE_S, PrefixFollower
 from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from agent.gate.client import FileGate
@@ -87,6 +87,8 @@ CONFIRMED_S = 1.0
 """How long a restarted leader's first confirmation goes before everything that nobody waits for."""
 LOOK_S = 0.01
 """Between two looks whether it has come."""
+LATE_MS: Ms = 1000
+"""A report of ours is told by the watch so soon."""
 FOLLOW_AGAIN_S = 1.0
 """Pause after a defect in the follower: it may come again at once."""
 
@@ -258,8 +260,14 @@ class Agent:
             Files(self.file.path).reload,
         )
         self.loop = Loop(begun, self.clock, self._effects, self.pulse)
+        self.store = self._store()  # of the confirmations
         self.follower = PrefixFollower(
-            self._store(), self.names.root, self._etcd_failed, self.timing.request / 1000, on_read=self._etcd_read
+            self._store(),
+            self.names.root,
+            self._etcd_failed,
+            self.timing.request / 1000,
+            self._silence_s,
+            self._etcd_read,
         )
         self.keys: Snapshot | None = None
         self.pages = AgentPages(
@@ -370,7 +378,7 @@ class Agent:
             self.peers.address if self.peers is not None else lambda: "",
         )
         out = Adapters(
-            self._store(),
+            self.store,
             self.nodeos,
             self.fence,
             self.file,
@@ -561,6 +569,15 @@ class Agent:
             if (txn := self.peers.missing()) is not None:
                 self.session.once(txn)
 
+    def _silence_s(self) -> float:
+        """Return for how long the watch of the group may be silent: our own report comes by it, too."""
+        last = self.loop.snapshot.node.published
+        return SILENCE_S if last is None else max(SILENCE_S, (last.every_ms + LATE_MS) / 1000)
+
+    def _term(self) -> int:
+        """Return etcd's term, as the last confirmation was told."""
+        return self.store.term
+
     def _etcd_failed(self, error: StoreError) -> None:
         self.loop.emit(EtcdSeen(str(error), reader=True))
 
@@ -590,7 +607,9 @@ class Agent:
             looks.append(("gate", GATE_S, self.gate_watch.look))
         if self.peers is not None:
             etcd = EtcdLeadership(self.etcd)
-            leader = EtcdLeaderWatch(etcd, self.peers, config.node, clock.boot, move=config.peers.move_etcd_leader)
+            leader = EtcdLeaderWatch(
+                etcd, self.peers, config.node, clock.boot, self._term, move=config.peers.move_etcd_leader
+            )
             looks.append(("etcd-leader", ETCD_LEADER_S, lambda: leader.look(self._leads())))
         if config.nodeos.data_dir is not None:
             looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.cli.look import Look, revision
+from agent.core.election.ranking import lag
 from agent.core.health.checks import NEAR
 from agent.core.model.fields import NAME, shown
 from agent.core.model.keys import Keys
@@ -46,10 +47,10 @@ def hindrances(found: Look, to: str) -> list[Hindrance]:
         why = "; ".join(node.reasons) or f"its agent is {node.role or 'not ready'}"
         risk = f"{to} may miss slots, or not produce at all: then the group is without blocks until it hands back"
         against.append(Hindrance(f"{to} is unhealthy: {why}", risk))
-    ahead = max((each.head for each in view.members), default=0) - node.head
-    if ahead > LAG:
+    behind = lag(node, view.members)
+    if behind > LAG:
         risk = f"{to} misses slots until it has caught up, and may sign on an old head"
-        against.append(Hindrance(f"{to} lags {ahead} blocks behind", risk))
+        against.append(Hindrance(f"{to} lags {behind} blocks behind", risk))
     if to in view.drains or node.drained:
         why = drain_reason(view.drains[to]) if to in view.drains else "nofailover in its configuration"
         against.append(
@@ -68,8 +69,7 @@ def best(found: Look, leader: str | None) -> str:
         rest = [each.node for each in found.view.members if each.node != leader]
         why = [each.why for node in rest for each in hindrances(found, node)] or ["there is no other member"]
         raise RefusedError(f"no node can take over: {'; '.join(why)}. Mend one, or name it with --to and --force")
-    ahead = max(each.head for each in fit)
-    return min(fit, key=lambda each: (each.priority, max(0, ahead - each.head - NEAR), each.node)).node
+    return min(fit, key=lambda each: (each.priority, max(0, lag(each, fit) - NEAR), each.node)).node
 
 
 @dataclass(frozen=True, slots=True)

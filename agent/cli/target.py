@@ -156,8 +156,8 @@ def spoken(text: str, mine: Table) -> str:
 WAIT_S = 1.5
 """A shell that completes stands still meanwhile; after that nothing is offered."""
 ETCD_S = 1.0
-LOOK_FOR_S = 2.5
-"""A leader reports every 2 s, also where its peers keep it and its heartbeat moves seldom."""
+LOOK_FOR_S = 5.5
+"""A leader reports, and confirms in etcd, every 5 s at least, also where its peers keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,11 +97,12 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
          half a beat, or when our lease may not live for E_s, and in time for a second member of etcd; drop who has not
          promised for five beats, or reports no more: it has lost etcd, and could not take over. While all promise, one
-         confirmation in ten R is enough. Leave out a member beside which etcd's leader runs: its host would take
-         promises and etcd away at once. A `leader` that went with our lease while promises held the lead is put anew on
-         the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take over but
-         cannot lead, or sees an operator put one that is not named, takes the heartbeat and releases it, so that one
-         that is not named can lead. *Else:* one lost host costs the lead, or nobody may take it.
+         confirmation in ten R is enough; what ages of a report (head, LIB) goes with beats and promises, and reports
+         are seldom. P1 rests on nothing that is told so. Leave out a member beside which etcd's leader runs: its host
+         would take promises and etcd away at once. A `leader` that went with our lease while promises held the lead is
+         put anew on the next lease: `heartbeat` is ours still, so nobody took over. R17a: a named member that may take
+         over but cannot lead, or sees an operator put one that is not named, takes the heartbeat and releases it, so
+         that one that is not named can lead. *Else:* one lost host costs the lead, or nobody may take it.
 
 **The first take-over, and a store that forgot.**
 

@@ -26,7 +26,8 @@ class PrefixFollower:
 
     `on_error` hears each failure, `on_read` each read that found nothing new, both on that thread: neither may block.
     After a failure the next snapshot means that the store answers again. `restarts` counts the watches that were opened
-    after the first.
+    after the first. `silence_s` says for how long silence is believed now: where something is sure to change more
+    seldom than every `SILENCE_S`, it may be for longer.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class PrefixFollower:
         prefix: str,
         on_error: Callable[[StoreError], None],
         timeout_s: float = 1.0,
-        silence_s: float = SILENCE_S,
+        silence_s: Callable[[], float] = lambda: SILENCE_S,
         on_read: Callable[[], None] = lambda: None,
         clock: Callable[[], Ms] = boot_ms,
     ) -> None:
@@ -90,17 +91,24 @@ class PrefixFollower:
         """Yield the state after each change that the watch brings; return when a silent watch has missed one."""
         watch = self._watch = self._store.watch(self._prefix, self._revision + 1, self._timeout_s)
         self._watches += 1
+        silent = 0.0
         while not self._stop.is_set():
-            change = watch.next(self._silence_s)
+            wait = min(SILENCE_S, self._silence_s())
+            change = watch.next(wait)
             if change is not None:
+                silent = 0.0
                 if change.revision > self._revision:
                     yield self._apply(change)
+                continue
+            silent += wait
+            if silent < self._silence_s():
                 continue
             known, revision, cluster = self._items, self._revision, self._cluster
             now = self._read()
             if self._items != known or now.revision < revision or now.cluster != cluster:
                 yield now
                 return
+            silent = 0.0
             self._on_read()
 
     def _read(self) -> Snapshot:

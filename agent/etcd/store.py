@@ -32,13 +32,15 @@ class EtcdStore:
     """A store for one thread (port `Store`). Two threads need two of them; they share nothing.
 
     The first call connects. `kept` hears of a lease (R6): its TTL in seconds, and when the request that gave it was
-    sent (CLOCK_BOOTTIME); TTL 0 when it is gone.
+    sent (CLOCK_BOOTTIME); TTL 0 when it is gone. `term`: etcd's, as the last transaction told: each of its leaders has
+    one of its own.
     """
 
     def __init__(
         self, options: EtcdOptions, note: Note = not_noted, kept: Callable[[int, Ms], None] = lambda _ttl, _at: None
     ) -> None:
         self.note = note
+        self.term = 0
         self._kept = kept
         self._options = options
         self._endpoints = self._parsed(options.endpoints)
@@ -107,7 +109,9 @@ class EtcdStore:
         request = txn_request(txn)
 
         def send(connection: Connection, deadline: Deadline) -> TxnAnswer:
-            return txn_answer(connection.call(connection.client.kvstub.Txn, request, deadline))
+            answer = connection.call(connection.client.kvstub.Txn, request, deadline)
+            self.term = int(answer.header.raft_term)
+            return txn_answer(answer)
 
         return self._run("transaction", send, timeout_s)
 

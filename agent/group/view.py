@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from agent.core.blocks.sightings import strays
+from agent.core.election.ranking import lag
 from agent.core.model.belonging import clashes
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Drain
@@ -19,8 +20,8 @@ from agent.core.model.records import GroupView, Heartbeat, Member, read_group
 from agent.core.model.store import Ms, Snapshot
 from agent.group import past
 
-FRESH: Ms = 3000
-"""A report of every 2 s is not older, by clocks that agree to a second."""
+LATE: Ms = 2000
+"""A report comes so late at most: nodeos was asked a second before, and clocks agree to a second."""
 
 
 def lives(view: GroupView, before: GroupView) -> bool:
@@ -34,7 +35,7 @@ def lives(view: GroupView, before: GroupView) -> bool:
 def fresh(view: GroupView, wall: Ms) -> bool:
     """Tell whether the holder of the heartbeat reported to lead a moment before `wall` (ms since 1970)."""
     holder = _holder(view)
-    return holder is not None and abs(wall - holder.asked_ms) < FRESH
+    return holder is not None and abs(wall - holder.asked_ms) < holder.every_ms + LATE
 
 
 def _holder(view: GroupView) -> Member | None:
@@ -66,8 +67,8 @@ def group_view(
     view = read_group(names, second or first)
     heartbeat = view.record
     confirmed = seen or lives(view, read_group(names, first)) if second is not None else None
-    ahead = max((member.head for member in view.members), default=0)
     why = _why(view, heartbeat, confirmed)
+    members = tuple(sorted(view.members, key=lambda each: each.node))
     ends = {item.key: (left or {}).get(item.lease) for item in (second or first).items}
     return {
         "group": names.root.rstrip("/").rpartition("/")[2],
@@ -86,7 +87,7 @@ def group_view(
         "maintenance_left": ends.get(names.maintenance),
         "switchover": asdict(view.switchover) if view.switchover else None,
         "drained": {node: drain_reason(drain) for node, drain in sorted(view.drains.items())},
-        "members": [_member(each, heartbeat, ahead) for each in sorted(view.members, key=lambda each: each.node)],
+        "members": [_member(each, heartbeat, members) for each in members],
         "problems": list(view.problems),
     }
 
@@ -151,7 +152,7 @@ def _heartbeat(record: Heartbeat | None) -> dict[str, Any] | None:
     }
 
 
-def _member(member: Member, heartbeat: Heartbeat | None, ahead: int) -> dict[str, Any]:
+def _member(member: Member, heartbeat: Heartbeat | None, members: tuple[Member, ...]) -> dict[str, Any]:
     return {
         "node": member.node,
         "leads": heartbeat is not None and not heartbeat.released and heartbeat.node == member.node,
@@ -159,7 +160,7 @@ def _member(member: Member, heartbeat: Heartbeat | None, ahead: int) -> dict[str
         "healthy": member.healthy,
         "reasons": list(member.reasons),
         "head": member.head or None,
-        "lag": ahead - member.head if member.head else None,
+        "lag": lag(member, members) if member.head else None,
         "head_age": max(0, member.head_age_ms) / 1000 if member.head else None,
         "irreversible": member.lib if member.head else None,
         "priority": member.priority,

@@ -2,6 +2,8 @@
 
     2  b"NF"        1  version       1  what it says: 1 beat, 2 promise, 3 probe, 4 echo       8  the group's tag
     8  epoch        8  number        4  validity in ms, of a beat; else 0
+    20 the sender's sight, of a beat and a promise: 4 head, 4 LIB, 4 slot of the head, 4 slot of the newest own block,
+       4 (signed) age of the head in ms when nodeos was asked; all 0: it has none, or one that does not fit
     three texts, each with its length before it (1 byte): instance, node, and of a promise the host id, of a beat the
     instance that it is for; else empty
     32 HMAC-SHA256 of all before it, with the group's key
@@ -14,25 +16,32 @@ from __future__ import annotations
 
 import hmac
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.core.model.fields import MAX_NUMBER, NAME
-from agent.core.model.peers import Beat, Promise
+from agent.core.model.peers import Beat, Promise, Sight
 from agent.core.model.records import LONGEST_VALIDITY
+from agent.core.model.slots import EPOCH, SLOT, slot_of
+from agent.core.model.store import Ms
 
 LONGEST = 200
 """Bytes of a datagram at most: far below every MTU, and one may not be used to amplify."""
 TEXT = 32
-"""Characters of an instance and of a host id at most."""
+"""Characters of a host id at most."""
+INSTANCE = 16
+"""Characters of an instance at most."""
 REASONS = ("malformed", "version", "group", "mac")
 """Why a datagram cannot be used."""
 MAGIC = b"NF"
 GROUP_AT = 4
 """Where the tag stands."""
-_VERSION, _MAC = 1, 32
+_VERSION, _MAC = 2, 32
 _HEAD = struct.Struct(">2sBB8sQQI")
+_SIGHT = struct.Struct(">IIIIi")
+_TEXTS = _HEAD.size + _SIGHT.size
 _BEAT, _PROMISE, _PROBE, _ECHO = 1, 2, 3, 4
-SHORTEST = _HEAD.size + 5 + _MAC
+SHORTEST = _TEXTS + 5 + _MAC
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ def tag(root: str, key: bytes) -> bytes:
 def encode(said: Said, group: bytes, key: bytes) -> bytes:
     """Write a datagram, `group` being the tag. DatagramError when a field does not fit: no reader would take it."""
     validity, third, says = 0, "", _BEAT
+    sight = None if isinstance(said, Probe) else said.sight
     if isinstance(said, Beat):
         validity, third = said.validity_ms, said.to
     elif isinstance(said, Promise):
@@ -77,8 +87,21 @@ def encode(said: Said, group: bytes, key: bytes) -> bytes:
     if not _fits(said, third) or (says == _BEAT and not 0 < validity <= LONGEST_VALIDITY):
         raise DatagramError("malformed")
     head = (MAGIC, _VERSION, says, group, said.epoch, said.number, validity)
-    body = _HEAD.pack(*head) + b"".join(map(_text, (said.instance, said.node, third)))
+    body = _HEAD.pack(*head) + _packed(sight) + b"".join(map(_text, (said.instance, said.node, third)))
     return body + hmac.digest(key, body, "sha256")
+
+
+def _packed(sight: Sight | None) -> bytes:
+    """Write a sight. One that does not fit is left out: a beat and a promise are worth more than it."""
+    if sight is not None and sight.head:
+        slot, own = slot_of(sight.asked_ms - sight.head_age_ms), slot_of(sight.own_ms) if sight.own_ms else 0
+        with suppress(struct.error):
+            return _SIGHT.pack(sight.head, sight.lib, slot, own, sight.asked_ms - _date(slot))
+    return bytes(_SIGHT.size)
+
+
+def _date(slot: int) -> Ms:
+    return EPOCH + slot * SLOT
 
 
 def _text(text: str) -> bytes:
@@ -99,7 +122,7 @@ def count_of(raw: bytes) -> tuple[bytes, bytes]:
 
     The bytes themselves, compared as such: that costs less than a MAC. `peek` has to have found nothing.
     """
-    return raw[3:4] + raw[_HEAD.size : -_MAC], raw[20:28]
+    return raw[3:4] + raw[_TEXTS:-_MAC], raw[20:28]
 
 
 def keyed(key: bytes) -> hmac.HMAC:
@@ -128,12 +151,13 @@ def read(raw: bytes) -> Said:
     body = raw[:-_MAC]
     _, _, says, _, epoch, number, validity = _HEAD.unpack_from(body)
     instance, node, third = _read_texts(body)
+    sight = _read_sight(body)
     said: Said
     if says == _BEAT and 0 < validity <= LONGEST_VALIDITY:
-        said = Beat(epoch, instance, number, node, validity, third)
+        said = Beat(epoch, instance, number, node, validity, third, sight)
     elif says == _PROMISE and not validity:
-        said = Promise(epoch, instance, number, node, third)
-    elif says in (_PROBE, _ECHO) and not (validity or third or epoch):
+        said = Promise(epoch, instance, number, node, third, sight)
+    elif says in (_PROBE, _ECHO) and not (validity or third or epoch or sight):
         said = Probe(instance, number, node, echo=says == _ECHO)
     else:
         raise DatagramError("malformed")
@@ -142,8 +166,17 @@ def read(raw: bytes) -> Said:
     return said
 
 
+def _read_sight(body: bytes) -> Sight | None:
+    head, lib, slot, own, age = _SIGHT.unpack_from(body, _HEAD.size)
+    if head:
+        return Sight(head, lib, age, _date(slot) + age, _date(own) if own else 0)
+    if any((lib, slot, own, age)):
+        raise DatagramError("malformed")
+    return None
+
+
 def _read_texts(body: bytes) -> tuple[str, str, str]:
-    found, at = [], _HEAD.size
+    found, at = [], _TEXTS
     for _ in range(3):
         if at >= len(body):
             raise DatagramError("malformed")
@@ -162,9 +195,9 @@ def _read_texts(body: bytes) -> tuple[str, str, str]:
 def _fits(said: Said, third: str) -> bool:
     """Tell whether the fields are as a reader wants them: numbers that JSON keeps, plain texts, a node's name."""
     numbers = 0 <= said.epoch < MAX_NUMBER and 0 <= said.number < MAX_NUMBER
-    texts = _is_text(said.instance) and (_is_text(third) or isinstance(said, Probe))
+    texts = _is_text(said.instance, INSTANCE) and (_is_text(third) or isinstance(said, Probe))
     return numbers and texts and NAME.fullmatch(said.node) is not None
 
 
-def _is_text(text: str) -> bool:
-    return 0 < len(text) <= TEXT and text.isascii() and text.isprintable()
+def _is_text(text: str, most: int = TEXT) -> bool:
+    return 0 < len(text) <= most and text.isascii() and text.isprintable()

@@ -37,7 +37,9 @@ LOOK_UP_S = 1.0
 ETCD_LEADER_S = 0.5
 """How often it is seen whether we lead."""
 ASK_EVERY_MS: Ms = 5000
-"""How often a leader asks where etcd's leader runs."""
+"""How often a leader asks where etcd's leader runs, until it is told."""
+ASK_AGAIN_MS: Ms = 60_000
+"""And once it was told: a new leader of etcd shows by the term of its answers, a member that moves by its address."""
 MOVE_AGAIN_MS: Ms = 60_000
 KEY_AGAIN_MS: Ms = 10_000
 MEMBERS = 64
@@ -168,6 +170,7 @@ class EtcdLeaderWatch:
         peering: Peering,
         node: str,
         clock: Callable[[], Ms],
+        term: Callable[[], int],
         *,
         move: bool,
     ) -> None:
@@ -175,6 +178,8 @@ class EtcdLeaderWatch:
         self._peering = peering
         self._node = node
         self._clock = clock
+        self._term = term
+        self._told_of: tuple[int, frozenset[str]] = (0, frozenset())
         self._move = move
         self._moved_at: Ms | None = None
         self._next: Ms = 0
@@ -182,12 +187,12 @@ class EtcdLeaderWatch:
         self._told = ""
 
     def look(self, leads: bool) -> ev.EtcdLeaderBeside | None:
-        """Ask now and then, if we lead, and at once when we come to: before anybody is named. None: no news."""
-        now = self._clock()
-        if not leads or now < self._next:
+        """Ask if we lead, and may not know: at once when we come to, before anybody is named. None: no news."""
+        now, rests_on = self._clock(), (self._term(), self._peering.lane.known)
+        if not leads or (now < self._next and rests_on == self._told_of):
             self._next = self._next if leads else 0
             return None
-        self._next = now + ASK_EVERY_MS
+        self._next, self._told_of = now + ASK_EVERY_MS, rests_on
         try:
             leader = self._etcd.leader(ASK_S)
             if leader is None:
@@ -199,7 +204,7 @@ class EtcdLeaderWatch:
         except (StoreError, TimeoutError) as error:
             self._tell(f"etcd does not say where its leader runs: {error}")
             return None
-        self._told = ""
+        self._told, self._next = "", now + ASK_AGAIN_MS
         return ev.EtcdLeaderBeside(others)
 
     def _move_here(self) -> None:

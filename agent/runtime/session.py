@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from agent.core.leadership.events import LeaseKept, LeaseSeen
 from agent.core.model import records
@@ -18,9 +18,8 @@ from agent.core.model.copying import replace
 from agent.core.model.fields import RecordError
 from agent.core.model.keys import Keys
 from agent.core.model.records import Member
-from agent.core.model.store import Compare, Delete, Put, Txn
+from agent.core.model.store import Compare, Delete, Put, Txn, TxnAnswer
 from agent.core.node.state import EtcdSeen
-from agent.core.node.step import PUBLISH_EVERY
 from agent.errors import LeaseGone, NotOursError, RefusedError, StoreError, StoreRejected
 from agent.host.clock import boot_ms, boot_s
 from agent.host.jitter import Pauses, spread
@@ -31,14 +30,14 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 100
 """Keys that are deleted in one transaction; etcd takes 128 operations (--max-txn-ops)."""
-COUNT_EVERY = 10
+COUNT_EVERY = 25
 """Own windows that are written before the old ones are looked for: on a chain of one producer one comes every 6 s."""
 RENEWALS = 5
 """Keepalives within a TTL: etcd may be away for four fifths of it at the least, before promises count no more (R15)."""
 EARLY = 0.9
 """Of the pause between two keepalives at least so much: leases that one election held up part again, at little cost."""
-ALIVE_MS = PUBLISH_EVERY * 3 // 2
-"""A report that stands still for so long is nobody's any more."""
+ALIVE = 1.5
+"""A report that stands still for so many of its own pauses is nobody's any more."""
 LOOK_S = 0.25
 """Between two looks at it."""
 IDLE = ("starting", "standby")
@@ -121,12 +120,11 @@ class Session:
             self._refusal = (revision, {"when_ms": self._wall(), **fields})
 
     def count(self, window: Window) -> None:
-        """Write what was counted of an own window into the ledger, soon, unless another member has. Never blocks."""
+        """Write what was counted of an own window with the next report, unless another member has. Never blocks."""
         with self._changed:
             self._windows[window.slot] = window
             while len(self._windows) > KEEP:
                 del self._windows[min(self._windows)]  # etcd was away for long: those would be deleted anyway
-            self._changed.notify()
 
     def once(self, txn: Txn) -> None:
         """Run a transaction that makes what is missing in the group, soon. Never blocks."""
@@ -220,26 +218,29 @@ class Session:
 
         RefusedError when another agent under this name goes on reporting.
         """
-        first: int | None = None
-        for _ in range(ALIVE_MS // round(LOOK_S * 1000)):
+        first, looks = 0, 1
+        while looks > 0:
             items = [item for item in self._store.range(self._key, self._timeout).items if item.key == self._key]
             if not items:
                 return 0
-            if self._over or not self._is_other(items[0].value):
+            other = self._other(items[0].value)
+            if self._over or other is None:
                 return None
-            if first is not None and items[0].mod_revision != first:
+            if not first:
+                first, looks = items[0].mod_revision, round(ALIVE * other.every_ms / 1000 / LOOK_S)
+            elif items[0].mod_revision != first:
                 raise self._alive_elsewhere()
-            first = items[0].mod_revision
+            looks -= 1
             self._pause(LOOK_S)
         return first
 
-    def _is_other(self, value: bytes) -> bool:
-        """Tell whether a report is another agent's. What cannot be read is nobody's and may be overwritten."""
+    def _other(self, value: bytes) -> Member | None:
+        """Return a report that is another agent's. What cannot be read is nobody's and may be overwritten."""
         try:
             found = records.read_member(value)
         except RecordError:
-            return False
-        return found.instance not in self._instances and found.role != records.REFUSED
+            return None
+        return None if found.instance in self._instances or found.role == records.REFUSED else found
 
     def _alive_elsewhere(self) -> NotOursError:
         return NotOursError(
@@ -262,27 +263,28 @@ class Session:
             if once is not None:
                 self._make(once)
             if member is not None:
-                self._report(member)
+                self._report(member, windows.values())
+                for window in windows.values():
+                    self._write_window(window)
             for epoch, fields in history.items():
                 self._write_change(epoch, fields)
             if refusal is not None:
                 self._write_refusal(refusal)
-            for window in windows.values():
-                self._write_window(window)
             self._emit(EtcdSeen())
 
     def _has_work(self) -> bool:
-        return bool(self._member or self._history or self._refusal or self._windows or self._once or self._over)
+        return bool(self._member or self._history or self._refusal or self._once or self._over)
 
-    def _report(self, member: Member) -> None:
+    def _report(self, member: Member, windows: Collection[Window]) -> None:
         """Write the member key. The first report replaces only what was found, so that of two agents one is refused."""
         assert self._lease is not None
         self._address = self._address or self._find_address()  # a port that was taken may be free by now
         put = Put(self._key, records.write(replace(member, peer_address=self._address)), self._lease)
         compare = () if self._expected is None else (Compare(self._key, self._expected),)
-        answer = self._store.txn(Txn(compare, (put,), (self._key,)), self._timeout)
+        answer = self._with_windows(put, windows) if windows and not compare else None
+        answer = answer or self._store.txn(Txn(compare, (put,), (self._key,)), self._timeout)
         if not answer.applied:
-            if answer.found and self._is_other(answer.found[0].value):
+            if answer.found and self._other(answer.found[0].value):
                 raise self._alive_elsewhere()
             self._expected = None if answer.found else 0  # ours, after all; or it has expired: try again
             self._pause(self._pauses.after_failure())
@@ -293,6 +295,19 @@ class Session:
                 self._member = None
         if member.role in IDLE and member.belonging != self._fits:
             self._see_that_it_fits(member, answer.revision)
+
+    def _with_windows(self, report: Put, windows: Collection[Window]) -> TxnAnswer | None:
+        """Write a report and the windows in one request; None: another member has written one, or etcd refuses it."""
+        puts = [Put(self._names.ledger(each.slot), write_window(each)) for each in windows]
+        try:
+            answer = self._store.txn(Txn(tuple(Compare(each.key, 0) for each in puts), (report, *puts)), self._timeout)
+        except LeaseGone:
+            raise
+        except StoreRejected:
+            return None
+        if answer.applied:
+            self._wrote(windows, len(windows))
+        return answer if answer.applied else None
 
     def _see_that_it_fits(self, member: Member, revision: int) -> None:
         """Refuse when a report that stood before ours (at `revision`) contradicts what ours says for the first time.
@@ -326,14 +341,21 @@ class Session:
         self._delete(root, [each for each in self._numbers(root) if each <= epoch - KEEP])
 
     def _write_window(self, window: Window) -> None:
-        """Write one window, if nobody has written it; the newest stay, and a few more until they are counted."""
+        """Write one window that still waits, if nobody has written it."""
+        if self._windows.get(window.slot) is not window:
+            return
         key = self._names.ledger(window.slot)
         answer = self._store.txn(Txn((Compare(key, 0),), (Put(key, write_window(window)),)), self._timeout)
+        self._wrote((window,), int(answer.applied))
+
+    def _wrote(self, windows: Collection[Window], new: int) -> None:
+        """Note that windows stand; the newest stay, and a few more until they are counted."""
         with self._changed:
-            if self._windows.get(window.slot) is window:
-                del self._windows[window.slot]
-        self._written += answer.applied
-        if answer.applied and self._written > COUNT_EVERY:
+            for window in windows:
+                if self._windows.get(window.slot) is window:
+                    del self._windows[window.slot]
+        self._written += new
+        if new and self._written > COUNT_EVERY:
             self._written = 0
             root = self._names.ledger(0)[:-1]
             self._delete(root, self._numbers(root)[:-KEEP])

@@ -59,7 +59,7 @@ def test_a_handover_is_proven_from_the_other_members_chain(group: Group) -> None
     for agent in group.agents.values():
         group.wait(f"{agent.node} to have counted it, too", partial(reaches, agent, "produced_blocks_total", 12))
         member = json.loads(group.etcdctl("get", f"@members/{agent.node}", "--print-value-only"))
-        assert len(member["own"]) == 12
+        assert len(member["own"]) >= 12
 
 
 @pytest.mark.slow

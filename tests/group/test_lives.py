@@ -14,7 +14,7 @@ from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, Member, read_group, write
 from agent.core.model.store import KeyValue, Snapshot
 from agent.group import past
-from agent.group.view import FRESH, _member, fresh, lives
+from agent.group.view import LATE, _member, fresh, lives
 from tests.doctor.parts import member
 from tests.support.recorder import Recorder
 
@@ -26,7 +26,7 @@ def group(
     beat: int = 5, report: int = 6, role: str = "leading", asked: int = WALL, node: str = "bp-a", released: bool = False
 ) -> Snapshot:
     """Return a group whose heartbeat and whose holder's report have these revisions."""
-    member = Member(node, "i", role, True, True, (), 1, 1, 0, 100, False, "0", "v4", asked_ms=asked)
+    member = Member(node, "i", role, True, True, (), 1, 1, 0, 100, False, "0", "v4", asked_ms=asked, every_ms=5000)
     heartbeat = Heartbeat(1, "bp-a", "i", beat, 2000, released=released)
     items = (
         KeyValue(NAMES.heartbeat, write(heartbeat), beat),
@@ -39,9 +39,9 @@ def group(
     ("snapshot", "expected"),
     [
         (group(), True),
-        (group(asked=WALL - FRESH + 1), True),
-        (group(asked=WALL - FRESH), False),
-        (group(asked=WALL + FRESH), False),  # a clock that is wrong tells nothing
+        (group(asked=WALL - 5000 - LATE + 1), True),
+        (group(asked=WALL - 5000 - LATE), False),
+        (group(asked=WALL + 5000 + LATE), False),  # a clock that is wrong tells nothing
         (group(role="standby"), False),
         (group(node="bp-b"), False),
         (group(released=True), False),
@@ -82,7 +82,8 @@ def test_a_leader_that_lives_is_seen_at_the_first_look() -> None:
 
 def test_a_member_is_told_in_seconds() -> None:
     """What agents report in milliseconds; its lag is counted from the furthest head."""
-    row = _member(member("bp-a", held_down_ms=42_000, head_age_ms=1500, head=990), None, 1000)
+    found = member("bp-a", held_down_ms=42_000, head_age_ms=1500, head=990)
+    row = _member(found, None, (found, member("bp-b", head=1000)))
     assert (row["held_down"], row["head_age"], row["lag"]) == (42.0, 1.5, 10)
     assert row["leads"] is False
 

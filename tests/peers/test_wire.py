@@ -3,30 +3,47 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.model.fields import MAX_NUMBER
-from agent.core.model.peers import Beat, Promise
+from agent.core.model.peers import Beat, Promise, Sight
 from agent.core.model.records import LONGEST_VALIDITY
+from agent.core.model.slots import EPOCH, SLOT
 from agent.peers import wire
 from agent.peers.wire import DatagramError
 from tests.fuzz.mutation import broken_bytes
 
 KEY = b"k" * 32
 GROUP = wire.tag("/nodeos-failover/eos/", KEY)
-SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000, "t" * 16)
-PROMISE = Promise(7, "0123456789abcdef", 42, "bp-a", "f" * 32)
+SIGHT = Sight(123_456_789, 123_456_780, 731, EPOCH + 1_700_000_000 * SLOT + 731, EPOCH + 1_699_999_990 * SLOT)
+SAID = Beat(7, "0123456789abcdef", 42, "bp-a", 2000, "t" * 16, SIGHT)
+PROMISE = Promise(7, "0123456789abcdef", 42, "bp-a", "f" * 32, SIGHT)
 BOTH = (SAID, PROMISE)
-WORDS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=wire.TEXT)
+PRINTABLE = st.characters(min_codepoint=0x20, max_codepoint=0x7E)
+WORDS = st.text(PRINTABLE, min_size=1, max_size=wire.TEXT)
+INSTANCES = st.text(PRINTABLE, min_size=1, max_size=wire.INSTANCE)
 NUMBERS = st.integers(0, MAX_NUMBER - 1)
 NODES = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,62}", fullmatch=True)
+HALF = 2**32 - 1
+
+
+@st.composite
+def sights(draw: st.DrawFn) -> Sight:
+    """Return what a nodeos can have told: dates of blocks are dates of slots."""
+    head, lib, slot, own = draw(st.tuples(st.integers(1, HALF), *[st.integers(0, HALF)] * 3))
+    age = draw(st.integers(-(2**31), 2**31 - 1))
+    return Sight(head, lib, age, EPOCH + slot * SLOT + age, EPOCH + own * SLOT if own else 0)
+
+
+SIGHTS = st.one_of(st.none(), sights())
 DATAGRAMS = st.one_of(
-    st.builds(Beat, NUMBERS, WORDS, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY), WORDS),
-    st.builds(Promise, NUMBERS, WORDS, NUMBERS, NODES, WORDS),
-    st.builds(wire.Probe, WORDS, NUMBERS, NODES, st.booleans()),
+    st.builds(Beat, NUMBERS, INSTANCES, NUMBERS, NODES, st.integers(1, LONGEST_VALIDITY), WORDS, SIGHTS),
+    st.builds(Promise, NUMBERS, INSTANCES, NUMBERS, NODES, WORDS, SIGHTS),
+    st.builds(wire.Probe, INSTANCES, NUMBERS, NODES, st.booleans()),
 )
 
 
@@ -40,8 +57,31 @@ def test_what_is_written_is_read_and_fits_into_200_bytes(said: wire.Said) -> Non
 
 def test_the_longest_has_at_most_200_bytes() -> None:
     """The longest names, instance and host id fit."""
-    said = Promise(MAX_NUMBER - 1, "i" * wire.TEXT, MAX_NUMBER - 1, "n" * 63, "h" * wire.TEXT)
+    said = Promise(MAX_NUMBER - 1, "i" * wire.INSTANCE, MAX_NUMBER - 1, "n" * 63, "h" * wire.TEXT, SIGHT)
     assert len(wire.encode(said, GROUP, KEY)) <= 200
+
+
+@pytest.mark.parametrize(
+    "sight",
+    [
+        replace(SIGHT, head=2**32),
+        replace(SIGHT, lib=-1),
+        replace(SIGHT, own_ms=EPOCH - SLOT),
+        replace(SIGHT, head_age_ms=SIGHT.asked_ms + 1),
+        replace(SIGHT, asked_ms=0),
+        replace(SIGHT, head=0),
+    ],
+)
+def test_a_promise_is_sent_without_a_sight_that_does_not_fit(sight: Sight) -> None:
+    """R15: what a nodeos or a clock tells wrongly costs its own part of a datagram, and not the promise."""
+    raw = wire.encode(replace(PROMISE, sight=sight), GROUP, KEY)
+    assert wire.decode(raw, GROUP, KEY) == replace(PROMISE, sight=None)
+
+
+def test_dates_between_slots_are_told_of_the_slot_before() -> None:
+    """When nodeos was asked is told to the millisecond whatever the date of its head is."""
+    odd = replace(SIGHT, head_age_ms=SIGHT.head_age_ms - 200, own_ms=SIGHT.own_ms + 499)
+    assert wire.decode(wire.encode(replace(SAID, sight=odd), GROUP, KEY), GROUP, KEY) == SAID
 
 
 @given(st.one_of(st.binary(max_size=300), broken_bytes([wire.encode(each, GROUP, KEY) for each in BOTH])))
@@ -80,7 +120,7 @@ def test_another_key_group_or_version_is_told_apart() -> None:
     for other, reason in (
         (wire.encode(SAID, GROUP, b"z" * 32), "mac"),
         (wire.encode(SAID, wire.tag("/nodeos-failover/wax/", KEY), KEY), "group"),
-        (raw[:2] + b"\x02" + raw[3:], "version"),
+        (raw[:2] + b"\x01" + raw[3:], "version"),
         (b"XX" + raw[2:], "malformed"),
         (raw + b"\0" * 120, "malformed"),
         (raw[: wire.SHORTEST - 1], "malformed"),
@@ -97,7 +137,7 @@ def test_another_key_group_or_version_is_told_apart() -> None:
         Beat(-1, "i", 1, "bp-a", 2000, "t"),
         Beat(1, "i", MAX_NUMBER, "bp-a", 2000, "t"),
         Beat(1, "", 1, "bp-a", 2000, "t"),
-        Beat(1, "i" * 33, 1, "bp-a", 2000, "t"),
+        Beat(1, "i" * 17, 1, "bp-a", 2000, "t"),
         Beat(1, "i", 1, "BP A", 2000, "t"),
         Beat(1, "i" * 300, 1, "bp-a", 2000, "t"),
         Beat(1, "ï", 1, "bp-a", 2000, "t"),

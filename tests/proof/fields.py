@@ -60,10 +60,12 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "beside",
     ),
     "Keys": ("root",),
-    "Beat": ("epoch", "instance", "number", "node", "validity_ms", "to"),  # for whom: set when it is heard
+    "Beat": ("epoch", "instance", "number", "node", "validity_ms", "to", "sight"),  # `to` is set when it is heard
     "Letter": ("to", "said", "slow", "came"),
     "Pledge": ("until", "last"),
-    "Promise": ("epoch", "instance", "number", "node", "host_id"),
+    "Promise": ("epoch", "instance", "number", "node", "host_id", "sight"),
+    "Sight": ("head", "lib", "head_age_ms", "asked_ms", "own_ms"),  # none in the search: nothing rests on it
+    "Told": ("node", "sight", "at"),
     "SentBeat": ("number", "at"),
     "Support": ("lists", "unsaved", "beats", "votes", "beat_at"),
     "Vote": ("peer", "sent", "heard", "since"),
@@ -177,6 +179,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "etcd_beside",
         "beat_number",
         "pledge",
+        "sights",
         "restarting_since",
         "eligibility",
         "eligible_since",

@@ -17,6 +17,7 @@ from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreRejected, StoreUnavailable
 from agent.etcd.leader import EtcdPlace
 from agent.runtime.peering import (
+    ASK_AGAIN_MS,
     ASK_EVERY_MS,
     KEY_AGAIN_MS,
     LOOK_UP_S,
@@ -154,7 +155,8 @@ class Watch(Bench):
         self.etcd = Recorder({"leader": leader, "members": (THERE, HERE), "move": None})
         etcd: Any = self.etcd
         self.learn(member("bp-a", "127.0.0.1:9878"), member("bp-b", "10.0.0.2:9878"), member("bp-c", "[::2]:1"))
-        self.watch = EtcdLeaderWatch(etcd, self.peering, "bp-a", lambda: self.now, move=move)
+        self.term = 1
+        self.watch = EtcdLeaderWatch(etcd, self.peering, "bp-a", lambda: self.now, lambda: self.term, move=move)
 
     def moves(self) -> list[object]:
         """Return where etcd's leader was asked to go."""
@@ -189,21 +191,34 @@ def test_a_standby_asks_nothing_and_an_etcd_without_a_leader_tells_nothing_new()
 def test_a_leader_asks_at_once_and_then_now_and_then() -> None:
     """Before anybody is named it is known whom to leave out; a lead that was lost and won again asks at once, too."""
     bench = Watch(THERE)
-    assert [bench.watch.look(leads=True) is not None for bench.now in (0, 1, ASK_EVERY_MS - 1, ASK_EVERY_MS)] == [
-        True,
-        False,
-        False,
-        True,
-    ]
+    asks = [bench.watch.look(leads=True) is not None for bench.now in (0, 1, ASK_AGAIN_MS - 1, ASK_AGAIN_MS)]
+    assert asks == [True, False, False, True]
     bench.watch.look(leads=False)
     assert bench.watch.look(leads=True) is not None
+
+
+def test_a_new_leader_of_etcd_and_a_member_elsewhere_are_asked_about_at_once() -> None:
+    """R17: a term that is new means an election; an address that is new may be one of etcd's leader."""
+    bench = Watch(THERE)
+    assert bench.watch.look(leads=True) is not None
+    bench.term = 2
+    assert [bench.watch.look(leads=True) is not None for _ in range(2)] == [True, False]
+    bench.learn(member("bp-d", "10.0.0.4:9878"))
+    assert [bench.watch.look(leads=True) is not None for _ in range(2)] == [True, False]
+
+
+def test_an_etcd_that_did_not_answer_is_asked_again_soon() -> None:
+    """What is not known is asked for every few seconds."""
+    bench = Watch([StoreUnavailable("away"), THERE])
+    asks = [bench.watch.look(leads=True) is not None for bench.now in (0, ASK_EVERY_MS - 1, ASK_EVERY_MS)]
+    assert asks == [False, False, True]
 
 
 def test_etcds_leader_is_moved_to_our_host_if_it_shall_be() -> None:
     """Off by default; now and then only, for etcd may have its reasons; never away from our own host."""
     bench = Watch(THERE, move=True)
     bench.watch.look(leads=True)
-    bench.now = ASK_EVERY_MS
+    bench.term = 2
     bench.watch.look(leads=True)
     assert bench.moves() == [HERE]
     bench.now = MOVE_AGAIN_MS

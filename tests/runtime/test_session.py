@@ -358,7 +358,7 @@ def test_of_two_that_start_together_one_is_refused(both: Bench) -> None:
 
 def test_what_a_dead_agent_left_is_taken_over(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that stands still is nobody's any more: its name may be used, and the report is replaced."""
-    monkeypatch.setattr(session_module, "ALIVE_MS", 500)
+    monkeypatch.setattr(session_module, "ALIVE", 0.25)
     bench.put(bench.names.member("a"), records.write(member("a", "dead")))
     session, lease = bench.started()
     session.publish(member(head=9))
@@ -371,7 +371,7 @@ def test_what_a_dead_agent_left_is_taken_over(bench: Bench, monkeypatch: pytest.
 
 def test_what_a_dead_agent_left_may_expire_in_between(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dead agent's lease ends after its name was found free, and before the first report: nobody is refused."""
-    monkeypatch.setattr(session_module, "ALIVE_MS", 500)
+    monkeypatch.setattr(session_module, "ALIVE", 0.25)
     left = bench.store.grant(TTL_S, LIMIT_S).id
     bench.put(bench.names.member("a"), records.write(member("a", "dead")), left)
     session, _ = bench.started()
@@ -599,6 +599,7 @@ def test_the_ledger_is_written_once_and_bounded(both: Bench) -> None:
     session, _ = both.started()
     session.count(Window(1200, 12, 12, 0))
     session.count(Window(1212, 12, 11, 1, {"node": 1}))
+    session.publish(member())
     wait_until(lambda: both.read_key(both.names.ledger(0)) is None)
     wait_until(lambda: both.read_key(both.names.ledger(1212)))
     kept = both.read_key(both.names.ledger(1200))
@@ -611,12 +612,49 @@ def test_the_ledger_is_written_once_and_bounded(both: Bench) -> None:
     assert read_window(newest.value) == Window(1212, 12, 11, 1, {"node": 1})
 
 
+class CountedStore(MemoryStore):
+    """Counts transactions; `refuses` those that write a key below it."""
+
+    def __init__(self, etcd: MemoryEtcd, refuses: str = "none") -> None:
+        super().__init__(etcd)
+        self.txns = 0
+        self.refuses = refuses
+
+    def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
+        """See the port."""
+        self.txns += 1
+        if any(self.refuses in each.key for each in txn.then):
+            raise StoreRejected("permission_denied", "no")
+        return super().txn(txn, timeout_s)
+
+
+@pytest.mark.parametrize(("refuses", "written"), [("none", True), ("/ledger/", False)])
+def test_windows_go_with_the_next_report(refuses: str, written: bool) -> None:
+    """One request for both; a role that may not write the ledger loses no report by it."""
+    etcd = MemoryEtcd(lambda: round(time.monotonic() * 1000))
+    bench = Bench(lambda: MemoryStore(etcd))
+    store = CountedStore(etcd, refuses)
+    session, _ = bench.started(store=store)
+    try:
+        session.publish(member(head=1))
+        wait_until(lambda: bench.reports() == member(head=1))
+        begun = store.txns
+        session.count(Window(1200, 12, 12, 0))
+        session.publish(member(head=2))
+        wait_until(lambda: bench.reports() == member(head=2))
+        assert (bench.read_key(bench.names.ledger(1200)) is not None) is written
+        assert not written or store.txns == begun + 1
+    finally:
+        session.close(1.0)
+
+
 def test_windows_that_wait_for_etcd_are_bounded(bench: Bench) -> None:
     """Hours without etcd pile nothing up: of what waits the newest hundred are kept."""
     session = bench.session()
     for slot in range(0, 12 * 500, 12):
         session.count(Window(slot, 12, 12, 0))
     session.start(None)
+    session.publish(member())
     wait_until(lambda: bench.read_key(bench.names.ledger(12 * 499)))
     slots = [int(item.key.rpartition("/")[2]) for item in bench.store.range(bench.names.ledger(0)[:-1], LIMIT_S).items]
     assert min(slots) == 12 * 400

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -224,6 +224,7 @@ class WatchedEtcd(MemoryEtcd):
     def __init__(self, world: World) -> None:
         super().__init__(lambda: world.now)
         self._world = world
+        self.puts: Counter[str] = Counter()  # by key
         self.epoch = 0
         self.taken = (0, "")
 
@@ -232,6 +233,7 @@ class WatchedEtcd(MemoryEtcd):
         super()._write(writes)
         if self.revision == before:
             return
+        self.puts.update(each.key for each in writes if isinstance(each, Put))
         for write in writes:
             if isinstance(write, Put) and write.key == KEYS.heartbeat:
                 self._judge(records.read_heartbeat(write.value), any(each.key == KEYS.leader for each in writes))
@@ -556,7 +558,7 @@ class Agent:
                 if mine._lease is not None:
                     mine._keep_alive(mine._lease)
             if mine._member is not None:
-                mine._report(mine._member)
+                mine._report(mine._member, ())
             for epoch, fields in dict(mine._history).items():
                 mine._write_change(epoch, fields)
         except RefusedError as error:

@@ -50,7 +50,7 @@ def following(
 ) -> Iterator[Seen]:
     """Follow a prefix for the time of a `with` block, and see that the thread ends soon after it."""
     seen = Seen()
-    follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, silence_s, seen.read, clock)
+    follower = PrefixFollower(store, prefix, seen.errors.append, timeout_s, lambda: silence_s, seen.read, clock)
     seen.follower = follower
     failed: list[BaseException] = []
 

@@ -19,8 +19,11 @@ from agent.core.model.copying import replace
 from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
 
-SETTLED = 16
-"""So many slots later a leader that failed is known to have failed (E and more), and a short fork is over."""
+SETTLED = 22
+"""So many slots later a leader that failed is known to have failed (E and more), a short fork is over, and each member
+has reported what it has (every 5 s)."""
+REPORTED = 10
+"""A report that came so many slots later tells of a slot: nodeos is asked once a second, and block by block."""
 ALONE = 3
 """More windows than this without any block at all are counted as one: a chain that stood for hours is one line."""
 

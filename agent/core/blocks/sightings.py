@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent.core.model.records import Member
+from agent.core.model.records import OWN, Member
 from agent.core.model.store import Ms
 
 KEPT = 400
 """Slots of ours that are remembered at most, and at least half as many: on a chain of one producer, 100 seconds."""
-TOLD = 12
-"""Blocks that a member tells of: one turn, while it reports three times as often."""
 SHORT = 24
 """Characters of an id that are told: 8 of them are the number, the rest are 64 bits of a hash."""
 
@@ -56,7 +54,7 @@ def claimed(claims: Sightings, node: str, blocks: Mapping[int, str]) -> Sighting
 
 def told(blocks: Mapping[int, str]) -> tuple[str, ...]:
     """Return the newest blocks as a member tells of them."""
-    return tuple(f"{slot}:{blocks[slot][:SHORT]}" for slot in sorted(blocks)[-TOLD:])
+    return tuple(f"{slot}:{blocks[slot][:SHORT]}" for slot in sorted(blocks)[-OWN:])
 
 
 def strays(members: Iterable[Member], *, led: bool) -> list[str]:

@@ -40,7 +40,7 @@ and our clock may be off (`clock_offset` allows 0.25 s by default)."""
 WAIT: Ms = 3000
 LOOKS = 2
 """A suspicion is told when it has lasted so long, and the group was read so often meanwhile: a take-over that we had
-not heard of yet is known by then (a silent watch is checked after 2 s)."""
+not heard of yet is known by then (where nobody leads a silent watch is checked after 2 s)."""
 AHEAD: Ms = 6000
 LATE: Ms = 1000
 """No block is signed so long before its slot (5.5 s at the theoretical limit, from Leap 5 on), or so long after it."""

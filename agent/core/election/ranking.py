@@ -9,6 +9,7 @@ from functools import lru_cache
 from agent.core.health.checks import NEAR, Health, Others
 from agent.core.leadership.events import Eligibility
 from agent.core.model.records import Member
+from agent.core.model.slots import SLOT
 
 NO_MEASURE = ("peers", "chain_id", "lib_progress")
 """A member that fails one of these is perhaps on a chain of its own."""
@@ -46,8 +47,8 @@ def eligibility(
     others = [member for member in ready(me.node, members) if member.node != holder]
     kept = held if any(not member.held_down_ms for member in others) else ""
     fit = health.ok and not me.drained and not kept
-    ahead = max((member.head for member in (*ready(me.node, members), me)), default=0)
-    rank = sum(_order(member, ahead) < _order(me, ahead) for member in others)
+    known = (*ready(me.node, members), me)
+    rank = sum(_order(member, known) < _order(me, known) for member in others)
     why = "drained" if me.drained else "; ".join(health.reasons) or kept
     return Eligibility(fit, health.can_produce, rank, why)
 
@@ -57,11 +58,18 @@ def ready(me: str, members: Iterable[Member]) -> tuple[Member, ...]:
     return tuple(member for member in members if member.node != me and member.healthy and not member.drained)
 
 
-def _order(member: Member, ahead: int) -> tuple[bool, int, int, tuple[int, ...], tuple[int, ...], str]:
+def lag(member: Member, members: Iterable[Member]) -> int:
+    """Return how many blocks a member is behind the furthest, but for those that may have come since its report."""
+    first = max(members, key=lambda each: each.head, default=member)
+    since = min(max(0, first.asked_ms - member.asked_ms), member.every_ms) if member.asked_ms else 0
+    return max(0, first.head - member.head - since // SLOT)
+
+
+def _order(member: Member, members: Iterable[Member]) -> tuple[bool, int, int, tuple[int, ...], tuple[int, ...], str]:
     return (
         member.held_down_ms > 0,
         member.priority,
-        max(0, ahead - member.head - NEAR),
+        max(0, lag(member, members) - NEAR),
         _newest_first(generation(member.nodeos)),
         _newest_first(numbers(member.version)),
         member.node,

@@ -12,11 +12,11 @@ from agent.core.leadership.actions import Exit, SendBeat, SendPromise
 from agent.core.leadership.events import BeatReceived, EtcdLeaderBeside, LeaseKept, PromiseReceived, Restarting
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
-from agent.core.leadership.support import SentBeat, Vote
+from agent.core.leadership.support import SentBeat, Told, Vote
 from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
-from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
+from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise, Sight
 from agent.core.model.records import Heartbeat
 from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
@@ -251,11 +251,21 @@ def promise_received(step: Step, event: PromiseReceived) -> None:
     vote = Vote(peer, max(sent, old.sent if old else 0), step.now, step.now if gap or not old else old.since)
     others = tuple(each for each in support.votes if each.peer.node != peer.node)
     step.set_tenure(support=replace(support, votes=tuple(sorted((*others, vote), key=_by_node))[:MOST_PEERS]))
+    _note(step, promise.node, promise.sight)
     prolong(step)
 
 
 def _by_node(vote: Vote) -> str:
     return vote.peer.node
+
+
+def _note(step: Step, node: str, sight: Sight | None) -> None:
+    """Note what a member's nodeos told, if that is new. No rule here rests on it."""
+    told = step.state.sights
+    if sight is None or any(each.node == node and each.sight == sight for each in told):
+        return
+    others = tuple(each for each in told if each.node != node)
+    step.set(sights=(Told(node, sight, step.now), *others)[:MOST_PEERS])
 
 
 def beat_received(step: Step, event: BeatReceived) -> None:
@@ -267,6 +277,7 @@ def beat_received(step: Step, event: BeatReceived) -> None:
     last = tuple(each for each in pledge.last if each[0] != beat.instance)[-LEADERS + 1 :]
     until = max(pledge.until, event.at + standstill(beat.validity_ms))
     step.set(pledge=replace(pledge, until=until, last=(*last, (beat.instance, beat.number))))
+    _note(step, beat.node, beat.sight)
     step.do(SendPromise(Promise(beat.epoch, beat.instance, beat.number, me.node, me.host_id), beat.node))
 
 

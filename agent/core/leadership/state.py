@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.core.leadership.events import Eligibility
-from agent.core.leadership.support import Pledge, Support
+from agent.core.leadership.support import Pledge, Support, Told
 from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import Keys
@@ -226,6 +226,7 @@ class State:
     etcd_beside: tuple[str, ...] = ()  # members on whose host etcd's leader runs
     beat_number: int = 0  # of the last beat of this process
     pledge: Pledge = field(default_factory=Pledge)
+    sights: tuple[Told, ...] = ()  # what the members' nodeos told last, with beats and promises
     restarting_since: Ms = 0  # since when the next process is to go on in place of this one; 0: it is not
     eligibility: Eligibility = field(default_factory=Eligibility)
     eligible_since: Ms = 0  # since when it is fit

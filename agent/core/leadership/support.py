@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.core.model.peers import Peer
+from agent.core.model.peers import Peer, Sight
 from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
 
@@ -56,6 +56,15 @@ class Support:
     def named(self) -> tuple[Peer, ...]:
         """Whom the heartbeat names that is written next."""
         return self.lists[-1].peers if self.lists else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a member's nodeos told, by a datagram that counted. `at`: when it was first heard."""
+
+    node: str
+    sight: Sight
+    at: Ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,27 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a member's nodeos told last: what ages of a report, so that it need not be written so often (R17).
+
+    As in `records.Member`: `asked_ms`, when it was asked, and `own_ms`, the date of the newest block of our producer
+    (0: none), in ms since 1970; `head_age_ms`, how old the head was then.
+    """
+
+    head: int
+    lib: int
+    head_age_ms: Ms
+    asked_ms: Ms
+    own_ms: Ms
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """What a leader sends to the members. `epoch` and `instance` are its tenure's; no instance uses a number twice.
 
     `validity_ms`: for so long after its receipt whoever promises must not take over (R14). `to`: the instance of the
-    process that it is for, as that reports; set for each member when it is sent.
+    process that it is for, as that reports; set for each member when it is sent. `sight`: the sender's own; None: it
+    has none.
     """
 
     epoch: int
@@ -40,14 +56,16 @@ class Beat:
     node: str
     validity_ms: Ms
     to: str = ""
+    sight: Sight | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """The answer to a beat: epoch, instance and number are the beat's, node and host_id are the promising member's."""
+    """The answer to a beat: epoch, instance and number are the beat's, the rest is the promising member's."""
 
     epoch: int
     instance: str
     number: int
     node: str
     host_id: str
+    sight: Sight | None = None

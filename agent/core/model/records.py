@@ -44,6 +44,10 @@ FAR = 2**52
 least one to the revision. So whatever epoch can be read, the next one can be written and read as well."""
 REASONS = ENTRIES
 """Texts that are kept of each list of a member."""
+OWN = 24
+"""Own blocks that a report tells of: of a producer that is alone, twice as many as come between two reports."""
+SELDOM_AT_MOST: Ms = 60_000
+"""No member reports so seldom."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
 REFUSED = "refused"
@@ -77,7 +81,8 @@ class Member:
     head, and `own_ms`: the date of the newest block of our producer on its chain, both in ms since 1970.
     `held_down_ms`: for how much longer others go first, because it failed again and again; `doubtful`: something speaks
     against a check that still passes. `plan`: what it is about to do with the lead, or why it refused to.
-    `own`: the newest blocks of our producer on its nodeos's chain, `SLOT:ID`.
+    `own`: the newest blocks of our producer on its nodeos's chain, `SLOT:ID`. `every_ms`: its next report comes so long
+    after this one at the latest.
 
     told   the keys of the alerts about the group that it has told and not resolved yet: nobody else tells them
     tells  from which severity on it has a channel for alerts; empty: it has none
@@ -111,13 +116,14 @@ class Member:
     told: tuple[str, ...] = field(default=(), metadata=Rule(limit=TOLD))
     tells: str = field(default="", metadata=Rule(limit=20))
     settings: str = field(default="", metadata=Rule(limit=200))
-    own: tuple[str, ...] = field(default=(), metadata=Rule(limit=60))
+    own: tuple[str, ...] = field(default=(), metadata=Rule(limit=60, most=OWN))
     chain: str = field(default="", metadata=Rule(limit=64))
     producer: str = field(default="", metadata=Rule(limit=13))
     key: str = field(default="", metadata=Rule(limit=100))
     process: str = field(default="", metadata=Rule(limit=120))
     host_id: str = field(default="", metadata=Rule(limit=64))
     peer_address: str = field(default="", metadata=Rule(limit=100))
+    every_ms: Ms = field(default=2000, metadata=Rule(least=1, below=SELDOM_AT_MOST))
 
     @property
     def belonging(self) -> Belonging:

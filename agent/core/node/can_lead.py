@@ -18,7 +18,7 @@ from agent.core.node.state import READER, Node
 
 NAME = "can_lead"
 SILENT: Ms = 10_000
-"""The reader of the group gives a sign every 2 s at least; one that gives none for so long hangs."""
+"""The reader of the group gives a sign every 6 s at least; one that gives none for so long hangs."""
 PASSING = (Phase.CAMPAIGNING, Phase.STOPPING, Phase.RELEASING)
 """Phases that lead to another one soon. (A start that does not end has alerts of its own.)"""
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from agent.core.election.ranking import NO_MEASURE
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import seconds, standstill
-from agent.core.model.records import Heartbeat
+from agent.core.model.records import Heartbeat, Member
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, own_windows, wall_of
 
@@ -52,8 +52,13 @@ def newest(node: Node, now: Ms) -> Ms:
     seen = node.leadership.seen
     record = seen.record
     sound = [each for each in node.members if not any(map(each.fails, NO_MEASURE))]
-    told = max((min(each.own_ms, each.asked_ms) for each in sound), default=0)
+    told = max((min(each.own_ms, each.asked_ms - _on_the_way(each, record)) for each in sound), default=0)
     return told if record is None else max(told, _signed(node, record, now))
+
+
+def _on_the_way(member: Member, record: Heartbeat | None) -> Ms:
+    """Return for how long a block on a member's chain may be nobody else's: if it signs, the last is lost with it."""
+    return ARRIVES if record is not None and member.node == record.node else 0
 
 
 def _signed(node: Node, record: Heartbeat, now: Ms) -> Ms:

@@ -16,13 +16,13 @@ from agent.core.leadership.timing import PeersMode
 from agent.core.model.copying import replace
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
-from agent.core.node import can_lead
+from agent.core.node import can_lead, sights
 from agent.core.node.busy import busy
 from agent.core.node.stage import NodeStep, recent
 from agent.core.node.state import Node, NodeEvent, Notify
 
-FRESH: Ms = 5_000
-"""While etcd works, a view of the group is not older: some member reports every 2 s."""
+FRESH: Ms = sights.SELDOM + 3000
+"""While etcd works, a view of the group is not older: this member reports as often, and sees it."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""
 SETTLED: Ms = 15_000

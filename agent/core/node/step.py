@@ -25,7 +25,7 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import Ms
-from agent.core.node import can_lead, eligibility, finalizer, frozen, plan, ungoverned, votes
+from agent.core.node import can_lead, eligibility, finalizer, frozen, plan, sights, ungoverned, votes
 from agent.core.node.glance import glance
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
@@ -49,15 +49,13 @@ from agent.core.node.state import (
 )
 from agent.core.node.watch import watch
 
-PUBLISH_EVERY: Ms = 2000
-"""How often a member reports how it is when nothing changes."""
-STALE: Ms = 5 * PUBLISH_EVERY
-"""A report that did not change for so long, while others came, counts no more: nobody stands behind it."""
+OVERDUE: Ms = 8000
+"""A report that is due for so long, while others came, counts no more: nobody stands behind it."""
 WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
 
 
-_MOVES = frozenset({"head", "lib", "head_age_ms", "asked_ms", "own_ms", "own", "held_down_ms", "reasons"})
+_MOVES = frozenset({"head", "lib", "head_age_ms", "asked_ms", "own_ms", "own", "held_down_ms", "reasons", "every_ms"})
 _LASTING = attrgetter(*(each.name for each in fields(Member) if each.name not in _MOVES))
 
 
@@ -68,7 +66,8 @@ def begin(profile: LiveSettings, setup_state: State, told: tuple[Notice, ...] = 
 
 def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
     """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
-    return glance(node, event, now) or whole(node, event, now)
+    node, actions = glance(node, event, now) or whole(node, event, now)
+    return node, sights.telling(node, actions)
 
 
 def whole(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
@@ -78,7 +77,7 @@ def whole(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction
         stage(under_way)
     node = under_way.node
     due = min(
-        node.published_at + PUBLISH_EVERY,
+        node.published_at + sights.pace(node, now),
         now + WATCH_EVERY,
         *eligibility.wakes(node, now),
         *finalizer.wakes(node, now),
@@ -96,10 +95,13 @@ def _lead(step: NodeStep) -> None:
     Each fact is looked for in the node as the facts before it have left it.
     """
     for fact in _facts(step):
+        before = step.node.leadership.sights
         state, actions = machine.step(step.node.leadership, fact, step.now)
         gated = state.process if state.tenure is not None and state.tenure.gated else step.node.gated_process
         since = (step.node.leading_since if step.node.leading_since is not None else step.now) if state.leads else None
         step.set(leadership=state, leading_since=since, gated_process=gated)
+        if state.sights is not before:
+            _freshen(step)
         step.do(*actions)
         for action in actions:
             if isinstance(action, Announce):
@@ -187,11 +189,19 @@ def _heard(step: NodeStep, view: GroupView) -> GroupView:
         name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
     }
-    fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
+    fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < each.every_ms + OVERDUE)
     reports = GroupReports(fresh, view.problems, view.drains, view.switchover_revision, view.ledger)
     since = node.store_since if node.store_since is not None else now
     step.set(reports=reports, view_at=now, heard=heard, store_since=since)
+    _freshen(step)
     return replace(view, members=fresh)
+
+
+def _freshen(step: NodeStep) -> None:
+    """Bring what is reported of the members to what they have told since."""
+    node = step.node
+    members = sights.fresher(node.reports.members, node.leadership.sights, node.heard)
+    step.set(reports=replace(node.reports, members=members))
 
 
 def _etcd(step: NodeStep, seen: EtcdSeen) -> None:
@@ -281,8 +291,9 @@ def _publish(step: NodeStep) -> None:
     if node.leadership.lease is None:
         step.set(published=None, published_at=now)
         return
-    member, last = member_of(node, now), node.published
-    if last is None or now >= node.published_at + PUBLISH_EVERY or _level(last) != _level(member):
+    pace = sights.pace(node, now)
+    member, last = replace(member_of(node, now), every_ms=pace), node.published
+    if last is None or now >= node.published_at + pace or _level(last) != _level(member):
         step.do(Publish(member))
         step.set(published=member, published_at=now)
 

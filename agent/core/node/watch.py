@@ -22,8 +22,9 @@ from agent.core.node.state import BlockWatch, Node, RecordWindow, own_windows
 
 NEAR_NOW = 2000
 """Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
-TURN_TO_WRITE: Ms = 2000
-"""Each member waits so much longer than the one before it until it writes a window that nobody has written."""
+TURN_TO_WRITE: Ms = 7000
+"""Each member waits so much longer than the one before it until it writes a window that nobody has written: that goes
+with a report, up to 5 s later."""
 
 
 def watch(step: NodeStep) -> None:
@@ -114,7 +115,8 @@ def _count(node: Node, seen: BlockWatch, windows: ProducerWindows | None, now: M
     if seen.ledger.version != schedule.version:
         after = slot_of(seen.chain.top.time) + 1
         return replace(seen, ledger=ledger.start_over(seen.ledger, after, schedule.version))
-    told = {member.node: slot_of(member.asked_ms) - ledger.SETTLED // 2 for member in node.members if member.asked_ms}
+    at_boot = node.health.info_at - node.health.info_wall
+    told = {name: slot_of(at - at_boot) - ledger.REPORTED for name, (_, at) in node.heard.items()}
     for member in node.members:
         told[member.node] = max(told.get(member.node, -1), max(member.own_blocks, default=-1))
     identity = node.leadership.identity
@@ -125,7 +127,7 @@ def _count(node: Node, seen: BlockWatch, windows: ProducerWindows | None, now: M
         seen.terms,
         seen.sightings.holders,
         told,
-        node.health.info_at - node.health.info_wall,
+        at_boot,
     )
     counted, chain, new = ledger.count(seen.ledger, seen.chain, given)
     due = now + _place(node) * TURN_TO_WRITE

@@ -43,7 +43,7 @@ HEADS = (
 )
 Label = tuple[str, str, str]
 """Group, node, role."""
-AIMS = {"cpu": 1.0, "rss": 60.0, "leader": 3.0, "standby": 1.0}
+AIMS = {"cpu": 1.0, "rss": 60.0, "leader": 0.6, "standby": 0.4}
 """% of a core, MB (10^6 bytes) and requests to etcd a second that agent and guard should stay below."""
 
 

@@ -1,5 +1,6 @@
 """A group that only idles, whose every byte is counted: real etcd of three, a real nodeos for each agent. Nothing else.
 
+Each agent hears its peers at an address of its own, away from etcd: a member beside etcd's leader would not be named.
 Each agent reaches etcd through proxies of its own, which count. It would not take a proxy for its nodeos, rightly; so
 the calls that it makes there are made once more from here, through a proxy, to know their bytes.
 """
@@ -71,14 +72,16 @@ class IdleGroup:
             for node in self.chain.nodes.values():
                 node.command += ["--http-validate-host", "false"]  # else it refuses a proxy's port
             self.chain.start()
-            self.agents = [self._agent(name, python) for name in self.chain.nodes]
+            self.agents = [
+                self._agent(name, f"127.0.1.{number}", python) for number, name in enumerate(self.chain.nodes, 1)
+            ]
         except BaseException:
             self.close()
             raise
 
-    def _agent(self, name: str, python: Path | None) -> Agent:
-        node = self.chain.nodes[name]
-        agent = self.lab.agent(node, self.cluster, cuttable=True, log={"level": "info"})
+    def _agent(self, name: str, host: str, python: Path | None) -> Agent:
+        node, peers = self.chain.nodes[name], {"listen": f"{host}:{self.lab.ports.take()}"}
+        agent = self.lab.agent(node, self.cluster, cuttable=True, log={"level": "info"}, peers=peers)
         if python is not None:
             agent.command[0] = str(python)
         return agent

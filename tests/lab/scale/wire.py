@@ -19,7 +19,7 @@ from agent.core.model import records
 from agent.core.model.keys import Keys, keys
 from agent.core.model.records import Heartbeat, Member
 from agent.core.model.store import Compare, Ms, Put, Txn
-from agent.core.node.step import PUBLISH_EVERY
+from agent.core.node.sights import OFTEN
 from agent.errors import StoreError
 from agent.etcd.rpc import grpc, txn_request, watch_request
 from agent.host.clock import boot_ms
@@ -137,7 +137,7 @@ class Wire:
         lease = await _sure(lambda: link.grant(TIMING.lease_ttl, 10.0))
         value = records.write(MEMBER)
         request = txn_request(Txn((), (Put(names.member(node), value, lease),))).SerializeToString()
-        every, kept = PUBLISH_EVERY / 1000, asyncio.get_running_loop().time()
+        every, kept = OFTEN / 1000, asyncio.get_running_loop().time()
         while True:
             await self._send("report", link, request)
             if asyncio.get_running_loop().time() > kept + TIMING.lease_ttl / RENEWALS:

@@ -259,8 +259,8 @@ class Agent:
             self._reloaded,
             Files(self.file.path).reload,
         )
-        self.loop = Loop(begun, self.clock, self._effects, self.pulse)
         self.store = self._store()  # of the confirmations
+        self.loop = Loop(begun, self.clock, self._effects, self.pulse)
         self.follower = PrefixFollower(
             self._store(),
             self.names.root,

@@ -18,6 +18,7 @@ from agent.core.health.checks import Health
 from agent.core.model.archive import Change, Window, read_change, read_window, write_window
 from agent.core.model.chain import Header
 from agent.core.model.fields import RecordError
+from agent.core.model.records import OWN
 from agent.core.model.slots import REPETITIONS, producer_index, slot_of
 from agent.core.node.state import RecordChange
 from tests.core.parts import PRODUCER, SCHEDULE, info
@@ -231,7 +232,7 @@ def test_a_calm_group_writes_each_window_once_by_who_does_not_lead() -> None:
     for host in story.hosts:
         assert host.node.watch.ledger.produced >= 12 * 9
         assert sum(host.node.watch.ledger.missed.values()) == 0
-    assert len(leader.node.watch.own) == 12
+    assert len(leader.node.watch.own) == OWN
 
 
 def test_following_costs_one_small_request_a_second() -> None:

@@ -131,17 +131,14 @@ class Agent(Process):
             return
         guard = self.guard_pid()
         self.stop(grace=3.0)
-        if guard and self.exit_code:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(guard, signal.SIGKILL)
+        if self.exit_code:
+            _kill(guard)
 
     def lose_host(self) -> None:
         """SIGKILL agent and guard at once, as a power cut does; nodeos is the caller's."""
         guard = self.guard_pid()
         self.signal(signal.SIGKILL)
-        if guard:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(guard, signal.SIGKILL)
+        _kill(guard)
         self.wait(5.0)
 
     def wait_phase(self, *phases: str, limit: float = 20.0) -> str:
@@ -154,3 +151,9 @@ class Agent(Process):
             if time.monotonic() > end:
                 raise AssertionError(f"{self.name} is {phase or 'silent'}, not {phases}:\n{self.log_tail(30)}")
             time.sleep(0.05)
+
+
+def _kill(pid: int | None) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

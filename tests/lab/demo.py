@@ -10,7 +10,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -107,21 +108,27 @@ def reason(agent: Agent, transition: str) -> str:
     return lines[-1].split("  logger=")[0].split(None, 2)[2] if lines else "no such line in its log"
 
 
-def kill(group: Group, show: Show) -> float:
-    """Kill the leader's nodeos; return the seconds until the other one's first block."""
-    leader, standby = group.leader, group.standby
-    show.say(f"kill -9 of nodeos {leader.node} (pid {group.nodeos(leader).pid}), which leads", "bold red")
-    started = time.time()
-    group.nodeos(leader).kill()
+def change(group: Group, show: Show, act: Callable[[], object], after: str, *told: tuple[Agent, str]) -> float:
+    """Act, and tell how the standby came to lead; return the seconds until its first block."""
+    standby, started = group.standby, time.time()
+    act()
     block = group.wait(
         f"a block of {standby.node}", lambda: evidence.first_after(group.chain.signed(), standby.node, started)
     )
     group.wait("the new leader", lambda: standby.leads)
-    show.say(f"agent {leader.node}: {reason(leader, 'nodeos_gone')}")
-    show.say(f"agent {standby.node}: {reason(standby, 'campaign')}")
+    for agent, transition in told:
+        show.say(f"agent {agent.node}: {reason(agent, transition)}")
     spent = block.wall - started
-    show.say(f"{standby.node} signed block {block.num}, {spent:.2f} s after the kill", "bold green")
+    show.say(f"{standby.node} signed block {block.num}, {spent:.2f} s after the {after}", "bold green")
     return spent
+
+
+def kill(group: Group, show: Show) -> float:
+    """Kill the leader's nodeos; return the seconds until the other one's first block."""
+    leader, standby = group.leader, group.standby
+    nodeos = group.nodeos(leader)
+    show.say(f"kill -9 of nodeos {leader.node} (pid {nodeos.pid}), which leads", "bold red")
+    return change(group, show, nodeos.kill, "kill", (leader, "nodeos_gone"), (standby, "campaign"))
 
 
 def come_back(group: Group, show: Show) -> None:
@@ -137,16 +144,8 @@ def hand_over(group: Group, show: Show) -> float:
     """Hand over as an operator does; return the seconds until the other one's first block."""
     leader, standby = group.leader, group.standby
     show.say(f"etcdctl put {ROOT}leader {standby.node}", "bold yellow")
-    started = time.time()
-    group.etcdctl("put", "@leader", standby.node)
-    block = group.wait(
-        f"a block of {standby.node}", lambda: evidence.first_after(group.chain.signed(), standby.node, started)
-    )
-    group.wait("the new leader", lambda: standby.leads)
-    show.say(f"agent {leader.node}: {reason(leader, 'leader_changed')}; {reason(leader, 'proven')}")
-    spent = block.wall - started
-    show.say(f"{standby.node} signed block {block.num}, {spent:.2f} s after the word", "bold green")
-    return spent
+    put = partial(group.etcdctl, "put", "@leader", standby.node)
+    return change(group, show, put, "word", (leader, "leader_changed"), (leader, "proven"))
 
 
 def play(group: Group, console: Console, pace: float) -> int:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.lab.agents import Agent
@@ -39,9 +38,7 @@ class Lab:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -59,30 +56,17 @@ class Lab:
         self,
         count: int = 2,
         *,
-        producers: int = 1,
         load: bool = True,
         active: bool = True,
-        cuttable: bool = False,
-        simulated: bool = False,
         gate: bool = False,
-        alone: Collection[str] = (),
-        finalizers: Mapping[str, Sequence[str]] | None = None,
+        **options: Any,
     ) -> Chain:
         """Start a chain with `count` nodes that share one producer, and an observer; see Chain and its `start`.
 
         With `gate` these nodes sign through gates, which follow the permits of their agents.
         """
-        chain = Chain(
-            self.root / "chain",
-            self.ports,
-            count,
-            producers=producers,
-            cuttable=cuttable,
-            simulated=simulated,
-            gates={name: self._gate(name) for name in NAMES[:count]} if gate else None,
-            alone=alone,
-            finalizers=finalizers,
-        )
+        gates = {name: self._gate(name) for name in NAMES[:count]} if gate else None
+        chain = Chain(self.root / "chain", self.ports, count, gates=gates, **options)
         self._closing.callback(chain.close)
         chain.start(load=load, active=active)
         return chain

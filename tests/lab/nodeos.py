@@ -105,12 +105,8 @@ class Node(Process):
     def _command(self, binaries: NodeosBinaries) -> list[str | Path]:
         spec = self.spec
         command: list[str | Path] = [binaries.nodeos, "--data-dir", self.root / "data", "--config-dir", self.root]
-        command += [
-            "--http-server-address",
-            f"{HOST}:{spec.http}",
-            "--p2p-listen-endpoint",
-            f"{spec.place.address}:{spec.p2p}",
-        ]
+        command += ["--http-server-address", f"{HOST}:{spec.http}"]
+        command += ["--p2p-listen-endpoint", f"{spec.place.address}:{spec.p2p}"]
         command += ["--agent-name", spec.name, "--connection-cleanup-period", str(RECONNECT)]
         command += ["--unix-socket-path", self._socket]
         command += ["--p2p-max-nodes-per-host", "20", "--resource-monitor-not-shutdown-on-threshold-exceeded"]
@@ -120,11 +116,8 @@ class Node(Process):
         if spec.producers:
             own = spec.providers or [f"{pub}=KEY:{key}" for pub, key in spec.keys]
             command += [part for each in own for part in ("--signature-provider", each)]
-        command += [
-            part
-            for peer in spec.peers
-            for part in ("--p2p-peer-address", f"{HOST}:{peer}" if isinstance(peer, int) else peer)
-        ]
+        peers = [f"{HOST}:{peer}" if isinstance(peer, int) else peer for peer in spec.peers]
+        command += [part for peer in peers for part in ("--p2p-peer-address", peer)]
         return [*command, *spec.more]
 
     @property

@@ -45,11 +45,12 @@ def script(tmp_path: Path) -> Callable[[str], tuple[str, ...]]:
 # --- by signals ------------------------------------------------------------------------------------------------------
 
 
-def test_sigterm_comes_first() -> None:
-    """With time for it nodeos is asked to end, for a killed one needs a replay."""
+@pytest.mark.parametrize(("term_s", "number"), [(1.0, signal.SIGTERM), (0.0, signal.SIGKILL)])
+def test_sigterm_comes_first(term_s: float, number: signal.Signals) -> None:
+    """With time for it nodeos is asked to end, for a killed one needs a replay; `term_s` 0 means no SIGTERM at all."""
     with child(IDLE) as nodeos:
-        assert fence(nodeos.id).stop(1.0, 2.0) == "ended by SIGTERM"
-        assert nodeos.popen.wait(1) == -signal.SIGTERM
+        assert fence(nodeos.id).stop(term_s, 2.0) == f"ended by {number.name}"
+        assert nodeos.popen.wait(1) == -number
 
 
 def test_one_that_ignores_sigterm_is_killed() -> None:
@@ -67,13 +68,6 @@ def test_sigkill_gets_its_share_of_the_deadline() -> None:
         begin = time.monotonic()
         assert fence(nodeos.id).stop(0.6, 0.6) == "ended by SIGKILL"
         assert time.monotonic() - begin < 0.6 + SLACK_S
-
-
-def test_without_a_grace_it_is_killed_at_once() -> None:
-    """`term_s` 0 means no SIGTERM at all."""
-    with child(IDLE) as nodeos:
-        assert fence(nodeos.id).stop(0.0, 1.0) == "ended by SIGKILL"
-        assert nodeos.popen.wait(1) == -signal.SIGKILL
 
 
 def test_a_frozen_one_is_killed_at_once() -> None:
@@ -181,18 +175,12 @@ def test_method_none_ends_nothing() -> None:
 # --- by command ------------------------------------------------------------------------------------------------------
 
 
-def test_a_command_that_ends_nodeos_counts(script: Callable[[str], tuple[str, ...]]) -> None:
-    """The command decides how; that the process is gone decides whether."""
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_command_that_ends_nodeos_counts(script: Callable[[str], tuple[str, ...]], code: int) -> None:
+    """The command decides how; that the process is gone decides whether, whatever the command says of itself."""
     with child(IDLE) as nodeos:
-        command = script(f"kill -9 {nodeos.id.pid}")
-        assert fence(nodeos.id, command=command).stop(1.0, 2.0) == "ended by fence.command (exit code 0)"
-
-
-def test_a_command_that_fails_after_the_end_counts(script: Callable[[str], tuple[str, ...]]) -> None:
-    """A process that is gone is gone, whatever the command says of itself."""
-    with child(IDLE) as nodeos:
-        command = script(f"kill -9 {nodeos.id.pid}; exit 3")
-        assert fence(nodeos.id, command=command).stop(1.0, 2.0) == "ended by fence.command (exit code 3)"
+        command = script(f"kill -9 {nodeos.id.pid}; exit {code}")
+        assert fence(nodeos.id, command=command).stop(1.0, 2.0) == f"ended by fence.command (exit code {code})"
 
 
 @pytest.mark.parametrize("code", [0, 1])

@@ -27,6 +27,7 @@ from tests.lab.wait import until
 
 SETTLE_LIMIT = 60.0
 CALL_S = 5.0
+ANSWER_S = 30.0
 _SERIES = re.compile(r"(\w+)\{([^}]*)\} (\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _COUNTED = {
@@ -98,18 +99,13 @@ class IdleGroup:
 
     @property
     def leader(self) -> Agent:
-        """The agent that leads. LabError when none does."""
-        for agent in self.agents:
-            if agent.leads:
-                return agent
-        raise LabError("nobody leads")
+        """The agent that leads. LabError when none does for long."""
+        return until(lambda: next((agent for agent in self.agents if agent.leads), None), ANSWER_S, "a leader")
 
     def read(self, agent: Agent) -> Reading:
-        """Read all that is counted of one agent. LabError when it does not answer."""
-        code, text = agent.get("/metrics")
-        guard = agent.guard_pid()
-        if code != 200 or guard is None:
-            raise LabError(f"{agent.name} does not answer, or has no guard; see {agent.log}")
+        """Read all that is counted of one agent. LabError when it does not answer for long: the machine may be busy."""
+        guard = until(agent.guard_pid, ANSWER_S, f"a guard of {agent.name}")
+        text = until(lambda: agent.get("/metrics")[1], ANSWER_S, f"metrics of {agent.name}")
         links = self.lab.etcd_links[agent.node]
         return Reading(
             usage(agent.pid),

@@ -46,8 +46,10 @@ REASONS = ENTRIES
 """Texts that are kept of each list of a member."""
 OWN = 24
 """Own blocks that a report tells of: of a producer that is alone, twice as many as come between two reports."""
-SELDOM_AT_MOST: Ms = 60_000
-"""No member reports so seldom."""
+OFTEN: Ms = 2000
+"""How often a member reports how it is when nothing changes."""
+SELDOM: Ms = 5000
+"""The same while it and the leader hear each other (R17)."""
 TOLD = 120
 """Characters of a key that was told, all of them ASCII."""
 REFUSED = "refused"
@@ -123,7 +125,7 @@ class Member:
     process: str = field(default="", metadata=Rule(limit=120))
     host_id: str = field(default="", metadata=Rule(limit=64))
     peer_address: str = field(default="", metadata=Rule(limit=100))
-    every_ms: Ms = field(default=2000, metadata=Rule(least=1, below=SELDOM_AT_MOST))
+    every_ms: Ms = field(default=OFTEN, metadata=Rule(least=OFTEN, below=SELDOM + 1))
 
     @property
     def belonging(self) -> Belonging:

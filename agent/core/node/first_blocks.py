@@ -27,7 +27,7 @@ SEEN: Ms = 1500
 BLIND = (*NO_MEASURE, "head_age")
 """Who fails one of these is cut off or lags behind: that our blocks are not on its chain says nothing."""
 TOLD: Ms = 4000
-"""So long after it everybody has told: nodeos is asked once a second, and members report every two."""
+"""So long after it everybody has told: nodeos is asked once a second, and told of every two, or with promises."""
 STILL: Ms = REPETITIONS * SLOT + TOLD
 """A leader in vain holds the chain up for its own window. A head that is older tells that the others do not sign
 either: slots of such a time are judged by nobody."""

@@ -14,14 +14,15 @@ from agent.core.leadership.events import RuntimeSaved
 from agent.core.leadership.state import GateState, Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.model.copying import replace
+from agent.core.model.records import SELDOM
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
-from agent.core.node import can_lead, sights
+from agent.core.node import can_lead
 from agent.core.node.busy import busy
 from agent.core.node.stage import NodeStep, recent
 from agent.core.node.state import Node, NodeEvent, Notify
 
-FRESH: Ms = sights.SELDOM + 3000
+FRESH: Ms = SELDOM + 3000
 """While etcd works, a view of the group is not older: this member reports as often, and sees it."""
 TELL_AGAIN: Ms = 300_000
 """A warning of the same kind is not sent to people sooner."""

@@ -14,14 +14,10 @@ from agent.core.leadership.state import Phase
 from agent.core.leadership.support import Told
 from agent.core.model.copying import replace
 from agent.core.model.peers import Sight
-from agent.core.model.records import Member
+from agent.core.model.records import OFTEN, SELDOM, Member
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, NodeAction, own_ms
 
-OFTEN: Ms = 2000
-"""How often a member reports how it is when nothing changes."""
-SELDOM: Ms = 5000
-"""The same while it and the leader hear each other."""
 IN_TOUCH: Ms = 2500
 """nodeos is asked once a second: a member that tells nothing new for so long is not heard, or has nothing to tell."""
 
@@ -66,8 +62,14 @@ def _fresher(member: Member, told: Told | None, since: Ms) -> Member:
     )
 
 
+def due(node: Node, now: Ms) -> Ms:
+    """Return when our next report is due: no later than the last one says, for others hold us to that."""
+    last = pace(node, now) if node.published is None else min(node.published.every_ms, pace(node, now))
+    return node.published_at + last
+
+
 def pace(node: Node, now: Ms) -> Ms:
-    """Return how soon after a report of ours the next one comes: seldom while what ages is told otherwise."""
+    """Return how soon after a report of now the next one comes: seldom while what ages is told otherwise."""
     return SELDOM if _in_touch(node, now) else OFTEN
 
 

@@ -23,7 +23,7 @@ from agent.core.leadership.state import State
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
-from agent.core.model.records import GroupView, Member
+from agent.core.model.records import SELDOM, GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, finalizer, frozen, plan, sights, ungoverned, votes
 from agent.core.node.glance import glance
@@ -49,8 +49,8 @@ from agent.core.node.state import (
 )
 from agent.core.node.watch import watch
 
-OVERDUE: Ms = 8000
-"""A report that is due for so long, while others came, counts no more: nobody stands behind it."""
+STALE: Ms = 2 * SELDOM
+"""A report that stands still for so long, while others come, counts no more: nobody stands behind it."""
 WATCH_EVERY: Ms = 1000
 """How often lasting alerts are looked at when nothing happens."""
 
@@ -77,7 +77,7 @@ def whole(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction
         stage(under_way)
     node = under_way.node
     due = min(
-        node.published_at + sights.pace(node, now),
+        sights.due(node, now),
         now + WATCH_EVERY,
         *eligibility.wakes(node, now),
         *finalizer.wakes(node, now),
@@ -189,7 +189,7 @@ def _heard(step: NodeStep, view: GroupView) -> GroupView:
         name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
     }
-    fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < each.every_ms + OVERDUE)
+    fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
     reports = GroupReports(fresh, view.problems, view.drains, view.switchover_revision, view.ledger)
     since = node.store_since if node.store_since is not None else now
     step.set(reports=reports, view_at=now, heard=heard, store_since=since)
@@ -291,9 +291,8 @@ def _publish(step: NodeStep) -> None:
     if node.leadership.lease is None:
         step.set(published=None, published_at=now)
         return
-    pace = sights.pace(node, now)
-    member, last = replace(member_of(node, now), every_ms=pace), node.published
-    if last is None or now >= node.published_at + pace or _level(last) != _level(member):
+    member, last = replace(member_of(node, now), every_ms=sights.pace(node, now)), node.published
+    if last is None or now >= sights.due(node, now) or _level(last) != _level(member):
         step.do(Publish(member))
         step.set(published=member, published_at=now)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.core.election.ranking import lag
 from agent.core.model.operator import NOW, Switchover, clock_text, moment
 from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS
 from agent.core.model.store import Ms
-from agent.core.node.state import Node, Plan, drained, wall_of
+from agent.core.node.state import Node, Plan, drained, member_of, wall_of
 
 AHEAD: Ms = 30 * 24 * 3600 * 1000
 """A wish for a later moment is refused: a slip of the pen would stand until an operator remembers it."""
 LAG = REPETITIONS
-"""Blocks that a node may seem behind: reports are up to three seconds old, and half a round comes in those."""
+"""Blocks that a node may seem behind, beside those that came since it was asked: half a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def wished(node: Node, others: Sequence[Member], now: Ms) -> Wish | None:
         at = now + due - wall if wall is not None else now + 1000
         text = f"hands over to {wish.to or 'whoever is best'} from {clock_text(due)} on, in a gap: {why}"
         return Wish(Plan("switchover", why, at, wish.to, text), at_once=True)
-    if refused := _refused(node, wish, others):
+    if refused := _refused(node, wish, others, now):
         return Wish(refused=refused)
     text = f"hands over to {wish.to or 'whoever is best'} now: {why}"
     return Wish(Plan("switchover", why, now, wish.to, text), at_once=wish.when == NOW)
@@ -53,7 +54,7 @@ def _why(wish: Switchover) -> str:
     return f"asked for by {wish.by or 'somebody'}" + (f": {wish.reason}" if wish.reason else "")
 
 
-def _refused(node: Node, wish: Switchover, others: Sequence[Member]) -> str:
+def _refused(node: Node, wish: Switchover, others: Sequence[Member], now: Ms) -> str:
     """Return why a wish cannot be granted; nothing when it can."""
     seen = node.leadership.seen
     if seen.override is not None:
@@ -71,19 +72,18 @@ def _refused(node: Node, wish: Switchover, others: Sequence[Member]) -> str:
         return f"{wish.to} is not among the members: its agent is not there"
     if not member.able:
         return f"{wish.to} cannot produce: {'; '.join(member.reasons) or 'no reason given'}"
-    return "" if wish.force else _not_good(node, member)
+    return "" if wish.force else _not_good(node, member, now)
 
 
-def _not_good(node: Node, member: Member) -> str:
+def _not_good(node: Node, member: Member, now: Ms) -> str:
     """Return why a member that could produce should not lead now."""
-    info = node.health.info
-    lag = info.head_num - member.head if info else 0
+    behind = lag(member, (member, member_of(node, now)))
     if member.drained or drained(node, member.node):
         return f"{member.node} is drained"
     if not member.healthy:
         return f"{member.node} is unhealthy: {'; '.join(member.reasons) or 'no session in etcd'}"
-    if lag > LAG:
-        return f"{member.node} lags {lag} blocks behind"
+    if behind > LAG:
+        return f"{member.node} lags {behind} blocks behind"
     if member.held_down_ms:
         return f"{member.node} failed again and again and is held down for {member.held_down_ms / 1000:.0f} s more"
     return ""

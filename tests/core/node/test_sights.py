@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.core.election.ranking import lag, others
 from agent.core.health.checks import NEAR
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.support import Told
 from agent.core.model.copying import replace
+from agent.core.model.fields import RecordError
+from agent.core.model.operator import NOW, Switchover
 from agent.core.model.peers import Promise, Sight
+from agent.core.model.records import OFTEN, SELDOM, read_member, write
 from agent.core.model.slots import SLOT
-from agent.core.node import level, sights, votes
-from agent.core.node.sights import OFTEN, SELDOM, fresher
+from agent.core.node import level, sights, switchover, votes
+from agent.core.node.sights import fresher
 from tests.core.leadership.test_peers import Member as Peer
 from tests.core.leadership.test_peers import both
 from tests.core.parts import member
@@ -100,6 +105,57 @@ def test_a_group_without_datagrams_reports_as_often_as_ever() -> None:
     found, hosts = rates(60, cut=True)
     assert found["heartbeat"] >= 100
     assert all(found[name] >= 28 for name in hosts)
+
+
+def test_no_report_comes_later_than_the_last_one_says() -> None:
+    """R17: who takes a name looks for that long whether its owner lives; also when datagrams go through again."""
+    world = group("failsafe")
+    names = tuple(world.hosts)
+    world.links.cuts = {(one, two) for one in names for two in names}
+    said: dict[str, tuple[int, int]] = {}
+    for tick in range(500):
+        world.run(50)
+        world.links.cuts = world.links.cuts if tick < 200 else set()
+        for name, host in world.hosts.items():
+            assert host.agent is not None
+            node = host.agent.loop.snapshot.node
+            assert node.published is not None
+            at, every = said.get(name, (node.published_at, OFTEN))
+            assert node.published_at - at <= every + 100, f"{name} said {every} ms"
+            said[name] = (node.published_at, node.published.every_ms)
+    assert {every for _, every in said.values()} == {SELDOM}
+
+
+def test_a_pace_that_nobody_has_is_not_read() -> None:
+    """R17: garbage under a member's key bars its name no longer than a report that is real."""
+    for every in (0, 1, OFTEN - 1, SELDOM + 1, 59_999):
+        with pytest.raises(RecordError, match="every_ms"):
+            read_member(write(member("bp-b", every_ms=every)))
+    assert read_member(write(member("bp-b", every_ms=SELDOM))).every_ms == SELDOM
+
+
+def test_a_wish_is_not_refused_for_blocks_that_came_since_the_report() -> None:
+    """R10: a member whose promises are lost reports every 5 s; only what it lacked when it was asked counts."""
+    world = group("failsafe")
+    host = leader(world)
+    assert host.agent is not None
+    node, now = host.agent.loop.snapshot.node, host.clock.boot()
+    info, wall = node.health.info, node.health.info_wall
+    assert info is not None
+    report = next(each for each in node.members if each.node != host.name)
+    wish = Switchover(report.node, NOW)
+    for old_ms, lacks, refused in ((5000, 12, False), (5000, 13, True), (0, 12, False), (0, 13, True)):
+        head = info.head_num - old_ms // SLOT - lacks
+        other = replace(report, head=head, asked_ms=wall - old_ms, every_ms=SELDOM)
+        seen = replace(node.leadership.seen, switchover=wish)
+        asked = replace(
+            node,
+            leadership=replace(node.leadership, seen=seen),
+            reports=replace(node.reports, members=(other,), switchover_revision=1),
+        )
+        found = switchover.wished(asked, (other,), now)
+        assert found is not None
+        assert bool(found.refused) == refused, (old_ms, lacks, found)
 
 
 def test_a_standby_knows_by_beats_what_a_lost_leader_signed() -> None:

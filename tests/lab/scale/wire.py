@@ -17,9 +17,8 @@ from typing import TypeVar
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import Keys, keys
-from agent.core.model.records import Heartbeat, Member
+from agent.core.model.records import OFTEN, Heartbeat, Member
 from agent.core.model.store import Compare, Ms, Put, Txn
-from agent.core.node.sights import OFTEN
 from agent.errors import StoreError
 from agent.etcd.rpc import grpc, txn_request, watch_request
 from agent.host.clock import boot_ms

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +32,7 @@ SETTLE_S = 90.0
 """With four producers a node that is to be adopted has to sign a turn before, and a round takes 24 s."""
 ALONE = ("simulated", "real")
 FOUR = "real, four producers"
+GATED = "real, gates required"
 VOTES_S = 6.0
 """nodeos's default of production-pause-vote-timeout-ms."""
 STANDS_S = 10.0
@@ -52,7 +54,18 @@ class Spring:
     def _start(self, kind: str) -> None:
         producers, ours = (4, SHARED) if kind == FOUR else (1, SYSTEM)
         votes = {"bp-a": [ours], "bp-b": [ours], "observer": ["c", "d", "e"]}
-        self.nodes = self.lab.chain(2, producers=producers, simulated=kind == "simulated", finalizers=votes, load=False)
+        self.nodes = self.lab.chain(
+            2,
+            producers=producers,
+            simulated=kind == "simulated",
+            gate=kind == GATED,
+            finalizers=votes,
+            load=False,
+        )
+        if kind == GATED:  # what signs without the gate's leave is not adopted
+            self.nodes.nodes["bp-a"].pause()
+            for gate in self.nodes.gates.values():
+                gate.shut()
         etcd = self.lab.etcd(1)
         self.a, self.b = (self._agent(node, etcd) for node in self.nodes.nodes.values())
         self.a.start()
@@ -65,9 +78,9 @@ class Spring:
         finality = self.nodes.finality
         assert finality is not None
         key = finality.public(node.name)
-        return self.lab.agent(
-            node, etcd, finalizer={"public_key": key, "command": finality.command(node), "timeout": 20.0}
-        )
+        settings: dict[str, Any] = {"gate": {"mode": "required"}} if self.nodes.gates else {}
+        settings["finalizer"] = {"public_key": key, "command": finality.command(node), "timeout": 20.0}
+        return self.lab.agent(node, etcd, **settings)
 
     def key(self, agent: Agent) -> str:
         """The key with which the nodeos beside an agent votes."""
@@ -111,7 +124,7 @@ def spring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Spring]:
         found.close()
 
 
-@pytest.mark.parametrize("spring", [*ALONE, FOUR], indirect=True)
+@pytest.mark.parametrize("spring", [*ALONE, FOUR, GATED], indirect=True)
 def test_lost_host_with_the_active_key(spring: Spring) -> None:
     """The new leader's key becomes active, LIB follows, and nodeos signs long after the time-out for votes (P2)."""
     spring.a.lose_host()

@@ -69,8 +69,8 @@ def _readable_secret(path: Path) -> Path:
 
 
 def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError(f"{path} is a relative path: give the whole one, starting with /")
+    if not path.is_absolute():  # not repeated: it may be a token or a URL that was meant for another setting
+        raise ValueError("a relative path: give the whole one, starting with /")
     return path
 
 

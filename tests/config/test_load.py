@@ -333,7 +333,7 @@ def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
         ('etcd.user = "u"', "etcd.user is set without a password"),
         ('etcd.password = "p"', "etcd.user is missing"),
         ('etcd.ca_file = "/nope"', "etcd.ca_file: cannot read /nope"),
-        ('etcd.ca_file = "ca.pem"', "etcd.ca_file: ca.pem is a relative path"),
+        ('etcd.ca_file = "ca.pem"', "etcd.ca_file: a relative path"),
         ('nodeos.data_dir = "/nope"', "nodeos.data_dir: cannot look at /nope"),
         ('nodeos.chain_id = "abc"', "nodeos.chain_id should be 64 hex digits"),
         ('nodeos.producer_key = "EOSabc"', "nodeos.producer_key: this is no public key"),
@@ -352,7 +352,7 @@ def test_what_cannot_be_is_refused(read: Loader, line: str, start: str) -> None:
         ("urgency.far = 1", "urgency.far is below urgency.near"),
         ("urgency.far_fall = 1", "urgency.far_fall is below urgency.near_fall"),
         ("urgency.near_fall = 0", "urgency.near_fall should be greater than or equal to 1"),
-        ('runtime.dir = "run"', "runtime.dir: run is a relative path"),
+        ('runtime.dir = "run"', "runtime.dir: a relative path"),
         ('alerts = [{name = "a", type = "slack"}]', "alerts[0]: has no URL"),
         ("alerts = 3", "alerts should be a list in [ ]"),
         ("timing = 3", "timing should be a table"),
@@ -370,6 +370,15 @@ def test_a_private_key_in_the_wrong_place_is_never_repeated(read: Loader) -> Non
     (problem,) = problems(read, f'{MINIMAL}nodeos.producer_key = "{key}"')
     assert "PRIVATE" in problem
     assert key not in problem
+
+
+@pytest.mark.parametrize("name", ["etcd.password_file", "http.token_file"])
+def test_a_secret_in_place_of_its_file_is_never_repeated(read: Loader, name: str) -> None:
+    """Somebody who writes the secret itself where its file belongs is told so, without the secret."""
+    secret = "kWq8vTz2rLm5Xb7NcJd4"
+    found = problems(read, f'{MINIMAL}{name} = "{secret}"')
+    assert any(each.startswith(f"{name}: a relative path") for each in found)
+    assert not any(secret in each for each in found)
 
 
 def test_settings_and_core_agree_on_every_span() -> None:

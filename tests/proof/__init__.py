@@ -27,7 +27,8 @@ reached.
 | | `heartbeat`: gone if its holder is dead |
 | | `override`, `maintenance`, `switchover`: put, gone; each lease: ended |
 | etcd forgets | its data is lost, or a snapshot of any moment restored; with a new id, or the old one. Only where a |
-| | search names it (`runs.FORGETTING`): it makes worlds many |
+| | search names it (`runs.FORGETTING`, `FORGETTING_PEERS`): it makes worlds many. With peers an agent that |
+| | starts then sees the blocks of a leader that the store forgot, and holds back (R18) |
 | clocks that run apart | a fault makes one host's clock lose a tick: 1 in 12, far above 0.1 % |
 | the run-time file | slow, or not written |
 | agents die, are asked to end, are unhealthy, begin anew | at any moment |

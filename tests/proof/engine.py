@@ -80,7 +80,7 @@ class Engine(Parts):
         for label, _fault, after in self.forgettings(store, min(map(self.known, hosts))):
             if _allowed(begin, label):
                 lost = self.parts[after].forgot
-                told = tuple(map(self.hears, hosts)) if lost else hosts
+                told = tuple(map(self.hears, self._beside_blocks(after, hosts))) if lost else hosts
                 # what was asked of the etcd that is gone, and given up, went with it
                 yield Next(self.canonical((after, told, () if lost else ghosts, spent + 1)), label)
 
@@ -124,22 +124,32 @@ class Engine(Parts):
         later = [self.later(host) for host in hosts]
         if any(why for why, _ in later):
             return
-        yield self._moved("time passes", world, store, self._seeing([host for _, host in later]), ghosts, spent, took=1)
+        yield self._moved(
+            "time passes", world, store, self._seeing(store, [host for _, host in later]), ghosts, spent, took=1
+        )
         for place, host in enumerate(hosts):
             label = f"time passes, but the clock of {self.names[place]} runs slow"
             if _allowed(begin, label):
                 slow = tuple(host if at == place else new for at, (_, new) in enumerate(later))
-                yield self._moved(label, world, store, self._seeing(slow), ghosts, spent + 1, took=1)
+                yield self._moved(label, world, store, self._seeing(store, slow), ghosts, spent + 1, took=1)
 
-    def _seeing(self, hosts: Sequence[int]) -> tuple[int, ...]:
+    def _seeing(self, store: int, hosts: Sequence[int]) -> tuple[int, ...]:
         """Let each host see the blocks that another's nodeos signs, with a leader or without one."""
         if any(map(self.doubts, hosts)):
             leads = [self.leads(each) for each in hosts]
             hosts = [self.reads_chain(each, any(leads[:at] + leads[at + 1 :])) for at, each in enumerate(hosts)]
-        if not self.rules.live:
+        return self._beside_blocks(store, hosts)
+
+    def _beside_blocks(self, store: int, hosts: Sequence[int]) -> tuple[int, ...]:
+        """Let each host see blocks of a nodeos without an agent; with peers, of a leader that this store has forgotten.
+
+        They hold back an agent alone that has seen no heartbeat (R18).
+        """
+        forgot = self.parts[store].forgot and self.rules.timing.peers is not PeersMode.OFF
+        if not self.rules.live and not forgot:
             return tuple(hosts)
-        rogue = [self.rogue(each) for each in hosts]
-        return tuple(self.sees(each, any(rogue[:at] + rogue[at + 1 :])) for at, each in enumerate(hosts))
+        signs = [self.rogue(each) or (forgot and self.leads(each)) for each in hosts]
+        return tuple(self.sees(each, any(signs[:at] + signs[at + 1 :])) for at, each in enumerate(hosts))
 
     def _moved(
         self,

@@ -171,6 +171,16 @@ FORGETTING = (
 """Faults among which the store forgets (R20)."""
 
 
+FORGETTING_PEERS = (("etcd loses",), ("etcd is away", "etcd loses"))
+"""The same where the promises of its peers hold the leader."""
+
+
+def forgetting_peers(script: tuple[str, ...], limit: int) -> Found:
+    """Search how a store forgets a leader that names the others (R20)."""
+    found = engine(Budget(len(script), script=script, ghosts=2), peers=True)
+    return search(found, limit, found.steady())
+
+
 RESTORING = (
     ("etcd is restored", "a: is cut off"),
     ("a: is cut off", "etcd is restored"),

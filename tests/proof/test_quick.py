@@ -9,9 +9,11 @@ from tests.proof.parts import Budget
 from tests.proof.runs import (
     BESIDE,
     FORGETTING,
+    FORGETTING_PEERS,
     RESTORING,
     TICKS,
     engine,
+    forgetting_peers,
     hunt,
     installing,
     nothing_wrong,
@@ -65,6 +67,15 @@ def test_store_that_forgets_beside_other_faults(script: tuple[str, ...]) -> None
     found = hunt(script, limit=40_000)
     assert not found.broken, found.text()
     assert found.states >= 40_000 or found.complete
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("script", FORGETTING_PEERS, ids=", ".join)
+def test_store_that_forgets_a_leader_with_peers(script: tuple[str, ...]) -> None:
+    """P1, R20: etcd loses its data under a leader that names the others, at once or while etcd is away from all."""
+    found = forgetting_peers(script, 15_000)
+    assert not found.broken, found.text()
+    assert found.states >= 15_000 or found.complete
 
 
 @pytest.mark.timeout(600)

@@ -13,6 +13,7 @@ import pytest
 
 from agent.core.health.finality import LATE, OTHERS, RUN_AWAY, missing_votes
 from agent.core.model.finality import Finality, Finalizer
+from agent.core.model.slots import SLOT
 from agent.errors import NodeosAnswer
 from agent.nodeos.client import HttpNodeos
 from tests.contract.test_nodeos_faults import running
@@ -130,7 +131,8 @@ def test_blocks_that_come_too_late_get_no_votes(savanna: Chain) -> None:
     nodeos = HttpNodeos(node.http_url)
     savanna.observer.freeze()
     until(lambda: nodeos.paused(LIMIT_S), PAUSED_S, "the pause for want of votes")
-    time.sleep(RECENT_MS / 1000 + 1)
+    too_old = 2 * SLOT + RECENT_MS
+    until(lambda: time.time() * 1000 - nodeos.info(LIMIT_S).head_time > too_old, 2 * RECENT_MS / 1000, "old blocks")
     head, lib = node.head, nodeos.info(LIMIT_S).lib_num
     savanna.observer.thaw()
     until(lambda: savanna.observer.head >= head, PAUSED_S, "the last blocks to come")

@@ -117,6 +117,15 @@ class Group:
             if not node.running:
                 self.wait("somebody to produce", lambda: any(agent.leads for agent in self.agents.values()))
                 node.restart()
+        try:
+            self._settle_level()
+        except LabError:  # a nodeos of Leap may give up catching up for good: "Unable to continue syncing at this time"
+            for agent in self.agents.values():
+                if not agent.leads:
+                    self.nodeos(agent).restart()
+            self._settle_level()
+
+    def _settle_level(self) -> None:
         self.settle()
         for node in self.chain.nodes.values():  # a node that was frozen may be behind, and yet well
             node.wait_level(self.chain.observer)

@@ -70,7 +70,7 @@ def test_the_configuration_alone_is_the_agents_identity(home: Path) -> None:
     """Whoever names nothing acts as the agent, and is told so when that is not enough."""
     configuration(home, AGENTS)
     found = resolve(home)
-    assert (found.group, found.node, found.look_for) == ("eos", "bp-a", 3.0)
+    assert (found.group, found.node, found.look_for) == ("eos", "bp-a", 5.5)
     assert found.section.cert_file == home / "agent.crt"
     assert "which is the agent's" in found.asked_as
 

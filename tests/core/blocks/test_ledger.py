@@ -156,7 +156,7 @@ def test_memory_is_bounded() -> None:
         assert len(claims.by_slot) <= 400
     assert min(claims.by_slot) >= 9600
     assert claimed(claims, "bp-b", {5: "old"}) is claims
-    assert told(dict.fromkeys(range(50), "f" * 64))[0] == "38:" + "f" * 24
+    assert told(dict.fromkeys(range(50), "f" * 64))[0] == "26:" + "f" * 24
 
 
 # --- causes ---

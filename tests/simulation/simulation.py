@@ -1,15 +1,18 @@
 """SIMULATED time, and hosts on it: the real loop, effects, session and core of each agent, driven one event at a time.
 
 Of the product everything that decides or translates is real: `agent.core`, `agent.runtime.loop`,
-`agent.runtime.effects`, `agent.runtime.calls`, `agent.runtime.session`, `agent.runtime.probes`. Threads are not: a lane
-is a queue on simulated time, the loop runs until it would wait. The guard is a model of `agent.guard`: it acts at the
-moment that the run-time file names.
+`agent.runtime.effects`, `agent.runtime.calls`, `agent.runtime.session`, `agent.runtime.probes`, and with peers
+`agent.runtime.peering` and `agent.peers`: every datagram is written, sealed and read. Threads and sockets are not: a
+lane is a queue on simulated time, the loop runs until it would wait. The guard is a model of `agent.guard`: it acts at
+the moment that the run-time file names.
 """
 
 from __future__ import annotations
 
 import queue
 import random
+import socket
+import struct
 from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,32 +22,24 @@ from unittest.mock import patch
 from agent.config.model import Config
 from agent.core.health.checks import DiskProbed
 from agent.core.health.hysteresis import Thresholds
-from agent.core.leadership.actions import SendBeat, SendPromise
-from agent.core.leadership.events import (
-    BeatReceived,
-    LeaseSeen,
-    PromiseReceived,
-    Restarting,
-    Shutdown,
-    Started,
-    StoreSeen,
-)
+from agent.core.leadership.events import LeaseSeen, Restarting, Shutdown, Started, StoreSeen
 from agent.core.leadership.state import Identity, State
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import keys
-from agent.core.model.peers import Beat, Promise
 from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.store import Delete, Ms, Put
 from agent.core.node import step as core
 from agent.core.node.state import EtcdSeen, LiveSettings, LookedBack, Node
 from agent.errors import LeaseGone, RefusedError, StoreError
 from agent.host.systemd import Notifier
+from agent.peers.address import PORT
 from agent.ports import Clock, Emit
 from agent.runtime import probes
 from agent.runtime.effects import Adapters, Effects
 from agent.runtime.lanes import Job
 from agent.runtime.loop import Fatal, Loop
+from agent.runtime.peering import Peering
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
 from agent.telemetry.gate_watch import GateWatch
@@ -58,6 +53,8 @@ TIMING = Timing()
 KEYS = keys("/nodeos-failover", "lab")
 RATES = {"bp-a": 1.0005, "bp-b": 0.9995, "bp-c": 1.0}
 """How fast the clocks of the hosts run: 0.1 % apart, as far as is assumed of them."""
+COUNTS, COUNTS_AT = struct.Struct(">QQ"), 12
+"""Where a datagram has its epoch and its number (`agent.peers.wire`)."""
 BEAT: Ms = 250
 LOOK: Ms = 1000
 HEAR: Ms = 3000
@@ -166,56 +163,68 @@ class Links:
         self.cuts: set[tuple[str, str]] = set()
         self.loss = self.twice = 0.0
         self.delay: Ms = 1
-        self.recorded: deque[tuple[str, Beat | Promise]] = deque(maxlen=200)
+        self.recorded: deque[tuple[str, str, bytes]] = deque(maxlen=200)
 
-    def send(self, source: str, to: str, said: Beat | Promise) -> None:
+    def send(self, source: str, to: str, raw: bytes) -> None:
         """Let a datagram go its way."""
-        self.recorded.append((to, said))
+        self.recorded.append((source, to, raw))
         if (source, to) in self.cuts or self.chance.random() < self.loss:
             return
-        self.hand(to, said, self.delay)
+        self.hand(source, to, raw, self.delay)
         if self.chance.random() < self.twice:
-            self.hand(to, said, self.chance.choice((1, 300, 2500)))
+            self.hand(source, to, raw, self.chance.choice((1, 300, 2500)))
 
     def heal(self) -> None:
         """Let everything come, once and at once."""
         self.cuts, self.loss, self.twice, self.delay = set(), 0.0, 0.0, 1
 
     def replay(self) -> None:
-        """Send again what was recorded."""
-        for to, said in tuple(self.recorded):
-            self.hand(to, said, self.delay)
+        """Send again what was recorded, each to whom it was for."""
+        for source, to, raw in tuple(self.recorded):
+            self.hand(source, to, raw, self.delay)
 
-    def hand(self, to: str, said: Beat | Promise, delay: Ms) -> None:
-        """Let a datagram come to its host after a while."""
+    def forge(self) -> None:
+        """Send what was recorded to everybody, epoch and number newer: one without the key can no more."""
+        for source, _, raw in tuple(self.recorded):
+            forged = bytearray(raw)
+            epoch, number = COUNTS.unpack_from(raw, COUNTS_AT)
+            COUNTS.pack_into(forged, COUNTS_AT, epoch + self.chance.randrange(2), number + self.chance.randrange(1, 9))
+            for to in self._world.hosts:
+                self.hand(source, to, bytes(forged), self.delay)
+
+    def hand(self, source: str, to: str, raw: bytes, delay: Ms) -> None:
+        """Let a datagram come to its host after a while; to an agent that is frozen, once it thaws."""
         host = self._world.hosts[to]
 
         def comes() -> None:
-            at = host.clock.boot()
-            if host.agent is not None:
-                host.agent.take(BeatReceived(said, at) if isinstance(said, Beat) else PromiseReceived(said, at))
+            if host.agent is not None and host.agent.peering is not None:
+                host.agent.peering.lane.take(raw, (address_of(source), PORT), host.clock.boot())
+                host.agent.drive()
 
         host.after(delay, comes)
 
 
-class SimPeering:
-    """Stands in for agent.runtime.peering.Peering: sends by way of `Links`."""
+class SimSocket:
+    """Stands in for the socket of `agent.peers.lane.PeerLane`: sends by way of `Links`. Nobody waits on it."""
+
+    family = socket.AF_INET
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._instances: dict[str, str] = {}
 
-    def do(self, action: SendBeat | SendPromise) -> None:
-        """Send a beat or a promise."""
-        links, name = self._host.world.links, self._host.name
-        if isinstance(action, SendPromise):
-            links.send(name, action.to_node, action.promise)
-            return
-        agent = self._host.agent
-        if agent is not None:
-            self._instances.update({each.node: each.instance for each in agent.loop.snapshot.node.reports.members})
-        for each in action.peers:
-            links.send(name, each, replace(action.beat, to=self._instances.get(each, "")))
+    def setsockopt(self, *_: object) -> None:
+        """There is no kernel to filter."""
+
+    def sendto(self, raw: bytes, _flags: int, where: tuple[str, int]) -> None:
+        """Send to the host that has the address."""
+        for name in self._host.world.hosts:
+            if where == (address_of(name), PORT):
+                self._host.world.links.send(self._host.name, name, raw)
+
+
+def address_of(name: str) -> str:
+    """Return the address of a host."""
+    return f"10.0.0.{list(RATES).index(name) + 1}"
 
 
 class WatchedEtcd(MemoryEtcd):
@@ -455,6 +464,7 @@ class Agent:
         self._alarm: Ms | None = None  # when the loop is entered again though nothing happens
         instance = f"{host.name}-{host.lives}"
         self.config = host.config
+        self.peering: Peering | None = None
         identity = Identity(
             host.name, instance, KEYS, PRODUCER, self.config.spans, "boot", host.lives, host_id=f"{host.name}-id"
         )
@@ -481,13 +491,15 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             host.clock.wall,
-            address=lambda: f"{host.name}:9878" if self.config.peers.on else "",
+            address=lambda: f"{address_of(host.name)}:{PORT}" if self.peering is not None else "",
         )
         self.session._pause = lambda seconds: None  # type: ignore[method-assign] # its thread does not run: nothing waits
         store = SimStore(host.world.etcd, host.around)
         out = Adapters(store, host.nodeos, host.fence, host.file, host.clock, KEYS, lambda _: None, gate=host.gate)
         if self.config.peers.on:
-            out = replace(out, peers=SimPeering(host))  # type: ignore[arg-type] # does what Peering does
+            self.peering = Peering(self.config, KEYS, host.clock.boot, loop.emit)
+            self.peering.lane._sock = SimSocket(host)  # type: ignore[assignment] # its thread does not run
+            out = replace(out, peers=self.peering)
         metrics = Metrics("lab", host.name, host.clock, lambda: loop.snapshot)
         with patch("agent.runtime.effects.Lane", SimLane):
             self.effects = Effects(out, self.session, metrics, loop.emit)
@@ -539,8 +551,17 @@ class Agent:
 
     def hear(self) -> None:
         """Hear of the group's keys as they are now, after the way from etcd."""
-        view = records.read_group(KEYS, self.host.world.etcd.range(KEYS.root))
-        self.host.after(self.host.around.delay, lambda: self.take(StoreSeen(view)))
+        snapshot = self.host.world.etcd.range(KEYS.root)
+        view = records.read_group(KEYS, snapshot)
+
+        def heard() -> None:
+            self.take(StoreSeen(view))
+            if self.peering is not None:
+                self.peering.learn(view, snapshot)
+                if (txn := self.peering.missing()) is not None:
+                    self.session.once(txn)
+
+        self.host.after(self.host.around.delay, heard)
 
     def _listen(self) -> None:
         """Read again though no watch says so: a watch is only a hint."""
@@ -557,6 +578,9 @@ class Agent:
                 mine._emit(LeaseSeen(mine._lease))
                 if mine._lease is not None:
                     mine._keep_alive(mine._lease)
+            once, mine._once = mine._once, None
+            if once is not None:
+                mine._make(once)
             if mine._member is not None:
                 mine._report(mine._member, ())
             for epoch, fields in dict(mine._history).items():

@@ -129,7 +129,7 @@ class SimNodeos:
         self._call("info", timeout_s)
         head = self._around.now() // SLOT
         signer = PRODUCER if self._producing() else "someoneelse1"
-        return ChainInfo(CHAIN, "v4.1.0", head, f"{head:08x}", EPOCH + head * SLOT, signer, head - 10, None)
+        return ChainInfo(CHAIN, "v4.1.0", head, f"{head:08x}", EPOCH + head * SLOT, signer, max(head - 10, 0), None)
 
     def peers(self, timeout_s: float) -> Peers:
         """See the port."""

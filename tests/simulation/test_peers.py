@@ -178,6 +178,23 @@ def test_replayed_datagrams_keep_nobody_from_taking_over() -> None:
         assert world.now < begun + E_S + 900
 
 
+def test_forged_datagrams_change_nothing() -> None:
+    """P3, R14: who reads datagrams without the key neither ends a lead nor delays the next one."""
+    world = group()
+    first, begun = leader(world), epoch(world)
+    for _ in range(50):
+        world.links.forge()
+        world.run(100)
+        assert first.signs()
+    assert epoch(world) == begun
+    lost(first)
+    at = world.now
+    while not world.signing:
+        world.links.forge()
+        world.run(100)
+        assert world.now < at + E_S + 900
+
+
 def test_planned_restart_keeps_the_lead() -> None:
     """P3, R16: who is to be replaced writes the long validity first, so that the next process finds the lead kept."""
     world = group()

@@ -361,6 +361,13 @@ class Peered(Agents):
         self.world.links.replay()
         self._pass(span)
 
+    @rule(span=SPAN)
+    def forged(self, span: int) -> None:
+        """Send what one makes up who reads the datagrams, and has no key."""
+        self.world.tell("a stranger forges what it recorded")
+        self.world.links.forge()
+        self._pass(span)
+
     @rule(away=st.booleans(), span=st.sampled_from((1000, 5000, 20_000, 60_000)))
     def etcd_away(self, away: bool, span: int) -> None:
         """Let etcd be away from all, or be back."""

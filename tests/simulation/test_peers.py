@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from agent.core.health.checks import DiskProbed
 from agent.core.leadership.state import Phase
-from agent.core.model.store import Delete, Txn
+from agent.core.model.operator import clock_text
+from agent.core.model.store import Delete, Put, Txn
 from tests.simulation.simulation import KEYS, Host, World
 from tests.support.memory_store import MemoryStore
 
@@ -68,6 +72,28 @@ def test_etcd_away_costs_nothing(mode: str, ttl: int, span: int) -> None:
         world.run(100)
         assert leader(world) is first
     assert epoch(world) == begun
+
+
+@pytest.mark.parametrize("what", ["wish", "full disk"])
+def test_handover_that_can_wait_waits_for_etcd(what: str) -> None:
+    """P2, P3, R15: while etcd is away nobody can take over, so a leader that its peers hold keeps the lead."""
+    world = group(ttl=120)
+    first, begun = leader(world), epoch(world)
+    if what == "wish":
+        wish = {"to": "bp-b", "when": clock_text(first.clock.wall() + 20_000), "by": "me"}
+        MemoryStore(world.etcd).txn(Txn((), (Put(KEYS.switchover, json.dumps(wish).encode()),)), 1.0)
+        world.run(1000)
+    away(world)
+    world.run(10_000)
+    if what == "full disk":
+        assert first.agent is not None
+        first.agent.take(DiskProbed(1, 1000))
+    for _ in range(200):
+        world.run(200)
+        assert leader(world) is first
+    away(world, cut=False)
+    world.run(20_000)
+    assert epoch(world) == begun + (what == "full disk")  # the wish is refused: by what is known bp-b lags behind
 
 
 def test_lease_that_may_be_over_is_a_pause() -> None:

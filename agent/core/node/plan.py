@@ -2,7 +2,8 @@
 
 What cannot wait is planned for now: faults that stop production, a tenure in vain. What can wait is planned for the
 next gap between two windows of our producer, where a handover costs no slot: wishes, drained nodes, failback, and
-faults that do not hinder production. Nothing here concerns safety: a plan only says when the stop begins.
+faults that do not hinder production. That waits for etcd, too, for without it nobody can take over. Nothing here
+concerns safety: a plan only says when the stop begins.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ def plan(node: Node, now: Ms) -> Plan | None:
     if node.leadership.phase not in ACTIVE or seen.maintenance is not None:
         return None
     if seen.override is not None:
-        return _anew(node, now) if seen.override.leader == node.leadership.identity.node else None
+        wanted = seen.override.leader == node.leadership.identity.node and not _unheard(node, now)
+        return _anew(node, now) if wanted else None
     return min(_plans(node, now), key=lambda each: each.at, default=None)
 
 
@@ -57,7 +59,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
     if sure and leaves is not None:
         yield Plan("unhealthy", "; ".join(failing), leaves)
-    if not node.leadership.leads:
+    if not node.leadership.leads or _unheard(node, now):
         return
     if (anew := _anew(node, now)) is not None:
         yield anew
@@ -70,6 +72,12 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     better = node.assessment.better
     if better in names and now >= node.assessment.better_since + node.settings.policy.failback_after:
         yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
+
+
+def _unheard(node: Node, now: Ms) -> bool:
+    """Tell whether promises alone hold the lead: etcd has confirmed nothing for longer than it is left alone (R17)."""
+    timing, lists = node.leadership.identity.timing, node.leadership.support.lists
+    return bool(lists) and now > lists[0].at + timing.renew_seldom + timing.request
 
 
 def _leaves_at(node: Node, sound: list[Member], grave: set[str], now: Ms) -> Ms | None:

@@ -74,6 +74,24 @@ def test_etcd_away_costs_nothing(mode: str, ttl: int, span: int) -> None:
     assert epoch(world) == begun
 
 
+@pytest.mark.parametrize(("begins", "back"), [(700, 200), (700, 300), (0, 1000)])
+def test_etcd_that_comes_back_for_a_moment_costs_nothing(begins: int, back: int) -> None:
+    """P3, R17: reports that nobody could write or read for a while bar no member from being named as before."""
+    world = group(ttl=120)
+    first = leader(world)
+    names = named(first)
+    world.run(begins)
+    away(world)
+    world.run(20_000)
+    away(world, cut=False)
+    world.run(back)
+    away(world)
+    for _ in range(100):
+        world.run(200)
+        assert leader(world) is first
+        assert named(first) == names
+
+
 @pytest.mark.parametrize("what", ["wish", "full disk"])
 def test_handover_that_can_wait_waits_for_etcd(what: str) -> None:
     """P2, P3, R15: while etcd is away nobody can take over, so a leader that its peers hold keeps the lead."""

@@ -185,8 +185,9 @@ def _known(step: NodeStep, event: events.Event) -> events.Event:
 def _heard(step: NodeStep, view: GroupView) -> GroupView:
     """Note who reports what, and return the view without the members whose reports stand still, by our own clock."""
     node, now = step.node, step.now
+    known = node.heard if now - node.view_at < SELDOM else {}  # else it is we who read nothing meanwhile
     heard = {
-        name: node.heard.get(name, (0, 0)) if node.heard.get(name, (0, 0))[0] == revision else (revision, now)
+        name: known.get(name, (0, 0)) if known.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
     }
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)

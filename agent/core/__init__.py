@@ -96,7 +96,8 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          start in. *Else:* the guard of a frozen agent acts on a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
          half a beat, or when our lease may not live for E_s, and in time for a second member of etcd; drop who has not
-         promised for five beats, or reports no more: it has lost etcd, and could not take over. While all promise, one
+         promised for five beats, or reports no more: it has lost etcd, and could not take over. (Where our own lease
+         has ended, too, all have a lease's time to report again: etcd may go once more.) While all promise, one
          confirmation in ten R is enough; what ages of a report (head, LIB) goes with beats and promises, and reports
          are seldom. P1 rests on nothing that is told so. Leave out a member beside which etcd's leader runs: its host
          would take promises and etcd away at once. A `leader` that went with our lease while promises held the lead is

@@ -141,7 +141,10 @@ def wanted_peers(step: Step) -> tuple[Peer, ...]:
     state = step.state
     if state.phase is not Phase.LEADING or state.restarting_since or not state.identity.host_id:
         return ()
-    there = state.seen.peers if state.seen.known else state.support.named
+    seen, named = state.seen, state.support.named
+    there = seen.peers if seen.known else named
+    if seen.leader_since > state.phase_since and not step.at(seen.leader_since + state.identity.timing.lease):
+        there = tuple(sorted({*there, *named}))  # our own lease ended, and so did theirs: they report again soon
     return tuple(peer for peer in there if _nameable(step, peer))[:MOST_PEERS]
 
 

@@ -225,9 +225,9 @@ def test_a_try_that_was_refused_for_a_void_leader_may_yet_be_applied() -> None:
     """P1, R15: `leader` may be absent once more, so the list of a try that compared with that still binds."""
     one = both()
     one.see(leader=None)
+    one.tell(ev.EtcdLeaderBeside(("bp-c",)))
     one.tell(ev.LeaseSeen(LEASE + 1))
     one.tell(ev.LeaseKept(LEASE + 1, one.now + 9000))
-    one.members("bp-b")
     one.promise(one.beat(), "bp-b", "bp-c")
     one.save()
     assert len(one.state.support.lists) == 2, "the try that leaves now has another list"

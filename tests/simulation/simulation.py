@@ -551,7 +551,7 @@ class Agent:
 
     def hear(self) -> None:
         """Hear of the group's keys as they are now, after the way from etcd."""
-        snapshot = self.host.world.etcd.range(KEYS.root)
+        snapshot = replace(self.host.world.etcd.range(KEYS.root), asked=self.host.clock.boot())
         view = records.read_group(KEYS, snapshot)
 
         def heard() -> None:

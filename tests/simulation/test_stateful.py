@@ -471,6 +471,20 @@ def beat(epoch: int, *, released: bool) -> Put:
     return Put(KEYS.heartbeat, records.write(records.Heartbeat(epoch, "bp-a", "i", 1, 6000, released, None, "test")))
 
 
+def test_restored_store_is_noticed_by_who_only_reads(world: World) -> None:
+    """P2, R20: who takes over nothing, for there is maintenance, sees all the same that the store has gone back."""
+    store = MemoryStore(world.etcd)
+    store.txn(Txn((), (Put(KEYS.maintenance, b"a restore"),)), 1.0)
+    world.run(1000)
+    world.hosts["bp-a"].kill()
+    world.hosts["bp-a"].nodeos.kill()
+    world.etcd.restore(world.etcd.save(), cluster=8)
+    world.run(5000)
+    store.txn(Txn((), (Delete(KEYS.maintenance),)), 1.0)
+    world.run(20_000)
+    assert world.hosts["bp-b"].leads
+
+
 def test_two_that_may_sign_are_seen(world: World) -> None:
     """P1 is judged by the truth about the nodes, not by what agents believe."""
     world.hosts["bp-b"].nodeos.act("resume")

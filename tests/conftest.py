@@ -18,8 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
 
 
-LONGEST = ("e2e/test_peers", "e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/")
-"""What takes longest of the tests with real processes."""
+LONGEST = ("e2e/test_peers", "e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/", "proof/test_quick")
+"""What takes longest of the tests with real processes, and of those that compute."""
 
 
 @pytest.hookimpl(trylast=True)

@@ -114,8 +114,7 @@ class OperatorChange:
 
 
 def _holder(view: GroupView) -> str | None:
-    record = view.record
-    return None if record is None or record.released else record.node
+    return view.held.node if view.held else None
 
 
 def _checked(found: Look, to: str, *, force: bool) -> tuple[str, ...]:
@@ -307,8 +306,8 @@ class Result:
 
     def __init__(self, names: Keys, before: Look, to: str, asked_at: int) -> None:
         self._names = names
-        record = before.view.record
-        self._old = (record.node, record.epoch) if record and not record.released else None
+        record, held = before.view.record, before.view.held
+        self._old = (held.node, held.epoch) if held else None
         self._epoch = record.epoch if record else 0
         self._to = to
         self._asked_at = asked_at

@@ -35,9 +35,7 @@ class Look:
     @property
     def confirmed(self) -> bool:
         """Whether the leader was seen to live, and the heartbeat is still held."""
-        heartbeat = self.view.heartbeat
-        held = heartbeat is not None and heartbeat.record is not None and not heartbeat.record.released
-        return held and (self.seen or lives(self.view, read_group(self.names, self.first)))
+        return self.view.held is not None and (self.seen or lives(self.view, read_group(self.names, self.first)))
 
     def data(self, left: Mapping[int, float] | None = None) -> dict[str, Any]:
         """Return what is known of the group as JSON-able data, see `group_view`."""
@@ -55,11 +53,14 @@ def look(store: Store, target: Target, *, moving: bool = False) -> Look:
 
 
 def looks(read: Callable[[], Mapping[Keys, Snapshot]], look_for: float, *, moving: bool = False) -> dict[Keys, Look]:
-    """Look at each group that `read` gives until its leader was seen to live, `look_for` seconds at the most."""
-    first = read()
-    found = {names: Look(names, each, each, seen=True) for names, each in first.items()}
-    wall = time.time_ns() // 1_000_000
-    waited = {names: each.view for names, each in found.items() if moving or not fresh(each.view, wall)}
+    """Look at each group that `read` gives until its leader was seen to live, `look_for` seconds at the most.
+
+    Where nobody leads there is nothing to wait for.
+    """
+    first, wall = read(), time.time_ns() // 1_000_000
+    views = {names: read_group(names, each) for names, each in first.items()}
+    found = {names: Look(names, each, each, seen=fresh(views[names], wall)) for names, each in first.items()}
+    waited = {names: view for names, view in views.items() if moving or (view.held and not found[names].seen)}
     deadline = time.monotonic() + look_for
     while waited:
         time.sleep(EVERY_S)

@@ -40,10 +40,8 @@ def fresh(view: GroupView, wall: Ms) -> bool:
 
 def _holder(view: GroupView) -> Member | None:
     """Return the report of the member that holds the heartbeat, if it says that it leads."""
-    record = view.record
-    if record is None or record.released:
-        return None
-    return next((each for each in view.members if each.node == record.node and each.role == "leading"), None)
+    held = view.held
+    return next((each for each in view.members if held and (each.node, each.role) == (held.node, "leading")), None)
 
 
 def group_view(

@@ -215,8 +215,7 @@ class JoiningLook:
     def _led_by_a_namesake(self, view: GroupView) -> bool:
         """Tell whether a report under our own name leads: by another agent, or by one that died a moment ago."""
         reports: list[Member] = [each for each in view.members if each.node == self._node]
-        record = view.record
-        holds = record is not None and record.node == self._node and not record.released
+        holds = view.held is not None and view.held.node == self._node
         return holds and any(each.role in {phase.value for phase in ACTIVE} for each in reports)
 
     def _moves(self, view: GroupView) -> bool:

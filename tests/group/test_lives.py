@@ -80,6 +80,15 @@ def test_a_leader_that_lives_is_seen_at_the_first_look() -> None:
     assert len(store.calls) > 2
 
 
+def test_where_nobody_leads_status_answers_at_the_first_look() -> None:
+    """A heartbeat that is released, or was never written, will not move for as long as one waits."""
+    target: Any = SimpleNamespace(names=NAMES, timeout=1.0, look_for=0.25)
+    for snapshot in (group(released=True), Snapshot(10, ())):
+        store: Any = Recorder({"range": snapshot})
+        found = look(store, target)
+        assert (found.confirmed, found.data()["confirmed"], len(store.calls)) == (False, False, 1)
+
+
 def test_a_member_is_told_in_seconds() -> None:
     """What agents report in milliseconds; its lag is counted from the furthest head."""
     found = member("bp-a", held_down_ms=42_000, head_age_ms=1500, head=990)

@@ -223,6 +223,11 @@ class GroupView:
         """What the heartbeat says; None: it is absent, or cannot be read."""
         return self.heartbeat.record if self.heartbeat else None
 
+    @property
+    def held(self) -> Heartbeat | None:
+        """What a heartbeat says that somebody holds: it is there, can be read, and is not released."""
+        return self.record if self.record is not None and not self.record.released else None
+
 
 def leader_key(item: KeyValue) -> LeaderKey:
     """Read the key `leader`, whatever stands there."""

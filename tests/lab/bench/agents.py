@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.config.protocol import SHORT
+from agent.core.node.plan import SOON
 from tests.lab.agents import Agent, settled
 from tests.lab.bench.field import HOSTS, MEMBERS, Field
 from tests.lab.bench.method import Fault
@@ -110,9 +111,14 @@ class Agents:
             self.etcd.wait_ready(member)
 
     def _settled(self) -> bool:
+        """Tell whether the group is as one that nothing happens to: its leader has led for longer than `SOON`.
+
+        A leader that fails sooner, again and again, keeps the lead for a while, since all are held down.
+        """
         agents = self.agents.values()
         alone = self._field.spaces is None
-        return settled(agents) and (alone or all(agent.status()["peers"]["named"] for agent in agents))
+        long = any(agent.status()["phase_since_s"] * 1000 > SOON for agent in agents if agent.leads)
+        return settled(agents) and long and (alone or all(agent.status()["peers"]["named"] for agent in agents))
 
     def producing(self) -> str | None:
         """Return who leads."""

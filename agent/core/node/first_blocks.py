@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from agent.core.blocks.schedule import ProducerWindows
 from agent.core.election.ranking import NO_MEASURE
+from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, own_ms, own_windows, wall_of
@@ -94,10 +95,16 @@ def _chance(node: Node) -> tuple[Ms, Ms, ProducerWindows] | None:
 def _others(node: Node) -> tuple[_Sight, ...]:
     """Return what the others see whose chain counts."""
     return tuple(
-        _Sight(each.node, each.asked_ms, each.asked_ms - each.head_age_ms, each.own_ms)
+        _Sight(each.node, min(each.asked_ms, _heard(node, each)), each.asked_ms - each.head_age_ms, each.own_ms)
         for each in node.members
         if each.node != node.leadership.identity.node and each.asked_ms and not any(map(each.fails, BLIND))
     )
+
+
+def _heard(node: Node, member: Member) -> Ms:
+    """Return the date by our own clock when a member was last heard: its own clock may be ahead, and its word old."""
+    told = [each.at for each in node.leadership.sights if each.node == member.node]
+    return wall_of(node, max(*told, node.heard.get(member.node, (0, 0))[1], 0)) or member.asked_ms
 
 
 def _mine(node: Node) -> tuple[_Sight, ...]:

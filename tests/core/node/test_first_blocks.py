@@ -16,8 +16,9 @@ from agent.core.model.chain import Schedule
 from agent.core.node.first_blocks import barren, unseen_from
 from agent.core.node.plan import plan
 from agent.core.node.state import GroupReports, Node
+from agent.runtime import probes
 from tests.core.parts import PRODUCER, member
-from tests.simulation.story import ALONE, FOUR, ROUND, Host, Story, ask, group, settled
+from tests.simulation.story import ALONE, FOUR, ROUND, Host, Story, StoryClock, ask, group, settled
 
 TWO = replace(FOUR, producers=FOUR.producers[:2])
 MINUTES = 60.0
@@ -324,6 +325,24 @@ def test_only_who_sees_the_chain_tells_that_a_lead_is_in_vain(report: dict[str, 
     story, leader, _ = group()
     node = judged(leader, story, story.wall - 60_000, report)
     assert bool(barren(node, story.now)) == tells
+
+
+def test_lost_standby_whose_clock_was_ahead_says_nothing_against_a_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P3: alone in the schedule, a leader is judged by dates: an old word that bears a late one is old all the same."""
+    story = Story("bp-a", "bp-b")
+    leader, other = story.hosts
+    ahead = StoryClock(story)
+    monkeypatch.setattr(ahead, "wall", lambda: story.wall + 6000)
+    monkeypatch.setattr(other, "_info", lambda: other.step(probes.info(other.nodeos, ahead, 1.0)))
+    for host in story.hosts:
+        host.start()
+        story.until(lambda: story.leader is leader)
+    story.go(20)
+    other.store.cut = True
+    story.missed = 0
+    story.go(20)
+    assert changes(story) == [(1, "bp-a")]
+    assert story.missed == 0
 
 
 def test_what_only_our_own_chain_has_does_not_count_beside_others() -> None:

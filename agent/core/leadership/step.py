@@ -82,11 +82,15 @@ class Step:
 
     def save(self, what: str) -> None:
         """Write the run-time file: `held`, `stopping`, `stopped`; nothing: remove it."""
-        version = self.number()
-        self.set(saving=version, saving_what=what, saved=what if self.state.saved == what else "")
-        guards = (*self.state.guard_next, (version, self.state.renew_deadline)) if what == "held" else ()
-        self.set(guard_next=guards)
         state, tenure = self.state, self.state.tenure
+        version = state.numbers + 1
+        self.set(
+            numbers=version,
+            saving=version,
+            saving_what=what,
+            saved=what if state.saved == what else "",
+            guard_next=(*state.guard_next, (version, state.renew_deadline)) if what == "held" else (),
+        )
         if not what or tenure is None:
             self.do(SaveRuntime(version, None))
             return

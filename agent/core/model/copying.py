@@ -17,16 +17,33 @@ _SHAPES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]] = {
 def replace(found: T, /, **changes: Any) -> T:
     """Return a dataclass with other values in some fields: itself, if it has those values already."""
     kind = type(found)
+    get, places = _shape(kind)
+    new = {
+        places[name]: value
+        for name, value in changes.items()
+        if (old := getattr(found, name)) is not value and old != value
+    }
+    if not new:
+        return found
+    values = list(get(found))
+    for place, value in new.items():
+        values[place] = value
+    return kind(*values)
+
+
+def differing(before: T, after: T) -> set[str]:
+    """Return the fields in which two dataclasses of one kind are unlike."""
+    if before is after:
+        return set()
+    get, places = _shape(type(before))
+    return {
+        name for name, old, new in zip(places, get(before), get(after), strict=True) if old is not new and old != new
+    }
+
+
+def _shape(kind: type) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, int]]:
     shape = _SHAPES.get(kind)
     if shape is None:
-        names = [field.name for field in fields(kind)]  # type: ignore[arg-type] # a dataclass, by contract
+        names = [field.name for field in fields(kind)]
         shape = _SHAPES[kind] = (attrgetter(*names), {name: place for place, name in enumerate(names)})
-    get, places = shape
-    values = list(get(found))
-    same = True
-    for name, value in changes.items():
-        place = places[name]
-        if values[place] is not value:
-            same = same and values[place] == value
-            values[place] = value
-    return found if same else kind(*values)
+    return shape

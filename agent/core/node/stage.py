@@ -25,18 +25,21 @@ LOG_AGAIN: Ms = 60_000
 class NodeStep:
     """A step under way, at `now` (ms of CLOCK_BOOTTIME).
 
+    before        the node as it was
     heard         the transitions of leadership and the warnings, in their order; those too that are not logged again
     slots_missed  what a change of leader cost, if it was counted in this step
     outage        and for how long no own block came
+    slight        it has only prolonged what is there: no other stage has to look at it
     """
 
     def __init__(self, node: Node, event: NodeEvent, now: Ms) -> None:
-        self.node = node
+        self.before = self.node = node
         self.event = event
         self.now = now
         self.heard: list[Announce | Warn] = []
         self.slots_missed: int | None = None
         self.outage: Ms = 0
+        self.slight = False
         self._actions: list[NodeAction] = []
 
     def set(self, **changes: Any) -> None:

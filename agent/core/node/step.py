@@ -26,7 +26,7 @@ from agent.core.model.copying import replace
 from agent.core.model.records import SELDOM, GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, finalizer, frozen, plan, sights, ungoverned, votes
-from agent.core.node.glance import glance
+from agent.core.node.glance import slight
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
 from agent.core.node.notify import notify
@@ -66,24 +66,18 @@ def begin(profile: LiveSettings, setup_state: State, told: tuple[Notice, ...] = 
 
 def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
     """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
-    node, actions = glance(node, event, now) or whole(node, event, now)
-    return node, sights.telling(node, actions)
-
-
-def whole(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction, ...]]:
-    """Take an event through every stage."""
     under_way = NodeStep(node, event, now)
-    for stage in _STAGES:
-        stage(under_way)
+    _lead(under_way)
+    due = node.due
+    if not under_way.slight:
+        for stage in _STAGES:
+            stage(under_way)
+        node = under_way.node
+        due = min(sights.due(node, now), now + WATCH_EVERY, *eligibility.wakes(node, now), *finalizer.wakes(node, now))
     node = under_way.node
-    due = min(
-        sights.due(node, now),
-        now + WATCH_EVERY,
-        *eligibility.wakes(node, now),
-        *finalizer.wakes(node, now),
-    )
     wake = due if node.leadership.wake is None else min(due, node.leadership.wake)
-    return replace(node, due=due, wake=wake), under_way.actions()
+    node = replace(node, due=due, wake=wake)
+    return node, sights.telling(node, under_way.actions())
 
 
 # --- leadership, and what it rests on ---
@@ -126,8 +120,11 @@ def _announced(step: NodeStep, action: Announce) -> None:
 
 
 def _facts(step: NodeStep) -> Iterator[events.Event]:
-    """Yield what the event means for leadership, and then what chain, health, election and hooks make of it."""
+    """Yield what the event means for leadership, and then what chain, health, election and hooks make of it, if any."""
     yield from _noted(step, step.event)
+    step.slight = slight(step)
+    if step.slight:
+        return
     _can_lead(step)
     finalizer.look(step)
     yield from _of_chain(step)
@@ -308,4 +305,4 @@ def _checks(member: Member) -> set[str]:
     return {reason.partition(":")[0] for reason in member.reasons}
 
 
-_STAGES: tuple[Callable[[NodeStep], None], ...] = (_lead, watch, ungoverned.tell, observe, notify, _publish)
+_STAGES: tuple[Callable[[NodeStep], None], ...] = (watch, ungoverned.tell, observe, notify, _publish)

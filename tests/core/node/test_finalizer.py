@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from agent.core.model.chain import Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.node.finality_state import HOOK
 from agent.core.node.hook_log import HookDone
+from agent.core.node.step import step
 from tests.core.node.test_first_blocks import changes
 from tests.core.parts import PRODUCER
 from tests.lab.simulated_votes import VoteTracker
@@ -292,3 +294,12 @@ def test_nothing_that_is_told_of_finality_does_harm(told: list[tuple[Any, float]
     for host in story.hosts:
         led = [each for _, each in host.said if isinstance(each, do.Announce) and each.target == "leading"]
         assert {each.epoch for _, each in host.hooks()} <= {each.epoch for each in led}
+
+
+def test_that_a_leaders_nodeos_produces_is_noted_though_it_is_no_news() -> None:
+    """Of one that produced before the tenure, as when it is adopted: it has not paused itself since it was resumed."""
+    story, _, leader, _ = begin()
+    node = replace(leader.node, finality=replace(leader.node.finality, unpaused=False))
+    assert node.nodeos_paused is False
+    after, _ = step(node, PausedProbed(story.now, paused=False), story.now)
+    assert after.finality.unpaused

@@ -31,8 +31,6 @@ MAX_CONNECTIONS = 32
 TIMEOUT_S = 5.0
 TICK_S = 0.2
 """How often connections are looked at for their deadline."""
-IDLE_S = 0.5
-"""How often it is seen whether to end, while there are none."""
 PAGES = {
     "/": "page",
     "/metrics": "metrics",
@@ -106,6 +104,8 @@ class HttpServer:
     def close(self, timeout_s: float = 1.0) -> None:
         """Stop listening and drop all connections, within `timeout_s`."""
         self._stop.set()
+        with contextlib.suppress(OSError):  # the thread waits for connections, and there will be none
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         self._server.server_close()
@@ -113,7 +113,7 @@ class HttpServer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._server.timeout = TICK_S if self._server.busy else IDLE_S
+            self._server.timeout = TICK_S if self._server.busy else None
             self._server.handle_request()
             self._server.end_older_than(self._server.timeout_s)
 

@@ -155,6 +155,10 @@ class Repeats:
             self._known[key] = _Known(now, record)
             return True
 
+    def __len__(self) -> int:
+        """Return how many are remembered; none: `due` has nothing to return until one is written."""
+        return len(self._known)
+
     def due(self, now: float) -> list[logging.LogRecord]:
         """Forget what has not come for a while; return what was held back, each once, with its number."""
         with self._lock:
@@ -223,7 +227,7 @@ class LogWriter(logging.Handler):
         over = False
         while not over and not self._given_up:
             with contextlib.suppress(queue.Empty):
-                line = self._lines.get(timeout=LOOK_S)
+                line = self._lines.get(timeout=LOOK_S if self._repeats else None)
                 over = line is None
                 if line is not None and not self._write(line):
                     self._drop()

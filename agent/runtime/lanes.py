@@ -58,6 +58,8 @@ class Lane:
 
     def look(self) -> None:
         """Leave a thread behind that hangs: its job is told as failed, and those that wait get a new thread."""
+        if self._job is None:
+            return  # most often, and this is asked after every step
         with self._lock:
             job = self._job
             if job is None or self._clock.boot() <= self._due + OVERDUE_MS:

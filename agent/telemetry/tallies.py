@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import TYPE_CHECKING
@@ -26,14 +27,15 @@ class Tally:
     def __init__(self, name: str, text: str, bounds: tuple[float, ...] = (), **labels: Iterable[str]) -> None:
         self.name, self.text, self.bounds, self.labels = name, text, bounds, tuple(labels)
         self._lock = threading.Lock()
-        self._found: dict[Labels, list[float]] = {}  # how many in each bucket, and their sum
+        # how many in each bucket, and their sum
+        self._found: defaultdict[Labels, list[float]] = defaultdict(lambda: [0] * (len(bounds) + 2))
         for values in product(*labels.values()):
             self.begin(*values)
 
     def begin(self, *values: str) -> None:
         """Tell of these values of the labels from now on."""
         with self._lock:
-            self._found.setdefault(values, [0] * (len(self.bounds) + 2))
+            self._found[values]
 
     def inc(self, *values: str) -> None:
         """Count one, for these values of the labels."""
@@ -41,7 +43,6 @@ class Tally:
 
     def observe(self, value: float, *values: str) -> None:
         """Count one of this size."""
-        self.begin(*values)
         with self._lock:
             found = self._found[values]
             found[bisect_left(self.bounds, value)] += 1

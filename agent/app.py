@@ -385,7 +385,7 @@ class Agent:
             self.clock,
             self.names,
             self.alerts.tell,
-            lambda _record: guard_fields(config),
+            guard_fields(config),
             hooks_of(config),
             self.gate,
             self.peers,

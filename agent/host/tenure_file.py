@@ -12,7 +12,7 @@ import logging
 import threading
 from pathlib import Path
 
-from agent.core.model.copying import replace
+from agent.core.model.copying import differing, replace
 from agent.core.model.fields import RecordError, as_json
 from agent.core.model.runtime_record import RuntimeRecord
 from agent.host.page import identity
@@ -94,4 +94,4 @@ def open_file(directory: Path, group: str, node: str, boot: str, within_s: float
 def _goes_on(old: RuntimeRecord, new: RuntimeRecord) -> bool:
     """Tell whether only what stands in the page has changed, and V has not become shorter (R16)."""
     later = new.valid_until >= old.valid_until and new.stop_by >= old.stop_by
-    return later and replace(new, **{name: getattr(old, name) for name in IN_PAGE}) == old
+    return later and differing(old, new) <= set(IN_PAGE)

@@ -16,7 +16,6 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
 from agent.core.model.keys import Keys
-from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.snapshot import NodeSnapshot
@@ -42,7 +41,7 @@ A = TypeVar("A")
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """The adapters that actions need. `guard_fields`: what the guard needs beside a record of the run-time file.
+    """The adapters that actions need. `guard_fields`: what the guard needs beside each record of the run-time file.
 
     `gate`, `peers` None: there are none, and the core asks for none.
     """
@@ -54,7 +53,7 @@ class Adapters:
     clock: Clock
     names: Keys
     tell: Callable[[Notice], None]
-    guard_fields: Callable[[RuntimeRecord | None], dict[str, object]] = field(default=lambda _record: {})
+    guard_fields: dict[str, object] = field(default_factory=dict)
     hooks: Hooks = field(default_factory=lambda: Hooks({}, "", ""))
     gate: SigningGate | None = None
     peers: Peering | None = None
@@ -224,7 +223,7 @@ _TABLE: tuple[Effect[Any], ...] = (
     Effect(
         do.SaveRuntime,
         lane="file",
-        call=lambda on, save: calls.save(on.out.file, save, on.out.guard_fields(save.record)),
+        call=lambda on, save: calls.save(on.out.file, save, on.out.guard_fields),
         failed=lambda save, why: ev.RuntimeSaved(save.version, ok=False, why=why),
         within=SAVE_MS,
     ),

@@ -273,9 +273,6 @@ class Bench:
         self.events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self.told: list[object] = []
 
-        def guard_fields(record: RuntimeRecord | None) -> dict[str, object]:
-            return {"for": record is not None}
-
         clock, gate = SystemClock(), self.gate
         self.hooks = Failing()
         out = Adapters(
@@ -286,7 +283,7 @@ class Bench:
             clock,
             NAMES,
             self.told.append,
-            guard_fields,
+            {"guard": "what it needs"},
             hooks=self.hooks,
             gate=gate,
         )
@@ -320,7 +317,7 @@ def test_each_action_reaches_its_adapter(bench: Bench) -> None:
     assert bench.event() == ev.FenceDone(4, gone=True, why="ended")
     bench.effects.do(do.SaveRuntime(5, RECORD))
     assert bench.event() == ev.RuntimeSaved(5, ok=True)
-    assert bench.file.calls[0][1][1]["for"] is True
+    assert bench.file.calls[0][1][1] == {"guard": "what it needs"}
     bench.gate.says = Closed("the gate said so", 900)
     bench.effects.do(do.CloseGate(6, 300, FAR))
     assert bench.event() == ev.GateClosed(6, 900), "with its last signature"

@@ -3,7 +3,7 @@
 Beats and promises come five times a second, and nodeos is asked as often whether it still is as it was. Where such an
 event has changed nothing that election, blocks, hooks or people rest on, the step ends with leadership. The rest is
 looked at again with the next other event, and by `Node.due` at the latest, as it asked for itself: at least once a
-second, which is as late as what is watched of blocks may be. Pure.
+second, which is as late as what is watched of blocks, or heard of the members' chains, may be. Pure.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ COMMON = (
 """Events that no later stage takes for themselves: it looks at what they have changed."""
 SLIGHT = (SendBeat, SendPromise, SaveRuntime)
 """What may be asked for at a glance."""
-_OF_STATE = {"pledge", "beat_number", "numbers", "saving", "saving_what", "saved", "guard_stops_at", "guard_next"}
-_OF_STATE |= {"lease_kept", "wake", "tenure"}
+_OF_STATE = {
+    *("tenure", "pledge", "lease_kept", "beat_number", "numbers", "sights", "wake"),
+    *("saving", "saving_what", "saved", "guard_stops_at", "guard_next"),
+}
 _OF_HEALTH = {"cpu", "works_at"}
-"""What only says until when something holds, what was sent for it, or that the process works."""
+"""What only says until when something holds, what was sent for it, how far a chain is, or that the process works."""
 
 
 def slight(step: NodeStep) -> bool:
@@ -37,7 +39,7 @@ def slight(step: NodeStep) -> bool:
         return False
     return (
         all(isinstance(each, SLIGHT) for each in step.actions())
-        and differing(before, after) <= {"leadership", "health", "read_at"}
+        and differing(before, after) <= {"leadership", "health", "read_at", "reports"}
         and differing(before.health, after.health) <= _OF_HEALTH
         and _prolonged(before.leadership, after.leadership)
     )

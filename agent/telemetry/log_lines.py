@@ -95,6 +95,8 @@ def _window(epoch: int, fields: dict[str, str | int]) -> LogLine:
 def _seen(before: Node, after: Node) -> Iterator[LogLine]:
     """Yield what others did: operators' words, and the other leader's heartbeat."""
     old, new = before.leadership.seen, after.leadership.seen
+    if new is old:
+        return
     if new.override != old.override:
         yield LogLine(logging.WARNING, _override(new.override))
     if new.maintenance != old.maintenance:

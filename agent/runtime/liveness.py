@@ -66,17 +66,17 @@ class Liveness:
         self.every = FEED_MS if watchdog.timeout_s is not None else IDLE_MS
 
     def __call__(self, snapshot: NodeSnapshot) -> None:
-        """Give a sign of life, and tell systemd what has changed."""
+        """Give a sign of life, and tell systemd what has changed: not with each of many steps, but an end at once."""
         state, now = snapshot.node.leadership, self._clock.boot()
-        if now >= self._told + IDLE_MS // 2:
+        if now >= self._told + IDLE_MS // 2 or (state.leaving and not self._leaving):
             self._told = now
             self._heart.beat()
             if self._notifier.watchdog_s is not None:
                 self._notifier.watchdog()
+            self._tell("observes only" if snapshot.node.settings.observes else describe(state), leaving=state.leaving)
         if self._watchdog.timeout_s is not None and now >= self._fed + FEED_MS // 2 and self._may_feed(state, now):
             self._fed = now
             self._watchdog.feed()
-        self._tell("observes only" if snapshot.node.settings.observes else describe(state), leaving=state.leaving)
 
     def _may_feed(self, state: State, now: Ms) -> bool:
         assert self._watchdog.timeout_s is not None

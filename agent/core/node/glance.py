@@ -38,7 +38,8 @@ def slight(step: NodeStep) -> bool:
     if step.now >= before.due or before.leadership.phase not in QUIET or not _common(step.event, before):
         return False
     return (
-        all(isinstance(each, SLIGHT) for each in step.actions())
+        not step.heard
+        and all(isinstance(each, SLIGHT) for each in step.actions())
         and differing(before, after) <= {"leadership", "health", "read_at", "reports"}
         and differing(before.health, after.health) <= _OF_HEALTH
         and _prolonged(before.leadership, after.leadership)

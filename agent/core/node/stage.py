@@ -29,7 +29,7 @@ class NodeStep:
     heard         the transitions of leadership and the warnings, in their order; those too that are not logged again
     slots_missed  what a change of leader cost, if it was counted in this step
     outage        and for how long no own block came
-    slight        it has only prolonged what is there: no other stage has to look at it
+    slight        it has only prolonged what is there (see `glance`): no later stage looks at it
     """
 
     def __init__(self, node: Node, event: NodeEvent, now: Ms) -> None:

@@ -68,16 +68,18 @@ def step(node: Node, event: NodeEvent, now: Ms) -> tuple[Node, tuple[NodeAction,
     """Handle one event at `now` (ms of CLOCK_BOOTTIME, never going back). Pure."""
     under_way = NodeStep(node, event, now)
     _lead(under_way)
-    due = node.due
-    if not under_way.slight:
-        for stage in _STAGES:
-            stage(under_way)
-        node = under_way.node
-        due = min(sights.due(node, now), now + WATCH_EVERY, *eligibility.wakes(node, now), *finalizer.wakes(node, now))
+    for stage in () if under_way.slight else _STAGES:
+        stage(under_way)
     node = under_way.node
+    due = node.due if under_way.slight else _due(node, now)
     wake = due if node.leadership.wake is None else min(due, node.leadership.wake)
     node = replace(node, due=due, wake=wake)
     return node, sights.telling(node, under_way.actions())
+
+
+def _due(node: Node, now: Ms) -> Ms:
+    """Return when to make a whole step again at the latest."""
+    return min(sights.due(node, now), now + WATCH_EVERY, *eligibility.wakes(node, now), *finalizer.wakes(node, now))
 
 
 # --- leadership, and what it rests on ---
@@ -120,7 +122,10 @@ def _announced(step: NodeStep, action: Announce) -> None:
 
 
 def _facts(step: NodeStep) -> Iterator[events.Event]:
-    """Yield what the event means for leadership, and then what chain, health, election and hooks make of it, if any."""
+    """Yield what the event means for leadership, and then what chain, health, election and hooks make of it.
+
+    That is left out where the event has only prolonged what is there.
+    """
     yield from _noted(step, step.event)
     step.slight = slight(step)
     if step.slight:

@@ -47,12 +47,13 @@ def slight(step: NodeStep) -> bool:
 
 
 def _common(event: NodeEvent, node: Node) -> bool:
-    """Tell whether an event may be such a one; the first file that is written again is also news for people.
+    """Tell whether an event may be such a one.
 
-    So is the first answer by which nodeos is seen to produce, for who judges why it is paused later (`votes`).
+    A file that is written again is news for people who were told that it cannot be, and the first answer by which
+    nodeos is seen to produce for who judges later why it is paused (`votes`).
     """
     if isinstance(event, RuntimeSaved):
-        return event.ok and not node.alerts.notices
+        return event.ok and all(each.event != "file_failed" for each in node.alerts.notices.values())
     if isinstance(event, checks.PausedProbed):
         return node.finality.unpaused or not node.leadership.leads
     return isinstance(event, COMMON)

@@ -8,6 +8,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.core.alerts.notice import Notice
+from agent.core.alerts.rules import Open
 from agent.core.health.checks import Limits, Probe, ProcessProbed
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Warn
@@ -342,3 +344,13 @@ def test_a_member_of_another_chain_counts_for_nothing_and_is_told() -> None:
     assert "stranger" in host.events_told()
     assert "stranger" in story.hosts[1].events_told()
     assert host.node.health.ok
+
+
+def test_a_file_that_is_written_again_ends_its_alert_at_once() -> None:
+    """Though a file that is written as ever is no news, and other alerts are open."""
+    story = settled()
+    leader = next(host for host in story.hosts if host.leads)
+    told = {name: Notice(name, name, "critical", "why", lasts=True) for name in ("file_failed", "no_standby")}
+    node = replace(leader.node, alerts=Open(told))
+    _, actions = core.step(node, ev.RuntimeSaved(node.leadership.numbers, ok=True), story.now)
+    assert "file_failed" in [each.notice.event for each in actions if isinstance(each, Notify) and each.notice.resolved]

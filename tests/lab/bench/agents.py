@@ -21,6 +21,8 @@ from tests.lab.wait import until
 
 FRESH_S = 1.0
 """A confirmation is fresh when less than so many seconds of E have gone: twice R."""
+SETTLED_S = 70.0
+"""What was released before another method produced is taken for a restored snapshot, which is waited out (R20)."""
 STEADY_S = 2.5
 """For so long a fault that is to change nothing is watched at least; then the lead must be confirmed freshly."""
 
@@ -102,7 +104,7 @@ class Agents:
         for agent in self.agents.values():
             if not agent.running:
                 agent.start()
-        self._field.wait("a settled group", self._settled)
+        self._field.wait("a settled group", self._settled, SETTLED_S)
 
     def _mend_member(self, member: EtcdMember) -> None:
         member.thaw()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.e2e.test_switchover import wait_away
 from tests.lab import evidence
 from tests.lab.group import VALIDITY, Group
 
@@ -133,26 +135,34 @@ def _newest_change(group: Group) -> dict[str, Any]:
     return max(found, key=lambda each: int(each["epoch"]))
 
 
-def test_nodeos_restarted_under_standby(group: Group) -> None:
-    """A standby's nodeos that comes back unpaused is paused again, and said loudly (nodeos restarting).
+def test_nodeos_restarted_under_standby(tmp_path: Path) -> None:
+    """A standby's nodeos that comes back unpaused in an own window is paused again, and the chain stays one.
 
     Spring opens a block with the first one that it gets, 10 ms after its port: that one and the next are signed twice
     before anybody can pause it, so P1 counts again from then on. A required gate or pause-on-startup prevents it.
+    Four producers, for the second of two blocks makes the first irreversible on a chain of one: it may split for good.
     """
-    leader, standby = group.leader, group.standby
-    node = group.nodeos(standby)
-    node.stop()
-    group.never_twice()
-    started = time.time()
-    node.launch()  # without --pause-on-startup: the fault in the configuration that this is about
-    group.wait("the agent to pause it", lambda: node.paused)
-    time.sleep(0.6)  # the block at hand may be signed, or not: there is nothing to wait for
-    own = [each for each in group.chain.signed() if each.node == node.name and each.wall >= started]
-    group.governed = max([each.wall + 1.0 for each in own], default=group.governed)  # the leader's for that slot too
-    node.wait_level(group.chain.observer)
-    group.chain.observer.wait_blocks(4)
-    group.settle()
-    assert group.leader is leader
+    with Group(tmp_path, producers=4) as group:
+        group.start()
+        leader, standby = group.leader, group.standby
+        node = group.nodeos(standby)
+        node.stop()
+        wait_away(group, 0.1, 1.0)
+        wait_away(group, 0.0, 0.0)  # of an own window 5 s are left when its port opens
+        group.never_twice()
+        started = time.time()
+        node.launch()  # without --pause-on-startup: the fault in the configuration that this is about
+        group.wait("the agent to pause it", lambda: node.paused)
+        time.sleep(0.6)  # the block at hand may be signed, or not: there is nothing to wait for
+        own = [each for each in group.chain.signed() if each.node == node.name and each.wall >= started]
+        last = max([each.wall for each in own], default=group.governed)
+        group.governed = last + 1.0  # the leader's for that slot too
+        wait_away(group, 1.0, 60.0)  # the others' blocks decide between two branches
+        node.wait_level(group.chain.observer)
+        group.chain.observer.wait_blocks(4)
+        assert not node.split_from(group.chain.observer)
+        group.settle()
+        assert group.leader is leader
 
 
 def test_standby_resumed_by_hand(group: Group) -> None:

@@ -117,6 +117,9 @@ class Group:
             if not node.running:
                 self.wait("somebody to produce", lambda: any(agent.leads for agent in self.agents.values()))
                 node.restart()
+        for node in self.chain.nodes.values():
+            if node.split_from(self.chain.observer):
+                node.begin_anew()
         try:
             self._settle_level()
         except LabError:  # a nodeos of Leap may give up catching up for good: "Unable to continue syncing at this time"

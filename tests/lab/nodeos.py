@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -143,6 +144,19 @@ class Node(Process):
         pause = ["--pause-on-startup"] if self.spec.producers else []
         replay = ["--replay-blockchain"] if self.exit_code != 0 else []
         self.launch(*pause, *replay, *more, limit=limit)
+
+    def begin_anew(self, limit: float = READY_LIMIT) -> None:
+        """Start again, paused, with an empty chain, to get it all from the peers; what finalizers swore stays."""
+        self.stop()
+        for name in ("blocks", "state"):
+            shutil.rmtree(self.data_dir / name, ignore_errors=True)
+        self.launch("--pause-on-startup", limit=limit)
+
+    def split_from(self, other: Node) -> bool:
+        """Whether irreversible blocks differ: neither node ever follows the other again."""
+        num = min(int(each.info()["last_irreversible_block_num"]) for each in (self, other))
+        mine, theirs = (each.call("/v1/chain/get_block", {"block_num_or_id": num})["id"] for each in (self, other))
+        return bool(mine != theirs)
 
     def wait_ready(self, limit: float = READY_LIMIT) -> None:
         """Return once the API answers. LabError when the process ended instead."""

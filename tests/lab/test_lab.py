@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.lab.group import Group
 from tests.lab.lab import Lab
 from tests.lab.process import Process
 
@@ -28,3 +30,26 @@ def test_everything_ends_with_the_lab(tmp_path: Path) -> None:
         chain.nodes["bp-b"].freeze()
         raise ZeroDivisionError
     assert [part.name for part in parts if part.running] == []
+
+
+def test_a_group_whose_chain_has_split_is_healed(tmp_path: Path) -> None:
+    """Two blocks of its own are irreversible on a chain of one producer: the node comes back with an empty chain only.
+
+    As when a nodeos comes back unpaused, or two are resumed by hand.
+    """
+    with Group(tmp_path, p2p=True) as group:
+        group.start()
+        standby, observer = group.standby, group.chain.observer
+        node = group.nodeos(standby)
+        standby.stop()
+        group.chain.cut(node.name)
+        node.resume()  # it gets no transactions, so that its blocks are not the leader's
+        node.wait_blocks(3)
+        node.pause()
+        group.chain.heal(node.name)
+        observer.wait_head(node.head + 6)
+        group.governed = time.time()  # what was signed by hand before is no agent's
+        assert node.split_from(observer)
+        group.heal()
+        assert not node.split_from(observer)
+        assert node.paused

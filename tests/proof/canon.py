@@ -179,7 +179,7 @@ def _core(core: State, past, due, kept, numbers, pids) -> State:  # type: ignore
         guard_stops_at=kept(core.guard_stops_at) if core.phase in ACTIVE else 0,
         guard_next=tuple((numbers[version], kept(by)) for version, by in core.guard_next),
         resume_delayed_until=due(core.resume_delayed_until),
-        pledge=replace(core.pledge, until=due(core.pledge.until)),
+        pledge=replace(core.pledge, until=due(core.pledge.until), heard=0),  # no rule rests on it
         restarting_since=past(core.restarting_since, SEEN),
         leaving_since=past(core.leaving_since, timing.validity + timing.margin),
         wake=None if core.wake is None else kept(core.wake),

@@ -62,7 +62,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "Keys": ("root",),
     "Beat": ("epoch", "instance", "number", "node", "validity_ms", "to", "sight"),  # `to` is set when it is heard
     "Letter": ("to", "said", "slow", "came"),
-    "Pledge": ("until", "last"),
+    "Pledge": ("until", "last", "heard"),
     "Promise": ("epoch", "instance", "number", "node", "host_id", "sight"),
     "Sight": ("head", "lib", "head_age_ms", "asked_ms", "own_ms"),  # none in the search: nothing rests on it
     "Told": ("node", "sight", "at"),

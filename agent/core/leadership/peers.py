@@ -279,7 +279,8 @@ def beat_received(step: Step, event: BeatReceived) -> None:
     pledge, me = state.pledge, state.identity
     last = tuple(each for each in pledge.last if each[0] != beat.instance)[-LEADERS + 1 :]
     until = max(pledge.until, event.at + standstill(beat.validity_ms))
-    step.set(pledge=replace(pledge, until=until, last=(*last, (beat.instance, beat.number))))
+    last = (*last, (beat.instance, beat.number))
+    step.set(pledge=replace(pledge, until=until, last=last, heard=max(pledge.heard, event.at)))
     _note(step, beat.node, beat.sight)
     step.do(SendPromise(Promise(beat.epoch, beat.instance, beat.number, me.node, me.host_id), beat.node))
 

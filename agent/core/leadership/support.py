@@ -73,7 +73,9 @@ class Pledge:
 
     until  no held heartbeat is taken over before (R14)
     last   the number of the last beat of each leading process, the newest few
+    heard  when the last beat was received: its sender lived. No rule here rests on it
     """
 
     until: Ms = 0
     last: tuple[tuple[str, int], ...] = ()
+    heard: Ms = 0

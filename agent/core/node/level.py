@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from agent.core.election.ranking import NO_MEASURE
 from agent.core.leadership.state import Phase
-from agent.core.leadership.timing import seconds, standstill
+from agent.core.leadership.timing import seconds
 from agent.core.model.records import Heartbeat, Member
 from agent.core.model.store import Ms
 from agent.core.node.state import Node, own_windows, wall_of
@@ -79,9 +79,5 @@ def alive_at(node: Node) -> Ms:
     By its last beat, which comes from itself, or by its last confirmation, which etcd may have told late.
     """
     state = node.leadership
-    record = state.seen.record
     confirmed = state.seen.heartbeat_since - TOLD_LATE if state.seen.moved else 0
-    if record is None or not state.pledge.until:
-        return confirmed
-    promised = max(record.validity_ms, state.identity.timing.promised_short)
-    return max(confirmed, state.pledge.until - standstill(promised))
+    return max(confirmed, state.pledge.heard)

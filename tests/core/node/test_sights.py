@@ -158,16 +158,23 @@ def test_a_wish_is_not_refused_for_blocks_that_came_since_the_report() -> None:
         assert bool(found.refused) == refused, (old_ms, lacks, found)
 
 
-def test_a_standby_knows_by_beats_what_a_lost_leader_signed() -> None:
-    """R9: what its last beat told is a second old at the most, where a report may be five."""
+@pytest.mark.parametrize("named", [True, False])
+def test_a_standby_knows_by_beats_what_a_lost_leader_signed(*, named: bool) -> None:
+    """R9: what its last beat told is a second old at the most, where a report may be five; named or not (R17)."""
     world = group("failsafe")
     first = leader(world)
-    world.run(3000)
+    if not named:
+        assert first.agent is not None
+        first.agent.take(ev.EtcdLeaderBeside(tuple(world.hosts)))
+    world.run(8000)
     for host in world.hosts.values():
         assert host.agent is not None
         node = host.agent.loop.snapshot.node
         if host is not first:
             report = next(each for each in node.members if each.node == first.name)
+            record = node.leadership.seen.record
+            assert record is not None
+            assert bool(record.peers) == named
             assert level.alive_at(node) >= host.clock.boot() - 1000
             assert report.asked_ms >= host.clock.wall() - sights.IN_TOUCH
 

@@ -89,7 +89,8 @@ def _lease_deals(host: Host, store: Store) -> Iterator[Deal]:
         # a lease of its own, never used before: nothing else in the world still names it
         fresh = new_lease(host, store)
         seen = told("has a lease", feed(host, ev.LeaseSeen(fresh)))
-        if core_peered(host):  # by its own clock it may live for ever: an agent hears that it is gone, or finds it so
+        # by its own clock it may live for ever: an agent hears that it is gone, or finds it so
+        if core_peered(host) and seen.host.core is not None:
             seen = seen._replace(host=feed(seen.host, ev.LeaseKept(fresh, FOREVER)).host)
         yield Deal(seen.label, "", seen.host, replace(store, leases=tuple(sorted((*store.leases, fresh)))))
 

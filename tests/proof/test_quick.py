@@ -61,6 +61,16 @@ def test_store_that_forgets() -> None:
 
 
 @pytest.mark.timeout(600)
+def test_leader_that_is_replaced_as_its_lease_comes_back() -> None:
+    """P1, R16, R17: a leader that its peers hold loses its lease, and its process is to go, in any order of events."""
+    script = ("lease 101 ends", "a: the agent is to be replaced")
+    rules = engine(Budget(2, script=script), peers=True, eager=False)
+    found = search(rules, 15_000, rules.steady())
+    assert not found.broken, found.text()
+    assert found.states >= 15_000 or found.complete
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("script", FORGETTING, ids=", ".join)
 def test_store_that_forgets_beside_other_faults(script: tuple[str, ...]) -> None:
     """P1 when etcd loses its data, or goes back to a snapshot, beside other faults, within the quick bound (R20)."""

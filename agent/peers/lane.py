@@ -7,7 +7,7 @@ The thread wakes for datagrams alone. Garbage costs little and delays nothing bu
 - for addresses that no member has a MAC is reckoned at most `STRANGERS` times a second
 - no more than `HEARD` datagrams a second reach the loop
 - after `BURST` useless ones in a row the thread rests, while the kernel keeps what comes, and drops what is too much:
-  so it looks at fewer than 8,300 useless ones a second, and no good one waits behind more than have `ROOM`
+  so it looks at fewer than 10,000 useless ones a second, and no good one waits behind more than have `ROOM`
 
 Sending is one system call that never waits. What cannot be sent is lost, as on the way.
 """
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 REASONS = (*wire.REASONS, "no_key", "stranger", "old", "own", "crowded", "kernel", "unsent")
 """Why a datagram is dropped, or (`unsent`) was not sent. `kernel`: by the socket's filter, or for want of room."""
 BURST = 50
-REST_S = 0.006
+REST_S = 0.005
 STRANGERS = 50
 HEARD = 300
 """Datagrams a second: a leader of 16 members hears 75 promises."""

@@ -37,13 +37,17 @@ def behind(node: Node, now: Ms) -> str:
 
 
 def waits_until(node: Node) -> Ms | None:
-    """Return until when blocks that are missing are waited for; None where nobody's silence frees the heartbeat.
+    """Return until when blocks that are missing are waited for; None where they are not.
 
-    A release names the last block, and who is elected waits for that one (R9).
+    A release names the last block, and who is elected waits for that one (R9): but not where nodeos was gone by then.
     """
     state = node.leadership
-    silence = state.phase is Phase.STANDBY and state.seen.heartbeat is not None and not state.released
-    free = state.free_at() if silence else None
+    record = state.seen.record
+    if state.phase is not Phase.STANDBY or state.seen.heartbeat is None:
+        return None
+    if state.released and record is not None and record.last_block is not None:
+        return None
+    free = state.free_at()
     return None if free is None else free + LOST
 
 
@@ -52,13 +56,19 @@ def newest(node: Node, now: Ms) -> Ms:
     seen = node.leadership.seen
     record = seen.record
     sound = [each for each in node.members if not any(map(each.fails, NO_MEASURE))]
-    told = max((min(each.own_ms, each.asked_ms - _on_the_way(each, record)) for each in sound), default=0)
-    return told if record is None else max(told, _signed(node, record, now))
+    told = max((_told(each, record) for each in sound), default=0)
+    if record is None or record.released:
+        return told  # what it signed until its nodeos was gone, or hung, is not known
+    return max(told, _signed(node, record, now))
 
 
-def _on_the_way(member: Member, record: Heartbeat | None) -> Ms:
-    """Return for how long a block on a member's chain may be nobody else's: if it signs, the last is lost with it."""
-    return ARRIVES if record is not None and member.node == record.node else 0
+def _told(member: Member, record: Heartbeat | None) -> Ms:
+    """Return the date of the newest block on a member's chain that others should have.
+
+    If it signs, the last is lost with it. A report without an answer of nodeos, which is gone, still tells the block.
+    """
+    on_the_way = ARRIVES if record is not None and member.node == record.node else 0
+    return min(member.own_ms, (member.asked_ms or member.own_ms) - on_the_way)
 
 
 def _signed(node: Node, record: Heartbeat, now: Ms) -> Ms:

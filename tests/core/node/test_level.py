@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.core.blocks.schedule import ProducerWindows, date
+from agent.core.health.checks import ProcessProbed
 from agent.core.model.slots import slot_of
 from agent.core.node.level import LOST
 from tests.core.leadership.one import T
@@ -51,6 +52,31 @@ def test_a_node_that_is_behind_waits_for_the_blocks(how: str, blocks: int) -> No
     story.until(lambda: standby.leads, 3.0)
     story.go(3)
     assert story.lost == 0
+
+
+@pytest.mark.parametrize(("how", "blocks"), [("thawed", 9), ("cut off", 12)])
+def test_a_node_that_is_behind_waits_for_them_after_a_release_that_names_no_block(how: str, blocks: int) -> None:
+    """P1, P2, R9: the leader's nodeos is killed, so its release has no head to name; a slot would be signed again."""
+    story, leader, standby = pair()
+    fall_behind(story, standby, how, blocks)
+    leader.nodeos.kill()
+    leader.step(ProcessProbed(None))
+    story.go(2)
+    assert leader.node.leadership.seen.record is not None
+    assert leader.node.leadership.seen.record.released
+    assert not standby.leads, "it would sign on an old block"
+    standby.nodeos.unreached = False
+    story.until(lambda: standby.leads, 3.0)
+    story.go(3)
+    assert story.lost == 0
+
+
+def test_a_node_that_is_level_takes_a_release_that_names_no_block_at_once() -> None:
+    """P3, R9: a leader whose nodeos is killed hands over as fast as ever."""
+    story, leader, standby = pair()
+    leader.nodeos.kill()
+    leader.step(ProcessProbed(None))
+    assert story.until(lambda: standby.leads, 1.0) < 0.5
 
 
 def test_blocks_that_are_lost_are_not_waited_for_without_end() -> None:

@@ -82,10 +82,9 @@ class Step:
 
     def save(self, what: str) -> None:
         """Write the run-time file: `held`, `stopping`, `stopped`; nothing: remove it."""
+        version = self.number()
         state, tenure = self.state, self.state.tenure
-        version = state.numbers + 1
         self.set(
-            numbers=version,
             saving=version,
             saving_what=what,
             saved=what if state.saved == what else "",

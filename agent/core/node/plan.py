@@ -41,8 +41,7 @@ def plan(node: Node, now: Ms) -> Plan | None:
     if node.leadership.phase not in ACTIVE or seen.maintenance is not None:
         return None
     if seen.override is not None:
-        wanted = seen.override.leader == node.leadership.identity.node and not _unheard(node, now)
-        return _anew(node, now) if wanted else None
+        return _anew(node, now) if seen.override.leader == node.leadership.identity.node else None
     return min(_plans(node, now), key=lambda each: each.at, default=None)
 
 
@@ -104,7 +103,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
     """
     mind, checks, why = node.assessment, node.health.checks, silent(node) or votes.again(node, now)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
-    if not why or deaf or not node.leadership.leads:
+    if not why or deaf or not node.leadership.leads or _unheard(node, now):
         return None
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.lab.scale.wire import TIMING, Lead, Wire
 
 GROUPS = 3
 LIMIT = 20.0
+SPAN_S = 12.5
 
 
 async def until(crowd: Crowd | Wire, what: str, check: object) -> None:
@@ -67,6 +69,31 @@ def test_light_agents_lead_confirm_and_hand_over(tmp_path: Path, peers: str, lea
         for number in range(GROUPS):
             said = etcd.etcdctl("get", f"/nodeos-failover/scale-{number}/heartbeat", "--print-value-only")
             assert (json.loads(said)["epoch"], json.loads(said)["state"]) == (2, "held")
+
+
+@pytest.mark.real
+@pytest.mark.timeout(120)
+def test_the_wire_load_asks_as_often_as_agents(tmp_path: Path) -> None:
+    """Beside promises (R17), requests without a core come as often, by kind, as those of the real core."""
+
+    async def counted(endpoints: list[str]) -> tuple[Counter[str], Counter[str]]:
+        crowd, wire = Crowd(endpoints, 0, GROUPS, share=2, peers="lease"), Wire(endpoints, 0, GROUPS, 2, peers="lease")
+        await crowd.begin()
+        await until(crowd, "heartbeats that name the other", lambda: crowd.named == GROUPS)
+        await wire.begin()
+        begin = boot_ms()
+        await asyncio.sleep(SPAN_S)  # a span to count in, not a wait
+        found = tuple(Counter(kind for kind, sent, took in load.told if sent >= begin) for load in (crowd, wire))
+        await crowd.close()
+        await wire.close()
+        return found[0], found[1]
+
+    with Lab(tmp_path) as lab:
+        agents, wire = asyncio.run(counted(lab.etcd(1).endpoints))
+    every = {"confirm": 5, "report": 2.5, "keepalive": 3}
+    for kind, seconds in every.items():
+        for load in (agents, wire):
+            assert GROUPS * (SPAN_S // seconds - 1) <= load[kind] <= GROUPS * (SPAN_S // seconds + 3), (kind, load)
 
 
 def test_a_lead_lasts_until_a_before_the_end_of_its_validity() -> None:

@@ -1,9 +1,10 @@
-"""What agents send, without agents: `python -m tests.lab.scale.wire ENDPOINTS FIRST COUNT SHARE 0 off`.
+"""What agents send, without agents: `python -m tests.lab.scale.wire ENDPOINTS FIRST COUNT SHARE 0 PEERS`.
 
 A group costs what two agents cost etcd: a transaction with two comparisons every R, two member reports every 2 s, two
-keepalives a third of the lease, two watches. Each request is made once and sent again and again, so both comparisons
-are of the key `leader`; no answer is parsed. A request without an answer is noted, and sent again at its next turn.
-Nobody leads; it is counted how often a leader with these confirmations would have had to stop. Output as of `crowd`.
+keepalives each fifth of the lease, two watches. With peers, confirmations and reports come every 5 s (R17). Each
+request is made once and sent again and again, so both comparisons are of the key `leader`; no answer is parsed. A
+request without an answer is noted, and sent again at its next turn. Nobody leads; it is counted how often a leader with
+these answers would have had to stop: for want of confirmations, or with peers of keepalives. Output as of `crowd`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TypeVar
 from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.keys import Keys, keys
-from agent.core.model.records import OFTEN, Heartbeat, Member
+from agent.core.model.records import OFTEN, SELDOM, Heartbeat, Member
 from agent.core.model.store import Compare, Ms, Put, Txn
 from agent.errors import StoreError
 from agent.etcd.rpc import grpc, txn_request, watch_request
@@ -29,21 +30,25 @@ from tests.lab.scale.process import main
 TIMING = Timing()
 T = TypeVar("T")
 REQUEST_S = TIMING.request / 1000
-MEMBER = Member("bp-a", "0123456789abcdef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
-MAY_LAST: Ms = TIMING.validity - TIMING.margin
-"""How long after a confirmation was sent a leader needs the answer to the next (R1, R3)."""
+LEADER = "bp-a"
+MEMBER = Member(LEADER, "0123456789abcdef", "standby", True, True, (), 1000, 900, 0, 100, False, "0.1.0", "v4.1.0")
 
 
 class Lead:
-    """Whether a leader whose confirmations were answered so would lead still (R1, R3)."""
+    """Whether a leader that was answered so would lead still.
 
-    def __init__(self, sent: Ms) -> None:
+    validity: for how long an answer lets it lead, from before the request left (ms): E after a confirmation (R1), or
+    the lease after a keepalive, while members promise (R15).
+    """
+
+    def __init__(self, sent: Ms, validity: Ms = TIMING.validity) -> None:
         self._sent = sent
+        self._may_last = validity - TIMING.margin
         self._lost = 0
 
     def lost(self, now: Ms) -> int:
-        """Return how often it had to stop: A before the end of the validity of what was answered last."""
-        return self._lost + (now > self._sent + MAY_LAST)
+        """Return how often it had to stop: A before the end of the validity of what was answered last (R3)."""
+        return self._lost + (now > self._sent + self._may_last)
 
     def answered(self, sent: Ms, now: Ms) -> None:
         """Take an answer; the validity counts from before it was sent."""
@@ -63,6 +68,7 @@ class Wire:
         self._numbers = range(first, first + count)
         self._share = share
         self._in_step = in_step
+        self._peers = peers != "off"
         self._links = [Link(endpoints, at) for at in range(2 * (count // share + 1))]
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -72,10 +78,14 @@ class Wire:
             one, two = (self._links[2 * (at // self._share) + side] for side in (0, 1))
             names = keys("/nodeos-failover", f"wire-{number}")
             works = [self._confirm(one, names)]
-            for link, node in ((one, "bp-a"), (two, "bp-b")):
+            for link, node in ((one, LEADER), (two, "bp-b")):
                 works += [self._report(link, names, node), self._watch(link, names)]
             self._tasks += [asyncio.create_task(each) for each in works]
-            await asyncio.sleep(TIMING.renew / 1000 / max(1, len(self._numbers)) * 4)
+            await asyncio.sleep(self._renew_s / max(1, len(self._numbers)) * 4)
+
+    @property
+    def _renew_s(self) -> float:
+        return (SELDOM if self._peers else TIMING.renew) / 1000
 
     async def close(self) -> None:
         """End all."""
@@ -116,13 +126,14 @@ class Wire:
 
     async def _confirm(self, link: Link, names: Keys) -> None:
         now = asyncio.get_running_loop().time
-        first = await _sure(lambda: link.txn(Txn((), (Put(names.leader, b"bp-a"),)), 10.0))
-        record = Heartbeat(1, "bp-a", "0123456789abcdef", 1, TIMING.validity, False, None, "the seat is free")
+        first = await _sure(lambda: link.txn(Txn((), (Put(names.leader, LEADER.encode()),)), 10.0))
+        record = Heartbeat(1, LEADER, "0123456789abcdef", 1, TIMING.validity, False, None, "the seat is free")
         compare, put = Compare(names.leader, first.revision), Put(names.heartbeat, records.write(record))
         request = txn_request(Txn((compare, compare), (put,), (names.leader, names.heartbeat))).SerializeToString()
         lead = Lead(boot_ms())
-        self._leads.append(lead)
-        due, renew = now(), TIMING.renew / 1000
+        if not self._peers:
+            self._leads.append(lead)
+        due, renew = now(), self._renew_s
         while True:
             sent = await self._send("confirm", link, request)
             if sent is not None:
@@ -134,18 +145,26 @@ class Wire:
 
     async def _report(self, link: Link, names: Keys, node: str) -> None:
         lease = await _sure(lambda: link.grant(TIMING.lease_ttl, 10.0))
-        value = records.write(MEMBER)
-        request = txn_request(Txn((), (Put(names.member(node), value, lease),))).SerializeToString()
-        every, kept = OFTEN / 1000, asyncio.get_running_loop().time()
+        self._tasks.append(asyncio.create_task(self._keep(link, lease, leads=node == LEADER)))
+        request = txn_request(Txn((), (Put(names.member(node), records.write(MEMBER), lease),))).SerializeToString()
         while True:
             await self._send("report", link, request)
-            if asyncio.get_running_loop().time() > kept + TIMING.lease_ttl / RENEWALS:
-                kept = asyncio.get_running_loop().time()
-                try:
-                    await link.keepalive(lease, REQUEST_S)
-                except StoreError:
-                    self.told.append(("keepalive", boot_ms(), -1))
-            await asyncio.sleep(every)
+            await asyncio.sleep((SELDOM if self._peers else OFTEN) / 1000)
+
+    async def _keep(self, link: Link, lease: int, *, leads: bool) -> None:
+        lead = Lead(boot_ms(), 1000 * TIMING.lease_ttl)
+        if self._peers and leads:
+            self._leads.append(lead)
+        while True:
+            await asyncio.sleep(TIMING.lease_ttl / RENEWALS)
+            sent = boot_ms()
+            try:
+                await link.keepalive(lease, REQUEST_S)
+            except StoreError:
+                self.told.append(("keepalive", sent, -1))
+            else:
+                self.told.append(("keepalive", sent, boot_ms() - sent))
+                lead.answered(sent, boot_ms())
 
     async def _watch(self, link: Link, names: Keys) -> None:
         request = watch_request(names.root, 0).SerializeToString()

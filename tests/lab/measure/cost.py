@@ -3,7 +3,8 @@
 A real group of two (leader and standby), then one of five, idles for a while. Processor and memory are what the kernel
 counts of agent and guard, requests what the agent counts, bytes what passes the proxies before etcd (for nodeos: the
 bytes of one call of each kind, times the calls). etcd's own count of requests stands below, for comparison. Last,
-beside the first group, runs a *floor*: the calls of its leader, made bare (`tests.lab.measure.floor`).
+beside the first group, runs a *floor*: the calls of its leader, made bare (`tests.lab.measure.floor`), and those of one
+with peers off, who asks etcd four times as often.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ HEADS = (
 )
 Label = tuple[str, str, str]
 """Group, node, role."""
+ALONE = {"etcd txn": 2.5, "etcd keepalive": 0.3, "etcd range": 0.06}
+"""Requests to etcd a second of a leader with peers off (measured): confirmations each R, a report in 2 s, the lease."""
 AIMS = {"cpu": 1.0, "rss": 60.0, "leader": 0.6, "standby": 0.4}
 """% of a core, MB (10^6 bytes) and requests to etcd a second that agent and guard should stay below."""
 
@@ -126,8 +129,9 @@ def handled(group: IdleGroup) -> Counter[str]:
 
 @dataclass(frozen=True)
 class Floor:
-    """What the calls of a leader cost when made bare. cpu: % of a core; rss, pss, own: MB (10^6 bytes)."""
+    """What `calls` of a leader cost when made bare. cpu: % of a core; rss, pss, own: MB (10^6 bytes)."""
 
+    calls: str
     cpu: float
     rss: float
     pss: float
@@ -135,8 +139,8 @@ class Floor:
     threads: int
 
 
-def measure_floor(group: IdleGroup, rates: Mapping[str, float], seconds: float) -> Floor:
-    """Have the calls of the group's leader made bare, `rates` a second by kind. LabError when they do not begin."""
+def measure_floor(group: IdleGroup, calls: str, rates: Mapping[str, float], seconds: float) -> Floor:
+    """Have `calls` made bare beside the leader's nodeos, `rates` a second by kind. LabError when they do not begin."""
     node = group.chain.nodes[group.leader.node]
     ports = group.lab.ports
     process = floor.child(
@@ -148,22 +152,22 @@ def measure_floor(group: IdleGroup, rates: Mapping[str, float], seconds: float) 
         time.sleep(WARM_S)
         before, begin = usage(process.pid), time.monotonic()
         time.sleep(seconds)
-        return _floor(before, usage(process.pid), time.monotonic() - begin)
+        return _floor(calls, before, usage(process.pid), time.monotonic() - begin)
     finally:
         process.close()
 
 
-def _floor(before: Usage, after: Usage, seconds: float) -> Floor:
+def _floor(calls: str, before: Usage, after: Usage, seconds: float) -> Floor:
     rss, pss, own = (each * 1024 / 1e6 for each in (after.rss_kib, after.pss_kib, after.own_kib))
-    return Floor((after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
+    return Floor(calls, (after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
 
 
 def idled(
     root: Path, size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool
-) -> tuple[list[Cost], dict[str, float], Floor | None]:
+) -> tuple[list[Cost], dict[str, float], list[Floor]]:
     """Let a group of `size` idle for `seconds`; return the cost of each agent, and etcd's own count of calls a second.
 
-    `with_floor`: return what its leader's calls cost bare, too. LabError when the group does not settle, or the leader
+    `with_floor`: return what a leader's calls cost bare, too. LabError when the group does not settle, or the leader
     changes meanwhile.
     """
     group = IdleGroup(root, size, python)
@@ -181,7 +185,11 @@ def idled(
         span = time.monotonic() - begin
         answered = {name: count / span for name, count in (handled(group) - calls).items()}
         leading = next((each.requests for each in found if each.role == "leader"), None)
-        bare = measure_floor(group, leading, seconds) if with_floor and leading else None
+        bare = []
+        if with_floor and leading:
+            asked = {name: rate for name, rate in leading.items() if name.startswith("nodeos")}
+            for calls_of, rates in (("the leader's calls", leading), ("calls with peers off", {**asked, **ALONE})):
+                bare.append(measure_floor(group, calls_of, rates, seconds))
         return found, answered, bare
     finally:
         group.close()
@@ -211,7 +219,7 @@ def table(found: Sequence[Cost]) -> str:
 def told_floor(bare: Floor) -> str:
     """Return the floor in words."""
     return (
-        f"the leader's calls made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
+        f"{bare.calls} made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
         f"own {bare.own:.1f}, {bare.threads} threads"
     )
 
@@ -262,9 +270,9 @@ def measure(root: Path, chosen: argparse.Namespace) -> Found:
                 root / label.replace(" ", "-"), size, chosen.seconds, python, label, with_floor=first
             )
             found += costs
-            floors += [bare] if bare else []
+            floors += bare
             told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))
             say(f"{label}: etcd answered, a second, to the whole group: {told}")
     text = "\n".join([table(found), "", *map(told_floor, floors), kinds(found)])
-    figures = [asdict(each) for each in found] + [{"role": "floor", **asdict(each)} for each in floors]
+    figures = [asdict(each) for each in found] + [{"role": f"{each.calls}, bare", **asdict(each)} for each in floors]
     return Found(text, figures, misses(found))

@@ -94,8 +94,10 @@ def test_an_idle_group_is_measured(tmp_path: Path) -> None:
         asked = sum(count for name, count in found[role]["requests"].items() if name.startswith("etcd"))
         assert 0.1 < asked <= aim
         assert all(found[role][name] > 0 for name in ("cpu", "rss", "pss", "etcd_up", "etcd_down", "nodeos_down"))
-    assert 0 < found["floor"]["cpu"] < found["leader"]["cpu"]
-    assert 0 < found["floor"]["rss"] < found["leader"]["rss"]
+    bare, before = found["the leader's calls, bare"], found["calls with peers off, bare"]
+    assert 0 < bare["cpu"] < found["leader"]["cpu"]
+    assert 0 < bare["rss"] < found["leader"]["rss"]
+    assert before["cpu"] > bare["cpu"], "it made four times as many"
 
 
 @pytest.mark.real

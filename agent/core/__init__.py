@@ -36,10 +36,11 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          `heartbeat` back; if it carries our epoch, instance and a seq that we sent, V counts from when that seq left.
          *Else:* a lost answer would cost the lead, or an old write would be taken for a new one.
     R3   Stop in time: at V - A, at once when `leader` or `heartbeat` was changed by another hand, or when health or an
-         operator says so. Pause nodeos; without an answer in P end the process. All is over by V, whatever hangs. A
-         tenure that has begun to stop never produces again, whatever answer comes late, and the run-time file says so
-         before the release is sent. *Else:* a release still under way is applied after the node resumed (a search
-         found it in 15 moves). A resume has a span of its own, but never beyond V - A.
+         operator says so. Pause nodeos; without an answer in P (or sooner, from one that was silent before) end the
+         process. All is over by V, whatever hangs. A tenure that has begun to stop never produces again, whatever
+         answer comes late, and the run-time file says so before the release is sent. *Else:* a release still under way
+         is applied after the node resumed (a search found it in 15 moves). A resume has a span of its own, but never
+         beyond V - A.
     R4   Prove the stop. A pause keeps only the next block from starting, so it is proof B after its answer, and only
          if no resume is unanswered, for a call that timed out may still act. A process seen gone is proof. A closed
          signing gate is proof if nodeos has no other way to a signature; where the gate is required nothing else is,

@@ -25,6 +25,9 @@ from agent.core.model.backoff import doubled
 from agent.core.model.chain import Block
 from agent.core.model.store import Ms
 
+LAST_CHANCE: Ms = 100
+"""What a nodeos may take to answer a pause when its main thread has let the last questions pass, each for longer."""
+
 # --- events ---
 
 
@@ -198,7 +201,10 @@ def stop(step: Step, key: str, detail: str = "") -> None:
 def begin_stop(step: Step) -> None:
     """Begin to stop at once; from here on the tenure is over whatever answer comes (R3)."""
     state = step.state
-    step.set(pause_by=step.now + state.identity.timing.pause, pause_retry_at=step.now, head_call=0, head_until=0)
+    within = state.identity.timing.pause
+    if state.eligibility.deaf:
+        within = min(within, LAST_CHANCE)
+    step.set(pause_by=step.now + within, pause_retry_at=step.now, head_call=0, head_until=0)
     step.set(gate_retry=0)
     if state.production in (Production.PRODUCING, Production.RESUMING, Production.FOUND):
         step.set_production(Production.UNKNOWN)

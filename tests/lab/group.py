@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from tests.lab import evidence
 from tests.lab.agents import Agent, settled
+from tests.lab.chain import PAUSED
 from tests.lab.errors import LabError
 from tests.lab.lab import GROUP, Lab
 from tests.lab.nodeos import Node
@@ -119,7 +120,7 @@ class Group:
                 node.restart()
         for node in self.chain.nodes.values():
             if node.split_from(self.chain.observer):
-                node.begin_anew()
+                node.begin_anew(PAUSED)
         try:
             self._settle_level()
         except LabError:  # a nodeos of Leap may give up catching up for good: "Unable to continue syncing at this time"

@@ -145,12 +145,12 @@ class Node(Process):
         replay = ["--replay-blockchain"] if self.exit_code != 0 else []
         self.launch(*pause, *replay, *more, limit=limit)
 
-    def begin_anew(self, limit: float = READY_LIMIT) -> None:
-        """Start again, paused, with an empty chain, to get it all from the peers; what finalizers swore stays."""
-        self.stop()
+    def begin_anew(self, *more: str, limit: float = READY_LIMIT) -> None:
+        """Start with an empty chain, to get it all from the peers, with `more` words; what finalizers swore stays."""
+        self.stop(grace=3.0)
         for name in ("blocks", "state"):
             shutil.rmtree(self.data_dir / name, ignore_errors=True)
-        self.launch("--pause-on-startup", limit=limit)
+        self.launch(*more, limit=limit)
 
     def split_from(self, other: Node) -> bool:
         """Whether irreversible blocks differ: neither node ever follows the other again."""

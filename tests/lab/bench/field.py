@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -150,9 +149,7 @@ class Field:
         return node, self.chain.observer
 
     def _rebuild(self, node: Node) -> None:
-        node.stop(grace=3.0)
-        shutil.rmtree(node.data_dir, ignore_errors=True)
-        node.launch(START, PAUSED, limit=LIMIT)
+        node.begin_anew(START, PAUSED, limit=LIMIT)
         self.wait(f"{node.name} to copy the chain", lambda: abs(node.head - self.chain.observer.head) <= 1)
 
     def close(self) -> None:

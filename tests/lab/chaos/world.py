@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import threading
 import time
@@ -184,8 +183,7 @@ class World:
         with lock:
             node.stop(grace=3.0)
             self._collect(node)
-            shutil.rmtree(node.data_dir, ignore_errors=True)
-            node.launch(*([START, PAUSED] if host is not None else []), limit=LAUNCH)
+            node.begin_anew(*([START, PAUSED] if host is not None else []), limit=LAUNCH)
 
     def etcdctl(self, *arguments: str) -> str:
         """Run the real etcdctl; `@` at the start of an argument stands for the group's prefix."""

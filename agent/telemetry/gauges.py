@@ -6,19 +6,21 @@ loop shows. What the loop knew last is not told as true once the loop stands sti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.alerts.worker import ChannelStats
 from agent.core.blocks.ledger import Ledger
 from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import PeersMode
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.ports import Clock
 from agent.telemetry.families import NAMES, OTHERS, Kit, NodeNames, producing_since
-from agent.telemetry.finality import FinalityGauges
+from agent.telemetry.finality import REASONS, vote_ages_s
+from agent.telemetry.peers import SOURCES, confirmation
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -28,6 +30,7 @@ class Gauges(Kit):
     """What an agent is, as metrics. The callables are asked at scrape time, too (see `Metrics`).
 
     `lease`: TTL of the session's lease in seconds, and when the request was sent that gave it; (0, 0): there is none.
+    `dropped` returns how many datagrams of peers the socket dropped, by reason.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Gauges(Kit):
         alerts: Callable[[], Iterable[ChannelStats]],
         watch_restarts: Callable[[], int],
         waiting: Callable[[], int],
+        dropped: Callable[[], Mapping[str, int]],
     ) -> None:
         super().__init__(base)
         self._clock = clock
@@ -45,6 +49,7 @@ class Gauges(Kit):
         self._alerts = alerts
         self._watch_restarts = watch_restarts
         self._waiting = waiting
+        self._dropped = dropped
         self.lease: tuple[int, Ms] = (0, 0)
         self._names = NodeNames(base[1])
 
@@ -60,9 +65,10 @@ class Gauges(Kit):
         yield from self._confirmation(snapshot, now)
         yield from self._words(snapshot)
         yield from self._nodeos(snapshot, wall)
-        yield from FinalityGauges(self._base).of(snapshot.node)
+        yield from self._finality(snapshot)
         yield from self._checks(snapshot)
         yield from self._etcd(snapshot, now)
+        yield from self._peers(snapshot, now)
         yield from self._channels()
 
     def _leadership(self, snapshot: NodeSnapshot, now: Ms, wall: Ms) -> Iterator[Metric]:
@@ -164,6 +170,25 @@ class Gauges(Kit):
             span = len(found.schedule.producers) * REPETITIONS * SLOT / 1000
             yield self._one("schedule_round_seconds", "Seconds that a round of the active schedule takes.", span)
 
+    def _finality(self, snapshot: NodeSnapshot) -> Iterator[Metric]:
+        """Yield what is known of finality (Savanna); before it that is only how far LIB lies behind."""
+        node = snapshot.node
+        found, info, settings = node.health.finality, node.health.info, node.settings.finalizer
+        if info is not None:
+            lag = max(0, info.head_num - info.lib_num)
+            yield self._one("irreversible_lag_blocks", "Blocks between the last irreversible one and the head.", lag)
+        why = {name: float(node.finality.cause == cause) for name, cause in REASONS.items()}
+        yield self._by("self_paused", "1 while nodeos, which leads, has paused itself, by why.", "reason", why)
+        if found is None or not found.known or info is None:
+            return
+        if settings.key:
+            text = "1 while the BLS key of this node is its account's active one."
+            yield self._one("finalizer_key_active", text, found.active_key(settings.account) == settings.key)
+        own, others = vote_ages_s(node)
+        votes = {name: age for name, age in {"own": own, "others": others}.items() if age is not None}
+        text = "Seconds between the last block that was voted for and the head, for our account and all others."
+        yield self._by("vote_age_seconds", text, "of", votes)
+
     def _checks(self, snapshot: NodeSnapshot) -> Iterator[Metric]:
         found = snapshot.node.health
         yield self._one("healthy", "1 while every check passes.", found.ok)
@@ -181,6 +206,23 @@ class Gauges(Kit):
         yield self._one("lease_ttl_seconds", "Seconds that the session's lease lives, as granted; 0: none.", ttl)
         left = max(0.0, ttl - (now - at) / 1000) if ttl else 0.0
         yield self._one("lease_remaining_seconds", "Seconds that the session's lease has left at least.", left)
+
+    def _peers(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
+        state = snapshot.node.leadership
+        timing, record = state.identity.timing, state.seen.record
+        modes = {mode.value: float(mode is timing.peers) for mode in PeersMode}
+        yield self._by("peers_mode", "1 for the mode of the peers.", "mode", modes)
+        yield self._one("peers_named", "Peers that the heartbeat names.", len(record.peers) if record else 0)
+        found = confirmation(state, now)
+        left = {source: found.left[source] / 1000 if found else 0.0 for source in SOURCES}
+        text = "Seconds for which this source alone confirms this node."
+        yield self._by("validity_remaining_by_source_seconds", text, "source", left)
+        yield self._one(
+            "peers_validity_seconds",
+            "E_s: seconds for which a beat that every peer promised for allows production.",
+            timing.peers_validity / 1000,
+        )
+        yield self._counts("peer_datagrams_dropped", "Datagrams of peers that were dropped.", "reason", self._dropped())
 
     def _channels(self) -> Iterator[Metric]:
         found = list(self._alerts())

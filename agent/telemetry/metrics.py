@@ -26,7 +26,7 @@ from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import Kit
 from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
-from agent.telemetry.peers import PeerGauges, nothing_dropped
+from agent.telemetry.peers import nothing_dropped
 from agent.telemetry.tallies import Tallies
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
@@ -68,8 +68,8 @@ class Metrics:
         base = (group, node)
         self._clock = clock
         self._open: dict[int, tuple[Ms, str]] = {}  # request → when it left, and its kind
-        self.gauges = Gauges(base, clock, snapshot, alerts, watch_restarts, waiting)
-        self._collectors: list[Kit] = [self.gauges, PeerGauges(base, clock, snapshot, dropped)]
+        self.gauges = Gauges(base, clock, snapshot, alerts, watch_restarts, waiting, dropped)
+        self._collectors: list[Kit] = [self.gauges]
         if gate is not None:
             self._collectors.append(GateGauges(base, clock, *gate))
         if config is not None:

@@ -1,21 +1,15 @@
-"""What peers are to this agent, for metrics and pages: whom it names, what confirms it, what its socket dropped."""
+"""What peers are to this agent, for metrics and the status page: whom it names, and what confirms it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.core.leadership.state import State
-from agent.core.leadership.timing import PeersMode
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot
 from agent.peers.lane import REASONS
-from agent.ports import Clock
-from agent.telemetry.families import Kit
-
-if TYPE_CHECKING:
-    from prometheus_client.metrics_core import Metric
 
 SOURCES = ("etcd", "peers")
 
@@ -57,41 +51,6 @@ def told(snapshot: NodeSnapshot, now: Ms, lane: Callable[[], dict[str, Any]]) ->
         "etcd_beside": list(state.etcd_beside),
         **lane(),
     }
-
-
-class PeerGauges(Kit):
-    """What peers are, as metrics. `dropped` returns how many datagrams the socket dropped, by reason."""
-
-    def __init__(
-        self,
-        base: tuple[str, str],
-        clock: Clock,
-        snapshot: Callable[[], NodeSnapshot],
-        dropped: Callable[[], dict[str, int]],
-    ) -> None:
-        super().__init__(base)
-        self._clock = clock
-        self._snapshot = snapshot
-        self._dropped = dropped
-
-    def collect(self) -> Iterator[Metric]:
-        """Compute all of them now."""
-        state, now = self._snapshot().node.leadership, self._clock.boot()
-        record = state.seen.record
-        modes = {mode.value: float(mode is state.identity.timing.peers) for mode in PeersMode}
-        yield self._by("peers_mode", "1 for the mode of the peers.", "mode", modes)
-        yield self._one("peers_named", "Peers that the heartbeat names.", len(record.peers) if record else 0)
-        found = confirmation(state, now)
-        left = {source: found.left[source] / 1000 if found else 0.0 for source in SOURCES}
-        text = "Seconds for which this source alone confirms this node."
-        yield self._by("validity_remaining_by_source_seconds", text, "source", left)
-        yield self._one(
-            "peers_validity_seconds",
-            "E_s: seconds for which a beat that every peer promised for allows production.",
-            state.identity.timing.peers_validity / 1000,
-        )
-        text = "Datagrams of peers that were dropped."
-        yield self._counts("peer_datagrams_dropped", text, "reason", self._dropped())
 
 
 def nothing_dropped() -> dict[str, int]:

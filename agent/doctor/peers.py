@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agent.config.model import Config
@@ -13,14 +16,16 @@ from agent.doctor.gather_etcd import options
 from agent.errors import StoreError
 from agent.etcd.leader import EtcdLeadership
 from agent.host.deadline import Deadline
-from agent.peers import key
-from agent.peers.address import parse
+from agent.peers import key, wire
+from agent.peers.address import PeerAddress, host_of, parse
 from agent.peers.host_id import read_id
-from agent.peers.probe import probe
+from agent.peers.wire import DatagramError, Probe
 
 _PORT = "let UDP to the port of peers.listen (9878) pass between the hosts, both ways; without it E is long, as before"
 PROBE_S = 0.9
-"""For one member: three tries."""
+"""For one member: all its tries."""
+TRIES = 3
+"""A datagram may be lost by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +70,26 @@ def gather(config: Config, within_s: float) -> PeerFacts:
                 reached[node] = probe(parse(address), found, names.root, config.node, PROBE_S) == node
             except ValueError:
                 reached[node] = False
-    beside = tuple(node for node, at in members.items() if leader and at and parse_host(at) in leader.hosts)
+    beside = tuple(node for node, at in members.items() if leader and at and host_of(at) in leader.hosts)
     return PeerFacts(there, found is not None, members, reached, beside, _no_host_id(config))
 
 
-def parse_host(address: str) -> str:
-    """Return the host of an address, empty when it is none."""
-    try:
-        return parse(address).host
-    except ValueError:
-        return ""
+def probe(address: PeerAddress, group_key: bytes, root: str, node: str, within_s: float) -> str | None:
+    """Return the name of the member that answers at an address, None when none does within `within_s` seconds."""
+    group, instance = wire.tag(root, group_key), secrets.token_hex(8)
+    family = socket.AF_INET6 if address.six else socket.AF_INET
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect(tuple(address))
+        for number in range(TRIES):
+            deadline = Deadline(within_s / TRIES)
+            sock.send(wire.encode(Probe(instance, number, node), group, group_key))
+            while (left := deadline.remaining()) > 0:
+                sock.settimeout(left)
+                with suppress(DatagramError, TimeoutError):
+                    said = wire.decode(sock.recv(wire.LONGEST + 1), group, group_key)
+                    if isinstance(said, Probe) and said.echo and said.instance == instance:
+                        return said.node
+    return None
 
 
 def _no_host_id(config: Config) -> str:

@@ -4,7 +4,6 @@ wire     a datagram, byte by byte, with its MAC
 key      the group's key, as it stands in etcd
 address  where this agent listens, and what address the others are told
 host_id  an id that this host made once and keeps on disk (R13)
-probe    trying the way to a member, for `doctor`
 lane     one socket, one thread that waits: what is sent, what is received, what is dropped and why
 
 Nothing here is decided: what a beat or a promise is worth stands in `agent.core.leadership.peers`. A datagram that is

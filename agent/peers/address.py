@@ -48,6 +48,14 @@ def parse(text: str) -> PeerAddress:
     return PeerAddress(str(host), int(found[3]))
 
 
+def host_of(address: str) -> str:
+    """Return the host of an address that a member reports, empty when it is none."""
+    try:
+        return parse(address).host
+    except ValueError:
+        return ""
+
+
 def plain(host: str) -> str:
     """Return an IPv4 address that a socket for both kinds shows as IPv6 the way that it is written elsewhere."""
     return host[len(_MAPPED) :] if host.startswith(_MAPPED) and "." in host else host

@@ -23,7 +23,7 @@ from agent.etcd.leader import EtcdLeadership, EtcdPlace
 from agent.host.deadline import Deadline
 from agent.net.resolver import Resolver
 from agent.peers import key
-from agent.peers.address import PeerAddress, any_address, local_end, parse
+from agent.peers.address import PeerAddress, any_address, host_of, local_end, parse
 from agent.peers.host_id import host_id, read_id
 from agent.peers.lane import PeerLane
 from agent.ports import Emit
@@ -151,14 +151,6 @@ def _newest(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
     """Return what was told of each member last; of those that are gone as many as there is room for."""
     gone = [(node, value) for node, value in old.items() if node not in new]
     return {**new, **dict(gone[: max(0, MEMBERS - len(new))])}
-
-
-def host_of(address: str) -> str:
-    """Return the host of an address that a member reports, empty when it is none."""
-    try:
-        return parse(address).host
-    except ValueError:
-        return ""
 
 
 class EtcdLeaderWatch:

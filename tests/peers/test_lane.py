@@ -11,11 +11,11 @@ import pytest
 
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.store import Ms
+from agent.doctor.peers import probe
 from agent.host.clock import boot_ms
 from agent.peers import wire
 from agent.peers.address import PeerAddress
 from agent.peers.lane import BURST, HEARD, REST_S, SENDERS, STRANGERS, PeerLane
-from agent.peers.probe import probe
 from tests.support.children import wait_until
 
 ROOT, KEY = "/nodeos-failover/eos/", b"k" * 32

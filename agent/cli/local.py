@@ -21,7 +21,7 @@ from agent.errors import ConfigError, FailoverError, WaitTimeout
 from agent.host.paths import find
 from agent.host.process import start_ticks
 from agent.run import read_config
-from agent.runtime.reload_note import ReloadNote, read_note
+from agent.runtime.reload import ReloadNote, read_note
 
 
 @click.group()

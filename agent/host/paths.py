@@ -37,7 +37,7 @@ class Files:
 
     @property
     def reload(self) -> Path:
-        """What became of the last reload (agent.runtime.reload_note)."""
+        """What became of the last reload (agent.runtime.reload)."""
         return self.runtime.with_suffix(".reload")
 
     @property

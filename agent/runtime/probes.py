@@ -21,7 +21,7 @@ from agent.core.model.chain import ProcessId
 from agent.core.model.store import Ms
 from agent.core.node.frozen import MISSED
 from agent.errors import FenceError, NodeosAnswer, NodeosError
-from agent.gate.counts import READY
+from agent.gate.control import READY
 from agent.host import process
 from agent.ports import Clock, Emit, Fence, Nodeos, ProcessHandle, RuntimeFile
 from agent.telemetry.gate_watch import GateReading, GateWatch

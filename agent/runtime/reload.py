@@ -6,9 +6,12 @@ disk that hangs. The loop hears of it by one event, and goes on as it is: who le
 
 from __future__ import annotations
 
+import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +20,9 @@ from agent.config.load import checked
 from agent.config.model import Config
 from agent.config.section import Section
 from agent.errors import ConfigError
+from agent.host.paths import write_whole
+from agent.host.process import start_ticks
 from agent.host.systemd import Notifier
-from agent.runtime.reload_note import write_note
 
 log = logging.getLogger(__name__)
 
@@ -145,6 +149,30 @@ def _put(data: dict[str, Any], name: str, value: Any) -> None:
     data[last] = value
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadNote:
+    """What became of the last reload, in a file: a signal brings its sender no answer.
+
+    `count`: how many reloads this process has done; `ok` and `said`: what became of the last.
+    """
+
+    pid: int
+    started: int
+    count: int
+    ok: bool
+    said: tuple[str, ...]
+
+
+def read_note(file: Path) -> ReloadNote:
+    """Return what an agent left. OSError or ValueError when there is nothing that can be used."""
+    found = json.loads(file.read_bytes())
+    try:
+        pid, started, count = (int(found[name]) for name in ("pid", "started", "count"))
+        return ReloadNote(pid, started, count, bool(found["ok"]), tuple(map(str, found["said"])))
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{file} is no note of a reload: {error!r}") from error
+
+
 class Reload:
     """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
 
@@ -199,8 +227,9 @@ class Reload:
     def _noted(self, *, ok: bool, said: list[str]) -> None:
         if self._note is None:
             return
+        note = ReloadNote(os.getpid(), start_ticks(os.getpid()), self._count, ok, tuple(said))
         try:
-            write_note(self._note, self._count, ok=ok, said=tuple(said))
+            write_whole(self._note, json.dumps(asdict(note)))
         except OSError as error:
             log.warning("what became of a reload cannot be written: %s", error)
 

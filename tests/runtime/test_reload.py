@@ -11,8 +11,7 @@ import pytest
 from agent.config.model import Config, settings
 from agent.errors import ConfigError
 from agent.host.systemd import Notifier
-from agent.runtime.reload import Reload, changes, compare, why_not
-from agent.runtime.reload_note import read_note
+from agent.runtime.reload import Reload, changes, compare, read_note, why_not
 from tests.doctor.parts import config
 
 HOOK = {"name": "ops", "type": "slack", "url": "https://hooks.example/x"}

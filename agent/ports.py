@@ -186,7 +186,7 @@ class GateStatus:
     keosd           `ready`, or why not, for people: locked, without the key, out of reach
     last_signature  None: none yet
     refused         requests by the slug of the reason
-    latency         signatures by the `BOUNDS` of agent.gate.counts, each bucket for itself: from request to answer
+    latency         signatures by the `BOUNDS` of agent.gate.control, each bucket for itself: from request to answer
     seconds         the sum of those spans
     refuses         why it signs by no page at all, whatever the page says: a slug of `agent.gate.permit.REASONS`
     """

@@ -13,7 +13,7 @@ from agent.doctor.nodeos import unseen_options
 from agent.errors import GateError
 from agent.gate import settings
 from agent.gate.client import look
-from agent.gate.counts import READY
+from agent.gate.control import READY
 from agent.gate.settings import PROVIDER_TIMEOUT_MS
 from agent.gate.wire import SIGN
 from agent.ports import GateStatus

@@ -9,7 +9,7 @@ agent do. Standard library only (and `agent.errors`, `agent.core`): the process 
     wire      requests and answers over HTTP/1.1, bounded, as data
     asker     connections of those who ask for signatures
     keosd     the other side: connections to keosd; wallet: the one that is unlocked there
-    counts    what was signed, refused, and how long it took; control: the answers to the agent
+    control   what was signed, refused, and how long it took, and the answers to the agent
     server    the one loop: nodeos, keosd and the control socket
     main      the command `nodeos-failover gate`
 

@@ -16,7 +16,7 @@ from agent.core.model.backoff import longer
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
 from agent.errors import GateError
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.host.deadline import Deadline, DeadlineSocket
 from agent.host.page import Page, Sign
 from agent.host.page_file import PageFile

@@ -18,8 +18,7 @@ from pathlib import Path
 from agent.errors import ConfigError
 from agent.gate import asker, keosd
 from agent.gate.asker import Asker, peer_user
-from agent.gate.control import LONGEST, Control
-from agent.gate.counts import Counts
+from agent.gate.control import LONGEST, Control, Counts
 from agent.gate.keosd import Keosd
 from agent.gate.permit import REASONS as PERMIT
 from agent.gate.permit import NotSigned, Permit

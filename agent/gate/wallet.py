@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 from agent.gate import settings
-from agent.gate.counts import READY
+from agent.gate.control import READY
 from agent.gate.keosd import Done, Keosd
 from agent.gate.wire import SIGN, KeosdAnswer, is_signature
 

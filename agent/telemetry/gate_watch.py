@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.core.model.store import Ms
 from agent.errors import GateError
-from agent.gate.counts import BOUNDS, READY
+from agent.gate.control import BOUNDS, READY
 from agent.host.page import Page, Sign
 from agent.ports import Clock, GateStatus, SigningGate
 from agent.telemetry.families import Kit

@@ -14,7 +14,7 @@ from agent.doctor import gate
 from agent.doctor.examine import Facts, findings
 from agent.doctor.finding import Grade
 from agent.doctor.gate import GateFacts
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.gate.wire import SIGN
 from agent.nodeos import config_ini
 from agent.nodeos.config_ini import Options

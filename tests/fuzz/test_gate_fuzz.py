@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.errors import GateError
 from agent.gate import client as hand
 from agent.gate import settings
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.gate.wire import HEAD, SIGN, WireError, is_signature, take_answer, take_request, wanted
 from agent.host import page as pages
 from agent.host.page import Page, PageError, Sign

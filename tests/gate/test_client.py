@@ -14,7 +14,7 @@ import pytest
 from agent.errors import GateError
 from agent.gate import client as hand
 from agent.gate.client import FileGate
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.host import page as pages
 from agent.host.deadline import Deadline
 from agent.host.page import Sign, identity

@@ -14,7 +14,7 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.gate import server as gate_server
-from agent.gate.counts import BOUNDS, Counts
+from agent.gate.control import BOUNDS, Counts
 from agent.gate.server import WAITING, listen
 from agent.gate.settings import Address
 from agent.gate.wire import SIGN

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.errors import GateError
 from agent.gate.client import FileGate, look
-from agent.gate.counts import READY
+from agent.gate.control import READY
 from agent.gate.settings import page_path
 from agent.gate.wire import SIGN
 from agent.host.clock import boot_id, boot_ms

@@ -17,7 +17,7 @@ from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms, Txn, TxnAnswer
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable, StoreUnavailable
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.ports import Closed, GateStatus, Lease
 from tests.core.parts import CHAIN, PRODUCER, SCHEDULE
 from tests.support.memory_store import MemoryEtcd, MemoryStore

@@ -7,7 +7,7 @@ from dataclasses import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.errors import GateError
-from agent.gate.counts import BOUNDS
+from agent.gate.control import BOUNDS
 from agent.gate.server import REASONS
 from agent.host.page import Page, Sign
 from agent.ports import Closed, GateStatus

@@ -23,11 +23,10 @@ from agent.host.page import Page
 from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock
 from agent.telemetry.config_gauges import ConfigGauges
-from agent.telemetry.families import Kit
+from agent.telemetry.families import Kit, Tallies
 from agent.telemetry.gate_watch import GateGauges, GateReading
 from agent.telemetry.gauges import Gauges
 from agent.telemetry.peers import nothing_dropped
-from agent.telemetry.tallies import Tallies
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
 _PROMISES = ("given", "withheld", "heard")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,7 +27,9 @@ from agent.core.model.store import Snapshot
 from agent.errors import FailoverError, StoreError
 from agent.group.handover import STEPS, changes, progress
 from agent.group.view import group_view
-from agent.net.livez import livez
+from agent.net.endpoint import Endpoint, here
+from agent.net.http import call
+from agent.net.tls import tls_context
 from agent.ports import Store
 from agent.run import read_config
 
@@ -288,6 +291,8 @@ def _stamp() -> str:
     return datetime.now(UTC).strftime("%H:%M:%S.%f")[:-5]
 
 
+SHOWN = 1000
+"""Bytes of an agent's answer that are kept; ours are short."""
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """The exit code of each is its place."""
 
@@ -324,6 +329,28 @@ def _beside(path: Path, timeout_s: float) -> tuple[int, str]:
         raise click.UsageError("--agent needs http.listen: it is empty in the configuration")
     alive, words = livez(*http.address, timeout_s, tls=http.cert_file is not None)
     return (0 if alive else 2), words
+
+
+def livez(host: str, port: int, timeout_s: float, *, tls: bool = False) -> tuple[bool, str]:
+    """Return whether the agent that listens there is alive, and its words, within `timeout_s` seconds in all.
+
+    No answer is an answer: not alive. An agent that listens on every address is asked on loopback. With `tls` its
+    certificate is not verified: it bears the names that others know it by, and nothing secret is said or heard.
+    """
+    host, shown = here(host, port)
+    endpoint = Endpoint(shown, host, port, tls=tls)
+    try:
+        answer = call(endpoint, "/livez", timeout_s, context=_trusting() if tls else None, method="GET")
+    except OSError as error:
+        return False, f"the agent does not answer: {error}"
+    return answer.status == 200, answer.body[:SHOWN].decode(errors="replace").strip()
+
+
+def _trusting() -> ssl.SSLContext:
+    context = tls_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def verdict(data: dict[str, Any]) -> tuple[int, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.status import livez
 from agent.config.load import load
 from agent.doctor import agent, gather_nodeos
 from agent.host.deadline import Deadline
 from agent.net import http
 from agent.net.endpoint import bracketed, here, parse_endpoint
-from agent.net.livez import livez
 from agent.net.resolver import Resolver
 from agent.nodeos import listener
 from agent.nodeos.client import HttpNodeos

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli.status import SHOWN, livez
 from agent.errors import ConfigError
 from agent.host.deadline import CallFailed
 from agent.net import http
 from agent.net.endpoint import Endpoint, parse_endpoint
-from agent.net.livez import SHOWN, livez
 from agent.net.resolver import Resolver
 from agent.net.tls import tls_context
 from tests.lab.tls import Certificates, make_certificates

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from agent.cli.status import livez
 from agent.config.load import load
 from agent.config.show import as_toml
 from agent.errors import ConfigError
-from agent.net.livez import livez
 from agent.runtime.credentials import access
 from agent.telemetry.http_auth import ANYBODY, AccessPolicy, server_context
 from agent.telemetry.http_server import HttpServer

@@ -41,14 +41,6 @@ class Lease:
     ttl: int
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseState:
-    """`remaining` and `granted` in seconds; remaining is -1 when the lease does not exist."""
-
-    remaining: int
-    granted: int
-
-
 class Watch(Protocol):
     """A stream of changes under a prefix. It is a hint: it may be dead and look alive."""
 
@@ -75,8 +67,8 @@ class Store(Protocol):
     def keepalive(self, lease: int, timeout_s: float) -> int:
         """Refresh a lease; return its TTL in seconds. LeaseGone when it has expired. Proves nothing (R6)."""
 
-    def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
-        """Read how long a lease has left, without refreshing it."""
+    def lease_state(self, lease: int, timeout_s: float) -> int:
+        """Return how many seconds a lease has left, without refreshing it; -1 when it does not exist."""
 
     def revoke(self, lease: int, timeout_s: float) -> None:
         """Revoke a lease and with it its keys; one that is gone already is fine."""

@@ -223,7 +223,7 @@ def time_left(store: Store, target: Target, snapshot: Snapshot) -> dict[int, flo
     found = dict[int, float]()
     for lease in {item.lease for item in snapshot.items if item.key in words and item.lease}:
         with suppress(StoreError):
-            found[lease] = max(0, store.lease_state(lease, target.timeout).remaining)
+            found[lease] = max(0, store.lease_state(lease, target.timeout))
     return found
 
 

@@ -22,7 +22,7 @@ from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.jitter import Pauses
 from agent.net.metered import Note, metered, not_noted
-from agent.ports import Lease, LeaseState
+from agent.ports import Lease
 
 T = TypeVar("T")
 _CONNECT_S = 1.0  # one endpoint may take this long to connect, or half of the time left if that is more
@@ -81,14 +81,13 @@ class EtcdStore:
         return ttl
 
     @metered("lease_state")
-    def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
-        """Read how long a lease has left. One that is over but not yet swept has 0 seconds; one that is gone, -1."""
+    def lease_state(self, lease: int, timeout_s: float) -> int:
+        """Return what a lease has left. One that is over but not yet swept has 0 seconds; one that is gone, -1."""
 
-        def send(connection: Connection, deadline: Deadline) -> LeaseState:
+        def send(connection: Connection, deadline: Deadline) -> int:
             request = rpc.LeaseTimeToLiveRequest(ID=lease)
             answer = connection.call(connection.client.leasestub.LeaseTimeToLive, request, deadline)
-            granted = int(answer.grantedTTL)
-            return LeaseState(max(0, int(answer.TTL)) if granted > 0 else -1, granted)
+            return max(0, int(answer.TTL)) if answer.grantedTTL > 0 else -1
 
         return self._run("state of a lease", send, timeout_s)
 

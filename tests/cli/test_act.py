@@ -89,7 +89,7 @@ def test_a_word_with_an_end_gets_a_lease_of_so_many_seconds() -> None:
     group = Group(0)
     act(group.store, TARGET, CHANGE, Acting(JOE, yes=True), ttl_s=60)
     (key,) = group.store.range("/x", 1.0).items
-    assert group.store.lease_state(key.lease, 1.0).granted == 60
+    assert group.store.lease_state(key.lease, 1.0) == 60
     assert [item.lease for item in group.store.range(AUDIT, 1.0).items] == [0]
 
 

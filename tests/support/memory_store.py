@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from agent.core.model.store import Compare, Delete, KeyValue, Ms, Put, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreCompacted, StoreRejected, StoreUnavailable
-from agent.ports import Lease, LeaseState
+from agent.ports import Lease
 
 T = TypeVar("T")
 SMALLEST_TTL_S = 2  # what etcd grants at least, with its defaults
@@ -79,12 +79,11 @@ class MemoryEtcd:
         self._leases[lease] = ttl, self._now() + ttl * 1000
         return ttl
 
-    def lease_state(self, lease: int) -> LeaseState:
+    def lease_state(self, lease: int) -> int:
         """Tell what is left of a lease."""
         if lease not in self._leases:
-            return LeaseState(-1, 0)
-        ttl, end = self._leases[lease]
-        return LeaseState((end - self._now()) // 1000, ttl)
+            return -1
+        return (self._leases[lease][1] - self._now()) // 1000
 
     def revoke(self, lease: int) -> None:
         """Drop a lease and its keys, in one revision."""
@@ -239,7 +238,7 @@ class MemoryStore:
         """See the port."""
         return self._ask(lambda: self.etcd.keepalive(lease))
 
-    def lease_state(self, lease: int, timeout_s: float) -> LeaseState:
+    def lease_state(self, lease: int, timeout_s: float) -> int:
         """See the port."""
         return self._ask(lambda: self.etcd.lease_state(lease))
 

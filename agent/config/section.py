@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import (
     Annotated,
@@ -79,14 +80,8 @@ class Setting:
 
     @property
     def bounds(self) -> dict[str, float | None]:
-        """The bounds of a number as JSON schema names them, those of its type included."""
-        within_type = get_args(self.hint)[1:] if get_origin(self.hint) is Annotated else ()
-        marks = [self, *(each for each in within_type if isinstance(each, Setting))]
-        names = {"minimum": "ge", "exclusiveMinimum": "gt", "maximum": "le"}
-        return {
-            key: next((bound for each in marks if (bound := getattr(each, name)) is not None), None)
-            for key, name in names.items()
-        }
+        """The bounds of a number as JSON schema names them."""
+        return {"minimum": self.ge, "exclusiveMinimum": self.gt, "maximum": self.le}
 
     @property
     def secret(self) -> bool:
@@ -148,10 +143,8 @@ def is_list(hint: Any) -> bool:
     return get_origin(get_args(hint)[0] if get_origin(hint) is Annotated else hint) is tuple
 
 
-def within(value: Any, setting: Setting) -> None:
-    """Raise Wrong when a value is out of bounds."""
-    if value is None:
-        return
+def within(setting: Setting, value: Any) -> Any:
+    """Return a value that is within the bounds; Wrong when it is not."""
     if setting.ge is not None and not value >= setting.ge:
         raise Wrong(f"should be greater than or equal to {setting.ge:g}")
     if setting.gt is not None and not value > setting.gt:
@@ -160,6 +153,7 @@ def within(value: Any, setting: Setting) -> None:
         raise Wrong(f"should be less than or equal to {setting.le:g}")
     if setting.pattern and not re.search(setting.pattern, value):
         raise Wrong(f"should be {setting.form}")
+    return value
 
 
 def one_of(value: Any, words: tuple[str, ...]) -> Any:
@@ -240,7 +234,7 @@ class Section:
             made = {}
             for name, own in cls._own.items():
                 setting = replace(own, name=name, hint=hints[name])
-                made[name] = (setting, _looked_at(_reader(setting.hint), (setting,)))
+                made[name] = (setting, _looked_at(_reader(setting.hint), (partial(within, setting),)))
             cls._made = made
         return cls._made
 
@@ -314,14 +308,11 @@ def _reader(hint: Any) -> Read:
     return lambda value, *_: _single(value, hint)
 
 
-def _looked_at(read: Read, marks: tuple[Any, ...]) -> Read:
+def _looked_at(read: Read, looks: tuple[Callable[[Any], Any], ...]) -> Read:
     def look(value: Any, loc: Loc, faults: list[Fault]) -> Any:
         found = read(value, loc, faults)
-        for each in marks:
-            if callable(each) and found is not None:
-                found = each(found)
-            elif isinstance(each, Setting):
-                within(found, each)
+        for each in looks:
+            found = None if found is None else each(found)
         return found
 
     return look

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -574,10 +574,6 @@ class Agent:
         last = self.loop.snapshot.node.published
         return SILENCE_S if last is None else max(SILENCE_S, (last.every_ms + LATE_MS) / 1000)
 
-    def _term(self) -> int:
-        """Return etcd's term, as the last confirmation was told."""
-        return self.store.term
-
     def _etcd_failed(self, error: StoreError) -> None:
         self.loop.emit(EtcdSeen(str(error), reader=True))
 
@@ -598,25 +594,22 @@ class Agent:
             ("process", 0.0, watch.look),
             ("main-thread", main.interval, partial(thread.look, main.timeout)),
             ("info", INFO_S, partial(probes.info, nodeos, clock, INFO_S)),
-            ("chain", INFO_S, self._in_turn(chain)),
+            ("chain", INFO_S, InTurn(self._emit, *chain)),
         ]
         if not self.observes:
             own = ((1, self._see_guard), (SLOW, partial(probes.runtime_file, self.file)))
-            looks.append(("guard", INFO_S, self._in_turn(own)))
+            looks.append(("guard", INFO_S, InTurn(self._emit, *own)))
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))
         if self.peers is not None:
             etcd = EtcdLeadership(self.etcd)
             leader = EtcdLeaderWatch(
-                etcd, self.peers, config.node, clock.boot, self._term, move=config.peers.move_etcd_leader
+                etcd, self.peers, config.node, clock.boot, lambda: self.store.term, config.peers.move_etcd_leader
             )
             looks.append(("etcd-leader", ETCD_LEADER_S, lambda: leader.look(self._leads())))
         if config.nodeos.data_dir is not None:
             looks.append(("disk", SLOW_S, partial(probes.disk, config.nodeos.data_dir)))
         return [Repeater(name, period, work, self.loop.emit) for name, period, work in looks]
-
-    def _in_turn(self, looks: Iterable[tuple[int, Callable[[], object | None]]]) -> InTurn:
-        return InTurn(self._emit, *looks)
 
     def _leads(self) -> bool:
         return self.loop.snapshot.node.leadership.phase in ACTIVE

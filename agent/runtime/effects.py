@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from agent.core.alerts.notice import Notice
 from agent.core.blocks.follow import BlocksRead, ReadBlocks
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 
 SAVE_MS = 1000
 """Total deadline of writing the run-time file: it lies on tmpfs."""
-
-A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +119,9 @@ class Effects:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect(Generic[A]):
+class Effect:
     """How one kind of action is carried out.
 
-    kind     the action
     at_once  what is done on the loop's own thread: it must not block
     lane     where `call` is run, empty: on the lane of the hook that the action names
     call     the call to the outside; it returns the event that tells how it went
@@ -133,20 +130,19 @@ class Effect(Generic[A]):
     harmless  it only looks, or counts: an agent that observes does it
     """
 
-    kind: type[A]
-    at_once: Callable[[Effects, A], object] | None = None
+    at_once: Callable[[Effects, Any], object] | None = None
     lane: str = ""
-    call: Callable[[Effects, A], object] | None = None
-    failed: Callable[[A, str], object] | None = None
+    call: Callable[[Effects, Any], object] | None = None
+    failed: Callable[[Any, str], object] | None = None
     within: Ms | None = None
     harmless: bool = False
 
-    def job(self, effects: Effects, action: A) -> Job:
+    def job(self, effects: Effects, action: Any) -> Job:
         """Return the call for a lane."""
         call, failed = self.call, self.failed
         assert call is not None
         assert failed is not None
-        within: Ms = self.within if self.within is not None else action.within  # type: ignore[attr-defined] # it has one
+        within: Ms = self.within if self.within is not None else action.within
         return Job(lambda: call(effects, action), lambda why: failed(action, why), within)
 
 
@@ -186,68 +182,59 @@ def _told(_effects: Effects, _action: NodeAction) -> None:
     """Nothing is left to do: the loop logs each action, and ends at `Exit`."""
 
 
-_TABLE: tuple[Effect[Any], ...] = (
-    Effect(
-        do.Transact,
+EFFECTS: dict[type, Effect] = {
+    do.Transact: Effect(
         at_once=lambda on, txn: on.metrics.sent(txn, on.out.clock.boot()),
         lane="transactions",
         call=lambda on, txn: calls.transact(on.out.store, txn, on.out.names),
         failed=lambda txn, why: ev.Unknown(txn.request, why),
     ),
-    Effect(
-        do.PauseNodeos,
+    do.PauseNodeos: Effect(
         lane="pause",
         call=lambda on, pause: calls.pause(on.out.nodeos, pause, on.out.clock),
         failed=lambda pause, why: ev.PauseDone(pause.call, ev.Call.TIMEOUT, why),
     ),
-    Effect(
-        do.ResumeNodeos,
+    do.ResumeNodeos: Effect(
         lane="resume",
         call=_resume,
         failed=lambda resume, why: ev.ResumeDone(resume.call, ev.Call.TIMEOUT, why),
     ),
-    Effect(
-        do.ReadHead,
+    do.ReadHead: Effect(
         lane="resume",
         call=lambda on, read: calls.read_head(on.out.nodeos, read),
         failed=lambda read, _why: ev.HeadRead(read.call, None),
     ),
-    Effect(
-        do.FenceNodeos,
+    do.FenceNodeos: Effect(
         lane="fence",
         call=lambda on, fence: calls.fence(on.out.fence, fence),
         failed=lambda fence, why: ev.FenceDone(fence.call, gone=False, why=why),
     ),
-    Effect(do.OpenGate, at_once=_open),
-    Effect(do.CloseGate, lane="gate", call=_close, failed=lambda close, why: ev.GateFailed(close.call, why)),
-    Effect(
-        do.SaveRuntime,
+    do.OpenGate: Effect(at_once=_open),
+    do.CloseGate: Effect(lane="gate", call=_close, failed=lambda close, why: ev.GateFailed(close.call, why)),
+    do.SaveRuntime: Effect(
         lane="file",
         call=lambda on, save: calls.save(on.out.file, save, on.out.guard_fields),
         failed=lambda save, why: ev.RuntimeSaved(save.version, ok=False, why=why),
         within=SAVE_MS,
     ),
-    Effect(
-        ReadBlocks,
+    ReadBlocks: Effect(
         lane="blocks",
         call=lambda on, read: calls.read_blocks(on.out.nodeos, read),
         failed=lambda read, why: BlocksRead(read.call, (), why),
         harmless=True,
     ),
-    Effect(
-        RunHook,
+    RunHook: Effect(
         call=lambda on, run: on.out.hooks.run(run),
         failed=lambda run, why: HookDone(run.hook, run.epoch, "error", run.within, why),
     ),
-    Effect(do.SendBeat, at_once=_sent),
-    Effect(do.SendPromise, at_once=_sent),
-    Effect(do.Announce, at_once=lambda on, said: on.metrics.announced(said), harmless=True),
-    Effect(Publish, at_once=lambda on, report: on.session.publish(report.member)),
-    Effect(RecordChange, at_once=_changed),
-    Effect(RefuseWish, at_once=lambda on, wish: on.session.refuse(wish.revision, wish.fields)),
-    Effect(RecordWindow, at_once=lambda on, counted: on.session.count(counted.window)),
-    Effect(Notify, at_once=lambda on, news: on.out.tell(news.notice)),
-    Effect(do.Warn, at_once=_told, harmless=True),
-    Effect(do.Exit, at_once=_told, harmless=True),
-)
-EFFECTS: dict[type, Effect[Any]] = {each.kind: each for each in _TABLE}
+    do.SendBeat: Effect(at_once=_sent),
+    do.SendPromise: Effect(at_once=_sent),
+    do.Announce: Effect(at_once=lambda on, said: on.metrics.announced(said), harmless=True),
+    Publish: Effect(at_once=lambda on, report: on.session.publish(report.member)),
+    RecordChange: Effect(at_once=_changed),
+    RefuseWish: Effect(at_once=lambda on, wish: on.session.refuse(wish.revision, wish.fields)),
+    RecordWindow: Effect(at_once=lambda on, counted: on.session.count(counted.window)),
+    Notify: Effect(at_once=lambda on, news: on.out.tell(news.notice)),
+    do.Warn: Effect(at_once=_told, harmless=True),
+    do.Exit: Effect(at_once=_told, harmless=True),
+}

@@ -74,13 +74,10 @@ class Liveness:
             if self._notifier.watchdog_s is not None:
                 self._notifier.watchdog()
             self._tell("observes only" if snapshot.node.settings.observes else describe(state), leaving=state.leaving)
-        if self._watchdog.timeout_s is not None and now >= self._fed + FEED_MS // 2 and self._may_feed(state, now):
+        reset_s = self._watchdog.timeout_s
+        if reset_s is not None and now >= self._fed + FEED_MS // 2 and may_feed(state, now, reset_s * 1000):
             self._fed = now
             self._watchdog.feed()
-
-    def _may_feed(self, state: State, now: Ms) -> bool:
-        assert self._watchdog.timeout_s is not None
-        return may_feed(state, now, self._watchdog.timeout_s * 1000)
 
     def _tell(self, text: str, *, leaving: bool) -> None:
         if not self._ready:

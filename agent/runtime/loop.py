@@ -54,23 +54,12 @@ class SignOfLife(Protocol):
         """Take a sign of life."""
 
 
-class NoSignOfLife:
-    """A pulse that nobody feels."""
-
-    every: Ms = 1000
-
-    def __call__(self, snapshot: NodeSnapshot) -> None:
-        """Nobody to tell."""
-
-
 class Loop:
     """One consumer of events. `emit` may be called from any thread and never blocks."""
 
-    def __init__(
-        self, node: Node, clock: Clock, effects: Callable[[Loop], EffectRunner], pulse: SignOfLife | None = None
-    ) -> None:
+    def __init__(self, node: Node, clock: Clock, effects: Callable[[Loop], EffectRunner], pulse: SignOfLife) -> None:
         self._clock = clock
-        self._pulse = pulse or NoSignOfLife()
+        self._pulse = pulse
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._error: FailoverError | None = None
         self._over = False

@@ -26,6 +26,7 @@ from agent.host.clock import SystemClock
 from agent.runtime.loop import Fatal, Loop
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP
 from tests.support.children import wait_until
+from tests.support.unfelt import Unfelt
 
 TIMING = Timing(validity=1500, renew=100, pause=100, block=50, kill=50, slack=100, request=200, rank_step=1)
 BEFORE = Heartbeat(0, "bp-z", "before", 0, 1500, released=True)
@@ -89,7 +90,7 @@ class Bench:
     def __init__(self) -> None:
         self.made: list[PlayedEffects] = []
         begun: Node = step.begin(LiveSettings("lab", LIMITS), State(replace(SETUP, timing=TIMING)))
-        self.loop = Loop(begun, SystemClock(), self._effects)
+        self.loop = Loop(begun, SystemClock(), self._effects, Unfelt())
         self.raised: list[BaseException] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
 

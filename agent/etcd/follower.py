@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from agent.core.model.store import KeyValue, Ms, Snapshot
 from agent.errors import StoreCompacted, StoreError, StoreUnavailable
@@ -21,6 +22,7 @@ LAGS_MS = 1000
 """A member that lags behind what was seen for longer does not lag: the store has gone back (R20)."""
 
 
+@dataclass(eq=False)
 class PrefixFollower:
     """Follows one prefix on the thread that iterates over `snapshots`; it has the store for itself.
 
@@ -30,24 +32,16 @@ class PrefixFollower:
     seldom than every `SILENCE_S`, it may be for longer.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        prefix: str,
-        on_error: Callable[[StoreError], None],
-        timeout_s: float = 1.0,
-        silence_s: Callable[[], float] = lambda: SILENCE_S,
-        on_read: Callable[[], None] = lambda: None,
-        clock: Callable[[], Ms] = boot_ms,
-    ) -> None:
-        self._store = store
-        self._prefix = prefix
-        self._on_error = on_error
-        self._timeout_s = timeout_s
-        self._silence_s = silence_s
-        self._on_read = on_read
-        self._clock = clock
-        self._pauses = Pauses(clock=clock)
+    _store: Store
+    _prefix: str
+    _on_error: Callable[[StoreError], None]
+    _timeout_s: float = 1.0
+    _silence_s: Callable[[], float] = lambda: SILENCE_S
+    _on_read: Callable[[], None] = lambda: None
+    _clock: Callable[[], Ms] = boot_ms
+
+    def __post_init__(self) -> None:
+        self._pauses = Pauses(clock=self._clock)
         self._stop = threading.Event()
         self._watch: Watch | None = None
         self._watches = 0

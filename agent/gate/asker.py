@@ -7,6 +7,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.gate.wire import HEAD, Request, WireError, take_request, write_refusal
@@ -18,27 +19,22 @@ WHOLE_S = 2.0
 _CREDENTIALS = struct.Struct("3i")
 
 
+@dataclass(eq=False)
 class Asker:
     """One connection. `asked` hears each whole request; `answer` ends it. `refused` hears why a connection ends."""
 
-    def __init__(
-        self,
-        selector: selectors.BaseSelector,
-        sock: socket.socket,
-        now: float,
-        asked: Callable[[Asker, Request], None],
-        refused: Callable[[str], None],
-    ) -> None:
-        self._selector = selector
-        self._sock = sock
-        self._asked = asked
-        self._refused = refused
+    _selector: selectors.BaseSelector
+    _sock: socket.socket
+    seen: float
+    _asked: Callable[[Asker, Request], None]
+    _refused: Callable[[str], None]
+
+    def __post_init__(self) -> None:
         self._received = bytearray()
         self.busy = False  # an answer is owed
         self.closed = False
-        self.due: float | None = now + WHOLE_S  # None: it may rest
-        self.seen = now
-        selector.register(sock, selectors.EVENT_READ, lambda _mask: self._read())
+        self.due: float | None = self.seen + WHOLE_S  # None: it may rest
+        self._selector.register(self._sock, selectors.EVENT_READ, lambda _mask: self._read())
 
     @property
     def resting(self) -> bool:

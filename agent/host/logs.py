@@ -173,7 +173,7 @@ class LogWriter(logging.Handler):
     """Takes lines from any thread without waiting; a thread of its own writes them to a file descriptor.
 
     It writes to the descriptor, not to `sys.stderr`: a daemon thread that hangs in a buffered stream would take the
-    stream's lock with it, and the interpreter could not end.
+    stream's lock with it, and the interpreter could not end. `dropped`: how many lines were never written.
     """
 
     def __init__(self, fd: int, lines: int = QUEUE_LINES, repeat_s: float = REPEAT_S) -> None:
@@ -182,15 +182,10 @@ class LogWriter(logging.Handler):
         self._repeats = Repeats(repeat_s)
         self._lines: queue.Queue[str | None] = queue.Queue(lines)
         self._count = threading.Lock()
-        self._dropped = 0
+        self.dropped = 0
         self._given_up = False
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
-
-    @property
-    def dropped(self) -> int:
-        """How many lines were never written."""
-        return self._dropped
 
     def emit(self, record: logging.LogRecord) -> None:
         """Render a record and queue it; never waits, never raises."""
@@ -220,7 +215,7 @@ class LogWriter(logging.Handler):
 
     def _drop(self) -> None:
         with self._count:
-            self._dropped += 1
+            self.dropped += 1
 
     def _run(self) -> None:
         told, look = 0, time.monotonic() + LOOK_S
@@ -231,8 +226,8 @@ class LogWriter(logging.Handler):
                 over = line is None
                 if line is not None and not self._write(line):
                     self._drop()
-                elif self._dropped > told:
-                    missing, told = self._dropped - told, self._dropped
+                elif self.dropped > told:
+                    missing, told = self.dropped - told, self.dropped
                     self._write(self.format(_record("%d log lines were lost", missing)))
             if over or time.monotonic() >= look:
                 look = time.monotonic() + LOOK_S

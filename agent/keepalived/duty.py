@@ -73,31 +73,25 @@ class DutyCounts:
     trips: int = 0
 
 
+@dataclass(eq=False)
 class Duty:
     """Production under one VRRP instance. `look` is one round; it returns False when there is nothing left to do.
 
     `led`: the nodeos that a process before this one may have left producing.
     """
 
-    def __init__(
-        self,
-        fifo: int,
-        file: TenureFile,
-        stamp: Path,
-        means: Means,
-        spans: Spans,
-        tell: Tell,
-        led: ProcessId | None = None,
-    ) -> None:
-        self._fifo = fifo
+    _fifo: int
+    _file: TenureFile
+    _stamp: Path
+    _means: Means
+    _spans: Spans
+    _tell: Tell
+    _led: ProcessId | None = None  # what may produce is to be stopped until that is proven
+
+    def __post_init__(self) -> None:
         self._poll = select.poll()
-        self._poll.register(fifo, select.POLLIN)
+        self._poll.register(self._fifo, select.POLLIN)
         self._rest = b""
-        self._file = file
-        self._stamp = stamp
-        self._means = means
-        self._spans = spans
-        self._tell = tell
         self.more: dict[str, object] = {}  # what the guard needs, beside each record
         self.word = ""
         self.producing = False
@@ -106,7 +100,7 @@ class Duty:
         self.counts = DutyCounts(dict.fromkeys(WORDS, 0))
         self.changed_at = time.time()
         self._since: Ms = 0  # from when `delay` counts
-        self._process = self._led = led  # what may produce is to be stopped until that is proven
+        self._process = self._led
         self._stop_by: Ms = 0
         self._asked: Ms = 0
         self._epoch = 0

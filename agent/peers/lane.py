@@ -24,6 +24,7 @@ from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from agent.core.model.copying import replace
 from agent.core.model.peers import Beat, Promise
@@ -66,6 +67,7 @@ class _Rate:
         return self._count <= self._most
 
 
+@dataclass(eq=False)
 class PeerLane:
     """The socket of one agent. `heard` gets a datagram and when it came (CLOCK_BOOTTIME); it must not block.
 
@@ -73,24 +75,17 @@ class PeerLane:
     error    why the socket cannot be used, for people; empty while it can
     """
 
-    def __init__(
-        self,
-        listen: PeerAddress,
-        root: str,
-        node: str,
-        clock: Callable[[], Ms],
-        heard: Heard,
-        rest: Callable[[float], object] = time.sleep,
-    ) -> None:
-        self._listen = listen
-        self._root = root
-        self._group = wire.tag(root, b"")
+    _listen: PeerAddress
+    _root: str
+    _node: str
+    _clock: Callable[[], Ms]
+    _heard: Heard
+    _rest: Callable[[float], object] = time.sleep
+
+    def __post_init__(self) -> None:
+        self._group = wire.tag(self._root, b"")
         self._key: bytes | None = None
         self._begun = wire.keyed(b"")
-        self._node = node
-        self._clock = clock
-        self._heard = heard
-        self._rest = rest
         self._sock: socket.socket | None = None
         self._six = False
         self._over = threading.Event()
@@ -114,11 +109,6 @@ class PeerLane:
         self._begun, self._group, self._key = wire.keyed(key or b""), wire.tag(self._root, key or b""), key
         if self._sock is not None:
             _filter(self._sock, self._group)
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
 
     def start(self) -> None:
         """Open the socket and begin to listen. Never blocks, never raises for what a socket says."""

@@ -117,11 +117,6 @@ class Repeater:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._loop, name=name, daemon=True)
 
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
         """Begin."""
         self._thread.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from agent.config.model import Config
@@ -153,26 +154,19 @@ def _newest(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
     return {**new, **dict(gone[: max(0, MEMBERS - len(new))])}
 
 
+@dataclass(eq=False)
 class EtcdLeaderWatch:
     """Tells a leader which members share a host with etcd's leader; moves that to our own host if it shall (R17)."""
 
-    def __init__(
-        self,
-        etcd: EtcdLeadership,
-        peering: Peering,
-        node: str,
-        clock: Callable[[], Ms],
-        term: Callable[[], int],
-        *,
-        move: bool,
-    ) -> None:
-        self._etcd = etcd
-        self._peering = peering
-        self._node = node
-        self._clock = clock
-        self._term = term
+    _etcd: EtcdLeadership
+    _peering: Peering
+    _node: str
+    _clock: Callable[[], Ms]
+    _term: Callable[[], int]
+    _move: bool
+
+    def __post_init__(self) -> None:
         self._told_of: tuple[int, frozenset[str]] = (0, frozenset())
-        self._move = move
         self._moved_at: Ms | None = None
         self._next: Ms = 0
         self._resolver = Resolver()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.health.checks import (
@@ -46,20 +47,18 @@ def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> PausedProbed:
         return PausedProbed(asked, None, str(error))
 
 
+@dataclass(eq=False)
 class MainThreadLook:
     """Asks whether nodeos is paused, and at a silence at once the gate too, where there is one: when it last signed.
 
     What the gate says is told first, so that both are judged together (`frozen`).
     """
 
-    def __init__(
-        self, nodeos: Nodeos, clock: Clock, gate: GateWatch | None, emit: Emit, wait: Callable[[float], object]
-    ) -> None:
-        self._nodeos = nodeos
-        self._clock = clock
-        self._gate = gate
-        self._emit = emit
-        self._wait = wait
+    _nodeos: Nodeos
+    _clock: Clock
+    _gate: GateWatch | None
+    _emit: Emit
+    _wait: Callable[[float], object]
 
     def look(self, timeout_s: float) -> PausedProbed:
         """Ask once."""

@@ -173,6 +173,7 @@ def read_note(file: Path) -> ReloadNote:
         raise ValueError(f"{file} is no note of a reload: {error!r}") from error
 
 
+@dataclass(eq=False)
 class Reload:
     """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
 
@@ -180,21 +181,14 @@ class Reload:
     file in which `nodeos-failover reload` finds what became of it. `done` hears whether what was read could be used.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        read: Callable[[], Config],
-        notifier: Notifier,
-        apply: Callable[[Config, Config], None],
-        done: Callable[[bool], None],
-        note: Path | None = None,
-    ) -> None:
-        self._config = config
-        self._read = read
-        self._notifier = notifier
-        self._apply = apply
-        self._done = done
-        self._note = note
+    _config: Config
+    _read: Callable[[], Config]
+    _notifier: Notifier
+    _apply: Callable[[Config, Config], None]
+    _done: Callable[[bool], None]
+    _note: Path | None = None
+
+    def __post_init__(self) -> None:
         self._count = 0
         self._turn = threading.Lock()
 

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from agent.core.leadership.events import LeaseKept, LeaseSeen
 from agent.core.model import records
@@ -44,40 +45,30 @@ IDLE = ("starting", "standby")
 """Roles in which an agent may end at once: it holds nothing that the others wait for."""
 
 
+@dataclass(eq=False)
 class Session:
     """One thread: grants the lease, keeps it, and writes what was handed in, the newest of each kind only."""
 
-    def __init__(
-        self,
-        store: Store,
-        names: Keys,
-        node: str,
-        instances: frozenset[str],
-        ttl_s: int,
-        timeout_s: float,
-        emit: Emit,
-        refuse: Callable[[RefusedError], None],
-        wall: Callable[[], int],
-        address: Callable[[], str] = lambda: "",
-    ) -> None:
-        self._store = store
-        self._names = names
-        self._key = names.member(node)
-        self._node = node
-        self._instances = instances
-        self._ttl = ttl_s
-        self._timeout = timeout_s
-        self._emit = emit
-        self._refuse = refuse
-        self._wall = wall
-        self._find_address = address  # where the others' datagrams reach us; it may take a look-up
+    _store: Store
+    _names: Keys
+    _node: str
+    _instances: frozenset[str]
+    _ttl: int
+    _timeout: float
+    _emit: Emit
+    _refuse: Callable[[RefusedError], None]
+    _wall: Callable[[], int]
+    _find_address: Callable[[], str] = lambda: ""  # where the others' datagrams reach us; it may take a look-up
+
+    def __post_init__(self) -> None:
+        self._key = self._names.member(self._node)
         self._address = ""
         self._once: Txn | None = None
         self._denied: set[str] = set()  # keys that our role may not write, as far as it was told
         self._holding = False  # the next process goes on with our lease
         self._lease: int | None = None
         self._pauses = Pauses()
-        self._renew_s = ttl_s / RENEWALS
+        self._renew_s = self._ttl / RENEWALS
         self._expected: int | None = None  # the revision that our first report may replace; None: any
         self._changed = threading.Condition()
         self._member: Member | None = None
@@ -89,11 +80,6 @@ class Session:
         self._fits: Belonging | None = None  # what the others were last compared with
         self._over = False
         self._thread = threading.Thread(target=self._run, name="session", daemon=True)
-
-    @property
-    def alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
 
     def start(self, lease: int | None) -> None:
         """Begin; with the lease of the process before, if the run-time file had one."""

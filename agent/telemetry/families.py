@@ -99,9 +99,10 @@ class Kit:
 
 
 class Tally:
-    """A counter that any thread feeds, or with `bounds` a histogram. `labels`: its own, each with the values that are told from the start on.
+    """A counter that any thread feeds, or with `bounds` a histogram.
 
-    Which combinations are told besides, if not all of them make sense, says `begin`.
+    `labels`: its own, each with the values that are told from the start on. Which combinations are told besides, if not
+    all of them make sense, says `begin`.
     """
 
     def __init__(self, name: str, text: str, bounds: tuple[float, ...] = (), **labels: Iterable[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from agent import __version__
@@ -26,27 +26,19 @@ LATEST = 12
 """Changes and words that the status shows."""
 
 
+@dataclass(eq=False)
 class AgentPages:
     """The pages of one agent (see `agent.telemetry.http_server.Pages`).
 
     `keys` returns the group's keys as last read.
     """
 
-    def __init__(
-        self,
-        snapshot: Callable[[], NodeSnapshot],
-        metrics: Metrics,
-        clock: Clock,
-        guard_pid: Callable[[], int | None],
-        keys: Callable[[], store.Snapshot | None] = lambda: None,
-        peers: Callable[[], dict[str, Any]] = dict,
-    ) -> None:
-        self._peers = peers
-        self._keys = keys
-        self._snapshot = snapshot
-        self._metrics = metrics
-        self._clock = clock
-        self._guard_pid = guard_pid
+    _snapshot: Callable[[], NodeSnapshot]
+    _metrics: Metrics
+    _clock: Clock
+    _guard_pid: Callable[[], int | None]
+    _keys: Callable[[], store.Snapshot | None] = lambda: None
+    _peers: Callable[[], dict[str, Any]] = dict
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics in the format that a header `Accept` prefers, and its type."""

@@ -200,7 +200,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     made = Pair(request.param)
     yield made
     made.close()
-    wait_until(lambda: not (made.one.alive or made.two.alive))
+    wait_until(lambda: not (made.one._thread.is_alive() or made.two._thread.is_alive()))
 
 
 def test_over_ipv4_and_ipv6(pair: Pair) -> None:
@@ -265,7 +265,7 @@ def test_a_port_that_is_taken_is_no_reason_to_end() -> None:
         made.send("127.0.0.1:9", beat(1))
         assert made.dropped["unsent"] == 1
     made.close()
-    wait_until(lambda: not made.alive)
+    wait_until(lambda: not made._thread.is_alive())
 
 
 def test_after_a_burst_of_garbage_the_thread_rests(pair: Pair) -> None:
@@ -297,7 +297,7 @@ def test_a_good_one_waits_behind_few_useless_ones() -> None:
     assert lane.dropped["kernel"] >= 1500
     go_on.set()
     lane.close()
-    wait_until(lambda: not lane.alive)
+    wait_until(lambda: not lane._thread.is_alive())
 
 
 def test_an_address_that_cannot_be_sent_to_is_counted(pair: Pair) -> None:

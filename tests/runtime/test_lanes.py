@@ -261,7 +261,7 @@ def test_a_repeater_ends_at_once(repeat: Callable[..., Repeater]) -> None:
     wait_until(lambda: calls)
     begin = time.monotonic()
     repeater.close()
-    wait_until(lambda: not repeater.alive)
+    wait_until(lambda: not repeater._thread.is_alive())
     assert time.monotonic() - begin < SOON_S
 
 

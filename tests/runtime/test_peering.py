@@ -156,7 +156,7 @@ class Watch(Bench):
         etcd: Any = self.etcd
         self.learn(member("bp-a", "127.0.0.1:9878"), member("bp-b", "10.0.0.2:9878"), member("bp-c", "[::2]:1"))
         self.term = 1
-        self.watch = EtcdLeaderWatch(etcd, self.peering, "bp-a", lambda: self.now, lambda: self.term, move=move)
+        self.watch = EtcdLeaderWatch(etcd, self.peering, "bp-a", lambda: self.now, lambda: self.term, move)
 
     def moves(self) -> list[object]:
         """Return where etcd's leader was asked to go."""

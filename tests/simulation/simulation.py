@@ -48,6 +48,7 @@ from tests.core.parts import KEY, LIMITS, PRODUCER
 from tests.simulation.agenda import Agenda
 from tests.simulation.surroundings import SimFence, SimFile, SimGate, SimNodeos, SimStore, Surroundings
 from tests.support.memory_store import MemoryEtcd
+from tests.support.unfelt import Unfelt
 
 TIMING = Timing()
 KEYS = keys("/nodeos-failover", "lab")
@@ -471,7 +472,7 @@ class Agent:
         gates = {**LIMITS.thresholds, "gate": Thresholds(1, 2)} if host.bare else LIMITS.thresholds
         profile = LiveSettings("lab", replace(LIMITS, thresholds=gates), self.config.election.priority)
         begun: Node = core.begin(profile, State(identity))
-        self.loop = Loop(begun, host.clock, self._effects)
+        self.loop = Loop(begun, host.clock, self._effects, Unfelt())
         self.loop._events = Events()  # type: ignore[assignment] # stands in for the queue
         self._watch = probes.ProcessWatch(host.fence, lambda _: None)
         self._store = SimStore(host.world.etcd, host.around)
@@ -491,7 +492,7 @@ class Agent:
             loop.emit,
             lambda error: loop.emit(Fatal(error)),
             host.clock.wall,
-            address=lambda: f"{address_of(host.name)}:{PORT}" if self.peering is not None else "",
+            lambda: f"{address_of(host.name)}:{PORT}" if self.peering is not None else "",
         )
         self.session._pause = lambda seconds: None  # type: ignore[method-assign] # its thread does not run: nothing waits
         store = SimStore(host.world.etcd, host.around)

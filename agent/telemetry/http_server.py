@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from agent.errors import ConfigError
+from agent.net.endpoint import bracketed
 from agent.telemetry.http_auth import ANYBODY, CHALLENGE, AccessPolicy
 from agent.telemetry.web import page
 
@@ -63,8 +64,12 @@ class Pages(Protocol):
         """Return how this agent is, as JSON-able data."""
 
 
-class HttpServer:
+class HttpServer(ThreadingHTTPServer):
     """Listens on `address` from the moment it is made, and answers once it was started. Port 0 takes a free one."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
 
     def __init__(
         self,
@@ -76,26 +81,33 @@ class HttpServer:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Listen; `access` is asked for each connection. ConfigError, naming http.listen, on a bad address."""
-        shown = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-        try:
-            found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-            self._server = _Server(found[0][0], found[0][4], pages, access, max_connections, timeout_s)
-        except OSError as error:
-            raise ConfigError(
-                [f"http.listen: cannot listen on {shown} ({error.strerror}): free it, or set another address or port"]
-            ) from error
+        self.pages = pages
+        self.access = access
+        self.timeout_s = timeout_s
+        self._max = max_connections
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}  # in the order of their beginning
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        try:
+            found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            self.address_family = found[0][0]
+            super().__init__(found[0][4], _Handler)  # type: ignore[arg-type] # by its family it is one
+        except OSError as error:
+            where = bracketed(*address)
+            raise ConfigError(
+                [f"http.listen: cannot listen on {where} ({error.strerror}): free it, or set another address or port"]
+            ) from error
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port that it listens on."""
-        host, port = self._server.socket.getsockname()[:2]
+        host, port = self.socket.getsockname()[:2]
         return str(host), int(port)
 
     def admit(self, access: Callable[[], AccessPolicy]) -> None:
         """Let others read from the next connection on, or show another certificate."""
-        self._server.access = access
+        self.access = access
 
     def start(self) -> None:
         """Begin to answer."""
@@ -105,46 +117,17 @@ class HttpServer:
         """Stop listening and drop all connections, within `timeout_s`."""
         self._stop.set()
         with contextlib.suppress(OSError):  # the thread waits for connections, and there will be none
-            self._server.socket.shutdown(socket.SHUT_RDWR)
+            self.socket.shutdown(socket.SHUT_RDWR)
         if self._thread.is_alive():
             self._thread.join(timeout_s)
-        self._server.server_close()
-        self._server.end_older_than(0)
+        self.server_close()
+        self.end_older_than(0)
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._server.timeout = TICK_S if self._server.busy else None
-            self._server.handle_request()
-            self._server.end_older_than(self._server.timeout_s)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(
-        self,
-        family: int,
-        address: Any,
-        pages: Pages,
-        access: Callable[[], AccessPolicy],
-        max_connections: int,
-        timeout_s: float,
-    ) -> None:
-        self.address_family = family
-        self.pages = pages
-        self.access = access
-        self.timeout_s = timeout_s
-        self._max = max_connections
-        self._lock = threading.Lock()
-        self._open: dict[socket.socket, float] = {}  # in the order of their beginning
-        super().__init__(address, _Handler)
-
-    @property
-    def busy(self) -> bool:
-        """Whether there are connections."""
-        return bool(self._open)
+            self.timeout = TICK_S if self._open else None
+            self.handle_request()
+            self.end_older_than(self.timeout_s)
 
     def server_bind(self) -> None:
         """Bind without looking up our own name, as http.server does: a dead resolver would hold up the start."""
@@ -205,7 +188,7 @@ def _end(request: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: HttpServer
     server_version = "nodeos-failover"
     sys_version = ""
 

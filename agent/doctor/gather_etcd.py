@@ -102,7 +102,7 @@ def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:
         info = server_info(options(config), endpoint, min(ONE_S, max(0.1, deadline.remaining())))
     except (StoreError, ConfigError) as error:
         return EtcdServer(endpoint, str(error))
-    found = EtcdServer(**asdict(info) | {"endpoint": endpoint})
+    found = EtcdServer(endpoint, **asdict(info))
     return _measured(config, found, Deadline(min(ONE_S, max(0.1, deadline.remaining()))))
 
 

@@ -26,7 +26,6 @@ class ServerInfo:
     `db_size` in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
     """
 
-    endpoint: str
     version: str
     cluster: int
     member: int
@@ -41,8 +40,18 @@ def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> Server
 
     It logs in only if asked to: a login needs a quorum, and this is wanted most when there is none.
     """
-    where, status = _asked(options, endpoint, Deadline(timeout_s), "status", _status)
-    return _server_info(where, status)
+    status = _asked(options, endpoint, Deadline(timeout_s), "status", _status)
+    later = later_fields(status)
+    alarms = {name.decode() for text in later.get(_ERRORS, []) for name in _ALARM.findall(text)}
+    return ServerInfo(
+        version=str(status.version),
+        cluster=int(status.header.cluster_id),
+        member=int(status.header.member_id),
+        leader=int(status.leader),
+        db_size=int(status.dbSize),
+        learner=bool(later.get(_IS_LEARNER, [0])[0]),
+        alarms=tuple(sorted(alarms)),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,7 @@ def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...
     for index, endpoint in enumerate(endpoints):
         share = Deadline(deadline.remaining() / (len(endpoints) - index))  # a silent one leaves time for others
         try:
-            _where, answer = _asked(options, endpoint, share, "list of members", _members)
+            answer = _asked(options, endpoint, share, "list of members", _members)
             return tuple(
                 MemberInfo(
                     str(each.name),
@@ -77,24 +86,23 @@ def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...
 
 def _asked(
     options: EtcdOptions, endpoint: str, deadline: Deadline, doing: str, ask: Callable[[Connection, Deadline], Any]
-) -> tuple[str, Any]:
-    """Ask one member, on a connection of its own; return where, and its answer."""
+) -> Any:
+    """Ask one member, on a connection of its own; return its answer."""
     connection = Connection(options, EtcdEndpoint.parse(endpoint, tls=options.ca is not None))
     connection.metadata = ()  # a member without a leader shall answer too
     try:
         try:
-            answer = ask(connection, deadline)
+            return ask(connection, deadline)
         except grpc.RpcError as error:
             refused = isinstance(translate(error, doing, ""), StoreRejected)
             if not refused or options.user is None or options.password is None:
                 raise
             connection.login(options.user, options.secret(), deadline)
-            answer = ask(connection, deadline)
+            return ask(connection, deadline)
     except grpc.RpcError as error:
         raise translate(error, doing, str(connection.endpoint)) from error
     finally:
         connection.close()
-    return str(connection.endpoint), answer
 
 
 def _members(connection: Connection, deadline: Deadline) -> Any:
@@ -103,18 +111,3 @@ def _members(connection: Connection, deadline: Deadline) -> Any:
 
 def _status(connection: Connection, deadline: Deadline) -> Any:
     return connection.call(connection.client.maintenancestub.Status, rpc.StatusRequest(), deadline)
-
-
-def _server_info(endpoint: str, status: Any) -> ServerInfo:
-    later = later_fields(status)
-    alarms = {name.decode() for text in later.get(_ERRORS, []) for name in _ALARM.findall(text)}
-    return ServerInfo(
-        endpoint=endpoint,
-        version=str(status.version),
-        cluster=int(status.header.cluster_id),
-        member=int(status.header.member_id),
-        leader=int(status.leader),
-        db_size=int(status.dbSize),
-        learner=bool(later.get(_IS_LEARNER, [0])[0]),
-        alarms=tuple(sorted(alarms)),
-    )

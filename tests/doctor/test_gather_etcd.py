@@ -36,7 +36,7 @@ NEEDED = {
     NAMES.peers_key: "peers-key",
     NAMES.ledger(0): "ledger/",
 }
-INFO = ServerInfo("http://e:1", "3.5.28", 0xC1, 7, 8, 1000, learner=True, alarms=("NOSPACE",))
+INFO = ServerInfo("3.5.28", 0xC1, 7, 8, 1000, learner=True, alarms=("NOSPACE",))
 
 
 class Store(Recorder):

@@ -12,16 +12,7 @@ from agent.net.http import LARGE, Answer, TooMuch, call
 from agent.net.metered import Note, metered, not_noted
 from agent.net.resolver import Resolver
 from agent.net.tls import authorities, tls_context
-from agent.nodeos.answers import (
-    error_of,
-    read_block,
-    read_done,
-    read_finality,
-    read_flag,
-    read_info,
-    read_peers,
-    read_schedule,
-)
+from agent.nodeos import answers
 
 PAUSED = "/v1/producer/paused"
 BLOCK_INFO = "/v1/chain/get_block_info"
@@ -48,7 +39,7 @@ class HttpNodeos:
     @metered("pause")
     def pause(self, timeout_s: float) -> None:
         """Pause production."""
-        read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
+        answers.read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
 
     @metered("resume")
     def resume(self, timeout_s: float) -> None:
@@ -56,7 +47,7 @@ class HttpNodeos:
 
         nodeos checks its limits again when it sends an answer, after the call was carried out (http_plugin, Leap 3 on).
         """
-        read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
+        answers.read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
 
     @metered("paused")
     def paused(self, timeout_s: float) -> bool:
@@ -67,31 +58,31 @@ class HttpNodeos:
         """
         deadline = Deadline(timeout_s)
         try:
-            return read_flag(self._call(self._producer, PAUSED, timeout_s))
+            return answers.read_flag(self._call(self._producer, PAUSED, timeout_s))
         except NodeosAnswer as error:
             if error.status != NOT_FOUND or self._producer == self._chain:
                 raise
-        return read_flag(self._call(self._chain, PAUSED, deadline.remaining()))
+        return answers.read_flag(self._call(self._chain, PAUSED, deadline.remaining()))
 
     @metered("get_info")
     def info(self, timeout_s: float) -> ChainInfo:
         """Read head and LIB."""
-        return read_info(self._call(self._chain, "/v1/chain/get_info", timeout_s))
+        return answers.read_info(self._call(self._chain, "/v1/chain/get_info", timeout_s))
 
     @metered("connections")
     def peers(self, timeout_s: float) -> Peers:
         """Count connections."""
-        return read_peers(self._call(self._chain, "/v1/net/connections", timeout_s))
+        return answers.read_peers(self._call(self._chain, "/v1/net/connections", timeout_s))
 
     @metered("get_producer_schedule")
     def schedule(self, timeout_s: float) -> Schedule:
         """Read the active schedule."""
-        return read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
+        return answers.read_schedule(self._call(self._chain, "/v1/chain/get_producer_schedule", timeout_s))
 
     @metered("get_finalizer_info")
     def finality(self, timeout_s: float) -> Finality:
         """Read the finalizers and their last votes; NodeosAnswer with status 404 before Spring."""
-        return read_finality(self._call(self._chain, "/v1/chain/get_finalizer_info", timeout_s))
+        return answers.read_finality(self._call(self._chain, "/v1/chain/get_finalizer_info", timeout_s))
 
     @metered("get_block")
     def block(self, num: int, timeout_s: float) -> Header:
@@ -99,11 +90,11 @@ class HttpNodeos:
         deadline = Deadline(timeout_s)
         if self._short:
             try:
-                return read_block(self._call(self._chain, BLOCK_INFO, timeout_s, b'{"block_num":%d}' % num))
+                return answers.read_block(self._call(self._chain, BLOCK_INFO, timeout_s, b'{"block_num":%d}' % num))
             except NodeosAnswer as error:
                 if error.status != NOT_FOUND:
                     raise
-        found = read_block(
+        found = answers.read_block(
             self._call(self._chain, "/v1/chain/get_block", deadline.remaining(), b'{"block_num_or_id":"%d"}' % num)
         )
         self._short = False
@@ -122,5 +113,5 @@ class HttpNodeos:
         if answer.status in GAVE_UP:
             raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {answer.status}, a proxy before it gave up waiting")
         if answer.status not in (200, 201, 202):
-            raise error_of(answer, path)
+            raise answers.error_of(answer, path)
         return answer

@@ -7,16 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.core.health.checks import (
-    DiskProbed,
-    FileProbed,
-    GateProbed,
-    InfoProbed,
-    PausedProbed,
-    PeersProbed,
-    ProcessProbed,
-    ScheduleProbed,
-)
+from agent.core.health import checks
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
 from agent.core.model.store import Ms
@@ -38,13 +29,13 @@ NOBODY_KNOWS = ProcessId(0, 0)
 """Stands for a process that may be there but could not be found: nothing is taken for stopped then."""
 
 
-def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> PausedProbed:
+def paused(nodeos: Nodeos, clock: Clock, timeout_s: float) -> checks.PausedProbed:
     """Ask whether nodeos is paused; a main thread that hangs does not answer this."""
     asked = clock.boot()
     try:
-        return PausedProbed(asked, nodeos.paused(timeout_s))
+        return checks.PausedProbed(asked, nodeos.paused(timeout_s))
     except NodeosError as error:
-        return PausedProbed(asked, None, str(error))
+        return checks.PausedProbed(asked, None, str(error))
 
 
 @dataclass(eq=False)
@@ -60,7 +51,7 @@ class MainThreadLook:
     _emit: Emit
     _wait: Callable[[float], object]
 
-    def look(self, timeout_s: float) -> PausedProbed:
+    def look(self, timeout_s: float) -> checks.PausedProbed:
         """Ask once."""
         found = paused(self._nodeos, self._clock, timeout_s)
         if found.paused is None and self._gate is not None:
@@ -81,31 +72,31 @@ class MainThreadLook:
         return status.last_signature + MISSED - self._clock.boot()
 
 
-def info(nodeos: Nodeos, clock: Clock, timeout_s: float) -> InfoProbed:
+def info(nodeos: Nodeos, clock: Clock, timeout_s: float) -> checks.InfoProbed:
     """Ask for head and LIB."""
     try:
         found = nodeos.info(timeout_s)
     except NodeosError as error:
-        return InfoProbed(None, clock.wall(), str(error))
-    return InfoProbed(found, clock.wall())
+        return checks.InfoProbed(None, clock.wall(), str(error))
+    return checks.InfoProbed(found, clock.wall())
 
 
-def peers(nodeos: Nodeos, timeout_s: float) -> PeersProbed:
+def peers(nodeos: Nodeos, timeout_s: float) -> checks.PeersProbed:
     """Ask for peers."""
     try:
-        return PeersProbed(nodeos.peers(timeout_s))
+        return checks.PeersProbed(nodeos.peers(timeout_s))
     except NodeosAnswer as error:
-        return PeersProbed(None, str(error), missing=error.status == 404)
+        return checks.PeersProbed(None, str(error), missing=error.status == 404)
     except NodeosError as error:
-        return PeersProbed(None, str(error))
+        return checks.PeersProbed(None, str(error))
 
 
-def schedule(nodeos: Nodeos, timeout_s: float) -> ScheduleProbed:
+def schedule(nodeos: Nodeos, timeout_s: float) -> checks.ScheduleProbed:
     """Ask for the active schedule."""
     try:
-        return ScheduleProbed(nodeos.schedule(timeout_s))
+        return checks.ScheduleProbed(nodeos.schedule(timeout_s))
     except NodeosError as error:
-        return ScheduleProbed(None, str(error))
+        return checks.ScheduleProbed(None, str(error))
 
 
 class FinalityLook:
@@ -129,33 +120,33 @@ class FinalityLook:
             return FinalityProbed(None, str(error))
 
 
-def disk(path: Path) -> DiskProbed:
+def disk(path: Path) -> checks.DiskProbed:
     """Look at the file system of nodeos's data directory. A hung file system hangs only this probe."""
     try:
         found = os.statvfs(path)
     except OSError as error:
-        return DiskProbed(0, 0, f"{path}: {error.strerror}")
-    return DiskProbed(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+        return checks.DiskProbed(0, 0, f"{path}: {error.strerror}")
+    return checks.DiskProbed(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
-def runtime_file(file: RuntimeFile) -> FileProbed:
+def runtime_file(file: RuntimeFile) -> checks.FileProbed:
     """Write a file of some size beside the run-time file: a directory that is full shows before the lead is won."""
     try:
         file.try_write()
     except OSError as error:
-        return FileProbed(f"{error.strerror or error}")
-    return FileProbed()
+        return checks.FileProbed(f"{error.strerror or error}")
+    return checks.FileProbed()
 
 
-def gate(seen: GateReading) -> GateProbed:
+def gate(seen: GateReading) -> checks.GateProbed:
     """Tell what was heard of the signing gate: it can sign when it holds our permit page and has keosd with the key."""
     found = seen.status
     if found is None:
-        return GateProbed(seen.at, seen.error)
+        return checks.GateProbed(seen.at, seen.error)
     why = "" if found.holds else "it does not hold the permit page of this node: see gate.* and runtime.dir"
     why = why or (f"it refuses the permit page of this node: {found.refuses}" if found.refuses else "")
     why = why or ("" if found.keosd == READY else f"keosd: {found.keosd}")
-    return GateProbed(seen.at, why, found.started, found.last_signature)
+    return checks.GateProbed(seen.at, why, found.started, found.last_signature)
 
 
 class ProcessWatch:
@@ -167,28 +158,28 @@ class ProcessWatch:
         self._handle: ProcessHandle | None = None
         self._gone = False  # nobody was there when we could tell last
 
-    def look(self) -> ProcessProbed | None:
+    def look(self) -> checks.ProcessProbed | None:
         """Look once; blocks for a second at most while the process lives."""
         if self._handle is None:
             return self._find()
         if not self._handle.wait_gone(ALIVE_S):
-            return ProcessProbed(self._handle.id, cpu=process.cpu_ms(self._handle.id.pid))
+            return checks.ProcessProbed(self._handle.id, cpu=process.cpu_ms(self._handle.id.pid))
         self._handle.close()
         self._handle = None
         self._gone = True
-        return ProcessProbed(None)
+        return checks.ProcessProbed(None)
 
-    def _find(self) -> ProcessProbed:
+    def _find(self) -> checks.ProcessProbed:
         """Look for a process. One that may have come since nobody was there is reported, though nobody knows it."""
         try:
             self._handle = self._fence.find()
         except FenceError as error:
             self._wait(FIND_S)
             unknown, self._gone = NOBODY_KNOWS if self._gone else None, False
-            return ProcessProbed(unknown, str(error))
+            return checks.ProcessProbed(unknown, str(error))
         if self._handle is None:
             self._gone = True
             self._wait(FIND_S)
-            return ProcessProbed(None)
+            return checks.ProcessProbed(None)
         self._gone = False
-        return ProcessProbed(self._handle.id)
+        return checks.ProcessProbed(self._handle.id)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
-from agent.etcd.connection import Connection
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
@@ -36,12 +35,8 @@ class EtcdLeadership(EtcdStore):
     def leader(self, timeout_s: float) -> EtcdPlace | None:
         """Return the member that leads etcd, None while there is none. StoreError when etcd gives no answer."""
         deadline = Deadline(timeout_s)
-
-        def send(connection: Connection, deadline: Deadline) -> int:
-            status = connection.call(connection.client.maintenancestub.Status, rpc.StatusRequest(), deadline)
-            return int(status.leader)
-
-        found = self._run("status", send, timeout_s)
+        status = self._ask("status", lambda etcd: etcd.maintenancestub.Status, rpc.StatusRequest(), timeout_s)
+        found = int(status.leader)
         if not found:
             return None
         if self._last is None or self._last.id != found:
@@ -50,26 +45,20 @@ class EtcdLeadership(EtcdStore):
 
     def members(self, timeout_s: float) -> tuple[EtcdPlace, ...]:
         """Return all members."""
-
-        def send(connection: Connection, deadline: Deadline) -> tuple[EtcdPlace, ...]:
-            stub = connection.client.clusterstub
-            answer = connection.call(stub.MemberList, rpc.MemberListRequest(), deadline)
-            return tuple(EtcdPlace(int(each.ID), tuple(map(str, each.clientURLs))) for each in answer.members)
-
-        return self._run("list of members", send, timeout_s)
+        request = rpc.MemberListRequest()
+        answer = self._ask("list of members", lambda etcd: etcd.clusterstub.MemberList, request, timeout_s)
+        return tuple(EtcdPlace(int(each.ID), tuple(map(str, each.clientURLs))) for each in answer.members)
 
     def move(self, to: EtcdPlace, timeout_s: float) -> None:
         """Have etcd's leader hand over to another member: one that leads takes the wish, any other one refuses it."""
-
-        def send(connection: Connection, deadline: Deadline) -> None:
-            request = rpc.MoveLeaderRequest(targetID=to.id)
-            connection.call(connection.client.maintenancestub.MoveLeader, request, deadline)
-
-        deadline = Deadline(timeout_s)
+        deadline, request = Deadline(timeout_s), rpc.MoveLeaderRequest(targetID=to.id)
         failure: StoreError = StoreRejected("not_leader", "no endpoint leads etcd")
         for _ in self._endpoints:
             try:
-                return self._run("move of etcd's leader", send, deadline.left())
+                left = deadline.left()
+                self._ask("move of etcd's leader", lambda etcd: etcd.maintenancestub.MoveLeader, request, left)
             except StoreUnavailable as error:  # one that does not lead says so by FAILED_PRECONDITION: the next one
                 failure = error
+            else:
+                return
         raise failure

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreUnavailable
@@ -52,16 +52,10 @@ class EtcdStore:
     @metered("grant")
     def grant(self, ttl_s: int, timeout_s: float) -> Lease:
         """Grant a lease; etcd may give more than `ttl_s` seconds (2 at least, with its defaults)."""
-
-        def send(connection: Connection, deadline: Deadline) -> Lease:
-            request = rpc.LeaseGrantRequest(TTL=ttl_s)
-            answer = connection.call(connection.client.leasestub.LeaseGrant, request, deadline)
-            return Lease(int(answer.ID), int(answer.TTL))
-
-        at = boot_ms()
-        lease = self._run("grant of a lease", send, timeout_s)
-        self._kept(lease.ttl, at)
-        return lease
+        at, request = boot_ms(), rpc.LeaseGrantRequest(TTL=ttl_s)
+        answer = self._ask("grant of a lease", lambda etcd: etcd.leasestub.LeaseGrant, request, timeout_s)
+        self._kept(int(answer.TTL), at)
+        return Lease(int(answer.ID), int(answer.TTL))
 
     @metered("keepalive")
     def keepalive(self, lease: int, timeout_s: float) -> int:
@@ -83,45 +77,30 @@ class EtcdStore:
     @metered("lease_state")
     def lease_state(self, lease: int, timeout_s: float) -> int:
         """Return what a lease has left. One that is over but not yet swept has 0 seconds; one that is gone, -1."""
-
-        def send(connection: Connection, deadline: Deadline) -> int:
-            request = rpc.LeaseTimeToLiveRequest(ID=lease)
-            answer = connection.call(connection.client.leasestub.LeaseTimeToLive, request, deadline)
-            return max(0, int(answer.TTL)) if answer.grantedTTL > 0 else -1
-
-        return self._run("state of a lease", send, timeout_s)
+        request = rpc.LeaseTimeToLiveRequest(ID=lease)
+        answer = self._ask("state of a lease", lambda etcd: etcd.leasestub.LeaseTimeToLive, request, timeout_s)
+        return max(0, int(answer.TTL)) if answer.grantedTTL > 0 else -1
 
     @metered("revoke")
     def revoke(self, lease: int, timeout_s: float) -> None:
         """Revoke a lease and with it its keys; one that is gone already is fine."""
-
-        def send(connection: Connection, deadline: Deadline) -> None:
-            connection.call(connection.client.leasestub.LeaseRevoke, rpc.LeaseRevokeRequest(ID=lease), deadline)
-
+        request = rpc.LeaseRevokeRequest(ID=lease)
         with suppress(LeaseGone):
-            self._run("revocation of a lease", send, timeout_s)
+            self._ask("revocation of a lease", lambda etcd: etcd.leasestub.LeaseRevoke, request, timeout_s)
         self._kept(0, boot_ms())
 
     @metered("txn")
     def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
         """Run one transaction. StoreUnavailable: unknown outcome, it may even be applied later (R2)."""
-        request = txn_request(txn)
-
-        def send(connection: Connection, deadline: Deadline) -> TxnAnswer:
-            answer = connection.call(connection.client.kvstub.Txn, request, deadline)
-            self.term = int(answer.header.raft_term)
-            return txn_answer(answer)
-
-        return self._run("transaction", send, timeout_s)
+        answer = self._ask("transaction", lambda etcd: etcd.kvstub.Txn, txn_request(txn), timeout_s)
+        self.term = int(answer.header.raft_term)
+        return txn_answer(answer)
 
     @metered("range")
     def range(self, prefix: str, timeout_s: float) -> Snapshot:
         """Read all keys under a prefix, linearizably as far as the server keeps that promise."""
-
-        def send(connection: Connection, deadline: Deadline) -> Snapshot:
-            return snapshot(connection.call(connection.client.kvstub.Range, range_request(prefix), deadline))
-
-        return self._run(f"read of {prefix}", send, timeout_s)
+        answer = self._ask(f"read of {prefix}", lambda etcd: etcd.kvstub.Range, range_request(prefix), timeout_s)
+        return snapshot(answer)
 
     @metered("watch")
     def watch(self, prefix: str, revision: int, timeout_s: float) -> EtcdWatch:
@@ -147,6 +126,14 @@ class EtcdStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close(wait_s=0.5)
+
+    def _ask(self, doing: str, method: Callable[[Any], Any], request: Any, timeout_s: float) -> Any:
+        """Send one request, by that method of a client, and return its answer."""
+
+        def send(connection: Connection, deadline: Deadline) -> Any:
+            return connection.call(method(connection.client), request, deadline)
+
+        return self._run(doing, send, timeout_s)
 
     def _run(self, doing: str, send: Callable[[Connection, Deadline], T], timeout_s: float) -> T:
         deadline = Deadline(timeout_s)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.core.model.store import Txn
+from agent.core.model.store import Snapshot, Txn, TxnAnswer
 from agent.errors import (
     FailoverError,
     LeaseGone,
@@ -18,6 +18,7 @@ from agent.errors import (
     StoreUnavailable,
 )
 from agent.etcd.connection import EtcdOptions
+from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import NoAnswer, NotSent
 from agent.net import metered
@@ -48,6 +49,16 @@ STORE: list[tuple[str, tuple[Any, ...]]] = [
     ("range", ("/p/",)),
     ("watch", ("/p/", 9)),
 ]
+SAID: dict[str, tuple[Any, Any]] = {
+    "grant": (rpc.LeaseGrantResponse(ID=5, TTL=11), Lease(5, 11)),
+    "keepalive": (11, 11),
+    "lease_state": (rpc.LeaseTimeToLiveResponse(TTL=11, grantedTTL=12), 11),
+    "revoke": (rpc.LeaseRevokeResponse(), None),
+    "txn": (rpc.TxnResponse(succeeded=True), TxnAnswer(True, 0, ())),
+    "range": (rpc.RangeResponse(), Snapshot(0, ())),
+    "watch": (11, 11),
+}
+"""What etcd says to each, and what the caller gets."""
 
 
 def noting(notes: list[tuple[str, str]]) -> metered.Note:
@@ -124,11 +135,11 @@ def test_each_request_to_etcd_is_counted_and_timed(
 ) -> None:
     """Whatever comes back from etcd, the caller gets it, and it counts once."""
     notes: list[tuple[str, str]] = []
-    answer: Any = Lease(5, 11) if operation == "grant" else 11
-    store = Recorder(error or answer)
+    raw, answer = SAID[operation]
+    store = Recorder(error or raw)
     call = getattr(Store(store, noting(notes)), operation)
     if error is None:
-        assert call(*arguments, 0.5) == (None if operation == "revoke" else answer)
+        assert call(*arguments, 0.5) == answer
     elif operation == "revoke" and isinstance(error, LeaseGone):
         call(*arguments, 0.5)  # it is gone already: that is what was wanted
         result = "ok"
@@ -183,7 +194,7 @@ def test_a_lease_is_told_with_the_time_before_its_request(monkeypatch: pytest.Mo
     """Granted, kept, lost and revoked: what is left is never told as more than it is (R6)."""
     heard: list[tuple[int, int]] = []
     clock = MovedTime(NOW)
-    says = Recorder(Lease(5, 11), clock, takes_ms=100)
+    says = Recorder(rpc.LeaseGrantResponse(ID=5, TTL=11), clock, takes_ms=100)
     monkeypatch.setattr("agent.etcd.store.boot_ms", clock.boot)
     store = Store(says, kept=lambda ttl, at: heard.append((ttl, at)))
     store.grant(10, 1.0)

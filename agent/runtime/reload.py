@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -90,11 +90,8 @@ def compare(old: Config, new: Config) -> Difference:
     refused = tuple((name, why) for name, why in reasons.items() if why)
     if not refused:
         return Difference(new, applied, ())
-    data = _plain(old)
-    for name in applied:
-        _put(data, name, _get(new, name))
     try:
-        return Difference(checked(Config, data, {}, []), applied, refused)
+        return Difference(checked(Config, _merged(old, new, applied), {}, []), applied, refused)
     except ConfigError as error:
         together = f"this needs a restart, for {', '.join(name for name, _why in refused)} cannot change now"
         raise ConfigError([f"{problem} ({together})" for problem in error.problems]) from None
@@ -130,9 +127,14 @@ def changes(old: Section, new: Section, above: str = "") -> Iterator[str]:
             yield f"{above}{name}"
 
 
-def _plain(config: Section) -> dict[str, Any]:
-    """Return a configuration as nested tables of the values themselves, secrets unmasked as such."""
-    return {name: _plain(value) if isinstance(value, Section) else value for name, value in config.values().items()}
+def _merged(old: Section, new: Section, names: Collection[str], above: str = "") -> dict[str, Any]:
+    """Return the values of `old` as nested tables, secrets as such, with those of `new` for the settings in `names`."""
+    found = {}
+    for (name, was), now in zip(old.values().items(), new.values().values(), strict=True):
+        whole = f"{above}{name}"
+        inner = isinstance(was, Section)
+        found[name] = _merged(was, now, names, f"{whole}.") if inner else now if whole in names else was
+    return found
 
 
 def _get(config: Section, name: str) -> Any:
@@ -140,13 +142,6 @@ def _get(config: Section, name: str) -> Any:
     for word in name.split("."):
         value = getattr(value, word)
     return value
-
-
-def _put(data: dict[str, Any], name: str, value: Any) -> None:
-    *tables, last = name.split(".")
-    for word in tables:
-        data = data[word]
-    data[last] = value
 
 
 @dataclass(frozen=True, slots=True)

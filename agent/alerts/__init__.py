@@ -1,9 +1,8 @@
 """Sending alerts: one bounded queue and one thread a channel, so that no channel holds up the loop or another.
 
-dispatcher  what hands a notice to every channel, and how it is made of a configuration
+dispatcher  what hands a notice to every channel, pings while all is well, and how it is made of a configuration
 worker      one channel: what waits for it (bounded, the worst first), and its thread: tries, waits, gives up
 memory      what survives a restart: open alerts, and what channels have not been told yet
-dead_man    a ping at intervals while all is well
 text        a notice in the words of each kind of channel
 sinks       the channels themselves; external: everything that apprise knows, in a process of its own
 trial       one notice to each channel, for `alerts test`

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.dead_man import DeadMan
+from agent.alerts.dispatcher import DeadMan
 from agent.ports import Delivery
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder

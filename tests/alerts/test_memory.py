@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from agent.alerts import memory
-from agent.alerts.dead_man import DeadMan
-from agent.alerts.dispatcher import AlertDispatcher
+from agent.alerts.dispatcher import AlertDispatcher, DeadMan
 from agent.alerts.memory import FileMemory, Saved
 from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice

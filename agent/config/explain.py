@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.config.load import ENV_DELIMITER, ENV_PREFIX
 from agent.config.model import Config, settings
-from agent.config.section import Fault, Invalid, Loc, Section, Setting, section_of
+from agent.config.section import Fault, Loc, Section, Setting, section_of
 
 GONE = {
     "timing.profile": "there are no profiles any more, take it out; peers.mode makes a failover fast with any etcd "
@@ -20,12 +20,8 @@ GONE = {
 """What was a setting once, and what is to be done without it."""
 
 
-def explain(error: Invalid, environ: Mapping[str, str]) -> list[str]:
-    """Return a line for each problem, in the order of the file; those set by the environment say so."""
-    return [_line(fault, environ) for fault in error.faults]
-
-
-def _line(fault: Fault, environ: Mapping[str, str]) -> str:
+def explain(fault: Fault, environ: Mapping[str, str]) -> str:
+    """Return a line for a problem; one that was set by the environment says so."""
     loc = fault.loc
     name = path_of(loc)
     source = variable_of(loc)

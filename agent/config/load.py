@@ -96,7 +96,7 @@ def checked(kind: type[S], data: Mapping[str, Any], environ: Mapping[str, str], 
     except Invalid as error:
         from agent.config.explain import explain  # only where something is wrong
 
-        problems = problems + explain(error, environ)
+        problems = [*problems, *(explain(each, environ) for each in error.faults)]
     if problems:
         raise ConfigError(problems)
     return found

@@ -134,7 +134,7 @@ def told(**tables: Any) -> list[str]:
     """Return what is wrong with a configuration."""
     with pytest.raises(Invalid) as error:
         config(**tables)
-    return explain(error.value, {})
+    return [explain(each, {}) for each in error.value.faults]
 
 
 def test_the_defaults_are_those_of_the_core() -> None:

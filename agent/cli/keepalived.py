@@ -30,12 +30,12 @@ def metrics_text(duty: Duty, labels: str) -> str:
     lines = [f"# HELP {name}_state 1 for the word that keepalived said last.", f"# TYPE {name}_state gauge"]
     lines += [f'{name}_state{{{labels},state="{word}"}} {int(word == duty.word)}' for word in WORDS]
     lines += [f"# HELP {name}_transitions_total Words of keepalived.", f"# TYPE {name}_transitions_total counter"]
-    lines += [f'{name}_transitions_total{{{labels},state="{w}"}} {n}' for w, n in duty.counts.transitions.items()]
+    lines += [f'{name}_transitions_total{{{labels},state="{w}"}} {n}' for w, n in duty.transitions.items()]
     for metric, kind, help_text, value in (
         ("producing", "gauge", "1 while this node has resumed nodeos.", int(duty.producing)),
         ("proven_stopped", "gauge", "1 while nodeos is proven stopped.", int(duty.proven)),
-        ("fencings_total", "counter", "Times that the nodeos process was ended.", duty.counts.fencings),
-        ("silences_total", "counter", "Times that keepalived gave no sign of life.", duty.counts.trips),
+        ("fencings_total", "counter", "Times that the nodeos process was ended.", duty.fencings),
+        ("silences_total", "counter", "Times that keepalived gave no sign of life.", duty.trips),
         ("changed_timestamp_seconds", "gauge", "When keepalived said its last word.", round(duty.changed_at, 3)),
         ("written_timestamp_seconds", "gauge", "When this file was written.", round(time.time(), 3)),
     ):
@@ -180,7 +180,7 @@ class _Metrics:
 
     def write(self, duty: Duty) -> None:
         """Write, if something changed or the file is old."""
-        state = (duty.word, duty.producing, duty.proven, duty.counts.fencings, duty.counts.trips)
+        state = (duty.word, duty.producing, duty.proven, duty.fencings, duty.trips)
         if self._path is None or (state == self._last and time.monotonic() < self._at + WRITE_S):
             return
         self._last, self._at = state, time.monotonic()

@@ -64,15 +64,6 @@ class Spans:
         )
 
 
-@dataclass(slots=True)
-class DutyCounts:
-    """For the metrics: what happened since the start."""
-
-    transitions: dict[str, int]
-    fencings: int = 0
-    trips: int = 0
-
-
 @dataclass(eq=False)
 class Duty:
     """Production under one VRRP instance. `look` is one round; it returns False when there is nothing left to do.
@@ -97,7 +88,8 @@ class Duty:
         self.producing = False
         self.proven = False
         self.ending = False
-        self.counts = DutyCounts(dict.fromkeys(WORDS, 0))
+        self.transitions = dict.fromkeys(WORDS, 0)
+        self.fencings = self.trips = 0  # since the start, for the metrics
         self.changed_at = time.time()
         self._since: Ms = 0  # from when `delay` counts
         self._process = self._led
@@ -146,7 +138,7 @@ class Duty:
         if len(words) < 3 or words[0] != "INSTANCE" or words[2] not in WORDS or words[2] == self.word:
             return
         before, self.word = self.word, words[2]
-        self.counts.transitions[self.word] += 1
+        self.transitions[self.word] += 1
         self.changed_at, self._since, self._said = time.time(), boot_ms(), ""
         if self.word == MASTER:
             self.proven = False  # paused and proven anew, right before it resumes
@@ -182,7 +174,7 @@ class Duty:
             self._trip()
 
     def _trip(self) -> None:
-        self.counts.trips += 1
+        self.trips += 1
         self._stop("keepalived gives no sign of life")
         self._after_silence()
 
@@ -224,7 +216,7 @@ class Duty:
                 self._tell("fence_failed", "critical", f"nodeos could NOT be stopped, stop it by hand: {error}")
             self._said, self.proven = str(error), False
             return False
-        self.counts.fencings += "ended" in how
+        self.fencings += "ended" in how
         self.proven, self._led, self._process, self._asked = True, None, self._find(), boot_ms()
         self._save("", 0)
         return True

@@ -134,7 +134,7 @@ def test_what_takes_no_pause_is_ended(stage: Stage, how: str) -> None:
     stage.begin(how)
     stage.look()
     assert stage.bench.gone()
-    assert stage.duty.counts.fencings == 1
+    assert stage.duty.fencings == 1
 
 
 @pytest.mark.parametrize("anew", [False, True])
@@ -180,7 +180,7 @@ def test_a_keepalived_that_falls_silent_is_not_obeyed(stage: Stage) -> None:
     stage.beats = False
     stage.until(lambda: not stage.duty.producing)
     stopped = boot_ms()
-    assert stage.duty.counts.trips == 1
+    assert stage.duty.trips == 1
     assert ("keepalived_stops", "warning") in stage.told
     stage.beats = True
     stage.until(lambda: stage.duty.producing)

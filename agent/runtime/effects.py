@@ -57,6 +57,7 @@ class Adapters:
     peers: Peering | None = None
 
 
+@dataclass(eq=False)
 class Effects:
     """Carries each action out as EFFECTS says. A pause and the kill have lanes of their own.
 
@@ -66,19 +67,18 @@ class Effects:
     `observes`: nothing is carried out that does anything to nodeos, etcd, the gate or people.
     """
 
-    def __init__(
-        self, adapters: Adapters, session: Session, metrics: Metrics, emit: Emit, *, observes: bool = False
-    ) -> None:
-        self.observes = observes
-        self.out = adapters
-        self.session = session
-        self.metrics = metrics
-        self.emit = emit
+    out: Adapters
+    session: Session
+    metrics: Metrics
+    emit: Emit
+    observes: bool = False
+
+    def __post_init__(self) -> None:
         self.halted = False
-        names = dict.fromkeys((*(each.lane for each in EFFECTS.values() if each.lane), *adapters.hooks.names))
-        if adapters.gate is None:
+        names = dict.fromkeys((*(each.lane for each in EFFECTS.values() if each.lane), *self.out.hooks.names))
+        if self.out.gate is None:
             names.pop("gate")
-        self._lanes = {name: Lane(name, emit, adapters.clock) for name in names}
+        self._lanes = {name: Lane(name, self.emit, self.out.clock) for name in names}
 
     def do(self, action: NodeAction) -> None:
         """Carry out one action; never blocks."""

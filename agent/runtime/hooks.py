@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from agent.core.model.fields import shown
 from agent.core.node.hook_log import HookDone, RunHook
@@ -55,20 +56,16 @@ def environment(
     return kept | {f"NODEOS_FAILOVER_{name}": value for name, value in fields.items()}
 
 
+@dataclass(eq=False)
 class Hooks:
-    """The hooks that are set, by name; `words` that one of them is told alone. `run` is for a lane's thread."""
+    """The hooks that are set, by name; `_words` that one of them is told alone. `run` is for a lane's thread."""
 
-    def __init__(
-        self,
-        commands: Mapping[str, Sequence[str]],
-        group: str,
-        node: str,
-        words: Mapping[str, Mapping[str, str]] | None = None,
-    ) -> None:
-        self._commands = commands
-        self._words = words or {}
-        self._group = group
-        self._node = node
+    _commands: Mapping[str, Sequence[str]]
+    _group: str
+    _node: str
+    _words: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[int] = set()  # groups whose first process was not waited for yet
         self._closed = False

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 
+@dataclass(eq=False)
 class ConfigGauges(Kit):
     """The configuration of one agent as metrics, computed at scrape time."""
 
-    def __init__(
-        self, base: tuple[str, str], clock: Clock, runbooks: str, expiry: Callable[[], float | None] = lambda: None
-    ) -> None:
-        super().__init__(base)
-        self._clock = clock
-        self.runbooks = runbooks
-        self._expiry = expiry
-        self._ok, self._at = True, clock.wall()
+    _clock: Clock
+    runbooks: str
+    _expiry: Callable[[], float | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._ok, self._at = True, self._clock.wall()
 
     def reloaded(self, *, ok: bool) -> None:
         """Note that a configuration was read again, and whether it could be used."""

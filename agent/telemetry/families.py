@@ -10,6 +10,7 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -34,11 +35,11 @@ Values = Mapping[Any, float]
 """Values of a metric, each by the tuple of its own labels' values. (A mapping's keys are of one type, or any.)"""
 
 
+@dataclass(eq=False)
 class Kit:
-    """Makes families of one agent: `base` is its group and its node."""
+    """Makes families of one agent, `_base` being its group and its node."""
 
-    def __init__(self, base: tuple[str, str]) -> None:
-        self._base = base
+    _base: tuple[str, str]
 
     def describe(self) -> list[Metric]:
         """Name nothing beforehand: the loop may not run yet when a collector is registered."""
@@ -135,15 +136,14 @@ class Tally:
             return {values: list(found) for values, found in self._found.items()}
 
 
+@dataclass(eq=False)
 class Tallies(Kit):
     """The tallies of one agent as metrics.
 
     prometheus_client's own counters would cost its import at the start, and a lock or two more with each request.
     """
 
-    def __init__(self, base: tuple[str, str]) -> None:
-        super().__init__(base)
-        self._tallies: list[Tally] = []
+    _tallies: list[Tally] = field(default_factory=list)
 
     def add(self, name: str, text: str, bounds: tuple[float, ...] = (), **labels: Iterable[str]) -> Tally:
         """Return a new tally: a histogram if it has `bounds`, the upper ends of its buckets."""

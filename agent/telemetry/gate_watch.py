@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.core.model.store import Ms
@@ -35,16 +35,14 @@ class GateReading:
     last: GateStatus | None = None
 
 
+@dataclass(eq=False)
 class GateWatch:
-    """Asks the gate how it is. `told` makes an event of an answer, or none."""
+    """Asks the gate how it is. `_told` makes an event of an answer, or none."""
 
-    def __init__(
-        self, gate: SigningGate, clock: Clock, told: Callable[[GateReading], object | None] = lambda _seen: None
-    ) -> None:
-        self._gate = gate
-        self._clock = clock
-        self._told = told
-        self.seen = GateReading()
+    _gate: SigningGate
+    _clock: Clock
+    _told: Callable[[GateReading], object | None] = lambda _seen: None
+    seen: GateReading = field(default_factory=GateReading)
 
     def look(self) -> object | None:
         """Ask once; return the event."""
@@ -56,16 +54,13 @@ class GateWatch:
         return self._told(self.seen)
 
 
+@dataclass(eq=False)
 class GateGauges(Kit):
     """The gate of one node as metrics, computed at scrape time. Its counts begin anew when it is started again."""
 
-    def __init__(
-        self, base: tuple[str, str], clock: Clock, seen: Callable[[], GateReading], page: Callable[[], Page]
-    ) -> None:
-        super().__init__(base)
-        self._clock = clock
-        self._seen = seen
-        self._page = page
+    _clock: Clock
+    _seen: Callable[[], GateReading]
+    _page: Callable[[], Page]
 
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""

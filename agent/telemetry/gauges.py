@@ -7,6 +7,7 @@ loop shows. What the loop knew last is not told as true once the loop stands sti
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent import __version__
@@ -26,32 +27,24 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
 
+@dataclass(eq=False)
 class Gauges(Kit):
     """What an agent is, as metrics. The callables are asked at scrape time, too (see `Metrics`).
 
     `lease`: TTL of the session's lease in seconds, and when the request was sent that gave it; (0, 0): there is none.
-    `dropped` returns how many datagrams of peers the socket dropped, by reason.
+    `_dropped` returns how many datagrams of peers the socket dropped, by reason.
     """
 
-    def __init__(
-        self,
-        base: tuple[str, str],
-        clock: Clock,
-        snapshot: Callable[[], NodeSnapshot],
-        alerts: Callable[[], Iterable[ChannelStats]],
-        watch_restarts: Callable[[], int],
-        waiting: Callable[[], int],
-        dropped: Callable[[], Mapping[str, int]],
-    ) -> None:
-        super().__init__(base)
-        self._clock = clock
-        self._snapshot = snapshot
-        self._alerts = alerts
-        self._watch_restarts = watch_restarts
-        self._waiting = waiting
-        self._dropped = dropped
-        self.lease: tuple[int, Ms] = (0, 0)
-        self._names = NodeNames(base[1])
+    _clock: Clock
+    _snapshot: Callable[[], NodeSnapshot]
+    _alerts: Callable[[], Iterable[ChannelStats]]
+    _watch_restarts: Callable[[], int]
+    _waiting: Callable[[], int]
+    _dropped: Callable[[], Mapping[str, int]]
+    lease: tuple[int, Ms] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self._names = NodeNames(self._base[1])
 
     def collect(self) -> Iterator[Metric]:
         """Compute all of them now."""

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from agent.config.model import Config
 from agent.core.leadership.etcd_fit import elections, too_slow_answers, too_slow_elections
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
-from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
+from agent.doctor.gather_etcd import EtcdFacts
+from agent.etcd.info import EtcdServer
 
 MENDED = {(3, 4): 42, (3, 5): 28, (3, 6): 9}
 """The first patch version whose linearizable reads are fresh after a pause (etcd issue 20418); the same releases ask

@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from agent.config.model import Config
@@ -16,7 +16,7 @@ from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
-from agent.etcd.info import MemberInfo, member_list, server_info
+from agent.etcd.info import EtcdServer, MemberInfo, member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Bounded, Deadline
 from agent.net.certificate import CertificateError, not_after, of_pem
@@ -34,29 +34,6 @@ ONE_S = 2.0
 """For one question to one member."""
 _METRIC = re.compile(r"^([a-z_]+)(?:\{([^}]*)\})? (\S+)$", re.MULTILINE)
 DAY_S = 86400
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdServer:
-    """One endpoint. `error`: why it did not answer. Sizes in bytes, `fsync_s` the 99th percentile of its disk.
-
-    cluster  the id of the cluster that it belongs to; 0: not told
-    """
-
-    endpoint: str
-    error: str = ""
-    version: str = ""
-    cluster: int = 0
-    member: int = 0
-    leader: int = 0
-    learner: bool = False
-    alarms: tuple[str, ...] = ()
-    db_size: int = 0
-    quota: int | None = None
-    fsync_s: float | None = None
-    compacted: int | None = None
-    metrics_error: str = ""
-    certificate_days: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +76,9 @@ def servers(config: Config, within_s: float) -> tuple[EtcdServer, ...]:
 
 def _server(config: Config, endpoint: str, deadline: Deadline) -> EtcdServer:
     try:
-        info = server_info(options(config), endpoint, min(ONE_S, max(0.1, deadline.remaining())))
+        found = server_info(options(config), endpoint, min(ONE_S, max(0.1, deadline.remaining())))
     except (StoreError, ConfigError) as error:
         return EtcdServer(endpoint, str(error))
-    found = EtcdServer(endpoint, **asdict(info))
     return _measured(config, found, Deadline(min(ONE_S, max(0.1, deadline.remaining()))))
 
 

@@ -20,22 +20,33 @@ _ALARM = re.compile(rb"alarm:(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """One member, of the cluster with the id `cluster`.
+class EtcdServer:
+    """One endpoint, and what it says of itself. `error`: why it did not answer. Sizes in bytes.
 
-    `db_size` in bytes; `leader` is 0 when it sees none; `alarms` are names as 'NOSPACE', of any member.
+    cluster  the id of the cluster that it belongs to; 0: not told
+    leader   0 when it sees none
+    alarms   names as 'NOSPACE', of any member
+
+    What follows `db_size` only its metrics and its TLS handshake tell; `fsync_s`: the 99th percentile of its disk.
     """
 
-    version: str
-    cluster: int
-    member: int
-    leader: int
-    db_size: int
-    learner: bool
-    alarms: tuple[str, ...]
+    endpoint: str
+    error: str = ""
+    version: str = ""
+    cluster: int = 0
+    member: int = 0
+    leader: int = 0
+    learner: bool = False
+    alarms: tuple[str, ...] = ()
+    db_size: int = 0
+    quota: int | None = None
+    fsync_s: float | None = None
+    compacted: int | None = None
+    metrics_error: str = ""
+    certificate_days: float | None = None
 
 
-def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> ServerInfo:
+def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> EtcdServer:
     """Ask one member, on a connection of its own. StoreUnavailable within `timeout_s` seconds when it is silent.
 
     It logs in only if asked to: a login needs a quorum, and this is wanted most when there is none.
@@ -43,7 +54,8 @@ def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> Server
     status = _asked(options, endpoint, Deadline(timeout_s), "status", _status)
     later = later_fields(status)
     alarms = {name.decode() for text in later.get(_ERRORS, []) for name in _ALARM.findall(text)}
-    return ServerInfo(
+    return EtcdServer(
+        endpoint,
         version=str(status.version),
         cluster=int(status.header.cluster_id),
         member=int(status.header.member_id),

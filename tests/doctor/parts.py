@@ -14,12 +14,12 @@ from agent.doctor.agent import AgentFacts, ChannelFact
 from agent.doctor.examine import Facts
 from agent.doctor.files import FileFacts
 from agent.doctor.gate import GateFacts
-from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
+from agent.doctor.gather_etcd import EtcdFacts
 from agent.doctor.gather_nodeos import NodeosFacts
 from agent.doctor.group import GroupFacts
 from agent.doctor.host import HostFacts
 from agent.doctor.peers import PeerFacts
-from agent.etcd.info import MemberInfo
+from agent.etcd.info import EtcdServer, MemberInfo
 from agent.nodeos.config_ini import Options
 
 KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"

@@ -13,9 +13,9 @@ from agent.doctor import group as group_checks
 from agent.doctor.agent import AgentFacts, ChannelFact
 from agent.doctor.examine import Facts, _facts, findings
 from agent.doctor.finding import Grade, data, summary
-from agent.doctor.gather_etcd import EtcdServer
 from agent.doctor.gather_nodeos import NodeosFacts
 from agent.doctor.group import GroupFacts
+from agent.etcd.info import EtcdServer
 from agent.nodeos.config_ini import Options
 from tests.doctor.parts import (
     CHAIN,

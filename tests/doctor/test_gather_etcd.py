@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from agent.core.model.keys import keys
 from agent.core.model.store import Snapshot
 from agent.doctor import gather_etcd, group
-from agent.doctor.gather_etcd import EtcdFacts, EtcdServer
+from agent.doctor.gather_etcd import EtcdFacts
 from agent.errors import ConfigError, StoreRejected, StoreUnavailable
-from agent.etcd.info import MemberInfo, ServerInfo
+from agent.etcd.connection import EtcdOptions
+from agent.etcd.info import EtcdServer, MemberInfo
 from agent.ports import Lease
 from tests.doctor.parts import config
 from tests.lab.tls import make_certificates
@@ -36,7 +38,7 @@ NEEDED = {
     NAMES.peers_key: "peers-key",
     NAMES.ledger(0): "ledger/",
 }
-INFO = ServerInfo("3.5.28", 0xC1, 7, 8, 1000, learner=True, alarms=("NOSPACE",))
+INFO = EtcdServer("http://e:1", "", "3.5.28", 0xC1, 7, 8, learner=True, alarms=("NOSPACE",), db_size=1000)
 
 
 class Store(Recorder):
@@ -133,7 +135,12 @@ def test_no_question_gets_more_than_is_left(monkeypatch: pytest.MonkeyPatch) -> 
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     """Let every member say INFO of itself."""
     asked = Recorder({"info": INFO})
-    monkeypatch.setattr(gather_etcd, "server_info", asked.info)
+
+    def info(options: EtcdOptions, endpoint: str, timeout_s: float) -> EtcdServer:
+        found: EtcdServer = asked.info(options, endpoint, timeout_s)
+        return replace(found, endpoint=endpoint)
+
+    monkeypatch.setattr(gather_etcd, "server_info", info)
     yield asked
 
 

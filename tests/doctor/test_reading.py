@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from agent.config.shared import settings_of
 from agent.doctor.agent import unit_of
-from agent.doctor.gather_etcd import EtcdServer, measured
+from agent.doctor.gather_etcd import measured
 from agent.doctor.gather_nodeos import address
+from agent.etcd.info import EtcdServer
 from agent.net.certificate import CertificateError, not_after, of_pem
 from agent.nodeos import config_ini
 from tests.doctor.parts import KEY, config

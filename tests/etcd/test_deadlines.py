@@ -170,7 +170,7 @@ def test_a_look_at_a_member_logs_in_within_its_time(wire: Wire) -> None:
     denied = Failed(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied")
     wire.says["Status"] = [denied, ANSWERS["Status"]]
     found = server_info(WITH_USER, ONE, SPAN_S)
-    assert (found.version, found.leader) == ("3.5.1", 2)
+    assert (found.endpoint, found.version, found.leader) == (ONE, "3.5.1", 2)
     assert (found.member, found.db_size) == (1, 5)
     assert (found.learner, found.alarms) == (False, ())
     assert wire.methods == ["Status", "Authenticate", "Status"]

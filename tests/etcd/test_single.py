@@ -211,7 +211,7 @@ def test_server_info_tells_what_doctor_asks(cluster: EtcdCluster, store: EtcdSto
     assert info.version in cluster.etcdctl("endpoint", "status")
     assert info.leader == info.member > 0
     assert info.db_size > 0
-    assert (info.alarms, info.learner) == ((), False)
+    assert (info.alarms, info.learner, info.endpoint) == ((), False, cluster.urls[0])
 
 
 def test_server_info_is_bounded(cluster: EtcdCluster) -> None:

@@ -16,7 +16,7 @@ from agent.core.model.keys import Keys, keys
 from agent.core.model.store import Compare, Put, Txn
 from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
-from agent.etcd.info import EtcdServer, MemberInfo, member_list, server_info
+from agent.etcd.info import EtcdMember, EtcdServer, member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Bounded, Deadline
 from agent.net.certificate import CertificateError, not_after, of_pem
@@ -47,7 +47,7 @@ class EtcdFacts:
     """
 
     servers: tuple[EtcdServer, ...] = ()
-    members: tuple[MemberInfo, ...] | None = None
+    members: tuple[EtcdMember, ...] | None = None
     members_error: str = ""
     revision: int = 0
     round_trips_s: tuple[float, ...] = ()

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions
@@ -67,30 +68,37 @@ def server_info(options: EtcdOptions, endpoint: str, timeout_s: float) -> EtcdSe
 
 
 @dataclass(frozen=True, slots=True)
-class MemberInfo:
+class EtcdMember:
     """One member as the cluster lists it; `urls` are those for clients."""
 
-    name: str
+    id: int
     urls: tuple[str, ...]
-    learner: bool
+    learner: bool = False
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts in its client URLs, names or addresses, without brackets."""
+        return frozenset(host for each in self.urls if (host := urlsplit(each).hostname))
 
 
-def member_list(options: EtcdOptions, timeout_s: float) -> tuple[MemberInfo, ...]:
+def members_of(answer: Any) -> tuple[EtcdMember, ...]:
+    """Return the members of a MemberListResponse."""
+    return tuple(
+        EtcdMember(
+            int(each.ID), tuple(map(str, each.clientURLs)), bool(later_fields(each).get(_MEMBER_IS_LEARNER, [0])[0])
+        )
+        for each in answer.members
+    )
+
+
+def member_list(options: EtcdOptions, timeout_s: float) -> tuple[EtcdMember, ...]:
     """List the members, asking one endpoint after another. StoreError within `timeout_s` seconds when none answers."""
     deadline, failure = Deadline(timeout_s), StoreError("no endpoint")
     endpoints = options.members(deadline)
     for index, endpoint in enumerate(endpoints):
         share = Deadline(deadline.remaining() / (len(endpoints) - index))  # a silent one leaves time for others
         try:
-            answer = _asked(options, endpoint, share, "list of members", _members)
-            return tuple(
-                MemberInfo(
-                    str(each.name),
-                    tuple(map(str, each.clientURLs)),
-                    bool(later_fields(each).get(_MEMBER_IS_LEARNER, [0])[0]),
-                )
-                for each in answer.members
-            )
+            return members_of(_asked(options, endpoint, share, "list of members", _members))
         except StoreError as error:
             failure = error
     raise StoreUnavailable(str(failure)) from failure

@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from urllib.parse import urlsplit
-
 from agent.errors import StoreError, StoreRejected, StoreUnavailable
+from agent.etcd.info import EtcdMember, members_of
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdPlace:
-    """One member of etcd. `hosts`: of its client URLs, names or addresses; `urls`: these themselves."""
-
-    id: int
-    urls: tuple[str, ...]
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        """The hosts in its client URLs, without brackets."""
-        return frozenset(host for each in self.urls if (host := urlsplit(each).hostname))
 
 
 class EtcdLeadership(EtcdStore):
@@ -30,9 +15,9 @@ class EtcdLeadership(EtcdStore):
     Where a member is reached is asked again only when another one leads.
     """
 
-    _last: EtcdPlace | None = None
+    _last: EtcdMember | None = None
 
-    def leader(self, timeout_s: float) -> EtcdPlace | None:
+    def leader(self, timeout_s: float) -> EtcdMember | None:
         """Return the member that leads etcd, None while there is none. StoreError when etcd gives no answer."""
         deadline = Deadline(timeout_s)
         status = self._ask("status", lambda etcd: etcd.maintenancestub.Status, rpc.StatusRequest(), timeout_s)
@@ -43,13 +28,13 @@ class EtcdLeadership(EtcdStore):
             self._last = next((each for each in self.members(deadline.left()) if each.id == found), None)
         return self._last
 
-    def members(self, timeout_s: float) -> tuple[EtcdPlace, ...]:
+    def members(self, timeout_s: float) -> tuple[EtcdMember, ...]:
         """Return all members."""
         request = rpc.MemberListRequest()
         answer = self._ask("list of members", lambda etcd: etcd.clusterstub.MemberList, request, timeout_s)
-        return tuple(EtcdPlace(int(each.ID), tuple(map(str, each.clientURLs))) for each in answer.members)
+        return members_of(answer)
 
-    def move(self, to: EtcdPlace, timeout_s: float) -> None:
+    def move(self, to: EtcdMember, timeout_s: float) -> None:
         """Have etcd's leader hand over to another member: one that leads takes the wish, any other one refuses it."""
         deadline, request = Deadline(timeout_s), rpc.MoveLeaderRequest(targetID=to.id)
         failure: StoreError = StoreRejected("not_leader", "no endpoint leads etcd")

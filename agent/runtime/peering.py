@@ -20,7 +20,8 @@ from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView
 from agent.core.model.store import Ms, Snapshot, Txn
 from agent.errors import StoreError
-from agent.etcd.leader import EtcdLeadership, EtcdPlace
+from agent.etcd.info import EtcdMember
+from agent.etcd.leader import EtcdLeadership
 from agent.host.deadline import Deadline
 from agent.net.resolver import Resolver
 from agent.peers import key
@@ -205,7 +206,7 @@ class EtcdLeaderWatch:
                 self._etcd.move(each, ASK_S)
                 return
 
-    def _numbers(self, place: EtcdPlace) -> frozenset[str]:
+    def _numbers(self, place: EtcdMember) -> frozenset[str]:
         """Return the addresses of a member's hosts. A name that is not found in time is left out."""
         found = set()
         for host in place.hosts:

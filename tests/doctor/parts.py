@@ -19,7 +19,7 @@ from agent.doctor.gather_nodeos import NodeosFacts
 from agent.doctor.group import GroupFacts
 from agent.doctor.host import HostFacts
 from agent.doctor.peers import PeerFacts
-from agent.etcd.info import EtcdServer, MemberInfo
+from agent.etcd.info import EtcdMember, EtcdServer
 from agent.nodeos.config_ini import Options
 
 KEY = "EOS6MRyAjQq8ud7hVNYcfnVPJqcVpscN5So8BhtHuGYqET5GDW5CV"
@@ -96,7 +96,7 @@ SERVERS = tuple(
 )
 ETCD = EtcdFacts(
     servers=SERVERS,
-    members=tuple(MemberInfo(f"m{n}", (f"http://10.0.0.{n}:2379",), learner=False) for n in (1, 2, 3)),
+    members=tuple(EtcdMember(n, (f"http://10.0.0.{n}:2379",)) for n in (1, 2, 3)),
     revision=100_000,
     round_trips_s=(0.002, 0.003, 0.002),
     least_ttl_s=2,

@@ -17,7 +17,7 @@ from agent.doctor import gather_etcd, group
 from agent.doctor.gather_etcd import EtcdFacts
 from agent.errors import ConfigError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import EtcdOptions
-from agent.etcd.info import EtcdServer, MemberInfo
+from agent.etcd.info import EtcdMember, EtcdServer
 from agent.ports import Lease
 from tests.doctor.parts import config
 from tests.lab.tls import make_certificates
@@ -73,7 +73,7 @@ def cluster(store: Store, monkeypatch: pytest.MonkeyPatch, within_s: float = 9.0
 def test_a_cluster_that_is_well_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several reads are timed, the smallest lease is granted and given back, and members are listed."""
     store = Store(refuses=frozenset(OPTIONAL))
-    member = MemberInfo("m1", ("http://10.0.0.1:2379",), learner=True)
+    member = EtcdMember(1, ("http://10.0.0.1:2379",), learner=True)
     found = cluster(store, monkeypatch, members=(member,))
     assert (found.error, found.members_error, found.unread) == ("", "", "")
     assert found.revision == 41
@@ -109,10 +109,10 @@ def test_a_group_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("failure", [StoreUnavailable("no quorum"), TimeoutError("no time")])
 def test_a_cluster_that_is_silent_leaves_its_members(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """A member can list the others without a quorum, so that both are told."""
-    found = cluster(Store(range=failure), monkeypatch, members=(MemberInfo("m1", (), learner=False),))
+    found = cluster(Store(range=failure), monkeypatch, members=(EtcdMember(1, (), learner=False),))
     assert found.error == str(failure)
     assert (found.round_trips_s, found.least_ttl_s, found.refused) == ((), None, None)
-    assert found.members == (MemberInfo("m1", (), learner=False),)
+    assert found.members == (EtcdMember(1, (), learner=False),)
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("no quorum"), ConfigError(["a file is gone"])])

@@ -15,8 +15,8 @@ import pytest
 from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import CHANNEL_OPTIONS, Connection, EtcdOptions
-from agent.etcd.info import member_list, server_info
-from agent.etcd.leader import EtcdLeadership, EtcdPlace
+from agent.etcd.info import EtcdMember, member_list, server_info
+from agent.etcd.leader import EtcdLeadership
 from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -194,7 +194,7 @@ def test_the_list_of_members_is_had_from_whoever_answers(wire: Wire) -> None:
     wire.says["MemberList"] = [Failed(grpc.StatusCode.DEADLINE_EXCEEDED), AWAY, ANSWERS["MemberList"]]
     wire.takes_ms = 300
     (member,) = member_list(EtcdOptions((ONE, TWO, THREE)), 3.0)
-    assert (member.name, member.urls, member.learner) == ("m1", ("http://10.0.0.1:2379",), False)
+    assert (member.id, member.urls, member.learner) == (1, ("http://10.0.0.1:2379",), False)
     assert wire.spans() == left(1.0, 1.35, 2.4)
     assert type(wire.calls[-1].request) is rpc.MemberListRequest
     wire.says["MemberList"] = AWAY
@@ -322,4 +322,4 @@ def test_an_etcd_of_which_no_member_is_known_yet_moves_nothing() -> None:
     asks = object.__new__(EtcdLeadership)
     asks._endpoints = []
     with pytest.raises(StoreRejected, match="no endpoint leads etcd"):
-        asks.move(EtcdPlace(1, ()), SPAN_S)
+        asks.move(EtcdMember(1, ()), SPAN_S)

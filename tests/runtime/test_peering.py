@@ -15,7 +15,7 @@ from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView, Member
 from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreRejected, StoreUnavailable
-from agent.etcd.leader import EtcdPlace
+from agent.etcd.info import EtcdMember
 from agent.runtime.peering import (
     ASK_AGAIN_MS,
     ASK_EVERY_MS,
@@ -143,8 +143,8 @@ def test_a_host_without_a_place_for_its_id_has_none(tmp_path: Path) -> None:
 
 # --- etcd's own leader ------------------------------------------------------------------------------------------------
 
-HERE = EtcdPlace(1, ("http://127.0.0.1:2379",))
-THERE = EtcdPlace(2, ("http://10.0.0.2:2379", "http://[::2]:2379"))
+HERE = EtcdMember(1, ("http://127.0.0.1:2379",))
+THERE = EtcdMember(2, ("http://10.0.0.2:2379", "http://[::2]:2379"))
 
 
 class Watch(Bench):
@@ -171,7 +171,7 @@ def test_members_beside_etcds_leader_are_told_apart_by_address() -> None:
 
 def test_names_of_members_are_looked_up_for_a_second_each() -> None:
     """R17: the lane that asks must not wait for a resolver that is silent; a name that is not found is left out."""
-    bench = Watch(EtcdPlace(2, ("http://one.example:2379", "http://two.example:2379")))
+    bench = Watch(EtcdMember(2, ("http://one.example:2379", "http://two.example:2379")))
     resolver = Recorder({"find": [OSError("silent"), [(2, ("10.0.0.2", 0))]]})
     bench.watch._resolver = resolver  # type: ignore[assignment] # a stand-in
     assert bench.watch.look(leads=True) == ev.EtcdLeaderBeside(("bp-b",))

@@ -51,7 +51,9 @@ ANSWERS: dict[str, Any] = {
     "Status": lambda: rpc.StatusResponse(
         header=rpc.ResponseHeader(member_id=1), version="3.5.1", leader=2, raftTerm=3, raftIndex=4, dbSize=5
     ),
-    "MemberList": lambda: rpc.MemberListResponse(members=[{"name": "m1", "clientURLs": ["http://10.0.0.1:2379"]}]),
+    "MemberList": lambda: rpc.MemberListResponse(
+        members=[{"ID": 1, "name": "m1", "clientURLs": ["http://10.0.0.1:2379"]}]
+    ),
 }
 
 

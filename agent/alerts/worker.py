@@ -156,7 +156,7 @@ class Worker:
         self._end_at = 0.0
         self._left: list[Notice] = []
         self._first_wait_s = first_wait_s
-        self._failures = _Failures(self.name)
+        self._failure, self._again = "", 0  # what failed last, and how often it came again
         self._thread = threading.Thread(target=self._run, name=f"alerts-{self.name}", daemon=True)
 
     @property
@@ -270,7 +270,7 @@ class Worker:
                 self._dropped["full"] += 1
         if given_up:
             self._lost(entry.notice, delivery.detail)
-        self._failures.note(delivery)
+        self._note(delivery)
         self._changed()
         return delivery
 
@@ -297,25 +297,16 @@ class Worker:
             log.exception("a defect in channel %s", self.name)
             return Delivery(ok=False, detail=f"a defect: {type(error).__name__}")
 
-
-class _Failures:
-    """Logs a failure once, counts its repetitions, and tells the count when something else happens."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._detail = ""
-        self._again = 0
-
-    def note(self, delivery: Delivery) -> None:
-        """Take note of one try."""
+    def _note(self, delivery: Delivery) -> None:
+        """Log a failure once, count its repetitions, and tell the count when something else happens."""
         if delivery.ok:
-            if self._detail:
-                log.warning("channel %s delivers again; the last failure came %d times", self._name, self._again + 1)
-            self._detail, self._again = "", 0
-        elif delivery.detail == self._detail:
+            if self._failure:
+                log.warning("channel %s delivers again; the last failure came %d times", self.name, self._again + 1)
+            self._failure, self._again = "", 0
+        elif delivery.detail == self._failure:
             self._again += 1
         else:
             if self._again:
-                log.warning("channel %s: the failure before came %d times", self._name, self._again + 1)
-            self._detail, self._again = delivery.detail, 0
-            log.warning("channel %s does not deliver: %s", self._name, delivery.detail)
+                log.warning("channel %s: the failure before came %d times", self.name, self._again + 1)
+            self._failure, self._again = delivery.detail, 0
+            log.warning("channel %s does not deliver: %s", self.name, delivery.detail)

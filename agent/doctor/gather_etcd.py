@@ -19,12 +19,11 @@ from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import EtcdMember, EtcdServer, member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Bounded, Deadline
-from agent.net.certificate import CertificateError, not_after, of_pem
 from agent.net.dial import dial
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import LARGE, call
 from agent.net.resolver import Resolver
-from agent.net.tls import tls_context
+from agent.net.tls import CertificateError, not_after, of_pem, tls_context
 from agent.runtime.credentials import etcd_options
 
 READS = 5

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.net.certificate import of_pem
+from agent.net.tls import of_pem
 from agent.ports import Clock
 from agent.telemetry.families import Kit
 

@@ -14,7 +14,7 @@ from agent.doctor.agent import unit_of
 from agent.doctor.gather_etcd import measured
 from agent.doctor.gather_nodeos import address
 from agent.etcd.info import EtcdServer
-from agent.net.certificate import CertificateError, not_after, of_pem
+from agent.net.tls import CertificateError, not_after, of_pem
 from agent.nodeos import config_ini
 from tests.doctor.parts import KEY, config
 from tests.lab.tls import make_certificates

@@ -44,18 +44,17 @@ class Waiting:
         self._capacity = capacity
         # ends of alerts stand apart: they are sent in the order of severity like the others, but never dropped for them
         self._lines = {(end, level): OrderedDict[str, Entry]() for end in (False, True) for level in LEVELS}
-        self._where: dict[str, tuple[bool, int]] = {}
 
     def __len__(self) -> int:
-        return len(self._where)
+        return sum(map(len, self._lines.values()))
 
     def __iter__(self) -> Iterator[Notice]:
         return iter([entry.notice for line in self._lines.values() for entry in line.values()])
 
     def put(self, notice: Notice, now: float) -> bool:
         """Take a notice; tell whether one had to go for it."""
-        if notice.key in self._where:
-            self._pop(notice.key)
+        if (line := self._line_of(notice)) is not None:
+            del line[notice.key]
         give_up = float("inf") if notice.resolved else GIVE_UP_S.get(notice.severity, GIVE_UP_S["critical"])
         self._add(Entry(notice, now + give_up))
         return self._full()
@@ -65,37 +64,36 @@ class Waiting:
         for level in reversed(LEVELS):
             for end in (True, False):
                 if line := self._lines[end, level]:
-                    return self._pop(next(iter(line)))
+                    return line.popitem(last=False)[1]
         return None
 
     def put_back(self, entry: Entry) -> bool:
         """Put back what could not be sent, as the oldest, unless there is a newer word; tell whether one had to go."""
-        if entry.notice.key not in self._where:
+        if self._line_of(entry.notice) is None:
             self._add(entry).move_to_end(entry.notice.key, last=False)
         return self._full()
 
     def clear(self) -> int:
         """Take all out; return how many there were."""
-        count = len(self._where)
+        count = len(self)
         for line in self._lines.values():
             line.clear()
-        self._where.clear()
         return count
 
     def _add(self, entry: Entry) -> OrderedDict[str, Entry]:
-        where = (entry.notice.resolved, rank(entry.notice.severity))
-        self._where[entry.notice.key] = where
-        self._lines[where][entry.notice.key] = entry
-        return self._lines[where]
+        line = self._lines[entry.notice.resolved, rank(entry.notice.severity)]
+        line[entry.notice.key] = entry
+        return line
 
-    def _pop(self, key: str) -> Entry:
-        return self._lines[self._where.pop(key)].pop(key)
+    def _line_of(self, notice: Notice) -> OrderedDict[str, Entry] | None:
+        """Return the line that has a word about the same key, None when none has."""
+        return next((line for line in self._lines.values() if notice.key in line), None)
 
     def _full(self) -> bool:
         """Let the oldest of the least go when there are too many."""
-        if len(self._where) <= self._capacity:
+        if len(self) <= self._capacity:
             return False
-        self._pop(next(key for line in self._lines.values() for key in line))
+        next(filter(None, self._lines.values())).popitem(last=False)
         return True
 
 

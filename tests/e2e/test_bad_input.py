@@ -186,8 +186,9 @@ def test_a_nodeos_without_the_producer_api(make: Make, lab: Lab, etcd: EtcdClust
         bare.launch()
         agent = make(bare, {"endpoints": etcd.urls})
         until(lambda: "producer_api_plugin" in agent.log.read_text(), 20, "the plugin's name in the log")
-        status = wait(agent, "a judgement", lambda found: not found["checks"]["main_thread"]["ok"])
-        assert "producer_api_plugin" in status["checks"]["main_thread"]["reason"]
+        named = "producer_api_plugin"
+        status = wait(agent, "a judgement", lambda found: named in found["checks"]["main_thread"]["reason"])
+        assert not status["checks"]["main_thread"]["ok"]
         assert (status["phase"], status["leads"], status["me"]["able"]) == ("starting", False, False)
         agent.terminate()
         agent.wait(20.0)

@@ -59,8 +59,10 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          times 1.001 (and `leader` is absent, names us, or belongs to the heartbeat that stood still). One transaction
          compares both keys with what was seen, and puts `leader` on our lease and `heartbeat` with epoch + 1. A leader
          with a required gate writes the validity E + B, because the gate lets it sign until V - G for slots up to B
-         later. *Why it is safe:* the old leader counts E from before a write that we saw only later; a confirmation
-         that we did not see has changed the revision, and our transaction fails.
+         later. What cannot be read, or its holder did not write (a release that left its `leader` there; no greater
+         seq), counts for no less than what stood there before: the holder may not know of it. *Why it is safe:* the
+         old leader counts E from before a write that we saw only later; a confirmation that we did not see has changed
+         the revision, and our transaction fails.
     R9   Then produce: resume once our head has the last own block that the release names (or after a bounded wait), as
          long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is
          behind signs a height twice, or a node that cannot sign keeps the lead.
@@ -76,9 +78,9 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
 
     R13  `heartbeat` may name `peers`: nodes, each with an id that its host keeps on its disk. Named none: validity E,
          and anybody may take over (R8). Else validity E_s, and while it is held only a named node, with that id, or the
-         holder's own host may take it over, whatever stands in `leader`. What cannot be read, a release that its holder
-         did not write, and a store that forgot leave that to whom the last heartbeat left it; at first sight to nobody,
-         where the group has a key for datagrams. Members with peers off keep to all that. *Else:* a node that nobody
+         holder's own host may take it over, whatever stands in `leader`. What cannot be read, what its holder did not
+         write, and a store that forgot leave that to whom the last heartbeat left it; at first sight to nobody, where
+         the group has a key for datagrams. Members with peers off keep to all that. *Else:* a node that nobody
          asked for a promise takes over while others still promise.
     R14  Promise only to a beat that names this very process, only in standby and proven stopped, to the holder of the
          heartbeat as it is known, unless the operators' words name another leader; and only if no take-over of ours may

@@ -355,7 +355,7 @@ MUTANTS = (
     ),
     Mutant(
         "release put by hand believed",
-        (Edit(STATE, "return not self.seen.unreleased or record.node == self.identity.node", "return True"),),
+        (Edit(STATE, "return not self.seen.forged or record.node == self.identity.node", "return True"),),
         ("a: is cut off", "put heartbeat released"),
         "P1",
     ),

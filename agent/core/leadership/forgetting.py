@@ -69,8 +69,7 @@ def _said(key: HeartbeatKey) -> tuple[int, str, int, bool] | None:
 def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> None:
     """Forget the store that was known, but for the epochs; `leader` and `heartbeat` stand in the new one."""
     state, seen = step.state, step.state.seen
-    known = seen.record
-    wait = standstill(max(state.forgotten, known.validity_ms if known else 0))
+    wait = standstill(max(state.forgotten, seen.last_validity))
     step.set(
         seen=StoreView(
             cluster=cluster,

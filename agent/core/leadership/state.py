@@ -153,7 +153,8 @@ class StoreView:
     maintenance: str | None = None
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
-    unreleased: bool = False  # the heartbeat says `released`, but its writer left the leader's own `leader` there
+    forged: bool = False  # the heartbeat cannot have been written by the node that it names
+    last_validity: Ms = 0  # of the last heartbeat that can
     at_first: bool = False  # the heartbeat is as this process first saw it, or found it absent, in this store (R20)
     newer: bool = True  # our chain may have blocks of ours that are newer than that release (R20)
     cluster: int = 0
@@ -371,7 +372,7 @@ class State:
         record = self.seen.record
         if record is None or not record.released:
             return False
-        return not self.seen.unreleased or record.node == self.identity.node
+        return not self.seen.forged or record.node == self.identity.node
 
     @property
     def forgotten(self) -> Ms:
@@ -402,7 +403,9 @@ class State:
         if seen.heartbeat is None or (self.released and not self.doubted):
             return free
         record, promised = seen.heartbeat.record, self.identity.timing.promised
-        validity = promised if record is None else max(record.validity_ms, promised if seen.unreleased else 0)
+        validity = record.validity_ms if record else 0
+        if record is None or seen.forged:
+            validity = max(validity, promised, seen.last_validity)
         if self.doubted or (seen.at_first and (self.peered or seen.keyed)):
             validity = max(validity, self.forgotten)
         return max(free, seen.heartbeat_since + standstill(validity), self.pledge.until)

@@ -37,7 +37,7 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         return
     record = heartbeat.record if heartbeat else None
     anew = revision_of(heartbeat) != revision_of(seen.heartbeat)
-    unreleased = _unreleased(leader, heartbeat) if anew else seen.unreleased
+    forged = _forged(seen.record, leader, heartbeat) if anew else seen.forged
     step.set_seen(
         keys_revision=revision,
         least=max(revision, seen.least),
@@ -47,9 +47,10 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         heartbeat_since=step.now if anew else seen.heartbeat_since,
         last_holder=record.node if record else seen.last_holder,
         max_epoch=max(seen.max_epoch, record.epoch if record else 0),
-        unreleased=unreleased,
+        forged=forged,
+        last_validity=record.validity_ms if record and not forged else seen.last_validity,
         moved=bool(seen.keys_revision) and (anew or seen.moved),
-        heirs=_heirs(step.state, heartbeat, forged=unreleased) if anew else seen.heirs,
+        heirs=_heirs(step.state, heartbeat, forged=forged) if anew else seen.heirs,
         at_first=not anew and seen.at_first if seen.keys_revision else not _ours(step.state, record),
         newer=anew or seen.newer,
     )
@@ -63,9 +64,9 @@ def _ours(state: State, record: Heartbeat | None) -> bool:
 def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tuple[Peer, ...] | None:
     """Return who alone may take over from a heartbeat that is new to us; None: anybody (R13).
 
-    What cannot be read, or says `released` though its holder did not write that, leaves it to whom the last one left
-    it, and at first sight to nobody, whether peers are on here or not: promises may hold a leader that is cut off. So
-    does the first sight of a store that forgot, where what stands there is older (R20).
+    What cannot be read, or its holder did not write (`forged`), leaves it to whom the last one left it, and at first
+    sight to nobody, whether peers are on here or not: promises may hold a leader that is cut off. So does the first
+    sight of a store that forgot, where what stands there is older (R20).
     """
     seen = state.seen
     record = heartbeat.record if heartbeat else None
@@ -77,15 +78,20 @@ def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tup
     return seen.heirs if named is None else tuple(each for each in named if each in seen.heirs)
 
 
-def _unreleased(leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
-    """Tell whether a heartbeat says `released` while its node's own `leader`, with its lease, is older and still there.
+def _forged(known: Heartbeat | None, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
+    """Tell whether the node that a heartbeat names cannot have written it: somebody put it by hand.
 
-    A release takes that away in the same transaction (R5), so the holder did not write this.
+    Each confirmation has a greater seq than the one before. A release takes the leader's own `leader`, with its lease,
+    away in the same transaction (R5): where that is older and still there, the holder may not know of it.
     """
     record = heartbeat.record if heartbeat else None
-    if heartbeat is None or record is None or leader is None or not record.released:
+    if heartbeat is None or record is None:
         return False
-    return leader.lease != 0 and leader.name == record.node and leader.revision < heartbeat.revision
+    if record.released:
+        ours = leader is not None and leader.lease != 0 and leader.name == record.node
+        return ours and leader is not None and leader.revision < heartbeat.revision
+    same = known is not None and (known.epoch, known.instance) == (record.epoch, record.instance)
+    return same and known is not None and record.seq <= known.seq
 
 
 def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:

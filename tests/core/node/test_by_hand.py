@@ -10,13 +10,23 @@ import pytest
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import standstill
 from agent.core.model.fields import RecordError
 from agent.core.model.operator import clock_text, moment
-from agent.core.model.records import FAR, HeartbeatKey, LeaderKey, heartbeat_key, read_group, read_heartbeat, write
+from agent.core.model.records import (
+    FAR,
+    Heartbeat,
+    HeartbeatKey,
+    LeaderKey,
+    heartbeat_key,
+    read_group,
+    read_heartbeat,
+    write,
+)
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
-from tests.core.leadership.one import LEASE, One, T
+from tests.core.leadership.one import LEASE, One, T, held
 from tests.core.parts import member
-from tests.simulation.story import NAMES, Story, settled
+from tests.simulation.story import NAMES, Story, settled, two
 
 RUBBISH = [b" ", b"/", "bp-é".encode(), b"\xff\x00", b"x" * 1_000_000, b"bp-nobody"]
 
@@ -84,6 +94,30 @@ def test_forged_release_of_a_leader_that_does_not_hear_is_not_believed() -> None
     forge(story, state="released")
     story.until(lambda: other.leads, 20)
     assert story.now - begun >= other.setup.timing.validity
+
+
+def test_shorter_validity_put_by_hand_is_not_believed() -> None:
+    """P1, R8: while the old leader may still hold, a heartbeat put with less validity opens nothing before E ends."""
+    story = settled()
+    leader, other = two(story)
+    leader.store.cut = True
+    begun = story.now
+    forge(story, validity_ms=1)
+    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
+    assert story.now - begun >= other.setup.timing.validity
+
+
+@pytest.mark.parametrize("put", [None, replace(held(1), validity_ms=1)], ids=["garbage", "shorter"])
+def test_what_the_holder_did_not_write_counts_as_long_as_what_stood_there(put: Heartbeat | None) -> None:
+    """P1, R8: the leader may have a longer validity than we, and has not heard of it: all of that is waited for."""
+    one = One()
+    one.standby()
+    theirs = T.validity + 3000
+    seat = LeaderKey("bp-b", 5, 7)
+    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(1), validity_ms=theirs), 6))
+    one.tick(100)
+    one.see(leader=seat, heartbeat=HeartbeatKey(put, 8))
+    assert one.state.free_at() == one.state.seen.heartbeat_since + standstill(theirs)
 
 
 def test_take_over_that_somebody_released_is_given_up() -> None:

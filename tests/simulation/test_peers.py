@@ -95,14 +95,19 @@ def test_etcd_that_comes_back_for_a_moment_costs_nothing(ttl: int, begins: int, 
         assert named(first) == names
 
 
+def wish(world: World, to: str, when: str) -> None:
+    """Ask for a switchover, as an operator does."""
+    value = json.dumps({"to": to, "when": when, "by": "me"}).encode()
+    MemoryStore(world.etcd).txn(Txn((), (Put(KEYS.switchover, value),)), 1.0)
+
+
 @pytest.mark.parametrize("what", ["wish", "full disk"])
 def test_handover_that_can_wait_waits_for_etcd(what: str) -> None:
     """P2, P3, R15: while etcd is away nobody can take over, so a leader that its peers hold keeps the lead."""
     world = group(ttl=120)
     first, begun = leader(world), epoch(world)
     if what == "wish":
-        wish = {"to": "bp-b", "when": clock_text(first.clock.wall() + 20_000), "by": "me"}
-        MemoryStore(world.etcd).txn(Txn((), (Put(KEYS.switchover, json.dumps(wish).encode()),)), 1.0)
+        wish(world, "bp-b", clock_text(first.clock.wall() + 20_000))
         world.run(1000)
     away(world)
     world.run(10_000)
@@ -114,7 +119,47 @@ def test_handover_that_can_wait_waits_for_etcd(what: str) -> None:
         assert leader(world) is first
     away(world, cut=False)
     world.run(20_000)
-    assert epoch(world) == begun + (what == "full disk")  # the wish is refused: by what is known bp-b lags behind
+    assert epoch(world) == begun + 1
+    assert leader(world).name == "bp-b" or what == "full disk"
+
+
+def test_wish_is_not_judged_by_what_was_reported_before_etcd_went() -> None:
+    """P3: a standby was unhealthy as etcd went, and is well since: a wish for it waits for its next report."""
+    world = group(ttl=120)
+    first, other = leader(world), world.hosts["bp-b"]
+    wish(world, other.name, clock_text(first.clock.wall() + 20_000))
+    other.around.peers = 0
+    world.run(10_000)
+    other.around.peers = 3
+    away(world)
+    world.run(30_000)
+    away(world, cut=False)
+    world.run(15_000)
+    assert leader(world) is other
+
+
+@pytest.mark.parametrize("gone", [1500, 4000, 9000], ids=str)
+def test_lead_is_handed_to_no_lost_host(gone: int) -> None:
+    """P3, R17: promises tell at once that a host is lost, whose report stands for 10 s more: it is named no longer."""
+    world = group()
+    first, begun = leader(world), epoch(world)
+    lost(world.hosts["bp-b"])
+    world.run(gone)
+    wish(world, "bp-b", "now")
+    for _ in range(50):
+        world.run(100)
+        assert leader(world) is first
+    assert epoch(world) == begun
+
+
+def test_lead_is_handed_to_a_host_whose_datagrams_do_not_come() -> None:
+    """P2, R17: who gives no promise, and reports, is there: a wish for it is granted."""
+    world = group()
+    world.links.cuts = {("bp-b", leader(world).name)}
+    world.run(8000)
+    wish(world, "bp-b", "now")
+    world.run(3000)
+    assert leader(world).name == "bp-b"
 
 
 def test_lease_that_may_be_over_is_a_pause() -> None:

@@ -18,6 +18,7 @@ from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.operator import clock_text
+from agent.core.model.records import SELDOM
 from agent.core.model.store import Ms
 from agent.core.node import first_blocks, level, switchover
 from agent.core.node import plan as planning
@@ -167,13 +168,18 @@ def _better(step: NodeStep) -> None:
         step.set_assessment(better=best, better_since=step.now)
 
 
+def _cut_off(node: Node, now: Ms) -> bool:
+    """Tell whether etcd is away, or was until a moment ago: what members have reported is of before."""
+    return planning.unheard(node, now) or now >= node.view_at + SELDOM or now < node.back_at + SELDOM
+
+
 def _refuse(step: NodeStep) -> None:
     """Refuse a wish that cannot be granted: it goes, and why is told."""
     node, now = step.node, step.now
     wish, revision = node.leadership.seen.switchover, node.reports.switchover_revision
-    if not node.leadership.leads or wish is None:
+    if not node.leadership.leads or wish is None or _cut_off(node, now):
         return
-    found = switchover.wished(node, planning.others_of(node), now)
+    found = switchover.wished(node, planning.there(node, now), now)
     if found is None or not found.refused:
         return
     answer = f"refuses to hand over to {wish.to or 'whoever is best'}: {found.refused}"

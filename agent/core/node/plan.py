@@ -18,7 +18,7 @@ from agent.core.model.copying import replace
 from agent.core.model.operator import clock_text
 from agent.core.model.records import Member
 from agent.core.model.store import Ms
-from agent.core.node import votes
+from agent.core.node import sights, votes
 from agent.core.node.busy import patience
 from agent.core.node.state import Node, Plan, drained, own_windows, wall_of
 from agent.core.node.switchover import wished
@@ -47,7 +47,7 @@ def plan(node: Node, now: Ms) -> Plan | None:
 
 def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     """Yield all reasons, the weightiest first."""
-    others = others_of(node)
+    others = there(node, now)
     sound = [member for member in others if not member.held_down_ms]
     names = [member.node for member in sound]
     if sound and (why := node.assessment.vain):
@@ -58,7 +58,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
     if sure and leaves is not None:
         yield Plan("unhealthy", "; ".join(failing), leaves)
-    if not node.leadership.leads or _unheard(node, now):
+    if not node.leadership.leads or unheard(node, now):
         return
     if (anew := _anew(node, now)) is not None:
         yield anew
@@ -73,7 +73,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
         yield in_gap(node, Plan("failback", f"{better} has been well again for a while", now, better), now)
 
 
-def _unheard(node: Node, now: Ms) -> bool:
+def unheard(node: Node, now: Ms) -> bool:
     """Tell whether promises alone hold the lead: etcd has confirmed nothing for longer than it is left alone (R17)."""
     timing, lists = node.leadership.identity.timing, node.leadership.support.lists
     return bool(lists) and now > lists[0].at + timing.renew_seldom + timing.request
@@ -103,7 +103,7 @@ def _anew(node: Node, now: Ms) -> Plan | None:
     """
     mind, checks, why = node.assessment, node.health.checks, silent(node) or votes.again(node, now)
     deaf = any(not checks[name].ok for name in ("process", "main_thread") if name in checks)
-    if not why or deaf or not node.leadership.leads or _unheard(node, now):
+    if not why or deaf or not node.leadership.leads or unheard(node, now):
         return None
     at, wall = max(now, mind.anew.until), wall_of(node, now)
     when = f" at {clock_text(wall + at - now)}" if wall is not None and at > now else ""
@@ -129,6 +129,11 @@ def others_of(node: Node) -> tuple[Member, ...]:
     """Return the other members that may lead."""
     found = ready(node.leadership.identity.node, node.members)
     return tuple(member for member in found if not drained(node, member.node))
+
+
+def there(node: Node, now: Ms) -> tuple[Member, ...]:
+    """Return those of them that are there: the lead may go to one of these now."""
+    return tuple(member for member in others_of(node) if not sights.gone(node, member.node, now))
 
 
 def _drained(node: Node) -> bool:

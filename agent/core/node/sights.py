@@ -43,13 +43,16 @@ def _told(node: Node, action: NodeAction) -> NodeAction:
 
 
 def fresher(members: Iterable[Member], told: Iterable[Told], heard: Mapping[str, tuple[int, Ms]]) -> tuple[Member, ...]:
-    """Return the reports with what was told since: `heard` says when each was first seen."""
+    """Return the reports with what was told since: `heard` says when each was first seen.
+
+    When etcd was away they are seen anew, and are old all the same: then nodeos's own times tell which is newer.
+    """
     known = {each.node: each for each in told}
     return tuple(_fresher(each, known.get(each.node), heard.get(each.node, (0, 0))[1]) for each in members)
 
 
 def _fresher(member: Member, told: Told | None, since: Ms) -> Member:
-    if told is None or told.at < since:
+    if told is None or (told.at < since and told.sight.asked_ms <= member.asked_ms):
         return member
     found = told.sight
     return replace(
@@ -60,6 +63,16 @@ def _fresher(member: Member, told: Told | None, since: Ms) -> Member:
         asked_ms=found.asked_ms,
         own_ms=found.own_ms,
     )
+
+
+def gone(node: Node, name: str, now: Ms) -> bool:
+    """Tell whether a member promises no more, and has not reported since: then its host may be lost.
+
+    One that lives, and whose datagrams do not come, is there again with its next report.
+    """
+    timing, reported = node.leadership.identity.timing, node.heard.get(name, (0, 0))[1]
+    heard = next((each.heard for each in node.leadership.support.votes if each.peer.node == name), None)
+    return heard is not None and now > heard + timing.steady and reported <= heard + timing.late
 
 
 def due(node: Node, now: Ms) -> Ms:

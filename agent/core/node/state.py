@@ -237,6 +237,7 @@ class Node:
     """The state of one agent.
 
     view_at       when the group was read last; members whose reports stand still are not in `reports`
+    back_at       when it was read again after it could not be for a while
     heard         of each member the mod revision of its report, and when it was first seen
     etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
     read_at       when the reader was last seen to read the group
@@ -260,6 +261,7 @@ class Node:
     health: checks.Health
     reports: GroupReports = field(default_factory=GroupReports)
     view_at: Ms = 0
+    back_at: Ms = 0
     heard: Mapping[str, tuple[int, Ms]] = field(default_factory=dict)
     published: Member | None = None
     published_at: Ms = 0

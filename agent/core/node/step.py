@@ -187,7 +187,8 @@ def _known(step: NodeStep, event: events.Event) -> events.Event:
 def _heard(step: NodeStep, view: GroupView) -> GroupView:
     """Note who reports what, and return the view without the members whose reports stand still, by our own clock."""
     node, now = step.node, step.now
-    known = node.heard if now - node.view_at < SELDOM else {}  # else it is we who read nothing meanwhile
+    back = now - node.view_at >= SELDOM  # it is we who read nothing meanwhile
+    known = {} if back else node.heard
     heard = {
         name: known.get(name, (0, 0)) if known.get(name, (0, 0))[0] == revision else (revision, now)
         for name, revision in view.reported.items()
@@ -195,7 +196,8 @@ def _heard(step: NodeStep, view: GroupView) -> GroupView:
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
     reports = GroupReports(fresh, view.problems, view.drains, view.switchover_revision, view.ledger)
     since = node.store_since if node.store_since is not None else now
-    step.set(reports=reports, view_at=now, heard=heard, store_since=since)
+    back_at = now if back and node.view_at else node.back_at
+    step.set(reports=reports, view_at=now, back_at=back_at, heard=heard, store_since=since)
     _freshen(step)
     return replace(view, members=fresh)
 

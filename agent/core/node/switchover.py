@@ -10,6 +10,7 @@ from agent.core.model.operator import NOW, Switchover, clock_text, moment
 from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS
 from agent.core.model.store import Ms
+from agent.core.node.sights import gone
 from agent.core.node.state import Node, Plan, drained, member_of, wall_of
 
 AHEAD: Ms = 30 * 24 * 3600 * 1000
@@ -70,6 +71,8 @@ def _refused(node: Node, wish: Switchover, others: Sequence[Member], now: Ms) ->
     member = next((each for each in node.members if each.node == wish.to), None)
     if member is None:
         return f"{wish.to} is not among the members: its agent is not there"
+    if gone(node, wish.to, now):
+        return f"{wish.to} promises no more, and has not reported since: is its host there?"
     if not member.able:
         return f"{wish.to} cannot produce: {'; '.join(member.reasons) or 'no reason given'}"
     return "" if wish.force else _not_good(node, member, now)

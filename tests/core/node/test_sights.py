@@ -27,13 +27,15 @@ SIGHT = Sight(1010, 950, 300, 50_000, 49_500)
 
 
 def test_what_was_told_since_the_report_counts_and_nothing_older() -> None:
-    """A datagram that came before the report was seen tells less than it; who told nothing is as it reported."""
+    """A datagram that is older than the report tells less than it, by both clocks; who told nothing is as reported."""
     told, heard = [Told("bp-b", SIGHT, 100)], {"bp-b": (7, 100), "bp-c": (8, 0)}
     found = fresher([member("bp-b"), member("bp-c")], told, heard)
     assert (found[0].head, found[0].lib, found[0].asked_ms, found[0].own_ms) == (1010, 950, 50_000, 49_500)
     assert found[0].head_age_ms == 300
     assert found[1] == member("bp-c")
-    assert fresher([member("bp-b")], told, {"bp-b": (9, 101)}) == (member("bp-b"),)
+    later = member("bp-b", asked_ms=50_000)
+    assert fresher([later], told, {"bp-b": (9, 101)}) == (later,)
+    assert fresher([member("bp-b")], told, {"bp-b": (7, 101)})[0].head == 1010  # seen anew after etcd was away
 
 
 def test_a_promise_that_counts_tells_what_its_member_sees() -> None:

@@ -82,9 +82,11 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          write, and a store that forgot leave that to whom the last heartbeat left it; at first sight to nobody, where
          the group has a key for datagrams. Members with peers off keep to all that. *Else:* a node that nobody
          asked for a promise takes over while others still promise.
-    R14  Promise only to a beat that names this very process, only in standby and proven stopped, to the holder of the
-         heartbeat as it is known, unless the operators' words name another leader; and only if no take-over of ours may
-         yet be applied: the heartbeat has changed since the last one that we, or a process before us, may have sent.
+    R14  Promise only to a beat that names this very process, only in standby, to the holder of the heartbeat as it is
+         known, unless the operators' words name another leader; and only if no take-over of ours may yet be applied:
+         the heartbeat has changed since the last one that we, or a process before us, may have sent. Who is not proven
+         stopped, and so can neither lead nor free the seat, promises only if it is named, and promises alone hold the
+         leader, as a heartbeat tells that stands still for longer than R17 lets it: no list can be changed then.
          Note, before the promise leaves, until when it binds: receipt + E_s * 1.001. A held heartbeat is taken over
          only after that and after R8's standstill. *Else:* one node promises and takes over at once.
     R15  Each own write that may stand bounds V: by its sending + its validity; or, if it names peers, by the sending of

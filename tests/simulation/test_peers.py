@@ -212,6 +212,30 @@ def test_lost_peer_while_etcd_is_away_ends_the_lead() -> None:
     assert leader(world).signs()
 
 
+@pytest.mark.parametrize("names", [NAMES[:2], NAMES], ids=["two", "three"])
+def test_nodeos_of_a_peer_that_restarts_while_etcd_is_away_costs_nothing(names: tuple[str, ...]) -> None:
+    """P3, R14: a standby's nodeos is gone, and then not known to be paused for a while: its promises go on."""
+    world = group(names=names)
+    first = leader(world)
+    other = next(host for host in world.hosts.values() if host is not first)
+    away(world)
+    world.run(8000)
+    other.nodeos.kill()
+    other.see_process()
+    world.run(1000)
+    other.nodeos.start()
+    other.nodeos.refuses = ("pause",)
+    other.see_process()
+    for _ in range(100):
+        world.run(100)
+        assert leader(world) is first
+    other.nodeos.refuses = ()
+    away(world, cut=False)
+    for _ in range(100):
+        world.run(100)
+        assert leader(world) is first
+
+
 @pytest.mark.parametrize("share", [0.3, 0.6])
 def test_loss_between_the_members_costs_nothing(share: float) -> None:
     """P3, R17: with a third of the datagrams lost, and some coming twice, etcd is there, and nothing changes."""

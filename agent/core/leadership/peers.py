@@ -274,7 +274,7 @@ def _note(step: Step, node: str, sight: Sight | None) -> None:
 def beat_received(step: Step, event: BeatReceived) -> None:
     """Promise not to take over, and note it before the promise leaves; or give no answer (R14)."""
     state, beat = step.state, event.beat
-    if not _may_promise(state, beat):
+    if not _may_promise(state, beat, step.now):
         return
     pledge, me = state.pledge, state.identity
     last = tuple(each for each in pledge.last if each[0] != beat.instance)[-LEADERS + 1 :]
@@ -285,7 +285,7 @@ def beat_received(step: Step, event: BeatReceived) -> None:
     step.do(SendPromise(Promise(beat.epoch, beat.instance, beat.number, me.node, me.host_id), beat.node))
 
 
-def _may_promise(state: State, beat: Beat) -> bool:
+def _may_promise(state: State, beat: Beat, now: Ms) -> bool:
     """Tell whether this member may promise: it cannot take over, and the sender leads as far as is known."""
     seen = state.seen
     record = seen.record
@@ -293,14 +293,24 @@ def _may_promise(state: State, beat: Beat) -> bool:
         return False
     if beat.to != state.identity.instance:  # recorded before this process began: nothing tells that it is old
         return False
-    if not state.proven:  # it could neither take over nor free the seat, so it must not be named (R17)
-        return False
+    if not state.proven and not _held_by_promises(state, now):
+        return False  # it could neither take over nor free the seat, so it must not be named (R17)
     if record is None or record.released or (record.epoch, record.node) != (beat.epoch, beat.node):
         return False
     if beat.number <= dict(state.pledge.last).get(beat.instance, 0):
         return False
     other = seen.leader is not None and seen.leader.name != beat.node and not state.void(seen.leader)
     return not other and (seen.override is None or seen.override.leader == beat.node)
+
+
+def _held_by_promises(state: State, now: Ms) -> bool:
+    """Tell whether a leader is held by promises alone, and ours is one: its heartbeat stands still for so long.
+
+    Then its list cannot be changed, and nobody can take over: without our promise it would stop for nothing.
+    """
+    seen, timing = state.seen, state.identity.timing
+    named = seen.record is not None and Peer(state.identity.node, state.identity.host_id) in seen.record.peers
+    return named and now > seen.heartbeat_since + timing.renew_seldom + timing.request
 
 
 # --- what else is heard ---

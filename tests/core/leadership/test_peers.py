@@ -435,6 +435,25 @@ def test_no_promise_before_our_nodeos_is_proven_stopped() -> None:
     assert one.asked(9)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_promise_of_one_whose_nodeos_restarts_while_etcd_is_away(named: bool) -> None:
+    """R14, P3: a heartbeat that stands still is held by promises alone, so a member that it names goes on with them."""
+    one = Member(named=PEERS if named else ())
+    timing, seen = one.state.identity.timing, one.state.seen
+    silent = seen.heartbeat_since + timing.renew_seldom + timing.request
+    for number in range(silent - one.now - 10):
+        if number % 1000 == 0:
+            assert one.asked(7 + number)
+        one.tick(1)
+    one.tell(ev.ProcessSeen(replace(NODEOS, pid=NODEOS.pid + 1)))
+    assert not one.state.proven
+    assert not one.asked(20_000)
+    one.tick(11)
+    assert bool(one.asked(20_001)) is named
+    one.beats(3, PEERS)  # etcd is back, and nobody has to name one that could not take over
+    assert not one.asked(20_002)
+
+
 def test_no_promise_twice_for_one_number() -> None:
     """R14: a beat that comes twice, late or again binds nobody anew."""
     one = Member()

@@ -68,7 +68,8 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          behind signs a height twice, or a node that cannot sign keeps the lead.
     R10  A `leader` that an operator puts by hand carries no lease. The old leader stops, proves and releases; the node
          that is named takes over by R8. If it does not within the nomination time, any candidate may. A value that
-         names no member is a typing mistake: the leader puts its own name back, and says so.
+         names no member is a typing mistake, and one that an override or maintenance bars could not be followed: the
+         leader puts its own name back, and says so.
     R11  The best candidate goes first: override, priority, health, head. Each rank waits a little longer, so that a
          race is the exception.
     R12  After a stop by request a leader leaves the seat to others for a fair time. *Else:* it would win it back.
@@ -132,8 +133,8 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          also until the chain shows no block of ours for one whole own window (as R18).
 
 **Operators.** An `override` that names a node lets it lead and nobody else; `none` lets nobody lead. `maintenance`
-stops all changes; what safety asks for is still done, and the leader that safety stopped may come back. `del
-heartbeat` under a live leader is the only unsafe word.
+stops all changes; what safety asks for is still done, the leader that lost its confirmations may come back, and a
+handover that has begun is ended. `del heartbeat` under a live leader is the only unsafe word.
 
 **Start.** The shell looks first, for a bounded time: an agent whose nodeos is on another chain, belongs to another
 producer or is another member's refuses, and touches nothing. Then the first act is an explicit pause, proven by R4.

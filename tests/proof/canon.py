@@ -260,7 +260,8 @@ def _sights(core: State, past) -> tuple[Ms, Ms]:  # type: ignore[no-untyped-def]
     old = core.doubted or (seen.at_first and (core.peered or seen.keyed))
     free_after = 0 if free else standstill(core.forgotten if old else timing.promised)
     rank = core.eligibility.rank * timing.rank_step
-    kept_for_another = core.seat_at(0) > 0
+    silent = replace(core, seen=replace(seen, override=None, maintenance=None))  # words that bar a name may end
+    kept_for_another = silent.seat_at(0) > 0
     if core.peered:  # one that frees the seat waits longer, whoever it is kept for
         free_after += FREEING_RANKS * timing.rank_step
         return past(seen.leader_since, timing.nomination), past(

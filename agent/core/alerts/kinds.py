@@ -103,9 +103,9 @@ _ROWS = (
         "leader_ignored",
         "warning",
         "node",
-        "the key leader was put by hand and names no agent of the group; the leader put its own name back",
+        "the key leader was put by hand for a node that cannot take it; the leader put its own name back",
         "",
-        "To hand over, name a node whose agent runs: nodeos-failover switchover --to NODE.",
+        "End override and maintenance, and name a node whose agent runs: nodeos-failover switchover --to NODE.",
     ),
     Kind("no_leader", "critical", "group", "nobody is confirmed for 30 s", "somebody leads", _STATUS, NO_LEADER_AFTER),
     Kind(

@@ -130,9 +130,13 @@ def _named_another(state: State) -> bool:
 
 
 def _let_by_maintenance(state: State) -> bool:
-    """Whether maintenance, if it is on, leaves this node the lead: it changes nothing, so who led before comes back."""
+    """Whether maintenance, if it is on, leaves this node the lead: who led before comes back.
+
+    A handover that has begun is ended: nobody would lead until the maintenance is over.
+    """
     seen = state.seen
-    return seen.maintenance is None or (state.returns and seen.max_epoch <= state.ended_epoch)
+    handed = seen.handed and state.nominated
+    return seen.maintenance is None or handed or (state.returns and seen.max_epoch <= state.ended_epoch)
 
 
 def _next_epoch(state: State) -> int:

@@ -333,11 +333,21 @@ class State:
         return self.identity.timing.promised_short if peers else self.identity.timing.promised
 
     def void(self, leader: LeaderKey | None) -> bool:
-        """Whether `leader` names nobody: it has no name in it, or, put by hand, one that no member has (R10)."""
+        """Whether nobody may take `leader` (R10): it has no name in it, or, put by hand, one that no member has.
+
+        Or one that other words of operators bar, which stand: whoever obeyed this one would leave the lead to nobody.
+        """
         if leader is None or leader.name is None:
             return leader is not None
         known = leader.name == self.identity.node or leader.name in self.seen.names
-        return self.seen.known and not leader.lease and not known
+        return self.seen.known and not leader.lease and not (known and not self.barred(leader.name))
+
+    def barred(self, name: str) -> str:
+        """Return which words of operators keep a node from taking the lead over; nothing if none do."""
+        override = self.seen.override
+        if override is not None and override.leader not in (None, name):
+            return f"an override says that {override.leader} shall lead"
+        return "maintenance is on" if self.seen.maintenance is not None else ""
 
     @property
     def changed(self) -> bool:

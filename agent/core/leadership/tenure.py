@@ -342,7 +342,9 @@ def rule_confirm(step: Step) -> None:
         step.transact("confirm", txn, confirm_within(step))
         return
     if void is not None:
+        barred = state.barred(void.name) if void.name else ""
         whom = f"{void.name}, which no agent of the group is" if void.name else "no node"
+        whom = f"{void.name}, but {barred}" if barred else whom
         step.do(Warn("leader_ignored", f"the key leader names {whom}: this node leads on, and puts its own name back"))
     then += (Put(names.leader, state.identity.node.encode(), step.tenure.lease),)
     compare = (Compare(names.leader, revision_of(void)), same_heartbeat(step.state))

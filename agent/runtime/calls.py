@@ -6,6 +6,8 @@ act later, what was a definite no.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from agent.core.blocks import follow
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
@@ -71,17 +73,22 @@ def outcome(error: NodeosError | None) -> ev.Call:
 
 def pause(nodeos: Nodeos, action: do.PauseNodeos, clock: Clock) -> ev.PauseDone:
     """Pause nodeos, and see that it is: the answer alone would be believed of one that goes on (R4)."""
-    by = clock.boot() + action.within
+    by, within, unpaused = clock.boot() + action.within, action.within, False
+    if action.looks:
+        with suppress(NodeosError):
+            unpaused = not nodeos.paused(within / 4000)
+        within -= within // 4
     try:
-        nodeos.pause(action.within / 1000)
+        nodeos.pause(within / 1000)
         left = by - clock.boot()
         if left <= 0:
-            return ev.PauseDone(action.call, ev.Call.TIMEOUT, "no time was left to see it paused")
+            return ev.PauseDone(action.call, ev.Call.TIMEOUT, "no time was left to see it paused", unpaused)
         if not nodeos.paused(left / 1000):
-            return ev.PauseDone(action.call, ev.Call.ERROR, "nodeos answered ok, and yet it is not paused")
+            why = "nodeos answered ok, and yet it is not paused"
+            return ev.PauseDone(action.call, ev.Call.ERROR, why, unpaused)
     except NodeosError as error:
-        return ev.PauseDone(action.call, outcome(error), str(error))
-    return ev.PauseDone(action.call, ev.Call.OK)
+        return ev.PauseDone(action.call, outcome(error), str(error), unpaused)
+    return ev.PauseDone(action.call, ev.Call.OK, unpaused=unpaused)
 
 
 def resume(nodeos: Nodeos, action: do.ResumeNodeos, clock: Clock) -> ev.ResumeDone:

@@ -177,6 +177,15 @@ def test_pause_that_leaves_no_time_to_look_is_not_answered() -> None:
     assert nodeos.calls == []
 
 
+@pytest.mark.parametrize("answer", [True, False, make(NodeosTimeout)], ids=str)
+def test_how_nodeos_was_before_its_pause(answer: bool | Exception) -> None:
+    """One that is asked before has a quarter of the time for that, and is paused whatever it says."""
+    nodeos: Any = Recorder(answer)
+    done = calls.pause(nodeos, do.PauseNodeos(5, 1000, looks=True), MovedTime(4000))
+    assert done.unpaused is (answer is False)
+    assert nodeos.calls[:2] == [("paused", (0.25,)), ("pause", (0.75,))]
+
+
 def test_what_was_answered_is_told() -> None:
     """A pause and a resume that were answered, and a head that was read."""
     assert calls.pause(Recorder(True), do.PauseNodeos(5, 300), MovedTime(4000)) == ev.PauseDone(5, ev.Call.OK)

@@ -24,10 +24,11 @@ class Transact:
 
 @dataclass(frozen=True, slots=True)
 class PauseNodeos:
-    """Pause production."""
+    """Pause production. `looks`: ask before whether it is paused, so that people hear of one that was not."""
 
     call: int
     within: Ms
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,11 +85,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class PauseDone:
-    """The pause with this number came back."""
+    """The pause with this number came back. `unpaused`: nodeos said before that it was not paused."""
 
     call: int
     result: Call
     why: str = ""
+    unpaused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ from agent.core.model.store import Ms
 LAST_CHANCE: Ms = 100
 """What a nodeos may take to answer a pause when its main thread has let the last questions pass, each for longer."""
 
+UNPAUSED = Warn(
+    "unpaused",
+    "nodeos is not paused though this node does not lead: somebody resumed it, or it was started so; pausing it",
+)
+
 # --- events ---
 
 
@@ -36,6 +41,8 @@ def pause_done(step: Step, event: PauseDone) -> None:
     state = step.state
     if state.production is not Production.PAUSING or event.call != state.call:
         return
+    if event.unpaused and state.phase is Phase.STANDBY:
+        step.do(UNPAUSED)
     if event.result is Call.OK:
         step.set(pause_timeouts=0)
         if state.resume_open and harmless(state):
@@ -156,7 +163,7 @@ def paused_seen(step: Step, event: PausedSeen) -> None:
     ):
         return
     step.set_production(Production.UNKNOWN)
-    step.do(Warn("unpaused", "nodeos is not paused though this node does not lead: somebody resumed it; pausing it"))
+    step.do(UNPAUSED)
 
 
 def _inherited_seen(step: Step, event: PausedSeen) -> None:
@@ -238,7 +245,7 @@ def _pause(step: Step) -> None:
     step.set(call=call)
     step.set_production(Production.PAUSING, until)
     step.at(until)
-    step.do(PauseNodeos(call, until - step.now))
+    step.do(PauseNodeos(call, until - step.now, looks=state.phase is Phase.STANDBY))
 
 
 def grace(state: State, now: Ms) -> Ms:

@@ -103,6 +103,31 @@ def test_gone_process_is_no_proof_while_a_resume_is_out() -> None:
     assert one.phase() is Phase.RELEASING
 
 
+@pytest.mark.parametrize("unpaused", [True, False])
+def test_nodeos_of_a_standby_that_starts_unpaused_is_told(unpaused: bool) -> None:
+    """R4: it is paused at once, by when nobody could see how it began: so it is asked before."""
+    one = One()
+    one.standby()
+    one.tell(ev.ProcessSeen(ProcessId(101, 5)))
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    assert pause.looks
+    found = one.tell(ev.PauseDone(pause.call, ev.Call.OK, unpaused=unpaused), 1)
+    assert [each.key for each in found if isinstance(each, do.Warn)] == ["unpaused"] * unpaused
+    one.tick(T.block)
+    assert one.state.proven
+
+
+def test_leader_that_stops_asks_nothing_before_its_pause() -> None:
+    """R3: what is left until V is for the pause alone."""
+    one = One()
+    one.lead()
+    one.tell(replace(one.state.eligibility, handover="asked for", cause="switchover"))
+    pause = one.last(do.PauseNodeos)
+    assert isinstance(pause, do.PauseNodeos)
+    assert not pause.looks
+
+
 def refused(one: One, result: ev.Call = ev.Call.ERROR, after: int = 11) -> list[do.Action]:
     """Answer the pause under way with an error."""
     pause = one.last(do.PauseNodeos)

@@ -98,8 +98,10 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          who may take over by a list that was not thought of has promised nothing.
     R16  A write with another list or validity (also after a restart with other settings) caps V from before it leaves,
          whatever comes of it, and the run-time file and the gate know the cap first. It is lifted when a later state of
-         the heartbeat is known. Before a planned restart the heartbeat names nobody, so that the next process has E to
-         start in. *Else:* the guard of a frozen agent acts on a V that others do not wait for.
+         the heartbeat is known. Where a gate is required only since the restart, V counts B less until then, for the
+         heartbeat of before makes nobody wait for what the gate signs ahead (R8). Before a planned restart the
+         heartbeat names nobody, so that the next process has E to start in. *Else:* the guard of a frozen agent acts on
+         a V that others do not wait for.
     R17  Keep the list. Name who is there and has promised for five beats; ask etcd at once when a promise is late by
          half a beat, or when our lease may not live for E_s, and in time for a second member of etcd; drop who has not
          promised for five beats, or reports no more: it has lost etcd, and could not take over. (Where our own lease

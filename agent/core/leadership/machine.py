@@ -114,7 +114,7 @@ def _started(step: Step, event: ev.Started) -> None:
         step.set_production(Production.PRODUCING)
         step.set(guard_stops_at=record.stop_by, gate=GateState.OPEN)  # as the process before has left it
         step.go("goes_on")
-        capped = cap_by_settings(step)
+        capped = cap_by_settings(step, record.beyond)
         step.save("held")
         if capped:
             step.set_tenure(support=replace(step.tenure.support, unsaved=step.state.saving))

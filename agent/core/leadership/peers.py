@@ -107,17 +107,18 @@ def plan_list(step: Step) -> bool:
     return True
 
 
-def cap_by_settings(step: Step) -> bool:
+def cap_by_settings(step: Step, beyond: Ms) -> bool:
     """Cap V where the process before told longer spans than this one writes; True if it had to be (R16).
 
-    The first confirmation shortens what stands, and the others count from it, whether its answer comes or not.
+    The first confirmation shortens what stands, and the others count from it, whether its answer comes or not. Where a
+    gate is required only since the restart, the others wait less `beyond` V than it needs, until they are told (R8).
     """
     timing, tenure = step.state.identity.timing, step.tenure
     lists = tuple(
         replace(each, validity_ms=min(each.validity_ms, _span(timing, each))) for each in tenure.support.lists
     )
     written = _span(timing, lists[-1]) if lists else timing.validity
-    valid = min(tenure.valid_until, step.now + written)
+    valid = min(tenure.valid_until - max(0, timing.beyond - beyond), step.now + written)
     step.set_tenure(valid_until=valid, support=replace(tenure.support, lists=lists))
     return valid < tenure.valid_until
 

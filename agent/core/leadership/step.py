@@ -109,6 +109,7 @@ class Step:
             process=state.process,
             cluster=state.seen.cluster,
             lists=tenure.support.lists,
+            beyond=state.identity.timing.beyond,
         )
         self.do(SaveRuntime(version, record))
 

@@ -138,18 +138,23 @@ class Timing:
         return self.pause + max(self.block, self.kill) + self.slack
 
     @property
-    def promised(self) -> Ms:
-        """What a heartbeat tells the others to wait for: E; and B more where blocks are signed until V - G (R8).
+    def beyond(self) -> Ms:
+        """How much longer than V a heartbeat makes the others wait: B, where blocks are signed until V - G (R8).
 
         A block is signed ahead of its slot, so the last ones that a gate lets pass are for slots after V. The next
         leader must not sign for these again. Without a gate the pause at V - A leaves as much room.
         """
-        return self.validity + (self.block if self.gated else 0)
+        return self.block if self.gated else 0
+
+    @property
+    def promised(self) -> Ms:
+        """What a heartbeat tells the others to wait for."""
+        return self.validity + self.beyond
 
     @property
     def promised_short(self) -> Ms:
         """The same where peers are named (R13), and what a promise binds for (R14)."""
-        return self.peers_validity + (self.block if self.gated else 0)
+        return self.peers_validity + self.beyond
 
     @property
     def late(self) -> Ms:

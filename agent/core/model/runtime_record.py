@@ -29,6 +29,7 @@ class RuntimeRecord:
     Times are CLOCK_BOOTTIME. `state` is `held`, `stopping` or `stopped`. `resume_open`: a resume may be
     under way unanswered. `cluster`: the id of the store that the revisions are of; 0: not known, as in older files.
     `lists`: every list of peers that a heartbeat of this tenure may have in the store (R15); none: no promise counts.
+    `beyond`: how much longer than V its heartbeats make the others wait (R8); 0 in older files.
     `edition`: which page it goes with (agent.host.tenure_file); 0: it has none.
     """
 
@@ -47,6 +48,7 @@ class RuntimeRecord:
     process: ProcessId | None
     cluster: int = field(default=0, metadata=Rule(below=2**64))
     lists: tuple[Listing, ...] = ()
+    beyond: Ms = 0
     edition: int = 0
 
 

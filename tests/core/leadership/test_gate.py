@@ -126,7 +126,7 @@ def test_a_restart_within_v_leaves_the_page_open() -> None:
     one = Gated()
     until = one.now + 1000
     file = RuntimeRecord(
-        "boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - FAST.margin, resume_open=False, process=NODEOS
+        "boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - FAST.margin, False, NODEOS, beyond=FAST.block
     )
     one.tell(ev.Started(file, NODEOS))
     assert one.phase() is Phase.LEADING
@@ -134,6 +134,24 @@ def test_a_restart_within_v_leaves_the_page_open() -> None:
     one.apply("confirm")
     assert one.permits() == [(4, until - FAST.slack), (4, sent + FAST.validity - FAST.slack)]
     assert do.CloseGate not in kinds(one.all)
+
+
+def test_a_gate_that_is_required_since_a_restart_signs_less_until_the_others_wait_for_more() -> None:
+    """R8: a heartbeat of before tells E alone, so its V counts B less: a block may be signed B ahead of its slot."""
+    one = Gated()
+    until = one.now + 1400
+    file = RuntimeRecord("boot", 9, "held", 4, "old", 7, 30, 20, LEASE, until, until - 1100, False, NODEOS)
+    one.tell(ev.Started(file, NODEOS))
+    assert one.phase() is Phase.LEADING
+    one.save()
+    sent = one.now
+    one.apply("confirm")
+    whole = sent + FAST.validity - FAST.slack
+    assert one.permits() == [(4, until - FAST.block - FAST.slack), (4, whole)]
+    saved = one.last(do.SaveRuntime)
+    assert isinstance(saved, do.SaveRuntime)
+    assert saved.record is not None
+    assert saved.record.beyond == FAST.block
 
 
 def test_a_restart_that_may_not_go_on_closes_the_gate() -> None:

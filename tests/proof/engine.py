@@ -12,10 +12,10 @@ from typing import NamedTuple
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.leadership.transitions import ACTIVE
-from agent.core.model.copying import replace
 from agent.core.model.records import Heartbeat, HeartbeatKey
 from tests.proof import canon
 from tests.proof import host as local
+from tests.proof.copying import replace
 from tests.proof.parts import Budget, Compact, Parts
 from tests.proof.world import Host, Nodeos, Store, Wish
 
@@ -39,19 +39,19 @@ class Next(NamedTuple):
 class Engine(Parts):
     """Knows, for one set of rules and one budget, what may follow upon a world."""
 
-    def after(self, world: Compact, faults: bool = True) -> Iterator[Next]:
-        """Yield every world that may come next; without `faults`, those alone that take no fault."""
+    def after(self, world: Compact, faults: bool = True, free: bool = True) -> Iterator[Next]:
+        """Yield every world that may come next; without `faults` none that takes one, without `free` only those."""
         store, hosts, ghosts, spent = world
         begin = self.budget.allowed(spent) if faults and spent < self.budget.total else None
         busy = self._busy(hosts)
         for place, host in enumerate(hosts):
             if busy in (-1, place):
-                yield from self._inside(world, place, host, begin)
+                yield from self._inside(world, place, host, begin, free)
         if busy >= 0:
             return
         for place, host in enumerate(hosts):
-            yield from self._dealing(world, place, host, begin)
-        for ghost in ghosts:
+            yield from self._dealing(world, place, host, begin, free)
+        for ghost in ghosts if free else ():
             changed = self.haunt(ghost, store)
             if changed != store:
                 wish: Wish = self.parts[ghost]
@@ -59,11 +59,11 @@ class Engine(Parts):
                 rest = tuple(each for each in ghosts if each != ghost)
                 yield self._moved(label, world, changed, hosts, rest, spent)
         for label, fault, changed in self.words(store, self._holder_dead(store, hosts)):
-            if not fault or _allowed(begin, label):
+            if _allowed(begin, label) if fault else free:
                 yield self._moved(label, world, changed, hosts, ghosts, spent + bool(fault))
         yield from self._away(world, begin)
         yield from self._forgetting(world, begin)
-        yield from self._time(world, begin)
+        yield from self._time(world, begin, free)
 
     def _away(self, world: Compact, begin: Begin) -> Iterator[Next]:
         """Yield that etcd is away from all at once: only where there are peers, and a search asks for it by name."""
@@ -84,18 +84,20 @@ class Engine(Parts):
                 # what was asked of the etcd that is gone, and given up, went with it
                 yield Next(self.canonical((after, told, () if lost else ghosts, spent + 1)), label)
 
-    def _inside(self, world: Compact, place: int, host: int, begin: Begin) -> Iterator[Next]:
+    def _inside(self, world: Compact, place: int, host: int, begin: Begin, free: bool) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
-        for label, fault, new, more in self.local(host, begin):
+        found = self.local(host, None) if free else []
+        for label, fault, new, more in found if begin is None else found + self.local(host, begin):
             said = f"{self.names[place]}: {label}"
             if new < 0:
                 yield Next(world, said, label)
             elif not fault or _allowed(begin, said):
                 yield self._moved(said, world, store, _put(hosts, place, new), ghosts + more, spent + bool(fault))
 
-    def _dealing(self, world: Compact, place: int, host: int, begin: Begin) -> Iterator[Next]:
+    def _dealing(self, world: Compact, place: int, host: int, begin: Begin, free: bool) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
-        for label, fault, new, dealt in self.deals(host, store):
+        found = self.deals(host, store, faults=False) if free else []
+        for label, fault, new, dealt in found if begin is None else found + self.deals(host, store, faults=True):
             said = f"{self.names[place]}: {label}"
             if new < 0:
                 yield Next(world, said, label)
@@ -119,14 +121,17 @@ class Engine(Parts):
         open_page = holder.gate is not None and not holder.gate.keyed and holder.gate.may_sign(holder.clock)
         return holder.core is None and not holder.nodeos.pid and not open_page
 
-    def _time(self, world: Compact, begin: Begin) -> Iterator[Next]:
+    def _time(self, world: Compact, begin: Begin, free: bool) -> Iterator[Next]:
         store, hosts, ghosts, spent = world
         later = [self.later(host) for host in hosts]
         if any(why for why, _ in later):
             return
-        yield self._moved(
-            "time passes", world, store, self._seeing(store, [host for _, host in later]), ghosts, spent, took=1
-        )
+        if free:
+            yield self._moved(
+                "time passes", world, store, self._seeing(store, [host for _, host in later]), ghosts, spent, took=1
+            )
+        if begin is None:
+            return
         for place, host in enumerate(hosts):
             label = f"time passes, but the clock of {self.names[place]} runs slow"
             if _allowed(begin, label):

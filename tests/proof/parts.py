@@ -78,6 +78,7 @@ class Parts:
         self._live.clear()
         self._order.clear()
         self._prints.clear()
+        self.symmetry.forget()
         return [
             (
                 self.intern(old[store]),
@@ -150,7 +151,10 @@ class Parts:
         return may
 
     def local(self, host: int, faults: tuple[str, ...] | None) -> list[tuple[str, str, int, tuple[int, ...]]]:
-        """Return what may happen inside a host: label, class of fault, the host after it, new ghosts."""
+        """Return what may happen inside a host: label, class of fault, the host after it, new ghosts.
+
+        With `faults` (how they may begin) these alone; with None what takes none.
+        """
         return self._once(("local", host, faults), lambda: self._local(self.parts[host], faults))
 
     def _local(self, host: Host, faults: tuple[str, ...] | None) -> list[tuple[str, str, int, tuple[int, ...]]]:
@@ -158,19 +162,24 @@ class Parts:
             return [
                 (move.label, move.fault, self.host(move.host), tuple(self.intern(each) for each in move.ghosts))
                 for move in local.moves(host, self.rules, self.may(host, faults))
+                if bool(move.fault) is (faults is not None)
             ]
         except AssertionError as error:
             return [(f"DEFECT: {error}", "", -1, ())]
 
-    def deals(self, host: int, store: int) -> list[tuple[str, str, int, int]]:
-        """Return what may happen between a host and the store: label, class of fault, the two after it."""
-        return self._once(("deals", host, store), lambda: self._deals(host, store))
+    def deals(self, host: int, store: int, faults: bool) -> list[tuple[str, str, int, int]]:
+        """Return what may happen between a host and the store: label, class of fault, the two after it.
 
-    def _deals(self, host: int, store: int) -> list[tuple[str, str, int, int]]:
+        With `faults` these alone, else what takes none.
+        """
+        return self._once(("deals", host, store, faults), lambda: self._deals(host, store, faults))
+
+    def _deals(self, host: int, store: int, faults: bool) -> list[tuple[str, str, int, int]]:
         try:
             return [
                 (deal.label, deal.fault, self.host(deal.host), self.intern(deal.store))
                 for deal in around.deals(self.parts[host], self.parts[store])
+                if bool(deal.fault) is faults
             ]
         except AssertionError as error:
             return [(f"DEFECT: {error}", "", -1, store)]
@@ -230,11 +239,12 @@ class Parts:
         return self.intern(local.post(replace(self.parts[host], outbox=()), letters))
 
     def later(self, host: int) -> tuple[str, int]:
-        """Return what keeps time from passing on this host, and the host after one tick."""
-        return self._once(
-            ("later", host),
-            lambda: (local.urgent(self.parts[host], self.rules), self.host(local.elapse(self.parts[host]))),
-        )
+        """Return what keeps time from passing on this host, and the host after one tick: -1 while it is kept."""
+        return self._once(("later", host), lambda: self._later(self.parts[host]))
+
+    def _later(self, host: Host) -> tuple[str, int]:
+        why = local.urgent(host, self.rules)
+        return why, -1 if why else self.host(local.elapse(host))
 
     def sees(self, host: int, strange: bool) -> int:
         """Return a host that sees whether blocks come which no leader signs."""

@@ -138,7 +138,7 @@ class Search:
     def _faulty(self, world: Compact, path: Path, faults: int) -> Waiting:
         """Return what one more fault leads to, the last one first."""
         found: Waiting = []
-        for each in self.engine.after(world):
+        for each in self.engine.after(world, free=False):
             if each.world[3] == faults:
                 self.progress.moves += 1
                 way = (path, each.label, each.took)

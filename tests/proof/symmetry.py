@@ -7,11 +7,20 @@ renamed one, and what the promises say names no node. A fingerprint is the same 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from hashlib import blake2b
 from itertools import permutations
 
-from agent.core.model.copying import replace
+from agent.core.leadership.state import StoreView
+from tests.proof.copying import replace
 from tests.proof.world import Host, Store
+
+SHORT = 40
+"""Of a longer text only the digest is remembered."""
+APART = ("core", "identity")
+"""The fields of a core come after those of its host; name and life say all of a setup."""
+Texts = tuple[bytes, ...]
+"""What a value reads like under each renaming."""
 
 
 class Symmetry:
@@ -29,23 +38,49 @@ class Symmetry:
         every = "".join(names)
         # names and instances stand in quotes; of a lease, the first digit says whose it is
         self._token = re.compile(rf"'([{every}])(?=\d*')|lease=(\d)(?=\d\d\b)")
+        self._known: dict[type, list[tuple[str, dict[object, Texts]]]] = {}
+
+    def forget(self) -> None:
+        """Forget what values read like."""
+        self._known.clear()
 
     def prints(self, part: object) -> tuple[int, ...]:
         """Return 64 bits for a part as it reads under each renaming."""
-        leases: tuple[int, ...] = ()
-        if isinstance(part, Store):
-            part, leases = replace(part, leases=()), part.leases
-        elif isinstance(part, Host) and part.core is not None:
-            seen = replace(part.core.seen, names=())  # the same in all worlds
-            part = replace(part, core=replace(part.core, identity=None, seen=seen))  # name and life say all of a setup
-        pieces = [each for each in self._token.split(repr(part)) if each is not None]
+        columns = self._columns(part)
+        if isinstance(part, Host) and part.core is not None:
+            columns += self._columns(part.core)
         out = []
-        for to in self._to:
-            text = "".join([to.get(each, each) if len(each) == 1 else each for each in pieces])
-            owned = sorted(to[str(each)[0]] + str(each)[1:] for each in leases)
-            digest = blake2b(f"{text} {owned}".encode(), digest_size=8).digest()
+        for texts in zip(*columns, strict=True):
+            digest = blake2b(b"\n".join(texts), digest_size=8).digest()
             out.append(int.from_bytes(digest, "big", signed=True))
         return tuple(out)
+
+    def _columns(self, found: object) -> list[Texts]:
+        """Return what each field reads like. Few values are new: each is read once."""
+        kind = type(found)
+        if kind not in self._known:
+            names = [field.name for field in fields(found)]  # type: ignore[arg-type]
+            self._known[kind] = [(name, {}) for name in names if name not in APART]
+        columns = []
+        for name, known in self._known[kind]:
+            value = getattr(found, name)
+            texts = known.get(value)
+            if texts is None:
+                texts = known[value] = self._texts(kind, name, value)
+            columns.append(texts)
+        return columns
+
+    def _texts(self, kind: type, name: str, value: object) -> Texts:
+        if kind is Store and name == "leases":
+            assert isinstance(value, tuple)
+            return tuple(repr(sorted(to[str(each)[0]] + str(each)[1:] for each in value)).encode() for to in self._to)
+        if isinstance(value, StoreView):
+            value = replace(value, names=())  # the same in all worlds
+        pieces = [each for each in self._token.split(f"{name}={value!r}") if each is not None]
+        texts = (
+            "".join([to.get(each, each) if len(each) == 1 else each for each in pieces]).encode() for to in self._to
+        )
+        return tuple(each if len(each) < SHORT else blake2b(each).digest() for each in texts)
 
 
 def _base(name: str) -> str:

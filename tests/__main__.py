@@ -26,8 +26,11 @@ from tests.lab.process import BECOME
 
 ROOT = Path(__file__).parents[1]
 
-REAL = ("real and not slow", "--numprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
-"""Four modules of real processes at a time: each has ports, directories and network namespaces of its own."""
+REAL = ("real and not slow", "--dist", "loadfile", "--no-loadscope-reorder")
+MODULES, FEWER = "4", "3"
+"""So many modules of real processes at a time: each has ports, directories and network namespaces of its own."""
+FAST_S = 0.15
+"""So much of a processor the agent's modules take to load where there is room for the fourth."""
 TIMED = ("not real and not compute and not slow", "--numprocesses", "2", "--timeout", "900")
 COMPUTING = ("compute and not real and not slow", *COMPUTE, "--numprocesses", "2", "--maxschedchunk", "1")
 """Looked for in their folders only, for to look everywhere takes as long as many of them. No worker gets many at once:
@@ -42,6 +45,16 @@ def pytest(name: str, part: tuple[str, ...]) -> list[str]:
     """Return the command that runs a part of the tests, by the name of what it remembers."""
     marked, *options = part
     return [sys.executable, "-m", "pytest", "-m", marked, "-o", f"cache_dir=.pytest_cache/{name}", *options]
+
+
+def modules() -> str:
+    """Return how many modules of real processes the machine can take at a time: on a slow one they miss their times."""
+    for _ in range(2):  # what is read for the first time takes longer
+        before = os.times()
+        subprocess.run([sys.executable, "-c", "import agent.run"], cwd=ROOT, check=True)
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return MODULES if spent < FAST_S and (os.cpu_count() or 1) > 1 else FEWER
 
 
 def say(name: str) -> None:
@@ -124,9 +137,10 @@ def main() -> int:
     """Run all; return the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _end)
+    real = modules()
     with tempfile.TemporaryFile() as log:
         with beside("compute", COMPUTING, log) as computing:
-            passed = [run("real", REAL), run("timed", TIMED)]
+            passed = [run("real", (*REAL, "--numprocesses", real)), run("timed", TIMED)]
             hurry(computing.pid)
             say("compute")
             passed.append(computing.wait() == 0)

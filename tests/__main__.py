@@ -31,7 +31,7 @@ MODULES, FEWER = "4", "3"
 """So many modules of real processes at a time: each has ports, directories and network namespaces of its own."""
 FAST_S = 0.15
 """So much of a processor the agent's modules take to load where there is room for the fourth."""
-TIMED = ("not real and not compute and not slow", "--numprocesses", "2", "--timeout", "900")
+TIMED = ("not real and not compute and not slow", "--numprocesses", "3", "--timeout", "900")
 COMPUTING = ("compute and not real and not slow", *COMPUTE, "--numprocesses", "2", "--maxschedchunk", "1")
 """Looked for in their folders only, for to look everywhere takes as long as many of them. No worker gets many at once:
 a few take much longer than all others."""

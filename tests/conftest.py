@@ -14,27 +14,12 @@ from tests.support.slow_server import Serve, Server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --rewrite and --beside."""
+    """Add --rewrite."""
     parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
-    parser.addoption("--beside", action="store_true", help="tests that compute run on what others leave: no haste")
 
 
 LONGEST = ("e2e/test_peers", "e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/", "proof/test_quick")
 """What takes longest of the tests with real processes, and of those that compute."""
-
-
-COMPUTE = ("tests/core/", "tests/proof/", "tests/simulation/", "tests/fuzz/test_parsers.py")
-"""Where tests only compute: they look at no clock and wait for nobody, so that a processor may come late to them."""
-BESIDE_S = 3600
-"""The limit of one that runs on what others leave: it may take long, and yet be well."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests that only compute."""
-    if item.nodeid.startswith(COMPUTE) and not item.get_closest_marker("real"):
-        item.add_marker(pytest.mark.compute)
-        if item.config.getoption("beside"):
-            item.add_marker(pytest.mark.timeout(BESIDE_S), append=False)
 
 
 @pytest.hookimpl(trylast=True)

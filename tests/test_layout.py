@@ -1,15 +1,10 @@
-"""The one rule of layout: each folder imports only folders above it, and the core imports nothing but itself.
-
-And one of tests: those that are said to compute only keep no time.
-"""
+"""The one rule of layout: each folder imports only folders above it, and the core imports nothing but itself."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-
-from tests.conftest import COMPUTE
 
 ROOT = Path(__file__).parents[1]
 CORE = tuple(f"agent.core.{each}" for each in ("model", "leadership", "health", "blocks", "alerts", "election", "node"))
@@ -96,28 +91,5 @@ def test_a_logger_is_named_after_its_module() -> None:
         for node in ast.parse(MODULES[module].read_text()).body
         if isinstance(node, ast.Assign) and ast.unparse(node).startswith("log = logging.getLogger(")
         if ast.unparse(node) != "log = logging.getLogger(__name__)"
-    ]
-    assert wrong == []
-
-
-CLOCKS = {"asyncio", "multiprocessing", "selectors", "socket", "threading", "time"}
-
-
-def test_what_only_computes_looks_at_no_clock() -> None:
-    """Tests that get a processor late import nothing by which they could find that out."""
-    found = [
-        path
-        for place in COMPUTE
-        for path in (ROOT.glob(f"{place}**/test_*.py") if place.endswith("/") else [ROOT / place])
-    ]
-    assert len(found) > 40
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in found
-        for node in ast.walk(ast.parse(path.read_text()))
-        for name in (
-            [each.name for each in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None)]
-        )
-        if name in CLOCKS
     ]
     assert wrong == []

@@ -1,6 +1,6 @@
-"""How hypothesis runs here: without a limit of time, for the machine may be busy."""
+"""How hypothesis runs here: without a time limit for one example, for the machine may be busy."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
-settings.register_profile("core", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("core", deadline=None)
 settings.load_profile("core")

@@ -144,7 +144,7 @@ def test_mermaid_has_a_line_for_each_arrow() -> None:
 @pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 def test_graphviz_takes_the_dot_picture() -> None:
     """Graphviz itself parses the picture."""
-    done = subprocess.run(["dot", "-Tplain"], input=dot(), capture_output=True, text=True, check=False)
+    done = subprocess.run(["dot", "-Tplain"], input=dot(), capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\nedge ") == sum(len(row.sources) for row in TRANSITIONS.values())
 

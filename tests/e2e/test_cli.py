@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from agent import __version__
 from agent.cli.main import main
 from tests.lab.etcd import EtcdCluster, EtcdOptions
 from tests.lab.group import ROOT, Group
+from tests.lab.wait import until
 from tests.support.etcd_bench import running
 
 pytestmark = pytest.mark.real
@@ -136,17 +138,31 @@ def test_failover_changes_the_leader_now(operator: Operator) -> None:
 
 
 def test_failover_to_a_node_needs_no_leader_that_answers(operator: Operator) -> None:
-    """The leader's agent and guard are gone: `failover --to --dead` ends the wait for it (R8)."""
+    """The leader's agent and guard are gone: `failover --to --dead` ends the wait for it (R8).
+
+    The standby is frozen until the command has written: after E_s it would lead by itself.
+    """
     group, leader, standby = operator.group, operator.group.leader, operator.group.standby
+
+    def thaw_in_time() -> None:
+        try:
+            until(lambda: not group.etcdctl("get", "@heartbeat").strip(), 15, "the heartbeat to be deleted")
+        finally:
+            standby.thaw()
+
+    thawing = threading.Thread(target=thaw_in_time)
+    standby.freeze()
     leader.lose_host()
     group.nodeos(leader).pause()
     try:
         begin = time.monotonic()
+        thawing.start()
         said = operator.run("failover", "--to", standby.node, "--dead", leader.node, "--yes", "--wait")
         assert "two nodes sign at once" in said
         assert time.monotonic() - begin < 15
         group.wait_leads(standby)
     finally:
+        thawing.join()
         leader.start()
     group.settle()
 

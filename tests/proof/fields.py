@@ -94,6 +94,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "process",
         "cluster",
         "lists",
+        "beyond",
         "edition",
     ),
     "Save": ("version", "record", "due", "slow"),

@@ -36,6 +36,7 @@ from agent.host.clock import SystemClock
 from agent.host.jitter import spread
 from agent.peers import key
 from agent.runtime import calls, probes
+from agent.runtime.session import RENEWALS
 from tests.lab.scale.link import Line, Link, asked_to_end
 from tests.lab.scale.nodeos import OURS, PROCESS, LightNodeos, Signers
 
@@ -227,7 +228,7 @@ class LightAgent:
                     self.take(ev.LeaseSeen(lease))
                     if self.config.peers.on:
                         await self.link.txn(key.make(self.names), within)
-                await self._keep(lease, ttl / 3, within)
+                await self._keep(lease, ttl / RENEWALS, within)
             except LeaseGone:
                 lease = 0
                 self.take(ev.LeaseSeen(None))

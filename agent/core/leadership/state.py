@@ -340,7 +340,7 @@ class State:
         if leader is None or leader.name is None:
             return leader is not None
         known = leader.name == self.identity.node or leader.name in self.seen.names
-        return self.seen.known and not leader.lease and not (known and not self.barred(leader.name))
+        return self.seen.known and not leader.lease and (not known or bool(self.barred(leader.name)))
 
     def barred(self, name: str) -> str:
         """Return which words of operators keep a node from taking the lead over; nothing if none do."""

@@ -88,10 +88,12 @@ def _forged(known: Heartbeat | None, leader: LeaderKey | None, heartbeat: Heartb
     if heartbeat is None or record is None:
         return False
     if record.released:
-        ours = leader is not None and leader.lease != 0 and leader.name == record.node
-        return ours and leader is not None and leader.revision < heartbeat.revision
-    same = known is not None and (known.epoch, known.instance) == (record.epoch, record.instance)
-    return same and known is not None and record.seq <= known.seq
+        if leader is None or not leader.lease or leader.name != record.node:
+            return False
+        return leader.revision < heartbeat.revision
+    if known is None or (known.epoch, known.instance) != (record.epoch, record.instance):
+        return False
+    return record.seq <= known.seq
 
 
 def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:

@@ -216,6 +216,7 @@ class Agent:
         self.file = open_file(config.runtime.dir, config.group, config.node, self.clock.boot_id())
         self._leave_plan()
         self.record = self.file.load()
+        self.etcd.cluster.known = self.record.cluster if self.record and self._has_tenure() else 0
         self.alerts = make_dispatcher(config, self.clock)
         self.gate = None if self.observes else open_gate(config, self.file.page, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None

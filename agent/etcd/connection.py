@@ -20,6 +20,7 @@ from agent.errors import ConfigError, StoreRejected
 from agent.etcd.discovery import Discovery
 from agent.etcd.errors import not_enabled, translate
 from agent.etcd.logins import Logins
+from agent.etcd.one_cluster import OneCluster
 from agent.etcd.rpc import etcd3, grpc, rpc
 from agent.host.deadline import Deadline
 from agent.host.jitter import MOST_S
@@ -68,6 +69,7 @@ class EtcdOptions:
     probe: str = "/nodeos-failover/"
     most_pause_s: float = MOST_S
     logins: Logins = field(default_factory=Logins, repr=False, compare=False)
+    cluster: OneCluster = field(default_factory=OneCluster, repr=False, compare=False)
     discovery: Discovery | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +137,7 @@ class Connection:
     def __init__(self, options: EtcdOptions, endpoint: EtcdEndpoint) -> None:
         """Make the client; nothing is sent yet. StoreRejected when a PEM file cannot be used."""
         self.endpoint = endpoint
+        self.cluster = 0  # as its first answer told; 0: it did not
         self.metadata: tuple[tuple[str, str], ...] = REQUIRE_LEADER
         tls = _checked_files(options) if endpoint.tls else (None, None, None)
         self.client: Any = etcd3.Etcd3Client(
@@ -229,7 +232,8 @@ def _probe(connection: Connection, key: str, deadline: Deadline) -> None:
     """Read. A refusal proves as much as an answer: etcd checks permissions after it has found its leader."""
     request = rpc.RangeRequest(key=key.encode(), count_only=True)
     try:
-        connection.call(connection.client.kvstub.Range, request, deadline)
+        answer = connection.call(connection.client.kvstub.Range, request, deadline)
+        connection.cluster = int(answer.header.cluster_id)
     except grpc.RpcError as error:
         if not isinstance(translate(error, "probe", ""), StoreRejected):
             raise

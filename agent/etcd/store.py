@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
-from agent.errors import LeaseGone, StoreError, StoreUnavailable
+from agent.errors import LeaseGone, StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions, open_connection
 from agent.etcd.errors import TokenStale, translate
 from agent.etcd.rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
@@ -62,7 +62,9 @@ class EtcdStore:
         """Refresh a lease; return its TTL in seconds. etcd answers for an expired one with TTL 0: LeaseGone."""
 
         def send(connection: Connection, deadline: Deadline) -> int:
-            return int(connection.keepalive(rpc.LeaseKeepAliveRequest(ID=lease), deadline).TTL)
+            answer = connection.keepalive(rpc.LeaseKeepAliveRequest(ID=lease), deadline)
+            self._see(connection, int(answer.header.cluster_id))
+            return int(answer.TTL)
 
         at = boot_ms()
         try:
@@ -108,7 +110,9 @@ class EtcdStore:
 
         def send(connection: Connection, deadline: Deadline) -> EtcdWatch:
             probe = range_request(prefix, count_only=True)  # a watch with a stale token would be silent, not refused
-            now = int(connection.call(connection.client.kvstub.Range, probe, deadline).header.revision)
+            header = connection.call(connection.client.kvstub.Range, probe, deadline).header
+            self._see(connection, int(header.cluster_id))
+            now = int(header.revision)
             if now < revision - 1:  # a watch from a revision that is yet to come is silent until it comes
                 raise StoreUnavailable(f"etcd at {connection.endpoint} is at revision {now}, before {revision - 1}")
             watch = EtcdWatch(connection, prefix, revision, lambda: self._turn(connection))
@@ -131,7 +135,9 @@ class EtcdStore:
         """Send one request, by that method of a client, and return its answer."""
 
         def send(connection: Connection, deadline: Deadline) -> Any:
-            return connection.call(method(connection.client), request, deadline)
+            answer = connection.call(method(connection.client), request, deadline)
+            self._see(connection, int(answer.header.cluster_id))
+            return answer
 
         return self._run(doing, send, timeout_s)
 
@@ -162,10 +168,10 @@ class EtcdStore:
             raise
 
     def _judge(self, connection: Connection, failure: StoreError) -> None:
-        """Drop the connection unless the member answered properly, and said no."""
+        """Drop the connection unless the member answered properly, and said no for good."""
         if isinstance(failure, StoreUnavailable):
             self._turn(connection)
-        elif isinstance(failure, TokenStale):
+        elif isinstance(failure, TokenStale | LeaseGone):  # a lease may be unknown because the cluster is another one
             self._drop(connection)
 
     def _turn(self, connection: Connection) -> None:
@@ -194,7 +200,10 @@ class EtcdStore:
                 endpoint = self._endpoints[self._index]
                 share = Deadline(max(min(_CONNECT_S, deadline.remaining()), deadline.remaining() / 2))
                 try:
-                    self._connection = open_connection(self._options, endpoint, share)
+                    self._connection = self._open(endpoint, share)
+                except StoreRejected:
+                    self._index = (self._index + 1) % len(self._endpoints)  # another may know us
+                    raise
                 except StoreUnavailable as error:
                     self._unfit = True
                     said.setdefault(str(endpoint), str(error))
@@ -205,6 +214,24 @@ class EtcdStore:
                 if deadline.remaining() <= 0:
                     break
             self._pauses.after_failure()
+
+    def _open(self, endpoint: EtcdEndpoint, deadline: Deadline) -> Connection:
+        connection = open_connection(self._options, endpoint, deadline)
+        try:
+            self._see(connection, connection.cluster)
+        except StoreUnavailable:
+            connection.close()
+            raise
+        return connection
+
+    def _see(self, connection: Connection, cluster: int) -> None:
+        """See that an answer is of the cluster that is known: gRPC connects again by itself to what listens there now.
+
+        StoreUnavailable when it is of another one.
+        """
+        endpoint, endpoints = str(connection.endpoint), {str(each) for each in self._endpoints}
+        if cluster and (why := self._options.cluster.foreign(endpoint, cluster, endpoints)):
+            raise StoreUnavailable(f"etcd at {endpoint}: {why}")
 
     def _look_up(self, deadline: Deadline) -> None:
         """See which members there are, where DNS names them: again after one that was not fit."""

@@ -124,3 +124,22 @@ def test_agent_that_starts_beside_a_restored_release(cuttable: Group, tmp_path: 
     standby.start()
     cuttable.wait_leads(standby, VALIDITY + OUTAGE_S)
     assert "snapshot of etcd may have been restored" in standby.log.read_text()
+
+
+def test_member_of_etcd_that_was_set_up_alone(tmp_path: Path) -> None:
+    """P1, P3, R20: no agent goes by it: neither a standby that is cut off from another one, nor the leader later on."""
+    with Group(tmp_path, etcd=3, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
+        group.start()
+        first, second, _ = group.etcd.members
+        leader, standby = group.leader, group.standby
+        epoch = group.heartbeat()["epoch"]
+        group.etcd.set_up_alone(second)
+        group.lab.etcd_links[standby.node][0].cut()
+        group.wait("it to be seen", lambda: "it is of another cluster" in standby.log.read_text())
+        group.settle()
+        first.kill()
+        group.wait("it to be seen", lambda: "it is of another cluster" in leader.log.read_text())
+        first.start()
+        group.etcd.wait_ready(first)
+        group.settle()
+        assert (group.leader, group.heartbeat()["epoch"]) == (leader, epoch)

@@ -268,5 +268,5 @@ def test_failed_request_leaves_a_good_connection_alone(store: EtcdStore) -> None
     """A definite no is no reason to leave a member that answers."""
     connection = store._connection
     with pytest.raises(StoreError):
-        store.txn(put("a", b"", 12345), 5.0)
+        store.txn(Txn((), (Put(PREFIX + "a", b""), Put(PREFIX + "a", b""))), 5.0)
     assert store._connection is connection

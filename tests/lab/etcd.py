@@ -244,6 +244,19 @@ class EtcdCluster:
                 self.etcdctl("snapshot", "restore", str(snapshot), *_bootstrap(member))
         self.start()
 
+    def set_up_alone(self, member: EtcdMember) -> None:
+        """Kill a member, and start it at its address without its data, as a cluster of its own.
+
+        So does a container without a volume whose etcd is told of no other member. The others stay a cluster.
+        """
+        member.kill()
+        shutil.rmtree(member.data)
+        at = member.command.index("--initial-cluster") + 1
+        own = [each for each in str(member.command[at]).split(",") if each.startswith(f"{member.name}=")]
+        member.command[at] = own[0]
+        member.start()
+        self.wait_ready(member)
+
     def close(self) -> None:
         """End all members and delete their data (each reserves 128 MB on disk); the logs stay."""
         self._closing.close()

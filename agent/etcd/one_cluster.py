@@ -1,0 +1,42 @@
+"""Which cluster the endpoints belong to, and when another one is believed (R20). No request lives here."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+
+log = logging.getLogger(__name__)
+
+
+class OneCluster:
+    """The id of the cluster that is known. Safe from several threads: the stores of one process share it.
+
+    One endpoint may come to be of another cluster: a member that was set up anew by itself, a wrong address. Who went
+    by it would lead in a group of its own, beside the leader of this one. So another id is believed only once more than
+    half of the endpoints have told it: then those of the old one are a minority, which confirms nothing.
+    """
+
+    def __init__(self) -> None:
+        self.known = 0
+        self._lock = threading.Lock()
+        self._told: dict[str, int] = {}
+
+    def foreign(self, endpoint: str, cluster: int, endpoints: Collection[str]) -> str:
+        """Return why an endpoint that told this id is left alone, of all those that are used; empty: it is not."""
+        with self._lock:
+            news = self._told.get(endpoint) != cluster
+            self._told[endpoint] = cluster
+            votes = sum(self._told.get(each) == cluster for each in endpoints)
+            if not self.known or 2 * votes > len(endpoints):
+                self.known = cluster
+            if cluster == self.known:
+                return ""
+            why = (
+                f"it is of another cluster ({cluster:x}, ours is {self.known:x}), which {votes} of {len(endpoints)} "
+                "endpoints tell: it is left alone. Have it join the others, or take it out of etcd.endpoints; where "
+                "etcd was set up anew on purpose, restart the agents"
+            )
+        if news:
+            log.warning("etcd at %s: %s", endpoint, why)
+        return why

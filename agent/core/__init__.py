@@ -115,11 +115,11 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
 
 **The first take-over, and a store that forgot.**
 
-    R18  Nobody led yet: while `heartbeat` is absent, a standby does not take over as long as its chain shows blocks
-         of our producer. No governed node signs them, so a nodeos without an agent does. It waits until one whole
-         own window (3 s of a producer that is alone) has passed without such a block, or until an operator names a
-         leader. An operator who deletes `heartbeat` under agents that have seen one says that the old leader is
-         dead: no wait.
+    R18  Nobody led yet: while `heartbeat` is absent, a standby does not take over as long as its chain shows blocks of
+         our producer. No governed node signs them, so a nodeos without an agent does. It waits until one whole own
+         window (3 s of a producer that is alone) has passed without such a block, on a chain that is level or stands
+         still, or until an operator names a leader. An operator who deletes `heartbeat` under agents that have seen one
+         says that the old leader is dead: no wait.
     R19  Adoption: an agent that starts beside a nodeos that produces already, with `heartbeat` absent and no other
          claim, takes the lead without the first pause. It sends no resume, so it adds no signer. In any doubt it
          pauses.

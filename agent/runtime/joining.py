@@ -51,6 +51,8 @@ ASK_S = 0.5
 """Of it, for each question to nodeos; it answers in a few ms, or it is busy and tells nothing in this time."""
 FRESH: Ms = 3000
 """A producer that is alone in the schedule has signed within this time, or it does not sign."""
+BEHIND: Ms = 60_000
+"""One of several has not, where the head is older: nodeos catches up. Ten turns may be missed by others."""
 AGAIN_S = 0.1
 """Between two looks at a heartbeat."""
 TOLD_S = 10
@@ -149,7 +151,7 @@ class JoiningLook:
             if windows is None:
                 return JoiningFindings()
             past = self._newest_window(info, windows, producer)
-            fresh = past.own > 0 and (windows.producers > 1 or wall - info.head_time < FRESH)
+            fresh = past.own > 0 and wall - info.head_time < (FRESH if windows.alone else BEHIND)
             return JoiningFindings(fresh and not self._ask(self._nodeos.paused), past)
         except NodeosError as error:
             log.info("what was signed before cannot be told: %s", error)

@@ -14,7 +14,7 @@ from agent.core.model.chain import ChainInfo, Header, Producer, Schedule
 from agent.core.model.slots import REPETITIONS, producer_index, slot_of
 from agent.core.node.state import LookedBack
 from agent.errors import NodeosTimeout
-from agent.runtime.joining import ASK_S, FRESH, LOOK_S, JoiningFindings, JoiningLook
+from agent.runtime.joining import ASK_S, BEHIND, FRESH, LOOK_S, JoiningFindings, JoiningLook
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -97,6 +97,7 @@ def test_the_newest_own_block_is_found_among_all_slots_that_were_looked_at(
         (1, False, FRESH, False),
         (1, True, 100, False),
         (4, False, 10 * FRESH, True),
+        (4, False, BEHIND, False),
         (4, True, 100, False),
     ],
 )

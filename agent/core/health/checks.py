@@ -149,6 +149,7 @@ class Health:
     info: ChainInfo | None = None
     info_at: Ms = 0
     info_wall: Ms = 0
+    head_at: Ms = 0  # when the head last moved, as far as answers tell
     lib: int | None = None
     lib_at: Ms = 0  # when LIB last moved
     process: ProcessId | None = None  # the last that was seen
@@ -326,8 +327,9 @@ def _info(
         "chain_id": CheckResult(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
     }
     off, verdicts["clock_offset"] = _clock(health, info, probe.wall, limits)
+    head_at = health.head_at if health.info is not None and info.head_num == health.info.head_num else now
     now_known = {"info": info, "info_at": now, "info_wall": probe.wall, "lib": info.lib_num, "lib_at": lib_at}
-    return replace(health, clock=off, **now_known), verdicts
+    return replace(health, clock=off, head_at=head_at, **now_known), verdicts
 
 
 def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> tuple[Ms, CheckResult]:

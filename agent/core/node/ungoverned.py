@@ -12,6 +12,9 @@ A release that stood there when this agent first saw the store may be of a snaps
 led since, and may be cut off from etcd, but not stopped yet. Blocks of ours that are newer than the release show it.
 That there are none is a sign only once a slot of ours has passed without one. While in doubt, the release counts like a
 heartbeat that has stood still since first sight, which is free once no confirmation and no promise can count any more.
+A nodeos that is behind (it was just started, from a snapshot or after a day) has yet to see what was signed meanwhile:
+a slot of ours has passed without a block only if it did so after our head had stood still for a while.
+
 In `failsafe` promises may hold a leader for as long as it is cut off: there whatever stood in the store at first sight
 is left alone until one whole own window has passed without a block, as if nobody had led.
 """
@@ -32,6 +35,8 @@ ALONE = 6
 """Slots of a producer that is alone in the schedule: 3 s."""
 ARRIVES: Ms = 1000
 """A block of another host is on our chain so long after its date at the latest, and was asked for once a second."""
+LEVEL: Ms = 3000
+"""A head that is no older has what others sign. An older one that stood still for so long may be its chain's."""
 SURE: Ms = 3000
 """Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
 
@@ -58,9 +63,9 @@ def clear_at(node: Node, now: Ms) -> Ms:
     if ours is None:
         return 0  # not in the schedule: nobody signs for it
     last = last_own(node)
-    since = max(_watched_since(node, info), last + SLOT if last else 0)
-    if ours.alone:
-        since = last + SLOT
+    since = max(_behind_until(node, info), last + SLOT if last or ours.alone else 0)
+    if not ours.alone:
+        since = max(since, _watched_since(node, info))
     end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
     if node.health.info_wall >= end:
         return 0
@@ -79,7 +84,7 @@ def newer(node: Node) -> bool:
     num, signed = (record.last_block.num, record.last_block.time) if record.last_block else (0, 0)
     if info.head_num < num or last_own(node) > signed:
         return True
-    slot, _ = ours.own(max(signed + SLOT, _watched_since(node, info)), 1)
+    slot, _ = ours.own(max(signed + SLOT, _watched_since(node, info), _behind_until(node, info)), 1)
     return node.health.info_wall < slot + ARRIVES
 
 
@@ -95,6 +100,14 @@ def _watched_since(node: Node, info: ChainInfo) -> Ms:
     return date(known) if node.past is None else min(date(known), node.past.since)
 
 
+def _behind_until(node: Node, info: ChainInfo) -> Ms:
+    """Return until which date our chain may have lacked blocks that others have; 0: it does not."""
+    found = node.health
+    if found.info_wall - info.head_time <= LEVEL:
+        return 0
+    return found.info_wall - (found.info_at - found.head_at) + LEVEL
+
+
 def tell(step: NodeStep) -> None:
     """Say whom to look for, once such blocks have come for a while; `status` shows it as what this node waits for."""
     if text := _contradiction(step.node):
@@ -102,23 +115,29 @@ def tell(step: NodeStep) -> None:
     if text := waits_for(step.node, step.now):
         step.do(Warn("stray_block", text))
         step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
+    elif _waits(step.node, step.now) and step.node.health.info and _behind_until(step.node, step.node.health.info):
+        text = "does not take over: nobody leads, and its chain is behind: whether somebody signs is not seen yet"
+        step.set_assessment(answer=text, answer_until=step.now + SURE)
 
 
 def waits_for(node: Node, now: Ms) -> str:
     """Return why this node leaves an absent heartbeat alone; empty when it does not, or not for long yet."""
     state, wall, last = node.leadership, wall_of(node, now), last_own(node)
-    if state.phase is not Phase.STANDBY or now >= state.clear_at or not nobody_led(node) or wall is None:
-        return ""
-    if state.seen.override is not None or state.seen.maintenance is not None:
-        return ""  # operators have spoken, and nothing waits for this
     since = node.store_since
-    if since is None or last < wall - (now - since) + SURE:
+    if not _waits(node, now) or wall is None or since is None or last < wall - (now - since) + SURE:
         return ""
     return (
         f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: a nodeos "
         "without an agent signs, and this node does not take over beside it. Start the agent of that node, or stop "
         "it; to have this node lead all the same, put its name into `leader`"
     )
+
+
+def _waits(node: Node, now: Ms) -> bool:
+    """Tell whether this node leaves an absent heartbeat alone, unless operators have spoken: nothing waits then."""
+    state = node.leadership
+    spoken = state.seen.override is not None or state.seen.maintenance is not None
+    return state.phase is Phase.STANDBY and now < state.clear_at and nobody_led(node) and not spoken
 
 
 def _contradiction(node: Node) -> str:

@@ -1,4 +1,4 @@
-"""What our own chain says of a release that stood there at first sight (R20)."""
+"""What our own chain says of who signs: beside an absent heartbeat (R18), or a release at first sight (R20)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import pytest
 
 from agent.core.blocks.schedule import date
 from agent.core.leadership.state import State, StoreView
-from agent.core.model.chain import Block
+from agent.core.model.chain import Block, ChainInfo, Schedule
 from agent.core.model.records import Heartbeat, HeartbeatKey
+from agent.core.model.slots import SLOT
 from agent.core.node import step as core
 from agent.core.node.state import LiveSettings, LookedBack, Node
-from agent.core.node.ungoverned import ARRIVES, newer
-from tests.core.parts import LIMITS, PRODUCER, SCHEDULE, SETUP, info
+from agent.core.node.ungoverned import ARRIVES, LEVEL, newer
+from tests.core.parts import CHAIN, LIMITS, PRODUCER, SCHEDULE, SETUP, info
+from tests.simulation.story import FOUR, Host, Story
 
 ROUND = 24
 """Slots of the schedule: 12 of another producer, then 12 of ours."""
@@ -21,17 +23,29 @@ LAST = 1000 * ROUND + 15
 """The slot of the last block that the release names, in our window: 8 more of ours come after it."""
 
 
-def node(head: int, *, own: int = LAST, num: int | None = LAST, after: int = ARRIVES, looked: bool = True) -> Node:
+def node(
+    head: int,
+    *,
+    own: int = LAST,
+    num: int | None = LAST,
+    after: int = ARRIVES,
+    looked: bool = True,
+    moved: int | None = None,
+) -> Node:
     """Return an agent that has just seen a release, its chain at the slot `head`, asked `after` ms after that.
 
     The numbers of blocks are those of their slots. `own`: the newest slot with a block of ours before it started.
+    `moved`: how long (ms) before it was asked the head moved, where not with its date.
     """
     block = Block(num, "id", date(num), PRODUCER) if num is not None else None
     record = Heartbeat(3, "bp-b", "other", 7, 6000, True, block, "shutdown")
     seen = StoreView(5, 5, heartbeat=HeartbeatKey(record, 5), at_first=True)
     found = core.begin(LiveSettings("lab", LIMITS), State(SETUP, seen=seen))
     chain = replace(info(head), head_time=date(head))
-    health = replace(found.health, info=chain, info_wall=date(head) + after, schedule=SCHEDULE)
+    at = 100 * ROUND * SLOT
+    head_at = at - (after if moved is None else moved)
+    health = replace(found.health, info=chain, info_at=at, info_wall=date(head) + after, head_at=head_at)
+    health = replace(health, schedule=SCHEDULE)
     past = LookedBack(date(LAST - 3), date(own) if own else 0) if looked else None
     return replace(found, health=health, past=past)
 
@@ -48,6 +62,8 @@ def node(head: int, *, own: int = LAST, num: int | None = LAST, after: int = ARR
         (node(LAST + 8, num=None), True),
         (node(LAST + 8, own=0, num=LAST + 8, after=2 * ARRIVES), True),
         (node(LAST + 8 + ROUND, own=LAST + 8, num=LAST + 8, after=2 * ARRIVES), False),
+        (node(LAST, after=10 * ROUND * SLOT, moved=LEVEL), True),
+        (node(LAST, after=10 * ROUND * SLOT, moved=LEVEL + 2 * ARRIVES), False),
     ],
     ids=[
         "a slot of ours has passed without a block",
@@ -59,6 +75,8 @@ def node(head: int, *, own: int = LAST, num: int | None = LAST, after: int = ARR
         "it names no block, and one of ours is there",
         "we had no slot since",
         "we had one in the next round",
+        "our chain is behind, and may get newer ones",
+        "our chain stands still",
     ],
 )
 def test_a_release_is_believed_when_our_chain_bears_it_out(found: Node, expected: bool) -> None:
@@ -72,3 +90,51 @@ def test_before_anything_is_known_and_without_a_place_in_the_schedule() -> None:
     assert newer(replace(known, health=replace(known.health, info=None)))
     assert newer(replace(known, health=replace(known.health, schedule=None)))
     assert not newer(replace(known, health=replace(known.health, schedule=replace(SCHEDULE, producers=()))))
+
+
+class CatchingUp:
+    """A nodeos that was started from a snapshot: it takes so many of the chain's blocks each half second."""
+
+    def __init__(self, host: Host, speed: int) -> None:
+        self._story, self._nodeos, self._speed = host.story, host.nodeos, speed
+        self._nodeos.unreached = True
+        self._story.every(SLOT, self._more)
+
+    def _more(self) -> None:
+        story, nodeos = self._story, self._nodeos
+        num = min(story.head.head_num, nodeos.head.head_num + self._speed)
+        nodeos.unreached = num < story.head.head_num
+        if nodeos.unreached:
+            block = story.blocks[num]
+            header = (block.id, block.time, block.producer)
+            nodeos.head = ChainInfo(CHAIN, "v4.1.0", num, *header, num - 2, None)
+
+
+@pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
+@pytest.mark.parametrize("speed", [2, 20])
+def test_a_chain_that_is_behind_tells_of_nobody_that_does_not_sign(turns: Schedule | None, speed: int) -> None:
+    """P1, R18: a nodeos without an agent signs; ours catches up, and shows none of its blocks yet. Then P2."""
+    story = Story("bp-a", turns=turns)
+    (host,) = story.hosts
+    story.rogue = host.nodeos.unreached = True
+    story.go(60)
+    CatchingUp(host, speed)
+    host.start()
+    for _ in range(120):
+        story.go(0.5)
+        assert not host.leads
+    assert not host.nodeos.unreached
+    assert any("its chain is behind" in member.plan for _, member in host.published())
+    story.rogue = False
+    story.until(lambda: host.leads, 60.0)
+
+
+@pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
+def test_a_chain_that_stands_still_waits_for_nobody(turns: Schedule | None) -> None:
+    """P2, R18: where nobody signs at all, our producer does after one own window."""
+    story = Story("bp-a", turns=turns)
+    (host,) = story.hosts
+    story.stalled = host.nodeos.unreached = True
+    story.go(60)
+    host.start()
+    story.until(lambda: host.leads, 8.0 if turns is None else 34.0)

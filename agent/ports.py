@@ -227,7 +227,7 @@ class RuntimeFile(Protocol):
         """Replace the record, and the fields `more` beside it, as a whole. OSError or GateError when that fails."""
 
     def try_write(self) -> None:
-        """See that a record could be saved, and leave it as it is. OSError when it could not."""
+        """See that a record could be saved, and leave it as it is. OSError or GateError when it could not."""
 
     def remove(self) -> None:
         """Remove the file; one that is not there is fine. OSError when that fails."""

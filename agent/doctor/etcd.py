@@ -57,7 +57,11 @@ def endpoints(facts: EtcdFacts) -> Finding:
         why = "; ".join(f"{each.endpoint}: {each.error}" for each in down)
         return fault("etcd", why, "mend it, or take it out of etcd.endpoints: one more fault may cost the quorum")
     seen = f"all {len(facts.servers)} answer"
-    if facts.members and len(facts.members) > len({each.member for each in facts.servers}):
+    told = {each.member for each in facts.servers}
+    if len(told) < len(facts.servers):
+        remedy = "if they are members that never joined (etcd's default settings), join them: each has a leader"
+        return warn("etcd", f"{len(facts.servers)} endpoints tell {len(told)} member ids between them", remedy)
+    if facts.members and len(facts.members) > len(told):
         remedy = "name every member in etcd.endpoints: the agent turns to another when one fails"
         return warn("etcd", f"{seen}, the cluster has {len(facts.members)} members", remedy)
     return ok("etcd", seen)

@@ -108,7 +108,13 @@ class LockedFile:
             return False
 
     def try_write(self) -> None:
-        """Write as much as a content may have into a file of its own, and remove it. OSError when that fails."""
+        """Write as much as a content may have into a file of its own, and remove it. OSError when that fails.
+
+        Or when a directory stands where the content, or its draft, has to be.
+        """
+        for each in (self.path, self.path.with_suffix(".new")):
+            if each.is_dir() and not each.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, f"{each} is a directory: remove it")
         trial = self.path.with_suffix(".try")
         trial.unlink(missing_ok=True)
         descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

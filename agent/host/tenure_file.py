@@ -77,8 +77,10 @@ class TenureFile:
         self.page.close()
 
     def try_write(self) -> None:
-        """See that a record could be saved. OSError when it could not."""
+        """See that a record could be saved. OSError or GateError when it could not."""
         self._file.try_write()
+        with self.page.lock:
+            self.page.see_that_it_stands()
 
 
 def open_file(directory: Path, group: str, node: str, boot: str, within_s: float = 0.0) -> TenureFile:

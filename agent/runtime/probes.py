@@ -12,7 +12,7 @@ from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
 from agent.core.model.store import Ms
 from agent.core.node.frozen import MISSED
-from agent.errors import FenceError, NodeosAnswer, NodeosError
+from agent.errors import FenceError, GateError, NodeosAnswer, NodeosError
 from agent.gate.control import READY
 from agent.host import process
 from agent.ports import Clock, Emit, Fence, Nodeos, ProcessHandle, RuntimeFile
@@ -135,6 +135,8 @@ def runtime_file(file: RuntimeFile) -> checks.FileProbed:
         file.try_write()
     except OSError as error:
         return checks.FileProbed(f"{error.strerror or error}")
+    except GateError as error:
+        return checks.FileProbed(str(error))
     return checks.FileProbed()
 
 

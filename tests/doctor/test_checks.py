@@ -132,6 +132,7 @@ ETCD_CASES = [
     (etcd(servers=SERVERS[:2]), "etcd", WARN, "the cluster has 3 members"),
     (server(cluster=0xC2), "etcd", FAULT, "10.0.0.1:2379 has the cluster id c2"),
     (server(cluster=0), "etcd", OK, "all 3 answer"),
+    (server(member=2), "etcd", WARN, "3 endpoints tell 2 member ids"),
     (server(version="3.5.1"), "etcd_version", FAULT, "come apart"),
     (server(version="3.3.25"), "etcd_version", FAULT, "out of support"),
     (server(version="3.5.27"), "etcd_version", WARN, "stale reads"),

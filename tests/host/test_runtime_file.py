@@ -84,6 +84,16 @@ def test_a_trial_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("suffix", [".json", ".new"])
+def test_a_trial_fails_where_a_save_would(file: LockedFile, suffix: str) -> None:
+    """P2: a directory in the place of the file is found out before the lead is won and lost again by it."""
+    file.lock()
+    file.path.with_suffix(suffix).mkdir()
+    for call in (file.try_write, lambda: file.save(b"content")):
+        with pytest.raises(OSError, match="directory"):
+            call()
+
+
 @pytest.mark.parametrize("call", ["write", "replace"])
 def test_a_failure_leaves_nothing_open(file: LockedFile, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """An agent that is refused the lock, or a disk that takes no more, costs no descriptor."""

@@ -299,3 +299,15 @@ def test_no_reader_finds_a_longer_v_than_was_written_last(tmp_path_factory: pyte
             with suppress(RecordError):
                 assert bench.read() in allowed
             assert bench.read(anew=True) in allowed
+
+
+def test_a_trial_makes_a_page_anew_and_fails_where_that_cannot_be(bench: Bench) -> None:
+    """P2: whoever may have to lead has its page, or says why not before it leads."""
+    page = bench.path.with_suffix(".permit")
+    page.unlink()
+    bench.file.try_write()
+    assert bench.page.stands()
+    page.unlink()
+    page.mkdir()
+    with pytest.raises(GateError, match="cannot be made anew"):
+        bench.file.try_write()

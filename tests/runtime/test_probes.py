@@ -14,7 +14,6 @@ import pytest
 
 from agent.core.health.checks import (
     DiskProbed,
-    FileProbed,
     GateProbed,
     InfoProbed,
     PausedProbed,
@@ -26,7 +25,7 @@ from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.node.frozen import MISSED
-from agent.errors import FenceError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
+from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.clock import SystemClock
 from agent.nodeos.fence import ProcessFence
 from agent.ports import GateStatus
@@ -87,10 +86,11 @@ def test_the_disk_is_looked_at(tmp_path: Path) -> None:
 
 def test_the_run_time_file_is_tried_each_time() -> None:
     """A directory that takes no file is told in the words of the system; nothing of it is kept from look to look."""
-    file: Any = Recorder({"try_write": [None, OSError(28, "No space left on device"), OSError("odd"), None]})
-    told = [probes.runtime_file(file) for _ in range(4)]
-    assert told == [FileProbed(), FileProbed("No space left on device"), FileProbed("odd"), FileProbed()]
-    assert file.names == ["try_write"] * 4
+    failures = [OSError(28, "No space left on device"), OSError("odd"), GateError("no page")]
+    file: Any = Recorder({"try_write": [None, *failures, None]})
+    told = [probes.runtime_file(file).error for _ in range(5)]
+    assert told == ["", "No space left on device", "odd", "no page", ""]
+    assert file.names == ["try_write"] * 5
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from agent.core.node.finality_state import HOOK, FinalizerSettings
 from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
 from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import SILENCE_S, PrefixFollower
+from agent.etcd.info import learn_cluster
 from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from agent.gate.client import FileGate
@@ -87,6 +88,8 @@ CONFIRMED_S = 1.0
 """How long a restarted leader's first confirmation goes before everything that nobody waits for."""
 LOOK_S = 0.01
 """Between two looks whether it has come."""
+LEARN_S = 0.5
+"""Until most endpoints have told their cluster; some milliseconds, while all are well."""
 LATE_MS: Ms = 1000
 """A report of ours is told by the watch so soon."""
 FOLLOW_AGAIN_S = 1.0
@@ -441,6 +444,7 @@ class Agent:
         """Look before the first pause (`agent.runtime.joining`). NotOursError: nothing was touched."""
         config, began = self.config, self.loop.snapshot.node
         known = replace(began, leadership=replace(began.leadership, process=process))
+        learn_cluster(self.etcd, LEARN_S)
         store = self._store()
         try:
             look = JoiningLook(store, self.nodeos, self.names, config.node, self.over.wait)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -102,6 +104,25 @@ def member_list(options: EtcdOptions, timeout_s: float) -> tuple[EtcdMember, ...
         except StoreError as error:
             failure = error
     raise StoreUnavailable(str(failure)) from failure
+
+
+def learn_cluster(options: EtcdOptions, timeout_s: float) -> None:
+    """Learn of which cluster most endpoints are, within `timeout_s` seconds; else the first that answers will tell."""
+    deadline = Deadline(timeout_s)
+    try:
+        endpoints = {str(EtcdEndpoint.parse(each, tls=options.ca is not None)) for each in options.members(deadline)}
+    except StoreError:
+        return
+
+    def ask(endpoint: str) -> None:
+        with suppress(StoreError):
+            options.cluster.told(endpoint, server_info(options, endpoint, deadline.remaining()).cluster, endpoints)
+
+    asking = [threading.Thread(target=ask, args=(each,), daemon=True) for each in sorted(endpoints)]
+    for each in asking:
+        each.start()
+    for each in asking:
+        each.join(deadline.remaining())
 
 
 def _asked(

@@ -22,21 +22,27 @@ class OneCluster:
         self._lock = threading.Lock()
         self._told: dict[str, int] = {}
 
-    def foreign(self, endpoint: str, cluster: int, endpoints: Collection[str]) -> str:
-        """Return why an endpoint that told this id is left alone, of all those that are used; empty: it is not."""
+    def told(self, endpoint: str, cluster: int, endpoints: Collection[str]) -> int:
+        """Note the id that an endpoint told; return how many of all those that are used have told it."""
         with self._lock:
-            news = self._told.get(endpoint) != cluster
             self._told[endpoint] = cluster
             votes = sum(self._told.get(each) == cluster for each in endpoints)
-            if not self.known or 2 * votes > len(endpoints):
+            if 2 * votes > len(endpoints):
                 self.known = cluster
-            if cluster == self.known:
-                return ""
-            why = (
-                f"it is of another cluster ({cluster:x}, ours is {self.known:x}), which {votes} of {len(endpoints)} "
-                "endpoints tell: it is left alone. Have it join the others, or take it out of etcd.endpoints; where "
-                "etcd was set up anew on purpose, restart the agents"
-            )
+            return votes
+
+    def foreign(self, endpoint: str, cluster: int, endpoints: Collection[str]) -> str:
+        """Return why an endpoint that told this id is left alone; empty: it is not. While none is known, it is ours."""
+        news = self._told.get(endpoint) != cluster
+        votes = self.told(endpoint, cluster, endpoints)
+        self.known = self.known or cluster
+        if cluster == self.known:
+            return ""
+        why = (
+            f"it is of another cluster ({cluster:x}, ours is {self.known:x}), which {votes} of {len(endpoints)} "
+            "endpoints tell: it is left alone. Have it join the others, or take it out of etcd.endpoints; where "
+            "etcd was set up anew on purpose, restart the agents"
+        )
         if news:
             log.warning("etcd at %s: %s", endpoint, why)
         return why

@@ -14,6 +14,7 @@ import pytest
 from agent.core.model.store import Txn
 from agent.errors import LeaseGone, StoreRejected
 from agent.etcd.connection import EtcdOptions
+from agent.etcd.info import learn_cluster
 from agent.etcd.one_cluster import OneCluster
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -88,6 +89,30 @@ def test_a_cluster_that_was_set_up_anew_is_believed(cluster: EtcdCluster) -> Non
         found, _, _ = until_answered(lambda: store.range(PREFIX, LIMIT_S), 2 * LIMIT_S)
         assert found.cluster != known
         assert not found.items
+
+
+@pytest.mark.real
+def test_a_process_that_starts_goes_by_most_endpoints(cluster: EtcdCluster) -> None:
+    """P1, R20: not by the one that it asks first, where that was set up alone before it started."""
+    first = cluster.members[0]
+    cluster.set_up_alone(first)
+    options = options_for(cluster)
+    learn_cluster(options, LIMIT_S)
+    with closing(EtcdStore(options)) as store:
+        store.range(PREFIX, LIMIT_S)
+        assert store.endpoint() != first.url
+
+
+def test_most_endpoints_that_are_silent_tell_nothing(wire: Wire) -> None:
+    """P2: then the first that answers is believed, as an agent that starts has nothing to compare with."""
+    away = Failed(grpc.StatusCode.UNAVAILABLE)
+    wire.says["Status"] = [rpc.StatusResponse(header=rpc.ResponseHeader(cluster_id=OTHER)), away]
+    options = EtcdOptions(URLS)
+    learn_cluster(options, 2.0)
+    assert options.cluster.known == 0
+    wire.says["Range"] = lambda: rpc.RangeResponse(header=rpc.ResponseHeader(revision=7, cluster_id=OURS))
+    EtcdStore(options).range("/a", 2.0)
+    assert options.cluster.known == OURS
 
 
 def _told(wire: Wire, clusters: dict[str, int]) -> Any:

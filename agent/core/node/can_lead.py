@@ -43,7 +43,7 @@ def why_not(node: Node, now: Ms) -> str:
     unread = node.etcd_faults.get(READER)
     if unread is not None and now - unread.since >= most:
         return f"it cannot read the group in etcd: {unread.error}"
-    if node.read_at is not None and now - node.read_at >= SILENT:
+    if unread is None and node.read_at is not None and now - node.read_at >= SILENT:
         return f"it has not read the group for {seconds(SILENT)} or more: the thread that does hangs"
     if node.lease_gone_since is not None and now - node.lease_gone_since >= most:
         return f"it has had no lease in etcd for {seconds(most)} or more"

@@ -36,7 +36,7 @@ ALONE = 6
 ARRIVES: Ms = 1000
 """A block of another host is on our chain so long after its date at the latest, and was asked for once a second."""
 LEVEL: Ms = 3000
-"""A head that is no older has what others sign. An older one that stood still for so long may be its chain's."""
+"""A head that came no later has what others sign. One that did, and stood still for as long, may be its chain's."""
 SURE: Ms = 3000
 """Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
 
@@ -102,10 +102,8 @@ def _watched_since(node: Node, info: ChainInfo) -> Ms:
 
 def _behind_until(node: Node, info: ChainInfo) -> Ms:
     """Return until which date our chain may have lacked blocks that others have; 0: it does not."""
-    found = node.health
-    if found.info_wall - info.head_time <= LEVEL:
-        return 0
-    return found.info_wall - (found.info_at - found.head_at) + LEVEL
+    moved = node.health.info_wall - (node.health.info_at - node.health.head_at)
+    return 0 if moved - info.head_time <= LEVEL else moved + LEVEL
 
 
 def tell(step: NodeStep) -> None:

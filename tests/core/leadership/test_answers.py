@@ -12,7 +12,7 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase, Production
 from agent.core.model.chain import ProcessId
-from tests.core.leadership.one import One, T
+from tests.core.leadership.one import NODEOS, One, T, record
 
 
 def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
@@ -165,3 +165,13 @@ def test_nodeos_that_refuses_every_pause_is_ended_in_time_and_asked_less_and_les
     assert one.power() is Production.FENCING
     assert one.state.production_since <= begun + T.pause + 60
     assert sum(isinstance(action, do.PauseNodeos) for action in one.all[before:]) <= 4
+
+
+def test_no_file_lets_a_restarted_agent_lead_for_longer_than_a_confirmation_counts() -> None:
+    """P1, R1: a time far ahead in the run-time file (damaged, of another clock) ends with E, counted from the start."""
+    one = One()
+    until = one.now + 1000 * T.validity
+    one.tell(ev.Started(replace(record(one.now), valid_until=until, stop_by=until - T.margin), NODEOS))
+    assert one.phase() is Phase.LEADING
+    one.tick(T.validity - T.margin)
+    assert one.phase() is Phase.STOPPING

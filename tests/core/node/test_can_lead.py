@@ -60,6 +60,17 @@ def test_a_standby_that_could_not_lead_tells_and_is_given_nothing(harm: Callable
     assert not standby.node.health.reasons
 
 
+def test_a_reader_that_fails_after_a_silence_is_not_said_to_hang() -> None:
+    """P3: a watch that was silent for a while, and then a refusal, is told as that: nobody looks for a thread."""
+    story = settled()
+    _, standby = two(story)
+    hang(standby)
+    story.go(SILENT / 1000 - 2)
+    unread(standby)
+    story.until(lambda: bool(reason(standby)), 10)
+    assert "permission denied" in reason(standby)
+
+
 @pytest.mark.parametrize("harm", [unread, hang], ids=["unread", "hang"])
 def test_a_leader_that_reads_nothing_keeps_the_lead_and_is_told(harm: Callable[[Host], None]) -> None:
     """While its confirmations succeed a leader stays, though a standby is ready: its blocks are sound (P3)."""

@@ -172,7 +172,7 @@ class JoiningLook:
             if found:
                 break
             last = first - 1
-        return LookedBack(date(first), found)
+        return LookedBack(date(first), found, info)
 
     def _block_at(self, info: ChainInfo, slot: int) -> Header:
         """Return the newest block of a slot no later than `slot`: between two blocks there is at least one slot."""

@@ -214,10 +214,10 @@ class Host:
 
     # --- living ---
 
-    def start(self) -> None:
-        """Start the agent and everything that probes."""
+    def start(self, past: LookedBack | None = None) -> None:
+        """Start the agent and everything that probes; it has looked back before, at the whole chain if not told."""
         signed = [block.time for block in self.story.blocks.values() if block.producer == PRODUCER]
-        self.step(LookedBack(self.story.wall - 600_000, max(signed, default=0)))
+        self.step(past or LookedBack(self.story.wall - 600_000, max(signed, default=0)))
         self.step(ev.Started(None, self.nodeos.process))
         self.story.every(500, self._paused)
         self.story.every(500, self._info)

@@ -22,7 +22,7 @@ from agent.core.leadership.timing import Timing
 from agent.core.model import records
 from agent.core.model.archive import Fields, Window
 from agent.core.model.belonging import Belonging, clash, process_text
-from agent.core.model.chain import ProcessId
+from agent.core.model.chain import ChainInfo, ProcessId
 from agent.core.model.operator import Drain
 from agent.core.model.records import Member
 from agent.core.model.slots import EPOCH, SLOT
@@ -68,10 +68,12 @@ class LookedBack:
 
     since  every slot of ours from this date on was looked at
     own    the date of the newest block of ours among them, 0: there is none
+    head   up to where; None: to the first head that is seen after it
     """
 
     since: Ms
     own: Ms = 0
+    head: ChainInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

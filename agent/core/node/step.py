@@ -126,6 +126,7 @@ def _facts(step: NodeStep) -> Iterator[events.Event]:
 
     That is left out where the event has only prolonged what is there.
     """
+    yield from _of_chain(step)  # before leadership looks at a heartbeat, whatever the event is: a moment may have come
     yield from _noted(step, step.event)
     step.slight = slight(step)
     if step.slight:
@@ -164,7 +165,6 @@ def _noted(step: NodeStep, event: NodeEvent) -> Iterator[events.Event]:
         case _ if isinstance(event, checks.Probe):
             yield from _probe(step, event)
         case _:
-            yield from _of_chain(step)  # before leadership looks at a heartbeat
             yield _known(step, event)
 
 

@@ -62,10 +62,12 @@ def clear_at(node: Node, now: Ms) -> Ms:
     ours = own_windows(node)
     if ours is None:
         return 0  # not in the schedule: nobody signs for it
+    if _unread(node, info):
+        return now + SLOT
     last = last_own(node)
     since = max(_behind_until(node, info), last + SLOT if last or ours.alone else 0)
     if not ours.alone:
-        since = max(since, _watched_since(node, info))
+        since = max(since, _watched_since(node))
     end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
     if node.health.info_wall >= end:
         return 0
@@ -82,9 +84,9 @@ def newer(node: Node) -> bool:
     if ours is None:
         return False  # not in the schedule: nobody signs for it
     num, signed = (record.last_block.num, record.last_block.time) if record.last_block else (0, 0)
-    if info.head_num < num or last_own(node) > signed:
+    if info.head_num < num or last_own(node) > signed or _unread(node, info):
         return True
-    slot, _ = ours.own(max(signed + SLOT, _watched_since(node, info), _behind_until(node, info)), 1)
+    slot, _ = ours.own(max(signed + SLOT, _watched_since(node), _behind_until(node, info)), 1)
     return node.health.info_wall < slot + ARRIVES
 
 
@@ -93,11 +95,19 @@ def last_own(node: Node) -> Ms:
     return max(own_ms(node), node.past.own if node.past else 0)
 
 
-def _watched_since(node: Node, info: ChainInfo) -> Ms:
+def _watched_since(node: Node) -> Ms:
     """Return the date from which on no own block can have been missed."""
+    chain, past = node.watch.chain, node.past
+    known = date(chain.since)
+    if past is None or (past.head is not None and chain.since != slot_of(past.head.head_time) + 1):
+        return known
+    return min(known, past.since)
+
+
+def _unread(node: Node, info: ChainInfo) -> bool:
+    """Tell whether blocks up to our head are still to be read, or taken: they may be ours."""
     chain = node.watch.chain
-    known = chain.since if chain.top is not None else slot_of(info.head_time) + 1
-    return date(known) if node.past is None else min(date(known), node.past.since)
+    return chain.top is None or chain.top.id != info.head_id or not chain.settled
 
 
 def _behind_until(node: Node, info: ChainInfo) -> Ms:

@@ -18,7 +18,7 @@ from agent.core.model.copying import replace
 from agent.core.model.slots import slot_of
 from agent.core.model.store import Ms
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import BlockWatch, Node, RecordWindow, own_windows
+from agent.core.node.state import BlockWatch, LookedBack, Node, RecordWindow, own_windows
 
 NEAR_NOW = 2000
 """Slots further from our head than this are not believed: anybody who reaches etcd may write them."""
@@ -36,6 +36,8 @@ def watch(step: NodeStep) -> None:
     match event:
         case InfoProbed() if event.info is not None:
             seen = _chain(node, seen, follow.head_seen(seen.chain, event.info, windows))
+        case LookedBack(head=head) if head is not None:  # what comes between it and the next head is read as ever
+            seen = _chain(node, seen, follow.head_seen(seen.chain, head, windows))
         case BlocksRead():
             seen = _chain(node, seen, follow.blocks_read(seen.chain, event))
         case StoreSeen():

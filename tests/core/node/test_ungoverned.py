@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.core.blocks import follow
 from agent.core.blocks.schedule import date
 from agent.core.leadership.state import State, StoreView
 from agent.core.model.chain import Block, ChainInfo, Schedule
@@ -47,7 +48,8 @@ def node(
     health = replace(found.health, info=chain, info_at=at, info_wall=date(head) + after, head_at=head_at)
     health = replace(health, schedule=SCHEDULE)
     past = LookedBack(date(LAST - 3), date(own) if own else 0) if looked else None
-    return replace(found, health=health, past=past)
+    following = follow.head_seen(found.watch.chain, chain, None)
+    return replace(found, health=health, past=past, watch=replace(found.watch, chain=following))
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,14 @@ class CatchingUp:
         self._nodeos.unreached = True
         self._story.every(SLOT, self._more)
 
+    @property
+    def past(self) -> LookedBack:
+        """What the agent finds when it looks back: the chain up to its own head."""
+        head = self._nodeos.head
+        blocks = [block for num, block in self._story.blocks.items() if num <= head.head_num]
+        own = max((block.time for block in blocks if block.producer == PRODUCER), default=0)
+        return LookedBack(head.head_time - ROUND * SLOT, own, head)
+
     def _more(self) -> None:
         story, nodeos = self._story, self._nodeos
         num = min(story.head.head_num, nodeos.head.head_num + self._speed)
@@ -110,17 +120,22 @@ class CatchingUp:
             nodeos.head = ChainInfo(CHAIN, "v4.1.0", num, *header, num - 2, None)
 
 
-@pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
-@pytest.mark.parametrize("speed", [2, 20])
-def test_a_chain_that_is_behind_tells_of_nobody_that_does_not_sign(turns: Schedule | None, speed: int) -> None:
-    """P1, R18: a nodeos without an agent signs; ours catches up, and shows none of its blocks yet. Then P2."""
+@pytest.mark.parametrize(
+    ("turns", "after"),
+    [(None, 90), (FOUR, 90), (FOUR, 99), (FOUR, 105)],
+    ids=["alone", "in it", "after it", "before it"],
+)
+@pytest.mark.parametrize("speed", [5, 20, 50, 200])
+def test_a_chain_that_is_behind_tells_of_nobody_that_does_not_sign(
+    turns: Schedule | None, after: int, speed: int
+) -> None:
+    """P1, R18: a nodeos without an agent signs; ours catches up, past blocks that nobody reads. Then P2."""
     story = Story("bp-a", turns=turns)
     (host,) = story.hosts
     story.rogue = host.nodeos.unreached = True
-    story.go(60)
-    CatchingUp(host, speed)
-    host.start()
-    for _ in range(120):
+    story.go(after)
+    host.start(CatchingUp(host, speed).past)
+    for _ in range(160):
         story.go(0.5)
         assert not host.leads
     assert not host.nodeos.unreached

@@ -88,8 +88,6 @@ CONFIRMED_S = 1.0
 """How long a restarted leader's first confirmation goes before everything that nobody waits for."""
 LOOK_S = 0.01
 """Between two looks whether it has come."""
-LEARN_S = 0.5
-"""Until most endpoints have told their cluster; some milliseconds, while all are well."""
 LATE_MS: Ms = 1000
 """A report of ours is told by the watch so soon."""
 FOLLOW_AGAIN_S = 1.0
@@ -444,7 +442,7 @@ class Agent:
         """Look before the first pause (`agent.runtime.joining`). NotOursError: nothing was touched."""
         config, began = self.config, self.loop.snapshot.node
         known = replace(began, leadership=replace(began.leadership, process=process))
-        learn_cluster(self.etcd, LEARN_S)
+        learn_cluster(self.etcd)
         store = self._store()
         try:
             look = JoiningLook(store, self.nodeos, self.names, config.node, self.over.wait)

@@ -368,7 +368,10 @@ def _target(data: Table, group: str, mine: Table, timeout: float, environ: Mappi
 
 def open_store(section: EtcdSection) -> Store:
     """Return a connection for one thread; the first call connects."""
+    from agent.etcd.info import learn_cluster
     from agent.etcd.store import EtcdStore
     from agent.runtime.credentials import etcd_options
 
-    return EtcdStore(etcd_options(section, f"{section.prefix}/"))
+    options = etcd_options(section, f"{section.prefix}/")
+    learn_cluster(options)  # a word to a member that was set up alone would be heard by nobody
+    return EtcdStore(options)

@@ -106,9 +106,13 @@ def member_list(options: EtcdOptions, timeout_s: float) -> tuple[EtcdMember, ...
     raise StoreUnavailable(str(failure)) from failure
 
 
-def learn_cluster(options: EtcdOptions, timeout_s: float) -> None:
+LEARN_S = 0.5
+"""Until most endpoints have told their cluster; some milliseconds, while all are well."""
+
+
+def learn_cluster(options: EtcdOptions, timeout_s: float = LEARN_S) -> None:
     """Learn of which cluster most endpoints are, within `timeout_s` seconds; else the first that answers will tell."""
-    deadline = Deadline(timeout_s)
+    deadline, heard = Deadline(timeout_s), threading.Semaphore(0)
     try:
         endpoints = {str(EtcdEndpoint.parse(each, tls=options.ca is not None)) for each in options.members(deadline)}
     except StoreError:
@@ -117,12 +121,14 @@ def learn_cluster(options: EtcdOptions, timeout_s: float) -> None:
     def ask(endpoint: str) -> None:
         with suppress(StoreError):
             options.cluster.told(endpoint, server_info(options, endpoint, deadline.remaining()).cluster, endpoints)
+        heard.release()
 
-    asking = [threading.Thread(target=ask, args=(each,), daemon=True) for each in sorted(endpoints)]
-    for each in asking:
-        each.start()
-    for each in asking:
-        each.join(deadline.remaining())
+    for each in endpoints if len(endpoints) > 1 else ():
+        threading.Thread(target=ask, args=(each,), name="etcd-cluster", daemon=True).start()
+    for _ in endpoints if len(endpoints) > 1 else ():
+        heard.acquire(timeout=deadline.remaining())
+        if options.cluster.known:
+            return
 
 
 def _asked(

@@ -11,6 +11,8 @@ from typing import Any
 import grpc
 import pytest
 
+from agent.cli.target import open_store
+from agent.config.sections import EtcdSection
 from agent.core.model.store import Txn
 from agent.errors import LeaseGone, StoreRejected
 from agent.etcd.connection import EtcdOptions
@@ -93,14 +95,15 @@ def test_a_cluster_that_was_set_up_anew_is_believed(cluster: EtcdCluster) -> Non
 
 @pytest.mark.real
 def test_a_process_that_starts_goes_by_most_endpoints(cluster: EtcdCluster) -> None:
-    """P1, R20: not by the one that it asks first, where that was set up alone before it started."""
+    """P1, R20: neither an agent nor a command goes by the one that it asks first, where that was set up alone."""
     first = cluster.members[0]
     cluster.set_up_alone(first)
     options = options_for(cluster)
     learn_cluster(options, LIMIT_S)
-    with closing(EtcdStore(options)) as store:
-        store.range(PREFIX, LIMIT_S)
-        assert store.endpoint() != first.url
+    with closing(EtcdStore(options)) as agents, closing(open_store(EtcdSection(endpoints=options.endpoints))) as word:
+        for store in (agents, word):
+            store.range(PREFIX, LIMIT_S)
+            assert store.endpoint() != first.url
 
 
 def test_most_endpoints_that_are_silent_tell_nothing(wire: Wire) -> None:

@@ -217,7 +217,7 @@ class Agent:
         self.file = open_file(config.runtime.dir, config.group, config.node, self.clock.boot_id())
         self._leave_plan()
         self.record = self.file.load()
-        self.etcd.cluster.known = self.record.cluster if self.record and self._has_tenure() else 0
+        self.etcd.cluster.known = self._known_cluster()
         self.alerts = make_dispatcher(config, self.clock)
         self.gate = None if self.observes else open_gate(config, self.file.page, self.clock)
         self.gate_watch = GateWatch(self.gate, self.clock, probes.gate) if self.gate else None
@@ -428,6 +428,12 @@ class Agent:
         """Tell whether the run-time file speaks of a tenure of this boot: then there is no time for a look."""
         record = self.record
         return record is not None and record.boot_id == self.clock.boot_id() and record.heartbeat_revision > 0
+
+    def _known_cluster(self) -> int:
+        """Return the cluster of a tenure that may go on; 0: most endpoints tell it, or the first that answers (R20)."""
+        record = self.record
+        goes_on = record is not None and self._has_tenure() and self.clock.boot() < record.valid_until
+        return record.cluster if record is not None and goes_on else 0
 
     def _may_adopt(self) -> bool:
         """Tell whether this node may lead, and nodeos's own configuration, where it can be read, has the producer."""

@@ -130,6 +130,15 @@ def test_what_an_earlier_boot_left_is_not_believed(
     assert empty._has_tenure() is False
 
 
+@pytest.mark.parametrize(("boot", "ends", "known"), [(BOOT, 1001, 7), (BOOT, 1000, 0), ("another", 1001, 0)])
+def test_the_cluster_of_a_tenure_that_is_over_binds_nobody(boot: str, ends: int, known: int) -> None:
+    """P2, R20: an etcd that was begun anew on one member of three is gone by after a restart of the agents."""
+    record = SimpleNamespace(boot_id=boot, heartbeat_revision=3, valid_until=ends, cluster=7)
+    clock = SimpleNamespace(boot=lambda: 1000, boot_id=lambda: BOOT)
+    assert agent(record=record, clock=clock)._known_cluster() == known
+    assert agent(record=None, clock=clock)._known_cluster() == 0
+
+
 @pytest.mark.parametrize(
     ("ini", "nofailover", "may"),
     [

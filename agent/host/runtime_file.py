@@ -90,8 +90,7 @@ class LockedFile:
         """
         turn = turn or self.begin()
         new = self.path.with_suffix(".new")
-        new.unlink(missing_ok=True)  # of a crash, or of a writer that hangs: never written into by two
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = self._make(new)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         with self._turn:
@@ -99,6 +98,24 @@ class LockedFile:
                 raise OSError(errno.ESTALE, "a later content was written meanwhile")
             self._written = _look(new)
             new.replace(self.path)
+
+    def _make(self, new: Path) -> int:
+        """Open a file that nobody else writes into; with its directory, where somebody took that away."""
+        new.unlink(missing_ok=True)  # of a crash, or of a writer that hangs: never written into by two
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(new, flags, 0o600)
+        except FileNotFoundError:
+            before = self._lock
+            if before is None:
+                raise
+            try:
+                self.lock()  # the one that we have went with the directory
+            except RefusedError as error:
+                raise OSError(errno.EAGAIN, str(error)) from error
+            os.close(before)
+            log.warning("the run-time directory %s was taken away; it is made anew", new.parent)
+            return os.open(new, flags, 0o600)
 
     def stands(self) -> bool:
         """Tell whether the file at its path is as it was saved last: nobody took it away or wrote into it."""
@@ -116,8 +133,7 @@ class LockedFile:
             if each.is_dir() and not each.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, f"{each} is a directory: remove it")
         trial = self.path.with_suffix(".try")
-        trial.unlink(missing_ok=True)
-        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = self._make(trial)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(bytes(TRIAL))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -82,6 +83,28 @@ def test_a_trial_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "File too large"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_was_taken_away_is_made_anew_with_its_lock(tmp_path: Path) -> None:
+    """P3: a leader keeps its place, and no second agent has it meanwhile."""
+    file = LockedFile(tmp_path / "run" / "a.json")
+    file.lock()
+    for call in (file.try_write, lambda: file.save(b"content")):
+        shutil.rmtree(file.path.parent)
+        call()
+        with pytest.raises(RefusedError, match="another agent runs"):
+            LockedFile(file.path).lock()
+    assert file.load() == b"content"
+
+
+def test_a_directory_that_cannot_be_made_anew_is_a_failure(tmp_path: Path) -> None:
+    """R3: what was not written is told, also where the directory's own is gone and something else stands there."""
+    file = LockedFile(tmp_path / "run" / "a" / "a.json")
+    file.lock()
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OSError, match="cannot be used"):
+        file.save(b"content")
 
 
 @pytest.mark.parametrize("suffix", [".json", ".new"])
@@ -221,11 +244,12 @@ def test_a_directory_that_cannot_be_used_is_refused(where: str) -> None:
 
 
 def test_what_cannot_be_saved_is_an_error(file: LockedFile) -> None:
-    """A directory that went away under the agent is told to the caller; what is on disk stays whole."""
+    """A file in the place of the directory is told to the caller; what is on disk stays whole."""
     file.lock()
     file.save(b"first")
     moved = file.path.parent.rename(file.path.parent.with_name("moved"))
-    with pytest.raises(OSError, match="No such file"):
+    file.path.parent.touch()
+    with pytest.raises(OSError, match="Not a directory"):
         file.save(b"second")
     assert (moved / file.path.name).read_bytes() == b"first"
 

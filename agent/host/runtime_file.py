@@ -46,6 +46,7 @@ class LockedFile:
         self.path = path
         self._lock: int | None = None
         self._turn = threading.Lock()
+        self._making = threading.Lock()
         self._newest = 0
         self._written: tuple[int, ...] = ()
 
@@ -106,16 +107,23 @@ class LockedFile:
         try:
             return os.open(new, flags, 0o600)
         except FileNotFoundError:
-            before = self._lock
-            if before is None:
+            if self._lock is None:
                 raise
+        self._make_directory()
+        return os.open(new, flags, 0o600)
+
+    def _make_directory(self) -> None:
+        """Make the directory anew that was taken away, with a lock in place of the one that went with it."""
+        with self._making:
+            before = self._lock
+            if before is None or self.path.parent.exists():
+                return  # another thread was first
             try:
-                self.lock()  # the one that we have went with the directory
+                self.lock()
             except RefusedError as error:
                 raise OSError(errno.EAGAIN, str(error)) from error
             os.close(before)
-            log.warning("the run-time directory %s was taken away; it is made anew", new.parent)
-            return os.open(new, flags, 0o600)
+            log.warning("the run-time directory %s was taken away; it is made anew", self.path.parent)
 
     def stands(self) -> bool:
         """Tell whether the file at its path is as it was saved last: nobody took it away or wrote into it."""

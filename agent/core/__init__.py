@@ -69,7 +69,7 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
     R10  A `leader` that an operator puts by hand carries no lease. The old leader stops, proves and releases; the node
          that is named takes over by R8. If it does not within the nomination time, any candidate may. A value that
          names no member is a typing mistake, and one that an override or maintenance bars could not be followed: the
-         leader puts its own name back, and says so.
+         leader puts its own name back, and says so. One that names the leader changes nothing.
     R11  The best candidate goes first: override, priority, health, head. Each rank waits a little longer, so that a
          race is the exception.
     R12  After a stop by request a leader leaves the seat to others for a fair time. *Else:* it would win it back.

@@ -369,9 +369,12 @@ class State:
 
     @property
     def regains(self) -> LeaderKey | None:
-        """What names nobody and stands in place of our `leader`: our next confirmation puts our name back (R1)."""
-        leased = self.tenure is not None and self.tenure.lease
-        return self.seen.leader if leased and self.lost_leader and self.void(self.seen.leader) else None
+        """What stands in place of our `leader` and gives it to nobody else: our next confirmation puts it back (R1, R10)."""
+        found, leased = self.seen.leader, self.tenure is not None and self.tenure.lease
+        if not leased or found is None or not self.lost_leader:
+            return None
+        again = found.name == self.identity.node and not found.lease  # put by hand for the node that leads
+        return found if again or self.void(found) else None
 
     @property
     def released(self) -> bool:

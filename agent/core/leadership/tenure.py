@@ -331,25 +331,25 @@ def rule_confirm(step: Step) -> None:
         return
     if plan_list(step):
         return
-    tenure, void = step.tenure, state.regains
-    due = step.now if tenure.sent or void or tenure.lapsed else _next_confirmation(step)
+    tenure, put = step.tenure, state.regains
+    due = step.now if tenure.sent or put or tenure.lapsed else _next_confirmation(step)
     if not step.at(max(due, state.retry_at)) or not lease_for(step):
         return
     names = state.identity.keys
     note_write(step)
     leader = same_leader(step.state)
     then: tuple[Put, ...] = (Put(names.heartbeat, write(heartbeat_of(step.state))),)
-    if void is None and not tenure.lapsed:
+    if put is None and not tenure.lapsed:
         txn = Txn((leader, same_heartbeat(step.state)), then, (names.leader, names.heartbeat))
         step.transact("confirm", txn, confirm_within(step))
         return
-    if void is not None:
-        barred = state.barred(void.name) if void.name else ""
-        whom = f"{void.name}, which no agent of the group is" if void.name else "no node"
-        whom = f"{void.name}, but {barred}" if barred else whom
+    if put is not None and state.void(put):
+        barred = state.barred(put.name) if put.name else ""
+        whom = f"{put.name}, which no agent of the group is" if put.name else "no node"
+        whom = f"{put.name}, but {barred}" if barred else whom
         step.do(Warn("leader_ignored", f"the key leader names {whom}: this node leads on, and puts its own name back"))
     then += (Put(names.leader, state.identity.node.encode(), step.tenure.lease),)
-    compare = (Compare(names.leader, revision_of(void)), same_heartbeat(step.state))
+    compare = (Compare(names.leader, revision_of(put)), same_heartbeat(step.state))
     step.transact("regain", Txn(compare, then, (names.leader, names.heartbeat)))
 
 

@@ -184,6 +184,21 @@ def test_leader_that_names_nobody_is_ignored_and_told(value: bytes) -> None:
     assert "leader_ignored" in [each.event for each in leader.told]
 
 
+def test_leader_that_names_the_node_that_leads_changes_nothing() -> None:
+    """P2, R10: the name of the node that leads, put by hand, costs no slot and no epoch, and is no reason to warn."""
+    story = settled()
+    leader, missed = story.leader, story.missed
+    assert leader is not None
+    epochs = {epoch for epoch, _ in leader.changes()}
+    story.put("leader", leader.name.encode())
+    story.go(8)
+    assert story.leader is leader
+    assert story.missed == missed
+    assert {epoch for epoch, _ in leader.changes()} == epochs
+    assert story.etcd.keys[NAMES.leader].lease == leader.lease
+    assert "leader_ignored" not in [each.event for each in leader.told]
+
+
 def test_leader_that_names_nobody_does_not_hold_a_seat() -> None:
     """P2, R10: a free seat is not kept for a name that no member has."""
     one = One()

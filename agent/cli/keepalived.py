@@ -60,7 +60,7 @@ HANDOVER_S = 30.0
 
 @click.command("keepalived-notify")
 @config_option
-@click.option("--delay", type=click.FloatRange(0, 60), default=2.0, show_default=True, help="Seconds before a resume.")
+@click.option("--delay", type=click.FloatRange(0, 60), default=3.5, show_default=True, help="Seconds before a resume.")
 @click.option(
     "--deadman",
     type=click.FloatRange(1.5, 60),
@@ -68,14 +68,12 @@ HANDOVER_S = 30.0
     show_default=True,
     help="Seconds for which a sign of life of keepalived counts (check --local --stamp).",
 )
-@click.option(
-    "--advert", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, help="keepalived's advert_int."
-)
+@click.option("--advert", type=float, hidden=True, expose_value=False)  # of before: no span rests on it any more
 @click.option("--textfile", type=click.Path(path_type=Path), help="Write metrics here, for node_exporter (*.prom).")
 @click.option("--log", "log_to", type=click.Path(path_type=Path), help="Log here: keepalived gives scripts no stderr.")
 @click.argument("fifo", type=click.Path(path_type=Path))
 def keepalived_notify(
-    path: Path, delay: float, deadman: float, advert: float, textfile: Path | None, log_to: Path | None, fifo: Path
+    path: Path, delay: float, deadman: float, textfile: Path | None, log_to: Path | None, fifo: Path
 ) -> None:
     """Let production follow keepalived, which writes its states into FIFO.
 
@@ -88,7 +86,7 @@ def keepalived_notify(
     if config.gate.mode != "off":
         raise ConfigError([f'gate.mode is "{config.gate.mode}": only the agent opens a gate, here set it to "off"'])
     spans = Spans(round(deadman * 1000), round(delay * 1000), config.timing.spans(GateMode.OFF).margin)
-    if problem := spans.problem(round(advert * 1000)):
+    if problem := spans.problem():
         raise ConfigError([problem])
     try:
         descriptor = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

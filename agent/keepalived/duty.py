@@ -32,7 +32,7 @@ from agent.nodeos.fence import ProcessFence
 MASTER = "MASTER"
 WORDS = (MASTER, "BACKUP", "FAULT", "STOP")
 LOOK_S = 0.2
-"""Between two looks at stamp and nodeos."""
+"""Between two looks at fifo, stamp and nodeos."""
 ASK_MS: Ms = 1000
 """How often a nodeos that must not produce is asked whether it is paused."""
 AFTER_TRIP_MS: Ms = 4000
@@ -49,18 +49,18 @@ class Spans:
     delay: Ms
     margin: Ms
 
-    def problem(self, advert_ms: Ms) -> str:
-        """Return what speaks against these spans, given keepalived's advert_int; nothing when they fit.
+    def problem(self) -> str:
+        """Return what speaks against these spans; nothing when they fit.
 
-        A keepalived that freezes sent its last advertisement up to one advert_int before; another is MASTER three of
-        them after that at the earliest, and resumes after `delay`. By then our stop must be over.
+        When keepalived or this process hangs we hear nothing more, and in that moment, or a look before it, the other
+        may have become MASTER, who resumes after its `delay`. By then our stop must be over.
         """
-        stopped, resumed = self.deadman + self.margin, 2 * advert_ms + self.delay
-        if stopped <= resumed:
+        stopped = self.deadman + self.margin + round(LOOK_S * 1000)
+        if stopped <= self.delay:
             return ""
         return (
-            f"--deadman {self.deadman / 1000:g} s + a stop of {self.margin / 1000:g} s must not be above 2 x --advert "
-            f"{advert_ms / 1000:g} s + --delay {self.delay / 1000:g} s: raise --delay on every host"
+            f"--deadman {self.deadman / 1000:g} s + a stop of {self.margin / 1000:g} s + {LOOK_S:g} s until a word is "
+            f"heard must not be above --delay {self.delay / 1000:g} s: raise --delay on every host"
         )
 
 

@@ -101,6 +101,20 @@ def test_keepalived_ends_or_hangs(pair: Pair, fault: str) -> None:
 
 
 @needs_keepalived
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_notifier_is_frozen_while_the_other_host_takes_over(pair: Pair) -> None:
+    """R3: a notifier that hangs hears no word: its guard stops nodeos by the last stamp, before the other resumes."""
+    a, b = pair.a, pair.b
+    a.signal(signal.SIGSTOP, b"keepalived-notify")
+    a.keepalived.terminate()
+    pair.wait_leads(b)
+    assert not a.produces
+    a.signal(signal.SIGCONT, b"keepalived-notify")
+
+
+@needs_keepalived
 @pytest.mark.parametrize("name", ["keepalived.master.conf", "keepalived.backup.conf"])
 def test_keepalived_finds_no_fault(tmp_path: Path, name: str) -> None:
     """`keepalived --config-test` accepts each file, but for the names of this host."""

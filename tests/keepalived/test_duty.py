@@ -266,9 +266,9 @@ def test_noise_on_the_fifo_is_nothing(stage: Stage) -> None:
 
 
 def test_the_spans_are_checked() -> None:
-    """A frozen keepalived must have stopped us before another may resume (R3): else the remedy is named."""
-    assert Spans(2000, 2000, 1100).problem(1000) == ""
-    assert "raise --delay" in Spans(3000, 2000, 1100).problem(1000)
+    """R3: who hears nothing more has stopped before another resumes, which may be MASTER by then; else the remedy."""
+    assert Spans(2000, 3300, 1100).problem() == ""
+    assert "raise --delay" in Spans(2000, 3299, 1100).problem()
 
 
 def test_the_textfile_is_what_the_collector_reads(stage: Stage) -> None:

@@ -39,7 +39,7 @@ ONE_PRODUCER = {"check --local": "check --local --max-head-age 0"}
 """What the README asks for on a chain that stands while nobody here produces."""
 PATIENT = {
     **{old: f"{new} --timeout 4" for old, new in ONE_PRODUCER.items()},
-    "keepalived-notify": "keepalived-notify --deadman 8 --delay 8",
+    "keepalived-notify": "keepalived-notify --deadman 8 --delay 9.5",
     "timeout 2\n": "timeout 5\n",
     "rise 5\n": "rise 2\n",
     "vrrp_rt_priority 50 ": "#",

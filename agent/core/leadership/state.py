@@ -369,7 +369,7 @@ class State:
 
     @property
     def regains(self) -> LeaderKey | None:
-        """What stands in place of our `leader` and gives it to nobody else: our next confirmation puts it back (R1, R10)."""
+        """What stands in place of our `leader` and gives it to nobody: our next confirmation puts it back (R1, R10)."""
         found, leased = self.seen.leader, self.tenure is not None and self.tenure.lease
         if not leased or found is None or not self.lost_leader:
             return None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.agents import Agent
+from tests.lab.etcd import EtcdCluster, EtcdOptions
 from tests.lab.group import VALIDITY, Group
 
 pytestmark = pytest.mark.real
@@ -143,3 +144,22 @@ def test_member_of_etcd_that_was_set_up_alone(tmp_path: Path) -> None:
         group.etcd.wait_ready(first)
         group.settle()
         assert (group.leader, group.heartbeat()["epoch"]) == (leader, epoch)
+
+
+def test_agent_whose_etcd_is_a_copy(group: Group, tmp_path: Path) -> None:
+    """P1, P3, R20: etcd was moved by a snapshot, and one agent alone uses the new one: it waits for blocks, and tells."""
+    saved = tmp_path / "snapshot"
+    leader, standby = group.leader, group.standby
+    group.etcdctl("snapshot", "save", str(saved))
+    standby.stop()
+    copy = EtcdCluster(tmp_path / "copy", group.lab.ports, EtcdOptions(size=1))
+    try:
+        copy.start()
+        copy.forget(saved)
+        standby.config.write_text(standby.config.read_text().replace(*group.etcd.endpoints, *copy.endpoints))
+        standby.start()
+        group.wait("its wait to end but for the blocks", lambda: "another etcd" in standby.log.read_text(), 60.0)
+        assert (leader.phase, standby.phase) == ("leading", "standby")
+    finally:
+        standby.stop()
+        copy.close()

@@ -401,18 +401,23 @@ class State:
 
     @property
     def unsure(self) -> bool:
-        """Whether promises may hold a leader that this store has forgotten, for as long as it is cut off (R20)."""
+        """Whether a leader may sign of whom this store does not know: we have not seen it change, or it forgot (R20)."""
         seen = self.seen
-        if self.identity.timing.peers is not PeersMode.FAILSAFE or not seen.at_first:
+        if not seen.at_first:
             return False
         return seen.last_holder is not None if seen.heartbeat is None else not self.released or self.doubted
 
     def free_at(self) -> Ms | None:
         """Return since when, or from when on, the heartbeat is free to take (R8); None: not known, or never to us."""
+        free = self.free_by_store()
+        return max(free, self.clear_at) if free is not None and self.unsure else free
+
+    def free_by_store(self) -> Ms | None:
+        """Return the same as the store alone has it, whatever the chain shows."""
         seen = self.seen
         if not seen.known or not self.entitled:
             return None
-        free = max(seen.heartbeat_since, seen.barred_until, self.clear_at if self.unsure else 0)
+        free = max(seen.heartbeat_since, seen.barred_until)
         if seen.heartbeat is None or (self.released and not self.doubted):
             return free
         record, promised = seen.heartbeat.record, self.identity.timing.promised

@@ -1,4 +1,4 @@
-"""Whether somebody signs though nobody holds the heartbeat (R18, R20): what our own chain shows of our blocks.
+"""Whether somebody signs of whom the store does not know (R18, R20): what our own chain shows of our blocks.
 
 While `heartbeat` is absent, and this agent has never seen one, no governed node has signed. So whatever block of our
 producer comes is signed by a nodeos without an agent: one whose agent is about to be started, or a stray. To resume a
@@ -8,15 +8,15 @@ without such a block: twelve slots of ours, or six (3 s) where every slot is our
 
 After `del heartbeat` this agent has seen one, and does not wait: that word means that the old leader is dead.
 
-A release that stood there when this agent first saw the store may be of a snapshot that was restored: then somebody has
-led since, and may be cut off from etcd, but not stopped yet. Blocks of ours that are newer than the release show it.
-That there are none is a sign only once a slot of ours has passed without one. While in doubt, the release counts like a
-heartbeat that has stood still since first sight, which is free once no confirmation and no promise can count any more.
+A heartbeat that stands as this agent saw it first may be of another store than the leader's: a snapshot that was
+restored, an old cluster that nobody stopped, one that lost its data. The leader goes on in his own, or by promises. So
+what was not seen to change is left alone in the same way, beside the time for which it must stand still.
+
+A release that stood there when this agent first saw the store is free at once if the chain bears it out: a slot of
+ours has passed since, and there is no newer block of ours. While in doubt it counts like a heartbeat that is held.
+
 A nodeos that is behind (it was just started, from a snapshot or after a day) has yet to see what was signed meanwhile:
 a slot of ours has passed without a block only if it did so after our head had stood still for a while.
-
-In `failsafe` promises may hold a leader for as long as it is cut off: there whatever stood in the store at first sight
-is left alone until one whole own window has passed without a block, as if nobody had led.
 """
 
 from __future__ import annotations
@@ -129,23 +129,30 @@ def tell(step: NodeStep) -> None:
 
 
 def waits_for(node: Node, now: Ms) -> str:
-    """Return why this node leaves an absent heartbeat alone; empty when it does not, or not for long yet."""
+    """Return why this node leaves the heartbeat alone though nobody holds it here; empty when not, or not for long yet."""
     state, wall, last = node.leadership, wall_of(node, now), last_own(node)
     since = node.store_since
     if not _waits(node, now) or wall is None or since is None or last < wall - (now - since) + SURE:
         return ""
+    who, how = "a nodeos without an agent signs", "put its name into `leader`"
+    if state.unsure:
+        who = "an agent signs that uses another etcd, or a nodeos without one"
+        how = "delete `heartbeat`, once you saw that nothing else signs"
     return (
-        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: a nodeos "
-        "without an agent signs, and this node does not take over beside it. Start the agent of that node, or stop "
-        "it; to have this node lead all the same, put its name into `leader`"
+        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: {who}, and "
+        "this node does not take over beside it. Start the agent of that node, with the etcd of this one, or stop it; "
+        f"to have this node lead all the same, {how}"
     )
 
 
 def _waits(node: Node, now: Ms) -> bool:
-    """Tell whether this node leaves an absent heartbeat alone, unless operators have spoken: nothing waits then."""
-    state = node.leadership
-    spoken = state.seen.override is not None or state.seen.maintenance is not None
-    return state.phase is Phase.STANDBY and now < state.clear_at and nobody_led(node) and not spoken
+    """Tell whether this node waits for its chain alone: where nobody ever led, operators who have spoken end that."""
+    state, free = node.leadership, node.leadership.free_by_store()
+    if state.phase is not Phase.STANDBY or now >= state.clear_at:
+        return False
+    if state.unsure:
+        return free is not None and now >= free
+    return nobody_led(node) and state.seen.override is None and state.seen.maintenance is None
 
 
 def _contradiction(node: Node) -> str:

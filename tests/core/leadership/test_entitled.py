@@ -11,14 +11,15 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode, Timing, standstill
+from agent.core.model.chain import Schedule
 from agent.core.model.peers import Peer
-from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
+from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, write
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
 from agent.core.node.state import LookedBack
 from tests.core.leadership.one import One
 from tests.core.node.test_urgency import TWENTY_ONE
-from tests.simulation.story import Story
+from tests.simulation.story import FOUR, ROUND, Story
 
 E, E_S, LEASE_MS = 6000, 2000, Timing().lease
 B, C = Peer("bp-b", "host-b"), Peer("bp-c", "host-c")
@@ -158,6 +159,21 @@ def begun(story: Story) -> None:
     """Start all agents."""
     for host in story.hosts:
         host.start()
+
+
+@pytest.mark.parametrize(("turns", "most"), [(None, 4.5), (FOUR, ROUND + 8)], ids=["alone", "one of four"])
+def test_a_heartbeat_of_an_old_store_is_left_alone_while_our_blocks_come(turns: Schedule | None, most: float) -> None:
+    """P1, P3, R20: an etcd that nobody else uses any more, or a restored copy, has a heartbeat that stands still."""
+    story = Story("bp-a", "bp-b", turns=turns)
+    story.put("heartbeat", write(Heartbeat(3, "bp-a", "elsewhere", 9, 6000)))
+    story.rogue = True
+    begun(story)
+    story.go(50)
+    assert story.leader is None
+    assert all("stray_block" in host.events_told() for host in story.hosts)
+    assert "an agent signs that uses another etcd" in story.hosts[0].published()[-1][1].plan
+    story.rogue = False
+    assert story.until(lambda: story.leader is not None) < most
 
 
 def test_a_group_waits_for_the_agent_of_a_live_producer_and_tells_whom_to_look_for() -> None:

@@ -147,7 +147,7 @@ def test_member_of_etcd_that_was_set_up_alone(tmp_path: Path) -> None:
 
 
 def test_agent_whose_etcd_is_a_copy(group: Group, tmp_path: Path) -> None:
-    """P1, P3, R20: etcd was moved by a snapshot, and one agent alone uses the new one: it waits for blocks, and tells."""
+    """P1, P3, R20: etcd was moved by a snapshot, and one agent alone uses the new one: it waits, and tells."""
     saved = tmp_path / "snapshot"
     leader, standby = group.leader, group.standby
     group.etcdctl("snapshot", "save", str(saved))
@@ -156,7 +156,8 @@ def test_agent_whose_etcd_is_a_copy(group: Group, tmp_path: Path) -> None:
     try:
         copy.start()
         copy.forget(saved)
-        standby.config.write_text(standby.config.read_text().replace(*group.etcd.endpoints, *copy.endpoints))
+        (old,), (new,) = group.etcd.endpoints, copy.endpoints
+        standby.config.write_text(standby.config.read_text().replace(old, new))
         standby.start()
         group.wait("its wait to end but for the blocks", lambda: "another etcd" in standby.log.read_text(), 60.0)
         assert (leader.phase, standby.phase) == ("leading", "standby")

@@ -401,7 +401,7 @@ class State:
 
     @property
     def unsure(self) -> bool:
-        """Whether a leader may sign of whom this store does not know: we have not seen it change, or it forgot (R20)."""
+        """Whether one may sign of whom this store does not know: we have not seen it change, or it forgot (R20)."""
         seen = self.seen
         if not seen.at_first:
             return False

@@ -13,7 +13,8 @@ restored, an old cluster that nobody stopped, one that lost its data. The leader
 what was not seen to change is left alone in the same way, beside the time for which it must stand still.
 
 A release that stood there when this agent first saw the store is free at once if the chain bears it out: a slot of
-ours has passed since, and there is no newer block of ours. While in doubt it counts like a heartbeat that is held.
+ours has passed since, and there is no newer block of ours. While in doubt it counts like a heartbeat that is held; but
+where no block of ours came after it only the time counts, but in `failsafe`, where that has no end.
 
 A nodeos that is behind (it was just started, from a snapshot or after a day) has yet to see what was signed meanwhile:
 a slot of ours has passed without a block only if it did so after our head had stood still for a while.
@@ -25,6 +26,7 @@ from agent.core.blocks.schedule import date
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
+from agent.core.leadership.timing import PeersMode
 from agent.core.model.chain import ChainInfo
 from agent.core.model.slots import REPETITIONS, SLOT, slot_of
 from agent.core.model.store import Ms
@@ -54,9 +56,11 @@ def nobody_led(node: Node) -> bool:
 
 def clear_at(node: Node, now: Ms) -> Ms:
     """Return from when on nobody signs, as our chain shows it (CLOCK_BOOTTIME); 0: it is so, or does not matter."""
-    wall, info = wall_of(node, now), node.health.info
-    if not nobody_led(node) and not node.leadership.unsure:
+    wall, info, state = wall_of(node, now), node.health.info, node.leadership
+    if not nobody_led(node) and not state.unsure:
         return 0
+    if state.doubted and state.identity.timing.peers is not PeersMode.FAILSAFE and not _contradicted(node):
+        return 0  # nothing was seen since the release: once no confirmation can count nobody is left to sign
     if wall is None or info is None or node.health.schedule is None:
         return now + ARRIVES  # nothing is known yet
     ours = own_windows(node)
@@ -129,7 +133,7 @@ def tell(step: NodeStep) -> None:
 
 
 def waits_for(node: Node, now: Ms) -> str:
-    """Return why this node leaves the heartbeat alone though nobody holds it here; empty when not, or not for long yet."""
+    """Return why this node leaves alone what nobody holds here; empty when it does not, or not for long yet."""
     state, wall, last = node.leadership, wall_of(node, now), last_own(node)
     since = node.store_since
     if not _waits(node, now) or wall is None or since is None or last < wall - (now - since) + SURE:
@@ -137,11 +141,12 @@ def waits_for(node: Node, now: Ms) -> str:
     who, how = "a nodeos without an agent signs", "put its name into `leader`"
     if state.unsure:
         who = "an agent signs that uses another etcd, or a nodeos without one"
-        how = "delete `heartbeat`, once you saw that nothing else signs"
+        key = "delete `heartbeat`" if state.seen.heartbeat else "restart its agent, and put its name into `leader`"
+        how = f"see that nothing else signs, and {key}"
     return (
-        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: {who}, and "
-        "this node does not take over beside it. Start the agent of that node, with the etcd of this one, or stop it; "
-        f"to have this node lead all the same, {how}"
+        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: {who}, "
+        "and this node does not take over beside it. Start the agent of that node, with the etcd of this one, or stop "
+        f"it; to have this node lead all the same, {how}"
     )
 
 
@@ -158,11 +163,17 @@ def _waits(node: Node, now: Ms) -> bool:
 def _contradiction(node: Node) -> str:
     """Return what speaks against the release that stood there at first sight; empty while nothing does for sure."""
     state = node.leadership
-    record = state.seen.record
-    known = record is not None and record.last_block is not None and last_own(node) > record.last_block.time
-    if state.phase is not Phase.STANDBY or not state.doubted or not known:
+    named = state.seen.record is not None and state.seen.record.last_block is not None
+    if state.phase is not Phase.STANDBY or not state.doubted or not named or not _contradicted(node):
         return ""
     return (
         f"the heartbeat says `released`, but blocks of {state.identity.producer} came after that: a snapshot of etcd "
         "may have been restored; no take-over by this node before a forgotten confirmation has ended"
     )
+
+
+def _contradicted(node: Node) -> bool:
+    """Tell whether our chain has a block of ours that is newer than what a release names, or than its first sight."""
+    record = node.leadership.seen.record
+    known = record.last_block.time if record and record.last_block else wall_of(node, node.store_since or 0)
+    return known is not None and last_own(node) > known

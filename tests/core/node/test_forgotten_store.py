@@ -20,6 +20,8 @@ from tests.core.parts import SETUP
 from tests.simulation.story import Story
 
 OLD, NEW = 5, 6
+ROUND_MS = 21 * 12 * 500
+"""Until the next window of one of 21 producers."""
 LOST = pytest.mark.parametrize(
     ("cluster", "revision"), [(NEW, 3), (NEW, 1000), (OLD, 3)], ids=["both", "id alone", "revisions alone"]
 )
@@ -161,7 +163,7 @@ def restored(story: Story, hours: bool = True) -> None:
 @pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])
 @pytest.mark.parametrize("named", [True, False], ids=["last block", "no last block"])
 def test_a_release_that_the_chain_contradicts_is_not_believed(turns: Schedule | None, *, named: bool) -> None:
-    """P1, R20: an agent that starts after a restore waits E: the release is older than blocks of ours on the chain."""
+    """P1, R20: an agent that starts after a restore waits E, and one own window without a block: ours came after it."""
     story = Story("bp-a", "bp-b", turns=turns)
     story.hosts[0].start()
     story.until(lambda: story.leader is not None)
@@ -170,10 +172,10 @@ def test_a_release_that_the_chain_contradicts_is_not_believed(turns: Schedule | 
         story.until_window(3)
     restored(story, named)
     story.hosts[1].start()
-    took = story.until(lambda: story.leader is story.hosts[1])
-    assert standstill(T.validity) <= took * 1000 <= standstill(T.validity) + 3000
+    took = story.until(lambda: story.leader is story.hosts[1], 200)
+    assert standstill(T.validity) <= took * 1000 <= standstill(T.validity) + 3000 + (ROUND_MS if turns else 0)
     warned = [action.key for _, action in story.hosts[1].said if isinstance(action, do.Warn)]
-    assert warned.count("store_forgot") == named
+    assert ("store_forgot" in warned) == named
 
 
 @pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])

@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+# What was read once is kept compiled: else each of some hundred agents, and each worker, compiles all anew (a sixth of the time).
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package sign audit docs lint clean
 
 help: ## show this

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -17,6 +18,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --rewrite."""
     parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
 
+
+os.environ.setdefault("GOMAXPROCS", "1")
+"""One thread of Go at a time, in etcd, etcdctl and promtool: an etcd without work takes half the processor time so."""
 
 LONGEST = ("e2e/test_peers", "e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/", "proof/test_quick")
 """What takes longest of the tests with real processes, and of those that compute."""

@@ -168,8 +168,8 @@ def test_a_fault_in_the_window_is_acted_on_fast_and_says_why(four: Group) -> Non
     leader, standby = four.leader, four.standby
     wait_away(four, 0.2, 1.5)  # the whole window lies ahead: time enough for two results on a busy machine
     paused_by_hand(four, leader, lambda: standby.leads, LEADS_LIMIT)
-    reason = str(history(four)[-1]["reason"])
-    assert re.search(r"\(2 in a row, because the own window is on or less than 2 s away\)", reason), reason
+    why = r"\(2 in a row, because the own window is on or less than 2 s away\)"
+    four.wait("history to say why", lambda: re.search(why, str(history(four)[-1]["reason"])))
     four.settle()
 
 

@@ -6,6 +6,7 @@ double signature, also when they are byte-identical: empty blocks of two nodes a
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections import defaultdict
@@ -51,6 +52,7 @@ def at_ms(text: str) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
+@functools.lru_cache(1 << 14)  # logs are read again and again while somebody waits for a block
 def signature(node: str, line: str) -> Signature | None:
     """Return the block that a line of a node's log tells of, None where it tells of none.
 
@@ -70,7 +72,8 @@ def read_log(node: str, log: Path) -> list[Signature]:
     for path in (log.with_name(log.name + ".1"), log):
         if path.exists():
             with path.open(errors="replace") as file:  # the last line may be half written
-                found += [each for line in file if line.endswith("\n") and (each := signature(node, line))]
+                whole = (line for line in file if "Produced block" in line and line.endswith("\n"))
+                found += [each for line in whole if (each := signature(node, line))]
     return found
 
 

@@ -22,6 +22,7 @@ T = TypeVar("T")
 ROOT = f"/nodeos-failover/{GROUP}/"
 VALIDITY = 6.0
 LIMIT = 25.0
+WORDS = ("override", "maintenance", "switchover", "drain/")
 SETTLE_LIMIT = 60.0
 """Seconds; a few on a quiet machine, more where agents and nodes start while others compute."""
 
@@ -105,8 +106,8 @@ class Group:
             _bring_back(member)
         for name in self.lab.etcd_links:
             self.lab.heal_etcd(name)
-        for word in ("override", "maintenance", "switchover", "drain/"):
-            self.etcdctl("del", f"@{word}", "--prefix")
+        words = "".join(f"del {ROOT}{word} --prefix\n" for word in WORDS)
+        self.etcd.etcdctl("txn", stdin=f"\n{words}\n\n")
         for agent in self.agents.values():
             if agent.log.exists():
                 os.truncate(agent.log, 0)
@@ -203,5 +204,7 @@ def _bring_back(process: Process) -> None:
 
 
 def _log(agent: Agent) -> str:
-    lines = [line for line in agent.log_tail(1000).splitlines() if "http_server" not in line]
+    if not agent.log.exists():
+        return ""
+    lines = [line for line in agent.log.read_text(errors="replace").splitlines() if "http_server" not in line]
     return "\n".join(lines[-60:])

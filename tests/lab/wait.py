@@ -7,7 +7,8 @@ from typing import TypeVar
 from tests.lab.errors import LabTimeout
 
 T = TypeVar("T")
-INTERVAL = 0.02  # seconds between two looks
+INTERVAL = 0.02  # seconds between two looks at first
+SELDOM = 0.1  # seconds between two at most: a look makes those who are asked work
 
 
 def until(
@@ -19,10 +20,12 @@ def until(
 ) -> T:
     """Return the first truthy result of `check`, asked every `interval` seconds for at most `limit` seconds.
 
+    The longer it takes the more seldom it is asked: the result is known late by a twentieth, SELDOM at most.
+
     An exception of a type in `retry_on` means "not yet"; any other passes through. Raises LabTimeout, naming `what`
     and the last such exception. `check` itself must be bounded.
     """
-    end = time.monotonic() + limit
+    begun = time.monotonic()
     last: Exception | None = None
     while True:
         try:
@@ -33,6 +36,7 @@ def until(
             if result:
                 return result
             last = None
-        if time.monotonic() >= end:
+        waited = time.monotonic() - begun
+        if waited >= limit:
             raise LabTimeout(f"{what}: not within {limit:g} s" + (f" (last: {last})" if last else "")) from last
-        time.sleep(interval)
+        time.sleep(max(interval, min(SELDOM, waited / 20)))

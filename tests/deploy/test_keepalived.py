@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,14 +19,34 @@ import pytest
 from tests.support.vrrp import DEPLOY, IP, KEEPALIVED, PATIENT, Pair, needs_keepalived, sh
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+@contextmanager
+def settled(root: Path) -> Iterator[Pair]:
     """Yield two hosts that run; at the end no slot may have been signed twice."""
     with ExitStack() as closing:
-        pair = Pair(tmp_path, closing, PATIENT)
+        pair = Pair(root, closing, PATIENT)
         pair.settle()
         yield pair
         assert pair.chain.doubles() == {}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two hosts for the tests that leave keepalived alone."""
+    with settled(tmp_path_factory.mktemp("pair")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def pair(running: Pair) -> Iterator[Pair]:
+    """The same, with bp-a at the lead and a nodeos on both; at the end no slot may have been signed twice."""
+    for host in (running.a, running.b):
+        if not host.node.running:
+            host.node.restart()
+            host.note_pid()
+            running.wait_stands_by(host)
+    running.wait_leads(running.a)
+    yield running
+    assert running.chain.doubles() == {}
 
 
 @needs_keepalived
@@ -56,7 +76,8 @@ def test_reload_of_the_master_goes_on(pair: Pair) -> None:
     def resumes() -> int:
         return a.log.read_text().count("is MASTER and produces")
 
-    for count in (2, 3):
+    before = resumes()
+    for count in (before + 1, before + 2):
         os.kill(a.keepalived.pid, signal.SIGHUP)
         pair.wait(f"resume {count}", lambda count=count: resumes() >= count)
         pair.wait_leads(a)
@@ -68,36 +89,37 @@ def test_reload_of_the_master_goes_on(pair: Pair) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("fault", ["stopped", "killed", "frozen", "host lost"])
-def test_keepalived_ends_or_hangs(pair: Pair, fault: str) -> None:
+def test_keepalived_ends_or_hangs(tmp_path: Path, fault: str) -> None:
     """Without a living keepalived there is no production: nodeos is paused before the other resumes; and back again."""
-    a, b = pair.a, pair.b
-    if fault == "stopped":
-        a.keepalived.terminate()
-    elif fault == "killed":
-        a.signal(signal.SIGKILL, b"keepalived.conf")
-    elif fault == "frozen":
-        a.signal(signal.SIGSTOP, b"keepalived.conf")
-    else:
-        a.signal(signal.SIGKILL)
-        a.node.kill()
-    pair.wait_leads(b)
-    assert not a.produces
-    assert pair.chain.doubles() == {}
-    if fault == "frozen":
-        a.signal(signal.SIGCONT)  # still MASTER in its own eyes, and of the higher priority: the other gives way
-        pair.wait_leads(a)
-        pair.wait_stands_by(b)
-        return
-    if fault == "host lost":
-        a.node.restart()
-    for pid in a.processes():
-        os.kill(pid, signal.SIGKILL)
-    a.keepalived.wait(10)
-    sh(IP, "-n", a.place.name, "addr", "flush", "dev", "eth0")
-    sh(IP, "-n", a.place.name, "addr", "add", f"{a.place.address}/24", "dev", "eth0")
-    a.start()
-    pair.wait_stands_by(a)
-    assert b.produces, "no failback"
+    with settled(tmp_path) as pair:
+        a, b = pair.a, pair.b
+        if fault == "stopped":
+            a.keepalived.terminate()
+        elif fault == "killed":
+            a.signal(signal.SIGKILL, b"keepalived.conf")
+        elif fault == "frozen":
+            a.signal(signal.SIGSTOP, b"keepalived.conf")
+        else:
+            a.signal(signal.SIGKILL)
+            a.node.kill()
+        pair.wait_leads(b)
+        assert not a.produces
+        assert pair.chain.doubles() == {}
+        if fault == "frozen":
+            a.signal(signal.SIGCONT)  # still MASTER in its own eyes, and of the higher priority: the other gives way
+            pair.wait_leads(a)
+            pair.wait_stands_by(b)
+            return
+        if fault == "host lost":
+            a.node.restart()
+        for pid in a.processes():
+            os.kill(pid, signal.SIGKILL)
+        a.keepalived.wait(10)
+        sh(IP, "-n", a.place.name, "addr", "flush", "dev", "eth0")
+        sh(IP, "-n", a.place.name, "addr", "add", f"{a.place.address}/24", "dev", "eth0")
+        a.start()
+        pair.wait_stands_by(a)
+        assert b.produces, "no failback"
 
 
 @needs_keepalived

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What was read once is kept compiled: else each of some hundred agents, and each worker, compiles all anew (a sixth of the time).
+# What is imported is kept compiled, whatever the environment says: else each worker compiles for 8 s, each agent for 0.25 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package sign audit docs lint clean

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.etcd import EtcdCluster, EtcdMember
@@ -62,7 +63,7 @@ class PeerLinks:
                 near, (_, source) = listener.accept()
             except OSError:  # closed
                 return
-            sender = next((member for member in self._members if _owns(member, source)), None)
+            sender = _owner(self._members, source)
             with self._lock:
                 if self._cut in (sender, to) and self._cut is not None:
                     near.close()
@@ -106,15 +107,17 @@ def _set(member: EtcdMember, flag: str, value: str) -> None:
     member.command[member.command.index(flag) + 1] = value
 
 
-def _owns(member: EtcdMember, port: int) -> bool:
-    """Tell whether a member holds the socket that is bound to `port` on our side of the loopback."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
-    for descriptor in _listed(Path(f"/proc/{member.pid}/fd")):
-        with contextlib.suppress(OSError):
-            if str(descriptor.readlink()) in inodes:
-                return True
-    return False
+def _owner(members: Sequence[EtcdMember], port: int) -> EtcdMember | None:
+    """Return the member that holds the socket which is bound to `port` on our side of the loopback."""
+    here = f":{port:04X} "  # few of some thousand rows
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines() if here in line]
+    sockets = {f"socket:[{row[9]}]" for row in rows if f"{row[1]} ".endswith(here)}
+    for member in members:
+        for descriptor in _listed(Path(f"/proc/{member.pid}/fd")):
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) in sockets:
+                    return member
+    return None
 
 
 def _listed(directory: Path) -> list[Path]:

@@ -19,9 +19,9 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import Identity, Phase, State
 from agent.core.model.archive import Window, write_window
 from agent.core.model.chain import ChainInfo, Header, Peers, Producer, Schedule
-from agent.core.model.records import Member, read_group, write
+from agent.core.model.records import GroupView, Member, read_group, write
 from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
-from agent.core.model.store import Compare, Delete, Put, Txn
+from agent.core.model.store import Compare, Delete, Put, Snapshot, Txn
 from agent.core.node import step as core
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.state import (
@@ -294,7 +294,7 @@ class Host:
     def see_store(self) -> None:
         """Hear of a change in etcd."""
         if self.node.leadership.started and not (self.store.cut or self.unread or self.deaf):
-            self.step(ev.StoreSeen(read_group(NAMES, self.store.range(NAMES.root, 1.0))))
+            self.step(ev.StoreSeen(self.story.read(self.store.range(NAMES.root, 1.0))))
 
     def _do(self, action: NodeAction) -> None:
         """Carry an action out by its call in EFFECTS; what the session's thread does with reports is done at once."""
@@ -342,6 +342,7 @@ class Story(Agenda):
         self._keep(self.head, self.blocks)
         self.hosts = [Host(self, name, **profiles.get(name.replace("-", "_"), {})) for name in names]
         self._known = 0
+        self._snapshot, self._view = Snapshot(0, ()), GroupView(0)
         self.every(SLOT, self._slot)
         self.every(4 * LATER, self._watch)
 
@@ -410,11 +411,18 @@ class Story(Agenda):
         self.go(inside)
 
     def _watch(self) -> None:
-        self.etcdctl.range(NAMES.root, 1.0)  # lets leases expire
+        with self.etcd.changed:
+            self.etcd.expire()
         if self.etcd.revision != self._known:
             self._known = self.etcd.revision
             for host in self.hosts:
                 host.see_store()
+
+    def read(self, snapshot: Snapshot) -> GroupView:
+        """Return what a snapshot of the group says; read once, though each host asks."""
+        if snapshot != self._snapshot:
+            self._snapshot, self._view = snapshot, read_group(NAMES, snapshot)
+        return self._view
 
     def go(self, seconds: float) -> None:
         """Let time pass."""

@@ -14,10 +14,10 @@ from agent.core.leadership.support import Support, Vote
 from agent.core.leadership.timing import Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
+from agent.core.model.copying import replace
 from agent.core.model.records import HeartbeatKey, LeaderKey
 from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms
-from tests.proof.copying import replace
 from tests.proof.gate import SignGate
 from tests.proof.world import Ask, Host, Save
 

@@ -12,10 +12,10 @@ from typing import NamedTuple
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.leadership.transitions import ACTIVE
+from agent.core.model.copying import replace
 from agent.core.model.records import Heartbeat, HeartbeatKey
 from tests.proof import canon
 from tests.proof import host as local
-from tests.proof.copying import replace
 from tests.proof.parts import Budget, Compact, Parts
 from tests.proof.world import Host, Nodeos, Store, Wish
 

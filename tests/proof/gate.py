@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.core.model.copying import replace
 from agent.core.model.store import Ms
-from tests.proof.copying import replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from agent.core.leadership.state import Identity, Phase, Production, State
 from agent.core.leadership.timing import GateMode, PeersMode, Timing
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.chain import ProcessId
+from agent.core.model.copying import replace
 from agent.core.model.peers import Beat
 from agent.core.model.store import Ms
-from tests.proof.copying import replace
 from tests.proof.gate import SignGate
 from tests.proof.world import KEYS, PRODUCER, Ask, Host, Letter, Nodeos, Request, Save, Wish, wish
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent.core.leadership import events as ev
+from agent.core.model.copying import replace
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.records import GroupView, HeartbeatKey
-from tests.proof.copying import replace
 from tests.proof.host import FOREVER, Fed, core_peered, feed, reads_chain, told
 from tests.proof.world import GARBAGE, NOBODY, Host, Store, end_lease, put, transact
 

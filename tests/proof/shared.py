@@ -9,9 +9,9 @@ from __future__ import annotations
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
 from agent.core.leadership.support import Support
+from agent.core.model.copying import replace
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.runtime_record import RuntimeRecord
-from tests.proof.copying import replace
 from tests.proof.world import Host, Letter, Store, Wish
 
 EPOCH = 1_000

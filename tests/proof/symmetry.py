@@ -12,7 +12,7 @@ from hashlib import blake2b
 from itertools import permutations
 
 from agent.core.leadership.state import StoreView
-from tests.proof.copying import replace
+from agent.core.model.copying import replace
 from tests.proof.world import Host, Store
 
 SHORT = 40

@@ -11,13 +11,13 @@ from functools import cache
 
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
+from agent.core.model.copying import replace
 from agent.core.model.keys import Keys
 from agent.core.model.operator import Override, Switchover
 from agent.core.model.peers import Beat, Promise
 from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey, Member, read_heartbeat
 from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Delete, Ms, Put, Txn
-from tests.proof.copying import replace
 from tests.proof.gate import SignGate
 
 KEYS = Keys("/g/")

@@ -76,6 +76,9 @@ grant() { # ROLE TYPE KEY [--prefix]
 }
 
 root=$prefix/$group/
+# etcdctl waits for ever with roles and users where etcd does not answer, or refuses to talk without a client certificate.
+said=$(etcdctl --command-timeout=5s get "$root" --limit=1 --keys-only 2>&1) ||
+    fail "etcd does not let us work: quorum, ETCDCTL_ENDPOINTS, and root's ETCDCTL_CERT or ETCDCTL_USER? etcdctl: $said"
 agent=nodeos-failover-$group-agent
 operator=nodeos-failover-$group-operator
 unless_there etcdctl role add "$agent"

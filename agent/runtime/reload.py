@@ -49,7 +49,7 @@ LIVE = (
 FIXED = (
     ("health.main_thread.interval", "the probe keeps its pace"),
     ("health.main_thread.timeout", "the probe keeps its deadline"),
-    ("mode", "what leads, or stands by to lead, does not leave its nodeos alone: stop the agent first"),
+    ("mode", "what leads, or stands by to lead, does not leave its nodeos alone: hand over, stop the agent, start it"),
     ("group", "it is who this agent is"),
     ("node", "it is who this agent is"),
     ("producer", "it is who this agent is"),
@@ -228,7 +228,9 @@ class Reload:
             self._config = found.config
         said = f"the configuration is read again: {', '.join(found.applied) or NOTHING}"
         log.info("%s", said)
-        refused = [f"{name} stays as it was: {why}; {RESTART}" for name, why in found.refused]
+        refused = [
+            f"{name} stays as it was: {why}" + ("" if name == "mode" else f"; {RESTART}") for name, why in found.refused
+        ]
         for line in refused:
             log.warning("%s", line)
         return [said, *refused]

@@ -2,7 +2,7 @@
 # Units, user and an example configuration for a nodeos-failover that is installed already (.deb, venv, pipx).
 #
 #   install.sh [--program PATH]      install, or bring up to date; what an administrator changed is left alone
-#   install.sh --uninstall [--purge] stop and remove; with --purge the configuration and the user too
+#   install.sh --uninstall [--purge] stop and remove; with --purge the configuration, the host's id and the user too
 #
 # DESTDIR=/some/root works on another root. Running it twice is running it once.
 set -eu
@@ -115,7 +115,7 @@ uninstall_all() {
         fi
     done
     if [ "$purge" = yes ]; then
-        rm -rf "$settings"
+        rm -rf "$settings" "$root/run/nodeos-failover" "$root/var/lib/nodeos-failover" # as apt purge
         for user in nodeos-failover nodeos-gate nodeos-keosd; do
             if grep -q "^$user:" "$root/etc/passwd" 2>/dev/null; then
                 userdel --root "${root:-/}" "$user" 2>/dev/null || userdel --prefix "${root:-/}" "$user"

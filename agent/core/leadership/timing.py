@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import NamedTuple
 
 from agent.core.model.store import Ms
 
@@ -59,14 +59,6 @@ _SETTINGS = {"beat": "peers.beat", "peers_validity": "peers.validity"}
 """Fields that are set elsewhere than in [timing]."""
 _MODES = ("gate", "peers")
 """Fields that are no span."""
-
-
-class _Relation(NamedTuple):
-    """One relation between fields: judged only when each field in `of` makes sense by itself."""
-
-    of: frozenset[str]
-    holds: bool
-    problem: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +190,15 @@ class Timing:
         return self.margin + 2 * self.election + 2 * self.renew
 
     def problems(self) -> list[str]:
-        """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well."""
-        bad = {field.name for field in fields(self) if field.name not in _MODES and getattr(self, field.name) <= 0}
-        broken = [relation for relation in (*self._safety(), *self._liveness()) if not relation.holds]
-        return [
-            *(
-                f"{_SETTINGS.get(name, f'timing.{name}')} is not above zero: give it a positive span"
-                for name in sorted(bad)
-            ),
-            *(relation.problem for relation in broken if not relation.of & bad),
-        ]
+        """Return a text for each relation that does not hold, naming field, numbers and remedy; empty: all is well.
+
+        Relations are judged once every span makes sense by itself.
+        """
+        spans = (each.name for each in fields(self) if each.name not in _MODES)
+        if bad := sorted(name for name in spans if getattr(self, name) <= 0):
+            names = (_SETTINGS.get(name, f"timing.{name}") for name in bad)
+            return [f"{name} is not above zero: give it a positive span" for name in names]
+        return [*self._safety(), *self._of_peers(), *self._liveness()]
 
     def _margin_text(self) -> str:
         if self.gated:
@@ -220,18 +211,13 @@ class Timing:
             f"and kill {seconds(self.kill)} + slack {seconds(self.slack)})"
         )
 
-    @property
-    def _stop(self) -> set[str]:
-        return {"gate_close", "slack"} if self.gated else {"pause", "block", "kill", "slack"}
-
-    def _safety(self) -> list[_Relation]:
-        """Return what must hold so that everything is over by the end of the validity.
+    def _safety(self) -> Iterator[str]:
+        """Yield what is wrong unless everything is over by the end of the validity.
 
         An agent does it from V - A on in P + max(B, K) = A - G; so does the guard when the agent is dead or frozen; so
         does a fence that is started when both are dead, later by what it takes to start. A gate that is required does
         it by itself at V - G, whichever process is dead or frozen.
         """
-        stop = self._stop
         least = LEAVING if self.gated else FENCE_START
         why = (
             "a signature that the gate lets go at the last moment may need as long until it is out"
@@ -239,81 +225,62 @@ class Timing:
             else "a fence that is started after the agent was killed needs as long to start, and nodeos must be "
             "stopped by the end of the validity"
         )
-        return [
-            _Relation(
-                frozenset({"block"}),
-                self.block >= SLOT,
+        if self.block < SLOT:
+            yield (
                 f"timing.block is {seconds(self.block)}: set at least {seconds(SLOT)}, one slot, because a pause does "
-                "not stop the block in flight",
-            ),
-            _Relation(
-                frozenset({"slack"}),
-                self.slack >= least,
-                f"timing.slack is {seconds(self.slack)}: set at least {seconds(least)}, because {why}",
-            ),
-            _Relation(
-                frozenset({"validity", "election", "renew", *stop}),
-                self.validity >= self.validity_needed,
+                "not stop the block in flight"
+            )
+        if self.slack < least:
+            yield f"timing.slack is {seconds(self.slack)}: set at least {seconds(least)}, because {why}"
+        if self.validity < self.validity_needed:
+            yield (
                 f"timing.validity is {seconds(self.validity)} but must be at least {seconds(self.validity_needed)} = "
                 f"{self._margin_text()} + 2 x election {seconds(self.election)} + 2 x renew {seconds(self.renew)}: "
                 f"set timing.validity = {self.validity_needed / 1000:g} or more, or tune etcd to faster elections and "
-                "lower timing.election with it",
-            ),
-            *self._of_peers(),
-        ]
+                "lower timing.election with it"
+            )
 
-    def _of_peers(self) -> list[_Relation]:
-        """Return what must hold so that a leader whose promises stop comes to confirm by etcd in time (R17)."""
+    def _of_peers(self) -> Iterator[str]:
+        """Yield what is wrong unless a leader whose promises stop comes to confirm by etcd in time (R17)."""
         if self.peers is PeersMode.OFF:
-            return []
+            return
         needed = self.margin + self.beat + LATE_PROMISE
-        return [
-            _Relation(
-                frozenset({"peers_validity", "beat", *self._stop}),
-                self.peers_validity >= needed,
+        if self.peers_validity < needed:
+            yield (
                 f"peers.validity is {seconds(self.peers_validity)} but must be at least {seconds(needed)} = "
                 f"{self._margin_text()} + beat {seconds(self.beat)} + {seconds(LATE_PROMISE)} until etcd has confirmed "
-                f"in place of a promise: set peers.validity = {needed / 1000:g} or more",
-            ),
-            _Relation(
-                frozenset({"peers_validity", "validity"}),
-                self.peers_validity <= self.validity,
+                f"in place of a promise: set peers.validity = {needed / 1000:g} or more"
+            )
+        if self.peers_validity > self.validity:
+            yield (
                 f"peers.validity is {seconds(self.peers_validity)} but must not be above timing.validity "
-                f"{seconds(self.validity)}: lower it",
-            ),
-        ]
+                f"{seconds(self.validity)}: lower it"
+            )
 
-    def _liveness(self) -> list[_Relation]:
-        """Return what must hold so that a leader keeps its place and a candidate gets its turn."""
-        stop = self._stop
+    def _liveness(self) -> Iterator[str]:
+        """Yield what is wrong unless a leader keeps its place and a candidate gets its turn."""
         usable = self.validity - self.margin
         handover = self.margin + self.renew + 2 * self.request
-        return [
-            _Relation(
-                frozenset({"validity", "request", "renew", *stop}),
-                self.renew + self.request < usable,
+        if self.renew + self.request >= usable:
+            yield (
                 f"timing.request is {seconds(self.request)}: with renew {seconds(self.renew)} it must stay below "
                 f"{seconds(usable)} = validity {seconds(self.validity)} - {self._margin_text()}, or one slow etcd "
-                "request costs the leadership: lower timing.request or raise timing.validity",
-            ),
-            _Relation(
-                frozenset({"lease_ttl", "validity"}),
-                self.lease > self.validity,
+                "request costs the leadership: lower timing.request or raise timing.validity"
+            )
+        if self.lease <= self.validity:
+            yield (
                 f"timing.lease_ttl is {self.lease_ttl} s but must be above validity {seconds(self.validity)}, or the "
-                f"seat falls free under a live leader: set timing.lease_ttl = {self.validity // 1000 + 1} or more",
-            ),
-            _Relation(
-                frozenset({"nomination", "renew", "request", *stop}),
-                self.nomination >= handover,
+                f"seat falls free under a live leader: set timing.lease_ttl = {self.validity // 1000 + 1} or more"
+            )
+        if self.nomination < handover:
+            yield (
                 f"timing.nomination is {seconds(self.nomination)} but must be at least {seconds(handover)} = "
                 f"{self._margin_text()} + renew {seconds(self.renew)} + 2 x request {seconds(self.request)}, or others "
-                f"take the seat of the node that was named: set timing.nomination = {handover / 1000:g} or more",
-            ),
-            _Relation(
-                frozenset({"fair_chance", "rank_step", "request"}),
-                self.fair_chance > self.rank_step + self.request,
+                f"take the seat of the node that was named: set timing.nomination = {handover / 1000:g} or more"
+            )
+        if self.fair_chance <= self.rank_step + self.request:
+            yield (
                 f"timing.fair_chance is {seconds(self.fair_chance)} but must be above rank_step "
                 f"{seconds(self.rank_step)} + request {seconds(self.request)}, or the leader that was asked to step "
-                "down takes its seat back: raise timing.fair_chance",
-            ),
-        ]
+                "down takes its seat back: raise timing.fair_chance"
+            )

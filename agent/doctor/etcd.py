@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 
 from agent.config.model import Config
-from agent.core.leadership.etcd_fit import elections, too_slow_answers, too_slow_elections
+from agent.core.leadership.timing import seconds
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
 from agent.doctor.gather_etcd import EtcdFacts
 from agent.etcd.info import EtcdServer
@@ -162,14 +162,14 @@ def compaction(facts: EtcdFacts, up: list[EtcdServer]) -> Finding:
 
 
 def round_trip(facts: EtcdFacts, config: Config) -> Finding:
-    """See that a confirmation is over long before the next one, and before the request's deadline."""
+    """See that a confirmation is over long before the next one; half the reads within half a request's deadline."""
     if not facts.round_trips_s:
         return fault("etcd_round_trip", facts.error or "no read came back", "see etcd's log and the way there")
     typical, worst = statistics.median(facts.round_trips_s), max(facts.round_trips_s)
     seen = f"median {1000 * typical:.1f} ms, longest {1000 * worst:.1f} ms of {len(facts.round_trips_s)} reads"
     timing = config.timing
     remedy = f"use members nearby, or raise timing.validity (E {timing.validity:g} s) and timing.request"
-    if too_slow_answers(config.spans, facts.round_trips_s):
+    if typical > config.spans.request / 2000:
         return fault("etcd_round_trip", seen, remedy)
     return warn("etcd_round_trip", seen, remedy) if worst > timing.renew / 2 else ok("etcd_round_trip", seen)
 
@@ -190,10 +190,20 @@ def election(facts: EtcdFacts, config: Config) -> Finding:
     """E >= A + 2 election time-outs + 2R holds only for the time-out that etcd really has."""
     if facts.least_ttl_s is None:
         return unknown("etcd_election", facts.error or "no lease was granted", "let our user write, see etcd_rights")
-    seen = elections(config.spans, facts.least_ttl_s)
-    if too_slow_elections(config.spans, facts.least_ttl_s):
+    low, high = election_between(facts.least_ttl_s)
+    told = config.spans.election
+    seen = f"etcd's election time-out is between {low:.1f} and {high:.1f} s, timing.election says {seconds(told)}"
+    if low >= told / 1000:
         return fault("etcd_election", seen, "set timing.election to etcd's --election-timeout; E may have to grow")
     return ok("etcd_election", seen)
+
+
+def election_between(least_ttl_s: int) -> tuple[float, float]:
+    """Return the two values in seconds between which etcd's election time-out lies, by the least lease that it grants.
+
+    etcd grants no lease below ceil(1.5 election time-outs), in whole seconds, the ticks rounded down.
+    """
+    return (least_ttl_s - 1) / 1.5, (least_ttl_s + 0.1) / 1.5
 
 
 def rights(facts: EtcdFacts, config: Config) -> Finding:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 
-from agent.core.model.archive import Change, Window, read_change, read_window
+from agent.core.model.archive import Window, read_window
 from tests.lab import evidence
 from tests.lab.agents import Agent
 from tests.lab.group import Group
@@ -21,9 +22,10 @@ def windows(group: Group) -> list[Window]:
     return sorted((read_window(line.encode()) for line in lines if line), key=lambda each: each.slot)
 
 
-def change(group: Group, epoch: int) -> Change:
+def change(group: Group, epoch: int) -> dict[str, Any]:
     """Return what stands in the history of an epoch."""
-    return read_change(group.etcdctl("get", f"@history/{epoch}", "--print-value-only").strip().encode())
+    found: dict[str, Any] = json.loads(group.etcdctl("get", f"@history/{epoch}", "--print-value-only"))
+    return found
 
 
 def metric(agent: Agent, name: str) -> float:
@@ -46,13 +48,13 @@ def test_a_handover_is_proven_from_the_other_members_chain(group: Group) -> None
     group.etcdctl("put", "@leader", standby.node)
     group.wait_leads(standby)
     proven = group.wait(
-        "the first window of the new leader", lambda: found if (found := change(group, 2)).witness else None, 40.0
+        "the first window of the new leader", lambda: found if "witness" in (found := change(group, 2)) else None, 40.0
     )
-    assert (proven.node, proven.before, proven.witness) == (standby.node, leader.node, leader.node)
-    assert proven.leaderless_ms is not None
-    assert (proven.window_signed, proven.window_missed) == (12, 0)
-    assert proven.slots_missed == evidence.slots_missed(group.chain.observer, head), "all that the chain misses"
-    first = next(each for each in windows(group) if each.slot == proven.window)
+    assert (proven["node"], proven["from"], proven["witness"]) == (standby.node, leader.node, leader.node)
+    assert proven["leaderless_ms"] >= 0
+    assert (proven["window_signed"], proven["window_missed"]) == (12, 0)
+    assert proven["slots_missed"] == evidence.slots_missed(group.chain.observer, head), "all that the chain misses"
+    first = next(each for each in windows(group) if each.slot == proven["window"])
     assert (first.signed, first.missed, first.leader, first.witness) == (12, 0, standby.node, leader.node)
     lost = [each for each in windows(group) if each.missed]
     assert all(each.causes == {"handover": each.missed} for each in lost)
@@ -70,11 +72,9 @@ def test_a_frozen_nodeos_goes_to_the_nodes_account(group: Group) -> None:
     head = group.chain.observer.head
     group.nodeos(leader).freeze()
     group.wait_leads(standby)
-    proven = group.wait("the cost", lambda: found if (found := change(group, 2)).slots_missed is not None else None)
-    last = proven.counted_to
-    assert last is not None
-    missed = evidence.slots_missed(group.chain.observer, head, last)
-    assert proven.slots_missed == missed > 0
+    proven = group.wait("the cost", lambda: found if "slots_missed" in (found := change(group, 2)) else None)
+    missed = evidence.slots_missed(group.chain.observer, head, proven["counted_to"])
+    assert proven["slots_missed"] == missed > 0
 
     def counted() -> list[Window] | None:
         found = [each for each in windows(group) if each.change == 2]

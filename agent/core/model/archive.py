@@ -51,30 +51,6 @@ Fields = Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One entry of the history; None and empty texts: not known (yet)."""
-
-    epoch: int
-    node: str = field(metadata=Rule(limit=63))
-    before: str = field(default="", metadata=Rule(key="from", limit=63))
-    reason: str = ""
-    when_ms: int | None = None
-    leaderless_ms: int | None = None
-    take_ms: int | None = None
-    resume_ms: int | None = None
-    stop_ms: int | None = None
-    release_ms: int | None = None
-    slots_missed: int | None = None
-    outage_ms: int | None = None
-    counted_to: int | None = None
-    window: int | None = None
-    window_signed: int | None = None
-    window_missed: int | None = None
-    witness: str = field(default="", metadata=Rule(limit=63))
-    hooks: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """One entry of the ledger."""
 
@@ -98,8 +74,3 @@ def write_window(window: Window) -> bytes:
 def read_window(raw: bytes) -> Window:
     """Read an entry of the ledger. Remembered: all of them are read again with every change of the group."""
     return record(Window, an_object(raw, "ledger"))
-
-
-def read_change(raw: bytes) -> Change:
-    """Read an entry of the history."""
-    return record(Change, an_object(raw, "history"))

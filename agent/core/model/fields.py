@@ -29,7 +29,6 @@ T = TypeVar("T")
 class Rule(TypedDict, total=False):
     """The metadata of a field: what its type does not say.
 
-    key     its name in JSON, where that is another than the field's
     absent  what it is in JSON that lacks it: else the field's default, and without one the field is required
     least, below  the bounds of a number, from 0 to MAX_NUMBER unless said
     limit   characters that are kept of a text, or of each in a list
@@ -38,7 +37,6 @@ class Rule(TypedDict, total=False):
     named   it is a node's name
     """
 
-    key: str
     absent: Any
     least: int
     below: int
@@ -150,22 +148,18 @@ def dumped(values: Mapping[str, object]) -> bytes:
 
 def plain(found: Any) -> dict[str, Any]:
     """Return a dataclass as JSON has it, with what `record` would keep of each field."""
-    return {key: _bounded(getattr(found, name), rule) for name, key, rule in _writers(type(found))}  # type: ignore[arg-type]  # as above
+    return {name: _bounded(getattr(found, name), rule) for name, rule in _writers(type(found))}  # type: ignore[arg-type]  # as above
 
 
 @lru_cache
 def _readers(kind: type) -> tuple[Reader, ...]:
     hints = get_type_hints(kind)
-    return tuple(_reader(_key(each), hints[each.name], each.metadata, _absent(each)) for each in fields(kind))
+    return tuple(_reader(each.name, hints[each.name], each.metadata, _absent(each)) for each in fields(kind))
 
 
 @lru_cache
-def _writers(kind: type) -> tuple[tuple[str, str, Mapping[str, Any]], ...]:
-    return tuple((each.name, _key(each), each.metadata) for each in fields(kind))
-
-
-def _key(each: Field[Any]) -> str:
-    return str(each.metadata.get("key", each.name))
+def _writers(kind: type) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    return tuple((each.name, each.metadata) for each in fields(kind))
 
 
 def _absent(each: Field[Any]) -> Any:

@@ -19,7 +19,7 @@ from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel
 from agent.config.health import HealthSection
 from agent.config.show import reference
-from agent.core.alerts import kinds
+from agent.core.alerts.kinds import KINDS
 from agent.core.health import checks
 from agent.core.health.hysteresis import Thresholds
 from agent.core.leadership.state import Identity, State
@@ -99,6 +99,16 @@ def _labels(family: Metric) -> str:
     )
 
 
+def alerts_table() -> str:
+    """Return the table of the alerts as Markdown."""
+    names = {"epoch": "GROUP/EPOCH", "group": "GROUP", "node": "GROUP/NODE", "value": "KEY"}
+    lines = ["| event | severity | dedup key | told when | resolved when |", "| --- | --- | --- | --- | --- |"]
+    for row in KINDS.values():
+        over = row.over or "it is over when it is told"
+        lines.append(f"| `{row.event}` | {row.severity} | `{row.event}/{names[row.scope]}` | {row.told} | {over} |")
+    return "\n".join(lines) + "\n"
+
+
 def with_table(text: str, name: str, table: str) -> str:
     """Return `text` with `table` between its marks NAME:begin and NAME:end. ValueError when they are not there."""
     marks = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
@@ -119,7 +129,7 @@ def up_to_date(file: Path) -> str:
     if file == RULE:
         return prometheus_rule()
     if file == ALERTS:
-        return with_table(file.read_text(), "alerts", kinds.table())
+        return with_table(file.read_text(), "alerts", alerts_table())
     name, table = ("config", reference()) if file == CONFIGURATION else ("metrics", metrics_table())
     return with_table(file.read_text(), name, table)
 

@@ -1,6 +1,6 @@
 """Every alert as a row of one table: severity, dedup key, when it is told, what resolves it, what to do.
 
-The rules read it, and so does the documentation.
+The rules read it, and the documentation is made from it.
 """
 
 from __future__ import annotations
@@ -293,13 +293,3 @@ _ROWS = (
     ),
 )
 KINDS = {row.event: row for row in _ROWS}
-
-
-def table() -> str:
-    """Return the table as Markdown."""
-    names = {"epoch": "GROUP/EPOCH", "group": "GROUP", "node": "GROUP/NODE", "value": "KEY"}
-    lines = ["| event | severity | dedup key | told when | resolved when |", "| --- | --- | --- | --- | --- |"]
-    for row in _ROWS:
-        over = row.over or "it is over when it is told"
-        lines.append(f"| `{row.event}` | {row.severity} | `{row.event}/{names[row.scope]}` | {row.told} | {over} |")
-    return "\n".join(lines) + "\n"

@@ -298,11 +298,6 @@ class State:
         return self.shut if self.identity.timing.gated else self.quiet or self.shut
 
     @property
-    def may_produce(self) -> bool:
-        """Whether this node is allowed to produce, or not proven to have stopped: what P1 allows to one node only."""
-        return not self.proven
-
-    @property
     def permit(self) -> Ms:
         """V minus G: until when the gate may sign, so that a signature which left it is out by V (R3)."""
         return self.tenure.valid_until - self.identity.timing.slack if self.tenure else 0

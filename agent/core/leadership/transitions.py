@@ -5,7 +5,6 @@ The log line, the metric's label and the diagram come from this table.
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 
 from agent.core.leadership.state import Phase
@@ -75,17 +74,6 @@ REQUESTED = frozenset({"leader_changed", "override", "switchover", "resume_faile
 
 BEGINS = ("leads", "adopted")
 """Transitions with which a tenure begins to produce."""
-
-
-def outline() -> str:
-    """Return the phases, each with the phases that follow it and the keys of the ways there, as lines of text."""
-    ways: dict[tuple[Phase, Phase], list[str]] = {}
-    for row in TRANSITIONS.values():
-        for source in row.sources:
-            ways.setdefault((source, row.target), []).append(row.key)
-    found = sorted(ways.items(), key=lambda each: [list(Phase).index(phase) for phase in each[0]])
-    lines = [f"{source.value:11} -> {target.value:11} {', '.join(keys)}" for (source, target), keys in found]
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, 116, subsequent_indent=" " * 27))
 
 
 def mermaid() -> str:

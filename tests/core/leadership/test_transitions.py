@@ -17,7 +17,7 @@ from agent import core
 from agent.cli.main import main
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
-from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, outline, table
+from agent.core.leadership.transitions import ACTIVE, REQUESTED, TRANSITIONS, dot, mermaid, table
 from tests.core.parts import SETUP
 
 ROOT = Path(__file__).parents[3]
@@ -42,6 +42,17 @@ def test_every_row_is_used_and_every_use_names_a_row() -> None:
     used = dict(keys_in_use())
     assert {key: place for key, place in used.items() if key not in TRANSITIONS} == {}
     assert set(TRANSITIONS) - set(used) == set()
+
+
+def outline() -> str:
+    """Return the phases, each with the phases that follow it and the keys of the ways there, as lines of text."""
+    ways: dict[tuple[Phase, Phase], list[str]] = {}
+    for row in TRANSITIONS.values():
+        for source in row.sources:
+            ways.setdefault((source, row.target), []).append(row.key)
+    found = sorted(ways.items(), key=lambda each: [list(Phase).index(phase) for phase in each[0]])
+    lines = [f"{source.value:11} -> {target.value:11} {', '.join(keys)}" for (source, target), keys in found]
+    return "\n".join(part for line in lines for part in textwrap.wrap(line, 116, subsequent_indent=" " * 27))
 
 
 def test_the_theory_shows_the_phases_of_the_table() -> None:

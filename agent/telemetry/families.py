@@ -172,7 +172,7 @@ def producing_since(snapshot: NodeSnapshot) -> Ms | None:
     if state.production is Production.PRODUCING and (plan.silent(node) or node.finality.excused):
         return None
     if state.production in (Production.PRODUCING, Production.RESUMING):
-        return node.leading_since if node.leading_since is not None else state.production_since
+        return state.production_since
     if state.production is Production.STOPPED or paused or (paused is None and state.tenure is None):
         return None
     return state.production_since

@@ -33,7 +33,9 @@ VOTES = Finality(
 MARGIN = SETUP.timing.margin
 LEADING: dict[str, Any] = {
     "phase": Phase.LEADING,
+    "phase_since": NOW - 2000,
     "production": Production.PRODUCING,
+    "production_since": NOW - 2000,
     "process": NODEOS,
     "tenure": Tenure(3, "f00d", 9, 7, 12, 11, valid_until=NOW + 4000),
     "seen": StoreView(5, 5, last_holder="bp-a", max_epoch=3),
@@ -88,7 +90,7 @@ def everything() -> Bench:
     """Return metrics in which every family has a series."""
     stats = ChannelStats("ops", {"ok": 3, "failed": 1, "rejected": 0}, {"full": 2}, 4)
     bench = Bench(lambda: (stats,), lambda: 6, **LEADING)
-    bench.node(leading_since=NOW - 2000, own_block_at=NOW - 500)
+    bench.node(own_block_at=NOW - 500)
     bench.metrics.announced(Announce("leads", "elected", "leading", "because", 3))
     bench.metrics.changed({"leaderless_ms": 700})
     bench.metrics.sent(Transact(4, "confirm", Txn((), ()), 1000), NOW)

@@ -32,10 +32,10 @@ from tests.support.recorder import Recorder
 STANDBY: dict[str, Any] = {**LEADING, "phase": Phase.STANDBY, "tenure": None}
 
 
-def bench(paused: bool | None, leading_since: int | None = None, **state: Any) -> Bench:
+def bench(paused: bool | None, **state: Any) -> Bench:
     """Return metrics of a node that answered `paused` last."""
     made = Bench(**state)
-    made.node(health=replace(made.snapshot.node.health, paused=paused), leading_since=leading_since)
+    made.node(health=replace(made.snapshot.node.health, paused=paused))
     return made
 
 
@@ -78,7 +78,7 @@ def test_a_leader_that_is_seen_to_sign_nothing_does_not_produce() -> None:
 
 def test_how_long_it_produces_is_counted_from_the_resume() -> None:
     """Prometheus reckons from it, by its own clock, whether two nodes produced at the same time."""
-    leading = bench(False, NOW - 2000, **LEADING)
+    leading = bench(False, **LEADING)
     leading.clock.go(500)
     assert leading.get("producing_seconds") == 2.5
     assert bench(True, **STANDBY | {"production": Production.STOPPED}).get("producing_seconds") == 0
@@ -86,7 +86,7 @@ def test_how_long_it_produces_is_counted_from_the_resume() -> None:
 
 def test_a_loop_that_hangs_does_not_say_who_produces() -> None:
     """The guard may have stopped nodeos by then: what the loop knew last is not told as true."""
-    leading = bench(False, NOW - 2000, **LEADING)
+    leading = bench(False, **LEADING)
     leading.clock.go(STUCK_MS - 1)
     assert leading.get("producing") == 1
     leading.clock.go(1)

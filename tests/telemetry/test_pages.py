@@ -98,14 +98,6 @@ def test_no_other_phase_is_the_leader(phase: Phase) -> None:
     assert not make(**{**LEADING, "phase": phase}).leader()[0]
 
 
-@pytest.mark.parametrize(
-    "production", [production for production in Production if production is not Production.PRODUCING]
-)
-def test_without_production_nobody_is_the_leader(production: Production) -> None:
-    """While nodeos is not known to produce, nobody should be sent here."""
-    assert not make(**{**LEADING, "production": production}).leader()[0]
-
-
 # --- /readyz ---------------------------------------------------------------------------------------------------------
 
 

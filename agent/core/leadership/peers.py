@@ -140,7 +140,7 @@ def file_written(step: Step, version: int) -> None:
 def wanted_peers(step: Step) -> tuple[Peer, ...]:
     """Return whom our heartbeat shall name: who is there and promises; nobody while another process is to go on."""
     state = step.state
-    if state.phase is not Phase.LEADING or state.restarting_since or not state.identity.host_id:
+    if not state.leads or state.restarting_since or not state.identity.host_id:
         return ()
     seen, named = state.seen, state.support.named
     there = seen.peers if seen.known else named
@@ -225,7 +225,7 @@ def lease_for(step: Step) -> bool:
 def rule_beat(step: Step) -> None:
     """Send a beat to every member that may promise (R14)."""
     state = step.state
-    if not state.peered or state.phase is not Phase.LEADING or not state.identity.host_id:
+    if not state.peered or not state.leads or not state.identity.host_id:
         return
     nodes = sorted({peer.node for peer in (*state.seen.peers, *state.support.named)} - {state.identity.node})
     if not nodes or not step.at(step.tenure.support.beat_at):
@@ -340,7 +340,7 @@ def rule_restart(step: Step) -> None:
     if not state.restarting_since or state.exited:
         return
     ready = state.phase in (Phase.STARTING, Phase.STANDBY)
-    if state.phase is Phase.LEADING:
+    if state.leads:
         lists = state.support.lists
         long = len(lists) == 1 and not lists[0].peers and lists[0].at >= state.restarting_since
         ready = (long or not state.peered) and not state.guard_next

@@ -138,11 +138,11 @@ def process_seen(step: Step, event: ProcessSeen) -> None:
     if event.process is None:
         step.set(resume_open=bool(state.resume_call))  # another process proves nothing: the resume may have reached it
         step.set_production(Production.STOPPED)
-        if state.phase in (Phase.ELECTED, Phase.LEADING):
+        if state.phase in ACTIVE:
             stop(step, "nodeos_gone", f"pid {was.pid}" if was else "")
         return
     step.set_production(Production.UNKNOWN)
-    if state.phase in (Phase.ELECTED, Phase.LEADING):
+    if state.phase in ACTIVE:
         stop(step, "nodeos_restarted")
 
 

@@ -276,7 +276,7 @@ class State:
     @property
     def leads(self) -> bool:
         """Whether this node leads: its take-over is confirmed, and nodeos has resumed or went on (R9, R19)."""
-        return self.phase is Phase.LEADING and self.production is Production.PRODUCING
+        return self.phase is Phase.LEADING
 
     @property
     def quiet(self) -> bool:

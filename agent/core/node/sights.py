@@ -90,7 +90,7 @@ def _in_touch(node: Node, now: Ms) -> bool:
     """Tell whether all members that we would have to hear tell us how they are: of a leader all, else the leader."""
     state = node.leadership
     heard = {each.node for each in state.sights if now - each.at < IN_TOUCH}
-    if state.phase is Phase.LEADING:
+    if state.leads:
         others = set(state.seen.names) - {state.identity.node}
         return bool(others) and others <= heard
     return state.phase is Phase.STANDBY and state.seen.last_holder in heard

@@ -273,7 +273,6 @@ class Node:
     etcd_faults: Mapping[str, EtcdFault] = field(default_factory=dict)
     read_at: Ms | None = None
     lease_gone_since: Ms | None = None
-    leading_since: Ms | None = None
     gated_process: ProcessId | None = None
     store_since: Ms | None = None
     own_block_at: Ms = 0
@@ -291,6 +290,11 @@ class Node:
     past: LookedBack | None = None
     nodeos_paused: bool | None = None
     would: WouldDo | None = None
+
+    @property
+    def leading_since(self) -> Ms | None:
+        """Since when this node leads; None: it does not."""
+        return self.leadership.phase_since if self.leadership.leads else None
 
     @property
     def members(self) -> tuple[Member, ...]:

@@ -94,8 +94,7 @@ def _lead(step: NodeStep) -> None:
         before = step.node.leadership.sights
         state, actions = machine.step(step.node.leadership, fact, step.now)
         gated = state.process if state.tenure is not None and state.tenure.gated else step.node.gated_process
-        since = (step.node.leading_since if step.node.leading_since is not None else step.now) if state.leads else None
-        step.set(leadership=state, leading_since=since, gated_process=gated)
+        step.set(leadership=state, gated_process=gated)
         if state.sights is not before:
             _freshen(step)
         step.do(*actions)

@@ -244,14 +244,14 @@ def test_where_all_are_held_down_the_leader_stays(
     story, leader, _ = group()
     others = (member(held_down_ms=held_ms),)
     flaps = Flaps((story.now,) * abs(faults), story.now + 600_000 if abs(faults) > 1 else 0)
-    since = story.now - (3000 if faults >= 0 else 30_000)
+    state = replace(leader.node.leadership, phase_since=story.now - (3000 if faults >= 0 else 30_000))
     health = replace(
         leader.node.health,
         checks={**leader.node.health.checks, check: CheckState(ok=False, known=True, reason="a test")},
     )
     mind = replace(leader.node.assessment, flaps=flaps)
     reports = GroupReports(members=others)
-    found = plan(replace(leader.node, reports=reports, assessment=mind, health=health, leading_since=since), story.now)
+    found = plan(replace(leader.node, leadership=state, reports=reports, assessment=mind, health=health), story.now)
     assert (found and (found.cause, found.at - story.now)) == expected
 
 

@@ -31,6 +31,7 @@ def leader(
     state = State(
         replace(SETUP, timing=Timing(gate=gate)),
         phase=Phase.LEADING,
+        phase_since=NOW - 30_000,
         production=Production.PRODUCING,
         started=True,
         tenure=Tenure(3, "f00d", 1, 7, 5, 5, NOW + 5000),
@@ -39,7 +40,7 @@ def leader(
     well = CheckState(ok=True, reason="", known=True)
     health = checks.Health(dict.fromkeys(GATES, well), info_wall=wall, info_at=NOW, schedule=schedule)
     settings = LiveSettings("lab", replace(LIMITS, thresholds=GATES))
-    return Node(settings, state, health, leading_since=NOW - 30_000)
+    return Node(settings, state, health)
 
 
 def silence(node: Node, gate: GateProbed) -> bool:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agent.core.health.checks import ProcessProbed
 from agent.core.leadership import events as ev
+from agent.core.leadership.state import Production
 from agent.core.model.chain import ProcessId
 from agent.core.model.records import GroupView, heartbeat_key, leader_key
 from agent.core.model.store import Delete, KeyValue, Put, Txn
@@ -178,10 +179,15 @@ def _json(raw: bytes) -> Any:
 @settings(deadline=None, derandomize=True, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from((0, 300, 700, 1500, 4000, 9000)), STEPS)
 def test_nothing_that_stands_anywhere_or_is_answered_raises(before: int, moves: list[tuple[Any, ...]]) -> None:
-    """Any bytes for any key at any phase, any answer in any order: the step gives a state, never an exception."""
+    """Any bytes for any key at any phase, any answer in any order: the step gives a state, never an exception.
+
+    And of whoever leads then it is known that nodeos produces: that is what leading means.
+    """
     player = Player()
     player.story.go(before / 1000)
     for move in moves:
         player.play(move)
         player.story.go(0.03)
+        state = player.host.node.leadership
+        assert state.production is Production.PRODUCING or not state.leads
     player.story.go(1)

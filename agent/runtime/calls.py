@@ -133,16 +133,16 @@ def fence(fencing: Fence, action: do.FenceNodeos) -> ev.FenceDone:
     return ev.FenceDone(action.call, gone=True, why=how)
 
 
-def close_gate(gate: SigningGate, action: do.CloseGate, clock: Clock) -> ev.Event:
+def close_gate(gate: SigningGate, action: do.CloseGate, clock: Clock) -> ev.GateDone:
     """Close the signing gate and see it proven (R4)."""
     left = min(action.within, action.by - clock.boot())
     if left <= 0:
-        return ev.GateFailed(action.call, "not begun: this process was held up for too long")
+        return ev.GateDone(action.call, closed=False, why="not begun: this process was held up for too long")
     try:
         closed = gate.close(left / 1000)
     except GateError as error:
-        return ev.GateFailed(action.call, str(error))
-    return ev.GateClosed(action.call, closed.quiet_since)
+        return ev.GateDone(action.call, closed=False, why=str(error))
+    return ev.GateDone(action.call, closed=True, quiet=closed.quiet_since)
 
 
 def save(file: RuntimeFile, action: do.SaveRuntime, more: dict[str, object]) -> ev.RuntimeSaved:

@@ -155,7 +155,7 @@ def _open(effects: Effects, action: do.OpenGate) -> None:
         effects.emit(ev.GateRefused(action.epoch, str(error)))
 
 
-def _close(effects: Effects, action: do.CloseGate) -> ev.Event:
+def _close(effects: Effects, action: do.CloseGate) -> ev.GateDone:
     assert effects.out.gate is not None
     return calls.close_gate(effects.out.gate, action, effects.out.clock)
 
@@ -210,7 +210,11 @@ EFFECTS: dict[type, Effect] = {
         failed=lambda fence, why: ev.FenceDone(fence.call, gone=False, why=why),
     ),
     do.OpenGate: Effect(at_once=_open),
-    do.CloseGate: Effect(lane="gate", call=_close, failed=lambda close, why: ev.GateFailed(close.call, why)),
+    do.CloseGate: Effect(
+        lane="gate",
+        call=_close,
+        failed=lambda close, why: ev.GateDone(close.call, closed=False, why=why),
+    ),
     do.SaveRuntime: Effect(
         lane="file",
         call=lambda on, save: calls.save(on.out.file, save, on.out.guard_fields),

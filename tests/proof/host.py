@@ -389,10 +389,10 @@ def _close_moves(host: Host, rest: Host, ask: Ask, may: May) -> Iterator[Move]:
     assert host.gate is not None
     shut = replace(rest, gate=host.gate.closed())
     if host.clock >= ask.due:
-        yield told("the closing is not proven", feed(rest, ev.GateFailed(ask.number, "no answer")))
+        yield told("the closing is not proven", feed(rest, ev.GateDone(ask.number, closed=False, why="no answer")))
         return
     if host.gate.idle:
-        yield told("the gate is closed", feed(shut, ev.GateClosed(ask.number)))
+        yield told("the gate is closed", feed(shut, ev.GateDone(ask.number, closed=True)))
     elif not ask.slow:
         yield Move("the gate closes, a request is under way", "", _mark(shut, replace(ask, slow=True)))
     if not ask.slow and may("gate", "the closing hangs"):

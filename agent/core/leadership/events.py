@@ -112,22 +112,16 @@ class FenceDone:
 
 
 @dataclass(frozen=True, slots=True)
-class GateClosed:
-    """The signing gate is proven closed: nothing is being signed, and nothing can be before it is opened again.
+class GateDone:
+    """The closing of the signing gate came back. `closed`: nothing is or can be signed before it is opened again.
 
     `quiet`: no signature has left it from then on (CLOCK_BOOTTIME), as the gate says; None: since the closing.
     """
 
     call: int
-    quiet: Ms | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GateFailed:
-    """The closing of the signing gate was not proven."""
-
-    call: int
+    closed: bool
     why: str = ""
+    quiet: Ms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +277,7 @@ Event = (
     | PauseDone
     | ResumeDone
     | FenceDone
-    | GateClosed
-    | GateFailed
+    | GateDone
     | GateRefused
     | GateSigned
     | HeadRead

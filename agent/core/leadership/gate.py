@@ -12,7 +12,7 @@ is stopped as without a gate. Pauses go on beside it: a node that does not lead 
 from __future__ import annotations
 
 from agent.core.leadership.actions import CloseGate, OpenGate, Warn
-from agent.core.leadership.events import GateClosed, GateFailed, GateSigned
+from agent.core.leadership.events import GateDone, GateSigned
 from agent.core.leadership.state import GateState, Phase, Production, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.timing import GateMode
@@ -25,15 +25,13 @@ SHUT = (Phase.STARTING, Phase.STANDBY, Phase.STOPPING, Phase.RELEASING)
 # --- events ---
 
 
-def gate_closed(step: Step, event: GateClosed) -> None:
-    """Handle the proof that nothing is or can be signed."""
-    if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
+def gate_done(step: Step, event: GateDone) -> None:
+    """Handle the proof that nothing is or can be signed; without it the gate may still sign, and is closed again."""
+    if step.state.gate is not GateState.CLOSING or event.call != step.state.gate_call:
+        return
+    if event.closed:
         _closed(step, event.quiet)
-
-
-def gate_failed(step: Step, event: GateFailed) -> None:
-    """Handle a closing without that proof: the gate may still sign, so it is closed again."""
-    if step.state.gate is GateState.CLOSING and event.call == step.state.gate_call:
+    else:
         _failed(step, event.why)
 
 

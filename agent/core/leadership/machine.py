@@ -18,7 +18,7 @@ from agent.core.leadership import forgetting
 from agent.core.leadership.actions import Action, Exit, Warn
 from agent.core.leadership.adoption import claim, rule_adopt
 from agent.core.leadership.campaign import rule_campaign, rule_late_answer
-from agent.core.leadership.gate import gate_closed, gate_failed, gate_signed, rule_gate
+from agent.core.leadership.gate import gate_done, gate_signed, rule_gate
 from agent.core.leadership.peers import (
     beat_received,
     cap_by_settings,
@@ -238,8 +238,7 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     ev.PauseDone: pause_done,
     ev.ResumeDone: resume_done,
     ev.FenceDone: fence_done,
-    ev.GateClosed: gate_closed,
-    ev.GateFailed: gate_failed,
+    ev.GateDone: gate_done,
     ev.GateRefused: gate_refused,
     ev.GateSigned: gate_signed,
     ev.HeadRead: head_read,

@@ -69,7 +69,7 @@ class Stage:
             "pause": self._pause,
             "settled": self.one.paused,
             "resume": self._resume,
-            "closed": lambda: self.one.tell(ev.GateClosed(self.one.state.gate_call), TAKES_MS),
+            "closed": lambda: self.one.tell(ev.GateDone(self.one.state.gate_call, closed=True), TAKES_MS),
             "signed": lambda: self.one.tell(ev.GateSigned(self.one.now + 5), 10),
             "ungoverned": lambda span: self.one.tell(ev.Ungoverned(self.one.now + int(span))),
             "end": lambda: self.one.tell(ev.Shutdown()),
@@ -103,7 +103,7 @@ class Stage:
     def _standby(self, *words: str) -> None:
         self.one.tell(ev.Started(None, NODEOS))
         if self.one.state.gate_call:
-            self.one.tell(ev.GateClosed(self.one.state.gate_call), TAKES_MS)
+            self.one.tell(ev.GateDone(self.one.state.gate_call, closed=True), TAKES_MS)
         self.one.paused()
         self.one.tell(ev.LeaseSeen(LEASE))
         rank = next((int(word) for word in words if word.isdigit()), 0)

@@ -108,7 +108,7 @@ def answered(one: One, result: ev.Call, until: int) -> int:
                 case do.ReadHead(call):
                     one.tell(ev.HeadRead(call, None), FAST)
                 case do.CloseGate(call):
-                    one.tell(ev.GateFailed(call, "at once"), FAST)
+                    one.tell(ev.GateDone(call, closed=False, why="at once"), FAST)
                 case _:
                     told += 1
                     continue

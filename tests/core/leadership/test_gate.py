@@ -35,7 +35,7 @@ class Gated(One):
         new = super().tell(event, after)
         for action in tuple(new):
             if isinstance(action, do.CloseGate) and self.answers:
-                new += super().tell(ev.GateClosed(action.call), 2)
+                new += super().tell(ev.GateDone(action.call, closed=True), 2)
         return new
 
     def stop(self) -> list[do.Action]:
@@ -79,9 +79,9 @@ def test_answers_to_older_closings_are_ignored() -> None:
     closing = one.last(do.CloseGate)
     assert isinstance(closing, do.CloseGate)
     one.tick(FAST.gate_close)
-    one.tell(ev.GateClosed(closing.call), 1)
+    one.tell(ev.GateDone(closing.call, closed=True), 1)
     assert one.state.gate is GateState.UNKNOWN
-    one.tell(ev.GateFailed(closing.call, "late"), 1)
+    one.tell(ev.GateDone(closing.call, closed=False, why="late"), 1)
     assert one.state.gate is GateState.UNKNOWN
 
 
@@ -189,7 +189,7 @@ def test_a_nodeos_that_is_deaf_is_not_waited_for(silent: int | None, wait: int) 
     one.tell(deaf)
     closing = one.last(do.CloseGate)
     assert isinstance(closing, do.CloseGate)
-    one.tell(ev.GateClosed(closing.call, None if silent is None else one.now - silent))
+    one.tell(ev.GateDone(closing.call, closed=True, quiet=None if silent is None else one.now - silent))
     one.save()
     if wait:
         one.tick(wait - 1)

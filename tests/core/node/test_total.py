@@ -146,8 +146,8 @@ class Player:
             "pause": ev.PauseDone(state.call + off, result),
             "resume": ev.ResumeDone(state.resume_call + off, result),
             "fence": ev.FenceDone(state.call + off, gone=result is ev.Call.OK),
-            "closed": ev.GateClosed(state.gate_call + off),
-            "unclosed": ev.GateFailed(state.gate_call + off, "?"),
+            "closed": ev.GateDone(state.gate_call + off, closed=True),
+            "unclosed": ev.GateDone(state.gate_call + off, closed=False, why="?"),
             "refused": ev.GateRefused(epoch, "?"),
             "head": ev.HeadRead(state.head_call + off, None if result is ev.Call.ERROR else 2**60, "x", 1, "x"),
         }

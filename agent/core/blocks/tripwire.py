@@ -100,7 +100,7 @@ def leaderless(trip: Tripwire, given: TripwireInput, now: Ms, *, looked: bool) -
     """Find blocks of slots in which nobody held the lead. `looked`: the group was just read."""
     free = free_since(given.state, now) if given.clock_ok and not given.starting else None
     if free is None:
-        return (replace(trip, suspects={}) if trip.suspects else trip), []
+        return replace(trip, suspects={}), []
     quiet = max(free, given.state.production_since) + MARGIN
     mine = given.own
     odd = {slot for slot in mine if EPOCH + slot * SLOT + given.at_boot >= quiet and slot not in trip.told}
@@ -110,9 +110,7 @@ def leaderless(trip: Tripwire, given: TripwireInput, now: Ms, *, looked: bool) -
     }
     due = [slot for slot, each in suspects.items() if now >= each.at + WAIT and each.looks >= LOOKS]
     words = [f"slot {slot} has a block of our producer, {mine[slot]}, though nobody led then" for slot in sorted(due)]
-    if suspects != trip.suspects:
-        trip = replace(trip, suspects=suspects)
-    return _found(trip, "leaderless", due, words, now)
+    return _found(replace(trip, suspects=suspects), "leaderless", due, words, now)
 
 
 def free_since(state: State, now: Ms) -> Ms | None:
@@ -139,9 +137,7 @@ def split(
         "somebody else signs for our producer"
         for num in sure
     ]
-    if trip.splits != frozenset(other):
-        trip = replace(trip, splits=frozenset(other))
-    return _found(trip, "split", sure, words, now)
+    return _found(replace(trip, splits=frozenset(other)), "split", sure, words, now)
 
 
 def ungated(trip: Tripwire, given: TripwireInput, gate: GateProbed, since: Ms) -> tuple[Tripwire, list[Warn]]:

@@ -192,6 +192,11 @@ class Health:
         return tuple(f"{name}: {check.reason}" for name, check in self.checks.items() if check.known and not check.ok)
 
 
+def check_of(reason: str) -> str:
+    """Return the check that a reason is of."""
+    return reason.partition(":")[0]
+
+
 def begin(limits: Limits) -> Health:
     """Return the health of a node of which nothing is known."""
     return Health({name: CheckState() for name in limits.thresholds})

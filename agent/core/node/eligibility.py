@@ -23,7 +23,7 @@ from agent.core.model.store import Ms
 from agent.core.node import first_blocks, level, switchover
 from agent.core.node import plan as planning
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import Node, RefuseWish, drained, member_of, wall_of
+from agent.core.node.state import Node, RefuseWish, member_of, wall_of
 
 FAULTS = ("resume_failed", "expiring")
 """Ends of a tenure that are this node's own faults, beside its health."""
@@ -40,9 +40,8 @@ ANSWER_FOR: Ms = 60_000
 def judged(node: Node, now: Ms) -> Eligibility:
     """Return what health, the other members and the plan make of this node."""
     held = node.assessment.flaps_text if node.assessment.flaps.left(now) else ""
-    members = [replace(each, drained=True) if drained(node, each.node) else each for each in node.members]
     holder = node.leadership.seen.last_holder
-    found = ranking.eligibility(member_of(node, now), node.health, members, holder, held)
+    found = ranking.eligibility(member_of(node, now), node.health, node.members, holder, held)
     plan, lacks = node.assessment.plan, level.behind(node, now)
     if found.eligible and node.assessment.resumes.left(now):
         found = replace(found, eligible=False, why="its last take-overs came to nothing: it waits before the next")
@@ -59,24 +58,20 @@ def judged(node: Node, now: Ms) -> Eligibility:
 def look(step: NodeStep) -> None:
     """Look again at everything that a plan rests on, and plan."""
     mind, state = step.node.assessment, step.node.leadership
-    if state.tenure is None and (mind.insisted or mind.plan):
-        step.set_assessment(insisted=frozenset(), plan=None)
     step.set_assessment(unseen=first_blocks.unseen_from(step.node, step.now))
     _judge(step)
     if state.phase not in ACTIVE:
-        if mind.better or mind.plan:
-            step.set_assessment(better="", plan=None)
+        insisted = frozenset[str]() if state.tenure is None else mind.insisted
+        step.set_assessment(insisted=insisted, better="", plan=None)
         return
-    if mind.insisted:
-        step.set_assessment(insisted=mind.insisted & _wrong(step.node))
+    step.set_assessment(insisted=mind.insisted & _wrong(step.node))
     _better(step)
     _refuse(step)
     plan = planning.plan(step.node, step.now)
     if (why := step.node.assessment.vain) and (plan is None or plan.cause == "begins_anew"):
         then = "nobody is there to hand over to" + (": it begins anew" if plan else "")
         step.do(Warn("in_vain", f"this node leads, but {why}; {then}"))
-    if plan != step.node.assessment.plan:
-        step.set_assessment(plan=plan)
+    step.set_assessment(plan=plan)
 
 
 def wakes(node: Node, now: Ms) -> list[Ms]:
@@ -137,12 +132,8 @@ def _with(node: Node, **changes: Any) -> Node:
 
 def _wrong(node: Node) -> frozenset[str]:
     """Return what speaks against this node as leader."""
-    gone = {"drained"} if node.settings.drained or drained(node, node.leadership.identity.node) else set()
-    return frozenset({_name(reason) for reason in node.health.failing} | gone)
-
-
-def _name(reason: str) -> str:
-    return reason.partition(":")[0]
+    gone = {"drained"} if node.drained else set()
+    return frozenset({checks.check_of(reason) for reason in node.health.failing} | gone)
 
 
 def _judge(step: NodeStep) -> None:

@@ -16,7 +16,7 @@ from agent.core.node import votes
 from agent.core.node.finality_state import HOOK, FinalityWatch
 from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import Node, drained
+from agent.core.node.state import Node
 
 FIRST: Ms = 3000
 """Until the command is run again: what was pushed is in a block within a second, and the policy pending."""
@@ -31,7 +31,7 @@ def look(step: NodeStep) -> None:
     if isinstance(event, HookDone) and event.hook == HOOK:
         watch = replace(watch, running=False, again=now + min(LONGEST, FIRST << max(0, watch.tries - 1)))
     if not state.leads or state.tenure is None:
-        _note(step, FinalityWatch(running=watch.running, again=watch.again))
+        step.set(finality=FinalityWatch(running=watch.running, again=watch.again))
         _warn(step)
         return
     if watch.epoch != state.tenure.epoch:
@@ -45,13 +45,8 @@ def look(step: NodeStep) -> None:
         watch = replace(watch, excused=excused, cause=votes.cause(told, now) if excused else "")
         if watch.excused and not node.finality.excused:
             step.do(Warn("check_fails", f"{watch.excused}; this node keeps the lead"))
-    _note(step, watch)
+    step.set(finality=watch)
     _run(step)
-
-
-def _note(step: NodeStep, watch: FinalityWatch) -> None:
-    if watch != step.node.finality:
-        step.set(finality=watch)
 
 
 def _idle(node: Node, watch: FinalityWatch, now: Ms) -> Ms | None:
@@ -78,7 +73,7 @@ def _run(step: NodeStep) -> None:
 def _warn(step: NodeStep) -> None:
     """Warn before work on a host that votes for a leader elsewhere: without its votes that leader is paused in 6 s."""
     settings, found, state = step.node.settings.finalizer, step.node.health.finality, step.node.leadership
-    planned = state.seen.maintenance is not None or drained(step.node, state.identity.node)
+    planned = state.seen.maintenance is not None or state.identity.node in step.node.reports.drains
     if planned and settings.key and found is not None and found.active_key(settings.account) == settings.key:
         text = "the active finalizer key is on this node, which does not lead: stopped, it would pause the leader"
         step.do(Warn("finalizer_key_here", f"{text}; make the leader's key the active one before"))

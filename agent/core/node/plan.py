@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from agent.core.election.ranking import ready
+from agent.core.health.checks import check_of
 from agent.core.health.hysteresis import STEADY, Pace
 from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
@@ -20,7 +21,7 @@ from agent.core.model.records import Member
 from agent.core.model.store import Ms
 from agent.core.node import sights, votes
 from agent.core.node.busy import patience
-from agent.core.node.state import Node, Plan, drained, own_windows, wall_of
+from agent.core.node.state import Node, Plan, own_windows, wall_of
 from agent.core.node.switchover import wished
 
 KEPT = ("can_lead",)
@@ -53,9 +54,9 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
     if sound and (why := node.assessment.vain):
         before = node.leadership.tenure.before if node.leadership.tenure else ""
         yield Plan("barren", why, now, before if before in names else "", f"hands over: {why}")
-    failing = [each for each in node.health.failing if _check(each) not in (*node.assessment.insisted, *KEPT)]
+    failing = [each for each in node.health.failing if check_of(each) not in (*node.assessment.insisted, *KEPT)]
     sure = any(not member.doubtful for member in sound or others)  # who begins to fail alike is no better candidate
-    leaves = _leaves_at(node, sound, {_check(each) for each in failing}.difference(PATIENT), now)
+    leaves = _leaves_at(node, sound, {check_of(each) for each in failing}.difference(PATIENT), now)
     if sure and leaves is not None:
         yield Plan("unhealthy", "; ".join(failing), leaves)
     if not node.leadership.leads or unheard(node, now):
@@ -66,7 +67,7 @@ def _plans(node: Node, now: Ms) -> Iterator[Plan]:
         yield wish.plan if wish.at_once else in_gap(node, wish.plan, now)
     if sound and sure and failing:
         yield in_gap(node, Plan("unhealthy", "; ".join(failing), now), now)
-    if others and _drained(node):
+    if others and node.drained and "drained" not in node.assessment.insisted:
         yield in_gap(node, Plan("drained", _why_drained(node), now), now)
     better = node.assessment.better
     if better in names and now >= node.assessment.better_since + node.settings.policy.failback_after:
@@ -121,24 +122,14 @@ def silent(node: Node) -> str:
     return node.assessment.vain or (found.reason if found is not None and found.known and not found.ok else "")
 
 
-def _check(reason: str) -> str:
-    return reason.partition(":")[0]
-
-
 def others_of(node: Node) -> tuple[Member, ...]:
     """Return the other members that may lead."""
-    found = ready(node.leadership.identity.node, node.members)
-    return tuple(member for member in found if not drained(node, member.node))
+    return ready(node.leadership.identity.node, node.members)
 
 
 def there(node: Node, now: Ms) -> tuple[Member, ...]:
     """Return those of them that are there: the lead may go to one of these now."""
     return tuple(member for member in others_of(node) if not sights.gone(node, member.node, now))
-
-
-def _drained(node: Node) -> bool:
-    me = node.leadership.identity.node
-    return (node.settings.drained or drained(node, me)) and "drained" not in node.assessment.insisted
 
 
 def _why_drained(node: Node) -> str:

@@ -223,6 +223,7 @@ class Assessment:
 class GroupReports:
     """What stands in the group's keys beside what leadership rests on, which is in `leadership.seen` alone.
 
+    members              one that operators drained is drained, even if its own report does not tell it yet
     problems             a line for each value that could not be read
     switchover_revision  the mod revision of the wish to hand over, 0 while there is none
     """
@@ -297,6 +298,11 @@ class Node:
         return self.leadership.phase_since if self.leadership.leads else None
 
     @property
+    def drained(self) -> bool:
+        """Whether this node is drained: by its configuration, or by operators."""
+        return self.settings.drained or self.leadership.identity.node in self.reports.drains
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """How every agent that belongs to our group reports to be, ourselves among them."""
         return tuple(each for each, why in self._compared() if not why)
@@ -332,11 +338,6 @@ def own_ms(node: Node) -> Ms:
     return max(head, EPOCH + last * SLOT if last is not None else 0)
 
 
-def drained(node: Node, name: str) -> bool:
-    """Tell whether operators drained a member; its own configuration stands in its report."""
-    return name in node.reports.drains
-
-
 def belonging_of(node: Node) -> Belonging:
     """Return what this member serves, as far as it is known."""
     profile, info, state = node.settings, node.health.info, node.leadership
@@ -364,7 +365,7 @@ def member_of(node: Node, now: Ms) -> Member:
         lib=info.lib_num if info else 0,
         head_age_ms=node.health.info_wall - info.head_time if info else 0,
         priority=profile.priority,
-        drained=profile.drained or drained(node, state.identity.node),
+        drained=node.drained,
         version=profile.version,
         nodeos=info.server_version if info else "",
         url=profile.url,

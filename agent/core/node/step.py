@@ -193,7 +193,8 @@ def _heard(step: NodeStep, view: GroupView) -> GroupView:
         for name, revision in view.reported.items()
     }
     fresh = tuple(each for each in view.members if now - heard.get(each.node, (0, now))[1] < STALE)
-    reports = GroupReports(fresh, view.problems, view.drains, view.switchover_revision, view.ledger)
+    members = tuple(replace(each, drained=each.drained or each.node in view.drains) for each in fresh)
+    reports = GroupReports(members, view.problems, view.drains, view.switchover_revision, view.ledger)
     since = node.store_since if node.store_since is not None else now
     back_at = now if back and node.view_at else node.back_at
     step.set(reports=reports, view_at=now, back_at=back_at, heard=heard, store_since=since)
@@ -303,12 +304,7 @@ def _publish(step: NodeStep) -> None:
 
 def _level(member: Member) -> tuple[object, ...]:
     """Return a report without what changes all the time: with the next one that is early enough."""
-    return (*_LASTING(member), member.held_down_ms > 0, _checks(member))
-
-
-def _checks(member: Member) -> set[str]:
-    """Return which checks fail; how badly changes all the time."""
-    return {reason.partition(":")[0] for reason in member.reasons}
+    return (*_LASTING(member), member.held_down_ms > 0, set(map(checks.check_of, member.reasons)))
 
 
 _STAGES: tuple[Callable[[NodeStep], None], ...] = (watch, ungoverned.tell, observe, notify, _publish)

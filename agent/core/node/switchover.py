@@ -11,7 +11,7 @@ from agent.core.model.records import Member
 from agent.core.model.slots import REPETITIONS
 from agent.core.model.store import Ms
 from agent.core.node.sights import gone
-from agent.core.node.state import Node, Plan, drained, member_of, wall_of
+from agent.core.node.state import Node, Plan, member_of, wall_of
 
 AHEAD: Ms = 30 * 24 * 3600 * 1000
 """A wish for a later moment is refused: a slip of the pen would stand until an operator remembers it."""
@@ -81,7 +81,7 @@ def _refused(node: Node, wish: Switchover, others: Sequence[Member], now: Ms) ->
 def _not_good(node: Node, member: Member, now: Ms) -> str:
     """Return why a member that could produce should not lead now."""
     behind = lag(member, (member, member_of(node, now)))
-    if member.drained or drained(node, member.node):
+    if member.drained:
         return f"{member.node} is drained"
     if not member.healthy:
         return f"{member.node} is unhealthy: {'; '.join(member.reasons) or 'no session in etcd'}"

@@ -105,7 +105,7 @@ def _trip(step: NodeStep, seen: BlockWatch, windows: ProducerWindows | None) -> 
         trip, more = tripwire.split(trip, seen.chain, health.info, event.peers, now)
         found += more
     step.do(*found)
-    return seen if trip is seen.trip else replace(seen, trip=trip)
+    return replace(seen, trip=trip)
 
 
 def _count(node: Node, seen: BlockWatch, windows: ProducerWindows | None, now: Ms) -> BlockWatch:

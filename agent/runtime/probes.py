@@ -11,7 +11,7 @@ from agent.core.health import checks
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ProcessId
 from agent.core.model.store import Ms
-from agent.core.node.frozen import MISSED
+from agent.core.node.urgency import MISSED
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosError
 from agent.gate.control import READY
 from agent.host import process

@@ -24,7 +24,7 @@ from agent.core.health.checks import (
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.finality import Finality, Finalizer
-from agent.core.node.frozen import MISSED
+from agent.core.node.urgency import MISSED
 from agent.errors import FenceError, GateError, NodeosAnswer, NodeosTimeout, NodeosUnreachable
 from agent.host.clock import SystemClock
 from agent.nodeos.fence import ProcessFence

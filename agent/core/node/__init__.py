@@ -4,7 +4,7 @@ state         what one agent knows and is
 stage         a step under way, which its stages change
 step          what the loop calls: the fold of stages, and leadership, the first of them
 can_lead      whether it could lead if it had to
-frozen        whether nodeos has missed a slot of ours and gives no answer
+urgency       how many bad answers a leader waits for, by what they may cost
 level         whether its chain has what the last leader signed
 ungoverned    whether somebody signs though nobody holds the heartbeat
 eligibility   faults, plans and refusals, and so its standing as a candidate and as a leader

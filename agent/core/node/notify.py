@@ -18,9 +18,9 @@ from agent.core.model.records import SELDOM
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node import can_lead
-from agent.core.node.busy import busy
 from agent.core.node.stage import NodeStep, recent
 from agent.core.node.state import Node, NodeEvent, Notify
+from agent.core.node.urgency import busy
 
 FRESH: Ms = SELDOM + 3000
 """While etcd works, a view of the group is not older: this member reports as often, and sees it."""

@@ -12,15 +12,12 @@ from collections.abc import Iterator
 
 from agent.core.election.ranking import ready
 from agent.core.health.checks import check_of
-from agent.core.health.hysteresis import STEADY, Pace
-from agent.core.leadership.timing import seconds
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
 from agent.core.model.operator import clock_text
 from agent.core.model.records import Member
 from agent.core.model.store import Ms
 from agent.core.node import sights, votes
-from agent.core.node.busy import patience
 from agent.core.node.state import Node, Plan, own_windows, wall_of
 from agent.core.node.switchover import wished
 
@@ -150,26 +147,3 @@ def in_gap(node: Node, wanted: Plan, now: Ms) -> Plan:
     begins = windows.gap(date, node.leadership.identity.timing.handover) if windows is not None else date
     when = f" at {clock_text(begins)}, in a gap" if begins > date else f" at {clock_text(begins)}"
     return replace(wanted, at=now + begins - wall, text=f"{text}{when if begins > wall else ''}: {wanted.why}")
-
-
-# --- how hard to look ---
-
-
-def pace(node: Node, now: Ms) -> Pace:
-    """Return how many bad results a leader waits for, by how far its next window is; a standby loses nothing by it."""
-    urgency = node.settings.policy.urgency
-    windows, wall = own_windows(node), wall_of(node, now)
-    leads = node.leadership.leads
-    if not leads or windows is None or windows.alone or wall is None:
-        return STEADY
-    if (patient := patience(node, windows, wall, now)) is not None:
-        return patient
-    if not urgency.enabled:
-        return STEADY
-    away = windows.away(wall)
-    if away < urgency.near:
-        what = f"the own window is on or less than {seconds(urgency.near)} away"
-        return Pace(most=urgency.near_fall, why=what)
-    if away > urgency.far:
-        return Pace(least=urgency.far_fall, why=f"the own window is more than {seconds(urgency.far)} away")
-    return STEADY

@@ -25,7 +25,7 @@ from agent.core.model.chain import ChainInfo
 from agent.core.model.copying import replace
 from agent.core.model.records import SELDOM, GroupView, Member
 from agent.core.model.store import Ms
-from agent.core.node import can_lead, eligibility, finalizer, frozen, plan, sights, ungoverned, votes
+from agent.core.node import can_lead, eligibility, finalizer, sights, ungoverned, urgency, votes
 from agent.core.node.glance import slight
 from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
@@ -242,8 +242,7 @@ def _healthy(step: NodeStep, found: checks.Health) -> None:
 
 def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
     node, now, old = step.node, step.now, step.node.health
-    others, pace = ranking.others(node.leadership.identity.node, node.members), plan.pace(node, now)
-    pace = frozen.pace(node, now, pace) if isinstance(probe, checks.PausedProbed) else pace
+    others, pace = ranking.others(node.leadership.identity.node, node.members), urgency.pace(node, probe, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
     limits, since, vain = node.settings.limits, node.leading_since, node.assessment.vain
     excused = votes.excuse(node, probe.paused, now) if isinstance(probe, checks.PausedProbed) else ""

@@ -14,8 +14,8 @@ from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.timing import GateMode, Timing
 from agent.core.model.chain import Schedule
 from agent.core.node import step as core
-from agent.core.node.frozen import FRESH, MISSED
 from agent.core.node.state import LiveSettings, Node
+from agent.core.node.urgency import GATE_FRESH, MISSED
 from tests.core.node.test_urgency import ROUND, TWENTY_ONE
 from tests.core.parts import LIMITS, SCHEDULE, SETUP
 
@@ -65,7 +65,7 @@ def test_within_the_own_window_too(slot: int) -> None:
     ("node", "gate"),
     [
         (leader(3), GateProbed(NOW, "", 1, NOW - MISSED + 1)),
-        (leader(3), GateProbed(NOW - FRESH - 1, "", 1, NOW - FRESH - MISSED - 1)),
+        (leader(3), GateProbed(NOW - GATE_FRESH - 1, "", 1, NOW - GATE_FRESH - MISSED - 1)),
         (leader(3), GateProbed(NOW, "", 1, None)),
         (leader(3), GateProbed(NOW, "", 1, NOW - 31_000)),
         (leader(3), GateProbed(NOW, "no answer")),

@@ -15,8 +15,8 @@ from agent.core.health.checks import Health, PausedProbed, Probe
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.leadership.state import Phase, Production, State
 from agent.core.model.chain import Producer, Schedule
-from agent.core.node.plan import pace
 from agent.core.node.state import LiveSettings, Node
+from agent.core.node.urgency import pace
 from tests.core.parts import KEY, LIMITS, OTHER_KEY, PRODUCER, SETUP
 from tests.simulation.story import Host, settled
 
@@ -24,6 +24,7 @@ FAR_AWAY = Schedule(1, tuple(Producer(f"bp{letter}", (OTHER_KEY,)) for letter in
 TWENTY_ONE = replace(FAR_AWAY, producers=(Producer(PRODUCER, (KEY,)), *FAR_AWAY.producers, *FAR_AWAY.producers[:8]))
 ROUND = 21 * 12
 NEAR, FAR = Pace(most=2, why="it is near"), Pace(least=10, why="it is far")
+SILENCE = PausedProbed(1000, None, "no answer")
 BAD = CheckResult(ok=False, reason="no answer")
 GOOD = CheckState(ok=True, reason="", known=True)
 
@@ -41,7 +42,7 @@ def leader_at(slot: int, policy: Policy | None = None, schedule: Schedule | None
 )
 def test_the_pace_follows_the_schedule(slot: int, fall: int) -> None:
     """In the window and 5 s before it two bad results suffice; more than 20 s before it ten are wanted; else three."""
-    found = pace(leader_at(slot), 1000)
+    found = pace(leader_at(slot), SILENCE, 1000)
     assert found.fall(Thresholds(2, 3)) == fall
     assert bool(found.why) == (fall != 3)
 
@@ -60,7 +61,7 @@ def test_the_pace_follows_the_schedule(slot: int, fall: int) -> None:
 )
 def test_without_a_window_to_look_at_the_pace_is_steady(node: Node) -> None:
     """Alone in the schedule, out of it, or as a standby, `fall` of the check alone counts."""
-    assert pace(node, 1000) == STEADY
+    assert pace(node, SILENCE, 1000) == STEADY
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 40))

@@ -32,8 +32,7 @@ from agent.core.model.keys import keys
 from agent.core.model.records import GroupView
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
-from agent.core.node.finality_state import HOOK, FinalizerSettings
-from agent.core.node.state import EtcdSeen, LiveSettings, Reconfigured, member_of
+from agent.core.node.state import FINALIZER, EtcdSeen, FinalizerSettings, LiveSettings, Reconfigured, member_of
 from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import SILENCE_S, PrefixFollower
 from agent.etcd.info import learn_cluster
@@ -170,8 +169,8 @@ def finalizer(config: Config) -> FinalizerSettings:
 def hooks_of(config: Config) -> Hooks:
     """Return the programs of the operator's: the hooks, and what makes our finalizer key the active one."""
     given = config.finalizer
-    commands = config.hooks.commands | ({HOOK: given.command} if given.command else {})
-    return Hooks(commands, config.group, config.node, {HOOK: given.words(config.producer)})
+    commands = config.hooks.commands | ({FINALIZER: given.command} if given.command else {})
+    return Hooks(commands, config.group, config.node, {FINALIZER: given.words(config.producer)})
 
 
 def open_gate(config: Config, page: PageFile, clock: SystemClock) -> FileGate | None:

@@ -17,9 +17,8 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import State
 from agent.core.model.keys import Keys
 from agent.core.model.store import Ms
-from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.state import NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish
+from agent.core.node.state import HookDone, NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish, RunHook
 from agent.errors import GateError
 from agent.host.deadline import Deadline
 from agent.ports import Clock, Emit, Fence, Nodeos, RuntimeFile, SigningGate, Store

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from agent.core.model.fields import shown
-from agent.core.node.hook_log import HookDone, RunHook
+from agent.core.node.state import HookDone, RunHook
 from agent.host.deadline import Deadline
 
 log = logging.getLogger(__name__)

@@ -16,9 +16,8 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.transitions import TRANSITIONS
 from agent.core.model.store import Ms
-from agent.core.node.finality_state import HOOK as FINALIZER
-from agent.core.node.hook_log import HOOKS, RESULTS, HookDone
 from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.state import FINALIZER, HOOKS, RESULTS, HookDone
 from agent.host.page import Page
 from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock

@@ -27,9 +27,8 @@ from agent.core.model.chain import ChainInfo, Peers, Schedule
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.keys import keys
 from agent.core.node import step
-from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.state import LiveSettings
+from agent.core.node.state import FinalizerSettings, LiveSettings
 from agent.host.page import Page
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS

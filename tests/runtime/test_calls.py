@@ -24,8 +24,7 @@ from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Compare, Delete, Put, Txn
-from agent.core.node.hook_log import HookDone, RunHook
-from agent.core.node.state import NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish
+from agent.core.node.state import HookDone, NodeAction, Notify, Publish, RecordChange, RecordWindow, RefuseWish, RunHook
 from agent.errors import (
     FailoverError,
     FenceError,

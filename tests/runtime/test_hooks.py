@@ -12,7 +12,7 @@ import pytest
 
 from agent.config.section import Invalid
 from agent.config.sections import HooksSection
-from agent.core.node.hook_log import HookDone, RunHook
+from agent.core.node.state import HookDone, RunHook
 from agent.runtime.hooks import Hooks, environment
 
 pytestmark = pytest.mark.usefixtures("no_leaks")

@@ -7,8 +7,7 @@ from dataclasses import replace
 from agent.core.health.finality import FinalityProbed
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.slots import SLOT
-from agent.core.node.finality_state import HOOK, FinalizerSettings
-from agent.core.node.hook_log import RunHook
+from agent.core.node.state import FINALIZER, FinalizerSettings, RunHook
 from tests.core.parts import PRODUCER
 from tests.lab.simulated_votes import RECENT_MS, VoteTracker
 from tests.simulation.story import LONG, Host, Story
@@ -76,7 +75,7 @@ class Savanna:
 
     def _run(self, host: Host) -> None:
         """Have a command that has ended well act: the key is pending once another block was made."""
-        runs = [at + host.hook_takes.get(HOOK, LONG) for at, each in host.said if isinstance(each, RunHook)]
+        runs = [at + host.hook_takes.get(FINALIZER, LONG) for at, each in host.said if isinstance(each, RunHook)]
         ended = len([at for at in runs if at <= self.story.now])
         if ended > self._done.get(host.name, 0) and not self.refused:
             self.pending, self._pushed = key_of(host.name), self.story.head.head_num

@@ -23,9 +23,9 @@ from agent.core.model.records import GroupView, Member, read_group, write
 from agent.core.model.slots import EPOCH, SLOT, producer_index, slot_of
 from agent.core.model.store import Compare, Delete, Put, Snapshot, Txn
 from agent.core.node import step as core
-from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.state import (
     EtcdSeen,
+    HookDone,
     LiveSettings,
     LookedBack,
     Node,
@@ -36,6 +36,7 @@ from agent.core.node.state import (
     RecordChange,
     RecordWindow,
     RefuseWish,
+    RunHook,
 )
 from agent.errors import LeaseGone, NodeosAnswer, StoreError
 from agent.runtime import probes

@@ -16,9 +16,8 @@ from agent.core.leadership.state import Phase, Production, State, StoreView, Ten
 from agent.core.model.finality import Finality, Finalizer
 from agent.core.model.store import Txn
 from agent.core.node import step as core
-from agent.core.node.finality_state import FinalizerSettings
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.state import LiveSettings, Node
+from agent.core.node.state import FinalizerSettings, LiveSettings, Node
 from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import PREFIX
 from agent.telemetry.metrics import Metrics

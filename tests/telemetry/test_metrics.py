@@ -25,8 +25,7 @@ from agent.core.model.chain import Peers, ProcessId
 from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
-from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
-from agent.core.node.hook_log import HookDone
+from agent.core.node.state import FinalityWatch, FinalizerSettings, HookDone
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX

@@ -20,9 +20,8 @@ from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
-from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
-from agent.core.node.state import GroupReports, LiveSettings, Node
+from agent.core.node.state import FinalityWatch, FinalizerSettings, GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest, leased

@@ -13,10 +13,8 @@ from agent.core.leadership.actions import Warn
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
 from agent.core.node import votes
-from agent.core.node.finality_state import HOOK, FinalityWatch
-from agent.core.node.hook_log import HookDone, RunHook
 from agent.core.node.stage import NodeStep
-from agent.core.node.state import Node
+from agent.core.node.state import FINALIZER, FinalityWatch, HookDone, Node, RunHook
 
 FIRST: Ms = 3000
 """Until the command is run again: what was pushed is in a block within a second, and the policy pending."""
@@ -28,7 +26,7 @@ def look(step: NodeStep) -> None:
     """Note what an event tells of votes and keys, and ask for the command when it is due."""
     event, node, now = step.event, step.node, step.now
     watch, state = node.finality, node.leadership
-    if isinstance(event, HookDone) and event.hook == HOOK:
+    if isinstance(event, HookDone) and event.hook == FINALIZER:
         watch = replace(watch, running=False, again=now + min(LONGEST, FIRST << max(0, watch.tries - 1)))
     if not state.leads or state.tenure is None:
         step.set(finality=FinalityWatch(running=watch.running, again=watch.again))
@@ -66,7 +64,7 @@ def _run(step: NodeStep) -> None:
     if found.coming(settings.account, settings.key):
         return
     reason = f"{found.active_key(settings.account)} is the active key"
-    step.do(RunHook(HOOK, watch.epoch, reason, "", node.leadership.identity.node, settings.within))
+    step.do(RunHook(FINALIZER, watch.epoch, reason, "", node.leadership.identity.node, settings.within))
     step.set(finality=replace(watch, running=True, tries=watch.tries + 1))
 
 

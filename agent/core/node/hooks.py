@@ -19,8 +19,8 @@ from agent.core.leadership.events import DelayResume
 from agent.core.leadership.state import Phase
 from agent.core.leadership.transitions import BEGINS
 from agent.core.model.copying import replace
-from agent.core.node.hook_log import HookDone, HookLog, RunHook
 from agent.core.node.stage import NodeStep
+from agent.core.node.state import HookDone, HookLog, RunHook
 
 TEXT = 900
 """Characters that are kept of what became of the hooks of one change."""

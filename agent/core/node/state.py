@@ -27,8 +27,6 @@ from agent.core.model.operator import Drain
 from agent.core.model.records import Member
 from agent.core.model.slots import EPOCH, SLOT
 from agent.core.model.store import Ms
-from agent.core.node.finality_state import FinalityWatch, FinalizerSettings
-from agent.core.node.hook_log import HookDone, HookLog, RunHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +111,37 @@ class RecordWindow:
     window: Window
 
 
+HOOKS = ("before_promote", "after_promote", "before_demote", "after_demote")
+"""When each is run: see `hooks`."""
+RESULTS = ("ok", "failed", "timeout", "error")
+"""Exit code 0; another, or a signal; killed at its deadline; not started at all."""
+FINALIZER = "finalizer"
+"""The hook, beside those, that makes the own key the active one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHook:
+    """Run a hook, `within` ms in all. `before`, `to`: who led before, and who leads then; empty: not known."""
+
+    hook: str
+    epoch: int
+    reason: str
+    before: str
+    to: str
+    within: Ms
+
+
+@dataclass(frozen=True, slots=True)
+class HookDone:
+    """A hook came back, after `took` ms. `detail`: how it ended, and the end of what it said."""
+
+    hook: str
+    epoch: int
+    result: str
+    took: Ms
+    detail: str = ""
+
+
 NodeEvent = events.Event | checks.Probe | EtcdSeen | Reconfigured | LookedBack | follow.BlocksRead | HookDone
 NodeAction = Action | Publish | Notify | RecordChange | RefuseWish | RecordWindow | follow.ReadBlocks | RunHook
 
@@ -135,6 +164,54 @@ class BlockWatch:
     ledger: ledger.Ledger = field(default_factory=ledger.Ledger)
     unwritten: tuple[tuple[Ms, Window], ...] = ()
     trip: Tripwire = field(default_factory=Tripwire)
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizerSettings:
+    """Our account among the finalizers, and the BLS key of our nodeos; empty: not told.
+
+    command  whether there is one that makes the key the active one, `within` ms in all
+    """
+
+    account: str = ""
+    key: str = ""
+    command: bool = False
+    within: Ms = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FinalityWatch:
+    """What was seen and done in one tenure, by its epoch.
+
+    unpaused  nodeos was seen not to be paused since its resume
+    idle      since when another key than ours is the active one
+    running   the command runs; `tries` were begun, and none is before `again`
+    excused   why nodeos is paused, while that moves no leader, for people; `cause`: the same in a word
+    """
+
+    epoch: int = 0
+    unpaused: bool = False
+    idle: Ms | None = None
+    running: bool = False
+    tries: int = 0
+    again: Ms = 0
+    excused: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HookLog:
+    """The hooks of one tenure: what came of them, and the record of the history that it goes into.
+
+    ahead     the epoch before whose planned end before_demote was run
+    stopping  the epoch that is being stopped
+    """
+
+    epoch: int = 0
+    text: str = ""
+    record: Fields | None = None
+    ahead: int = 0
+    stopping: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from agent.core.model.records import SELDOM, GroupView, Member
 from agent.core.model.store import Ms
 from agent.core.node import can_lead, eligibility, finalizer, sights, ungoverned, urgency, votes
 from agent.core.node.glance import slight
-from agent.core.node.hook_log import HookDone
 from agent.core.node.hooks import hook
 from agent.core.node.notify import notify
 from agent.core.node.observe import observe
@@ -38,6 +37,7 @@ from agent.core.node.state import (
     EtcdFault,
     EtcdSeen,
     GroupReports,
+    HookDone,
     LiveSettings,
     LookedBack,
     Node,

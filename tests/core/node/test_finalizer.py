@@ -15,8 +15,7 @@ from agent.core.health.finality import FinalityProbed
 from agent.core.leadership import actions as do
 from agent.core.model.chain import Schedule
 from agent.core.model.finality import Finality, Finalizer
-from agent.core.node.finality_state import HOOK
-from agent.core.node.hook_log import HookDone
+from agent.core.node.state import FINALIZER, HookDone
 from agent.core.node.step import step
 from tests.core.node.test_first_blocks import changes
 from tests.core.parts import PRODUCER
@@ -35,7 +34,7 @@ def begin(
     story = settled(*names, turns=turns)
     savanna = Savanna(story, active, command=command)
     for host in story.hosts:
-        host.hook_takes[HOOK] = PUSH
+        host.hook_takes[FINALIZER] = PUSH
     story.go(3)
     story.missed = 0
     leader = story.leader
@@ -45,7 +44,7 @@ def begin(
 
 def runs(host: Host) -> list[int]:
     """Return when a host asked for its key to be made active."""
-    return [at for at, each in host.hooks() if each.hook == HOOK]
+    return [at for at, each in host.hooks() if each.hook == FINALIZER]
 
 
 # --- the key follows the lead ---
@@ -90,7 +89,7 @@ def test_a_standby_that_dies_with_the_active_key_stops_no_healthy_leader() -> No
 def test_the_command_never_stands_between_election_and_resume_nor_before_a_pause() -> None:
     """It is asked for once nodeos has resumed; a stop while it hangs is as quick as any (R3)."""
     story, _, leader, standby = begin()
-    standby.hook_takes.pop(HOOK)  # it hangs
+    standby.hook_takes.pop(FINALIZER)  # it hangs
     leader.nodeos.kill()
     story.until(lambda: bool(runs(standby)), 10)
     resumed = [at for at, each in standby.said if isinstance(each, do.ResumeNodeos)]
@@ -269,7 +268,7 @@ TOLD = st.one_of(
     st.just(FinalityProbed(None, "no answer")),
     st.just(FinalityProbed(None, "404", missing=True)),
     st.sampled_from([True, False, None]).map(lambda paused: PausedProbed(BOOT + 10**6, paused)),
-    st.sampled_from(["ok", "failed", "timeout"]).map(lambda result: HookDone(HOOK, 1, result, 100)),
+    st.sampled_from(["ok", "failed", "timeout"]).map(lambda result: HookDone(FINALIZER, 1, result, 100)),
     st.sampled_from(["leader", "override", "maintenance", "drain/bp-a"]),
     st.just("kill"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.leadership import actions as do
-from agent.core.node.hook_log import HOOKS
+from agent.core.node.state import HOOKS
 from tests.simulation.story import NAMES, Host, Story, ask, group, settled
 
 SPAN = 3000

@@ -14,9 +14,8 @@ from agent.core.leadership import events as ev
 from agent.core.model.operator import Override
 from agent.core.model.records import GroupView, HeartbeatKey
 from agent.core.node import step as core
-from agent.core.node.hook_log import RunHook
 from agent.core.node.observe import would
-from agent.core.node.state import LookedBack, Publish, RefuseWish
+from agent.core.node.state import LookedBack, Publish, RefuseWish, RunHook
 from tests.core.leadership.one import T, held
 from tests.core.parts import NODEOS
 from tests.simulation.story import Host, Story

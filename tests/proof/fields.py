@@ -66,7 +66,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "Promise": ("epoch", "instance", "number", "node", "host_id", "sight"),
     "Sight": ("head", "lib", "head_age_ms", "asked_ms", "own_ms"),  # none in the search: nothing rests on it
     "Told": ("node", "sight", "at"),
-    "SentBeat": ("number", "at"),
+    "Sent": ("number", "at"),
     "Support": ("lists", "unsaved", "beats", "votes", "beat_at"),
     "Vote": ("peer", "sent", "heard", "since"),
     "Listing": ("peers", "validity_ms", "at"),
@@ -124,7 +124,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "at_first",
         "newer",
     ),
-    "PendingWrite": ("seq", "at"),
     "Identity": (
         "node",
         "instance",

@@ -300,7 +300,8 @@ class Parts:
             found: Host = self.parts[host]
             tenure = found.core.tenure if found.core else None
             files = [found.file, *(each.record for each in found.saves)]
-            return min((each.seq for each in (tenure, *files, *(tenure.sent if tenure else ())) if each), default=10**9)
+            sent = (each.number for each in tenure.sent) if tenure else ()
+            return min((*(each.seq for each in (tenure, *files) if each), *sent), default=10**9)
 
         return self._once(("oldest", host), oldest)
 

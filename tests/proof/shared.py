@@ -102,7 +102,7 @@ def _of_host(found: Host, out: set[int]) -> None:
         out.update((tenure.heartbeat_revision, tenure.leader_revision, EPOCH + tenure.epoch))
         _of_leader(tenure.expected[0], out)
         _of_heartbeat(tenure.expected[1], out)
-        out.update(owner + seq for seq in (tenure.seq, *(each.seq for each in tenure.sent)) if seq)
+        out.update(owner + seq for seq in (tenure.seq, *(each.number for each in tenure.sent)) if seq)
 
 
 def _beats(instance: str) -> int:
@@ -239,7 +239,7 @@ def _core_to(core: State, owner: int, to: Names) -> State:
             seq=to[owner + tenure.seq] - owner if tenure.seq else 0,
             heartbeat_revision=to[tenure.heartbeat_revision],
             leader_revision=to[tenure.leader_revision],
-            sent=tuple(replace(each, seq=to[owner + each.seq] - owner) for each in tenure.sent),
+            sent=tuple(replace(each, number=to[owner + each.number] - owner) for each in tenure.sent),
             expected=(_leader_to(tenure.expected[0], to), _heartbeat_to(tenure.expected[1], to)),
             support=_support_to(tenure.support, owner + BEAT, to),
         )

@@ -12,7 +12,7 @@ from agent.core.leadership.actions import Exit, SendBeat, SendPromise
 from agent.core.leadership.events import BeatReceived, EtcdLeaderBeside, LeaseKept, PromiseReceived, Restarting
 from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
-from agent.core.leadership.support import SentBeat, Told, Vote
+from agent.core.leadership.support import Sent, Told, Vote
 from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.copying import replace
@@ -234,7 +234,7 @@ def rule_beat(step: Step) -> None:
     beats = tuple(each for each in support.beats if each.at + timing.peers_validity > step.now)
     again = step.now + timing.beat
     step.set(beat_number=number)
-    step.set_tenure(support=replace(support, beats=(*beats, SentBeat(number, step.now)), beat_at=again))
+    step.set_tenure(support=replace(support, beats=(*beats, Sent(number, step.now)), beat_at=again))
     beat = Beat(step.tenure.epoch, state.identity.instance, number, state.identity.node, timing.promised_short)
     step.do(SendBeat(beat, tuple(nodes)))
     step.at(again)

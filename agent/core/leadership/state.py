@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.core.leadership.events import Eligibility
-from agent.core.leadership.support import Pledge, Support, Told
+from agent.core.leadership.support import Pledge, Sent, Support, Told
 from agent.core.leadership.timing import PeersMode, Timing, standstill
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import Keys
@@ -82,14 +82,6 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
-class PendingWrite:
-    """A write whose outcome is not known yet: the seq it carries, and the time read before it left (R1, R2)."""
-
-    seq: int
-    at: Ms
-
-
-@dataclass(frozen=True, slots=True)
 class Tenure:
     """One stay in the lead, from the take-over to the release. Revisions are 0 until the take-over is known.
 
@@ -104,7 +96,7 @@ class Tenure:
     heartbeat_revision: int = 0
     leader_revision: int = 0
     valid_until: Ms = 0
-    sent: tuple[PendingWrite, ...] = ()
+    sent: tuple[Sent, ...] = ()  # writes whose outcome is not known yet (R2)
     wait_head: int | None = None  # the last own block that the release before named (R9)
     stop_reason: str = ""
     last_block: Block | None = None
@@ -123,7 +115,7 @@ class Tenure:
 
     def sent_at(self, seq: int) -> Ms | None:
         """Return when the write with `seq` left, None if this process did not send it."""
-        return next((each.at for each in self.sent if each.seq == seq), None)
+        return next((each.at for each in self.sent if each.number == seq), None)
 
 
 @dataclass(frozen=True, slots=True)

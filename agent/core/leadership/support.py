@@ -10,8 +10,8 @@ from agent.core.model.store import Ms
 
 
 @dataclass(frozen=True, slots=True)
-class SentBeat:
-    """A beat that a promise may still come for. `at`: the time read before it left."""
+class Sent:
+    """A write (its seq) or a beat whose answer may still come. `at`: the time read before it left (R1, R15)."""
 
     number: int
     at: Ms
@@ -44,7 +44,7 @@ class Support:
 
     lists: tuple[Listing, ...] = ()
     unsaved: int = 0
-    beats: tuple[SentBeat, ...] = ()
+    beats: tuple[Sent, ...] = ()
     votes: tuple[Vote, ...] = ()
     beat_at: Ms = 0
 

@@ -20,8 +20,9 @@ from agent.core.leadership.peers import (
     rule_lapsed,
 )
 from agent.core.leadership.production import begin_stop, rule_read_last_block, stop
-from agent.core.leadership.state import PendingWrite, Phase, State
+from agent.core.leadership.state import Phase, State
 from agent.core.leadership.step import Step
+from agent.core.leadership.support import Sent
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model.peers import Peer
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, write
@@ -321,7 +322,7 @@ def note_write(step: Step) -> None:
     """Give the next write its seq, and note when it leaves; forget those too old to prolong V (R1, R2)."""
     tenure, oldest = step.tenure, step.now - step.state.identity.timing.validity
     young = tuple(each for each in tenure.sent if each.at > oldest)
-    step.set_tenure(seq=tenure.seq + 1, sent=(*young, PendingWrite(tenure.seq + 1, step.now)))
+    step.set_tenure(seq=tenure.seq + 1, sent=(*young, Sent(tenure.seq + 1, step.now)))
 
 
 def rule_confirm(step: Step) -> None:

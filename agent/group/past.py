@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.core.model.fields import shown
 from agent.core.model.keys import Keys
-from agent.core.model.slots import EPOCH, SLOT
+from agent.core.model.slots import date
 from agent.core.model.store import Snapshot
 
 AUDIT = "audit/"
@@ -47,7 +47,7 @@ def windows(names: Keys, snapshot: Snapshot) -> list[dict[str, Any]]:
         record = _read(item.value) if item.key != word and word.isdecimal() and len(word) < 16 else None
         if isinstance(record, dict):
             fields = {str(key): _plain(value) for key, value in record.items()}
-            found.append({"kind": "window", "when": when(EPOCH + int(word) * SLOT), **fields, "slot": int(word)})
+            found.append({"kind": "window", "when": when(date(int(word))), **fields, "slot": int(word)})
     return sorted(found, key=lambda each: each["slot"])
 
 

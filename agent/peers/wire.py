@@ -22,8 +22,7 @@ from dataclasses import dataclass
 from agent.core.model.fields import MAX_NUMBER, NAME
 from agent.core.model.peers import Beat, Promise, Sight
 from agent.core.model.records import LONGEST_VALIDITY
-from agent.core.model.slots import EPOCH, SLOT, slot_of
-from agent.core.model.store import Ms
+from agent.core.model.slots import date, slot_of
 
 LONGEST = 200
 """Bytes of a datagram at most: far below every MTU, and one may not be used to amplify."""
@@ -96,12 +95,8 @@ def _packed(sight: Sight | None) -> bytes:
     if sight is not None and sight.head:
         slot, own = slot_of(sight.asked_ms - sight.head_age_ms), slot_of(sight.own_ms) if sight.own_ms else 0
         with suppress(struct.error):
-            return _SIGHT.pack(sight.head, sight.lib, slot, own, sight.asked_ms - _date(slot))
+            return _SIGHT.pack(sight.head, sight.lib, slot, own, sight.asked_ms - date(slot))
     return bytes(_SIGHT.size)
-
-
-def _date(slot: int) -> Ms:
-    return EPOCH + slot * SLOT
 
 
 def _text(text: str) -> bytes:
@@ -169,7 +164,7 @@ def read(raw: bytes) -> Said:
 def _read_sight(body: bytes) -> Sight | None:
     head, lib, slot, own, age = _SIGHT.unpack_from(body, _HEAD.size)
     if head:
-        return Sight(head, lib, age, _date(slot) + age, _date(own) if own else 0)
+        return Sight(head, lib, age, date(slot) + age, date(own) if own else 0)
     if any((lib, slot, own, age)):
         raise DatagramError("malformed")
     return None

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from agent.core.blocks.schedule import ProducerWindows, date, windows_of
+from agent.core.blocks.schedule import ProducerWindows, windows_of
 from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.belonging import Belonging, clash
@@ -33,7 +33,7 @@ from agent.core.model.copying import replace
 from agent.core.model.fields import RecordError, shown
 from agent.core.model.keys import Keys
 from agent.core.model.records import GroupView, Member
-from agent.core.model.slots import REPETITIONS, slot_of
+from agent.core.model.slots import REPETITIONS, date, slot_of
 from agent.core.model.store import Compare, Ms, Put, Snapshot, Txn
 from agent.core.node.state import LookedBack
 from agent.errors import NodeosError, NodeosTimeout, NotOursError, StoreError

@@ -18,6 +18,7 @@ from agent.core.leadership.timing import PeersMode
 from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
+from agent.core.node.state import own_windows
 from agent.ports import Clock
 from agent.telemetry.families import NAMES, OTHERS, Kit, NodeNames, producing_since
 from agent.telemetry.finality import REASONS, vote_ages_s
@@ -157,9 +158,9 @@ class Gauges(Kit):
             yield self._one("clock_offset_seconds", "How far our clock is behind the chain, in seconds.", offset)
         if found.peers is not None:
             yield self._one("peers_connected", "Peers with a finished handshake.", found.peers.connected)
-        if found.scheduled is not None:
-            yield self._one("producer_scheduled", "1 while the producer is in the active schedule.", found.scheduled)
         if found.schedule is not None:
+            ours = own_windows(snapshot.node) is not None
+            yield self._one("producer_scheduled", "1 while the producer is in the active schedule.", ours)
             span = len(found.schedule.producers) * REPETITIONS * SLOT / 1000
             yield self._one("schedule_round_seconds", "Seconds that a round of the active schedule takes.", span)
 

@@ -65,7 +65,7 @@ def _snapshot() -> NodeSnapshot:
     begun = step.begin(settings, State(Identity("node", "", keys("/p", "group"))))
     info, votes = ChainInfo("", "", 1, "", 1, "", 1, None), {"A": 1, "C": 1}
     finality = Finality((Finalizer("", "A"), Finalizer("c", "C")), voted=votes)
-    seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()), scheduled=True)
+    seen = replace(begun.health, info=info, peers=Peers(1, 1), schedule=Schedule(1, ()))
     seen = replace(seen, finality=finality)
     return NodeSnapshot(replace(begun, health=seen), 0)
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.blocks.schedule import date
 from agent.core.model.chain import ChainInfo, Header, Producer, Schedule
-from agent.core.model.slots import REPETITIONS, producer_index, slot_of
+from agent.core.model.slots import REPETITIONS, date, producer_index, slot_of
 from agent.core.node.state import LookedBack
 from agent.errors import NodeosTimeout
 from agent.runtime.joining import ASK_S, BEHIND, FRESH, LOOK_S, JoiningFindings, JoiningLook

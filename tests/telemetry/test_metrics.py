@@ -21,7 +21,7 @@ from agent.core.health.finality import OTHERS
 from agent.core.leadership import events as ev
 from agent.core.leadership.actions import Announce, Transact
 from agent.core.leadership.state import Phase, Production, StoreView
-from agent.core.model.chain import Peers, ProcessId
+from agent.core.model.chain import Peers, ProcessId, Schedule
 from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
@@ -29,7 +29,7 @@ from agent.core.node.state import FinalityWatch, FinalizerSettings, HookDone
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
-from tests.core.parts import NODEOS, info
+from tests.core.parts import NODEOS, SCHEDULE, info
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything
 
@@ -163,6 +163,14 @@ def test_an_override_shows_its_mode(override: Override | None, modes: tuple[int,
     bench = Bench(**{**LEADING, "seen": StoreView(5, 5, override=override, maintenance="why" if override else None)})
     assert bench.by("override_active", "mode") == {"leader": modes[0], "none": modes[1]}
     assert bench.get("maintenance_active") == float(override is not None)
+
+
+@pytest.mark.parametrize(("schedule", "scheduled"), [(None, None), (Schedule(4, ()), 0), (SCHEDULE, 1)])
+def test_scheduled_is_told_only_when_it_is_known(schedule: Schedule | None, scheduled: int | None) -> None:
+    """Whether the producer is scheduled is unknown until a schedule was read, and then what it says."""
+    bench = Bench(**LEADING)
+    bench.node(health=replace(bench.snapshot.node.health, schedule=schedule))
+    assert bench.get("producer_scheduled") == scheduled
 
 
 def test_health_is_shown_check_by_check() -> None:

@@ -16,7 +16,7 @@ from agent.core.blocks.terms import CAUSES, Terms, at, change_at
 from agent.core.model.archive import Window
 from agent.core.model.chain import Header
 from agent.core.model.copying import replace
-from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
+from agent.core.model.slots import REPETITIONS, date, slot_of
 from agent.core.model.store import Ms
 
 SETTLED = 22
@@ -137,7 +137,7 @@ def _window(start: int, slots: int, own: Iterable[Header], given: LedgerInput) -
 
 
 def _boot(slot: int, given: LedgerInput) -> Ms:
-    return EPOCH + slot * SLOT + given.at_boot
+    return date(slot) + given.at_boot
 
 
 def _why(slot: int, given: LedgerInput) -> tuple[str, int]:

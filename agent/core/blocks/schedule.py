@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.core.model.chain import Schedule
-from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, producer_index, slot_of
+from agent.core.model.slots import REPETITIONS, SLOT, date, producer_index, slot_of
 from agent.core.model.store import Ms
 
 QUIET: Ms = SLOT
@@ -98,11 +98,6 @@ class ProducerWindows:
         rounds, rest = divmod((into if into < REPETITIONS else 0) + count - 1, REPETITIONS)
         begin = first - (into if into < REPETITIONS else 0)
         return date(first), date(begin + rounds * self.period + rest)
-
-
-def date(slot: int) -> Ms:
-    """Return the date of a slot."""
-    return EPOCH + slot * SLOT
 
 
 def windows_of(schedule: Schedule | None, producer: str) -> ProducerWindows | None:

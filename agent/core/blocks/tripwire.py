@@ -30,7 +30,7 @@ from agent.core.leadership.actions import Warn
 from agent.core.leadership.state import Phase, State
 from agent.core.model.chain import ChainInfo, Peers
 from agent.core.model.copying import replace
-from agent.core.model.slots import EPOCH, SLOT
+from agent.core.model.slots import date
 from agent.core.model.store import Ms
 
 KINDS = ("doubled", "leaderless", "split", "ungated")
@@ -103,7 +103,7 @@ def leaderless(trip: Tripwire, given: TripwireInput, now: Ms, *, looked: bool) -
         return replace(trip, suspects={}), []
     quiet = max(free, given.state.production_since) + MARGIN
     mine = given.own
-    odd = {slot for slot in mine if EPOCH + slot * SLOT + given.at_boot >= quiet and slot not in trip.told}
+    odd = {slot for slot in mine if date(slot) + given.at_boot >= quiet and slot not in trip.told}
     suspects = {
         slot: replace(old, looks=old.looks + looked) if (old := trip.suspects.get(slot)) else Suspicion(now)
         for slot in odd
@@ -146,9 +146,7 @@ def ungated(trip: Tripwire, given: TripwireInput, gate: GateProbed, since: Ms) -
         return trip, []
     after = max(since, gate.started, gate.signed or 0) + AHEAD
     odd = [
-        slot
-        for slot in given.own
-        if after < EPOCH + slot * SLOT + given.at_boot < gate.asked - LATE and slot not in trip.told
+        slot for slot in given.own if after < date(slot) + given.at_boot < gate.asked - LATE and slot not in trip.told
     ]
     words = [
         f"slot {slot} has a block of our producer, {given.own[slot]}, that our gate did not sign: see that nodeos has "

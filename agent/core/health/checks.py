@@ -15,7 +15,7 @@ from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, 
 from agent.core.model.chain import ChainInfo, Peers, ProcessId, Schedule
 from agent.core.model.copying import replace
 from agent.core.model.finality import Finality
-from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, slot_of
+from agent.core.model.slots import REPETITIONS, date, slot_of
 from agent.core.model.store import Ms
 
 NEAR = 4
@@ -164,7 +164,6 @@ class Health:
     signed: Ms | None = None  # when it last signed, as it said then
     cpu: Ms | None = None  # processor time that the process has used
     works_at: Ms | None = None  # when it was last seen to use a good part of one
-    scheduled: bool | None = None  # whether the producer is in it; None: no schedule was read yet
 
     @property
     def ok(self) -> bool:
@@ -357,7 +356,7 @@ def clock_offset(info: ChainInfo, wall: Ms) -> Ms:
     no version begins the first of the 12 before the slot in front of it (nodeos: `production_round_block_start_time`).
     """
     first = slot_of(info.head_time) // REPETITIONS * REPETITIONS
-    return min(0, wall - (EPOCH + (first - 1) * SLOT))
+    return min(0, wall - date(first - 1))
 
 
 def _head_age(info: ChainInfo, wall: Ms, limits: Limits, others: Others) -> CheckResult:
@@ -395,7 +394,7 @@ def _schedule(health: Health, probe: ScheduleProbed, limits: Limits) -> tuple[He
     if probe.schedule is None:
         return health, CheckResult(None, probe.error)
     ours = next((each for each in probe.schedule.producers if each.name == limits.producer), None)
-    health = replace(health, schedule=probe.schedule, scheduled=ours is not None)
+    health = replace(health, schedule=probe.schedule)
     if ours is None:
         return health, CheckResult(True, f"producer {limits.producer} is not in the schedule now")
     if limits.producer_key and limits.producer_key not in ours.keys:

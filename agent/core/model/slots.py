@@ -17,6 +17,11 @@ def slot_of(wall: Ms) -> int:
     return (wall - EPOCH) // SLOT
 
 
+def date(slot: int) -> Ms:
+    """Return the date of a slot in milliseconds since 1970 UTC."""
+    return EPOCH + slot * SLOT
+
+
 def producer_index(slot: int, producers: int) -> int:
     """Return the place in a schedule of `producers` entries whose turn `slot` is."""
     return slot % (producers * REPETITIONS) // REPETITIONS

@@ -25,7 +25,7 @@ from agent.core.model.belonging import Belonging, clash, process_text
 from agent.core.model.chain import ChainInfo, ProcessId
 from agent.core.model.operator import Drain
 from agent.core.model.records import Member
-from agent.core.model.slots import EPOCH, SLOT
+from agent.core.model.slots import date
 from agent.core.model.store import Ms
 
 
@@ -412,7 +412,7 @@ def own_ms(node: Node) -> Ms:
     """Return the date of the newest block of our producer on our chain, 0 while none was seen."""
     info, last = node.health.info, node.watch.last_own
     head = info.head_time if info is not None and info.head_producer == node.leadership.identity.producer else 0
-    return max(head, EPOCH + last * SLOT if last is not None else 0)
+    return max(head, date(last) if last is not None else 0)
 
 
 def belonging_of(node: Node) -> Belonging:

@@ -22,13 +22,12 @@ a slot of ours has passed without a block only if it did so after our head had s
 
 from __future__ import annotations
 
-from agent.core.blocks.schedule import date
 from agent.core.leadership.actions import Warn
 from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.model.chain import ChainInfo
-from agent.core.model.slots import REPETITIONS, SLOT, slot_of
+from agent.core.model.slots import REPETITIONS, SLOT, date, slot_of
 from agent.core.model.store import Ms
 from agent.core.node.stage import NodeStep
 from agent.core.node.state import Node, own_ms, own_windows, wall_of

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.blocks.schedule import EARLY, QUIET, ProducerWindows, date, windows_of
+from agent.core.blocks.schedule import EARLY, QUIET, ProducerWindows, windows_of
 from agent.core.model.chain import Producer, Schedule
-from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, producer_index, slot_of
+from agent.core.model.slots import EPOCH, REPETITIONS, SLOT, date, producer_index, slot_of
 
 WINDOW = REPETITIONS * SLOT
 walls = st.integers(EPOCH + 10**11, EPOCH + 2 * 10**11)

@@ -220,13 +220,11 @@ def test_a_schedule_is_known_from_its_first_answer_on() -> None:
     assert found.checks["schedule"].ok
 
 
-def test_scheduled_is_told_only_when_it_is_known() -> None:
-    """Whether the producer is scheduled is unknown until a schedule was read, and then what it says."""
-    assert after([ScheduleProbed(None, "refused")]).scheduled is None
-    assert after([ScheduleProbed(SCHEDULE)]).scheduled is True
-    assert after([ScheduleProbed(SCHEDULE), ScheduleProbed(None, "refused")]).scheduled is True
-    assert after([ScheduleProbed(Schedule(4, ()))]).scheduled is False
-    assert after([ScheduleProbed(SCHEDULE)], replace(LIMITS, thresholds={"peers": Thresholds()})).scheduled is True
+def test_the_schedule_that_was_read_last_stays_known() -> None:
+    """A question that failed says nothing of it, and it is known where the check is switched off, too."""
+    assert after([ScheduleProbed(None, "refused")]).schedule is None
+    assert after([ScheduleProbed(SCHEDULE), ScheduleProbed(None, "refused")]).schedule == SCHEDULE
+    assert after([ScheduleProbed(SCHEDULE)], replace(LIMITS, thresholds={"peers": Thresholds()})).schedule == SCHEDULE
 
 
 # --- another nodeos process ---

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from agent.core.blocks.schedule import date
 from agent.core.health import checks
 from agent.core.health.checks import GateProbed, PausedProbed
 from agent.core.health.hysteresis import CheckState, Thresholds
 from agent.core.leadership.state import Phase, Production, State, Tenure
 from agent.core.leadership.timing import GateMode, Timing
 from agent.core.model.chain import Schedule
+from agent.core.model.slots import date
 from agent.core.node import step as core
 from agent.core.node.state import LiveSettings, Node
 from agent.core.node.urgency import GATE_FRESH, MISSED

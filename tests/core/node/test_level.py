@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.blocks.schedule import ProducerWindows, date
+from agent.core.blocks.schedule import ProducerWindows
 from agent.core.health.checks import ProcessProbed
-from agent.core.model.slots import slot_of
+from agent.core.model.slots import date, slot_of
 from agent.core.node.level import LOST
 from tests.core.leadership.one import T
 from tests.core.node.test_urgency import TWENTY_ONE

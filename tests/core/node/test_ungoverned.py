@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from agent.core.blocks import follow
-from agent.core.blocks.schedule import date
 from agent.core.leadership.state import State, StoreView
 from agent.core.model.chain import Block, ChainInfo, Schedule
 from agent.core.model.records import Heartbeat, HeartbeatKey
-from agent.core.model.slots import SLOT
+from agent.core.model.slots import SLOT, date
 from agent.core.node import step as core
 from agent.core.node.state import LiveSettings, LookedBack, Node
 from agent.core.node.ungoverned import ARRIVES, LEVEL, newer

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.core.blocks.schedule import date
 from agent.core.election.policy import Policy, Urgency
 from agent.core.health import checks
 from agent.core.health.checks import Health, PausedProbed, Probe
 from agent.core.health.hysteresis import STEADY, CheckResult, CheckState, Pace, Thresholds, update
 from agent.core.leadership.state import Phase, Production, State
 from agent.core.model.chain import Producer, Schedule
+from agent.core.model.slots import date
 from agent.core.node.state import LiveSettings, Node
 from agent.core.node.urgency import pace
 from tests.core.parts import KEY, LIMITS, OTHER_KEY, PRODUCER, SETUP

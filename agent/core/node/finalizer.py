@@ -8,11 +8,9 @@ nodeos has resumed, and runs beside everything: no resume, no pause and no relea
 
 from __future__ import annotations
 
-from agent.core.health.checks import PausedProbed
 from agent.core.leadership.actions import Warn
 from agent.core.model.copying import replace
 from agent.core.model.store import Ms
-from agent.core.node import votes
 from agent.core.node.stage import NodeStep
 from agent.core.node.state import FINALIZER, FinalityWatch, HookDone, Node, RunHook
 
@@ -23,7 +21,7 @@ LONGEST: Ms = 60_000
 
 
 def look(step: NodeStep) -> None:
-    """Note what an event tells of votes and keys, and ask for the command when it is due."""
+    """Note which key is active, and ask for the command when it is due; say it when nodeos has paused itself."""
     event, node, now = step.event, step.node, step.now
     watch, state = node.finality, node.leadership
     if isinstance(event, HookDone) and event.hook == FINALIZER:
@@ -36,13 +34,8 @@ def look(step: NodeStep) -> None:
         watch = FinalityWatch(state.tenure.epoch, running=watch.running)
     idle = _idle(node, watch, now)
     watch = replace(watch, idle=idle, tries=watch.tries if idle is not None else 0)
-    if isinstance(event, PausedProbed) and event.asked >= (node.leading_since or now):
-        watch = replace(watch, unpaused=watch.unpaused or event.paused is False)
-        told = replace(node, finality=watch)
-        excused = votes.excuse(told, event.paused, now)
-        watch = replace(watch, excused=excused, cause=votes.cause(told, now) if excused else "")
-        if watch.excused and not node.finality.excused:
-            step.do(Warn("check_fails", f"{watch.excused}; this node keeps the lead"))
+    if watch.excused and not step.before.finality.excused:
+        step.do(Warn("check_fails", f"{watch.excused}; this node keeps the lead"))
     step.set(finality=watch)
     _run(step)
 

@@ -245,8 +245,9 @@ def _probe(step: NodeStep, probe: checks.Probe) -> Iterator[events.Event]:
     others, pace = ranking.others(node.leadership.identity.node, node.members), urgency.pace(node, probe, now)
     judged = replace(probe, error="") if isinstance(probe, checks.GateProbed) and not _signs_by_gate(node) else probe
     limits, since, vain = node.settings.limits, node.leading_since, node.assessment.vain
-    excused = votes.excuse(node, probe.paused, now) if isinstance(probe, checks.PausedProbed) else ""
-    _healthy(step, checks.take(old, judged, limits, others, since, now, pace, vain, excused))
+    if isinstance(probe, checks.PausedProbed):
+        step.set(finality=votes.answered(node, probe, now))
+    _healthy(step, checks.take(old, judged, limits, others, since, now, pace, vain, step.node.finality.excused))
     found = step.node.health
     if old.ok and found.failing:
         step.node = eligibility.check_failed(step.node, now)

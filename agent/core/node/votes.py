@@ -8,12 +8,12 @@ that came before nodeos was level with its chain, and a chain on which nobody ma
 
 from __future__ import annotations
 
-from agent.core.health.checks import LIB_STEP, NEAR
+from agent.core.health.checks import LIB_STEP, NEAR, PausedProbed
 from agent.core.health.finality import BEHIND, LATE, OTHERS, OWN, missing_votes, vote_ages
-from agent.core.model.chain import ChainInfo
+from agent.core.model.copying import replace
 from agent.core.model.slots import SLOT
 from agent.core.model.store import Ms
-from agent.core.node.state import Node
+from agent.core.node.state import FinalityWatch, Node
 
 FRESH: Ms = 5000
 """Votes are asked for once a second."""
@@ -23,7 +23,17 @@ STANDS: Ms = 10_000
 """A chain whose head is so old stands still: a producer that misses its turn leaves out six seconds."""
 
 
-def cause(node: Node, now: Ms) -> str:
+def answered(node: Node, probe: PausedProbed, now: Ms) -> FinalityWatch:
+    """Return what a leader knows of its votes once nodeos was asked whether it is paused: why it is, if by itself."""
+    watch, since = node.finality, node.leading_since
+    if since is None or probe.asked < since:
+        return watch
+    watch = replace(watch, unpaused=watch.unpaused or probe.paused is False)
+    cause = _cause(replace(node, finality=watch), now) if probe.paused else ""
+    return replace(watch, cause=cause, excused=_text(node, cause))
+
+
+def _cause(node: Node, now: Ms) -> str:
     """Return whose votes are missing, or that nodeos was resumed before it was level; nothing if it is none of these.
 
     Not ours to excuse: votes of others that another member has, for its LIB moves on; and own votes though our key is
@@ -43,20 +53,17 @@ def cause(node: Node, now: Ms) -> str:
     return missing
 
 
-def excuse(node: Node, paused: bool | None, now: Ms) -> str:
-    """Return why a nodeos that is paused is no reason to change leaders; nothing if it is one, or is not paused."""
-    why, found, info = cause(node, now) if paused else "", node.health.finality, node.health.info
-    if not why or found is None or info is None:
+def _text(node: Node, cause: str) -> str:
+    """Return the same for people: why a nodeos that is paused is no reason to change leaders."""
+    found, info = node.health.finality, node.health.info
+    if not cause or found is None or info is None:
         return ""
-    if why == BEHIND:
+    if cause == BEHIND:
         return "nodeos was resumed before it was level with the chain, and has paused itself"
     mine, others = vote_ages(found, node.leadership.identity.producer, info.head_time)
-    age = mine if why == OWN else others
-    return f"nodeos has paused itself: the {why} are missing{_since(age, info)}"
-
-
-def _since(age: Ms | None, info: ChainInfo) -> str:
-    return "" if age is None or age >= info.head_time else f" for {max(age, LATE) / 1000:.0f} s"
+    age = mine if cause == OWN else others
+    lasts = "" if age is None or age >= info.head_time else f" for {max(age, LATE) / 1000:.0f} s"
+    return f"nodeos has paused itself: the {cause} are missing{lasts}"
 
 
 def again(node: Node, now: Ms) -> str:
@@ -65,7 +72,7 @@ def again(node: Node, now: Ms) -> str:
     It must have stood still for as long as its blocks beyond LIB took. Each resume adds 6 s of blocks and makes the
     wait for the next one longer: an hour without votes takes the head some 500 blocks beyond LIB.
     """
-    why, info = cause(node, now) if node.finality.excused else "", node.health.info
+    why, info = _cause(node, now) if node.finality.excused else "", node.health.info
     if not why or info is None or _head_elsewhere(node) - info.head_num > NEAR:
         return ""
     if why == BEHIND:

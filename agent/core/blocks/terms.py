@@ -1,4 +1,4 @@
-"""Who held the lead when, as this agent saw it, and what each end was due to. Pure; only that lives here.
+"""Who held the lead when, as this agent saw it, and what each end was due to. Pure.
 
 A slot that was missed is put down to one of four causes:
 
@@ -42,12 +42,12 @@ class Term:
 Terms = tuple[Term, ...]
 
 
-def seen(reigns: Terms, state: State, now: Ms) -> Terms:
+def seen(terms: Terms, state: State, now: Ms) -> Terms:
     """Note who holds the lead now."""
-    reign = _now(state, now)
-    if reign is None or (reigns and (reigns[-1].node, reigns[-1].epoch) == (reign.node, reign.epoch)):
-        return reigns
-    return (*reigns[-KEPT + 1 :], reign)
+    term = _now(state, now)
+    if term is None or (terms and (terms[-1].node, terms[-1].epoch) == (term.node, term.epoch)):
+        return terms
+    return (*terms[-KEPT + 1 :], term)
 
 
 def _now(state: State, now: Ms) -> Term | None:
@@ -69,21 +69,21 @@ def asked(reason: str) -> str:
     return "handover" if any(words in reason for words in REASONS) else "node"
 
 
-def at(reigns: Terms, when: Ms) -> Term | None:
+def at(terms: Terms, when: Ms) -> Term | None:
     """Return who held the lead at a time; None: that is not known."""
-    return next((each for each in reversed(reigns) if each.since <= when), None)
+    return next((each for each in reversed(terms) if each.since <= when), None)
 
 
-def change_at(reigns: Terms, when: Ms, before: Ms | None, after: Ms | None) -> tuple[str, int] | None:
+def change_at(terms: Terms, when: Ms, before: Ms | None, after: Ms | None) -> tuple[str, int] | None:
     """Return the cause of the change that a slot at `when` was lost in, and the epoch that it led to (0: none yet).
 
     None when one node held the lead steadily. `before`, `after`: when the next blocks of ours around it were due.
     """
-    place = next((i for i in reversed(range(len(reigns))) if reigns[i].since <= when), None)
+    place = next((i for i in reversed(range(len(terms))) if terms[i].since <= when), None)
     if place is None:
         return None
-    here = reigns[place]
-    later = reigns[place + 1 :]
+    here = terms[place]
+    later = terms[place + 1 :]
     if not here.node:
         return here.cause, next((each.epoch for each in later if each.node), 0)
     if later and when >= later[0].since - END and (after is None or after >= later[0].since):

@@ -134,7 +134,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """The furthest that other members report to be whose word counts (see `election.others`)."""
+    """The furthest that other members report to be whose word counts (see `ranking.others`)."""
 
     head: int = 0
     lib: int = 0

@@ -1,4 +1,4 @@
-"""How one check makes up its mind: rise, fall, and answers that say nothing. No check itself lives here."""
+"""How one check makes up its mind: rise, fall, and answers that say nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the leadership core asks for. Only frozen dataclasses live here; `within` is a total deadline in milliseconds.
+"""What the leadership core asks for. `within` is a total deadline in milliseconds.
 
 Numbers (`request`, `call`, `version`) come back in the event that answers.
 """

@@ -1,13 +1,10 @@
-"""Adoption (R19): an agent that starts beside a nodeos which produces already takes the lead without a pause.
+"""Adoption (R19): installing an agent beside a nodeos which produces already shall cost no slot.
 
-Installing an agent beside a live producer shall cost no slot. So while nobody has ever led, and everything agrees, the
-agent takes the heartbeat by the ordinary transaction of R8, and from then on its tenure is like any other.
-
-Why this makes no second signer. An adoption sends no resume: what signs afterwards has signed before. Of two agents
-that claim, the transaction lets one through, and the other pauses its nodeos. Nobody else produces under a heartbeat
-that is held. Should our nodeos not be the one that signs (it is unpaused, but another without an agent has the key
-too), then there was a second signer before, and this one adds none: the agent beside that nodeos, once it starts, finds
-the heartbeat held and pauses it, and a leader whose slots stay empty hands over (`witness`).
+Why this makes no second signer. Of two agents that claim, the transaction of R8 lets one through, and the other pauses
+its nodeos. Nobody else produces under a heartbeat that is held. Should our nodeos not be the one that signs (it is
+unpaused, but another without an agent has the key too), then there was a second signer before, and this one adds none:
+the agent beside that nodeos, once it starts, finds the heartbeat held and pauses it, and a leader whose slots stay
+empty hands over (`first_blocks`).
 
 In any doubt (a heartbeat, another name in the seat, a word of operators, a gate, etcd or the lease not there within two
 requests) nodeos is paused, as ever. Until then it is what it was before the agent came: not governed.

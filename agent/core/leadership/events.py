@@ -1,4 +1,4 @@
-"""What can happen to the leadership core. Only frozen dataclasses live here; every one is a fact, none a wish."""
+"""What can happen to the leadership core. Every one is a fact, none a wish."""
 
 from __future__ import annotations
 

@@ -4,9 +4,8 @@ One store's revisions never go back, and what stood in a key at a revision stays
 late, or it comes from another store. It is late if it was asked for before the newest answer was known; else all that
 was known is void, and the time when it became known counts as first sight (R7).
 
-A restored store may show any older state: absent, released, held by another. So whatever stands there, nobody takes
-over before a confirmation that the store has forgotten has ended. A leader that finds its own heartbeat there goes on:
-who waits, waits for longer than it counts, and every confirmation from now on is a write that the others see.
+A leader that finds its own heartbeat there goes on: who waits, waits for longer than it counts, and every confirmation
+from now on is a write that the others see.
 """
 
 from __future__ import annotations

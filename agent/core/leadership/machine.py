@@ -168,7 +168,7 @@ def _lease_seen(step: Step, event: ev.LeaseSeen) -> None:
         step.set(lease_kept=(0, 0))
 
 
-def _standing(step: Step, event: ev.Eligibility) -> None:
+def _eligibility(step: Step, event: ev.Eligibility) -> None:
     since = step.state.eligible_since if step.state.eligibility.eligible else step.now
     step.set(eligibility=event, eligible_since=since)
 
@@ -196,7 +196,7 @@ def _shutdown(step: Step, _event: ev.Shutdown) -> None:
         step.set(leaving=True, leaving_since=step.now)
 
 
-def _hold(step: Step, event: ev.DelayResume) -> None:
+def _delay_resume(step: Step, event: ev.DelayResume) -> None:
     step.set(resume_delayed_until=event.until)
 
 
@@ -205,7 +205,7 @@ def _ungoverned(step: Step, event: ev.Ungoverned) -> None:
     step.set_seen(newer=event.newer)
 
 
-def _tick(_turn: Step, _event: ev.Tick) -> None:
+def _tick(_step: Step, _event: ev.Tick) -> None:
     pass
 
 
@@ -246,8 +246,8 @@ _HANDLERS: dict[type, Callable[[Step, Any], None]] = {
     ev.PausedSeen: paused_seen,
     ev.LeaseSeen: _lease_seen,
     ev.RuntimeSaved: _runtime_saved,
-    ev.Eligibility: _standing,
-    ev.DelayResume: _hold,
+    ev.Eligibility: _eligibility,
+    ev.DelayResume: _delay_resume,
     ev.Ungoverned: _ungoverned,
     ev.BeatReceived: beat_received,
     ev.PromiseReceived: promise_received,

@@ -1,8 +1,4 @@
-"""Stopping nodeos and proving it (R3, R4), and resuming it (R9): what is known of its production.
-
-A pause that was answered is a proof only after the block in flight, and only if no resume is unanswered. A process that
-was seen to be gone is a proof. Everything else is not.
-"""
+"""Stopping nodeos and proving it (R3, R4), and resuming it (R9): what is known of its production."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One step under way: the state as it becomes, the actions so far, and when to look again. No rule lives here."""
+"""One step under way: the state as it becomes, the actions so far, and when to look again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E, R, P, B, K, G, and the inequality between them. Only spans and the arithmetic on them live here."""
+"""E, R, P, B, K, G, and the inequality between them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A group is one producer on one chain, with a nodeos of its own beside each agent. A member that breaks this makes both
 sides do harm: it would take over where it cannot sign for us, or pause the nodeos that another agent leads with. So an
 agent looks before it touches anything (`agent.runtime.joining`), and a member that does not fit later counts for
-nothing: it is no candidate, no measure and no witness (`whole.Node.members`).
+nothing: it is no candidate, no measure and no witness (`Node.members`).
 
 Two block-signing keys are no contradiction, for an account may have several; `doctor` tells of them.
 """

@@ -1,20 +1,9 @@
 """Whether somebody signs of whom the store does not know (R18, R20): what our own chain shows of our blocks.
 
-While `heartbeat` is absent, and this agent has never seen one, no governed node has signed. So whatever block of our
-producer comes is signed by a nodeos without an agent: one whose agent is about to be started, or a stray. To resume a
-second one beside it would sign its slots twice. An absent heartbeat is left alone until one whole own window has passed
-without such a block: twelve slots of ours, or six (3 s) where every slot is ours. Operators who know better put
-`leader` or `override`.
-
-After `del heartbeat` this agent has seen one, and does not wait: that word means that the old leader is dead.
-
-A heartbeat that stands as this agent saw it first may be of another store than the leader's: a snapshot that was
-restored, an old cluster that nobody stopped, one that lost its data. The leader goes on in his own, or by promises. So
-what was not seen to change is left alone in the same way, beside the time for which it must stand still.
-
-A release that stood there when this agent first saw the store is free at once if the chain bears it out: a slot of
-ours has passed since, and there is no newer block of ours. While in doubt it counts like a heartbeat that is held; but
-where no block of ours came after it only the time counts, but in `failsafe`, where that has no end.
+A block of our producer that comes while no heartbeat was ever seen is signed by a nodeos without an agent: one whose
+agent is about to be started, or a stray. One that comes while a heartbeat stands as it was seen first, or is newer than
+a release which did, shows that this store is not the leader's: a restored copy, an old cluster that nobody stopped.
+Where nothing came after a release the time alone counts, but in `failsafe`, where that has no end.
 
 A nodeos that is behind (it was just started, from a snapshot or after a day) has yet to see what was signed meanwhile:
 a slot of ours has passed without a block only if it did so after our head had stood still for a while.

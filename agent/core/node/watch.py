@@ -1,7 +1,6 @@
 """Watching what is produced: our own chain is followed block by block, own windows are counted, changes are proven.
 
-And the tripwire is looked at. All this stands beside leadership, and decides nothing there; only the composition of the
-parts lives here.
+And the tripwire is looked at. All this stands beside leadership, and decides nothing there.
 """
 
 from __future__ import annotations

@@ -220,7 +220,6 @@ def _support(core: State, found: Support, past, kept, numbers) -> Support:  # ty
         unsaved=numbers[found.unsaved],
         beats=tuple(replace(each, at=past(each.at, timing.peers_validity)) for each in found.beats),
         votes=tuple(_vote(each, timing, past) for each in found.votes),
-        beat_at=kept(found.beat_at),
     )
 
 

@@ -67,7 +67,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "Sight": ("head", "lib", "head_age_ms", "asked_ms", "own_ms"),  # none in the search: nothing rests on it
     "Told": ("node", "sight", "at"),
     "Sent": ("number", "at"),
-    "Support": ("lists", "unsaved", "beats", "votes", "beat_at"),
+    "Support": ("lists", "unsaved", "beats", "votes"),
     "Vote": ("peer", "sent", "heard", "since"),
     "Listing": ("peers", "validity_ms", "at"),
     "Peer": ("node", "host_id"),

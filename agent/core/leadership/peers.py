@@ -228,16 +228,15 @@ def rule_beat(step: Step) -> None:
     if not state.peered or not state.leads or not state.identity.host_id:
         return
     nodes = sorted({peer.node for peer in (*state.seen.peers, *state.support.named)} - {state.identity.node})
-    if not nodes or not step.at(step.tenure.support.beat_at):
-        return
     timing, support, number = state.identity.timing, step.tenure.support, state.beat_number + 1
+    if not nodes or not step.at(support.beats[-1].at + timing.beat if support.beats else step.now):
+        return
     beats = tuple(each for each in support.beats if each.at + timing.peers_validity > step.now)
-    again = step.now + timing.beat
     step.set(beat_number=number)
-    step.set_tenure(support=replace(support, beats=(*beats, Sent(number, step.now)), beat_at=again))
+    step.set_tenure(support=replace(support, beats=(*beats, Sent(number, step.now))))
     beat = Beat(step.tenure.epoch, state.identity.instance, number, state.identity.node, timing.promised_short)
     step.do(SendBeat(beat, tuple(nodes)))
-    step.at(again)
+    step.at(step.now + timing.beat)
 
 
 def promise_received(step: Step, event: PromiseReceived) -> None:

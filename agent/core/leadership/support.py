@@ -46,7 +46,6 @@ class Support:
     unsaved: int = 0
     beats: tuple[Sent, ...] = ()
     votes: tuple[Vote, ...] = ()
-    beat_at: Ms = 0
 
     def vote(self, peer: Peer) -> Vote | None:
         """Return what a peer has promised, None if nothing."""

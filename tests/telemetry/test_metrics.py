@@ -25,7 +25,7 @@ from agent.core.model.chain import Peers, ProcessId, Schedule
 from agent.core.model.operator import Override
 from agent.core.model.store import Txn
 from agent.core.node import step as core
-from agent.core.node.state import FinalityWatch, FinalizerSettings, HookDone
+from agent.core.node.state import EtcdFault, FinalityWatch, FinalizerSettings, HookDone
 from agent.ports import Delivery
 from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
@@ -200,7 +200,7 @@ def test_etcd_is_down_while_it_does_not_answer() -> None:
     """The gauge follows the node's own view."""
     bench = Bench(**LEADING)
     assert bench.get("etcd_up") == 1
-    bench.node(etcd_down_since=NOW - 1)
+    bench.node(etcd_faults={"session": EtcdFault(NOW - 1, "no quorum")})
     assert bench.get("etcd_up") == 0
 
 

@@ -21,7 +21,7 @@ from agent.core.model.store import KeyValue
 from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
-from agent.core.node.state import FinalityWatch, FinalizerSettings, GroupReports, LiveSettings, Node
+from agent.core.node.state import EtcdFault, FinalityWatch, FinalizerSettings, GroupReports, LiveSettings, Node
 from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest, leased
@@ -67,7 +67,7 @@ def test_they_are_what_the_endpoint_serves() -> None:
 def test_live_is_a_loop_that_steps() -> None:
     """A loop that has not stepped for seconds is not alive, whatever else is well; etcd has no part in it."""
     clock = MovedTime(NOW)
-    pages = make(clock, {"etcd_down_since": 1}, **STANDBY)
+    pages = make(clock, {"etcd_faults": {"session": EtcdFault(1, "no quorum")}}, **STANDBY)
     assert pages.live() == (True, "last step 0.0 s ago")
     clock.now += STUCK_MS - 1
     assert pages.live()[0]
@@ -129,7 +129,10 @@ def test_who_may_not_lead_is_not_ready_and_says_why(change: dict[str, Any], why:
 
 def test_without_etcd_nobody_is_ready() -> None:
     """A node that cannot reach etcd cannot take over."""
-    assert make(None, {"etcd_down_since": NOW - 10}, **STANDBY).ready() == (False, "etcd does not answer")
+    assert make(None, {"etcd_faults": {"session": EtcdFault(NOW - 10, "no quorum")}}, **STANDBY).ready() == (
+        False,
+        "etcd does not answer",
+    )
 
 
 @pytest.mark.parametrize("able", [True, False])

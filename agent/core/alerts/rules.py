@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from agent.core.alerts.kinds import KINDS
+from agent.core.alerts.kinds import AWAY_AFTER, KINDS
 from agent.core.alerts.notice import Notice, rank
 from agent.core.leadership.actions import Announce, Warn
 from agent.core.leadership.transitions import ASKED
@@ -45,7 +45,7 @@ class AlertInput:
     unvoted    why nodeos, which leads, has paused itself; lacks_votes: votes are missing, whether or not it is paused
     idle_key   why its finalizer key does not vote, `idle_since`
     left_to    who alone may take over, if this node may not
-    witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away; `away_long`: that lasts too long
+    witnessed  peers confirm this leader; `failsafe`: for as long as etcd is away
     elsewhere  keys of what other members say that they have told
     """
 
@@ -82,7 +82,6 @@ class AlertInput:
     elsewhere: frozenset[str] = frozenset()
     witnessed: bool = False
     failsafe: bool = False
-    away_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +160,7 @@ def lasting(before: Open, facts: AlertInput, now: Ms) -> tuple[Open, tuple[Notic
     """Return what began, what got worse and what ended, given what is open."""
     wanted = {key: notice for key, notice in before.notices.items() if _holds(key, before, facts, now)}
     since: dict[str, Ms] = {}
-    for each in _conditions(facts):
+    for each in _conditions(facts, now):
         key = each.notice.key
         start = now if each.start is None else each.start
         since[key] = min(before.since.get(key, now), start)
@@ -258,7 +257,7 @@ class _Condition:
     notice: Notice
 
 
-def _conditions(facts: AlertInput) -> Iterator[_Condition]:
+def _conditions(facts: AlertInput, now: Ms) -> Iterator[_Condition]:
     """Yield what is true now."""
 
     def found(event: str, what: str, text: str, start: Ms | None = None) -> _Condition:
@@ -273,7 +272,8 @@ def _conditions(facts: AlertInput) -> Iterator[_Condition]:
         until = "for as long as they promise" if facts.failsafe else "until its lease may have ended; then it stops"
         text = f"{facts.node} leads by the promises of its peers alone, {until}: {facts.etcd_error}"
         away = found("etcd_away", facts.node, text, facts.etcd_down_since)
-        yield away if facts.away_long else replace(away, notice=replace(away.notice, severity="warning"))
+        long = facts.failsafe and now - facts.etcd_down_since >= AWAY_AFTER
+        yield away if long else replace(away, notice=replace(away.notice, severity="warning"))
     if facts.unhealthy:
         sick = found("unhealthy", facts.node, f"{facts.node} is unhealthy: " + "; ".join(facts.unhealthy))
         of_standby = replace(sick, notice=replace(sick.notice, severity="warning"))

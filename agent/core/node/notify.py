@@ -6,7 +6,6 @@ What is worth telling stands in `rules`; here it is fed.
 from __future__ import annotations
 
 from agent.core.alerts import rules
-from agent.core.alerts.kinds import AWAY_AFTER
 from agent.core.alerts.notice import Notice
 from agent.core.health.finality import missing_votes
 from agent.core.leadership.actions import Warn
@@ -40,7 +39,6 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
     mine = state.identity.node
     leader = mine if leads else "" if leaderless is not None else state.seen.last_holder or ""
     override = state.seen.override
-    failsafe = state.identity.timing.peers is PeersMode.FAILSAFE
     ready = any(member.healthy and not member.drained for member in others)
     return rules.AlertInput(
         group=node.settings.group,
@@ -74,8 +72,7 @@ def facts(node: Node, now: Ms, event: NodeEvent | None = None) -> rules.AlertInp
         idle_key=_idle_key(node),
         idle_since=node.finality.idle,
         witnessed=bool(state.support.named),
-        failsafe=failsafe,
-        away_long=failsafe and node.etcd_down_since is not None and now - node.etcd_down_since >= AWAY_AFTER,
+        failsafe=state.identity.timing.peers is PeersMode.FAILSAFE,
         elsewhere=frozenset(key for member in others for key in member.told),
     )
 

@@ -319,7 +319,7 @@ class Node:
     view_at       when the group was read last; members whose reports stand still are not in `reports`
     back_at       when it was read again after it could not be for a while
     heard         of each member the mod revision of its report, and when it was first seen
-    etcd_faults   what session and reader have from etcd instead of answers; the two fields before sum them up
+    etcd_faults   what session and reader have from etcd instead of answers
     read_at       when the reader was last seen to read the group
     lease_gone_since  since when there is no session lease
     store_since   since when the store is known
@@ -346,8 +346,6 @@ class Node:
     published: Member | None = None
     published_at: Ms = 0
     alerts: rules.Open = field(default_factory=rules.Open)
-    etcd_down_since: Ms | None = None
-    etcd_error: str = ""
     etcd_faults: Mapping[str, EtcdFault] = field(default_factory=dict)
     read_at: Ms | None = None
     lease_gone_since: Ms | None = None
@@ -373,6 +371,16 @@ class Node:
     def leading_since(self) -> Ms | None:
         """Since when this node leads; None: it does not."""
         return self.leadership.phase_since if self.leadership.leads else None
+
+    @property
+    def etcd_down_since(self) -> Ms | None:
+        """Since when session or reader have no answer from etcd; None: both have."""
+        return min((fault.since for fault in self.etcd_faults.values()), default=None)
+
+    @property
+    def etcd_error(self) -> str:
+        """What they have instead, for people."""
+        return "; ".join(sorted({fault.error for fault in self.etcd_faults.values()}))
 
     @property
     def drained(self) -> bool:

@@ -221,9 +221,7 @@ def _etcd(step: NodeStep, seen: EtcdSeen) -> None:
         step.do(Warn("etcd_down", f"etcd does not answer as it should: {seen.error}"))
     elif known and not faults:
         step.do(Warn("etcd_up", "etcd answers again"))
-    words = "; ".join(sorted({fault.error for fault in faults.values()}))
-    first = min((fault.since for fault in faults.values()), default=None)
-    step.set(etcd_faults=faults, etcd_error=words, etcd_down_since=first)
+    step.set(etcd_faults=faults)
 
 
 def _can_lead(step: NodeStep) -> None:

@@ -110,8 +110,9 @@ def test_a_leader_that_its_peers_keep_without_etcd_says_so_at_once_and_it_gets_w
     assert "by the promises of its peers alone" in first.summary
     later, (down,) = lasting(opened, away, ETCD_AFTER)
     assert down.event == "etcd_down"
-    _, (worse,) = lasting(later, replace(away, away_long=True), AWAY_AFTER)
+    _, (worse,) = lasting(later, away, AWAY_AFTER)
     assert (worse.event, worse.severity) == ("etcd_away", "critical")
+    assert lasting(later, replace(away, failsafe=False), AWAY_AFTER)[1] == (), "there it ends with the lease"
     assert tell((0, away), (1, LEADS)) == ["0 etcd_away", "1 -etcd_away"]
     assert tell((0, replace(away, witnessed=False)), (1, replace(away, leads=False))) == []
 

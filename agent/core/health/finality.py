@@ -38,10 +38,13 @@ def vote_ages(found: Finality, account: str, head_time: Ms) -> tuple[Ms | None, 
 
     Where no vote is known at all the age is that of the whole chain.
     """
-    accounts = {each.account for each in (*found.active, *found.pending)}
-    mine = head_time - found.last_vote(account) if account in accounts else None
-    others = head_time - found.last_other_vote(account) if accounts - {account} else None
-    return mine, others
+    mine = {each.key for each in (*found.active, *found.pending) if each.account == account}
+    others = {each.key for each in (*found.active, *found.pending) if each.account != account}
+    return _age(found, mine, head_time), _age(found, others, head_time)
+
+
+def _age(found: Finality, keys: set[str], head_time: Ms) -> Ms | None:
+    return head_time - max((at for key, at in found.voted.items() if key in keys), default=0) if keys else None
 
 
 def missing_votes(found: Finality | None, account: str, info: ChainInfo | None) -> str:

@@ -39,13 +39,3 @@ class Finality:
     def coming(self, account: str, key: str) -> bool:
         """Tell whether a key is the account's in the active policy, or will be."""
         return Finalizer(account, key) in (*self.active, *self.pending)
-
-    def last_vote(self, account: str) -> Ms:
-        """Return the date of the last block that was voted for in the name of an account; 0: none is known."""
-        mine = {each.key for each in (*self.active, *self.pending) if each.account == account}
-        return max((at for key, at in self.voted.items() if key in mine), default=0)
-
-    def last_other_vote(self, account: str) -> Ms:
-        """Return the same for everybody but the account."""
-        others = {each.key for each in (*self.active, *self.pending) if each.account != account}
-        return max((at for key, at in self.voted.items() if key in others), default=0)

@@ -14,7 +14,7 @@ from agent.core.model.store import Ms, Txn
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Run one transaction. `kind` is `take`, `confirm`, `release` or `vacate`, for logs and metrics."""
+    """Run one transaction. `kind`, for logs and metrics: `take`, `confirm`, `regain`, `release` or `vacate`."""
 
     request: int
     kind: str

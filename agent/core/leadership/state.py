@@ -60,7 +60,7 @@ class Identity:
     backoff    pause after a definite no of etcd or of the disk
     patience   pauses in a row that may stay unanswered before a node without a tenure is fenced: a busy start is no
                reason
-    beat       where in R this node confirms (ms, below R), so that leaders which one election held up do not go on in
+    renew_phase  where in R this node confirms (ms, below R), so that leaders which one election held up do not go on in
                step; None: R after the last confirmation
     host_id    what this host keeps on its disk (see `peers.Peer`); empty: nobody names this node, and it names nobody
     """

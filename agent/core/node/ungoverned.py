@@ -131,10 +131,10 @@ def waits_for(node: Node, now: Ms) -> str:
         who = "an agent signs that uses another etcd, or a nodeos without one"
         key = "delete `heartbeat`" if state.seen.heartbeat else "restart its agent, and put its name into `leader`"
         how = f"see that nothing else signs, and {key}"
-    return (
-        f"nobody leads, and yet blocks of {state.identity.producer} come, the last for slot {slot_of(last)}: {who}, "
-        "and this node does not take over beside it. Start the agent of that node, with the etcd of this one, or stop "
-        f"it; to have this node lead all the same, {how}"
+    return (  # the same words for each block: others would be logged, and reported to etcd, each time
+        f"nobody leads, and yet blocks of {state.identity.producer} come: {who}, and this node does not take over "
+        "beside it. Start the agent of that node, with the etcd of this one, or stop it; to have this node lead all "
+        f"the same, {how}"
     )
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from agent.core.blocks import follow
-from agent.core.leadership.state import State, StoreView
+from agent.core.leadership.state import Phase, State, StoreView
 from agent.core.model.chain import Block, ChainInfo, Schedule
 from agent.core.model.records import Heartbeat, HeartbeatKey
 from agent.core.model.slots import SLOT, date
 from agent.core.node import step as core
 from agent.core.node.state import LiveSettings, LookedBack, Node
-from agent.core.node.ungoverned import ARRIVES, LEVEL, newer
+from agent.core.node.ungoverned import ARRIVES, LEVEL, newer, waits_for
 from tests.core.parts import CHAIN, LIMITS, PRODUCER, SCHEDULE, SETUP, info
 from tests.simulation.story import FOUR, Host, Story
 
@@ -152,3 +152,14 @@ def test_a_chain_that_stands_still_waits_for_nobody(turns: Schedule | None) -> N
     story.go(60)
     host.start()
     story.until(lambda: host.leads, 8.0 if turns is None else 34.0)
+
+
+def test_what_is_waited_for_is_told_in_the_same_words_for_each_block() -> None:
+    """R18: a second producer makes two blocks a second; other words each time would be logged each time."""
+    found = node(LAST + 1, own=LAST + 1, num=None)
+    state = replace(found.leadership, phase=Phase.STANDBY, seen=StoreView(5, 5), clear_at=10**9)
+    at = found.health.info_at
+    waiting = replace(found, leadership=state, store_since=at - 60_000)
+    later = replace(waiting, past=LookedBack(date(LAST - 3), date(LAST + 5)))
+    assert waits_for(waiting, at)
+    assert waits_for(waiting, at) == waits_for(later, at + 4 * SLOT)

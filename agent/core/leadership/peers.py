@@ -78,6 +78,12 @@ def _lease_until(state: State) -> Ms:
     return state.lease_kept[1] if state.tenure is not None and state.lease_kept[0] == state.tenure.lease else 0
 
 
+def held_by_lease(state: State) -> bool:
+    """Tell whether promises count no longer than V because our lease may end then (R15)."""
+    tenure, mode = state.tenure, state.identity.timing.peers
+    return tenure is not None and mode is PeersMode.LEASE and tenure.valid_until == _lease_until(state)
+
+
 def _lease_ends(step: Step) -> bool:
     """Tell whether promises count for less than E_s, because our lease may not live as long (R15)."""
     timing = step.state.identity.timing

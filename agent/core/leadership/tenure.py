@@ -12,6 +12,7 @@ from agent.core.leadership.gate import last_block_missed
 from agent.core.leadership.peers import (
     confirm_within,
     heirs_of,
+    held_by_lease,
     lease_for,
     listed,
     next_confirmation,
@@ -254,8 +255,7 @@ def rule_stop(step: Step) -> None:
         return
     seen, eligibility, me = state.seen, state.eligibility, state.identity.node
     if step.at(state.stop_at):
-        behind = "the run-time file is behind, and a guard acts on it" if step.now < state.renew_deadline else ""
-        stop(step, "expiring", behind)
+        stop(step, "expiring", _why_expired(state))
     elif step.tenure.frees:
         stop(step, "frees")
     elif state.lost_leader and not state.regains and not step.tenure.lapsed:
@@ -272,6 +272,16 @@ def rule_stop(step: Step) -> None:
     elif eligibility.handover and (seen.override is None or eligibility.cause == "begins_anew"):
         step.set_tenure(hand_to=eligibility.to or None)
         stop(step, eligibility.cause, eligibility.handover)
+
+
+def _why_expired(state: State) -> str:
+    """Return what kept V from being prolonged, for people.
+
+    A file that tells less than V by no more than a beat is as it should be: it is written no more often (see `prolong`).
+    """
+    if state.renew_deadline - state.stop_at >= state.identity.timing.beat:
+        return "the run-time file is behind, and a guard acts on it"
+    return "etcd is away, and our lease in it may have ended" if held_by_lease(state) else ""
 
 
 def _who(leader: LeaderKey | None) -> str:

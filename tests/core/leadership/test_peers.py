@@ -263,6 +263,22 @@ def test_lease_that_may_be_over_takes_the_promises_away() -> None:
     assert one.phase() is not Phase.LEADING
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+def test_reason_names_the_run_time_file_only_where_it_is_late(*, late: bool) -> None:
+    """R3, R15: a file a beat behind V is as it should be: it is etcd that was away until our lease may have ended."""
+    one = Leading(PeersMode.LEASE)
+    one.tell(ev.LeaseKept(LEASE, one.now + 8150))
+    one.go(2000, "bp-b", "bp-c")
+    one.etcd = False
+    one.go(3000, "bp-b", "bp-c")
+    if late:
+        one.save = list  # type: ignore[method-assign] # from here on nothing is written any more
+    one.go(3000, "bp-b", "bp-c")
+    assert one.state.tenure is not None
+    assert ("run-time file is behind" in one.state.tenure.stop_reason) is late
+    assert ("etcd is away, and our lease" in one.state.tenure.stop_reason) is not late
+
+
 def test_promise_revives_no_tenure_that_stops() -> None:
     """R3, R15: a tenure that has begun to stop is over, whatever is promised."""
     one = both()

@@ -12,21 +12,23 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from agent.cli.options import attended, config_option
 from agent.config.load import operator_view, tables
-from agent.config.sections import EtcdSection
+from agent.config.sections import EtcdSection, HttpSection
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys, keys
 from agent.core.model.records import read_group
 from agent.core.model.store import Snapshot
-from agent.errors import ConfigError, StoreError, StoreRejected
+from agent.errors import ConfigError, StoreError, StoreRejected, StoreUnavailable
 from agent.host.paths import DEFAULT_CONFIG
+from agent.net.endpoint import here
 from agent.ports import Store
 
 Table = dict[str, Any]
@@ -164,7 +166,8 @@ LOOK_FOR_S = 5.5
 class Target:
     """One group in one etcd. `timeout`: total deadline in seconds of one request; `node`: that of the configuration.
 
-    `look_for`: seconds that a heartbeat is given to move on before it counts as not confirmed.
+    `look_for`: seconds that a heartbeat is given to move on before it counts as not confirmed. `page`: where the agent
+    of the configuration tells what it knows; empty: nowhere. `every`: all groups below the prefix are meant.
     """
 
     section: EtcdSection
@@ -174,6 +177,8 @@ class Target:
     look_for: float = LOOK_FOR_S
     asked_as: str = ""
     mine: Table = field(default_factory=dict)
+    page: str = ""
+    every: bool = False
 
     @property
     def names(self) -> Keys:
@@ -189,6 +194,9 @@ class Target:
         except StoreRejected as error:
             remedy = self._remedy() if error.reason == "permission_denied" else ""
             raise StoreRejected(error.reason, spoken(str(error), self.mine) + remedy) from error
+        except StoreUnavailable as error:
+            page = f"; see the agent's page: {self.page}" if self.page else ""
+            raise StoreUnavailable(spoken(str(error), self.mine) + page) from error
         except StoreError as error:
             raise type(error)(spoken(str(error), self.mine)) from error
         finally:
@@ -196,6 +204,12 @@ class Target:
 
     def _remedy(self) -> str:
         """Return what to do about a missing right: a role of one's own, and no more rights for the agent."""
+        if self.every:
+            prefix = f"{self.section.prefix}/"
+            return (
+                f". Asked {self.asked_as}: --all needs read on the whole prefix, which an operator of one group lacks; "
+                f"root gives it by `etcdctl role grant-permission ROLE --prefix=true read {prefix}`"
+            )
         role = f"nodeos-failover-{self.group or 'GROUP'}-operator"
         return (
             f". Asked {self.asked_as}: act as a user with the role {role} (--cert and --key, --user, or "
@@ -337,7 +351,7 @@ def resolve(chosen: Chosen, environ: Mapping[str, str], *, every: bool = False) 
     group = group or data.get("group")
     if not every and not (isinstance(group, str) and NAME.fullmatch(group)):
         raise ConfigError(["group is missing, or no name: give --group, or write it into the profile"])
-    return _target(data, group or "", mine, chosen.timeout, environ)
+    return replace(_target(data, group or "", mine, chosen.timeout, environ), every=every)
 
 
 def _configuration(path: Path, environ: Mapping[str, str], group: str | None, *, every: bool) -> Table:
@@ -363,7 +377,22 @@ def _target(data: Table, group: str, mine: Table, timeout: float, environ: Mappi
         raise ConfigError([spoken(each, named) for each in error.problems]) from None
     agents = bool(configured) and not mine.keys() & {"user", "cert_file"}
     look_for = max(LOOK_FOR_S, 3 * view.timing.renew) if data else LOOK_FOR_S
-    return Target(view.etcd, group, timeout, view.node, look_for, asked_as(etcd, agents=agents), named)
+    asked = asked_as(etcd, agents=agents)
+    return Target(view.etcd, group, timeout, view.node, look_for, asked, named, page_of(data) if data else "")
+
+
+def page_of(data: Table) -> str:
+    """Return where the agent of this configuration shows its page; empty when it listens nowhere."""
+    http = data.get("http", {})
+    listen = http.get("listen", HttpSection().listen) if isinstance(http, dict) else ""
+    try:
+        parts = urlsplit(f"//{listen}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if not host or port is None:
+        return ""
+    return f"{'https' if http.get('cert_file') else 'http'}://{here(host, port)[1]}/"
 
 
 def open_store(section: EtcdSection) -> Store:

@@ -46,6 +46,10 @@ _HINTS = (
 )
 
 
+MOST = 200
+"""Characters of what nobody has foreseen that are told: this goes into alerts."""
+
+
 class TokenStale(StoreRejected):
     """etcd no longer knows our token: nothing was changed, log in again. Callers outside see a StoreRejected."""
 
@@ -81,5 +85,9 @@ def _no_answer(code: Any, words: str) -> str:
         return "no answer in time: frozen, overloaded or cut off"
     if code == _CODE.CANCELLED:
         return "the connection was dropped"
-    hint = next((f" ({meaning})" for text, meaning in _HINTS if re.search(text, words)), "")
-    return f"{code.name}: {words}{hint}"
+    said = " ".join(words.split())
+    reason = said.rpartition(": ")[2]  # before it gRPC says the address again, and which of its layers it is
+    for text, meaning in _HINTS:
+        if re.search(text, said):
+            return f"{reason} ({meaning})"
+    return f"{code.name}: {said[:MOST]}"

@@ -192,8 +192,7 @@ class EtcdStore:
         while True:
             pause = self._pauses.left_s()
             if pause >= deadline.remaining():
-                why = "; ".join(said.values()) or "they failed a moment ago"
-                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {why}")
+                raise StoreUnavailable(f"{doing}: not sent, no etcd endpoint is fit: {_together(said)}")
             time.sleep(pause)
             self._look_up(deadline)
             for _ in self._endpoints:
@@ -247,3 +246,12 @@ class EtcdStore:
 
     def _parsed(self, endpoints: tuple[str, ...]) -> list[EtcdEndpoint]:
         return [EtcdEndpoint.parse(text, tls=self._options.ca is not None) for text in endpoints]
+
+
+def _together(said: dict[str, str]) -> str:
+    """Return why each endpoint is not fit, for people: a reason that several have is told once."""
+    found: dict[str, list[str]] = {}
+    for endpoint, text in said.items():
+        reason = text.removeprefix(f"etcd at {endpoint}").removeprefix(", connecting").removeprefix(": ")
+        found.setdefault(reason, []).append(endpoint)
+    return "; ".join(f"{', '.join(each)}: {why}" for why, each in found.items()) or "they failed a moment ago"

@@ -17,7 +17,7 @@ from agent.cli import options, target
 from agent.cli.main import main
 from agent.cli.target import Chosen, Target
 from agent.core.model.store import Snapshot
-from agent.errors import ConfigError, StoreUnavailable
+from agent.errors import ConfigError, StoreRejected, StoreUnavailable
 from tests.cli.groups import beat, snapshot
 from tests.cli.test_status import FakeStore, below
 from tests.support.slack import SLACK_S
@@ -245,3 +245,44 @@ def test_a_shell_is_never_kept_waiting_nor_asked(etcd: list[str], monkeypatch: p
     monkeypatch.setenv(options.COMPLETING, "bash_complete")
     assert not options.attended()
     assert completed("drain", "--etcd", "https://x:1", "--user", "ann", "") == []
+
+
+@pytest.mark.parametrize(
+    ("http", "page"),
+    [
+        ("", "; see the agent's page: http://127.0.0.1:9877/"),
+        ('[http]\nlisten = "[::]:9900"\ncert_file = "/x"', "; see the agent's page: https://[::1]:9900/"),
+        ('[http]\nlisten = ""', ""),
+    ],
+)
+def test_without_etcd_the_agents_page_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch, http: str, page: str
+) -> None:
+    """What a command cannot read from etcd the agent still knows: where its page is stands in its configuration."""
+    configuration(home, AGENTS + http)
+
+    class Dead(FakeStore):
+        def range(self, prefix: str, timeout_s: float) -> Snapshot:
+            raise StoreUnavailable("no answer")
+
+    monkeypatch.setattr(target, "open_store", lambda section: Dead([]))
+    with pytest.raises(StoreUnavailable) as told, resolve(home).store() as store:
+        store.range("/", 1.0)
+    assert str(told.value) == "no answer" + page
+
+
+def test_all_groups_need_a_right_that_the_operator_of_one_lacks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`status --all` reads the whole prefix: no role of one group's operator is the remedy."""
+    configuration(home, AGENTS)
+
+    class Denied(FakeStore):
+        def range(self, prefix: str, timeout_s: float) -> Snapshot:
+            raise StoreRejected("permission_denied", "permission denied")
+
+    monkeypatch.setattr(target, "open_store", lambda section: Denied([]))
+    chosen = Chosen(home / "config.toml", None, None, {}, 3.0)
+    found = target.resolve(chosen, {"HOME": str(home)}, every=True)
+    with pytest.raises(StoreRejected, match="read on the whole prefix") as told, found.store() as store:
+        store.range("/", 1.0)
+    assert "/nodeos-failover/" in str(told.value)
+    assert "access.sh" not in str(told.value)

@@ -105,8 +105,9 @@ def test_endpoints_that_refuse_are_asked_a_few_times_within_the_deadline(wire: W
     random.seed(1)
     wire.says["Range"] = AWAY
     store = EtcdStore(EtcdOptions((ONE, TWO)))
-    with pytest.raises(StoreUnavailable, match="no etcd endpoint is fit"):
+    with pytest.raises(StoreUnavailable, match=f"no etcd endpoint is fit: {ONE}, {TWO}: .*$") as told:
         store.range("/a", SPAN_S)
+    assert str(told.value).count(ONE) == 1, "a reason that both have is told once"
     assert SPAN_S - 0.5 <= wire.time.passed_s <= SPAN_S
     assert 6 <= len(wire.opened) / 2 <= 10, "rounds"
     assert set(wire.opened) == {ONE.removeprefix("http://"), TWO.removeprefix("http://")}
@@ -126,7 +127,7 @@ def settle(wire: Wire) -> None:
 def test_a_connection_that_does_not_come_about_is_closed(wire: Wire, store: EtcdStore, method: str) -> None:
     """Whether the login or the probe fails, the channel does not stay."""
     wire.says[method] = AWAY
-    with pytest.raises(StoreUnavailable, match=f"etcd at {ONE}, connecting: UNAVAILABLE"):
+    with pytest.raises(StoreUnavailable, match=f"is fit: {ONE}: UNAVAILABLE"):
         store.range("/a", 0.3)
     settle(wire)
 

@@ -277,7 +277,7 @@ def rule_stop(step: Step) -> None:
 def _why_expired(state: State) -> str:
     """Return what kept V from being prolonged, for people.
 
-    A file that tells less than V by no more than a beat is as it should be: it is written no more often (see `prolong`).
+    A file that tells less by no more than a beat is as it should be: it is written no more often (see `prolong`).
     """
     if state.renew_deadline - state.stop_at >= state.identity.timing.beat:
         return "the run-time file is behind, and a guard acts on it"

@@ -63,6 +63,7 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
     named = state.seen.leader if frees and state.seen.leader and not state.seen.leader.lease else None
     record = state.seen.record
     block = record.last_block if record and record.released else None
+    led = max(state.seen.heartbeat_since, state.pledge.heard)  # who beats leads, though it writes but every 10 R
     step.set(
         tenure=Tenure(
             _next_epoch(state),
@@ -70,7 +71,7 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
             0,
             lease=state.lease or 0,
             wait_head=block.num if block else None,
-            gap=step.now - state.seen.heartbeat_since,
+            gap=step.now - led,
             origin=origin,
             before=state.seen.last_holder or "",
             expected=(state.seen.leader, state.seen.heartbeat),

@@ -74,6 +74,7 @@ def forget(step: Step, cluster: int, leader: LeaderKey | None, heartbeat: Heartb
             cluster=cluster,
             answered=seen.answered,
             barred_until=max(seen.barred_until, step.now + wait),
+            heartbeat_since=seen.heartbeat_since,  # since when nobody was seen to lead, until one is (see `prepare`)
             last_holder=seen.last_holder,
             max_epoch=seen.max_epoch,
             names=seen.names,

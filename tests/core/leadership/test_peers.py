@@ -440,6 +440,16 @@ def test_promise_binds_before_it_leaves() -> None:
     assert one.now == promised + standstill(E_S)
 
 
+def test_nobody_led_since_the_last_beat_that_was_heard() -> None:
+    """R14, R17: a leader that its peers hold writes seldom: what it cost that it died is not counted from its write."""
+    one = Member()
+    one.tick(1500)
+    assert one.asked(7)
+    one.tick(standstill(E_S))
+    assert one.state.tenure is not None
+    assert one.state.tenure.gap == standstill(E_S)
+
+
 def test_no_promise_before_our_nodeos_is_proven_stopped() -> None:
     """R14, R17: who could neither take over nor free the seat must not be named, or nobody may lead after."""
     one = Member()

@@ -89,6 +89,20 @@ def test_nobody_takes_over_before_a_forgotten_confirmation_has_ended(cluster: in
 
 
 @LOST
+def test_nobody_leads_since_the_last_heartbeat_though_the_store_forgot_it(cluster: int, revision: int) -> None:
+    """R20: history tells since when nobody was seen to lead, not since the host was started."""
+    one = One()
+    one.now = 10_000_000
+    one.standby()
+    one.see(leader=LeaderKey("bp-b", 5, 7), heartbeat=HeartbeatKey(held(3), 6))
+    known(one)
+    seen = one.state.seen.heartbeat_since
+    begun = first_campaign(one, cluster, revision)
+    assert one.state.tenure is not None
+    assert one.state.tenure.gap == begun - seen
+
+
+@LOST
 @pytest.mark.parametrize("state", ["held", "stopping", "stopped"])
 def test_a_runtime_record_of_another_store_is_void(state: str, cluster: int, revision: int) -> None:
     """R20: an agent that restarts with the record of a lost store ends that tenure, waits E, and leads in a new one."""

@@ -16,6 +16,7 @@ from agent.core.model.store import Ms
 from agent.core.node.plan import silent
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import Node, member_of
+from agent.core.node.ungoverned import waits_long
 from agent.group import past
 from agent.ports import Clock
 from agent.telemetry import finality
@@ -109,7 +110,7 @@ class AgentPages:
             "finality": finality.told(node),
             "peers": told(snapshot, now, self._peers),
             "fit": state.eligibility.eligible,
-            "why_not": state.eligibility.why,
+            "why_not": state.eligibility.why or _waits(node, now),
             "rank": state.eligibility.rank,
             "mode": "observe" if node.settings.observes else "lead",
             "would": _would(node, now),
@@ -169,6 +170,12 @@ def _shows(key: str, value: object) -> bool:
     if key == "when":
         return value is None or isinstance(value, str)
     return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
+
+
+def _waits(node: Node, now: Ms) -> str:
+    """Return what a node that is fit waits for by time alone, and for how long."""
+    text, left = waits_long(node, now)
+    return f"{text} ({left / 1000:.0f} s left)" if text else ""
 
 
 def _would(node: Node, now: Ms) -> dict[str, object] | None:

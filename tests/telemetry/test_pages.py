@@ -91,6 +91,16 @@ def test_the_leader_is_who_is_confirmed() -> None:
     assert not pages.status()["leads"]
 
 
+def test_what_a_fit_node_waits_for_is_told_with_the_seconds_left() -> None:
+    """R20: while a forgotten confirmation may count nobody leads, and no node is unfit: only the wait tells why."""
+    forgot = StoreView(5, 5, last_holder="bp-b", barred_until=NOW + 31_600)
+    found = make(**{**STANDBY, "seen": forgot}).status()
+    assert found["fit"]
+    assert found["why_not"].startswith("its etcd lost its data, or was restored; ")
+    assert found["why_not"].endswith("Z (32 s left)")
+    assert make(**STANDBY).status()["why_not"] == ""
+
+
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.LEADING])
 def test_no_other_phase_is_the_leader(phase: Phase) -> None:
     """Elected is not leading yet, stopping not any more."""

@@ -422,14 +422,17 @@ class State:
             return ()
         return tuple(each.node for each in self.seen.heirs or ()) or ("whom the heartbeat named before it was lost",)
 
+    @property
+    def still_at(self) -> Ms:
+        """When a heartbeat that is held stands still for longer than its leader lets it."""
+        seen, timing = self.seen, self.identity.timing
+        validity = seen.record.validity_ms if seen.record else timing.promised
+        return seen.heartbeat_since + timing.renew_seldom + standstill(validity) + timing.request
+
     def silent_at(self) -> Ms | None:
         """Return when a heartbeat that is left to others stands still for longer than its leader lets it; None: not."""
-        seen, timing = self.seen, self.identity.timing
-        record = seen.record
-        if self.entitled or (record is not None and record.released):
-            return None
-        validity = record.validity_ms if record else timing.promised
-        return seen.heartbeat_since + timing.renew_seldom + standstill(validity) + timing.request
+        record = self.seen.record
+        return None if self.entitled or (record is not None and record.released) else self.still_at
 
     @property
     def nominated(self) -> bool:

@@ -16,6 +16,7 @@ from agent.core.leadership.events import Ungoverned
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.model.chain import ChainInfo
+from agent.core.model.operator import clock_text
 from agent.core.model.slots import REPETITIONS, SLOT, date, slot_of
 from agent.core.model.store import Ms
 from agent.core.node.stage import NodeStep
@@ -115,9 +116,32 @@ def tell(step: NodeStep) -> None:
     if text := waits_for(step.node, step.now):
         step.do(Warn("stray_block", text))
         step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
-    elif _waits(step.node, step.now) and step.node.health.info and _behind_until(step.node, step.node.health.info):
-        text = "does not take over: nobody leads, and its chain is behind: whether somebody signs is not seen yet"
+    elif text := waits_long(step.node, step.now)[0]:
+        step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
+    elif _waits(step.node, step.now) and (info := step.node.health.info):
+        lacks = "its chain is behind" if _behind_until(step.node, info) else "a window of ours has to pass first"
+        text = f"does not take over: nobody leads, and {lacks}: whether somebody signs is not seen yet"
         step.set_assessment(answer=text, answer_until=step.now + SURE)
+
+
+def waits_long(node: Node, now: Ms) -> tuple[str, Ms]:
+    """Return what this node waits for by time alone (R20), and for how long (ms); empty and 0 when it does not.
+
+    While a heartbeat is held, and stands still for no longer than a leader lets it, one leads: then nothing is told.
+    """
+    state, seen, free = node.leadership, node.leadership.seen, node.leadership.free_by_store()
+    held = seen.record is not None and not seen.record.released
+    if state.phase is not Phase.STANDBY or free is None or now >= free or (held and now < state.still_at):
+        return "", 0
+    if now < seen.barred_until:
+        why = "its etcd lost its data, or was restored"
+    elif state.unsure:
+        why = "it has not seen the heartbeat change, so this etcd may have been restored"
+    else:
+        return "", 0
+    wall = wall_of(node, now)
+    until = f" until {clock_text(wall + free - now)}" if wall is not None else " yet"
+    return f"{why}; a confirmation that etcd forgot may count{until}", free - now
 
 
 def waits_for(node: Node, now: Ms) -> str:

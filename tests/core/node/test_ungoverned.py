@@ -7,13 +7,16 @@ from dataclasses import replace
 import pytest
 
 from agent.core.blocks import follow
+from agent.core.leadership.events import Tick
 from agent.core.leadership.state import Phase, State, StoreView
+from agent.core.leadership.timing import PeersMode
 from agent.core.model.chain import Block, ChainInfo, Schedule
 from agent.core.model.records import Heartbeat, HeartbeatKey
 from agent.core.model.slots import SLOT, date
 from agent.core.node import step as core
+from agent.core.node.stage import NodeStep
 from agent.core.node.state import LiveSettings, LookedBack, Node
-from agent.core.node.ungoverned import ARRIVES, LEVEL, newer, waits_for
+from agent.core.node.ungoverned import ARRIVES, LEVEL, newer, tell, waits_for, waits_long
 from tests.core.parts import CHAIN, LIMITS, PRODUCER, SCHEDULE, SETUP, info
 from tests.simulation.story import FOUR, Host, Story
 
@@ -163,3 +166,38 @@ def test_what_is_waited_for_is_told_in_the_same_words_for_each_block() -> None:
     later = replace(waiting, past=LookedBack(date(LAST - 3), date(LAST + 5)))
     assert waits_for(waiting, at)
     assert waits_for(waiting, at) == waits_for(later, at + 4 * SLOT)
+
+
+@pytest.mark.parametrize(
+    ("released", "since", "barred", "told"),
+    [
+        (True, 1000, 0, "it has not seen the heartbeat change"),
+        (False, 20_000, 0, "it has not seen the heartbeat change"),
+        (False, 1000, 0, ""),
+        (False, 1000, 9000, ""),
+        (None, 1000, 9000, "its etcd lost its data"),
+        (None, 1000, 0, ""),
+    ],
+    ids=["a release", "stands still", "may live", "lives in the new store", "a new store", "nobody ever led"],
+)
+def test_a_wait_by_time_alone_is_told_until_it_ends(released: bool | None, since: int, barred: int, told: str) -> None:
+    """R20: a standby says that a forgotten confirmation may count, until when, and nothing while a leader may live."""
+    found = node(LAST + 1)
+    at = found.health.info_at
+    record = None if released is None else Heartbeat(3, "bp-b", "other", 7, 2000, released)
+    key = HeartbeatKey(record, 5) if record else None
+    seen = StoreView(
+        5, 5, heartbeat=key, heartbeat_since=at - since, at_first=True, barred_until=barred and at + barred
+    )
+    timing = replace(SETUP.timing, peers=PeersMode.LEASE)
+    state = State(replace(SETUP, timing=timing), phase=Phase.STANDBY, seen=seen)
+    waiting = replace(found, leadership=state, store_since=at - since)
+    text, left = waits_long(waiting, at)
+    assert text.startswith(told)
+    assert bool(text) is bool(told)
+    free = state.free_by_store()
+    assert free is not None
+    assert left == (free - at if told else 0)
+    step = NodeStep(waiting, Tick(), at)
+    tell(step)
+    assert (text in step.node.assessment.answer) or not text

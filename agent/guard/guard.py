@@ -21,6 +21,7 @@ from pathlib import Path
 
 from agent.core.model.chain import ProcessId
 from agent.core.model.fields import RecordError
+from agent.core.model.store import Ms
 from agent.errors import ConfigError, FailoverError
 from agent.guard.stop import Pending, read
 from agent.host.clock import SystemClock
@@ -31,6 +32,8 @@ LOOK_S = 0.5
 """How often the run-time file is read while nothing is due; a tenure begins seconds before anything can be due."""
 AGAIN_S = 0.5
 """Between two tries when nodeos could not be stopped."""
+SAY_AGAIN: Ms = 60_000
+"""The same words are not said sooner again."""
 
 
 class Guard:
@@ -44,7 +47,7 @@ class Guard:
         self._armed: Pending | None = None
         self._agent = agent_pid  # whose file it is
         self._done: Pending | None = None  # what was acted upon
-        self._told: Pending | None = None  # of which was said that nodeos takes no pause
+        self._said: dict[str, Ms] = {}  # when each line was said
         self._voice = Voice()
         self.agent_lives = True
 
@@ -64,24 +67,30 @@ class Guard:
         try:
             how = self._stop(pending)
         except (FailoverError, OSError) as error:
-            self._voice.say(f"nodeos could NOT be stopped, stop it by hand: {error}")
+            self._say(f"nodeos could NOT be stopped, stop it by hand: {error}")
             return AGAIN_S
         if not how:
             return 0.0
-        self._voice.say(f"epoch {pending.epoch} was not confirmed in time: {how}")
+        self._say(f"epoch {pending.epoch} was not confirmed in time: {how}")
         self._done = pending
         return self._idle()
 
     def _pause(self, pending: Pending) -> float | None:
         """Pause a nodeos that signs nothing any more, again and again: what is to be stopped here has stopped."""
         if not pending.means.paused() and not _gone(pending.process):
-            if pending != self._told:
-                self._voice.say(f"epoch {pending.epoch} is over, nodeos takes no pause; its gate signs nothing")
-            self._told = pending
+            self._say(f"epoch {pending.epoch} is over, nodeos takes no pause; its gate signs nothing")
             return AGAIN_S
-        self._voice.say(f"epoch {pending.epoch} was not confirmed in time: nodeos is paused, or gone")
+        self._say(f"epoch {pending.epoch} was not confirmed in time: nodeos is paused, or gone")
         self._done = pending
         return self._idle()
+
+    def _say(self, text: str) -> None:
+        """Say it, unless that was said a moment ago: the agent writes its file again while it stops, too."""
+        now = self._clock.boot()
+        self._said = {line: at for line, at in self._said.items() if now < at + SAY_AGAIN}
+        if text not in self._said:
+            self._said[text] = now
+            self._voice.say(text)
 
     def _idle(self) -> float | None:
         if self.agent_lives:
@@ -102,7 +111,7 @@ class Guard:
         except FileNotFoundError:
             return
         except (OSError, RecordError, ConfigError) as error:
-            self._voice.say(f"the run-time file {self._path} cannot be read: {error}")
+            self._say(f"the run-time file {self._path} cannot be read: {error}")
 
     def _stop(self, pending: Pending) -> str:
         """Stop nodeos and prove it (R3, R4); return how, nothing when there is no reason any more.

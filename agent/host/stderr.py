@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 TELL_S = 0.2
 """How long the last words of a process that ends may take."""
@@ -28,7 +29,8 @@ class Voice:
             self._thread.join(TELL_S)
 
     def _write(self, text: str) -> None:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         try:
-            os.write(2, f"nodeos-failover {self._name}: {text}\n".encode(errors="replace"))
+            os.write(2, f"{when} nodeos-failover {self._name}: {text}\n".encode(errors="replace"))
         except OSError:
             return  # nobody reads it: no reason to stop guarding

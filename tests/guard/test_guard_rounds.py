@@ -107,14 +107,25 @@ def test_what_it_did_it_does_once(bench: Bench) -> None:
 
 
 def test_a_nodeos_that_does_not_end_is_tried_twice_a_second(bench: Bench) -> None:
-    """Neither given up nor stormed: ten seconds are some twenty tries, and each is told."""
+    """Neither given up nor stormed: ten seconds are some twenty tries, which are told once a minute."""
     bench.nodeos.says |= {"paused": False, "end": FenceError("still there")}
     bench.save(0)
     bench.rounds(10_000)
     tries = bench.nodeos.names.count("end")
     assert 15 <= tries <= 10 / AGAIN_S
-    assert len(bench.said) == tries
+    assert len(bench.said) == 1
     assert "stop it by hand: still there" in bench.said[0]
+    bench.rounds(60_000)
+    assert len(bench.said) == 2
+
+
+def test_what_was_done_is_told_once_though_the_file_is_written_again(bench: Bench) -> None:
+    """The agent writes its file while it stops, too: the guard acts again, and says so once."""
+    for state in ("held", "stopping"):
+        bench.save(0, state=state)
+        bench.rounds(2000)
+    assert bench.nodeos.names == ["paused", "paused"]
+    assert len(bench.said) == 1
 
 
 def test_a_gated_nodeos_is_paused_and_never_ended(bench: Bench) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -114,4 +115,6 @@ def test_a_reader_that_hangs_holds_up_neither_a_word_nor_the_end(monkeypatch: py
     wait_until(lambda: not writer.is_alive())
     voice.say("three")
     wait_until(lambda: len(said) == 2)
-    assert said == [b"nodeos-failover gate: one\n", b"nodeos-failover gate: three\n"]
+    times, words = zip(*(line.split(b" ", 1) for line in said), strict=True)
+    assert words == (b"nodeos-failover gate: one\n", b"nodeos-failover gate: three\n")
+    assert all(datetime.fromisoformat(each.decode()).tzinfo for each in times)

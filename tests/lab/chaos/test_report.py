@@ -60,9 +60,8 @@ def test_log_lines_are_read_at_the_labs_own_time() -> None:
     jumped = parse("bp-a", whole, own + 3600)
     assert isinstance(jumped, Change)
     assert jumped.at == own + 3600
-    assert parse("bp-a", "nodeos-failover guard: stopped it", 5.0) == Note(
-        5.0, "bp-a", "nodeos-failover guard: stopped it"
-    )
+    said = "2026-01-01T00:00:00Z nodeos-failover guard: stopped it"
+    assert parse("bp-a", said, 5.0) == Note(5.0, "bp-a", said)
     assert parse("bp-a", "not JSON", 5.0) is None
     guard = parse("bp-a", "Traceback (most recent call last):", 5.0)
     assert isinstance(guard, Note)

@@ -86,7 +86,7 @@ def parse(name: str, line: str, now: float) -> Change | Note | None:
     except ValueError:
         if line.startswith("Traceback"):  # an agent logs even that as JSON: this is its guard
             return Note(now, name, f"{DEFECT} in the guard, see its lines in the log")
-        return Note(now, name, line) if line.startswith("nodeos-failover guard") else None
+        return Note(now, name, line) if " nodeos-failover guard" in line else None
     if not isinstance(fields, dict):
         return None
     own = datetime.fromisoformat(fields["time"]).timestamp() if "time" in fields else now

@@ -54,9 +54,7 @@ def dial(
     except PermissionError as error:
         raise NotSent(f"{endpoint}: no permission to connect; let the agent's user write to the socket") from error
     except ConnectionRefusedError as error:
-        raise NotSent(
-            f"{endpoint} refused the connection: nothing listens there (nodeos down or replaying?)"
-        ) from error
+        raise NotSent(f"{endpoint} refused the connection: nothing listens there") from error
     except OSError as error:
         raise NotSent(f"{endpoint}: no connection: {error}") from error
 

@@ -109,7 +109,8 @@ class HttpNodeos:
             raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {error}; is it nodeos?") from error
         except CallFailed as error:
             kind = NodeosTimeout if error.sent else NodeosUnreachable
-            raise kind(f"nodeos, {path} at {error}") from error
+            down = " (nodeos down or replaying?)" if isinstance(error.__cause__, ConnectionRefusedError) else ""
+            raise kind(f"nodeos, {path} at {error}{down}") from error
         if answer.status in GAVE_UP:
             raise NodeosTimeout(f"nodeos, {path} at {endpoint}: {answer.status}, a proxy before it gave up waiting")
         if answer.status not in (200, 201, 202):

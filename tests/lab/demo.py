@@ -151,7 +151,7 @@ def hand_over(group: Group, show: Show) -> float:
 def play(group: Group, console: Console, pace: float) -> int:
     """Play the whole piece; return 0 when no slot was signed twice."""
     with Show(group, console) as show:
-        show.say("starting the agents; the first act of each is to pause its nodeos")
+        show.say("starting the agents: the first adopts the nodeos that produces already, without a pause")
         group.start()
         show.say(f"{group.leader.node} leads, {group.standby.node} stands by", "bold green")
         observer = group.chain.observer

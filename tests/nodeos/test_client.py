@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 from typing import Any
 
 import pytest
 
 from agent.errors import NodeosAnswer, NodeosError, NodeosTimeout, NodeosUnreachable
 from agent.host.deadline import NoAnswer, NotSent
-from agent.net.http import Answer, TooMuch
+from agent.net.endpoint import parse_endpoint
+from agent.net.http import Answer, TooMuch, call
 from agent.nodeos import client as nodeos
 from agent.nodeos.client import HttpNodeos
 from tests.support.moved_time import MovedTime
@@ -107,6 +109,17 @@ def test_a_block_that_neither_knows_changes_nothing(http: Recorder) -> None:
         with pytest.raises(NodeosAnswer):
             client.block(1, 1.0)
     assert [path for _, path, _ in asked(http)] == ["/v1/chain/get_block_info", "/v1/chain/get_block"] * 2
+
+
+def test_only_of_nodeos_is_said_that_nodeos_is_down() -> None:
+    """Agents are asked by the same words, and so are proxies: what a refusal means is told by who knows what it is."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(NodeosUnreachable, match=r"nothing listens there \(nodeos down or replaying\?\)$"):
+            HttpNodeos(url).info(1.0)
+        with pytest.raises(NotSent, match=r"nothing listens there$"):
+            call(parse_endpoint(url), "/livez", 1.0)
 
 
 @pytest.mark.parametrize(

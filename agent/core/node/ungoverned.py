@@ -30,6 +30,8 @@ LEVEL: Ms = 3000
 """A head that came no later has what others sign. One that did, and stood still for as long, may be its chain's."""
 SURE: Ms = 3000
 """Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
+WAITS = "does not take over: "
+"""How that is shown begins so."""
 
 
 def judged(node: Node, now: Ms) -> Ungoverned:
@@ -115,23 +117,29 @@ def tell(step: NodeStep) -> None:
         step.do(Warn("store_forgot", text))
     if text := waits_for(step.node, step.now):
         step.do(Warn("stray_block", text))
-        step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
-    elif text := waits_long(step.node, step.now)[0]:
-        step.set_assessment(answer=f"does not take over: {text}", answer_until=step.now + SURE)
-    elif _waits(step.node, step.now) and (info := step.node.health.info):
-        lacks = "its chain is behind" if _behind_until(step.node, info) else "a window of ours has to pass first"
-        text = f"does not take over: nobody leads, and {lacks}: whether somebody signs is not seen yet"
-        step.set_assessment(answer=text, answer_until=step.now + SURE)
+    if text := text or waits_long(step.node, step.now)[0] or _lacks(step.node, step.now):
+        step.set_assessment(answer=f"{WAITS}{text}", answer_until=step.now + SURE)
+    elif step.node.assessment.answer.startswith(WAITS):
+        step.set_assessment(answer="")
+
+
+def _lacks(node: Node, now: Ms) -> str:
+    """Return what a node that waits for its chain has yet to see, where nothing speaks against a take-over so far."""
+    if not _waits(node, now) or not node.health.info:
+        return ""
+    lacks = "its chain is behind" if _behind_until(node, node.health.info) else "a window of ours has to pass first"
+    return f"nobody leads, and {lacks}: whether somebody signs is not seen yet"
 
 
 def waits_long(node: Node, now: Ms) -> tuple[str, Ms]:
     """Return what this node waits for by time alone (R20), and for how long (ms); empty and 0 when it does not.
 
-    While a heartbeat is held, and stands still for no longer than a leader lets it, one leads: then nothing is told.
+    While a heartbeat is held by a leader that may live, as its beats and its writes tell, nothing is said.
     """
     state, seen, free = node.leadership, node.leadership.seen, node.leadership.free_by_store()
     held = seen.record is not None and not seen.record.released
-    if state.phase is not Phase.STANDBY or free is None or now >= free or (held and now < state.still_at):
+    lives = held and now < max(state.still_at, state.pledge.until)
+    if state.phase is not Phase.STANDBY or free is None or now >= free or lives:
         return "", 0
     if now < seen.barred_until:
         why = "its etcd lost its data, or was restored"

@@ -9,6 +9,7 @@ import pytest
 from agent.core.blocks import follow
 from agent.core.leadership.events import Tick
 from agent.core.leadership.state import Phase, State, StoreView
+from agent.core.leadership.support import Pledge
 from agent.core.leadership.timing import PeersMode
 from agent.core.model.chain import Block, ChainInfo, Schedule
 from agent.core.model.records import Heartbeat, HeartbeatKey
@@ -201,3 +202,14 @@ def test_a_wait_by_time_alone_is_told_until_it_ends(released: bool | None, since
     step = NodeStep(waiting, Tick(), at)
     tell(step)
     assert (text in step.node.assessment.answer) or not text
+
+
+def test_a_leader_that_beats_is_not_waited_out() -> None:
+    """R14, R20: while etcd is away its heartbeat stands still, and our promise holds: nothing is told of the store."""
+    at = node(LAST + 1).health.info_at
+    held = HeartbeatKey(Heartbeat(3, "bp-b", "other", 7, 2000), 5)
+    seen = StoreView(5, 5, heartbeat=held, heartbeat_since=at - 20_000, at_first=True)
+    setup = replace(SETUP, timing=replace(SETUP.timing, peers=PeersMode.LEASE))
+    state = State(setup, phase=Phase.STANDBY, seen=seen, pledge=Pledge(until=at + 1900, heard=at - 100))
+    assert waits_long(replace(node(LAST + 1), leadership=state), at) == ("", 0)
+    assert waits_long(replace(node(LAST + 1), leadership=state), at + 1900)[0]

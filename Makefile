@@ -47,14 +47,15 @@ mutants: $(STAMP) ## make small mistakes outside the core, and tell which no tes
 fuzz: $(STAMP) ## feed broken input to every parser, for some minutes
 	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-3000} $(BIN)/python -m pytest tests/fuzz --timeout 1800
 
-package: $(STAMP) ## build a wheel, an sdist, a .deb, checksums and an SBOM (CycloneDX) into dist/
+package: $(STAMP) ## build a wheel, an sdist, a .deb (with debhelper), checksums and an SBOM (CycloneDX) into dist/
 	$(BIN)/python -m pip install --quiet build click-man cyclonedx-bom uv
 	rm -rf dist && $(BIN)/python -m build --outdir dist .
 	$(BIN)/uv export --frozen --no-dev --no-emit-project --quiet --output-file dist/requirements.txt
 	mkdir dist/man && $(BIN)/python -c "$$MAN_PAGES" dist/*.whl
-	deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist/man dist
+	@if command -v dh >/dev/null; then deploy/debian/build.sh dist/nodeos_failover-*.whl dist/requirements.txt dist/man dist; \
+	else echo "no .deb is built: debhelper is missing (apt-get install debhelper); all else is in dist/"; fi
 	$(BIN)/python -m cyclonedx_py requirements --output-reproducible --output-file dist/sbom.cdx.json dist/requirements.txt
-	cd dist && sha256sum *.whl *.tar.gz *.deb sbom.cdx.json >SHA256SUMS
+	cd dist && sha256sum $$(ls | grep -E '\.(whl|tar\.gz|deb)$$') sbom.cdx.json >SHA256SUMS
 
 sign: ## sign dist/SHA256SUMS with your key; ARGS="--local-user RELEASE-KEY"
 	gpg --armor --detach-sign --yes $(ARGS) dist/SHA256SUMS

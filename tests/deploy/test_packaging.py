@@ -52,6 +52,16 @@ def test_installs_in_an_empty_environment(dist: Path, tmp_path: Path, pattern: s
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_all_that_was_built_is_summed(dist: Path) -> None:
+    """Wheel, sdist and SBOM are there with or without debhelper, the .deb with it, and the sums name each."""
+    named = {line.split()[1] for line in (dist / "SHA256SUMS").read_text().splitlines()}
+    built = {each.name for each in dist.iterdir() if each.name.endswith((".whl", ".tar.gz", ".deb", ".cdx.json"))}
+    assert named == built
+    assert len(built) == 3 + (shutil.which("dh") is not None)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg-deb is Debian's")
 def test_deb_holds_all_but_python(dist: Path, tmp_path: Path) -> None:
     """The .deb is unpacked anywhere and works with the host's Python; no file of it names where it was built."""

@@ -37,10 +37,11 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          *Else:* a lost answer would cost the lead, or an old write would be taken for a new one.
     R3   Stop in time: at V - A, at once when `leader` or `heartbeat` was changed by another hand, or when health or an
          operator says so. Pause nodeos; without an answer in P (or sooner, from one that was silent before) end the
-         process. All is over by V, whatever hangs. A tenure that has begun to stop never produces again, whatever
-         answer comes late, and the run-time file says so before the release is sent. *Else:* a release still under way
-         is applied after the node resumed (a search found it in 15 moves). A resume has a span of its own, but never
-         beyond V - A.
+         process. All is over by V, whatever hangs: an agent that wakes later finds what its guard has done, and has the
+         time of a request for its pause, so that it ends no nodeos that is only slow. A tenure that has begun to stop
+         never produces again, whatever answer comes late, and the run-time file says so before the release is sent.
+         *Else:* a release still under way is applied after the node resumed (a search found it in 15 moves). A resume
+         has a span of its own, but never beyond V - A.
     R4   Prove the stop. A pause keeps only the next block from starting, so it is proof B after its answer, and only
          if no resume is unanswered, for a call that timed out may still act. A process seen gone is proof. A closed
          signing gate is proof if nodeos has no other way to a signature; where the gate is required nothing else is,

@@ -58,8 +58,8 @@ def _pause_failed(step: Step, result: Call, why: str) -> None:
     stopping = state.phase is Phase.STOPPING and not spared(state)
     if stopping and result is not Call.TIMEOUT and step.now < state.pause_by:
         step.set_production(Production.UNKNOWN)
-        begun = state.pause_by - state.identity.timing.pause
-        step.set(pause_retry_at=min(step.now + doubled(step.now - begun), state.pause_by))  # ended then, if no use
+        tried = max(0, step.now - (state.pause_by - state.identity.timing.pause))
+        step.set(pause_retry_at=min(step.now + doubled(tried), state.pause_by))  # ended then, if no use
         return
     if (state.phase is Phase.STOPPING or hung >= state.identity.patience) and not spared(state):
         step.do(Warn("pause_failed", f"pause failed, nodeos will be stopped: {why}"))
@@ -203,8 +203,10 @@ def stop(step: Step, key: str, detail: str = "") -> None:
 
 def begin_stop(step: Step) -> None:
     """Begin to stop at once; from here on the tenure is over whatever answer comes (R3)."""
-    state = step.state
-    within = state.identity.timing.pause
+    state, timing = step.state, step.state.identity.timing
+    within = timing.pause
+    if step.now >= step.tenure.valid_until:  # its guard has stopped it by then: to end it now would only cost a replay
+        within = max(within, timing.request)
     if state.eligibility.deaf:
         within = min(within, LAST_CHANCE)
     step.set(pause_by=step.now + within, pause_retry_at=step.now, head_call=0, head_until=0)
@@ -231,7 +233,7 @@ def _pause(step: Step) -> None:
     state = step.state
     timing = state.identity.timing
     if state.phase is Phase.STOPPING:
-        until = step.now + timing.pause if spared(state) else min(step.now + timing.pause, state.pause_by)
+        until = step.now + timing.pause if spared(state) else state.pause_by
         if until <= step.now:
             _fence(step)
             return

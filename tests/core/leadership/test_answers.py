@@ -175,3 +175,19 @@ def test_no_file_lets_a_restarted_agent_lead_for_longer_than_a_confirmation_coun
     assert one.phase() is Phase.LEADING
     one.tick(T.validity - T.margin)
     assert one.phase() is Phase.STOPPING
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "after V"])
+def test_a_stop_that_comes_after_its_time_does_not_hurry(late: bool) -> None:
+    """R3: by V the guard has stopped nodeos; an agent that thaws later must not end one that is slow to answer."""
+    one = One()
+    one.lead()
+    tenure = one.state.tenure
+    assert tenure is not None
+    at = tenure.valid_until + 1 if late else one.state.stop_at
+    one.tick(at - one.now)
+    assert one.phase() is Phase.STOPPING
+    one.tick(T.pause)
+    assert (one.power() is Production.FENCING) is not late
+    one.tick(T.request - T.pause)
+    assert one.power() is Production.FENCING

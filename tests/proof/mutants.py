@@ -147,6 +147,9 @@ TAKE = """compare = (
         Compare(names.heartbeat, revision_of(heartbeat), heartbeat.value if heartbeat else None),
     )"""
 UNKNOWN = "    if _close(step, event.request):\n        step.back_off()\n\n\ndef rejected"
+BLIND = Edit(STATE, "return max(free, self.clear_at) if free is not None and self.unsure else free", "return free")
+"""The chain of this node shows nothing: then the other rules about what was not seen to change have to suffice (R20)."""
+
 MUTANTS = (
     Mutant(
         "deadline counted from receipt",
@@ -195,7 +198,7 @@ MUTANTS = (
         (
             Edit(
                 PRODUCTION,
-                "pause_retry_at=min(step.now + doubled(step.now - begun), state.pause_by)",
+                "pause_retry_at=min(step.now + doubled(tried), state.pause_by)",
                 "pause_retry_at=step.now + 50",
             ),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.proof.mutants import CORE, STATE, TENURE, UNKNOWN, Edit, Mutant
+from tests.proof.mutants import BLIND, CORE, STATE, TENURE, UNKNOWN, Edit, Mutant
 
 PEERS = CORE + "leadership.peers"
 SHARP = Edit(CORE + "leadership.timing", "    return -(-validity_ms * 1001 // 1000) + 1\n", "    return validity_ms\n")
@@ -101,6 +101,7 @@ PEERS_MUTANTS = (
             "and seen.heirs is None and seen.keyed else seen",
             "and seen.heirs is None and state.peered else seen",
         ),
+        BLIND,
         names=("a", "b", "c"),
         off="c",
         alone=2,

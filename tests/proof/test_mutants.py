@@ -6,7 +6,7 @@ import pytest
 
 from tests.proof.adoption_mutants import ADOPTION_MUTANTS, Mistaken
 from tests.proof.gate_mutants import GATE_MUTANTS
-from tests.proof.mutants import CAMPAIGN, MUTANTS, STATE, TENURE, Edit, Mutant, mutated
+from tests.proof.mutants import BLIND, CAMPAIGN, MUTANTS, STATE, TENURE, Edit, Mutant, mutated
 from tests.proof.peers_mutants import PEERS_MUTANTS
 
 
@@ -48,18 +48,15 @@ ALL_SEEN = Edit(TENURE, "if seen.keys_revision else not _ours(step.state, record
 @pytest.mark.parametrize("edit", [BELIEVES, ALL_SEEN], ids=["believes every release", "has seen each release come"])
 def test_release_that_is_believed_at_first_sight_is_found(edit: Edit) -> None:
     """P1: with this mistake an agent that starts takes over beside the leader that a restored store forgot (R20)."""
-    with mutated((edit,)) as runs:
+    with mutated((edit, BLIND)) as runs:
         found = runs.restoring(("etcd is restored",))
     assert found.broken.startswith("P1"), found.text()
     assert found.story
 
 
-HEARS = Edit(STATE, "if self.identity.timing.peers is not PeersMode.FAILSAFE or", "if seen is not None or")
-
-
 def test_store_that_is_believed_while_promises_hold_a_leader_is_found() -> None:
     """P1: an agent that starts takes over by a list of before, though its chain shows that somebody signs (R20)."""
-    with mutated((HEARS,)) as runs:
+    with mutated((BLIND,)) as runs:
         found = runs.restored_beside_promises(runs.BESIDE)
     assert found.broken.startswith("P1"), found.text()
     assert found.story

@@ -148,7 +148,7 @@ TAKE = """compare = (
     )"""
 UNKNOWN = "    if _close(step, event.request):\n        step.back_off()\n\n\ndef rejected"
 BLIND = Edit(STATE, "return max(free, self.clear_at) if free is not None and self.unsure else free", "return free")
-"""The chain of this node shows nothing: then the other rules about what was not seen to change have to suffice (R20)."""
+"""The chain of this node shows nothing: the other rules about what it has not seen change have to suffice (R20)."""
 
 MUTANTS = (
     Mutant(

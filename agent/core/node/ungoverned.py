@@ -158,15 +158,15 @@ def waits_for(node: Node, now: Ms) -> str:
     since = node.store_since
     if not _waits(node, now) or wall is None or since is None or last < wall - (now - since) + SURE:
         return ""
-    who, how = "a nodeos without an agent signs", "put its name into `leader`"
+    come = f"blocks of {state.identity.producer} come"  # the same words for each: others would be logged each time
     if state.unsure:
-        who = "an agent signs that uses another etcd, or a nodeos without one"
-        key = "delete `heartbeat`" if state.seen.heartbeat else "restart its agent, and put its name into `leader`"
-        how = f"see that nothing else signs, and {key}"
-    return (  # the same words for each block: others would be logged, and reported to etcd, each time
-        f"nobody leads, and yet blocks of {state.identity.producer} come: {who}, and this node does not take over "
-        "beside it. Start the agent of that node, with the etcd of this one, or stop it; to have this node lead all "
-        f"the same, {how}"
+        return (
+            f"nobody leads in this etcd, and yet {come}: an agent signs that uses another etcd, or a nodeos without an "
+            "agent. Have all agents use one etcd, or stop that nodeos"
+        )
+    return (
+        f"nobody leads, and yet {come}: a nodeos without an agent signs, and this node does not take over beside it. "
+        "Start the agent of that node, or stop it; to have this node lead all the same, put its name into `leader`"
     )
 
 

@@ -161,31 +161,30 @@ def begun(story: Story) -> None:
         host.start()
 
 
+def leave_alone(story: Story, seconds: float, whose: str) -> None:
+    """Start all agents beside a nodeos that signs without them: none takes over, and all tell whose blocks come."""
+    story.rogue = True
+    begun(story)
+    story.go(seconds)
+    assert story.leader is None
+    assert all("stray_block" in host.events_told() for host in story.hosts)
+    assert whose in story.hosts[0].published()[-1][1].plan
+    story.rogue = False
+
+
 @pytest.mark.parametrize(("turns", "most"), [(None, 4.5), (FOUR, ROUND + 8)], ids=["alone", "one of four"])
 def test_a_heartbeat_of_an_old_store_is_left_alone_while_our_blocks_come(turns: Schedule | None, most: float) -> None:
     """P1, P3, R20: an etcd that nobody else uses any more, or a restored copy, has a heartbeat that stands still."""
     story = Story("bp-a", "bp-b", turns=turns)
     story.put("heartbeat", write(Heartbeat(3, "bp-a", "elsewhere", 9, 6000)))
-    story.rogue = True
-    begun(story)
-    story.go(50)
-    assert story.leader is None
-    assert all("stray_block" in host.events_told() for host in story.hosts)
-    assert "an agent signs that uses another etcd" in story.hosts[0].published()[-1][1].plan
-    story.rogue = False
+    leave_alone(story, 50, "an agent signs that uses another etcd")
     assert story.until(lambda: story.leader is not None) < most
 
 
 def test_a_group_waits_for_the_agent_of_a_live_producer_and_tells_whom_to_look_for() -> None:
     """R18: no governed node signs beside it; when its blocks have stopped for 3 s, one takes over."""
     story = Story("bp-a", "bp-b")
-    story.rogue = True
-    begun(story)
-    story.go(30)
-    assert story.leader is None
-    assert all("stray_block" in host.events_told() for host in story.hosts)
-    assert "nodeos without an agent signs" in story.hosts[0].published()[-1][1].plan
-    story.rogue = False
+    leave_alone(story, 30, "nodeos without an agent signs")
     took = story.until(lambda: story.leader is not None)
     assert 2.0 < took < 4.5
 

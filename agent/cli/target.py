@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from agent.cli.options import attended, config_option
 from agent.config.load import operator_view, tables
-from agent.config.sections import EtcdSection, HttpSection
+from agent.config.sections import EtcdSection, HttpSection, address_of
 from agent.core.model.fields import NAME
 from agent.core.model.keys import Keys, keys
 from agent.core.model.records import read_group
@@ -386,13 +385,10 @@ def page_of(data: Table) -> str:
     http = data.get("http", {})
     listen = http.get("listen", HttpSection().listen) if isinstance(http, dict) else ""
     try:
-        parts = urlsplit(f"//{listen}")
-        host, port = parts.hostname, parts.port
+        address = address_of(listen)
     except ValueError:
         return ""
-    if not host or port is None:
-        return ""
-    return f"{'https' if http.get('cert_file') else 'http'}://{here(host, port)[1]}/"
+    return f"{'https' if http.get('cert_file') else 'http'}://{here(*address)[1]}/" if address else ""
 
 
 def open_store(section: EtcdSection) -> Store:

@@ -334,8 +334,7 @@ class HttpSection(Section):
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port, None for off."""
-        parts = urlsplit(f"//{self.listen}")
-        return (parts.hostname, parts.port) if parts.hostname and parts.port is not None else None
+        return address_of(self.listen)
 
     @relation
     def _fits(self) -> Iterator[str]:
@@ -347,6 +346,12 @@ class HttpSection(Section):
                 f"http.listen: {self.listen} can be reached from elsewhere: set http.token_file, or http.cert_file and "
                 "http.key_file, or http.public = true where something else keeps strangers out"
             )
+
+
+def address_of(listen: str) -> tuple[str, int] | None:
+    """Return host and port of a `listen`; None when there are none. ValueError when the port is no port."""
+    parts = urlsplit(f"//{listen}")
+    return (parts.hostname, parts.port) if parts.hostname and parts.port is not None else None
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from hypothesis import settings
 
 from tests.support.leaks import nothing_left_open
 from tests.support.moved_time import MovedTime, replace_time
@@ -19,10 +20,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="write what scenarios and transcripts are now, to be read")
 
 
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
+"""How hypothesis runs: without a time limit for one example, for the machine may be busy."""
+
 os.environ.setdefault("GOMAXPROCS", "1")
 """One thread of Go at a time, in etcd, etcdctl and promtool: an etcd without work takes half the processor time so."""
 
-LONGEST = ("e2e/test_peers", "e2e/test_switchover", "e2e/test_vain", "lab/chaos", "deploy/", "e2e/", "proof/test_quick")
+LONGEST = (
+    "e2e/test_peers",
+    "e2e/test_switchover",
+    "e2e/test_vain",
+    "lab/chaos",
+    "deploy/",
+    "e2e/",
+    "contract/",
+    "test_quick",
+)
 """What takes longest of the tests with real processes, and of those that compute."""
 
 

@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 # What is imported is kept compiled, whatever the environment says: else each worker compiles for 8 s, each agent for 0.25 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help venv demo test test-slow bench measure chaos proof mutants fuzz package sign audit docs lint clean
+.PHONY: help venv demo test compute test-slow bench measure chaos proof mutants fuzz package sign audit docs lint clean
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -22,12 +22,14 @@ demo: $(STAMP) ## run a real group on this machine, kill its leader, show what h
 COMPUTE := tests/core tests/proof tests/simulation
 COMPUTED := .pytest_cache/computed.txt
 
-test: $(STAMP) lint ## everything that must hold before a change goes in
-	@mkdir -p .pytest_cache; \
-	chrt --idle 0 $(BIN)/python -m pytest $(COMPUTE) -o cache_dir=.pytest_cache/compute --timeout 1800 --numprocesses 2 >$(COMPUTED) 2>&1 & \
-	computing=$$!; trap 'kill $$computing 2>/dev/null' EXIT; \
+test: $(STAMP) ## everything that must hold before a change goes in
+	@mkdir -p $(dir $(COMPUTED)); chrt --idle 0 $(MAKE) --no-print-directory compute >$(COMPUTED) 2>&1 & \
+	computing=$$!; trap 'kill $$computing 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
 	$(BIN)/python -m pytest $(COMPUTE:%=--ignore=%) --numprocesses 4 --dist loadfile --no-loadscope-reorder; waited=$$?; \
 	wait $$computing; computed=$$?; cat $(COMPUTED); exit $$((waited | computed))
+
+compute: $(STAMP) lint
+	$(BIN)/python -m pytest $(COMPUTE) -o cache_dir=.pytest_cache/compute --timeout 1800 --numprocesses 2
 
 test-slow: $(STAMP) ## the tests that take longer
 	$(BIN)/python -m pytest -m slow

@@ -1,6 +1,6 @@
 """How long commands take to start: `run` to ready, `status` to its end, `fence --local` to its first request.
 
-A real etcd and a real nodeos serve `run` and `status`; what `fence` asks is a listener of the
+A real etcd of three and a real nodeos serve `run` and `status`; what `fence` asks is a listener of the
 lab's that answers as a paused nodeos does. Wall time runs from before the process is made; processor time is that of
 all threads of the process until then. `--other` measures another checkout in turn with this one, in the same run.
 """
@@ -137,7 +137,7 @@ class Starter:
 
 def started(lab: Lab, runs: int, pythons: dict[str, str]) -> list[Row]:
     """Start every command `runs` times for each interpreter, one after another, and return what it took."""
-    etcd, chain = lab.etcd(1), lab.chain(1)
+    etcd, chain = lab.etcd(3), lab.chain(1)  # a command asks each of its members which cluster it is of
     agent = lab.agent(next(iter(chain.nodes.values())), etcd, log={"level": "info"})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(LIMIT_S)

@@ -21,6 +21,7 @@ from agent.core.model.chain import ProcessId
 from agent.host import page as pages
 from agent.host.clock import boot_ms
 from agent.host.paths import Files, save_plan, save_refusal
+from tests.lab.process import pids_of
 from tests.support.children import PROGRAM, state_of, wait_until
 from tests.support.guard_bench import BLOCK_MS, KILL_MS, LATE_MS, PAUSE_MS, Bench
 
@@ -231,16 +232,9 @@ def test_nothing_to_go_by_is_an_error(fencing: Fencing) -> None:
 
 def guards_of(path: Path) -> list[int]:
     """Return the guards of a run-time file, whoever started them."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"agent.guard" in words and os.fsencode(path) in words and state_of(int(entry.name)) != "Z":
-                found.append(int(entry.name))
-    return found
+    name = os.fsencode(path)
+    found = pids_of(lambda words: b"agent.guard" in words and name in words)
+    return [pid for pid in found if state_of(pid) != "Z"]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lab.places import LOOPBACK, Place
-from tests.lab.process import Process
+from tests.lab.process import Process, pids_of
 
 HTTP_LIMIT = 2.0
 
@@ -124,6 +124,29 @@ class Agent(Process):
         """Return the pid of the agent's guard process, None when there is none."""
         found = self.status().get("guard_pid")
         return found if isinstance(found, int) else None
+
+    def guards(self) -> list[int]:
+        """Return its guards, whoever started them: what runs `agent.guard` on its run-time file. One may be old."""
+        runtime_dir = os.fsencode(self.runtime_dir)
+
+        def mine(words: Sequence[bytes]) -> bool:
+            return b"agent.guard" in words and any(word.startswith(runtime_dir) for word in words)
+
+        return pids_of(mine)
+
+    def signal_guards(self, number: signal.Signals) -> int:
+        """Send a signal to its guards; return to how many."""
+        sent = 0
+        for pid in self.guards():
+            with contextlib.suppress(ProcessLookupError):
+                handle = os.pidfd_open(pid)
+                try:
+                    if pid in self.guards():  # still the same one, now that it cannot be mistaken
+                        signal.pidfd_send_signal(handle, number)
+                        sent += 1
+                finally:
+                    os.close(handle)
+        return sent
 
     def close(self) -> None:
         """End the agent and its guard in any case; asked kindly first, so that both end by themselves."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,6 +62,17 @@ def run(
     if done.returncode:
         raise failed(f"{what}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
+
+
+def pids_of(wanted: Callable[[Sequence[bytes]], bool]) -> list[int]:
+    """Return the processes of this machine whose command line, in words, is wanted; parents first, as a rule."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it has just ended
+                if wanted((entry / "cmdline").read_bytes().split(b"\0")):
+                    found.append(int(entry.name))
+    return sorted(found)
 
 
 _spawner = ThreadPoolExecutor(max_workers=1, thread_name_prefix="lab-spawner")

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from tests.lab.chain import OBSERVER, OTHERS, Chain
 from tests.lab.lab import Lab
 from tests.lab.nodeos import Node
 from tests.lab.places import Place
-from tests.lab.process import Process
+from tests.lab.process import Process, pids_of
 from tests.lab.wait import until
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "keepalived"
@@ -199,17 +200,12 @@ class Host:
 
     def processes(self) -> list[int]:
         """Return all processes of this host's keepalived, the notifier with them, and its guard."""
-        text = os.fsencode(self.root)
-        found = []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    line = (entry / "cmdline").read_bytes()
-                except OSError:
-                    continue
-                if text in line and str(self.node.root).encode() not in line:
-                    found.append(int(entry.name))
-        return found
+        mine, node = os.fsencode(self.root), os.fsencode(self.node.root)
+
+        def ours(words: Sequence[bytes]) -> bool:
+            return any(mine in word for word in words) and not any(node in word for word in words)
+
+        return pids_of(ours)
 
     def signal(self, number: signal.Signals, what: bytes = b"") -> None:
         """Send a signal to all of them, or to those whose command line has `what`."""

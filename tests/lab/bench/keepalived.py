@@ -20,7 +20,7 @@ from tests.lab.bench.method import Fault
 from tests.lab.chain import START
 from tests.lab.errors import LabError, LabUnavailable
 from tests.lab.nodeos import ApiError
-from tests.lab.process import Process
+from tests.lab.process import Process, pids_of
 from tests.lab.wait import until
 
 SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -123,23 +123,14 @@ class _Host:
 
         Frozen first: a child whose parent dies ends in order, and gives its priority away, which no power cut does.
         """
-        pids = self._processes()
+        root = os.fsencode(self.root)
+        pids = pids_of(lambda words: any(root in word for word in words))
         for number in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pids:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
         if self.keepalived.running:
             self.keepalived.kill()
-
-    def _processes(self) -> list[int]:
-        """Return the pids of our keepalived, parents first."""
-        mark, found = os.fsencode(self.root), []
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                with suppress(OSError):
-                    if mark in (entry / "cmdline").read_bytes():
-                        found.append(int(entry.name))
-        return sorted(found)
 
 
 class Keepalived:

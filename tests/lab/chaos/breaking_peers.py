@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from tests.lab.chaos import datagrams
-from tests.lab.chaos.faults import fault
+from tests.lab.chaos.faults import broken, chosen, fault, leader
 from tests.lab.chaos.hosts import Host
 from tests.lab.chaos.links import Pair, Skipped, SpaceLink
 from tests.lab.chaos.plan import Fault
@@ -35,26 +35,15 @@ def _all(world: World) -> SpaceLink:
 @fault("udp-cut")
 def _udp_cut(world: World, doing: Fault) -> Iterator[None]:
     """Cut the datagrams of two agents, both ways or one; all else passes."""
-    number, _, way = doing.choice.partition(" ")
-    others = [name for name in world.hosts if name != doing.target]
-    other = others[int(number) % len(others)]
+    other, way = chosen(doing, [name for name in world.hosts if name != doing.target])
     out, into = (doing.target, other), (other, doing.target)
-    link = _datagrams(world, [pair for pair, name in ((out, "out"), (into, "in")) if way in ("both", name)])
-    link.cut()
-    try:
-        yield
-    finally:
-        link.heal()
+    pairs = {"both": [out, into], "out": [out], "in": [into]}[way]
+    yield from broken([_datagrams(world, pairs)], lambda link: link.cut())
 
 
 @fault("udp-lossy")
 def _udp_lossy(world: World, doing: Fault) -> Iterator[None]:
-    link = _all(world)
-    link.lose(float(doing.choice))
-    try:
-        yield
-    finally:
-        link.heal()
+    yield from broken([_all(world)], lambda link: link.lose(float(doing.choice)))
 
 
 @fault("udp-doubled")
@@ -75,39 +64,24 @@ def _udp_forged(world: World, doing: Fault) -> Iterator[None]:
 
 
 def _tapped(world: World, tap: Tap) -> Iterator[None]:
-    link = _all(world)
-    link.tap(tap)
-    try:
-        yield
-    finally:
-        link.heal()
+    yield from broken([_all(world)], lambda link: link.tap(tap))
 
 
 @fault("promiser-frozen")
 def _promiser_frozen(world: World, _doing: Fault) -> Iterator[None]:
     """Freeze an agent in the moment in which its promise is on its way."""
     with ExitStack() as thawing:
-        _freeze_promiser(world, _leader(world), thawing)
+        _freeze_promiser(world, leader(world), thawing)
         yield
 
 
 @fault("promiser-frozen-cut")
 def _promiser_frozen_cut(world: World, _doing: Fault) -> Iterator[None]:
     """The same, and cut the leader from etcd: it has to stop, while the other is bound by what it promised."""
-    leader = _leader(world)
-    with ExitStack() as healing:
-        _freeze_promiser(world, leader, healing)
-        for link in leader.etcd_links:
-            healing.callback(link.heal)
-            link.cut()
-        yield
-
-
-def _leader(world: World) -> Host:
-    leaders = world.leaders()
-    if len(leaders) != 1:
-        raise Skipped("nobody leads just now")
-    return leaders[0]
+    leads = leader(world)
+    with ExitStack() as thawing:
+        _freeze_promiser(world, leads, thawing)
+        yield from broken(leads.etcd_links, lambda link: link.cut())
 
 
 def _freeze_promiser(world: World, leader: Host, thawing: ExitStack) -> None:

@@ -22,30 +22,25 @@ def _member(world: World, doing: Fault) -> EtcdMember:
     return next(member for member in world.etcd.members if member.name == doing.target)
 
 
-@fault("nodeos-killed")
-def _nodeos_killed(world: World, doing: Fault) -> Iterator[None]:
-    node = world.hosts[doing.target].node
-    with world.held(node):
-        node.kill()
+def _process(world: World, doing: Fault) -> Process:
+    """Return what a fault of nodeos, the agent or etcd is about, as the first word of its kind says."""
+    what = doing.kind.partition("-")[0]
+    return _member(world, doing) if what == "etcd" else world.hosts[doing.target].processes()[what]
+
+
+@fault("nodeos-killed", "agent-killed", "etcd-killed")
+def _killed(world: World, doing: Fault) -> Iterator[None]:
+    process = _process(world, doing)
+    with world.held(process):
+        process.kill()
+        if doing.kind == "agent-killed":
+            world.gone(world.hosts[doing.target], "killed")
         yield
 
 
-@fault("nodeos-frozen")
-def _nodeos_frozen(world: World, doing: Fault) -> Iterator[None]:
-    yield from _freeze(world.hosts[doing.target].node)
-
-
-@fault("agent-frozen")
-def _agent_frozen(world: World, doing: Fault) -> Iterator[None]:
-    yield from _freeze(world.hosts[doing.target].agent)
-
-
-@fault("etcd-frozen")
-def _etcd_frozen(world: World, doing: Fault) -> Iterator[None]:
-    yield from _freeze(_member(world, doing))
-
-
-def _freeze(process: Process) -> Iterator[None]:
+@fault("nodeos-frozen", "agent-frozen", "etcd-frozen")
+def _frozen(world: World, doing: Fault) -> Iterator[None]:
+    process = _process(world, doing)
     process.freeze()
     try:
         yield
@@ -77,15 +72,6 @@ def _nodeos_unpaused(world: World, doing: Fault) -> Iterator[None]:
     yield
 
 
-@fault("agent-killed")
-def _agent_killed(world: World, doing: Fault) -> Iterator[None]:
-    host = world.hosts[doing.target]
-    with world.held(host.agent):
-        host.agent.kill()
-        world.gone(host, "killed")
-        yield
-
-
 @fault("agent-restarted")
 def _agent_restarted(world: World, doing: Fault) -> Iterator[None]:
     host = world.hosts[doing.target]
@@ -109,11 +95,11 @@ def _guard_frozen(world: World, doing: Fault) -> Iterator[None]:
     try:
         yield
     finally:
-        host.signal_guards(signal.SIGCONT)
+        host.agent.signal_guards(signal.SIGCONT)
 
 
 def _to_guard(host: Host, number: signal.Signals) -> None:
-    if not host.signal_guards(number):
+    if not host.agent.signal_guards(number):
         raise LabError(f"{host.name} has no guard just now")
 
 
@@ -122,13 +108,13 @@ def _host_stalled(world: World, doing: Fault) -> Iterator[None]:
     """Freeze all of a host, for less time than the margin between two confirmations leaves."""
     host = world.hosts[doing.target]
     host.agent.freeze()
-    host.signal_guards(signal.SIGSTOP)
+    host.agent.signal_guards(signal.SIGSTOP)
     host.node.freeze()
     try:
         yield
     finally:
         host.node.thaw()
-        host.signal_guards(signal.SIGCONT)
+        host.agent.signal_guards(signal.SIGCONT)
         host.agent.thaw()
 
 
@@ -140,18 +126,10 @@ def _host_lost(world: World, doing: Fault) -> Iterator[None]:
     with world.held(*processes):
         for process in processes:
             process.signal(signal.SIGKILL)
-        host.signal_guards(signal.SIGKILL)
+        host.agent.signal_guards(signal.SIGKILL)
         world.gone(host, "host lost")
         for process in processes:
             process.wait(10.0)
-        yield
-
-
-@fault("etcd-killed")
-def _etcd_killed(world: World, doing: Fault) -> Iterator[None]:
-    member = _member(world, doing)
-    with world.held(member):
-        member.kill()
         yield
 
 

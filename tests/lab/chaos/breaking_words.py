@@ -16,21 +16,11 @@ from tests.lab.wait import until
 
 
 @fault("leader-put")
-def _leader_put(world: World, doing: Fault) -> Iterator[None]:
-    world.etcdctl("put", "@leader", doing.target)
-    yield
-
-
-@fault("leader-put-nobody")
-def _leader_put_nobody(world: World, _doing: Fault) -> Iterator[None]:
-    world.etcdctl("put", "@leader", "bp-nobody")
-    yield
-
-
-@fault("leader-garbled")
-def _leader_garbled(world: World, _doing: Fault) -> Iterator[None]:
-    """Put what is no name."""
-    world.etcdctl("put", "@leader", "{ no name")
+@fault("leader-put-nobody", value="bp-nobody")
+@fault("leader-garbled", value="{ no name")
+def _leader_put(world: World, doing: Fault, value: str = "") -> Iterator[None]:
+    """Put the target's name, one that no node has, or what is no name."""
+    world.etcdctl("put", "@leader", value or doing.target)
     yield
 
 
@@ -46,11 +36,6 @@ def _override_named(world: World, doing: Fault) -> Iterator[None]:
     lease = world.etcdctl("lease", "grant", str(max(1, round(doing.length)))).split()[1]
     world.etcdctl("put", "@override", doing.target, f"--lease={lease}")
     yield
-
-
-@fault("override-none")
-def _override_none(world: World, _doing: Fault) -> Iterator[None]:
-    yield from _until_deleted(world, "@override", "none")
 
 
 @fault("lease-revoked")
@@ -69,23 +54,6 @@ def _heartbeat_garbled(world: World, _doing: Fault) -> Iterator[None]:
     """Overwrite the heartbeat with what cannot be read: the leader stops, and nobody follows before E is over."""
     world.etcdctl("put", "@heartbeat", "{ no heartbeat")
     yield
-
-
-@fault("drain")
-def _drain(world: World, doing: Fault) -> Iterator[None]:
-    yield from _until_deleted(world, f"@drain/{doing.target}", "chaos")
-
-
-@fault("override-garbled")
-def _override_garbled(world: World, _doing: Fault) -> Iterator[None]:
-    """Put what cannot be read: it is ignored."""
-    yield from _until_deleted(world, "@override", '{"leader": ')
-
-
-@fault("override-reasoned")
-def _override_reasoned(world: World, doing: Fault) -> Iterator[None]:
-    """Put the long form of an override."""
-    yield from _until_deleted(world, "@override", json.dumps({"leader": doing.target, "reason": "chaos", "by": "lab"}))
 
 
 @fault("switchover")
@@ -121,12 +89,14 @@ def _nodeos_paused(world: World, doing: Fault) -> Iterator[None]:
     yield
 
 
-@fault("maintenance")
-def _maintenance(world: World, _doing: Fault) -> Iterator[None]:
-    yield from _until_deleted(world, "@maintenance", "chaos")
-
-
-def _until_deleted(world: World, key: str, value: str) -> Iterator[None]:
+@fault("maintenance", key="@maintenance", value="chaos")
+@fault("drain", key="@drain/TARGET", value="chaos")
+@fault("override-none", key="@override", value="none")
+@fault("override-reasoned", key="@override", value='{"leader": "TARGET", "reason": "chaos", "by": "lab"}')
+@fault("override-garbled", key="@override", value='{"leader": ')
+def _word(world: World, doing: Fault, key: str, value: str) -> Iterator[None]:
+    """Put a word of operators, about the target or all, and delete it in the end. What cannot be read is ignored."""
+    key, value = (each.replace("TARGET", doing.target) for each in (key, value))
     try:
         world.etcdctl("put", key, value)
         yield

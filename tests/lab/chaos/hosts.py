@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from tests.lab.binaries import find_nodeos
 from tests.lab.chaos.kinds import MEMBERS
 from tests.lab.chaos.liar import Liar
 from tests.lab.chaos.links import Link, ProxyLink, SpaceLink
-from tests.lab.chaos.parts import CutEtcd, FakeClock, signal_guards
+from tests.lab.chaos.parts import CutEtcd, FakeClock
 from tests.lab.gates import SigningGate, refusals
 from tests.lab.lab import GROUP
 from tests.lab.nodeos import Node
@@ -49,10 +48,6 @@ class Host:
         if self.gate is not None:
             found |= {"gate": self.gate.process, "keosd": self.gate.wallet.process}
         return found
-
-    def signal_guards(self, number: signal.Signals) -> int:
-        """Send a signal to the agent's guard; return to how many, there may be an old one."""
-        return signal_guards(self.agent.runtime_dir, number)
 
 
 def reach_etcd(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.lab.chain import OBSERVER, Chain
@@ -115,45 +114,17 @@ class CutChain(Chain):
         places = spaces.places if spaces else None
         super().__init__(root, ports, count, cuttable=spaces is None, places=places, env=env, gates=gates)
 
-    def ways(self, name: str) -> Iterator[tuple[Link, Direction, Direction]]:
-        """Yield every link at a node, with the direction that leads out of the node, and the one into it."""
+    def ways(self, name: str) -> Iterator[tuple[Link, Direction]]:
+        """Yield every link at a node, with the direction that leads out of the node."""
         if self._spaces is not None:
             for other in self._everybody:
                 if other != name:
-                    yield SpaceLink(self._spaces, [(name, other)], [(other, name)]), "to_server", "to_client"
+                    yield SpaceLink(self._spaces, [(name, other)], [(other, name)]), "to_server"
         for (dialler, dialled), proxy in self._proxies.items():
             if dialler == name:
-                yield ProxyLink(proxy), "to_server", "to_client"
+                yield ProxyLink(proxy), "to_server"
             elif dialled == name:
-                yield ProxyLink(proxy), "to_client", "to_server"
-
-
-def guards(runtime_dir: Path) -> list[int]:
-    """Return the pids of the guards of one agent: whoever runs `agent.guard` on its run-time file."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        with suppress(OSError):
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"agent.guard" in words and any(word.startswith(os.fsencode(runtime_dir)) for word in words):
-                found.append(int(entry.name))
-    return found
-
-
-def signal_guards(runtime_dir: Path, number: signal.Signals) -> int:
-    """Send a signal to the guards of one agent; return to how many."""
-    sent = 0
-    for pid in guards(runtime_dir):
-        with suppress(ProcessLookupError):
-            handle = os.pidfd_open(pid)
-            try:
-                if pid in guards(runtime_dir):  # still the same one, now that it cannot be mistaken
-                    signal.pidfd_send_signal(handle, number)
-                    sent += 1
-            finally:
-                os.close(handle)
-    return sent
+                yield ProxyLink(proxy), "to_client"
 
 
 class FakeClock:

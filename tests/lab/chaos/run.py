@@ -140,7 +140,7 @@ class Run:
                 process.thaw()
             if host.liar is not None:
                 host.liar.lie("")
-            host.signal_guards(signal.SIGCONT)
+            host.agent.signal_guards(signal.SIGCONT)
         for key in ("@override", "@maintenance"):
             world.insist(f"to delete {key}", partial(world.etcdctl, "del", key))
         world.insist("to end every drain", partial(world.etcdctl, "del", "--prefix", "@drain/"))

@@ -102,7 +102,7 @@ class World:
             settings["nodeos"]["producer_url"] = liar.url
         agent = Agent(settings, self.root / f"agent-{name}", ports.take(), clock.env if clock else None, node.place)
         host = Host(name, node, agent, links, clock, node_clock, gate, liar)
-        self._closing.callback(host.signal_guards, signal.SIGKILL)
+        self._closing.callback(agent.signal_guards, signal.SIGKILL)
         self._closing.callback(agent.close)
         return host
 

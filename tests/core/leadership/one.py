@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeVar
+
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership import machine
-from agent.core.leadership.state import Identity, Phase, Production, State
+from agent.core.leadership.state import Identity, Phase, Production, State, Tenure
 from agent.core.leadership.timing import Timing
 from agent.core.model.chain import Block, ProcessId
 from agent.core.model.keys import keys as keys_of
@@ -20,6 +23,9 @@ NODEOS = ProcessId(100, 1)
 LEASE = 77
 
 
+A = TypeVar("A", bound=do.Action)
+
+
 class One:
     """An agent under test. `tell` gives an event at a time and returns the actions; `all` has every action so far."""
 
@@ -28,6 +34,10 @@ class One:
         self.now: Ms = 1000
         self.all: list[do.Action] = []
         self.revision = 10
+
+    def given(self, timing: Timing, host_id: str = "") -> None:
+        """Give the agent spans of its own, and a host id, before it starts."""
+        self.state = replace(self.state, identity=replace(self.state.identity, timing=timing, host_id=host_id))
 
     def tell(self, event: ev.Event, after: Ms = 0) -> list[do.Action]:
         """Give `event`, `after` ms later."""
@@ -40,13 +50,19 @@ class One:
         """Let time pass."""
         return self.tell(ev.Tick(), after)
 
-    def last(self, kind: type[do.Action]) -> do.Action:
+    def last(self, kind: type[A]) -> A:
         """The newest action of a kind."""
         return next(action for action in reversed(self.all) if isinstance(action, kind))
 
     def phase(self) -> Phase:
         """The phase now; a call, so that no type checker remembers the one before."""
         return self.state.phase
+
+    @property
+    def tenure(self) -> Tenure:
+        """The tenure that there is now."""
+        assert self.state.tenure is not None
+        return self.state.tenure
 
     def power(self) -> Production:
         """What is known of nodeos's production now."""
@@ -55,7 +71,6 @@ class One:
     def request(self, kind: str) -> do.Transact:
         """The transaction under way, which must be of this kind."""
         found = self.last(do.Transact)
-        assert isinstance(found, do.Transact)
         assert (found.kind, found.request) == (kind, self.state.request)
         return found
 
@@ -81,7 +96,6 @@ class One:
     def paused(self) -> list[do.Action]:
         """Let nodeos answer the pause, and the block in flight be done."""
         pause = self.last(do.PauseNodeos)
-        assert isinstance(pause, do.PauseNodeos)
         return [*self.tell(ev.PauseDone(pause.call, ev.Call.OK), 1), *self.tick(T.block)]
 
     def standby(self, *, fit: bool = True, rank: int = 0) -> None:
@@ -97,7 +111,6 @@ class One:
         self.see(leader=None, heartbeat=None)
         self.apply("take")
         resume = self.last(do.ResumeNodeos)
-        assert isinstance(resume, do.ResumeNodeos)
         self.tell(ev.ResumeDone(resume.call, ev.Call.OK), 1)
         self.save()
         assert self.state.phase is Phase.LEADING

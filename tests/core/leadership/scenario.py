@@ -118,11 +118,10 @@ class Stage:
 
     def _pause(self, result: str) -> None:
         call = self.one.last(do.PauseNodeos)
-        assert isinstance(call, do.PauseNodeos)
         self.one.tell(ev.PauseDone(call.call, ev.Call(result), "its words"), 1)
 
     def _gate(self, mode: str) -> None:
-        self.one.state = replace(self.one.state, identity=replace(self.one.state.identity, timing=TIMINGS[mode]))
+        self.one.given(TIMINGS[mode])
 
     def _wait(self, *words: str) -> None:
         name, _, less = words[-1].partition("-")
@@ -158,7 +157,6 @@ class Stage:
 
     def _resume(self, result: str) -> None:
         call = self.one.last(do.ResumeNodeos)
-        assert isinstance(call, do.ResumeNodeos)
         self.one.tell(ev.ResumeDone(call.call, ev.Call(result), "its words"), 1)
 
     def _line(self, action: do.Action) -> str:

@@ -23,16 +23,14 @@ def test_candidate_cut_off_for_long_keeps_few_writes_in_mind() -> None:
     for _ in range(200):
         one.tell(ev.Unknown(one.request("take").request, "no answer"), T.request)
         one.tick(one.state.pause)
-    assert one.state.tenure is not None
-    assert len(one.state.tenure.sent) <= T.validity // T.request + 1
+    assert len(one.tenure.sent) <= T.validity // T.request + 1
 
 
 def test_leader_stops_when_a_guard_may_have_acted_on_an_older_file() -> None:
     """R3: a guard fences by the run-time file; a leader that believes longer than that would lead a paused nodeos."""
     one = One()
     one.lead()
-    assert one.state.tenure is not None
-    written = one.state.tenure.valid_until - T.margin
+    written = one.tenure.valid_until - T.margin
     one.tick(T.renew)
     request = one.request("confirm")
     one.tell(ev.Applied(request.request, one.revision + 1), 2)  # and the run-time file is not written
@@ -84,7 +82,6 @@ def test_process_that_came_while_a_resume_was_out_is_not_proven_by_a_pause() -> 
     one.tell(ev.ResumeDone(one.state.resume_call, ev.Call.TIMEOUT), T.request)
     one.tell(ev.ProcessSeen(ProcessId(101, 5)), 1)
     pause = one.last(do.PauseNodeos)
-    assert isinstance(pause, do.PauseNodeos)
     one.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
     one.tick(T.pause)
     assert one.power() is Production.FENCING
@@ -110,7 +107,6 @@ def test_nodeos_of_a_standby_that_starts_unpaused_is_told(unpaused: bool) -> Non
     one.standby()
     one.tell(ev.ProcessSeen(ProcessId(101, 5)))
     pause = one.last(do.PauseNodeos)
-    assert isinstance(pause, do.PauseNodeos)
     assert pause.looks
     found = one.tell(ev.PauseDone(pause.call, ev.Call.OK, unpaused=unpaused), 1)
     assert [each.key for each in found if isinstance(each, do.Warn)] == ["unpaused"] * unpaused
@@ -124,14 +120,12 @@ def test_leader_that_stops_asks_nothing_before_its_pause() -> None:
     one.lead()
     one.tell(replace(one.state.eligibility, handover="asked for", cause="switchover"))
     pause = one.last(do.PauseNodeos)
-    assert isinstance(pause, do.PauseNodeos)
     assert not pause.looks
 
 
 def refused(one: One, result: ev.Call = ev.Call.ERROR, after: int = 11) -> list[do.Action]:
     """Answer the pause under way with an error."""
     pause = one.last(do.PauseNodeos)
-    assert isinstance(pause, do.PauseNodeos)
     return one.tell(ev.PauseDone(pause.call, result, "HTTP 429: busy"), after)
 
 

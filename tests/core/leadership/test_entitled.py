@@ -28,9 +28,7 @@ B, C = Peer("bp-b", "host-b"), Peer("bp-c", "host-c")
 def standby(mode: PeersMode, host_id: str = "host-b") -> One:
     """Return bp-b, proven stopped and fit, which has not seen the store."""
     one = One("bp-b")
-    identity = one.state.identity
-    timing = replace(identity.timing, peers=mode)
-    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id=host_id))
+    one.given(Timing(peers=mode), host_id)
     one.standby()
     return one
 

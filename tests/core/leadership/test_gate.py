@@ -5,8 +5,6 @@ One node, `bp-a`, as in test_rules, with `gate.mode` required (fast spans) or on
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from agent.core.leadership import actions as do
@@ -27,7 +25,7 @@ class Gated(One):
 
     def __init__(self, timing: Timing = FAST) -> None:
         super().__init__()
-        self.state = replace(self.state, identity=replace(self.state.identity, timing=timing))
+        self.given(timing)
         self.answers = True
 
     def tell(self, event: ev.Event, after: int = 0) -> list[do.Action]:
@@ -49,7 +47,6 @@ class Gated(One):
     def until_read(self) -> None:
         """Answer the pause, and the question for the head that comes after it."""
         pause = self.last(do.PauseNodeos)
-        assert isinstance(pause, do.PauseNodeos)
         self.tell(ev.PauseDone(pause.call, ev.Call.OK), 1)
         self.read_head(41)
         self.save()
@@ -77,7 +74,6 @@ def test_answers_to_older_closings_are_ignored() -> None:
     one.answers = False
     one.stop()
     closing = one.last(do.CloseGate)
-    assert isinstance(closing, do.CloseGate)
     one.tick(FAST.gate_close)
     one.tell(ev.GateDone(closing.call, closed=True), 1)
     assert one.state.gate is GateState.UNKNOWN
@@ -149,7 +145,6 @@ def test_a_gate_that_is_required_since_a_restart_signs_less_until_the_others_wai
     whole = sent + FAST.validity - FAST.slack
     assert one.permits() == [(4, until - FAST.block - FAST.slack), (4, whole)]
     saved = one.last(do.SaveRuntime)
-    assert isinstance(saved, do.SaveRuntime)
     assert saved.record is not None
     assert saved.record.beyond == FAST.block
 
@@ -188,7 +183,6 @@ def test_a_nodeos_that_is_deaf_is_not_waited_for(silent: int | None, wait: int) 
     deaf = ev.Eligibility(False, True, 0, "", "no answer", "unhealthy", deaf=True)
     one.tell(deaf)
     closing = one.last(do.CloseGate)
-    assert isinstance(closing, do.CloseGate)
     one.tell(ev.GateDone(closing.call, closed=True, quiet=None if silent is None else one.now - silent))
     one.save()
     if wait:

@@ -18,7 +18,7 @@ from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, read_heartbeat
 from agent.core.model.runtime_record import Listing, RuntimeRecord, read_runtime
 from agent.core.model.store import Ms
-from tests.core.leadership.one import LEASE, NODEOS, One, held, record
+from tests.core.leadership.one import LEASE, NODEOS, One, T, held, record
 from tests.core.parts import member
 
 E_S = 2000
@@ -81,9 +81,7 @@ class Leading(One):
 
     def __init__(self, mode: PeersMode = PeersMode.FAILSAFE) -> None:
         super().__init__()
-        identity = self.state.identity
-        timing = replace(identity.timing, peers=mode)
-        self.state = replace(self.state, identity=replace(identity, timing=timing, host_id="host-a"))
+        self.given(replace(T, peers=mode), "host-a")
         self.lead()
         self.etcd = True
         self.members()
@@ -114,15 +112,20 @@ class Leading(One):
 
     def beat(self) -> Beat:
         """Return the newest beat."""
-        found = self.last(do.SendBeat)
-        assert isinstance(found, do.SendBeat)
-        return found.beat
+        return self.last(do.SendBeat).beat
 
     @property
     def named(self) -> list[str]:
         """Whom the heartbeat names, as far as it is known to stand."""
         (known,) = self.state.support.lists
         return [each.node for each in known.peers]
+
+
+def all_promise(one: One) -> None:
+    """Let every peer promise to the newest beat of an agent that goes on in epoch 4."""
+    number = one.last(do.SendBeat).beat.number
+    for peer in PEERS:
+        one.tell(ev.PromiseReceived(Promise(4, "me", number, peer.node, peer.host_id), one.now))
 
 
 def both() -> Leading:
@@ -170,16 +173,14 @@ def test_promise_counts_from_when_its_beat_left() -> None:
     one.etcd = False
     one.go(3000, "bp-b", "bp-c")
     one.tick(200)
-    beat = one.last(do.SendBeat)
-    assert isinstance(beat, do.SendBeat)
+    beat = one.beat()
     sent = one.now
     one.tick(300)
-    one.promise(replace(beat.beat, number=beat.beat.number + 50), "bp-b", "bp-c")
-    one.promise(replace(beat.beat, instance="before"), "bp-b", "bp-c")
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until < sent + E_S
-    one.promise(beat.beat, "bp-b", "bp-c")
-    assert one.state.tenure.valid_until == sent + E_S
+    one.promise(replace(beat, number=beat.number + 50), "bp-b", "bp-c")
+    one.promise(replace(beat, instance="before"), "bp-b", "bp-c")
+    assert one.tenure.valid_until < sent + E_S
+    one.promise(beat, "bp-b", "bp-c")
+    assert one.tenure.valid_until == sent + E_S
 
 
 def test_promise_of_another_host_is_none() -> None:
@@ -187,13 +188,11 @@ def test_promise_of_another_host_is_none() -> None:
     one = both()
     before = one.state.support.votes
     one.tick(200)
-    beat = one.last(do.SendBeat)
-    assert isinstance(beat, do.SendBeat)
-    copied = Promise(beat.beat.epoch, beat.beat.instance, beat.beat.number, "bp-b", "elsewhere")
+    beat = one.beat()
+    copied = Promise(beat.epoch, beat.instance, beat.number, "bp-b", "elsewhere")
     one.tell(ev.PromiseReceived(copied, one.now))
     assert one.state.support.vote(PEERS[0]) != next(each for each in before if each.peer == PEERS[0])
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until <= before[0].sent + E_S
+    assert one.tenure.valid_until <= before[0].sent + E_S
 
 
 def test_etcd_is_asked_seldom_while_all_promise_and_at_once_when_one_is_late() -> None:
@@ -274,59 +273,48 @@ def test_reason_names_the_run_time_file_only_where_it_is_late(*, late: bool) -> 
     if late:
         one.save = list  # type: ignore[method-assign] # from here on nothing is written any more
     one.go(3000, "bp-b", "bp-c")
-    assert one.state.tenure is not None
-    assert ("run-time file is behind" in one.state.tenure.stop_reason) is late
-    assert ("etcd is away, and our lease" in one.state.tenure.stop_reason) is not late
+    assert ("run-time file is behind" in one.tenure.stop_reason) is late
+    assert ("etcd is away, and our lease" in one.tenure.stop_reason) is not late
 
 
 def test_promise_revives_no_tenure_that_stops() -> None:
     """R3, R15: a tenure that has begun to stop is over, whatever is promised."""
     one = both()
     one.tick(200)
-    beat = one.last(do.SendBeat)
-    assert isinstance(beat, do.SendBeat)
+    beat = one.beat()
     one.tell(ev.Shutdown())
-    until = one.state.tenure.valid_until if one.state.tenure else 0
-    one.promise(beat.beat, "bp-b", "bp-c")
+    until = one.tenure.valid_until if one.state.tenure else 0
+    one.promise(beat, "bp-b", "bp-c")
     assert one.phase() is Phase.STOPPING
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until == until
+    assert one.tenure.valid_until == until
 
 
 def test_lists_of_the_process_before_bind() -> None:
     """R15: after a restart the lists in the run-time file are asked for, and no other until it is known what stands."""
     one = One()
-    identity = one.state.identity
-    timing = replace(identity.timing, peers=PeersMode.FAILSAFE)
-    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    one.given(replace(T, peers=PeersMode.FAILSAFE), "host-a")
     lists = (Listing((), 6000, one.now - 5000), Listing(PEERS, E_S, one.now - 900))
     file = replace(record(one.now), valid_until=one.now + 1300, stop_by=one.now + 200, lists=lists)
     one.tell(ev.Started(file, NODEOS))
     one.save()
     assert one.phase() is Phase.LEADING
     one.tick(100)
-    beat = one.last(do.SendBeat)
-    assert isinstance(beat, do.SendBeat)
-    for peer in PEERS:
-        one.tell(ev.PromiseReceived(Promise(4, "me", beat.beat.number, peer.node, peer.host_id), one.now))
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until == file.valid_until, "the empty list may stand: it binds"
+    all_promise(one)
+    assert one.tenure.valid_until == file.valid_until, "the empty list may stand: it binds"
 
 
 @pytest.mark.parametrize("mode", PeersMode)
 def test_restart_with_shorter_spans_caps_what_the_process_before_was_given(mode: PeersMode) -> None:
     """R16: V is no more than this process writes, and the file says so before its first confirmation leaves."""
     one = One()
-    identity = one.state.identity
-    timing = replace(identity.timing, peers=mode)
-    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    timing = replace(T, peers=mode)
+    one.given(timing, "host-a")
     until = one.now + 14_000
     lists = (Listing((), 15_000, one.now - 1000),)
     file = replace(record(one.now), valid_until=until, stop_by=until - timing.margin, lists=lists)
     one.tell(ev.Started(file, NODEOS))
     assert one.phase() is Phase.LEADING
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until == one.now + timing.validity
+    assert one.tenure.valid_until == one.now + timing.validity
     one.tick(8)
     assert not one.state.request, "the guard would act on the longer V"
     one.save()
@@ -335,27 +323,21 @@ def test_restart_with_shorter_spans_caps_what_the_process_before_was_given(mode:
         one.tell(ev.LeaseKept(LEASE, one.now + 9000))
     sent = one.now
     one.apply("confirm")
-    assert one.state.tenure.valid_until <= sent + timing.validity
+    assert one.tenure.valid_until <= sent + timing.validity
 
 
 def test_promise_counts_for_no_longer_than_the_heartbeat_tells() -> None:
     """R15: a peer that begins anew forgets its promise, and then waits for what stands in the heartbeat alone."""
     one = One()
-    identity = one.state.identity
-    timing = replace(identity.timing, peers=PeersMode.FAILSAFE, peers_validity=5000)
-    one.state = replace(one.state, identity=replace(identity, timing=timing, host_id="host-a"))
+    one.given(replace(T, peers=PeersMode.FAILSAFE, peers_validity=5000), "host-a")
     lists = (Listing(PEERS, E_S, one.now - 100),)
     file = replace(record(one.now), valid_until=one.now + 1900, stop_by=one.now + 800, lists=lists)
     one.tell(ev.Started(file, NODEOS))
     one.save()
     one.tick(100)
-    beat = one.last(do.SendBeat)
-    assert isinstance(beat, do.SendBeat)
     sent = one.now
-    for peer in PEERS:
-        one.tell(ev.PromiseReceived(Promise(4, "me", beat.beat.number, peer.node, peer.host_id), one.now))
-    assert one.state.tenure is not None
-    assert one.state.tenure.valid_until <= sent + E_S
+    all_promise(one)
+    assert one.tenure.valid_until <= sent + E_S
 
 
 def test_etcd_is_asked_in_time_while_our_lease_is_not_known_to_live() -> None:
@@ -407,9 +389,7 @@ class Member(One):
 
     def __init__(self, *, named: tuple[Peer, ...] = PEERS, moved: bool = True) -> None:
         super().__init__("bp-b")
-        identity = self.state.identity
-        timing = replace(identity.timing, peers=PeersMode.LEASE)
-        self.state = replace(self.state, identity=replace(identity, timing=timing, host_id="host-b"))
+        self.given(replace(T, peers=PeersMode.LEASE), "host-b")
         self.standby()
         self.beats(1, named)
         if moved:
@@ -446,8 +426,7 @@ def test_nobody_led_since_the_last_beat_that_was_heard() -> None:
     one.tick(1500)
     assert one.asked(7)
     one.tick(standstill(E_S))
-    assert one.state.tenure is not None
-    assert one.state.tenure.gap == standstill(E_S)
+    assert one.tenure.gap == standstill(E_S)
 
 
 def test_no_promise_before_our_nodeos_is_proven_stopped() -> None:
@@ -553,7 +532,7 @@ def test_named_node_that_cannot_lead_frees_the_seat() -> None:
     one.see(leader=LeaderKey("bp-c", 95))
     one.tick(standstill(E_S) + 1100)
     one.apply("take")
-    assert one.phase() is Phase.RELEASING or one.phase() is Phase.STOPPING
+    assert one.phase() in (Phase.RELEASING, Phase.STOPPING)
     if one.phase() is Phase.STOPPING:
         one.read_head(40)
         one.save()

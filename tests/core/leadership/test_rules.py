@@ -29,12 +29,11 @@ from tests.core.leadership.one import One, T
 def test_a_resume_has_its_own_time_and_ends_before_the_stop(timing: Timing, within: Ms) -> None:
     """R9, R3: nodeos's first resume takes 0.7 s, which is no hang, whatever etcd is given; but none outlasts V - A."""
     one = One()
-    one.state = replace(one.state, identity=replace(one.state.identity, timing=timing))
+    one.given(timing)
     one.standby()
     one.see(leader=None, heartbeat=None)
     one.apply("take")
     resume = one.last(do.ResumeNodeos)
-    assert isinstance(resume, do.ResumeNodeos)
     assert resume.within == within
     assert one.now + resume.within <= one.state.stop_at
 

@@ -56,7 +56,6 @@ def test_own_heartbeat_changed_by_hand_stops_at_once(changes: dict[str, object])
     """R1, R3: a leader that hears that its heartbeat is not as it wrote it stops then, whatever it says now."""
     one = One()
     one.lead()
-    assert one.state.tenure is not None
     record = one.state.seen.record
     assert record is not None
     fields = {"released" if name == "state" else name: value == "released" or value for name, value in changes.items()}
@@ -135,7 +134,7 @@ def test_take_over_that_somebody_released_is_given_up() -> None:
     one.tell(found)
     assert one.state.phase in (Phase.STANDBY, Phase.CAMPAIGNING)
     if one.state.tenure is not None:
-        assert one.state.tenure.epoch > ours.epoch
+        assert one.tenure.epoch > ours.epoch
 
 
 def test_next_epoch_can_always_be_written_and_read() -> None:
@@ -233,8 +232,7 @@ def test_seat_that_was_taken_back_without_an_answer(told: bool) -> None:
     assert one.state.request
     one.tell(ev.Refused(one.state.request, 91, mine, beat))
     assert one.state.phase is Phase.LEADING
-    assert one.state.tenure is not None
-    assert one.state.tenure.leader_revision == 91
+    assert one.tenure.leader_revision == 91
     one.tick(T.renew)
     assert one.request("confirm")
 

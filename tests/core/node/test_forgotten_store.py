@@ -98,8 +98,7 @@ def test_nobody_leads_since_the_last_heartbeat_though_the_store_forgot_it(cluste
     known(one)
     seen = one.state.seen.heartbeat_since
     begun = first_campaign(one, cluster, revision)
-    assert one.state.tenure is not None
-    assert one.state.tenure.gap == begun - seen
+    assert one.tenure.gap == begun - seen
 
 
 @LOST
@@ -129,8 +128,7 @@ def test_a_runtime_record_of_another_store_is_void(state: str, cluster: int, rev
     since = one.state.seen.barred_until
     assert since >= begun + standstill(T.validity)
     assert first_campaign(one, cluster, revision) >= since
-    assert one.state.tenure is not None
-    assert one.state.tenure.epoch > old.epoch, "an epoch is never given twice"
+    assert one.tenure.epoch > old.epoch, "an epoch is never given twice"
     assert one.request("take").txn.compare[0].key == KEYS.leader
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -11,6 +10,7 @@ from agent.alerts.dispatcher import AlertDispatcher
 from agent.alerts.worker import Channel
 from agent.core.alerts.notice import Notice
 from tests.support.alert_channel import PlayedSink
+from tests.support.children import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -18,14 +18,6 @@ pytestmark = pytest.mark.usefixtures("no_leaks")
 def notice(key: str) -> Notice:
     """Return something to tell."""
     return Notice(key, "event", "critical", "summary")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.005)
 
 
 def test_a_successor_tells_what_a_channel_that_hung_was_owed() -> None:
@@ -37,7 +29,7 @@ def test_a_successor_tells_what_a_channel_that_hung_was_owed() -> None:
             dispatcher.tell(notice(key))
         dispatcher.change(frozenset(), [Channel(mended)], (), 1.0)
         dispatcher.tell(notice("four"))
-        until(lambda: len(mended.arrived) >= 4)
+        wait_until(lambda: len(mended.arrived) >= 4)
         assert sorted(mended.arrived) == ["four", "one", "three", "two"]
         assert hung.arrived == []
         assert [each.channel for each in dispatcher.stats()] == ["ops"]
@@ -51,15 +43,15 @@ def test_a_channel_that_stays_is_not_disturbed() -> None:
     dispatcher = AlertDispatcher([Channel(stays), Channel(goes, "info")], first_wait_s=0.01)
     try:
         dispatcher.tell(notice("one"))
-        until(lambda: stays.arrived == ["one"] and goes.arrived == ["one"])
+        wait_until(lambda: stays.arrived == ["one"] and goes.arrived == ["one"])
         assert dispatcher.least == "info"
         dispatcher.change(frozenset({"stays"}), [Channel(comes)], (), 1.0)
         assert dispatcher.least == "warning"
         dispatcher.tell(notice("two"))
-        until(lambda: stays.arrived == ["one", "two"] and comes.arrived == ["two"])
+        wait_until(lambda: stays.arrived == ["one", "two"] and comes.arrived == ["two"])
         assert goes.arrived == ["one"]
         counts = {each.channel: each.sent["ok"] for each in dispatcher.stats()}
-        until(lambda: {each.channel: each.sent["ok"] for each in dispatcher.stats()} == {"stays": 2, "comes": 1})
+        wait_until(lambda: {each.channel: each.sent["ok"] for each in dispatcher.stats()} == {"stays": 2, "comes": 1})
         assert set(counts) == {"stays", "comes"}
     finally:
         dispatcher.close(1)

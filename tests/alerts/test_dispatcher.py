@@ -15,6 +15,7 @@ from agent.alerts.worker import Channel, ChannelStats
 from agent.core.alerts.notice import Notice
 from agent.ports import Delivery
 from tests.support.alert_channel import OK, PlayedSink
+from tests.support.children import wait_until
 from tests.support.slack import SLACK_S
 
 DOWN = Delivery(ok=False, retry=True, detail="connection refused")
@@ -40,14 +41,6 @@ def desk() -> Iterator[Callable[..., AlertDispatcher]]:
         each.close(1)
 
 
-def eventually(condition: Callable[[], bool], limit: float = 5.0) -> None:
-    """Wait until a condition holds; fail when it does not within `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.005)
-
-
 def only(made: AlertDispatcher) -> ChannelStats:
     """Return the counters of the only channel."""
     (stats,) = made.stats()
@@ -60,7 +53,7 @@ def test_notices_arrive_in_order(desk: Callable[..., AlertDispatcher]) -> None:
     made = desk(Channel(sink, "info"))
     for number in range(20):
         made.tell(notice(str(number)))
-    eventually(lambda: only(made).sent["ok"] == 20)
+    wait_until(lambda: only(made).sent["ok"] == 20)
     assert sink.keys == [str(number) for number in range(20)]
     assert only(made).queued == 0
 
@@ -71,7 +64,7 @@ def test_a_channel_gets_what_is_severe_enough_for_it(desk: Callable[..., AlertDi
     made = desk(Channel(sink, "warning"))
     for severity in ("info", "warning", "critical", "odd"):
         made.tell(notice(severity, severity))
-    eventually(lambda: len(sink.tries) == 3)
+    wait_until(lambda: len(sink.tries) == 3)
     assert sorted(sink.keys) == ["critical", "odd", "warning"]
 
 
@@ -90,7 +83,7 @@ def test_telling_never_waits_for_a_channel_that_hangs(desk: Callable[..., AlertD
     late = [span for span in spans if span >= 0.01]
     assert len(late) <= 20, late  # this machine may take the processor away from us; a wait would hit every call
     assert max(spans) < 0.5
-    eventually(lambda: made.stats()[1].queued == 0)
+    wait_until(lambda: made.stats()[1].queued == 0)
     assert made.stats()[1].sent["ok"] + made.stats()[1].dropped["full"] == 2000
     assert made.stats()[0].dropped["full"] >= 990
     hanging.gate.set()
@@ -102,7 +95,7 @@ def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Calla
     sink.gate.clear()
     made = desk(Channel(sink, "info", timeout_s=30), capacity=3)
     made.tell(notice("under way"))
-    eventually(lambda: sink.keys == ["under way"])
+    wait_until(lambda: sink.keys == ["under way"])
     told = [
         ("i1", "info"),
         ("w1", "warning"),
@@ -115,7 +108,7 @@ def test_a_full_queue_drops_the_least_severe_and_of_those_the_oldest(desk: Calla
         made.tell(notice(key, severity))
     assert only(made).queued == 3
     sink.gate.set()
-    eventually(lambda: len(sink.tries) == 4)
+    wait_until(lambda: len(sink.tries) == 4)
     assert sink.keys[1:] == ["c2", "c3", "c4"]
     assert only(made).dropped["full"] == 6
 
@@ -126,7 +119,7 @@ def test_a_failure_is_tried_again_and_later_each_time(desk: Callable[..., AlertD
     made = desk(Channel(sink))
     made.tell(notice("a"))
     made.tell(notice("b"))
-    eventually(lambda: only(made).sent["ok"] == 2)
+    wait_until(lambda: only(made).sent["ok"] == 2)
     assert sink.keys == ["a"] * 4 + ["b"]
     assert only(made).sent == {"ok": 2, "failed": 3, "rejected": 0}
     assert sum(only(made).dropped.values()) == 0
@@ -138,7 +131,7 @@ def test_a_refusal_is_not_tried_again(desk: Callable[..., AlertDispatcher]) -> N
     made = desk(Channel(sink))
     made.tell(notice("a"))
     made.tell(notice("b"))
-    eventually(lambda: only(made).sent["ok"] == 1)
+    wait_until(lambda: only(made).sent["ok"] == 1)
     assert sink.keys == ["a", "b"]
     assert only(made).dropped["rejected"] == 1
 
@@ -153,7 +146,7 @@ def test_retry_after_is_honoured_up_to_a_limit(
     sink = PlayedSink(lambda number: busy if number == 1 else OK)
     made = desk(Channel(sink))
     made.tell(notice("a"))
-    eventually(lambda: only(made).sent["ok"] == 1)
+    wait_until(lambda: only(made).sent["ok"] == 1)
     waited = sink.tries[1][1] - sink.tries[0][1]
     assert least <= waited < most
 
@@ -164,7 +157,7 @@ def test_what_is_too_old_is_given_up(desk: Callable[..., AlertDispatcher], monke
     sink = PlayedSink(lambda number: DOWN)
     made = desk(Channel(sink, "info"))
     made.tell(notice("a", "info"))
-    eventually(lambda: only(made).dropped["expired"] == 1)
+    wait_until(lambda: only(made).dropped["expired"] == 1)
     assert len(sink.tries) > 1
 
 
@@ -176,8 +169,8 @@ def test_a_failure_that_repeats_is_logged_once_with_a_count(
     with caplog.at_level(logging.INFO):
         made = desk(Channel(sink))
         made.tell(notice("a"))
-        eventually(lambda: only(made).sent["ok"] == 1)
-        eventually(lambda: len(caplog.messages) == 2)
+        wait_until(lambda: only(made).sent["ok"] == 1)
+        wait_until(lambda: len(caplog.messages) == 2)
     assert caplog.messages == [
         "channel ops does not deliver: connection refused",
         "channel ops delivers again; the last failure came 6 times",
@@ -197,7 +190,7 @@ def test_a_defect_in_a_sink_does_not_end_its_channel(
     made = desk(Channel(PlayedSink(answers)))
     made.tell(notice("a"))
     made.tell(notice("b"))
-    eventually(lambda: only(made).sent["ok"] == 1)
+    wait_until(lambda: only(made).sent["ok"] == 1)
     assert only(made).dropped["rejected"] == 1
     assert any("a defect in channel ops" in message for message in caplog.messages)
 
@@ -220,7 +213,7 @@ def test_closing_does_not_wait_between_tries(desk: Callable[..., AlertDispatcher
     made = desk(Channel(sink), first_wait_s=60.0)
     made.tell(notice("a"))
     made.tell(notice("b"))
-    eventually(lambda: len(sink.tries) == 1)
+    wait_until(lambda: len(sink.tries) == 1)
     begin = time.monotonic()
     made.close(10)
     assert time.monotonic() - begin < 2
@@ -235,7 +228,7 @@ def test_closing_is_bounded_when_channels_hang(desk: Callable[..., AlertDispatch
         sink.gate.clear()
     for number in range(5):
         made.tell(notice(str(number)))
-    eventually(lambda: all(sink.tries for sink in sinks))
+    wait_until(lambda: all(sink.tries for sink in sinks))
     begin = time.monotonic()
     made.close(0.5)
     assert time.monotonic() - begin < 0.5 + SLACK_S
@@ -251,7 +244,7 @@ def test_the_last_try_has_no_longer_than_is_left(desk: Callable[..., AlertDispat
     made = desk(Channel(sink, timeout_s=0.3))
     made.tell(notice("a"))
     made.tell(notice("b"))
-    eventually(lambda: len(sink.tries) == 1)
+    wait_until(lambda: len(sink.tries) == 1)
     made.close(0.6)
     assert sink.timeouts[0] == 0.3
     assert all(timeout <= 0.6 for timeout in sink.timeouts)

@@ -5,49 +5,25 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli.main import main
-from agent.telemetry.http_server import HttpServer
-
-
-class Pages:
-    """Pages of an agent that is alive, or not; it stands for a real one's."""
-
-    def __init__(self) -> None:
-        self.alive = True
-
-    def live(self) -> tuple[bool, str]:
-        """Tell what the test says."""
-        return self.alive, "last step 0.1 s ago"
-
-    ready = leader = live
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Return no metric."""
-        return b"", accept
-
-    def status(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
+from tests.support.pages import FakePages, serving
 
 
 @pytest.fixture
-def pages() -> Pages:
+def pages() -> FakePages:
     """Return pages that a test may change."""
-    return Pages()
+    return FakePages()
 
 
 @pytest.fixture
-def listen(pages: Pages) -> Iterator[str]:
+def listen(pages: FakePages) -> Iterator[str]:
     """Run the agent's HTTP server; return its address."""
-    server = HttpServer(("127.0.0.1", 0), pages)
-    server.start()
-    yield f"127.0.0.1:{server.address[1]}"
-    server.close()
+    with serving(pages) as port:
+        yield f"127.0.0.1:{port}"
 
 
 def check(tmp_path: Path, listen: str) -> Result:
@@ -71,7 +47,7 @@ def test_agent_that_steps_is_ok(tmp_path: Path, listen: str) -> None:
     assert done.output == "NODEOS-FAILOVER OK - last step 0.1 s ago\n"
 
 
-def test_agent_that_hangs_is_critical(tmp_path: Path, listen: str, pages: Pages) -> None:
+def test_agent_that_hangs_is_critical(tmp_path: Path, listen: str, pages: FakePages) -> None:
     """A loop that stands still is CRITICAL."""
     pages.alive = False
     assert check(tmp_path, listen).exit_code == 2

@@ -31,8 +31,8 @@ from agent.net.endpoint import parse_endpoint
 from agent.net.http import Answer
 from agent.nodeos import answers
 from agent.nodeos.answers import read_finality
-from agent.telemetry.http_server import HttpServer
 from tests.fuzz.mutation import broken_bytes, broken_json
+from tests.support.pages import FakePages, serving
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 fuzzed = settings(
@@ -197,24 +197,6 @@ def test_bad_addresses_are_refused(text: str) -> None:
         assert error.problems
 
 
-class Still:
-    """Pages that say the same always; it stands for the agent's."""
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Return no metric."""
-        return b"", accept
-
-    def live(self) -> tuple[bool, str]:
-        """Live."""
-        return True, "ok"
-
-    ready = leader = live
-
-    def status(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-
 @given(data=st.data())
 @settings(fuzzed, max_examples=EXAMPLES // 3)
 def test_broken_requests_end_well(data: st.DataObject, http_port: int) -> None:
@@ -242,10 +224,8 @@ def test_broken_requests_end_well(data: st.DataObject, http_port: int) -> None:
 @pytest.fixture(scope="module")
 def http_port() -> Any:
     """Run the product's HTTP server on a free port."""
-    server = HttpServer(("127.0.0.1", 0), Still())
-    server.start()
-    yield server.address[1]
-    server.close()
+    with serving(FakePages()) as port:
+        yield port
 
 
 def test_every_error_is_ours() -> None:

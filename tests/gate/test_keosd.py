@@ -46,6 +46,20 @@ class Bench:
         sock.settimeout(10)
         return sock
 
+    def answered(self, words: bytes, sock: socket.socket | None = None) -> socket.socket:
+        """Ask, be the server to that on `sock` or a new connection, and have it answer; return the connection."""
+        self.ask()
+        sock = sock or self.accept()
+        self.request(sock)
+        sock.sendall(words)
+        self.turn(len(self.heard) + 1)
+        return sock
+
+    def look(self, within_s: float = 10.0) -> None:
+        """Do what the gate's loop does once."""
+        for key, mask in self.selector.select(within_s):
+            key.data(mask)
+
     def nobody_dials(self) -> bool:
         """Whether no other connection was made."""
         self.server.setblocking(False)
@@ -68,8 +82,7 @@ class Bench:
         sock.setblocking(False)
         heard = b""
         while not heard.endswith(b"[]"):
-            for key, mask in self.selector.select(0.01):
-                key.data(mask)
+            self.look(0.01)
             with contextlib.suppress(BlockingIOError):
                 heard += sock.recv(4096)
         sock.settimeout(10)
@@ -85,65 +98,38 @@ def bench() -> Iterator[Bench]:
 
 def test_a_connection_is_used_again(bench: Bench) -> None:
     """A request costs no new connection after one that was answered whole."""
-    bench.ask()
-    sock = bench.accept()
+    sock = None
     for number in range(3):
-        if number:
-            bench.ask()
-        bench.request(sock)
-        sock.sendall(answer(201, b"%d" % number))
-        bench.turn(number + 1)
+        sock = bench.answered(answer(201, b"%d" % number), sock)
     assert bench.heard == [("0", ""), ("1", ""), ("2", "")]
     assert bench.nobody_dials()
 
 
 def test_words_beyond_an_answer_are_nobodys_answer(bench: Bench) -> None:
     """Two answers in one segment: the next request gets its own, on a new connection; else it gets another's."""
-    bench.ask()
-    first = bench.accept()
-    bench.request(first)
-    first.sendall(answer(201, b'"first"') + answer(201, b'"stray"'))
-    bench.turn(1)
-    bench.ask()
-    second = bench.accept()
-    bench.request(second)
-    second.sendall(answer(201, b'"second"'))
-    bench.turn(2)
+    first = bench.answered(answer(201, b'"first"') + answer(201, b'"stray"'))
+    bench.answered(answer(201, b'"second"'))
     assert bench.heard == [('"first"', ""), ('"second"', "")]
     assert first.recv(1) == b"", "it was closed"
 
 
 def test_what_comes_unasked_ends_a_resting_connection(bench: Bench) -> None:
     """Bytes that arrive between two requests are nobody's answer either."""
-    bench.ask()
-    first = bench.accept()
-    bench.request(first)
-    first.sendall(answer(201, b'"first"'))
-    bench.turn(1)
+    first = bench.answered(answer(201, b'"first"'))
     first.sendall(answer(201, b'"stray"'))
-    for key, mask in bench.selector.select(10):
-        key.data(mask)
-    bench.ask()
-    second = bench.accept()
-    bench.request(second)
-    second.sendall(answer(201, b'"second"'))
-    bench.turn(2)
+    bench.look()
+    bench.answered(answer(201, b'"second"'))
     assert bench.heard == [('"first"', ""), ('"second"', "")]
 
 
 def test_a_request_on_a_connection_that_ended_goes_on_a_new_one_with_the_time_left(bench: Bench) -> None:
     """keosd restarted between two requests: the second one is sent anew, once, and ends when it was due at first."""
-    bench.ask()
-    first = bench.accept()
-    bench.request(first)
-    first.sendall(answer(201, b'"first"'))
-    bench.turn(1)
+    first = bench.answered(answer(201, b'"first"'))
     bench.ask()
     bench.time.go(400)
     first.close()
     while bench.nobody_dials():
-        for key, mask in bench.selector.select(0.01):
-            key.data(mask)
+        bench.look(0.01)
     bench.time.go(99)
     bench.keosd.tick()
     assert len(bench.heard) == 1
@@ -168,11 +154,7 @@ def test_a_request_that_is_late_ends_with_its_connection(bench: Bench) -> None:
 
 def test_an_answer_that_says_close_ends_its_connection(bench: Bench) -> None:
     """`Connection: close` is kept to."""
-    bench.ask()
-    first = bench.accept()
-    bench.request(first)
-    first.sendall(answer(201, b"1").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    bench.turn(1)
+    first = bench.answered(answer(201, b"1").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
     assert first.recv(1) == b""
 
 

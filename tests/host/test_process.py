@@ -29,6 +29,7 @@ from tests.support.children import (
     TCP,
     UNIX,
     WRAPPER,
+    await_end,
     child,
     ident,
     listener,
@@ -582,7 +583,7 @@ def test_nodeos_below_what_a_unit_starts_is_found(systemctl: Callable[[str], Non
         assert found is not None
         assert process.parent(found.pid) == conmon.id.pid
         assert fence.stop(0.0, 1.0) == "ended by SIGKILL"
-        wait_until(lambda: state_of(conmon.id.pid) in ("", "Z"))
+        await_end(conmon.id.pid)
         assert fence.find() is None
 
 

@@ -14,7 +14,7 @@ from tests.lab.errors import LabTimeout
 from tests.lab.ports import Ports
 from tests.lab.process import Process
 from tests.lab.wait import until
-from tests.support.children import state_of
+from tests.support.children import await_end, state_of
 
 SLEEP = ["/bin/sleep", "60"]
 THREADS = """
@@ -81,7 +81,7 @@ def test_child_dies_with_its_owner(tmp_path: Path) -> None:
         pid = int(owner.stdout.readline())
         assert state_of(pid) != ""
         owner.kill()
-    until(lambda: state_of(pid) in ("", "Z"), 5, "the child is gone")
+    await_end(pid)
 
 
 def test_child_that_floods_its_log_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from agent.net.resolver import Resolver
 from agent.nodeos import listener
 from agent.nodeos.client import HttpNodeos
 from agent.telemetry.http_server import HttpServer
-from tests.telemetry.test_http_server import FakePages
+from tests.support.pages import FakePages
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 

@@ -17,7 +17,7 @@ from agent.errors import FenceError
 from agent.host.process import Held
 from agent.nodeos import listener as listeners
 from agent.nodeos.fence import ProcessFence
-from tests.support.children import IDLE, STUBBORN, child, ident, listener, plan, state_of, wait_until
+from tests.support.children import IDLE, STUBBORN, await_end, child, ident, listener, plan, state_of, wait_until
 from tests.support.slack import SLACK_S
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("no_leaks")]
@@ -206,7 +206,7 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(
         assert time.monotonic() - begin < 0.4 + SLACK_S
         assert nodeos.alive
     for pid in map(int, (tmp_path / "pids").read_text().split()):
-        wait_until(lambda pid=pid: state_of(pid) in ("", "Z"))  # type: ignore[misc] # mypy: lambdas with defaults
+        await_end(pid)
 
 
 def test_a_command_that_hangs_after_the_end_counts(script: Callable[[str], tuple[str, ...]]) -> None:

@@ -14,6 +14,7 @@ from agent.config.section import Invalid
 from agent.config.sections import HooksSection
 from agent.core.node.state import HookDone, RunHook
 from agent.runtime.hooks import Hooks, environment
+from tests.support.children import await_end, wait_until
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
@@ -29,19 +30,6 @@ def run(*command: str, within: int = 3000, reason: str = "why", **more: str) -> 
 def shell(script: str, within: int = 3000) -> HookDone:
     """Run a script of the shell as a hook."""
     return run("/bin/sh", "-c", script, within=within)
-
-
-def gone(pid: int) -> bool:
-    """Tell whether a process is gone, within five seconds; one that nobody has waited for yet is."""
-    end = time.monotonic() + 5
-    while time.monotonic() < end:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_hook_gets_its_words_and_nothing_of_the_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +72,7 @@ def test_a_hanging_hook_is_killed_with_its_children(tmp_path: Path) -> None:
     assert "killed after 0.6 s" in done.detail
     assert time.monotonic() - begun < 3
     for pid in pids.read_text().split():
-        assert gone(int(pid))
+        await_end(pid)
 
 
 def test_a_child_that_keeps_the_output_open_holds_nothing_up(tmp_path: Path) -> None:
@@ -94,7 +82,7 @@ def test_a_child_that_keeps_the_output_open_holds_nothing_up(tmp_path: Path) -> 
     done = shell(f"sleep 60 & echo $! > {pid}; exit 0", within=30_000)
     assert done.result == "ok"
     assert time.monotonic() - begun < 5
-    assert gone(int(pid.read_text()))
+    await_end(pid.read_text())
 
 
 @pytest.mark.parametrize("part", [64 * 1024, 50_000, 4096])
@@ -133,13 +121,11 @@ def test_the_end_of_the_agent_ends_its_hooks(tmp_path: Path) -> None:
     action = RunHook("after_demote", 1, "", "", "", 30_000)
     thread = threading.Thread(target=lambda: found.append(hooks.run(action)))
     thread.start()
-    end = time.monotonic() + 5
-    while not (pid.exists() and pid.read_text()) and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: pid.exists() and pid.read_text())
     hooks.close()
     thread.join(5)
     assert [each.result for each in found] == ["failed"]
-    assert gone(int(pid.read_text()))
+    await_end(pid.read_text())
 
 
 def test_a_hook_that_starts_while_the_agent_ends_is_ended_too(tmp_path: Path) -> None:
@@ -149,7 +135,8 @@ def test_a_hook_that_starts_while_the_agent_ends_is_ended_too(tmp_path: Path) ->
     hooks.close()
     done = hooks.run(RunHook("after_demote", 1, "", "", "", 30_000))
     assert (done.result, done.detail) == ("failed", "ended by signal 9")
-    assert not pid.exists() or not pid.read_text() or gone(int(pid.read_text()))
+    if pid.exists() and pid.read_text():
+        await_end(pid.read_text())
 
 
 def test_only_programs_that_can_be_run_are_configured(tmp_path: Path) -> None:

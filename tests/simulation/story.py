@@ -468,11 +468,17 @@ def two(story: Story) -> tuple[Host, Host]:
     return leader, next(host for host in story.hosts if host is not leader)
 
 
+def pair(*names: str, turns: Schedule | None = None, **profiles: dict[str, object]) -> tuple[Story, Host, Host]:
+    """Return a settled group, its leader and the first of the others."""
+    story = settled(*names, turns=turns, **profiles)
+    return story, *two(story)
+
+
 def group(*names: str, **profiles: dict[str, object]) -> tuple[Story, Host, Host]:
     """Return a settled group on the chain of four, its leader and the first of the others."""
-    story = settled(*names, turns=FOUR, **profiles)
+    story, leader, other = pair(*names, turns=FOUR, **profiles)
     story.missed = 0
-    return story, *two(story)
+    return story, leader, other
 
 
 def ask(story: Story, to: str, when: str = "gap", **more: object) -> None:

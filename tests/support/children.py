@@ -186,3 +186,8 @@ def wait_until(condition: Callable[[], object], limit_s: float = LIMIT_S) -> Non
     while not condition():
         assert time.monotonic() < end, f"not within {limit_s:g} s"
         time.sleep(0.005)
+
+
+def await_end(pid: int | str) -> None:
+    """Wait until a process is gone; one that nobody has waited for yet is."""
+    wait_until(lambda: state_of(int(pid)) in ("", "Z"))

@@ -15,6 +15,7 @@ from agent.etcd.store import EtcdStore
 from tests.lab.etcd import EtcdCluster
 from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.lab.ports import Ports
+from tests.lab.wait import until
 
 T = TypeVar("T")
 PREFIX = "/nodeos-failover/test/"
@@ -58,14 +59,16 @@ def create(key: str) -> Txn:
     return Txn((Compare(PREFIX + key, 0),), (Put(PREFIX + key, b"made"),), (PREFIX + key,))
 
 
-def until_answered(ask: Callable[[], T], limit_s: float, pause_s: float = 0.1) -> tuple[T, float, list[StoreError]]:
+def until_answered(ask: Callable[[], T], limit_s: float) -> tuple[T, float, list[StoreError]]:
     """Ask until there is an answer: the answer, the seconds that it took, and the failures on the way."""
     start, failures = time.monotonic(), list[StoreError]()
-    while True:
+
+    def asked() -> list[T]:
         try:
-            return ask(), time.monotonic() - start, failures
+            return [ask()]
         except StoreError as error:
             failures.append(error)
-        if time.monotonic() - start > limit_s:
-            raise AssertionError(f"no answer within {limit_s} s: {failures}")
-        time.sleep(pause_s)
+            return []
+
+    (answer,) = until(asked, limit_s, "an answer of etcd", interval=0.1)
+    return answer, time.monotonic() - start, failures

@@ -8,7 +8,6 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,28 +20,11 @@ from agent.telemetry.http_auth import ANYBODY, AccessPolicy, server_context
 from agent.telemetry.http_server import HttpServer
 from tests.doctor.parts import config
 from tests.lab.tls import Certificates, make_certificates
+from tests.support.pages import FakePages
 
 Serve = Callable[["AccessPolicy | Callable[[], AccessPolicy]"], int]
 TOKEN = "a-token-of-the-test-0123456789"
 HOST = "127.0.0.1"
-
-
-class Pages:
-    """Pages that answer; they stand for an agent's."""
-
-    def metrics(self, _accept: str) -> tuple[bytes, str]:
-        """Return a metric."""
-        return b"x 1\n", "text/plain"
-
-    def live(self) -> tuple[bool, str]:
-        """Answer."""
-        return True, "ok"
-
-    ready = leader = live
-
-    def status(self) -> dict[str, Any]:
-        """Return something."""
-        return {"phase": "leading"}
 
 
 @pytest.fixture
@@ -52,7 +34,7 @@ def serve() -> Iterator[Serve]:
 
     def start(policy: AccessPolicy | Callable[[], AccessPolicy]) -> int:
         asked = policy if callable(policy) else lambda: policy
-        servers.append(HttpServer((HOST, 0), Pages(), asked))
+        servers.append(HttpServer((HOST, 0), FakePages(), asked))
         servers[-1].start()
         return servers[-1].address[1]
 

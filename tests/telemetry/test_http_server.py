@@ -18,39 +18,11 @@ import pytest
 
 from agent.errors import ConfigError
 from agent.telemetry.http_server import HttpServer
+from tests.support.children import wait_until
+from tests.support.pages import FakePages
 from tests.support.slack import SLACK_S
 
 HOST = "127.0.0.1"
-
-
-class FakePages:
-    """Pages whose answers a test sets."""
-
-    def __init__(self) -> None:
-        self.ok = True
-        self.defect = False
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Return one metric, and what was asked for as its type."""
-        return b"nodeos_failover_is_leader 1\n", accept or "text/plain; version=0.0.4"
-
-    def live(self) -> tuple[bool, str]:
-        """Answer."""
-        return True, "the loop runs"
-
-    def ready(self) -> tuple[bool, str]:
-        """Answer."""
-        return self.ok, "ready" if self.ok else "2 peers"
-
-    def leader(self) -> tuple[bool, str]:
-        """Answer."""
-        return self.ok, "leader" if self.ok else "standby"
-
-    def status(self) -> dict[str, Any]:
-        """Answer, or fail."""
-        if self.defect:
-            raise KeyError("defect")
-        return {"role": "leading"}
 
 
 @pytest.fixture
@@ -95,14 +67,6 @@ def test_metrics_come_packed_and_in_the_format_that_is_preferred(serve: Callable
     assert (code, headers["Content-Encoding"], gzip.decompress(packed)) == (200, "gzip", plain)
     assert ask(port, "/metrics", "HEAD", Accept_Encoding="gzip")[2]["Content-Length"] == str(len(packed))
     assert ask(port, "/status", Accept_Encoding="gzip")[2]["Content-Encoding"] is None
-
-
-def eventually(condition: Callable[[], bool], limit: float = 5.0) -> None:
-    """Wait until a condition holds; fail when it does not within `limit` seconds."""
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        time.sleep(0.01)
 
 
 def test_each_page_answers(serve: Callable[..., int]) -> None:
@@ -175,7 +139,7 @@ def test_clients_that_never_finish_keep_nobody_out(serve: Callable[..., int]) ->
         begin = time.monotonic()
         assert [ask(port, "/livez")[0] for _ in range(5)] == [200] * 5
         assert time.monotonic() - begin < 2
-        eventually(
+        wait_until(
             lambda: sum(thread.name.endswith("(process_request_thread)") for thread in threading.enumerate()) <= 4
         )
     finally:
@@ -196,7 +160,7 @@ def test_a_dripping_client_is_cut_off_at_the_total_deadline(serve: Callable[...,
                 return True
             return False
 
-        eventually(drip)
+        wait_until(drip)
     assert 0.4 < time.monotonic() - begin < 3
 
 
@@ -207,8 +171,8 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Callable[..., int], pages
     with socket.create_connection((HOST, port), timeout=5) as client:
         client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
         name = "(process_request_thread)"
-        eventually(lambda: any(thread.name.endswith(name) for thread in threading.enumerate()))
-        eventually(lambda: not any(thread.name.endswith(name) for thread in threading.enumerate()))
+        wait_until(lambda: any(thread.name.endswith(name) for thread in threading.enumerate()))
+        wait_until(lambda: not any(thread.name.endswith(name) for thread in threading.enumerate()))
     assert ask(port, "/livez")[0] == 200
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent.telemetry.http_server import HttpServer
 from tests.support.browser import Browser, find_browser
-from tests.telemetry.test_http_server import FakePages
+from tests.support.pages import FakePages, serving
 
 HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\'"&lt;\u202egnp'
 LONG = "the chain stands still " * 20
@@ -79,18 +79,6 @@ def status(**other: Any) -> dict[str, Any]:
     }
 
 
-class Pages(FakePages):
-    """Pages whose status a test sets."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.data = status()
-
-    def status(self) -> dict[str, Any]:
-        """Return what was set."""
-        return self.data
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One Chromium for all tests of this file."""
@@ -100,18 +88,16 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def pages() -> Pages:
+def pages() -> FakePages:
     """Pages of a group that is well."""
-    return Pages()
+    return FakePages(data=status())
 
 
 @pytest.fixture
-def url(pages: Pages) -> Iterator[str]:
+def url(pages: FakePages) -> Iterator[str]:
     """Serve them as an agent does."""
-    server = HttpServer(("127.0.0.1", 0), pages)
-    server.start()
-    yield f"http://127.0.0.1:{server.address[1]}/"
-    server.close()
+    with serving(pages) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 TEXT = "document.body.innerText"
@@ -162,7 +148,7 @@ def test_it_shows_who_leads_and_how_everybody_is(browser: Browser, url: str) -> 
     assert [line for line in browser.said if "favicon" not in line] == []
 
 
-def test_it_refreshes_by_itself_and_tells_trouble(browser: Browser, url: str, pages: Pages) -> None:
+def test_it_refreshes_by_itself_and_tells_trouble(browser: Browser, url: str, pages: FakePages) -> None:
     """Without a reload it shows what changed: nobody leads, the words of operators, what is wrong."""
     browser.open(url, 1100, 900)
     browser.wait(f"{TEXT}.includes('bp-a leads')")
@@ -184,7 +170,7 @@ def test_it_refreshes_by_itself_and_tells_trouble(browser: Browser, url: str, pa
     assert browser.value("document.getElementById('bar').offsetHeight") == 0
 
 
-def test_it_says_when_its_data_is_old(browser: Browser, pages: Pages) -> None:
+def test_it_says_when_its_data_is_old(browser: Browser, pages: FakePages) -> None:
     """An agent that answers no more leaves the last data, marked as old with its age; when it is back, it is fresh."""
     server = HttpServer(("127.0.0.1", 0), pages)
     server.start()
@@ -204,7 +190,7 @@ def test_it_says_when_its_data_is_old(browser: Browser, pages: Pages) -> None:
         again.close()
 
 
-def test_an_agent_that_stands_still_shows(browser: Browser, url: str, pages: Pages) -> None:
+def test_an_agent_that_stands_still_shows(browser: Browser, url: str, pages: FakePages) -> None:
     """The endpoint answers though the loop hangs: the page says so, and that the group was not seen lately."""
     pages.data = status(step_age_s=42.0, view_age_s=43.0)
     browser.open(url, 1100, 900)
@@ -222,7 +208,7 @@ def _everywhere(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("data", [{}, TROUBLED])
-def test_nothing_from_etcd_becomes_markup(browser: Browser, url: str, pages: Pages, data: dict[str, Any]) -> None:
+def test_nothing_from_etcd_becomes_markup(browser: Browser, url: str, pages: FakePages, data: dict[str, Any]) -> None:
     """Names, reasons, versions and words full of markup are shown as the text that they are."""
     clean = browser.value
     pages.data = _everywhere(status(**data))
@@ -255,7 +241,7 @@ def test_its_policy_lets_no_other_script_run(browser: Browser, url: str) -> None
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1100, 360])
 def test_it_fits_the_screen_in_light_and_dark(
-    browser: Browser, url: str, pages: Pages, width: int, dark: bool, trouble: bool
+    browser: Browser, url: str, pages: FakePages, width: int, dark: bool, trouble: bool
 ) -> None:
     """Nothing sticks out at the width of a desk or a phone; the ground follows the colour scheme; text can be read."""
     pages.data = status(**TROUBLED) if trouble else status()

@@ -23,7 +23,7 @@ from agent.core.model.records import OWN
 from agent.core.model.slots import REPETITIONS, producer_index, slot_of
 from agent.core.node.state import RecordChange
 from tests.core.parts import PRODUCER, SCHEDULE, info
-from tests.simulation.story import Host, Story, settled
+from tests.simulation.story import Story, pair, settled
 
 ALONE = ProducerWindows(1, 0)
 
@@ -211,17 +211,9 @@ def counted(story: Story) -> list[Window]:
     return sorted((read_window(item.value) for item in items), key=lambda each: each.slot)
 
 
-def pair(story: Story) -> tuple[Host, Host]:
-    """Return the leader and the standby."""
-    leader = story.leader
-    assert leader is not None
-    return leader, next(host for host in story.hosts if host is not leader)
-
-
 def test_a_calm_group_writes_each_window_once_by_who_does_not_lead() -> None:
     """Every 12 slots are counted once, all signed, from the chain of the member that does not lead."""
-    story = settled()
-    leader, standby = pair(story)
+    story, leader, standby = pair()
     story.go(60)
     windows = counted(story)
     assert len(windows) >= 9
@@ -253,8 +245,7 @@ def test_the_leader_counts_when_nobody_else_can() -> None:
 
 def test_a_handover_goes_to_the_account_of_the_new_epoch() -> None:
     """Slots that a change by request costs are `handover`, and name the epoch that it led to."""
-    story = settled()
-    _, standby = pair(story)
+    story, _, standby = pair()
     story.put("leader", standby.name.encode())
     story.until(lambda: standby.leads, 5)
     story.go(30)
@@ -269,8 +260,7 @@ def test_a_handover_goes_to_the_account_of_the_new_epoch() -> None:
 
 def test_a_frozen_nodeos_is_the_nodes_fault() -> None:
     """What a nodeos that hangs did not sign, and what replacing it took, is put down to the node."""
-    story = settled()
-    leader, standby = pair(story)
+    story, leader, standby = pair()
     leader.nodeos.frozen = True
     story.until(lambda: standby.leads, 20)
     story.go(30)
@@ -282,8 +272,7 @@ def test_a_frozen_nodeos_is_the_nodes_fault() -> None:
 
 def test_blocks_that_only_the_leader_has_are_lost_in_the_network() -> None:
     """A leader that is cut off from its peers signs for nobody: its own chain has the blocks, the others' has not."""
-    story = settled()
-    leader, standby = pair(story)
+    story, leader, standby = pair()
     limits = leader.node.settings.limits
     gates = {name: gate for name, gate in limits.thresholds.items() if name not in ("peers", "lib_progress")}
     leader.node = replace(leader.node, settings=replace(leader.node.settings, limits=replace(limits, thresholds=gates)))
@@ -404,8 +393,7 @@ def test_another_members_word_of_the_first_window_is_added_once() -> None:
 
 def test_what_is_written_is_what_the_archive_tells_of() -> None:
     """Every field of the history that an agent writes is explained there; an entry of the ledger is read back."""
-    story = settled()
-    _, standby = pair(story)
+    story, _, standby = pair()
     story.put("leader", standby.name.encode())
     story.go(30)
     last = [each for _, each in standby.said if isinstance(each, RecordChange)][-1].fields

@@ -15,7 +15,7 @@ from agent.core.model.slots import EPOCH, SLOT
 from agent.core.node.state import Notify
 from tests.core.blocks.test_ledger import header
 from tests.core.parts import PRODUCER, SETUP, info
-from tests.simulation.story import Host, Story, settled
+from tests.simulation.story import Host, Story, pair, settled, two
 
 
 def alarms(host: Host) -> list[str]:
@@ -26,18 +26,11 @@ def alarms(host: Host) -> list[str]:
     return [each.summary for each in strays]
 
 
-def both(story: Story) -> tuple[Host, Host]:
-    """Return the leader and the standby."""
-    leader = story.leader
-    assert leader is not None
-    return leader, next(host for host in story.hosts if host is not leader)
-
-
 def test_twenty_handovers_and_twenty_crashes_trip_nothing() -> None:
     """Changes of leader, asked for or forced, never look like a second producer."""
     story = settled()
     for number in range(40):
-        leader, standby = both(story)
+        leader, standby = two(story)
         if number % 2:
             leader.nodeos.kill()
         else:
@@ -52,8 +45,7 @@ def test_twenty_handovers_and_twenty_crashes_trip_nothing() -> None:
 
 def test_a_second_producer_beside_the_leader_is_told_by_both_within_seconds() -> None:
     """The standby's nodeos follows a second producer: two blocks for one slot, told at once, critical."""
-    story = settled()
-    leader, standby = both(story)
+    story, leader, standby = pair()
     standby.nodeos.astray = True  # its peers bring it the blocks of the second producer
     took = story.until(lambda: all(alarms(host) for host in story.hosts), 10)
     assert took <= 4
@@ -79,8 +71,7 @@ def test_blocks_while_nobody_leads_are_told_by_all() -> None:
 
 def test_a_host_that_is_lost_trips_nothing() -> None:
     """While the heartbeat of a lost agent stands still its nodeos may produce, until E is over (R8)."""
-    story = settled()
-    leader, standby = both(story)
+    story, leader, standby = pair()
     leader.store.cut = True
     story.until(lambda: standby.leads, 20)
     leader.store.cut = False
@@ -101,8 +92,7 @@ def test_a_group_that_never_led_trips_nothing() -> None:
 
 def test_a_clock_that_is_off_accuses_nobody() -> None:
     """With a clock that disagrees with the chain's, when a block was due is not known."""
-    story = settled()
-    leader, _ = both(story)
+    story, leader, _ = pair()
     given = tripwire.TripwireInput({10**9: "x"}, leader.node.leadership, 0, clock_ok=False, starting=False)
     assert tripwire.leaderless(Tripwire(), given, story.now, looked=True) == (Tripwire(), [])
 

@@ -19,7 +19,7 @@ from agent.core.model.store import Ms
 from agent.core.node.state import LookedBack
 from tests.core.leadership.one import One
 from tests.core.node.test_urgency import TWENTY_ONE
-from tests.simulation.story import FOUR, ROUND, Story
+from tests.simulation.story import FOUR, ROUND, Story, two
 
 E, E_S, LEASE_MS = 6000, 2000, Timing().lease
 B, C = Peer("bp-b", "host-b"), Peer("bp-c", "host-c")
@@ -224,9 +224,7 @@ def test_a_heartbeat_that_was_deleted_is_the_word_of_an_operator() -> None:
     begun(story)
     story.until(lambda: story.leader is not None)
     story.go(10)
-    leader = story.leader
-    assert leader is not None
-    other = next(host for host in story.hosts if host is not leader)
+    leader, other = two(story)
     leader.store.cut = True
     leader.nodeos.kill()
     story.delete("heartbeat")

@@ -26,7 +26,7 @@ from agent.core.model.records import (
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.one import LEASE, One, T, held
 from tests.core.parts import member
-from tests.simulation.story import NAMES, Story, settled, two
+from tests.simulation.story import NAMES, Story, pair, settled
 
 RUBBISH = [b" ", b"/", "bp-é".encode(), b"\xff\x00", b"x" * 1_000_000, b"bp-nobody"]
 
@@ -84,10 +84,7 @@ def test_forged_release_ends_the_tenure_without_two(waits: bool) -> None:
 
 def test_forged_release_of_a_leader_that_does_not_hear_is_not_believed() -> None:
     """P1, R8: while the old leader may still hold, a release put by hand opens nothing before E is over."""
-    story = settled()
-    leader = story.leader
-    assert leader is not None
-    other = next(host for host in story.hosts if host is not leader)
+    story, leader, other = pair()
     leader.store.cut = True
     begun = story.now
     forge(story, state="released")
@@ -97,8 +94,7 @@ def test_forged_release_of_a_leader_that_does_not_hear_is_not_believed() -> None
 
 def test_shorter_validity_put_by_hand_is_not_believed() -> None:
     """P1, R8: while the old leader may still hold, a heartbeat put with less validity opens nothing before E ends."""
-    story = settled()
-    leader, other = two(story)
+    story, leader, other = pair()
     leader.store.cut = True
     begun = story.now
     forge(story, validity_ms=1)
@@ -169,9 +165,8 @@ def test_extreme_epoch_is_led_on_from(epoch: int) -> None:
 @pytest.mark.parametrize("value", RUBBISH, ids=lambda each: repr(each[:9]))
 def test_leader_that_names_nobody_is_ignored_and_told(value: bytes) -> None:
     """P3, R10: what is no name of a member in `leader` costs nothing: the leader leads on and puts its name back."""
-    story = settled()
-    leader, missed = story.leader, story.missed
-    assert leader is not None
+    story, leader, _ = pair()
+    missed = story.missed
     epochs = {epoch for epoch, _ in leader.changes()}
     story.put("leader", value)
     story.go(8)
@@ -185,9 +180,8 @@ def test_leader_that_names_nobody_is_ignored_and_told(value: bytes) -> None:
 
 def test_leader_that_names_the_node_that_leads_changes_nothing() -> None:
     """P2, R10: the name of the node that leads, put by hand, costs no slot and no epoch, and is no reason to warn."""
-    story = settled()
-    leader, missed = story.leader, story.missed
-    assert leader is not None
+    story, leader, _ = pair()
+    missed = story.missed
     epochs = {epoch for epoch, _ in leader.changes()}
     story.put("leader", leader.name.encode())
     story.go(8)
@@ -252,9 +246,8 @@ def test_report_without_a_lease_counts_for_nobody() -> None:
 @pytest.mark.parametrize("leased", [False, True])
 def test_ghost_of_the_best_priority_is_never_handed_to(leased: bool) -> None:
     """P3: with failback on, a report that nobody renews does not cost the leader its place."""
-    story = settled()
-    leader, missed = story.leader, story.missed
-    assert leader is not None
+    story, leader, _ = pair()
+    missed = story.missed
     ghost = write(replace(leader.published()[-1][1], node="ghost", priority=1, role="standby"))
     lease = story.etcdctl.grant(600, 1.0).id if leased else 0
     story.etcdctl.txn(Txn((), (Put(NAMES.member("ghost"), ghost, lease),)), 1.0)

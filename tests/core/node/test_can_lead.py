@@ -13,7 +13,7 @@ from agent.core.leadership.state import Phase
 from agent.core.model.store import Put, Txn
 from agent.core.node.can_lead import PASSING, SILENT, why_not
 from agent.core.node.state import EtcdSeen, Reconfigured
-from tests.simulation.story import NAMES, Host, settled, two
+from tests.simulation.story import NAMES, Host, pair
 
 
 def reason(host: Host) -> str:
@@ -43,8 +43,7 @@ HARMS = {"unread": (unread, "permission denied"), "full": (full, "No space left"
 @pytest.mark.parametrize(("harm", "why"), HARMS.values(), ids=HARMS)
 def test_a_standby_that_could_not_lead_tells_and_is_given_nothing(harm: Callable[[Host], None], why: str) -> None:
     """It reports that it is unhealthy, with the reason, and is not able either; mended, it may lead again."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     harm(standby)
     story.until(lambda: bool(reason(standby)), SILENT / 1000 + 5)
     member = standby.published()[-1][1]
@@ -62,8 +61,7 @@ def test_a_standby_that_could_not_lead_tells_and_is_given_nothing(harm: Callable
 
 def test_a_reader_that_fails_after_a_silence_is_not_said_to_hang() -> None:
     """P3: a watch that was silent for a while, and then a refusal, is told as that: nobody looks for a thread."""
-    story = settled()
-    _, standby = two(story)
+    story, _, standby = pair()
     hang(standby)
     story.go(SILENT / 1000 - 2)
     unread(standby)
@@ -74,8 +72,7 @@ def test_a_reader_that_fails_after_a_silence_is_not_said_to_hang() -> None:
 @pytest.mark.parametrize("harm", [unread, hang], ids=["unread", "hang"])
 def test_a_leader_that_reads_nothing_keeps_the_lead_and_is_told(harm: Callable[[Host], None]) -> None:
     """While its confirmations succeed a leader stays, though a standby is ready: its blocks are sound (P3)."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     epoch = leader.node.leadership.seen.max_epoch
     harm(leader)
     story.go(60)
@@ -88,8 +85,7 @@ def test_a_leader_that_reads_nothing_keeps_the_lead_and_is_told(harm: Callable[[
 
 def test_a_lease_that_leadership_lost_is_told_though_nobody_says_so() -> None:
     """The check looks at the lease that a take-over would use, not at what the session said of it last."""
-    story = settled()
-    _, standby = two(story)
+    story, _, standby = pair()
     standby.node = replace(standby.node, leadership=replace(standby.node.leadership, lease=None))
     story.until(lambda: not standby.node.health.checks["can_lead"].ok, 15)
     assert "no lease" in standby.node.health.checks["can_lead"].reason
@@ -97,8 +93,7 @@ def test_a_lease_that_leadership_lost_is_told_though_nobody_says_so() -> None:
 
 def test_what_the_session_hears_says_nothing_of_the_reader() -> None:
     """A session that writes well does not hide that the group cannot be read: these are two facts."""
-    story = settled()
-    _, standby = two(story)
+    story, _, standby = pair()
     standby.unread = "permission denied"
     story.go(8)
     assert standby.node.etcd_down_since is not None
@@ -114,8 +109,7 @@ def test_what_the_session_hears_says_nothing_of_the_reader() -> None:
 
 def test_an_outage_of_etcd_that_is_over_keeps_nobody_out() -> None:
     """When etcd comes back, a node that could not reach it may lead at once, and no fault of its own is counted."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     for host in story.hosts:
         host.store.cut = True
     story.go(20)
@@ -130,8 +124,7 @@ def test_an_outage_of_etcd_that_is_over_keeps_nobody_out() -> None:
 @pytest.mark.parametrize("phase", list(PASSING))
 def test_a_phase_that_does_not_move_is_told(phase: Phase) -> None:
     """A node that sits in a phase which should pass leads nothing, whatever its nodeos is like, and says so."""
-    story = settled()
-    _, standby = two(story)
+    story, _, standby = pair()
     node, timing = standby.node, standby.setup.timing
     bound = timing.validity + timing.margin + node.settings.limits.can_lead
     sits = replace(node, leadership=replace(node.leadership, phase=phase, phase_since=story.now - bound))
@@ -143,8 +136,7 @@ def test_a_phase_that_does_not_move_is_told(phase: Phase) -> None:
 
 def test_a_gate_beside_a_key_is_judged_once_nodeos_was_seen_to_use_it() -> None:
     """With `on` a dead gate says nothing of a nodeos that may have its key; of one that signs through it, all (P2)."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     limits = leader.profile.limits
     gated = replace(
         leader.node.settings, limits=replace(limits, thresholds={**limits.thresholds, "gate": Thresholds(1, 2)})

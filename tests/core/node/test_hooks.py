@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.core.leadership import actions as do
 from agent.core.node.state import HOOKS
-from tests.simulation.story import NAMES, Host, Story, ask, group, settled
+from tests.simulation.story import NAMES, Host, Story, ask, group, settled, two
 
 SPAN = 3000
 
@@ -16,9 +16,7 @@ def hooked(story: Story, *names: str) -> tuple[Host, Host]:
     for host in story.hosts:
         profile = replace(host.node.settings, hooks=frozenset(names or HOOKS), hook_ms=SPAN)
         host.node = replace(host.node, settings=profile)
-    leader = story.leader
-    assert leader is not None
-    return leader, next(host for host in story.hosts if host is not leader)
+    return two(story)
 
 
 def times(host: Host, kind: type) -> list[int]:

@@ -10,17 +10,10 @@ from agent.core.model.slots import date, slot_of
 from agent.core.node.level import LOST
 from tests.core.leadership.one import T
 from tests.core.node.test_urgency import TWENTY_ONE
-from tests.simulation.story import Host, Story, settled
+from tests.simulation.story import Host, Story, pair
 
 E_S = T.validity / 1000
 LONGEST = E_S + LOST / 1000 + 2
-
-
-def pair(*names: str) -> tuple[Story, Host, Host]:
-    """Return a settled group on a chain of one producer, its leader and the next."""
-    story = settled(*names)
-    assert story.leader is not None
-    return story, story.leader, next(host for host in story.hosts if host is not story.leader)
 
 
 def lose(host: Host) -> None:
@@ -101,10 +94,7 @@ def test_a_node_that_is_level_goes_first() -> None:
 @pytest.mark.parametrize("alone", [True, False], ids=["one producer", "in the window of one of 21"])
 def test_a_node_that_is_level_loses_no_time(*, alone: bool) -> None:
     """P2: an ordinary loss of a host costs what it did."""
-    story = settled(turns=None if alone else TWENTY_ONE)
-    leader = story.leader
-    assert leader is not None
-    other = next(host for host in story.hosts if host is not leader)
+    story, leader, other = pair(turns=None if alone else TWENTY_ONE)
     if not alone:
         story.until_window(3)
     lose(leader)

@@ -24,7 +24,7 @@ from agent.core.node import step as core
 from agent.core.node.stage import SAY_AGAIN, NodeStep
 from agent.core.node.state import EtcdSeen, LiveSettings, Node, NodeEvent, Notify, Publish
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, member
-from tests.simulation.story import GATES, NAMES, Host, settled, two
+from tests.simulation.story import GATES, NAMES, Host, pair, settled, two
 
 # --- a calm group ---
 
@@ -37,8 +37,7 @@ def test_a_new_group_is_no_outage() -> None:
 
 def test_a_member_reports_every_two_seconds_and_at_once_on_change() -> None:
     """A member publishes how it is every 2 s; what fails or mends is published at once, with the reason."""
-    story = settled()
-    _, standby = two(story)
+    story, _, standby = pair()
     start = len(standby.published())
     story.go(20)
     times = [at for at, _ in standby.published()[start:]]
@@ -54,8 +53,7 @@ def test_a_member_reports_every_two_seconds_and_at_once_on_change() -> None:
 
 def test_a_change_of_role_is_published_at_once() -> None:
     """Who stops or begins to lead says so at once, though every check is as it was."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     story.put("leader", standby.name.encode())
     story.until(lambda: standby.leads, 5)
     for host, role in ((leader, "standby"), (standby, "leading")):
@@ -66,8 +64,7 @@ def test_a_change_of_role_is_published_at_once() -> None:
 
 def test_a_moving_head_is_no_change_worth_a_write() -> None:
     """Head, LIB and ages move all the time and are published with the next report: etcd is not written for them."""
-    story = settled()
-    _, standby = two(story)
+    _, _, standby = pair()
     heads = [found.head for _, found in standby.published()[-3:]]
     assert heads == sorted(set(heads))
     assert heads[-1] - heads[0] >= 7
@@ -91,8 +88,7 @@ def test_nothing_is_published_without_a_lease() -> None:
 
 def test_a_standby_that_lags_is_unhealthy_until_it_has_caught_up() -> None:
     """A node that lags behind its group may not lead; when it is level again it may."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     standby.nodeos.isolated = True  # blocks do not reach it; what it counts as peers is not asked here
     standby.node = replace(standby.node, settings=replace(standby.node.settings, limits=without(standby, "peers")))
     story.until(lambda: not standby.node.health.ok, 15)
@@ -111,8 +107,7 @@ def without(host: Host, check: str) -> Limits:
 
 def test_a_leader_cut_off_from_its_peers_hands_over_to_the_rest() -> None:
     """A producer that goes on alone is unhealthy; the others, whom its head has left behind, are not (P2)."""
-    story = settled("bp-a", "bp-b", "bp-c")
-    leader, _ = two(story)
+    story, leader, _ = pair("bp-a", "bp-b", "bp-c")
     leader.nodeos.isolated = True
     took = story.until(lambda: story.leader not in (leader, None), 20)
     assert took < 12
@@ -124,8 +119,7 @@ def test_a_leader_cut_off_from_its_peers_hands_over_to_the_rest() -> None:
 
 def test_a_lagging_standby_does_not_get_the_lead_of_an_unhealthy_leader() -> None:
     """A leader with a full disk stays while the only other node is far behind: a handover would stop the chain."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     standby.nodeos.isolated = True
     standby.node = replace(standby.node, settings=replace(standby.node.settings, limits=without(standby, "peers")))
     leader.disk_free = 1
@@ -145,8 +139,7 @@ def said(host: Host) -> list[str]:
 
 def test_a_killed_nodeos_is_replaced_and_goes_down_in_history() -> None:
     """The other takes over at once, and writes from whom, why, and how many slots it cost (R5, R8)."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     head = story.head
     leader.nodeos.kill()
     assert story.until(lambda: standby.leads) < 1.5
@@ -171,8 +164,7 @@ def test_history_tells_how_long_each_step_of_a_change_took() -> None:
 
     What stood in a record before stays in it.
     """
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     before = leader.changes()[-1][1]
     story.put("leader", standby.name.encode())
     story.until(lambda: standby.leads, 10)
@@ -206,8 +198,7 @@ def test_a_leader_that_is_alone_tells_that_nobody_stands_by() -> None:
 
 def test_a_drained_leader_moves_the_lead_once() -> None:
     """A drained node hands over as soon as another may lead, and does not come back."""
-    story = settled()
-    leader, other = two(story)
+    story, leader, other = pair()
     leader.node = replace(leader.node, settings=replace(leader.node.settings, drained=True))
     story.until(lambda: other.leads, 5)
     assert "drained" in str(other.changes()[0][1]["reason"])
@@ -273,8 +264,7 @@ def test_the_words_of_operators_are_told_as_they_stand() -> None:
 
 def test_a_tenure_that_ended_before_its_first_block_is_not_counted() -> None:
     """What a leader that stopped at once would have counted is another one's blocks: only its end is added."""
-    story = settled()
-    leader, standby = two(story)
+    story, leader, standby = pair()
     story.stalled = True
     leader.nodeos.kill()
     story.until(lambda: standby.leads)

@@ -18,7 +18,7 @@ from agent.core.model.slots import date
 from agent.core.node.state import LiveSettings, Node
 from agent.core.node.urgency import pace
 from tests.core.parts import KEY, LIMITS, OTHER_KEY, PRODUCER, SETUP
-from tests.simulation.story import Host, settled
+from tests.simulation.story import Host, pair, settled
 
 FAR_AWAY = Schedule(1, tuple(Producer(f"bp{letter}", (OTHER_KEY,)) for letter in "abcdefghijkl"))
 TWENTY_ONE = replace(FAR_AWAY, producers=(Producer(PRODUCER, (KEY,)), *FAR_AWAY.producers, *FAR_AWAY.producers[:8]))
@@ -126,9 +126,7 @@ def hang(host: Host, probes: int) -> None:
 @pytest.mark.parametrize(("away", "probes"), [(0.0, 2), (60.0, 10)])
 def test_a_leader_whose_nodeos_hangs_hands_over_by_the_schedule(away: float, probes: int) -> None:
     """In its window after two silent probes, a minute away from it after ten, each time with the reason (P3)."""
-    story = settled(turns=TWENTY_ONE)
-    leader = story.leader
-    assert leader is not None
+    story, leader, _ = pair(turns=TWENTY_ONE)
     story.until_window(1.0 + away)
     before = leader.node
     hang(leader, probes - 1)

@@ -51,7 +51,10 @@ def settled(agents: Iterable[Agent]) -> bool:
 
 
 class Agent(Process):
-    """An agent; start, kill, freeze, thaw, stop as any process. `settings` is its whole configuration."""
+    """An agent; start, kill, freeze, thaw, stop as any process. `settings` is its whole configuration.
+
+    It hears datagrams of its peers at the address `hears` and the port of its HTTP server.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Agent(Process):
         http_port: int,
         env: Mapping[str, str] | None = None,
         place: Place = LOOPBACK,
+        hears: str = LOOPBACK.address,
     ):
         self.node = str(settings["node"])
         self.http_port = http_port
@@ -70,7 +74,7 @@ class Agent(Process):
             **settings,
             "http": {"listen": f"127.0.0.1:{http_port}"},
             "runtime": {"dir": str(self.runtime_dir)},
-            "peers": self._peers(root, place) | dict(settings.get("peers", {})),
+            "peers": self._peers(root, place, hears) | dict(settings.get("peers", {})),
             "log": settings.get("log", {"level": "debug"}),
         }
         self._configured = to_toml(whole) + "\n"
@@ -79,10 +83,10 @@ class Agent(Process):
         command: Sequence[str | Path] = [sys.executable, "-m", "agent", "run", "--config", self.config]
         super().__init__(f"agent-{self.node}", command, root / "agent.log", {**os.environ, **(env or {})}, place)
 
-    def _peers(self, root: Path, place: Place) -> dict[str, str]:
+    def _peers(self, root: Path, place: Place, hears: str) -> dict[str, str]:
         """Each agent is a host of its own; on one loopback each needs a port of its own as well."""
         own = {"state_dir": str(root / "state")}
-        return own if place.namespace else own | {"listen": f"127.0.0.1:{self.http_port}"}
+        return own if place.namespace else own | {"listen": f"{hears}:{self.http_port}"}
 
     def configure_anew(self) -> None:
         """Give it the configuration that it was made with, and end it if it has another one."""

@@ -50,6 +50,7 @@ class Chain:
     places: where nodes run, by name. env: of a node's environment, by name.
     gates: what nodes sign through, by name; that of the first node is open after `start`.
     finalizers: the accounts that nodes vote for, by name; the chain is one of Savanna then (see `tests.lab.savanna`).
+    more: further words for every node.
     alone: nodes that take no transactions from their peers, so that under load their blocks differ from the others'.
     """
 
@@ -67,6 +68,7 @@ class Chain:
         gates: Mapping[str, SigningGate] | None = None,
         alone: Collection[str] = (),
         finalizers: Mapping[str, Sequence[str]] | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         if not 1 <= count <= len(NAMES) or producers not in (1, 3, 4) or (simulated and producers > 1):
             raise LabError(f"no chain of {count} nodes and {producers} producers: 1 to 5, and 1 (or, if real, 3 or 4)")
@@ -99,6 +101,7 @@ class Chain:
                 env=(env or {}).get(name, {}),
                 providers=[self.gates[name].provider] if name in self.gates else (),
                 more=[
+                    *more,
                     *(("--keosd-provider-timeout", str(PROVIDER_TIMEOUT_MS)) if name in self.gates else ()),
                     *(("--p2p-accept-transactions", "false") if name in alone else ()),
                     *(self.finality.options(name, bool(names)) if self.finality else ()),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -15,6 +15,7 @@ from tests.lab.chain import PAUSED
 from tests.lab.errors import LabError
 from tests.lab.lab import GROUP, Lab
 from tests.lab.nodeos import Node
+from tests.lab.places import LOOPBACK
 from tests.lab.process import Process
 from tests.lab.wait import until
 
@@ -31,8 +32,9 @@ class Group:
     """A running group, for tests and benchmark. `start` returns once somebody leads and the chain moves.
 
     As a context it ends everything, and raises LabError when a slot was signed twice.
-    Of `count` nodes that share the producer the first two have an agent. With `gate` they all sign through gates
-    (`chain.gates`); it may be a table of settings, e.g. of the mode.
+    Of `count` nodes that share the producer the first `agents` have an agent; `apart`: each hears its peers at an
+    address of its own, away from etcd. `nodeos`: further words for every node. With `gate` the nodes that share the
+    producer sign through gates (`chain.gates`); it may be a table of settings, e.g. of the mode.
     """
 
     def __init__(
@@ -46,7 +48,10 @@ class Group:
         producers: int = 1,
         count: int = 2,
         gate: bool | Mapping[str, Any] = False,
+        agents: int = 2,
+        apart: bool = False,
         alone: Collection[str] = (),
+        nodeos: Sequence[str] = (),
         **settings: Any,
     ) -> None:
         self.governed = 0.0
@@ -55,14 +60,20 @@ class Group:
             self.etcd = self.lab.etcd(etcd)
             gated = bool(gate)
             self.chain = self.lab.chain(
-                count, producers=producers, cuttable=p2p, simulated=simulated, gate=gated, alone=alone
+                count,
+                producers=producers,
+                cuttable=p2p,
+                simulated=simulated,
+                gate=gated,
+                alone=alone,
+                more=nodeos,
             )
             if isinstance(gate, Mapping):
                 settings["gate"] = dict(gate)
-            self.agents = {
-                name: self.lab.agent(node, self.etcd, cuttable=cuttable, **settings)
-                for name, node in list(self.chain.nodes.items())[:2]
-            }
+            self.agents = {}
+            for number, (name, node) in enumerate(list(self.chain.nodes.items())[:agents], 1):
+                hears = f"127.0.1.{number}" if apart else LOOPBACK.address
+                self.agents[name] = self.lab.agent(node, self.etcd, cuttable=cuttable, hears=hears, **settings)
         except BaseException:
             self.lab.close()
             raise

@@ -14,6 +14,7 @@ from tests.lab.chain import NAMES, Chain
 from tests.lab.etcd import EtcdCluster, EtcdOptions
 from tests.lab.gates import SigningGate
 from tests.lab.nodeos import Node
+from tests.lab.places import LOOPBACK
 from tests.lab.ports import Ports
 from tests.lab.prometheus import Prometheus
 from tests.lab.proxy import Proxy
@@ -78,11 +79,20 @@ class Lab:
         return self.gates[name]
 
     def agent(
-        self, node: Node, etcd: EtcdCluster, /, producer: str | None = None, *, cuttable: bool = False, **settings: Any
+        self,
+        node: Node,
+        etcd: EtcdCluster,
+        /,
+        producer: str | None = None,
+        *,
+        cuttable: bool = False,
+        hears: str = LOOPBACK.address,
+        **settings: Any,
     ) -> Agent:
         """Make the agent beside `node` (not started). `settings` are further tables of its configuration.
 
-        With `cuttable` it reaches etcd by ways of its own, which `cut_from_etcd` cuts and `etcd_links` has.
+        With `cuttable` it reaches etcd by ways of its own, which `cut_from_etcd` cuts and `etcd_links` has. `hears`: at
+        which address datagrams of its peers; by default, that of etcd, it is not named beside etcd's leader (R17).
         """
         urls = etcd.urls
         if cuttable:
@@ -93,7 +103,7 @@ class Lab:
             whole["gate"] = dict(self.gates[node.name].settings)
         for key, value in settings.items():
             whole[key] = {**whole.get(key, {}), **value} if isinstance(value, dict) else value
-        agent = Agent(whole, self.root / f"agent-{node.name}", self.ports.take())
+        agent = Agent(whole, self.root / f"agent-{node.name}", self.ports.take(), hears=hears)
         self.agents[node.name] = agent
         self._closing.callback(agent.close)
         return agent

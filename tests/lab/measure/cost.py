@@ -115,7 +115,7 @@ def cost(label: Label, before: Reading, after: Reading, calls: Mapping[str, Byte
 def handled(group: IdleGroup) -> Counter[str]:
     """Return the calls that the members of etcd have answered so far, by gRPC method."""
     found: Counter[str] = Counter()
-    for member in group.cluster.members:
+    for member in group.etcd.members:
         connection = HTTPConnection(member.endpoint, timeout=5)
         try:
             connection.request("GET", "/metrics")
@@ -141,11 +141,8 @@ class Floor:
 
 def measure_floor(group: IdleGroup, calls: str, rates: Mapping[str, float], seconds: float) -> Floor:
     """Have `calls` made bare beside the leader's nodeos, `rates` a second by kind. LabError when they do not begin."""
-    node = group.chain.nodes[group.leader.node]
-    ports = group.lab.ports
-    process = floor.child(
-        group.lab.root, group.cluster.members[0].endpoint, f"http://127.0.0.1:{node.spec.http}", ports.take(), rates
-    )
+    nodeos, port = group.nodeos(group.leader).http_url, group.lab.ports.take()
+    process = floor.child(group.lab.root, group.etcd.members[0].endpoint, nodeos, port, rates)
     process.start()
     try:
         until(lambda: floor.READY in process.log.read_text(), START_S, "the floor's first calls")
@@ -170,15 +167,14 @@ def idled(
     `with_floor`: return what a leader's calls cost bare, too. LabError when the group does not settle, or the leader
     changes meanwhile.
     """
-    group = IdleGroup(root, size, python)
-    try:
+    with IdleGroup(root, size, python) as group:
         group.start()
         time.sleep(WARM_S)
         leader, calls, begin = group.leader, handled(group), time.monotonic()
-        first = {agent.node: (time.monotonic(), group.read(agent)) for agent in group.agents}
+        first = {agent.node: (time.monotonic(), group.read(agent)) for agent in group.agents.values()}
         time.sleep(seconds)
         found, bytes_of = [], group.bytes_of_calls()
-        for agent in group.agents:
+        for agent in group.agents.values():
             at, before = first[agent.node]
             role = "leader" if agent is leader and agent.leads else "standby"
             found.append(cost((label, agent.node, role), before, group.read(agent), bytes_of, time.monotonic() - at))
@@ -191,8 +187,6 @@ def idled(
             for calls_of, rates in (("the leader's calls", leading), ("calls with peers off", {**asked, **ALONE})):
                 bare.append(measure_floor(group, calls_of, rates, seconds))
         return found, answered, bare
-    finally:
-        group.close()
 
 
 def table(found: Sequence[Cost]) -> str:

@@ -10,24 +10,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from agent.errors import NodeosAnswer
 from agent.nodeos.client import HttpNodeos
-from tests.lab.agents import Agent, settled
-from tests.lab.chain import Chain
-from tests.lab.errors import LabError
-from tests.lab.lab import Lab
+from tests.lab.agents import Agent
+from tests.lab.group import Group
 from tests.lab.measure.usage import Usage, usage
 from tests.lab.proxy import Direction, Proxy
-from tests.lab.wait import until
 
-SETTLE_LIMIT = 60.0
 CALL_S = 5.0
-ANSWER_S = 30.0
 _SERIES = re.compile(r"(\w+)\{([^}]*)\} (\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _COUNTED = {
@@ -57,55 +52,23 @@ def requests_of(text: str) -> Counter[tuple[str, str]]:
     return found
 
 
-class IdleGroup:
-    """`count` agents, each beside a real nodeos. `start` returns once one leads and all are well.
+class IdleGroup(Group):
+    """`count` agents, each beside a real nodeos.
 
     `python`: the interpreter that runs the agents, so that another checkout of the product can be measured.
     """
 
     def __init__(self, root: Path, count: int, python: Path | None = None) -> None:
-        self.lab = Lab(root)
-        self._closing = ExitStack()
-        try:
-            self.cluster = self.lab.etcd(3)
-            self.chain = Chain(root / "chain", self.lab.ports, count)
-            self._closing.callback(self.chain.close)
-            for node in self.chain.nodes.values():
-                node.command += ["--http-validate-host", "false"]  # else it refuses a proxy's port
-            self.chain.start()
-            self.agents = [
-                self._agent(name, f"127.0.1.{number}", python) for number, name in enumerate(self.chain.nodes, 1)
-            ]
-        except BaseException:
-            self.close()
-            raise
-
-    def _agent(self, name: str, host: str, python: Path | None) -> Agent:
-        node, peers = self.chain.nodes[name], {"listen": f"{host}:{self.lab.ports.take()}"}
-        agent = self.lab.agent(node, self.cluster, cuttable=True, log={"level": "info"}, peers=peers)
-        if python is not None:
+        nodeos = ("--http-validate-host", "false")  # else it refuses a proxy's port
+        log = {"level": "info"}
+        super().__init__(root, 3, count=count, agents=count, cuttable=True, apart=True, nodeos=nodeos, log=log)
+        for agent in self.agents.values() if python is not None else ():
             agent.command[0] = str(python)
-        return agent
-
-    def start(self) -> None:
-        """Start all agents, and wait until one leads and the others are healthy standbys."""
-        for agent in self.agents:
-            agent.start()
-        try:
-            until(lambda: settled(self.agents), SETTLE_LIMIT, "a settled group")
-        except LabError as error:
-            tails = "\n".join(agent.log_tail(20) for agent in self.agents)
-            raise LabError(f"{error}\n{tails}") from None
-
-    @property
-    def leader(self) -> Agent:
-        """The agent that leads. LabError when none does for long."""
-        return until(lambda: next((agent for agent in self.agents if agent.leads), None), ANSWER_S, "a leader")
 
     def read(self, agent: Agent) -> Reading:
         """Read all that is counted of one agent. LabError when it does not answer for long: the machine may be busy."""
-        guard = until(agent.guard_pid, ANSWER_S, f"a guard of {agent.name}")
-        text = until(lambda: agent.get("/metrics")[1], ANSWER_S, f"metrics of {agent.name}")
+        guard = self.wait(f"a guard of {agent.name}", agent.guard_pid)
+        text = self.wait(f"metrics of {agent.name}", lambda: agent.get("/metrics")[1])
         links = self.lab.etcd_links[agent.node]
         return Reading(
             usage(agent.pid),
@@ -116,8 +79,7 @@ class IdleGroup:
 
     def bytes_of_calls(self) -> dict[str, Bytes]:
         """Return the bytes of each call that an idle agent makes to nodeos, by the name that its metrics use."""
-        node = self.chain.nodes[self.leader.node]
-        proxy = Proxy(self.lab.ports.take(), node.spec.http)
+        proxy = Proxy(self.lab.ports.take(), self.nodeos(self.leader).spec.http)
         try:
             nodeos = HttpNodeos(f"http://127.0.0.1:{proxy.port}")
             head = nodeos.info(CALL_S).head_num
@@ -137,11 +99,6 @@ class IdleGroup:
             return found
         finally:
             proxy.close()
-
-    def close(self) -> None:
-        """End everything, the agents before their nodeos."""
-        with self._closing:
-            self.lab.close()
 
 
 def _unknown(ask: Callable[[], object]) -> None:

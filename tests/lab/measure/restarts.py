@@ -113,12 +113,11 @@ def _sniff(sock: socket.socket, ears: Ears, ports: set[int], over: threading.Eve
 def restarted(root: Path, mode: str, runs: int) -> list[Restart]:
     """Restart the leader of a group `runs` times, killed and as its unit does by turns. LabError: never settled."""
     found = []
-    with Group(root, etcd=1, **MODES[mode]) as group, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    with Group(root, apart=True, **MODES[mode]) as group, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(f"{root}/notify")
         notify.settimeout(LIMIT_S)
         for agent in group.agents.values():
             agent.env["NOTIFY_SOCKET"] = f"{root}/notify"
-            _move(agent)
         group.start()
         ears, ports = Ears(), set[int]()
         with listening(group, ears, ports):
@@ -127,13 +126,6 @@ def restarted(root: Path, mode: str, runs: int) -> list[Restart]:
                 _steady(group, mode)
                 found.append(_restart(group, notify, ears, ports, planned=bool(number % 2)))
     return found
-
-
-def _move(agent: Agent) -> None:
-    """Give an agent an address that etcd has not: a peer beside etcd's leader is not named (R17)."""
-    text = agent.config.read_text()
-    head, peers, rest = text.partition("[peers]")
-    agent.config.write_text(head + peers + rest.replace("127.0.0.1:", "127.0.0.2:", 1))
 
 
 def _steady(group: Group, mode: str) -> None:

@@ -25,8 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Scrape each agent of a group; bad is a median above the limit."""
-    group = Group(root, etcd=3, log={"level": "info"})
-    try:
+    with Group(root, etcd=3, log={"level": "info"}) as group:
         group.start()
         found = {agent: scraped(agent, chosen.times) for agent in group.agents.values()}
         rows = []
@@ -34,8 +33,6 @@ def measure(root: Path, chosen: argparse.Namespace) -> Found:
             series = sum(not line.startswith(b"#") for line in body.splitlines())
             cells = [agent.node, agent.phase, str(chosen.times), str(series), f"{len(body) / 1024:.0f}"]
             rows.append([*cells, *spread(spans)])
-    finally:
-        group.close()
     heads = ["node", "phase", "scrapes", "series", "KiB", "p50 ms", "p99 ms", "max ms"]
     bad = [f"the median of {agent.node}" for agent, (spans, _) in found.items() if percentile(spans, 0.5) > LIMIT_MS]
     return Found(markdown(heads, rows), {agent.node: spans for agent, (spans, _) in found.items()}, bad)

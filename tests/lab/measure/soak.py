@@ -169,12 +169,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Soak; bad is what grows."""
-    group = Group(root, etcd=3, log={"level": "info"})
-    try:
+    with Group(root, etcd=3, log={"level": "info"}) as group:
         group.start()
         soak = run(group, chosen.minutes, chosen.every)
-    finally:
-        group.close()
     trends, worst = soak.trends(), max(soak.failovers)
     text = f"{len(soak.failovers)} failovers in {chosen.minutes:g} min, the slowest {worst:.1f} s\n\n{table(trends)}"
     figures = {f"{name} {what}": series for (name, what), series in soak.series.items()}

@@ -6,6 +6,7 @@ Then a whole window of the new leader is awaited, and the slots that the observe
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 from tests.lab.group import Group
@@ -21,11 +22,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Measure; bad is a slot that was signed twice, or that was missed in a gap of several producers."""
-    group = Group(root, producers=chosen.producers)
-    try:
+    with closing(Group(root, producers=chosen.producers)) as group:  # what is signed twice is told, and no error here
         group.start()
         found = switchovers(group, chosen.runs, chosen.when)
-    finally:
-        group.close()
     strict = chosen.producers > 1 and chosen.when == "gap"
     return told(found, f"{chosen.producers} producers, {chosen.when}", strict=strict)

@@ -6,13 +6,18 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.lab.tls import Certificates, make_certificates
 from tests.support.leaks import nothing_left_open
 from tests.support.moved_time import MovedTime, replace_time
 from tests.support.slow_server import Serve, Server
+
+if TYPE_CHECKING:
+    from tests.lab.etcd import EtcdCluster
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -76,3 +81,19 @@ def no_leaks() -> Iterator[None]:
     """Fail when the test leaves a descriptor or a thread open."""
     with nothing_left_open():
         yield
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    """Run one real member of etcd for the tests of a module; each leaves it running."""
+    from tests.lab.etcd import EtcdOptions  # most tests need no etcd, nor what it imports
+    from tests.support.etcd_bench import running
+
+    with running(tmp_path_factory.mktemp("etcd"), EtcdOptions(size=1)) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Make an authority, and certificates of it for 127.0.0.1."""
+    return make_certificates(tmp_path_factory.mktemp("tls"))

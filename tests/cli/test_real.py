@@ -16,20 +16,13 @@ import pytest
 from agent.core.model.keys import keys
 from agent.core.model.records import Heartbeat, Member, write
 from agent.core.model.store import Put, Txn
-from tests.lab.etcd import EtcdCluster, EtcdOptions
-from tests.support.etcd_bench import running, store_on
+from tests.lab.etcd import EtcdCluster
+from tests.support.etcd_bench import store_on
 
 pytestmark = pytest.mark.real
 NAMES = keys("/nodeos-failover", "eos")
 BEAT = Heartbeat(7, "bp-a", "i", 1, 6000)
 MEMBER = Member("bp-a", "i", "leading", True, True, (), 100, 90, 120, 100, False, "0.1.0", "v5.0.2")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """Run one member for this module."""
-    with running(tmp_path_factory.mktemp("cli"), EtcdOptions(size=1)) as cluster:
-        yield cluster
 
 
 def status(cluster: EtcdCluster, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,7 @@ from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import StoreUnavailable
 from agent.group.view import group_view
 from tests.cli.groups import NAMES, beat, member, snapshot
+from tests.support.recorder import Recorder
 
 
 def view(**other: bytes | None) -> dict[str, Any]:
@@ -146,23 +147,6 @@ def test_the_table_shows_leader_words_of_operators_and_faults() -> None:
     assert "standby, drained" in text
 
 
-class FakeStore:
-    """A store that answers with these snapshots, the last one for ever."""
-
-    def __init__(self, answers: list[Snapshot]) -> None:
-        self._answers = answers
-        self.closed = False
-
-    def range(self, prefix: str, timeout_s: float) -> Snapshot:
-        """Return the next snapshot."""
-        assert NAMES.root.startswith(prefix)
-        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-
-    def close(self) -> None:
-        """Note it."""
-        self.closed = True
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Run `status` against a list of snapshots."""
@@ -170,10 +154,10 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(look, "EVERY_S", 0.01)
 
     def invoke(answers: list[Snapshot], *arguments: str) -> tuple[int, str]:
-        store = FakeStore(answers)
+        store = Recorder({"range": list(answers)})
         monkeypatch.setattr(target, "open_store", lambda section: store)
         result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos", *arguments])
-        assert store.closed or result.exit_code == 2
+        assert store.names[-1:] == ["close"] or result.exit_code == 2
         return result.exit_code, result.stdout
 
     yield invoke
@@ -191,12 +175,8 @@ def test_status_exits_with_0_or_8(run: Any) -> None:
 
 def test_status_without_etcd_exits_with_4(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unreachable etcd is a message and exit code 4."""
-
-    class Dead(FakeStore):
-        def range(self, prefix: str, timeout_s: float) -> Snapshot:
-            raise StoreUnavailable("etcd at http://127.0.0.1:1: nothing listens there")
-
-    monkeypatch.setattr(target, "open_store", lambda section: Dead([]))
+    dead = StoreUnavailable("etcd at http://127.0.0.1:1: nothing listens there")
+    monkeypatch.setattr(target, "open_store", lambda section: Recorder({"range": dead}))
     result = CliRunner().invoke(main, ["status", "--etcd", "http://127.0.0.1:1", "--group", "eos"])
     assert result.exit_code == 4
     assert "nothing listens there" in result.stderr
@@ -257,6 +237,6 @@ def test_who_saw_a_leader_die_is_not_told_that_it_lives() -> None:
     now = time.time_ns() // 1_000_000
     found = snapshot(10, beat(3), members__bp_a=member("bp-a", role="leading", asked_ms=now))
     there = target.Target(EtcdSection(endpoints=("http://e:1",)), "eos", 1.0, look_for=0.05)
-    store: Any = FakeStore([found])
+    store: Any = Recorder({"range": found})
     assert look.look(store, there).confirmed
     assert not look.look(store, there, moving=True).confirmed

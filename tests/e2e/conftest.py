@@ -13,8 +13,7 @@ from tests.lab.group import Group
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """A group with one etcd, for the tests of one file; at its end no slot may have been signed twice (P1)."""
-    with Group(tmp_path_factory.mktemp("group")) as group:
-        group.start()
+    with Group.running(tmp_path_factory.mktemp("group")) as group:
         yield group
 
 
@@ -29,6 +28,5 @@ def group(shared: Group) -> Iterator[Group]:
 @pytest.fixture
 def cuttable(tmp_path: Path) -> Iterator[Group]:
     """A group of its own, for one test, with hosts that can be cut off from etcd."""
-    with Group(tmp_path, cuttable=True) as group:
-        group.start()
+    with Group.running(tmp_path, cuttable=True) as group:
         yield group

@@ -31,16 +31,14 @@ BEHIND = 24
 @pytest.fixture
 def group(tmp_path: Path) -> Iterator[Group]:
     """A group of its own, with short leases: an agent tells no more than once a minute that the store forgot."""
-    with Group(tmp_path, timing={"lease_ttl": LEASE_S}) as group:
-        group.start()
+    with Group.running(tmp_path, timing={"lease_ttl": LEASE_S}) as group:
         yield group
 
 
 @pytest.fixture
 def cuttable(tmp_path: Path) -> Iterator[Group]:
     """A group of its own, for one test, with short leases and hosts that can be cut off from etcd."""
-    with Group(tmp_path, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
-        group.start()
+    with Group.running(tmp_path, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
         yield group
 
 
@@ -129,8 +127,7 @@ def test_agent_that_starts_beside_a_restored_release(cuttable: Group, tmp_path: 
 
 def test_member_of_etcd_that_was_set_up_alone(tmp_path: Path) -> None:
     """P1, P3, R20: no agent goes by it: neither a standby that is cut off from another one, nor the leader later on."""
-    with Group(tmp_path, etcd=3, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
-        group.start()
+    with Group.running(tmp_path, etcd=3, cuttable=True, timing={"lease_ttl": LEASE_S}) as group:
         first, second, _ = group.etcd.members
         leader, standby = group.leader, group.standby
         epoch = group.heartbeat()["epoch"]

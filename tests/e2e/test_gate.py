@@ -33,8 +33,7 @@ TIMING = {"validity": E, "renew": 0.4, "request": 0.6, "election": 0.5, "gate_cl
 @contextlib.contextmanager
 def gated(root: Path) -> Iterator[Group]:
     """Yield a fresh group in which nothing is signed but through a gate."""
-    with Group(root, gate={"mode": "required"}, timing=TIMING) as group:
-        group.start()
+    with Group.running(root, gate={"mode": "required"}, timing=TIMING) as group:
         yield group
 
 
@@ -118,8 +117,7 @@ def test_agent_and_guard_frozen_beyond_e(group: Group) -> None:
 def test_agent_restarted_within_v_costs_no_signature(tmp_path: Path) -> None:
     """Restart: the permit page stays as it is, so an agent that is killed and back in time costs no slot."""
     patient = {"validity": 20.0, "lease_ttl": 30}  # a busy machine takes its time to start a process
-    with Group(tmp_path, gate={"mode": "required"}, timing=patient) as group:
-        group.start()
+    with Group.running(tmp_path, gate={"mode": "required"}, timing=patient) as group:
         leader = group.leader
         epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
         leader.kill()
@@ -265,8 +263,8 @@ def hand_over(group: Group, to: Agent) -> None:
 @pytest.mark.timeout(400)
 def test_the_key_moves_behind_the_gate_without_a_lost_slot(tmp_path: Path) -> None:
     """One host after another, then `required` on both: no slot is missed, none is signed twice (P1, P3)."""
-    with Group(tmp_path, timing={"validity": 15, "lease_ttl": 20}) as group:  # for agents that start on a busy machine
-        group.start()
+    patient = {"validity": 15, "lease_ttl": 20}  # for agents that start on a busy machine
+    with Group.running(tmp_path, timing=patient) as group:
         first, second = group.leader, group.standby
         head = group.chain.observer.head
         for agent in (second, first):

@@ -214,8 +214,7 @@ THREADS = 28
 
 def test_threads_are_few(tmp_path: Path) -> None:
     """Leader and standby, settled, have no thread that only waits for what another could wait for."""
-    with Group(tmp_path, simulated=True) as group:
-        group.start()
+    with Group.running(tmp_path, simulated=True) as group:
         assert [usage(agent.pid).threads for agent in group.agents.values() if usage(agent.pid).threads > THREADS] == []
 
 
@@ -228,8 +227,7 @@ way: those of a second, of 0.6 s more, for so long before its date a block may b
 @pytest.fixture
 def apart(tmp_path: Path) -> Iterator[Group]:
     """A group of its own, on a chain of one producer, where blocks can be held back on their way."""
-    with Group(tmp_path, p2p=True) as group:
-        group.start()
+    with Group.running(tmp_path, p2p=True) as group:
         yield group
 
 

@@ -32,8 +32,7 @@ URGENCY = {"near": 2.0, "far": FAR_S, "near_fall": 2, "far_fall": 12}
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Group]:
     """A group on a chain of four producers; every test leaves it settled."""
-    with Group(tmp_path_factory.mktemp("four"), producers=4, urgency=URGENCY) as group:
-        group.start()
+    with Group.running(tmp_path_factory.mktemp("four"), producers=4, urgency=URGENCY) as group:
         yield group
 
 

@@ -21,7 +21,7 @@ from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
 from agent.ports import Lease
-from tests.lab.tls import Certificates, make_certificates
+from tests.lab.tls import Certificates
 from tests.support.recorder import Recorder
 from tests.support.wire import ANSWERS, Failed, Wire, wire
 
@@ -266,12 +266,6 @@ def test_what_goes_together_is_set_together(options: dict[str, Any], field: str)
         EtcdOptions(())
     with pytest.raises(ConfigError, match="https needs the certificates"):
         EtcdOptions((ONE, "https://10.0.0.1:2379"))
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Make a CA with certificates."""
-    return make_certificates(tmp_path_factory.mktemp("tls"))
 
 
 def test_files_for_tls_are_read_for_each_connection(wire: Wire, certificates: Certificates, tmp_path: Path) -> None:

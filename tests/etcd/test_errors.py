@@ -9,11 +9,10 @@ from typing import Any
 import grpc
 import pytest
 
-from agent.core.model.store import KeyValue, Snapshot
 from agent.errors import ConfigError, LeaseGone, StoreCompacted, StoreRejected, StoreUnavailable
 from agent.etcd.connection import EtcdEndpoint, EtcdOptions
 from agent.etcd.errors import TokenStale, translate
-from agent.etcd.rpc import changes, prefix_range, rpc
+from agent.etcd.rpc import prefix_range
 from agent.etcd.store import EtcdStore
 
 CODE = grpc.StatusCode
@@ -137,18 +136,6 @@ def test_prefix_covers_its_keys_alone() -> None:
     assert prefix_range("") == (b"\0", b"\0")
     key, end = prefix_range("/ü")
     assert key <= "/üa".encode() < end <= "/ý".encode()
-
-
-def test_events_are_grouped_by_revision() -> None:
-    """Events of several revisions in one answer come apart, oldest first; keys that are not UTF-8 do no harm."""
-    answer = rpc.WatchResponse()
-    for kind, key, revision in ((0, b"/a", 7), (1, b"/b", 7), (0, b"/\xff", 8)):
-        event = answer.events.add()
-        event.type, event.kv.key, event.kv.mod_revision, event.kv.value = kind, key, revision, b"v" if not kind else b""
-    assert changes(answer) == [
-        Snapshot(7, (KeyValue("/a", b"v", 7), KeyValue("/b", b"", 0))),
-        Snapshot(8, (KeyValue("/\\xff", b"v", 8),)),
-    ]
 
 
 @pytest.mark.parametrize(

@@ -104,15 +104,18 @@ def test_a_key_that_is_no_text_is_shown_and_none_of_ours() -> None:
 
 
 def test_changes_come_by_revision_with_what_was_deleted() -> None:
-    """One answer may bring several revisions, in any order; a deletion has no value and revision 0."""
+    """One answer may bring several revisions, in any order; a deletion has no value and revision 0.
+
+    Keys that are not UTF-8 do no harm.
+    """
     answer = rpc.WatchResponse()
-    for kind, key, value, revision in ((0, b"/b", b"2", 9), (0, b"/a", b"1", 8), (1, b"/c", b"old", 8)):
+    for kind, key, value, revision in ((0, b"/\xff", b"2", 9), (0, b"/a", b"1", 8), (1, b"/c", b"old", 8)):
         event = answer.events.add()
         event.type = kind
         event.kv.key, event.kv.value, event.kv.mod_revision, event.kv.lease = key, value, revision, 4
     assert changes(answer) == [
         Snapshot(8, (KeyValue("/a", b"1", 8, 4), KeyValue("/c", b"", 0))),
-        Snapshot(9, (KeyValue("/b", b"2", 9, 4),)),
+        Snapshot(9, (KeyValue("/\\xff", b"2", 9, 4),)),
     ]
 
 

@@ -23,16 +23,9 @@ from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.lab.ports import Ports
 from tests.lab.wait import until
 from tests.support.etcd_bench import PREFIX, options_for, put, running, store_on, until_answered
-from tests.support.slack import SLACK_S
+from tests.support.slack import SLACK_S, within
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """Run one member for this module; each test leaves it running."""
-    with running(tmp_path_factory.mktemp("single"), ClusterOptions(size=1)) as cluster:
-        yield cluster
 
 
 @pytest.fixture
@@ -85,10 +78,8 @@ def assert_unanswered(store: EtcdStore, timeout_s: float) -> StoreUnavailable:
     )
     errors = []
     for request in requests:
-        start = time.monotonic()
-        with pytest.raises(StoreUnavailable) as caught:
+        with within(timeout_s), pytest.raises(StoreUnavailable) as caught:
             request()
-        assert time.monotonic() - start < timeout_s + SLACK_S
         errors.append(caught.value)
     return errors[0]
 
@@ -136,10 +127,8 @@ def test_dripping_answer_is_given_up_at_the_deadline(cluster: EtcdCluster) -> No
         store = stack.enter_context(closing(EtcdStore(EtcdOptions((f"http://127.0.0.1:{port}",)))))
         # connects, slowly; on a busy machine so slowly that a ping is not answered in time
         until(lambda: store.lease_state(1, 30.0), 90.0, "a connection", retry_on=(StoreUnavailable,))
-        start = time.monotonic()
-        with pytest.raises(StoreUnavailable, match="no answer in time"):
+        with within(0.5), pytest.raises(StoreUnavailable, match="no answer in time"):
             store.range(PREFIX, 0.5)
-        assert time.monotonic() - start < 0.5 + SLACK_S
 
 
 def test_refused_endpoints_are_passed_over_within_one_call(cluster: EtcdCluster) -> None:
@@ -218,13 +207,12 @@ def test_server_info_is_bounded(cluster: EtcdCluster) -> None:
     """A frozen member is told at the deadline, a dead one at once."""
     member = cluster.members[0]
     member.freeze()
-    start = time.monotonic()
-    try:
-        with pytest.raises(StoreUnavailable):
-            server_info(options_for(cluster), member.url, 0.3)
-    finally:
-        member.thaw()
-    assert time.monotonic() - start < 0.3 + SLACK_S
+    with within(0.3):
+        try:
+            with pytest.raises(StoreUnavailable):
+                server_info(options_for(cluster), member.url, 0.3)
+        finally:
+            member.thaw()
     with pytest.raises(StoreUnavailable, match="nothing listens there"):
         server_info(options_for(cluster), "http://127.0.0.1:1", 5.0)
 

@@ -13,18 +13,10 @@ from agent.errors import StoreUnavailable
 from agent.etcd import watch as etcd_watch
 from agent.etcd.store import EtcdStore
 from tests.lab.etcd import EtcdCluster
-from tests.lab.etcd import EtcdOptions as ClusterOptions
-from tests.support.etcd_bench import PREFIX, put, running, store_on, until_answered
+from tests.support.etcd_bench import PREFIX, put, store_on, until_answered
 from tests.support.slack import SLACK_S
 
 pytestmark = pytest.mark.real
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """Run one member for this module; each test leaves it running."""
-    with running(tmp_path_factory.mktemp("watch"), ClusterOptions(size=1)) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -116,12 +116,10 @@ LISTENS = ("http://127.0.0.1:PORT", "http://[::1]:PORT")
 @pytest.mark.parametrize("other", [0, 1])
 def test_only_the_user_of_nodeos_may_ask(tmp_path: Path, listen: str, other: int) -> None:
     """On a port the kernel tells who asks: everybody but the user of nodeos is refused."""
-    keosd = FakeKeosd()
-    bench = GateBench(tmp_path, keosd.url, listen=listen, nodeos_user=str(os.geteuid() + other))
     family = socket.AF_INET6 if "::1" in listen else socket.AF_INET
-    where = ("::1" if "::1" in listen else "127.0.0.1", bench.port)
-    try:
-        bench.start()
+    user = str(os.geteuid() + other)
+    with gate_on_fake(tmp_path, listen=listen, nodeos_user=user) as (bench, _):
+        where = ("::1" if "::1" in listen else "127.0.0.1", bench.port)
         bench.open()
         with socket.socket(family) as sock:
             sock.settimeout(LIMIT_S)
@@ -133,6 +131,3 @@ def test_only_the_user_of_nodeos_may_ask(tmp_path: Path, listen: str, other: int
                 got = sock.recv(4096)
             assert (SIGNATURE in got) is (other == 0), "a key means the same in either form"
         assert bench.refused("other_user") == other
-    finally:
-        bench.close()
-        keosd.close()

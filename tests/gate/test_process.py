@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from agent.errors import GateError
 from agent.gate.client import look
+from agent.gate.wire import SIGN
 from agent.host import page as pages
 from agent.host.clock import boot_id, boot_ms
 from agent.host.page import Page, Sign, identity
@@ -176,16 +178,11 @@ def test_page_that_others_may_write_is_refused(pair: Pair) -> None:
 
 def test_page_of_another_user_is_refused(tmp_path: Path) -> None:
     """A page that another user than the agent's owns permits nothing, however good it looks."""
-    keosd = FakeKeosd()
-    bench = GateBench(tmp_path, keosd.url, agent_user=str(os.geteuid() + 1))
-    try:
+    with gate_on_fake(tmp_path, started=False, agent_user=str(os.geteuid() + 1)) as (bench, _):
         bench.open()
         bench.process.start()
         bench.wait(lambda: look(bench.control, 1.0))
         assert bench.ask()[1].endswith("other_owner")
-    finally:
-        bench.close()
-        keosd.close()
 
 
 def test_other_requests_are_refused_and_counted(pair: Pair) -> None:
@@ -224,19 +221,27 @@ def test_connections_are_kept_on_both_sides(pair: Pair) -> None:
     line.close()
 
 
+@contextmanager
+def asked_meanwhile(bench: GateBench, keosd: FakeKeosd) -> Iterator[list[tuple[int, str]]]:
+    """Have a signature asked for, which keosd has and gives after the block; yield where the answer comes."""
+    found: list[tuple[int, str]] = []
+    before = keosd.asked.count(SIGN)
+    keosd.held.clear()
+    asking = threading.Thread(target=lambda: found.append(bench.ask()))
+    asking.start()
+    bench.wait(lambda: keosd.asked.count(SIGN) > before)
+    yield found
+    keosd.held.set()
+    asking.join(LIMIT_S)
+
+
 def test_permit_that_ends_while_keosd_works_lets_no_signature_pass(pair: Pair) -> None:
     """The second check: what keosd signed meanwhile does not leave (P1)."""
     bench, keosd = pair
     bench.open(300)
-    keosd.held.clear()
-    found: list[tuple[int, str]] = []
-    asking = threading.Thread(target=lambda: found.append(bench.ask()))
-    asking.start()
-    bench.wait(lambda: "/v1/wallet/sign_digest" in keosd.asked)
-    end = bench.hand.page.until
-    bench.wait(lambda: boot_ms() > end)
-    keosd.held.set()
-    asking.join(LIMIT_S)
+    with asked_meanwhile(bench, keosd) as found:
+        end = bench.hand.page.until
+        bench.wait(lambda: boot_ms() > end)
     assert found == [(500, "the signing gate refused: expired")]
     assert bench.hand.status(LIMIT_S).signed == 0
 
@@ -246,16 +251,10 @@ def test_closing_is_proven_at_once_though_keosd_hangs(pair: Pair) -> None:
     bench, keosd = pair
     bench.open()
     assert bench.ask() == SIGNED
-    keosd.held.clear()
-    found: list[tuple[int, str]] = []
-    asking = threading.Thread(target=lambda: found.append(bench.ask()))
-    asking.start()
-    bench.wait(lambda: keosd.asked.count("/v1/wallet/sign_digest") == 2)
-    proof = bench.hand.close(LIMIT_S)
-    assert proof.how == "the gate said so"
-    assert proof.quiet_since == bench.hand.status(LIMIT_S).last_signature
-    keosd.held.set()
-    asking.join(LIMIT_S)
+    with asked_meanwhile(bench, keosd) as found:
+        proof = bench.hand.close(LIMIT_S)
+        assert proof.how == "the gate said so"
+        assert proof.quiet_since == bench.hand.status(LIMIT_S).last_signature
     assert found == [(500, "the signing gate refused: closed")]
 
 
@@ -344,18 +343,13 @@ def test_dead_and_hung_keosd_are_told_apart(pair: Pair) -> None:
 
 def test_foreign_page_file_is_not_followed(tmp_path: Path) -> None:
     """A gate reads no page through a link."""
-    keosd = FakeKeosd()
-    bench = GateBench(tmp_path, keosd.url)
-    try:
+    with gate_on_fake(tmp_path, started=False) as (bench, _):
         bench.open()
         bench.page.rename(tmp_path / "real")
         bench.page.symlink_to(tmp_path / "real")
         bench.process.start()
         bench.wait(lambda: look(bench.control, 1.0))
         assert bench.ask()[1].endswith("no_page")
-    finally:
-        bench.close()
-        keosd.close()
 
 
 def test_page_of_a_former_agent_is_kept(tmp_path: Path) -> None:

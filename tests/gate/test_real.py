@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,9 @@ def wallet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wallet]:
 @pytest.fixture
 def bench(wallet: Wallet, tmp_path: Path) -> Iterator[GateBench]:
     """A gate before it that may sign."""
-    found = GateBench(tmp_path, wallet.url, password_file=str(wallet.password_file))
-    try:
+    with closing(GateBench(tmp_path, wallet.url, password_file=str(wallet.password_file))) as found:
         found.start().open()
         yield found
-    finally:
-        found.close()
 
 
 def test_real_keosd_signs_through_the_gate(bench: GateBench) -> None:
@@ -84,39 +82,36 @@ def test_password_shows_nowhere(bench: GateBench, wallet: Wallet) -> None:
     assert password not in str(bench.hand.status(LIMIT_S))
 
 
-def test_wrong_password_is_told_and_not_repeated(wallet: Wallet, tmp_path: Path) -> None:
-    """A wallet that cannot be unlocked shows in the status, by keosd's word for it."""
-    wrong = tmp_path / "wrong"
+@contextmanager
+def wrong_password(wallet: Wallet, root: Path) -> Iterator[GateBench]:
+    """Run an open gate that has another password than the wallet's."""
+    wrong = root / "wrong"
     wrong.touch(0o600)
     wrong.write_text("PW5wrong")
-    wallet.cleos("wallet", "lock_all")
-    bench = GateBench(tmp_path, wallet.url, password_file=str(wrong))
-    try:
+    with closing(GateBench(root, wallet.url, password_file=str(wrong))) as bench:
         bench.start().open()
+        yield bench
+
+
+def test_wrong_password_is_told_and_not_repeated(wallet: Wallet, tmp_path: Path) -> None:
+    """A wallet that cannot be unlocked shows in the status, by keosd's word for it."""
+    wallet.cleos("wallet", "lock_all")
+    with wrong_password(wallet, tmp_path) as bench:
         bench.wait(lambda: "wallet_invalid_password_exception" in bench.hand.status(LIMIT_S).keosd)
         assert bench.ask()[1].endswith("keosd_error")
         assert b"PW5wrong" not in bench.process.log.read_bytes()
-    finally:
-        bench.close()
 
 
 def test_locked_wallet_shows_with_the_first_signature_that_keosd_refuses(wallet: Wallet, tmp_path: Path) -> None:
     """A leader's agent hears of it at its next look, not after the gate's own look at a wallet that was well (P2)."""
-    wrong = tmp_path / "wrong"
-    wrong.touch(0o600)
-    wrong.write_text("PW5wrong")
     wallet.cleos("wallet", "lock_all")
     wallet.cleos("wallet", "unlock", "--password", wallet.password_file.read_text().strip())
-    bench = GateBench(tmp_path, wallet.url, password_file=str(wrong))
-    try:
-        bench.start().open()
+    with wrong_password(wallet, tmp_path) as bench:
         assert bench.ask()[0] == 201
         assert bench.hand.status(LIMIT_S).keosd == "ready"
         wallet.cleos("wallet", "lock_all")
         assert bench.ask()[1].endswith("keosd_error")
         assert "wallet_invalid_password_exception" in bench.hand.status(LIMIT_S).keosd
-    finally:
-        bench.close()
 
 
 def test_real_nodeos_stops_with_the_very_block(tmp_path: Path) -> None:
@@ -125,7 +120,7 @@ def test_real_nodeos_stops_with_the_very_block(tmp_path: Path) -> None:
         chain = lab.chain(1, gate=True, load=False)
         node, gate = chain.nodes["bp-a"], chain.gates["bp-a"]
         chain.observer.wait_blocks(3)
-        hand = gate.hand()
+        hand = gate.new_hand()
         proof = hand.close(LIMIT_S)
         assert proof.how == "the gate said so"
         signed = hand.status(LIMIT_S).signed

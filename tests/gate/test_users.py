@@ -17,7 +17,7 @@ from agent.gate.client import look
 from agent.gate.wire import SIGN
 from agent.host.clock import boot_ms
 from tests.lab.nodeos import PUBLIC_KEY
-from tests.support.gate_bench import LIMIT_S, FakeKeosd, GateBench
+from tests.support.gate_bench import LIMIT_S, GateBench, gate_on_fake
 
 GATE, SHARED, STRANGER = 61201, 61202, 61203
 """Numbers of users and a group that no host has."""
@@ -49,19 +49,14 @@ def bench() -> Iterator[GateBench]:
     """A gate of a user of its own; agent and nodeos are root here."""
     if not possible():
         pytest.skip("only root can be several users, and others have to be able to run this Python")
-    keosd = FakeKeosd()
-    root = Path(tempfile.mkdtemp(prefix="nf-gate-"))
-    os.chown(root, 0, SHARED)
-    root.chmod(0o2750)  # the group of the page, which under systemd is that of the agent's process
-    found = GateBench(root, keosd.url, agent_user="0", nodeos_user="0")
-    os.chown(found.control.parent, GATE, SHARED)
-    found.process.command[:0] = [str(shutil.which("setpriv")), *as_user(GATE)[1:]]
-    try:
-        yield found.start()
-    finally:
-        found.close()
-        keosd.close()
-        shutil.rmtree(root)
+    with tempfile.TemporaryDirectory(prefix="nf-gate-") as name:
+        root = Path(name)
+        os.chown(root, 0, SHARED)
+        root.chmod(0o2750)  # the group of the page, which under systemd is that of the agent's process
+        with gate_on_fake(root, started=False, agent_user="0", nodeos_user="0") as (found, _):
+            os.chown(found.control.parent, GATE, SHARED)
+            found.process.command[:0] = [str(shutil.which("setpriv")), *as_user(GATE)[1:]]
+            yield found.start()
 
 
 def test_each_user_may_what_it_needs(bench: GateBench) -> None:

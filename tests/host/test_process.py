@@ -345,6 +345,14 @@ def test_a_socket_of_another_namespace_is_not_gone(tmp_path: Path, spaces: tuple
 FORWARDERS = ("conmon", "lighttpd", "patroneosd", "docker-proxy", "systemd", "nodeo", "nodeos2", "keosd", "Nodeos")
 
 
+def proves_nothing(fence: ProcessFence, says: str) -> None:
+    """Neither a look nor a stop tells that nodeos is gone."""
+    with pytest.raises(FenceError, match=says):
+        fence.find()
+    with pytest.raises(FenceError, match=says):
+        fence.stop(0.0, 1.0)
+
+
 @pytest.mark.parametrize("name", FORWARDERS)
 def test_what_listens_is_not_nodeos_whatever_its_name(tmp_path: Path, name: str) -> None:
     """A program that listens and is not nodeos is never found, never ended, and its end is no proof (R4)."""
@@ -356,10 +364,7 @@ def test_what_listens_is_not_nodeos_whatever_its_name(tmp_path: Path, name: str)
             fence.stop(0.0, 1.0)
         assert forwarder.alive
     for _ in range(2):
-        with pytest.raises(FenceError, match="nothing proves"):
-            fence.find()
-        with pytest.raises(FenceError, match="nothing proves"):
-            fence.stop(0.0, 1.0)
+        proves_nothing(fence, "nothing proves")
 
 
 def test_a_name_in_the_kernel_makes_no_nodeos(tmp_path: Path) -> None:
@@ -438,10 +443,7 @@ def test_a_forwarder_put_in_front_later_hides_the_next_nodeos(tmp_path: Path) ->
     assert fence.find() is None
     with listener(port=nodeos.said, python=program(tmp_path, "haproxy")), pytest.raises(FenceError, match="haproxy"):
         fence.find()
-    with pytest.raises(FenceError, match="nothing proves"):
-        fence.find()
-    with pytest.raises(FenceError, match="nothing proves"):
-        fence.stop(0.0, 1.0)
+    proves_nothing(fence, "nothing proves")
 
 
 def test_a_nodeos_that_no_longer_listens_is_not_gone() -> None:
@@ -568,10 +570,7 @@ def test_what_a_unit_starts_need_not_be_nodeos(systemctl: Callable[[str], None],
         assert client.alive
     for active in ("inactive", "failed", "activating"):
         systemctl(shows(0, active=active))
-        with pytest.raises(FenceError, match="nothing proves"):
-            fence.find()
-        with pytest.raises(FenceError, match="nothing proves"):
-            fence.stop(0.0, 1.0)
+        proves_nothing(fence, "nothing proves")
 
 
 def test_nodeos_below_what_a_unit_starts_is_found(systemctl: Callable[[str], None], tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from agent.errors import GateError
 from agent.gate.client import FileGate, look
@@ -44,11 +43,61 @@ def refusals(log: Path) -> Counter[str]:
     return found
 
 
-class SigningGate:
-    """The gate of one node. `process` and `wallet.process` may be killed, frozen and started again.
+class Gate:
+    """The gate of one node before the keosd at a URL. `process` may be killed, frozen and started again.
 
-    runtime_dir: of the agent beside the node, where the permit page is. `settings` is the agent's table [gate].
+    runtime_dir: of the agent beside the node, where the permit page is. `settings` is the agent's table [gate]; SOCKETS
+    and PORT in what is given stand for the directory of the gate's sockets, and for its port.
     """
+
+    def __init__(
+        self,
+        root: Path,
+        names: tuple[str, str],
+        runtime_dir: Path,
+        ports: Ports,
+        keosd: str,
+        place: Place = LOOPBACK,
+        **settings: str,
+    ) -> None:
+        self.group, self.node = names
+        self._sockets = Path(tempfile.mkdtemp(prefix="nf-gate-"))  # a path of a Unix socket has 107 bytes at most
+        self.page = page_path(runtime_dir, *names)
+        self.port = ports.take()
+        self.url = f"http://{HOST}:{self.port}"
+        self.control = self._sockets / "control.sock"
+        given = {
+            "mode": "on",
+            "public_key": PUBLIC_KEY,
+            "keosd": keosd,
+            "listen": self.url,
+            "control": str(self.control),
+            **settings,
+        }
+        self.settings: Mapping[str, str] = {
+            key: value.replace("SOCKETS", str(self._sockets)).replace("PORT", str(self.port))
+            for key, value in given.items()
+        }
+        whole = {"group": self.group, "node": self.node, "runtime": {"dir": str(runtime_dir)}, "gate": self.settings}
+        root.mkdir(parents=True, exist_ok=True)
+        config = root / "gate.toml"
+        config.write_text(to_toml(whole) + "\n")
+        command: list[str | Path] = [sys.executable, "-m", "agent", "gate", "--config", config]
+        self.process = Process(f"gate-{self.node}", command, root / "gate.log", place=place)
+
+    def new_hand(self) -> FileGate:
+        """Return what an agent that starts has of its gate; `let_go` before there is another one."""
+        self.page.parent.mkdir(parents=True, exist_ok=True)
+        return FileGate(PageFile(self.page, boot_id(), identity(self.group, self.node)), self.control, boot_ms)
+
+    def close(self) -> None:
+        """End the gate."""
+        self.process.close()
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+
+class SigningGate(Gate):
+    """A gate and its keosd with the key, whose `wallet.process` may be killed, frozen and started again, too."""
 
     def __init__(
         self,
@@ -58,40 +107,18 @@ class SigningGate:
         ports: Ports,
         binaries: NodeosBinaries,
         place: Place = LOOPBACK,
-        **settings: Any,
+        mode: str = "on",
     ) -> None:
-        self.group, self.node = names
-        self._root = root
-        self._sockets = Path(tempfile.mkdtemp(prefix="nf-gate-"))  # a path of a Unix socket has 107 bytes at most
-        self._page = page_path(runtime_dir, self.group, self.node)
-        self.wallet = Wallet(root / "keosd", ports.take(), binaries, place, f"keosd-{self.node}")
-        self.url = f"http://{HOST}:{ports.take()}"
-        self.control = self._sockets / "control.sock"
-        self.settings: Mapping[str, Any] = {
-            "mode": "on",
-            "public_key": PUBLIC_KEY,
-            "keosd": self.wallet.url,
-            "listen": self.url,
-            "control": str(self.control),
-            "password_file": str(self.wallet.password_file),
-            **settings,
-        }
-        whole = {"group": self.group, "node": self.node, "runtime": {"dir": str(runtime_dir)}, "gate": self.settings}
-        root.mkdir(parents=True, exist_ok=True)
-        config = root / "gate.toml"
-        config.write_text(to_toml(whole) + "\n")
-        command: list[str | Path] = [sys.executable, "-m", "agent", "gate", "--config", config]
-        self.process = Process(f"gate-{self.node}", command, root / "gate.log", place=place)
+        self.wallet = Wallet(root / "keosd", ports.take(), binaries, place, f"keosd-{names[1]}")
+        password_file = str(self.wallet.password_file)
+        super().__init__(
+            root, names, runtime_dir, ports, self.wallet.url, place, mode=mode, password_file=password_file
+        )
 
     @property
     def provider(self) -> str:
         """What nodeos is told: its signature provider."""
         return f"{PUBLIC_KEY}=KEOSD:{self.url}{SIGN}"
-
-    def hand(self) -> FileGate:
-        """Return what an agent has of its gate, instead of an agent; `let_go` before there is one."""
-        self._page.parent.mkdir(parents=True, exist_ok=True)
-        return FileGate(PageFile(self._page, boot_id(), identity(self.group, self.node)), self.control, boot_ms)
 
     def start(self) -> None:
         """Start keosd and the gate, and return once the wallet is unlocked."""
@@ -110,19 +137,18 @@ class SigningGate:
 
     def open(self) -> None:
         """Let the node sign without an agent, for ten minutes at most."""
-        hand = self.hand()
+        hand = self.new_hand()
         hand.permit(0, boot_ms() + LONGEST_MS)
         until(lambda: hand.status(ANSWER_S).holds, START_LIMIT, "the gate to hold its page", retry_on=(GateError,))
         hand.let_go()
 
     def shut(self) -> None:
         """Take that back, proven."""
-        hand = self.hand()
+        hand = self.new_hand()
         hand.close(START_LIMIT)
         hand.let_go()
 
     def close(self) -> None:
         """End gate and keosd."""
-        self.process.close()
+        super().close()
         self.wallet.close()
-        shutil.rmtree(self._sockets, ignore_errors=True)

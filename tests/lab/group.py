@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -26,6 +27,11 @@ LIMIT = 25.0
 WORDS = ("override", "maintenance", "switchover", "drain/")
 SETTLE_LIMIT = 60.0
 """Seconds; a few on a quiet machine, more where agents and nodes start while others compute."""
+
+
+def of_group(arguments: Sequence[str]) -> list[str]:
+    """Return arguments of etcdctl; `@` at the start of one stands for the group's prefix."""
+    return [ROOT + each[1:] if each.startswith("@") else each for each in arguments]
 
 
 class Group:
@@ -87,6 +93,14 @@ class Group:
                 self.never_twice()
         finally:
             self.close()
+
+    @classmethod
+    @contextmanager
+    def running(cls, root: Path, etcd: int = 1, **more: Any) -> Iterator[Self]:
+        """Make a group, start it, and end it with the block."""
+        with cls(root, etcd, **more) as group:
+            group.start()
+            yield group
 
     def start(self) -> None:
         """Start the agents, the one that is to lead first: it adopts the node that booted the chain (R19).
@@ -166,8 +180,8 @@ class Group:
         return self.chain.nodes[agent.node]
 
     def etcdctl(self, *arguments: str) -> str:
-        """Run the real etcdctl as an operator does; `@` at the start of an argument stands for the group's prefix."""
-        return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+        """Run the real etcdctl as an operator does, with the group's prefix for `@`."""
+        return self.etcd.etcdctl(*of_group(arguments))
 
     def heartbeat(self) -> dict[str, Any]:
         """Return what stands in the key heartbeat."""
@@ -187,6 +201,13 @@ class Group:
         self.wait(f"{agent.node} to lead", lambda: agent.leads, limit)
         since = time.time()
         self.wait(f"{agent.node} to sign", lambda: evidence.first_after(self.chain.signed(), agent.node, since))
+
+    def wait_signs(self, agent: Agent, since: float) -> float:
+        """Wait until `agent` leads; return how many seconds after `since` its node signed its first block."""
+        self.wait_leads(agent)
+        first = evidence.first_after(self.chain.signed(), agent.node, since)
+        assert first is not None
+        return first.wall - since
 
     def never_twice(self) -> None:
         """Raise LabError when a slot was signed twice (P1): what all this is for.

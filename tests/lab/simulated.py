@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         savanna=Savanna(tuple(found.finalizer), found.production_pause_vote_timeout_ms, found.produce_block_offset_ms),
         log=True,
     )
-    signal.signal(signal.SIGUSR1, lambda *_: node.mute())
+    signal.signal(signal.SIGUSR1, lambda *_: node.blocks.mute())
     node.start()
     over.wait()
     node.close()

@@ -32,6 +32,7 @@ class SimulatedNodeos:
     """A SIMULATED nodeos in this process. Ports of 0 choose free ones; all methods may be called from any thread.
 
     `producer` None: an observer. `shape`: a key of SHAPES. `without`: API plugins that are not loaded.
+    `blocks`, once it is started, is the truth about its production, and takes what may happen to that.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class SimulatedNodeos:
     def start(self) -> None:
         """Listen, and make blocks unless paused. OSError when the port is in use."""
         self.listener.start()
-        self._blocks = BlockMaker(
+        self.blocks = BlockMaker(
             self.chain,
             self.name,
             self.producer,
@@ -70,12 +71,12 @@ class SimulatedNodeos:
             signed=self._signed,
             savanna=self._savanna,
         )
-        self._blocks.start()
+        self.blocks.start()
 
     def close(self) -> None:
         """Be gone, as if killed."""
         self.listener.close()
-        self._blocks.close()
+        self.blocks.close()
 
     @property
     def url(self) -> str:
@@ -86,35 +87,6 @@ class SimulatedNodeos:
     def unix_url(self) -> str:
         """Where it answers on its Unix socket."""
         return f"unix://{self._unix}"
-
-    @property
-    def paused(self) -> bool:
-        """Whether production is really paused, whatever it answers."""
-        return self._blocks.paused
-
-    def pause(self) -> None:
-        """Pause, as somebody by hand."""
-        self._blocks.pause()
-
-    def resume(self) -> None:
-        """Resume, as somebody by hand."""
-        self._blocks.resume()
-
-    def pause_at(self, num: int) -> None:
-        """Take and make no block after this one, as by pause_at_block."""
-        self._blocks.pause_at(num)
-
-    def mute(self, on: bool = True) -> None:
-        """Get no signature from now on, or again: as with a keosd or a gate that is dead."""
-        self._blocks.mute(on)
-
-    def busy(self, seconds: float) -> None:
-        """Have the main thread do nothing else for so long, as a snapshot does."""
-        self._blocks.busy(seconds)
-
-    def behind(self, seconds: float) -> None:
-        """Be a node that was started anew and is behind the chain for so long."""
-        self._blocks.behind(seconds)
 
     def fault(self, prefix: str, answer: str = "normal", act: float | None = 0.0, status: int = 503) -> None:
         """Have requests whose path begins with `prefix` suffer a fault, from now on (see `Fault`)."""
@@ -145,7 +117,7 @@ class SimulatedNodeos:
             return Reply(400, answers.error(400, "Invalid Request", 3200006, "invalid http request"))
         if plugin is None or plugin in self.without:
             return _unknown()
-        if not (self.shape.finality and path == "/v1/chain/get_info") and not self._blocks.wait_main():
+        if not (self.shape.finality and path == "/v1/chain/get_info") and not self.blocks.wait_main():
             return _unknown()
         return self._blocks_reply(path, asked) or self._chain_reply(path, asked) or _unknown()
 
@@ -153,22 +125,22 @@ class SimulatedNodeos:
         match path:
             case "/v1/producer/pause_at_block" if self.shape.finality:
                 num = int(asked.get("block_num", 0))
-                if num <= self._blocks.head().num:
+                if num <= self.blocks.head().num:
                     return Reply(500, answers.error(500, "Internal Service Error", 3170016, "Invalid pause at block"))
-                return Reply(201, {"result": "ok"}, lambda: self.pause_at(num))
+                return Reply(201, {"result": "ok"}, lambda: self.blocks.pause_at(num))
             case "/v1/producer/paused":
-                return Reply(201, self.paused)
+                return Reply(201, self.blocks.paused)
             case "/v1/producer/pause":
-                return Reply(201, {"result": "ok"}, self.pause)
+                return Reply(201, {"result": "ok"}, self.blocks.pause)
             case "/v1/producer/resume":
-                return Reply(201, {"result": "ok"}, self.resume)
+                return Reply(201, {"result": "ok"}, self.blocks.resume)
         return None
 
     def _chain_reply(self, path: str, asked: dict[str, Any]) -> Reply | None:
         chain = self.chain
         match path:
             case "/v1/chain/get_info":
-                return Reply(200, answers.info(chain, self.shape, self._blocks.head()))
+                return Reply(200, answers.info(chain, self.shape, self.blocks.head()))
             case "/v1/chain/get_finalizer_info" if self.shape.finality:
                 return Reply(200, answers.finalizer_info(chain))
             case "/v1/chain/get_producer_schedule":

@@ -122,9 +122,9 @@ class BlockMaker:
         with self._changed:
             self._until = num
 
-    def mute(self, on: bool) -> None:
-        """Get no signature, as with a dead keosd: each block is dropped, and the chain is followed at once."""
-        self._mute = on
+    def mute(self) -> None:
+        """Get no signature any more, as with a dead keosd: each block is dropped, and the chain is followed at once."""
+        self._mute = True
 
     def busy(self, seconds: float) -> None:
         """Have the main thread do nothing else for so long."""

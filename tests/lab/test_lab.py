@@ -37,8 +37,7 @@ def test_a_group_whose_chain_has_split_is_healed(tmp_path: Path) -> None:
 
     As when a nodeos comes back unpaused, or two are resumed by hand.
     """
-    with Group(tmp_path, p2p=True) as group:
-        group.start()
+    with Group.running(tmp_path, p2p=True) as group:
         standby, observer = group.standby, group.chain.observer
         node = group.nodeos(standby)
         standby.stop()

@@ -64,8 +64,8 @@ def test_two_that_are_active_show(bench: Bench) -> None:
     """Two nodes that produce at once sign the same slots with different blocks, and one of each is canonical (P1)."""
     first, second = bench.here("a"), bench.here("b")
     bench.wait_blocks(0)
-    first.resume()
-    second.resume()
+    first.blocks.resume()
+    second.blocks.resume()
     bench.wait_blocks(4)
     doubles = bench.chain.doubles()
     assert doubles
@@ -78,7 +78,7 @@ def test_pause_keeps_the_next_block_only(bench: Bench) -> None:
     """After a pause one more block is signed at most, within a slot, as a real one does up to Leap 4 (R4)."""
     node = bench.here("a", paused=False)
     bench.wait_blocks(1)
-    node.pause()
+    node.blocks.pause()
     at, count = time.time(), len(bench.chain.signatures())
     time.sleep(2.5 * FLIGHT_S)  # nothing to poll for: that nothing comes is what is seen
     after = bench.chain.signatures()[count:]
@@ -90,13 +90,13 @@ def test_resume_waits_for_the_block_in_flight_or_doubles_it(bench: Bench) -> Non
     """Resuming B right after A's pause doubles the block in flight; after it is over nothing is doubled (R4)."""
     first, second = bench.here("a", paused=False), bench.here("b")
     bench.wait_blocks(2)
-    first.pause()
+    first.blocks.pause()
     time.sleep(FLIGHT_S)
-    second.resume()
+    second.blocks.resume()
     bench.wait_blocks(2)
     assert bench.chain.doubles() == {}
-    second.pause()
-    first.resume()
+    second.blocks.pause()
+    first.blocks.resume()
     bench.wait_blocks(2)
     assert len(bench.chain.doubles()) == 1
 
@@ -106,10 +106,10 @@ def test_nothing_is_produced_before_a_timely_block(bench: Bench) -> None:
     node = bench.here("a", paused=False, stale=False)
     time.sleep(1.2)  # nothing to poll for: that nothing comes is what is seen
     assert bench.chain.signatures() == []
-    assert not node.paused
+    assert not node.blocks.paused
     other = bench.here("b", paused=False)
     bench.wait_blocks(2)
-    other.pause()
+    other.blocks.pause()
     until(lambda: any(each.node == "a" for each in bench.chain.signatures()), 5.0, "a block of a")
 
 
@@ -121,7 +121,7 @@ def test_frozen_child_signs_its_open_block_when_it_thaws(bench: Bench) -> None:
     until(lambda: 150 < wall_ms() % 500 < 300, 3.0, "the middle of a slot, where a block is open", interval=0.005)
     frozen.freeze()
     count = len(bench.chain.signatures())
-    other.resume()
+    other.blocks.resume()
     bench.wait_blocks(4)
     frozen.thaw()
 

@@ -74,7 +74,7 @@ def test_a_producer_whose_key_does_not_vote_pauses_itself(
     node = spring("bp-b", "PUB_BLS_B", producer=OURS, paused=False)
     nodeos = HttpNodeos(node.url)
     until(lambda: nodeos.paused(LIMIT_S), 10.0, "the pause by votes")
-    assert node._blocks.explicitly_paused is False
+    assert node.blocks.explicitly_paused is False
     quiet = chain.head().num
     time.sleep(0.8)
     assert chain.head().num - quiet <= 1
@@ -94,7 +94,7 @@ def test_a_node_that_is_behind_is_paused_at_once(spring: Callable[..., Simulated
     """A resume before it is level does not last; one more once it is does."""
     the_others(spring)
     node = spring("bp-a", "PUB_BLS_A", producer=OURS, paused=True)
-    node.behind(4.0)
+    node.blocks.behind(4.0)
     nodeos = HttpNodeos(node.url)
     nodeos.resume(LIMIT_S)
     until(lambda: nodeos.paused(LIMIT_S), 3.0, "the pause of a node that is behind")
@@ -110,7 +110,7 @@ def test_a_busy_main_thread_answers_get_info_alone(spring: Callable[..., Simulat
     """While it works on something long, get_info answers, and `paused` only after it."""
     node = spring("bp-a", "PUB_BLS_A", producer=OURS)
     nodeos = HttpNodeos(node.url)
-    node.busy(1.0)
+    node.blocks.busy(1.0)
     begun = time.monotonic()
     assert nodeos.info(LIMIT_S).head_num >= 1
     assert time.monotonic() - begun < 0.9
@@ -126,7 +126,7 @@ def test_pause_at_block_stops_the_node_and_stays_unpaused(
     node = spring("bp-a", "PUB_BLS_A", producer=OURS, paused=False)
     until(lambda: chain.head().num > 2, 5.0, "blocks")
     last = chain.head().num + 2
-    node.pause_at(last)
+    node.blocks.pause_at(last)
     until(lambda: chain.head().num >= last, 5.0, "the block")
     time.sleep(0.7)
     nodeos = HttpNodeos(node.url)

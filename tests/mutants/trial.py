@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import os
 import resource
 import select
@@ -16,9 +13,10 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tests.support.changed_source import ChangedSource
 
 HEAVY = (
     "hypothesis",
@@ -119,7 +117,7 @@ def trial(name: str, path: Path, text: str, tests: Collection[str], baseline_s: 
     """Run tests with the text in the place of a module; `baseline_s` is what they take without it."""
 
     def work() -> bytes:
-        sys.meta_path.insert(0, _Finder(name, path, text))
+        sys.meta_path.insert(0, ChangedSource(frozenset({name}), lambda _name, _old: text))
         files = sorted(file for file in {test.partition("::")[0] for test in tests} if Path(file).exists())
         return str(int(pytest.main([*OPTIONS, "-x", "--timeout", "10", *files], plugins=[Chosen(tests)]))).encode()
 
@@ -127,28 +125,3 @@ def trial(name: str, path: Path, text: str, tests: Collection[str], baseline_s: 
     if code is None:
         return ENDLESS
     return SURVIVED if code in (b"0", b"5") else KILLED  # 5: none of the tests is there any more
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds one module, with another text."""
-
-    def __init__(self, name: str, path: Path, text: str) -> None:
-        self._name, self._path, self._text = name, path, text
-
-    def find_spec(
-        self, fullname: str, path: object, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != self._name:
-            return None
-        return importlib.util.spec_from_file_location(
-            fullname, self._path, loader=_Loader(fullname, str(self._path), self._text)
-        )
-
-
-class _Loader(importlib.machinery.SourceFileLoader):
-    def __init__(self, name: str, path: str, text: str) -> None:
-        super().__init__(name, path)
-        self._text = text
-
-    def get_code(self, fullname: str) -> object:  # type: ignore[override]  # typeshed knows a code object here
-        return compile(self._text, self.path, "exec", dont_inherit=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -23,51 +21,33 @@ from agent.nodeos import listener
 from agent.nodeos.client import HttpNodeos
 from agent.telemetry.http_server import HttpServer
 from tests.support.pages import FakePages
+from tests.support.slow_server import OK, Server, request
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-class _V6(ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-
-
-class _Paused(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        """Answer as a paused nodeos does, if the Host header is as nodeos wants it."""
-        assert isinstance(self.server, _V6)
-        good = self.headers["Host"] == f"[::1]:{self.server.server_port}"
-        body = b"true" if good else b'{"error":{}}'
-        self.send_response(200 if good else 400)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
 
 
 @pytest.fixture
 def port() -> Iterator[int]:
     """Run a paused nodeos, as far as it is asked that, on [::1]; skip where there is no such address."""
+
+    def talk(client: socket.socket) -> None:
+        """Answer, if the Host header is as nodeos wants it."""
+        good = f"\r\nHost: [::1]:{server.port}\r\n".encode() in request(client)[0] + b"\r\n"
+        client.sendall(OK if good else b"HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n")
+
     try:
-        server = _V6(("::1", 0), _Paused)
+        server = Server(talk, host="::1")
     except OSError:
         pytest.skip("this host has no address ::1")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
+    with closing(server):
+        yield server.port
 
 
 def test_nodeos_is_asked_paused_and_found_over_ipv6(port: int) -> None:
     """The client, the guard's own HTTP, and the look for the process that listens: with the Host header of nodeos."""
     url = f"http://[::1]:{port}"
     assert HttpNodeos(url).paused(5.0) is True
-    assert http.call(parse_endpoint(url), "/v1/producer/pause", 5.0)[::2] == (200, b"true")
+    assert http.call(parse_endpoint(url), "/v1/producer/pause", 5.0)[::2] == (201, b"true")
     held = listener.listeners(parse_endpoint(url), Resolver(), Deadline(5.0))
     assert [each.id.pid for each in held] == [os.getpid()]
     for each in held:

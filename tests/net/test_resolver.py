@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from contextlib import closing
 
 import pytest
@@ -14,7 +13,7 @@ from agent.host.deadline import Deadline, NotSent
 from agent.net.dial import dial
 from agent.net.endpoint import parse_endpoint
 from agent.net.resolver import Resolver
-from tests.support.slack import SLACK_S
+from tests.support.slack import within
 from tests.support.slow_server import OK, Serve, answer, full_listener
 
 SHORT_S = 0.3
@@ -26,10 +25,8 @@ def test_hanging_resolver_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: over.wait(10.0)])
     names = Resolver()
     for _ in range(3):
-        begin = time.monotonic()
-        with pytest.raises(TimeoutError):
+        with within(0.1), pytest.raises(TimeoutError):
             names.find("slow.example", 80, Deadline(0.1))
-        assert time.monotonic() - begin < 0.1 + SLACK_S
     assert [each.name for each in threading.enumerate()].count("resolve-slow.example") == 1
     over.set()
 

@@ -33,12 +33,6 @@ def post(endpoint: Endpoint, context: ssl.SSLContext) -> http.Answer:
         assert time.monotonic() - begin < SHORT_S + SLACK_S
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Return an authority, and a certificate of it for 127.0.0.1."""
-    return make_certificates(tmp_path_factory.mktemp("tls"))
-
-
 def over_tls(certificates: Certificates, script: Talk) -> Talk:
     """Return `script` as the server's side of TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

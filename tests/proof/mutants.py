@@ -7,15 +7,14 @@ search use the mistaken one; afterwards everything is as before.
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import CodeType, ModuleType
+from functools import partial
+from types import ModuleType
+
+from tests.support.changed_source import ChangedSource
 
 SHARED = (
     "agent.core",
@@ -63,44 +62,6 @@ class Mutant:
     alone: int = 0
 
 
-class _Loader(importlib.machinery.SourceFileLoader):
-    """Loads a module with its edits made."""
-
-    def __init__(self, name: str, path: str, edits: Sequence[Edit]) -> None:
-        super().__init__(name, path)
-        self._edits = edits
-
-    def get_code(self, fullname: str) -> CodeType | None:
-        text = Path(self.path).read_text()
-        for edit in self._edits:
-            found = text.count(edit.old)
-            if found != 1:
-                raise AssertionError(f"{fullname}: the text to change stands there {found} times: {edit.old!r}")
-            text = text.replace(edit.old, edit.new)
-        return compile(text, self.path, "exec")
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules that are to be changed."""
-
-    def __init__(self, edits: Sequence[Edit]) -> None:
-        self._edits = edits
-        self.applied: set[str] = set()
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        edits = [each for each in self._edits if each.module == fullname]
-        if not edits:
-            return None
-        found = importlib.machinery.PathFinder.find_spec(fullname, path)
-        assert found is not None
-        assert found.origin is not None
-        self.applied.add(fullname)
-        loader = _Loader(fullname, found.origin, edits)
-        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
-
-
 def _ours(name: str) -> bool:
     return name not in OWN and any(name == each or name.startswith(f"{each}.") for each in SHARED)
 
@@ -113,16 +74,27 @@ def _forget() -> None:
             delattr(sys.modules[package], last)
 
 
+def _edited(edits: Sequence[Edit], module: str, text: str) -> str:
+    for edit in edits:
+        if edit.module == module:
+            found = text.count(edit.old)
+            if found != 1:
+                raise AssertionError(f"{module}: the text to change stands there {found} times: {edit.old!r}")
+            text = text.replace(edit.old, edit.new)
+    return text
+
+
 @contextmanager
 def mutated(edits: Sequence[Edit]) -> Iterator[ModuleType]:
     """Import core, world and search anew with the edits made; yield the module with the searches."""
     before = {name: module for name, module in sys.modules.items() if _ours(name)}
-    finder = _Finder(edits)
+    modules = frozenset(each.module for each in edits)
+    finder = ChangedSource(modules, partial(_edited, edits))
     _forget()
     sys.meta_path.insert(0, finder)
     try:
         yield importlib.import_module("tests.proof.runs")
-        missing = {each.module for each in edits} - finder.applied
+        missing = modules - finder.applied
         assert not missing, f"never imported, so never changed: {missing}"
     finally:
         sys.meta_path.remove(finder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -54,26 +55,19 @@ def _likely(found: list[Next], chance: random.Random) -> Next:
     return chance.choice(time if time and chance.random() < 0.6 else found)
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_forms_lose_nothing(seed: int) -> None:
-    """What may follow upon a world is what may follow upon its canonical form: nothing that matters was dropped."""
-    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0)
-    raw = Raw(few.rules, few.budget)
-    _follow(raw, few, random.Random(seed), 150)
+PLAIN: list[tuple[int, dict[str, Any]]] = [(seed, {}) for seed in range(12)]
+GATED = [(seed, {"gate": gate}) for seed, gate in ((1, "required"), (2, "required"), (3, "on"), (4, "key"))]
+NAMES = ((1, "ab"), (2, "ab"), (3, "ab"), (4, "abc"))
+PEERED = [(seed, {"peers": True, "names": tuple(names)}) for seed, names in NAMES]
 
 
-@pytest.mark.parametrize(("seed", "gate"), [(1, "required"), (2, "required"), (3, "on"), (4, "key")])
-def test_forms_lose_nothing_of_a_gate(seed: int, gate: str) -> None:
-    """The same with a gate."""
-    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0, gate=gate)
-    raw = Raw(few.rules, few.budget)
-    _follow(raw, few, random.Random(seed), 150)
+@pytest.mark.parametrize(("seed", "more"), [*PLAIN, *GATED, *PEERED], ids=str)
+def test_forms_lose_nothing(seed: int, more: dict[str, Any]) -> None:
+    """What may follow upon a world is what may follow upon its canonical form: nothing that matters was dropped.
 
-
-@pytest.mark.parametrize(("seed", "names"), [(1, "ab"), (2, "ab"), (3, "ab"), (4, "abc")])
-def test_forms_lose_nothing_of_peers(seed: int, names: str) -> None:
-    """The same with peers (R13 to R17)."""
-    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0, peers=True, names=tuple(names))
+    The same with a gate, and with peers (R13 to R17).
+    """
+    few = engine(Budget(6, ghosts=99), eager=seed % 2 == 0, **more)
     raw = Raw(few.rules, few.budget)
     _follow(raw, few, random.Random(seed), 150)
 

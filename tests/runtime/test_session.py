@@ -27,9 +27,8 @@ from agent.ports import Lease, Store
 from agent.runtime import session as session_module
 from agent.runtime.session import Session
 from tests.lab.etcd import EtcdCluster
-from tests.lab.etcd import EtcdOptions as ClusterOptions
 from tests.support.children import wait_until
-from tests.support.etcd_bench import running, store_on
+from tests.support.etcd_bench import store_on
 from tests.support.memory_store import MemoryEtcd, MemoryStore
 from tests.support.moved_time import MovedTime
 
@@ -108,13 +107,6 @@ class Bench:
         prefix = f"{self.names.root}history/"
         found = self.store.range(prefix, LIMIT_S).items
         return {int(item.key.removeprefix(prefix)): json.loads(item.value) for item in found}
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
-    """Run one real member for this module."""
-    with running(tmp_path_factory.mktemp("session"), ClusterOptions(size=1)) as cluster:
-        yield cluster
 
 
 @pytest.fixture

@@ -412,26 +412,18 @@ COMMON = settings(
 )
 
 
-@pytest.mark.timeout(300)  # takes 25 s on an idle machine
-def test_agents_keep_the_invariants() -> None:
-    """Whatever comes in whatever order: P1, R5, growing epochs, a proven stop at the end; the same draws every time."""
-    chosen = settings(COMMON, derandomize=True, max_examples=25, stateful_step_count=20)
-    run_state_machine_as_test(Agents, settings=chosen)
+@pytest.mark.timeout(300)  # takes 25 s on an idle machine, with gates 5 and 10
+@pytest.mark.parametrize(
+    ("agents", "examples", "steps"),
+    [(Agents, 25, 20), (Gated, 5, 20), (GateOn, 5, 20), (Peered, 6, 15), (PeeredByLease, 6, 15), (PeeredGated, 6, 15)],
+)
+def test_agents_keep_the_invariants(agents: type[Agents], examples: int, steps: int) -> None:
+    """Whatever comes in whatever order: P1, R5, growing epochs, a proven stop at the end; the same draws every time.
 
-
-@pytest.mark.timeout(300)  # takes 5 and 10 s on an idle machine
-@pytest.mark.parametrize("agents", [Gated, GateOn])
-def test_agents_with_a_gate_keep_the_invariants(agents: type[Agents]) -> None:
-    """P1 over signatures, and all else, with a gate; with one that is required no pause, kill or guard helps."""
-    chosen = settings(COMMON, derandomize=True, max_examples=5, stateful_step_count=20)
-    run_state_machine_as_test(agents, settings=chosen)
-
-
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("agents", [Peered, PeeredByLease, PeeredGated])
-def test_agents_with_peers_keep_the_invariants(agents: type[Agents]) -> None:
-    """P1 and all else with peers, whatever becomes of etcd and of the network between the members (R13, R15, R16)."""
-    chosen = settings(COMMON, derandomize=True, max_examples=6, stateful_step_count=15)
+    With a gate P1 holds over signatures; with one that is required no pause, kill or guard helps. With peers it holds
+    whatever becomes of etcd and of the network between the members (R13, R15, R16).
+    """
+    chosen = settings(COMMON, derandomize=True, max_examples=examples, stateful_step_count=steps)
     run_state_machine_as_test(agents, settings=chosen)
 
 

@@ -6,34 +6,27 @@ import contextlib
 import http.client
 import json
 import os
-import re
-import shutil
 import socket
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import GateError
-from agent.gate.client import FileGate, look
+from agent.gate.client import look
 from agent.gate.wire import SIGN
-from agent.host.clock import boot_id, boot_ms
-from agent.host.page import identity
-from agent.host.page_file import PageFile
-from tests.lab.agents import to_toml
+from agent.host.clock import boot_ms
+from tests.lab.gates import Gate
 from tests.lab.nodeos import PUBLIC_KEY
+from tests.lab.places import LOOPBACK
 from tests.lab.ports import Ports
-from tests.lab.process import Process
 from tests.lab.wait import until
+from tests.support.slow_server import Server, request
 
 LIMIT_S = 15.0
 OTHER_KEY = "EOS5TZDdjMZKAARWPbNmrGYGhTbrC63pCyPYK68o49eLsnVYYDuok"
 SIGNATURE = b'"SIG_K1_KWhgj5pDVFp2GeVDeRMhAiXpUj1B83RKooQtN27hFm9bmzq4ztk8VLuSpW64peqZAmsb6XSHrtT1V9FpkFFd37PkqRAdyQ"'
 KEYS = json.dumps([PUBLIC_KEY]).encode()
-COMMAND = ("-m", "agent", "gate", "--config")
 
 
 def answer(status: int, body: bytes) -> bytes:
@@ -42,95 +35,45 @@ def answer(status: int, body: bytes) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-@dataclass
 class FakeKeosd:
     """A FAKE keosd on TCP: answers at once, or `held` until told; `raw` replaces what it says to a request to sign."""
 
-    raw: bytes = field(default_factory=lambda: answer(201, SIGNATURE))
-    held: threading.Event = field(default_factory=threading.Event)
-    asked: list[str] = field(default_factory=list)
-    connections: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(self) -> None:
+        self.raw = answer(201, SIGNATURE)
+        self.held = threading.Event()
         self.held.set()
-        self._over = False
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}"
-        self._open: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
+        self.asked: list[str] = []
+        self._server = Server(self._talk)
+        self.url = f"http://127.0.0.1:{self._server.port}"
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while not self._over:
-                sock, _ = self._server.accept()
-                self.connections += 1
-                self._open.append(sock)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+    @property
+    def connections(self) -> int:
+        """How many there were."""
+        return self._server.connections
 
-    def _serve(self, sock: socket.socket) -> None:
-        heard = b""
-        with contextlib.suppress(OSError), sock:
-            while more := sock.recv(4096):
-                heard += more
-                head, end, rest = heard.partition(b"\r\n\r\n")
-                found = re.search(rb"Content-Length: (\d+)", head)
-                if not end or not found or len(rest) < int(found[1]):
-                    continue
-                heard = rest[int(found[1]) :]
-                target = head.split()[1].decode()
-                self.asked.append(target)
-                if target == SIGN:
-                    self.held.wait(LIMIT_S)
-                    sock.sendall(self.raw)
-                else:
-                    sock.sendall(answer(200, KEYS))
+    def _talk(self, sock: socket.socket) -> None:
+        while head := request(sock)[0]:
+            target = head.split()[1].decode()
+            self.asked.append(target)
+            if target == SIGN:
+                self.held.wait(LIMIT_S)
+                sock.sendall(self.raw)
+            else:
+                sock.sendall(answer(200, KEYS))
 
     def close(self) -> None:
         """End it."""
-        self._over = True
         self.held.set()
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
-        self._thread.join(LIMIT_S)
-        for sock in self._open:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
 
 
-class GateBench:
+class GateBench(Gate):
     """One gate process, asked as nodeos asks. `hand` is the agent's side of the page."""
 
     def __init__(self, root: Path, keosd: str, **settings: str) -> None:
-        self.root = root
         self._ports = Ports()
-        self._sockets = Path(tempfile.mkdtemp(prefix="nf-gate-"))
-        self.port = self._ports.take()
-        self.control = self._sockets / "control.sock"
-        self.socket = self._sockets / "sign.sock"
-        table = {
-            "mode": "on",
-            "public_key": PUBLIC_KEY,
-            "keosd": keosd,
-            "listen": f"http://127.0.0.1:{self.port}",
-            "control": str(self.control),
-            **settings,
-        }
-        places = {"SOCKETS": str(self._sockets), "PORT": str(self.port)}
-        for word, place in places.items():
-            table = {key: value.replace(word, place) for key, value in table.items()}
-        config = root / "gate.toml"
-        whole = {"group": "lab", "node": "bp-a", "runtime": {"dir": str(root)}, "gate": table}
-        config.write_text(to_toml(whole) + "\n")
-        self.page = root / "lab-bp-a.permit"
-        self.process = Process("gate", [sys.executable, *COMMAND, config], root / "gate.log")
+        super().__init__(root, ("lab", "bp-a"), root, self._ports, keosd, LOOPBACK, **settings)
         self.hand = self.new_hand()
-
-    def new_hand(self) -> FileGate:
-        """Return the hand of an agent that starts."""
-        return FileGate(PageFile(self.page, boot_id(), identity("lab", "bp-a")), self.control, boot_ms)
 
     def start(self) -> GateBench:
         """Start the gate, and return once it holds the page and keosd was looked at."""
@@ -180,20 +123,13 @@ class GateBench:
 
     def close(self) -> None:
         """End it."""
-        self.process.thaw()
-        self.process.close()
+        super().close()
         self.hand.let_go()
         self._ports.close()
-        shutil.rmtree(self._sockets, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def gate_on_fake(root: Path, **settings: str) -> Iterator[tuple[GateBench, FakeKeosd]]:
-    """Run a gate before a FAKE keosd."""
-    keosd = FakeKeosd()
-    bench = GateBench(root, keosd.url, **settings)
-    try:
-        yield bench.start(), keosd
-    finally:
-        bench.close()
-        keosd.close()
+def gate_on_fake(root: Path, *, started: bool = True, **settings: str) -> Iterator[tuple[GateBench, FakeKeosd]]:
+    """Run a gate before a FAKE keosd; unless `started`, the test starts it."""
+    with contextlib.closing(FakeKeosd()) as keosd, contextlib.closing(GateBench(root, keosd.url, **settings)) as bench:
+        yield bench.start() if started else bench, keosd

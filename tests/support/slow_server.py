@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from agent.net.endpoint import parse_endpoint
+from agent.net.endpoint import bracketed, parse_endpoint
 
 Talk = Callable[[socket.socket], None]
 Serve = Callable[..., "Server"]
@@ -23,9 +23,9 @@ class Server:
     def __init__(self, talk: Talk, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
         self._talk = talk
         self._context = context
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.port: int = self._listener.getsockname()[1]
-        self.endpoint = parse_endpoint(f"http://{host}:{self.port}")
+        self.endpoint = parse_endpoint(f"http://{bracketed(host, self.port)}")
         self.connections = 0
         self.over = threading.Event()
         self._open: list[socket.socket] = []

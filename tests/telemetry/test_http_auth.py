@@ -43,12 +43,6 @@ def serve() -> Iterator[Serve]:
         server.close()
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Make a certificate for 127.0.0.1."""
-    return make_certificates(tmp_path_factory.mktemp("tls"))
-
-
 def ask(port: int, path: str, authorization: str = "", context: ssl.SSLContext | None = None) -> tuple[int, str]:
     """Return the status of an answer, and how it asks for a token."""
     if context is None:

@@ -172,13 +172,19 @@ def restored(story: Story, hours: bool = True) -> None:
     story.etcd.restore(replace(saved, keys=found), cluster=NEW)
 
 
+def led_by_one(turns: Schedule | None) -> Story:
+    """Return a group of two whose first node leads; no agent runs beside the other one yet."""
+    story = Story("bp-a", "bp-b", turns=turns)
+    story.hosts[0].start()
+    story.until(lambda: story.leader is not None)
+    return story
+
+
 @pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])
 @pytest.mark.parametrize("named", [True, False], ids=["last block", "no last block"])
 def test_a_release_that_the_chain_contradicts_is_not_believed(turns: Schedule | None, *, named: bool) -> None:
     """P1, R20: an agent that starts after a restore waits E, and one own window without a block: ours came after it."""
-    story = Story("bp-a", "bp-b", turns=turns)
-    story.hosts[0].start()
-    story.until(lambda: story.leader is not None)
+    story = led_by_one(turns)
     story.go(25)
     if turns is not None:
         story.until_window(3)
@@ -193,9 +199,7 @@ def test_a_release_that_the_chain_contradicts_is_not_believed(turns: Schedule | 
 @pytest.mark.parametrize("turns", [None, TWENTY_ONE], ids=["one producer", "in a window of 21 producers"])
 def test_a_release_that_the_chain_bears_out_costs_no_time(turns: Schedule | None) -> None:
     """P2, R20: beside an ordinary release a fresh agent takes over as soon as it is healthy."""
-    story = Story("bp-a", "bp-b", turns=turns)
-    story.hosts[0].start()
-    story.until(lambda: story.leader is not None)
+    story = led_by_one(turns)
     story.go(25)
     if turns is not None:
         story.until_window(3)
@@ -208,9 +212,7 @@ def test_a_release_that_the_chain_bears_out_costs_no_time(turns: Schedule | None
 
 def test_a_release_since_which_we_had_no_slot_is_not_believed() -> None:
     """P1, R20: a leader that had no slot since the release cannot be seen: until one has passed, or E."""
-    story = Story("bp-a", "bp-b", turns=TWENTY_ONE)
-    story.hosts[0].start()
-    story.until(lambda: story.leader is not None)
+    story = led_by_one(TWENTY_ONE)
     story.until_window(8)  # our window is over
     story.hosts[0].step(ev.Shutdown())
     story.go(2)

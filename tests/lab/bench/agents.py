@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -58,7 +57,7 @@ class Agents:
         self._since = 0.0
         node, cut = field.node, field.spaces is not None
         self.faults: Mapping[str, Fault] = {
-            "planned": Fault(lambda host: self._etcdctl("put", "@leader", field.other(host))),
+            "planned": Fault(self._hand_over),
             "nodeos-killed": Fault(lambda host: node(host).kill()),
             "nodeos-frozen": Fault(lambda host: node(host).freeze()),
             "nodeos-restarted": Fault(lambda host: node(host).restart()),
@@ -66,8 +65,8 @@ class Agents:
             "agent-killed": Fault(lambda host: self.agents[host].kill()),
             "host-lost": Fault(self._lose),
             **({"host-cut": Fault(field.cut)} if cut else {}),
-            "etcd-leader-killed": Fault(self._kill_leader, changes=False, over=self._steady),
-            "etcd-leader-frozen": Fault(self._freeze_leader, changes=False, over=self._steady),
+            "etcd-leader-killed": Fault(lambda _: self._leader().kill(), changes=False, over=self._steady),
+            "etcd-leader-frozen": Fault(lambda _: self._leader().freeze(), changes=False, over=self._steady),
             "etcd-member-lost": Fault(self._kill_other, changes=False, over=self._steady),
         }
 
@@ -133,8 +132,8 @@ class Agents:
 
     # --- faults ---
 
-    def _etcdctl(self, *arguments: str) -> None:
-        self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+    def _hand_over(self, host: str) -> None:
+        self.etcd.etcdctl("put", f"{ROOT}leader", self._field.other(host))
 
     def _restart(self, host: str) -> None:
         self._since = time.monotonic()
@@ -143,22 +142,13 @@ class Agents:
         self.agents[host].start()
 
     def _lose(self, host: str) -> None:
-        guard = self.agents[host].guard_pid()
-        self.agents[host].signal(signal.SIGKILL)  # first: an agent that sees its nodeos die hands over in milliseconds
-        if guard:
-            os.kill(guard, signal.SIGKILL)
+        self.agents[host].lose_host()  # first: an agent that sees its nodeos die hands over in milliseconds
         self._field.node(host).signal(signal.SIGKILL)
 
     def _leader(self) -> EtcdMember:
         leader = until(self.etcd.leader, 10.0, "etcd's leader")
         self._since = time.monotonic()
         return leader
-
-    def _kill_leader(self, _host: str) -> None:
-        self._leader().kill()
-
-    def _freeze_leader(self, _host: str) -> None:
-        self._leader().freeze()
 
     def _kill_other(self, _host: str) -> None:
         leader = self._leader()

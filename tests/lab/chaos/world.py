@@ -22,7 +22,7 @@ from tests.lab.chaos.kinds import MEMBERS
 from tests.lab.chaos.liar import Liar
 from tests.lab.chaos.parts import CutChain, CutEtcd, FakeClock, find_faketime
 from tests.lab.errors import LabError
-from tests.lab.group import ROOT
+from tests.lab.group import of_group
 from tests.lab.lab import settings_of
 from tests.lab.nodeos import Node
 from tests.lab.ports import Ports
@@ -186,8 +186,8 @@ class World:
             node.begin_anew(*([START, PAUSED] if host is not None else []), limit=LAUNCH)
 
     def etcdctl(self, *arguments: str) -> str:
-        """Run the real etcdctl; `@` at the start of an argument stands for the group's prefix."""
-        return self.etcd.etcdctl(*(ROOT + each[1:] if each.startswith("@") else each for each in arguments))
+        """Run the real etcdctl, with the group's prefix for `@`."""
+        return self.etcd.etcdctl(*of_group(arguments))
 
     def insist(self, what: str, act: Callable[[], T], limit: float = 30.0) -> T:
         """Do what has to be undone, again and again until it works."""

@@ -118,8 +118,7 @@ def measure(root: Path, chosen: argparse.Namespace) -> Found:
         raise LabError(f"no such load: {', '.join(sorted(unknown))}; there are {', '.join(LOADS)}")
     gate: dict[str, Any] = {"gate": {"mode": "required"}, "timing": SPANS} if chosen.gate else {}
     found: list[Turn] = []
-    with Group(root, etcd=3, **gate) as group:
-        group.start()
+    with Group.running(root, etcd=3, **gate) as group:
         for load in loads:
             found.append(turn(group, load, chosen.minutes * 60 / len(loads), chosen.share))
             say(str(found[-1]))

@@ -22,6 +22,7 @@ from tests.lab.figures import markdown
 from tests.lab.measure import Found, floor, say
 from tests.lab.measure.idle import Bytes, IdleGroup, Reading
 from tests.lab.measure.usage import Usage, usage
+from tests.lab.proxy import BOTH
 from tests.lab.wait import until
 
 START_S = 20.0
@@ -51,28 +52,36 @@ AIMS = {"cpu": 1.0, "rss": 60.0, "leader": 0.6, "standby": 0.4}
 
 
 @dataclass(frozen=True)
+class Used:
+    """What a process used over a span. cpu: % of a core; rss, pss, own: MB (10^6 bytes), at its end, as the rest."""
+
+    cpu: float
+    rss: float
+    pss: float
+    own: float
+    threads: int
+    descriptors: int
+
+
+def used(before: Usage, after: Usage, seconds: float) -> Used:
+    """Return what a process used between two looks."""
+    rss, pss, own = (kib * 1024 / 1e6 for kib in (after.rss_kib, after.pss_kib, after.own_kib))
+    cpu = (after.cpu_s - before.cpu_s) / seconds * 100
+    return Used(cpu, rss, pss, own, after.threads, after.descriptors)
+
+
+@dataclass(frozen=True)
 class Cost:
-    """One agent over one span. cpu: % of a core; rss, pss, own: MB (10^6 bytes); requests and bytes: a second."""
+    """One agent over one span. `requests` and `passed` (bytes, out and in, to 'etcd' and to 'nodeos'): a second."""
 
     group: str
     node: str
     role: str
     seconds: float
-    cpu: float
-    guard_cpu: float
-    rss: float
-    pss: float
-    own: float
-    guard_rss: float
-    guard_pss: float
-    guard_own: float
-    threads: int
-    descriptors: int
+    agent: Used
+    guard: Used
     requests: Mapping[str, float]
-    etcd_up: float
-    etcd_down: float
-    nodeos_up: float
-    nodeos_down: float
+    passed: Mapping[str, tuple[float, float]]
 
     def per_second(self, whom: str) -> float:
         """Return all requests a second to 'etcd' or 'nodeos'."""
@@ -81,35 +90,15 @@ class Cost:
 
 def cost(label: Label, before: Reading, after: Reading, calls: Mapping[str, Bytes], seconds: float) -> Cost:
     """Return what an agent cost between two readings, `seconds` apart; `calls`: the bytes of a call to nodeos."""
-
-    def megabytes(kib: int) -> float:
-        return kib * 1024 / 1e6
-
-    requests = {
-        f"{whom} {what}": (count - before.requests.get((whom, what), 0)) / seconds
-        for (whom, what), count in after.requests.items()
-        if count > before.requests.get((whom, what), 0)
+    asked = Counter(after.requests) - Counter(before.requests)
+    requests = {f"{whom} {what}": count / seconds for (whom, what), count in asked.items()}
+    to_nodeos = {what: count / seconds for (whom, what), count in asked.items() if whom == "nodeos"}
+    passed = {
+        "etcd": [(after.etcd[way] - before.etcd[way]) / seconds for way in BOTH],
+        "nodeos": [sum(calls[what][way] * count for what, count in to_nodeos.items()) for way in BOTH],
     }
-    asked = {name.removeprefix("nodeos "): count for name, count in requests.items() if name.startswith("nodeos ")}
-    return Cost(
-        *label,
-        seconds,
-        (after.agent.cpu_s - before.agent.cpu_s) / seconds * 100,
-        (after.guard.cpu_s - before.guard.cpu_s) / seconds * 100,
-        megabytes(after.agent.rss_kib),
-        megabytes(after.agent.pss_kib),
-        megabytes(after.agent.own_kib),
-        megabytes(after.guard.rss_kib),
-        megabytes(after.guard.pss_kib),
-        megabytes(after.guard.own_kib),
-        after.agent.threads,
-        after.agent.descriptors,
-        requests,
-        (after.etcd["to_server"] - before.etcd["to_server"]) / seconds,
-        (after.etcd["to_client"] - before.etcd["to_client"]) / seconds,
-        sum(calls[what]["to_server"] * count for what, count in asked.items()),
-        sum(calls[what]["to_client"] * count for what, count in asked.items()),
-    )
+    agent, guard = used(before.agent, after.agent, seconds), used(before.guard, after.guard, seconds)
+    return Cost(*label, seconds, agent, guard, requests, {whom: (out, into) for whom, (out, into) in passed.items()})
 
 
 def handled(group: IdleGroup) -> Counter[str]:
@@ -127,20 +116,8 @@ def handled(group: IdleGroup) -> Counter[str]:
     return found
 
 
-@dataclass(frozen=True)
-class Floor:
-    """What `calls` of a leader cost when made bare. cpu: % of a core; rss, pss, own: MB (10^6 bytes)."""
-
-    calls: str
-    cpu: float
-    rss: float
-    pss: float
-    own: float
-    threads: int
-
-
-def measure_floor(group: IdleGroup, calls: str, rates: Mapping[str, float], seconds: float) -> Floor:
-    """Have `calls` made bare beside the leader's nodeos, `rates` a second by kind. LabError when they do not begin."""
+def measure_floor(group: IdleGroup, rates: Mapping[str, float], seconds: float) -> Used:
+    """Have calls made bare beside the leader's nodeos, `rates` a second by kind. LabError when they do not begin."""
     nodeos, port = group.nodeos(group.leader).http_url, group.lab.ports.take()
     process = floor.child(group.lab.root, group.etcd.members[0].endpoint, nodeos, port, rates)
     process.start()
@@ -149,19 +126,14 @@ def measure_floor(group: IdleGroup, calls: str, rates: Mapping[str, float], seco
         time.sleep(WARM_S)
         before, begin = usage(process.pid), time.monotonic()
         time.sleep(seconds)
-        return _floor(calls, before, usage(process.pid), time.monotonic() - begin)
+        return used(before, usage(process.pid), time.monotonic() - begin)
     finally:
         process.close()
 
 
-def _floor(calls: str, before: Usage, after: Usage, seconds: float) -> Floor:
-    rss, pss, own = (each * 1024 / 1e6 for each in (after.rss_kib, after.pss_kib, after.own_kib))
-    return Floor(calls, (after.cpu_s - before.cpu_s) / seconds * 100, rss, pss, own, after.threads)
-
-
 def idled(
     root: Path, size: int, seconds: float, python: Path | None, label: str, *, with_floor: bool
-) -> tuple[list[Cost], dict[str, float], list[Floor]]:
+) -> tuple[list[Cost], dict[str, float], dict[str, Used]]:
     """Let a group of `size` idle for `seconds`; return the cost of each agent, and etcd's own count of calls a second.
 
     `with_floor`: return what a leader's calls cost bare, too. LabError when the group does not settle, or the leader
@@ -181,11 +153,11 @@ def idled(
         span = time.monotonic() - begin
         answered = {name: count / span for name, count in (handled(group) - calls).items()}
         leading = next((each.requests for each in found if each.role == "leader"), None)
-        bare = []
+        bare = {}
         if with_floor and leading:
             asked = {name: rate for name, rate in leading.items() if name.startswith("nodeos")}
-            for calls_of, rates in (("the leader's calls", leading), ("calls with peers off", {**asked, **ALONE})):
-                bare.append(measure_floor(group, calls_of, rates, seconds))
+            for calls_of, rates in {"the leader's calls": leading, "calls with peers off": {**asked, **ALONE}}.items():
+                bare[calls_of] = measure_floor(group, rates, seconds)
         return found, answered, bare
 
 
@@ -195,25 +167,22 @@ def table(found: Sequence[Cost]) -> str:
         [
             each.group,
             each.role,
-            f"{each.cpu:.2f} + {each.guard_cpu:.2f}",
-            f"{each.rss:.1f} + {each.guard_rss:.1f}",
-            f"{each.pss:.1f} + {each.guard_pss:.1f}",
-            f"{each.own:.1f} + {each.guard_own:.1f}",
-            f"{each.threads} + 1",
-            str(each.descriptors),
+            f"{each.agent.cpu:.2f} + {each.guard.cpu:.2f}",
+            *(f"{getattr(each.agent, name):.1f} + {getattr(each.guard, name):.1f}" for name in ("rss", "pss", "own")),
+            f"{each.agent.threads} + 1",
+            str(each.agent.descriptors),
             *(f"{each.per_second(whom):.2f}" for whom in ("etcd", "nodeos")),
-            f"{each.etcd_up:.0f}, {each.etcd_down:.0f}",
-            f"{each.nodeos_up:.0f}, {each.nodeos_down:.0f}",
+            *("{:.0f}, {:.0f}".format(*each.passed[whom]) for whom in ("etcd", "nodeos")),
         ]
         for each in found
     ]
     return markdown(HEADS, rows)
 
 
-def told_floor(bare: Floor) -> str:
+def told_floor(calls: str, bare: Used) -> str:
     """Return the floor in words."""
     return (
-        f"{bare.calls} made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
+        f"{calls} made bare: {bare.cpu:.2f} % of a core, RSS {bare.rss:.1f} MB, PSS {bare.pss:.1f}, "
         f"own {bare.own:.1f}, {bare.threads} threads"
     )
 
@@ -233,8 +202,8 @@ def misses(found: Sequence[Cost]) -> list[str]:
     said = []
     for each in found:
         checks = {
-            "% of a core": (each.cpu + each.guard_cpu, AIMS["cpu"]),
-            "MB of RSS": (each.rss, AIMS["rss"]),
+            "% of a core": (each.agent.cpu + each.guard.cpu, AIMS["cpu"]),
+            "MB of RSS": (each.agent.rss, AIMS["rss"]),
             "etcd requests/s": (each.per_second("etcd"), AIMS[each.role]),
         }
         said += [
@@ -255,7 +224,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Measure; bad is an aim that was missed."""
     found: list[Cost] = []
-    floors: list[Floor] = []
+    floors: dict[str, Used] = {}
     for size in chosen.sizes:
         for python in [chosen.other, None] if chosen.other else [None]:
             label = f"{size} agents" + (", other" if python else "")
@@ -264,9 +233,10 @@ def measure(root: Path, chosen: argparse.Namespace) -> Found:
                 root / label.replace(" ", "-"), size, chosen.seconds, python, label, with_floor=first
             )
             found += costs
-            floors += bare
+            floors |= bare
             told = ", ".join(f"{name} {count:.2f}" for name, count in sorted(calls.items()))
             say(f"{label}: etcd answered, a second, to the whole group: {told}")
-    text = "\n".join([table(found), "", *map(told_floor, floors), kinds(found)])
-    figures = [asdict(each) for each in found] + [{"role": f"{each.calls}, bare", **asdict(each)} for each in floors]
+    text = "\n".join([table(found), "", *(told_floor(*each) for each in floors.items()), kinds(found)])
+    bare_figures = [{"role": f"{calls}, bare", "agent": asdict(each)} for calls, each in floors.items()]
+    figures = [*(asdict(each) for each in found), *bare_figures]
     return Found(text, figures, misses(found))

@@ -111,7 +111,7 @@ def run(root: Path, times: int) -> list[Spans]:
     gate = SigningGate(root / "gate", ("lab", "bp-a"), root / "run", ports, find_nodeos())
     try:
         gate.start()
-        hand = gate.hand()
+        hand = gate.new_hand()
         found: list[Spans] = []
         hand.permit(1, boot_ms() + LONGEST_MS)
         compare(gate, "warm-up", 20)

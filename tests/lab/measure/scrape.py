@@ -25,8 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Scrape each agent of a group; bad is a median above the limit."""
-    with Group(root, etcd=3, log={"level": "info"}) as group:
-        group.start()
+    with Group.running(root, etcd=3, log={"level": "info"}) as group:
         found = {agent: scraped(agent, chosen.times) for agent in group.agents.values()}
         rows = []
         for agent, (spans, body) in found.items():

@@ -169,8 +169,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(root: Path, chosen: argparse.Namespace) -> Found:
     """Soak; bad is what grows."""
-    with Group(root, etcd=3, log={"level": "info"}) as group:
-        group.start()
+    with Group.running(root, etcd=3, log={"level": "info"}) as group:
         soak = run(group, chosen.minutes, chosen.every)
     trends, worst = soak.trends(), max(soak.failovers)
     text = f"{len(soak.failovers)} failovers in {chosen.minutes:g} min, the slowest {worst:.1f} s\n\n{table(trends)}"

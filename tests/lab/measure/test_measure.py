@@ -55,8 +55,8 @@ def test_requests_are_read_from_metrics() -> None:
 
 def a_cost(role: str, cpu: float, rss: float, etcd: float) -> cost.Cost:
     """Return the cost of an agent, the guard's left out."""
-    requests = {"etcd txn": etcd, "nodeos paused": 9}
-    return cost.Cost("2 agents", "bp-a", role, 60, cpu, 0, rss, rss, rss, 0, 0, 0, 9, 9, requests, 0, 0, 0, 0)
+    agent, guard = cost.Used(cpu, rss, rss, rss, 9, 9), cost.Used(0, 0, 0, 0, 1, 1)
+    return cost.Cost("2 agents", "bp-a", role, 60, agent, guard, {"etcd txn": etcd, "nodeos paused": 9}, {})
 
 
 def test_missed_aims_are_named() -> None:
@@ -93,10 +93,11 @@ def test_an_idle_group_is_measured(tmp_path: Path) -> None:
     for role, aim in (("leader", 1.0), ("standby", 0.7)):  # in 20 s one request more or less counts for much
         asked = sum(count for name, count in found[role]["requests"].items() if name.startswith("etcd"))
         assert 0.1 < asked <= aim
-        assert all(found[role][name] > 0 for name in ("cpu", "rss", "pss", "etcd_up", "etcd_down", "nodeos_down"))
-    bare, before = found["the leader's calls, bare"], found["calls with peers off, bare"]
-    assert 0 < bare["cpu"] < found["leader"]["cpu"]
-    assert 0 < bare["rss"] < found["leader"]["rss"]
+        assert all(found[role]["agent"][name] > 0 for name in ("cpu", "rss", "pss"))
+        assert all(each > 0 for passed in found[role]["passed"].values() for each in passed)
+    bare, before = (found[f"{calls}, bare"]["agent"] for calls in ("the leader's calls", "calls with peers off"))
+    assert 0 < bare["cpu"] < found["leader"]["agent"]["cpu"]
+    assert 0 < bare["rss"] < found["leader"]["agent"]["rss"]
     assert before["cpu"] > bare["cpu"], "it made four times as many"
 
 

@@ -4,6 +4,6 @@ dispatcher  what hands a notice to every channel, pings while all is well, and h
 worker      one channel: what waits for it (bounded, the worst first), and its thread: tries, waits, gives up
 memory      what survives a restart: open alerts, and what channels have not been told yet
 text        a notice in the words of each kind of channel
-sinks       the channels themselves; external: everything that apprise knows, in a process of its own
-trial       one notice to each channel, for `alerts test`
+sinks       the channels themselves, and one notice to one of them, for `alerts test`
+external    everything that apprise knows, in a process of its own
 """

@@ -16,10 +16,11 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
@@ -35,19 +36,21 @@ from agent.alerts import text as notice_text
 from agent.alerts.external import AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import PAGERDUTY, AlertChannel
-from agent.config.secrets import channel_texts, files_of, reread
+from agent.config.model import Config
+from agent.config.secrets import answer_texts, channel_texts, files_of, reread
 from agent.core.alerts.notice import Notice
 from agent.core.model.copying import replace
 from agent.errors import ConfigError
 from agent.host.clock import boot_ms
 from agent.host.deadline import Bounded, CallFailed, Deadline, NoAnswer
 from agent.host.from_files import FromFiles
-from agent.host.logs import mask
+from agent.host.logs import MASK, mask
 from agent.net.dial import dial
 from agent.net.endpoint import endpoint_of
 from agent.net.http import Answer, TooMuch
 from agent.net.proxy import Proxy, ProxyRefused, basic, proxy_for
 from agent.net.resolver import Resolver
+from agent.net.tls import authorities, tls_context
 from agent.ports import Delivery, Sink
 
 T = TypeVar("T")
@@ -84,8 +87,6 @@ def _renewed(channel: AlertChannel, make: Callable[[AlertChannel], T]) -> FromFi
 def _authorities(channel: AlertChannel) -> tuple[Path, ...]:
     if channel.type == "apprise" or not channel.url.get_secret_value().startswith("https:"):
         return ()
-    from agent.net.tls import authorities
-
     return authorities(channel.ca_file)
 
 
@@ -98,7 +99,7 @@ def _made(channel: AlertChannel, runbooks: str) -> Sink:
     words = Words(channel.template, runbooks)
     if channel.type == "apprise":
         return AppriseSink(channel.name, channel.url.get_secret_value(), words, channel.proxy.get_secret_value())
-    return _http(channel, _WRITERS[channel.type](channel, words))
+    return _http(channel, partial(_written, channel, words))
 
 
 def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
@@ -117,8 +118,6 @@ def _http(channel: AlertChannel, write: Callable[[Notice], HttpRequest]) -> Http
 def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
     if not url.startswith("https:"):
         return None
-    from agent.net.tls import tls_context
-
     try:
         return tls_context(channel.ca_file)
     except ConfigError:
@@ -127,14 +126,21 @@ def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
         ) from None
 
 
-def _webhook(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
-    secret = channel.secret.get_secret_value().encode()
-
-    def write(notice: Notice) -> HttpRequest:
-        body = _json(notice_text.webhook(notice, words))
-        return HttpRequest(body, JSON | (signature(secret, body, int(time.time())) if secret else {}))
-
-    return write
+def _written(channel: AlertChannel, words: Words, notice: Notice) -> HttpRequest:
+    """Return a notice as the service at the other end of a channel takes it."""
+    secret, wall = channel.secret.get_secret_value(), time.time_ns() // 1_000_000
+    match channel.type:
+        case "webhook":
+            body = _json(notice_text.webhook(notice, words))
+            return HttpRequest(body, JSON | (signature(secret.encode(), body, wall // 1000) if secret else {}))
+        case "slack":
+            return HttpRequest(_json(notice_text.slack(notice, words)), JSON)
+        case "pagerduty":
+            body = _json(notice_text.pagerduty(notice, words, secret, wall))
+            return HttpRequest(body, JSON, _changes) if notice_text.is_change(notice) else HttpRequest(body, JSON)
+    began = wall - max(0, boot_ms() - notice.since) if notice.since else wall
+    open_ms = round(channel.interval * 1000) * OPEN_FOR
+    return HttpRequest(_json(notice_text.alertmanager(notice, words, wall, began, open_ms)), JSON, _alerts)
 
 
 def signature(secret: bytes, body: bytes, when: int) -> dict[str, str]:
@@ -144,31 +150,6 @@ def signature(secret: bytes, body: bytes, when: int) -> dict[str, str]:
     """
     made = hmac.new(secret, f"{when}.".encode() + body, hashlib.sha256).hexdigest()
     return {"X-Signature-Timestamp": str(when), "X-Signature-256": f"sha256={made}"}
-
-
-def _slack(_channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
-    return lambda notice: HttpRequest(_json(notice_text.slack(notice, words)), JSON)
-
-
-def _pagerduty(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
-    key = channel.secret.get_secret_value()
-
-    def write(notice: Notice) -> HttpRequest:
-        body = _json(notice_text.pagerduty(notice, words, key, _wall_ms()))
-        return HttpRequest(body, JSON, _changes) if notice_text.is_change(notice) else HttpRequest(body, JSON)
-
-    return write
-
-
-def _alertmanager(channel: AlertChannel, words: Words) -> Callable[[Notice], HttpRequest]:
-    open_ms = round(channel.interval * 1000) * OPEN_FOR
-
-    def write(notice: Notice) -> HttpRequest:
-        wall = _wall_ms()
-        began = wall - max(0, boot_ms() - notice.since) if notice.since else wall
-        return HttpRequest(_json(notice_text.alertmanager(notice, words, wall, began, open_ms)), JSON, _alerts)
-
-    return write
 
 
 def _changes(path: str) -> str:
@@ -181,20 +162,8 @@ def _alerts(path: str) -> str:
     return path if path.endswith(ALERTS) else path.rstrip("/") + ALERTS
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _json(data: object) -> bytes:
     return json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace")
-
-
-_WRITERS: dict[str, Callable[[AlertChannel, Words], Callable[[Notice], HttpRequest]]] = {
-    "webhook": _webhook,
-    "slack": _slack,
-    "pagerduty": _pagerduty,
-    "alertmanager": _alertmanager,
-}
 
 
 MOST = 1 << 20
@@ -210,7 +179,7 @@ class HttpRequest:
     """What is sent: a body with its headers. `path`: changed from that of the URL, if need be."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
     path: Callable[[str], str] = lambda path: path
     method: str = "POST"
 
@@ -361,3 +330,40 @@ _CAUSES: dict[type[BaseException], str] = {
     ConnectionResetError: "reset the connection",
     BrokenPipeError: "reset the connection",
 }
+
+
+def try_channel(config: Config, channel: AlertChannel, severity: str = "critical") -> Delivery:
+    """Send a test alert and its end to a channel (a ping to a heartbeat), each within the channel's time-out.
+
+    `answer` is the beginning of what came back, secrets masked. ConfigError when the channel cannot be used at all.
+    """
+    found = Delivery(ok=True)
+    for found in _deliveries(config, channel, severity):
+        if not found.ok:
+            break
+    answer = found.answer
+    for text in answer_texts(channel):
+        answer = answer.replace(text, MASK)
+    return replace(found, answer="".join(char if char.isprintable() else " " for char in answer))
+
+
+def _deliveries(config: Config, channel: AlertChannel, severity: str) -> Iterable[Delivery]:
+    if channel.type == "heartbeat":
+        yield make_ping(channel)(channel.timeout)
+        return
+    sink = make_sink(channel, config.runbooks)
+    for resolved in (False, True):
+        yield sink.send(test_notice(config, severity, resolved=resolved), channel.timeout)
+
+
+def test_notice(config: Config, severity: str, *, resolved: bool) -> Notice:
+    """Return the notice of a test; it says that nothing has happened."""
+    fields = {
+        "group": config.group,
+        "producer": config.producer,
+        "node": config.node,
+        "reason": "somebody ran nodeos-failover alerts test",
+    }
+    key = f"test/{config.group}/{config.node}"
+    summary = f"test of the alert channels of {config.node}: nothing has happened"
+    return Notice(key, "test", severity, summary, resolved, fields, lasts=True)

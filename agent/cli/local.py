@@ -90,7 +90,7 @@ def test(path: Path, channel: str | None, severity: str) -> None:
     if not named:
         there = ", ".join(each.name for each in loaded.alerts) or "none"
         raise ConfigError([f"alerts: no channel {f'is named {channel}' if channel else 'to test'}: there are {there}"])
-    from agent.alerts.trial import try_channel
+    from agent.alerts.sinks import try_channel
 
     failed = 0
     for each in named:

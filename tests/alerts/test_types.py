@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from agent.alerts.sinks import _retry_after, make_ping, make_sink
+from agent.alerts.sinks import _retry_after, make_ping, make_sink, try_channel
 from agent.alerts.text import Words
-from agent.alerts.trial import try_channel
 from agent.config.alerts import AlertChannel
 from agent.config.model import Config
 from agent.config.secrets import answer_texts, channel_texts

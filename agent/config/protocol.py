@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from agent.config.base import AbsolutePath, Optional, Seconds, Span, looked_at
 from agent.config.section import Field, Section, relation
@@ -43,9 +43,7 @@ class TimingSection(Section):
 
     def spans(self, gate: GateMode) -> Timing:
         """Return the same, in whole milliseconds, as the core wants it; they are judged there, too."""
-        values = {name: value for name, value in self.values().items() if name != "lease_ttl"}
-        spans: dict[str, Any] = {name: round(value * 1000) for name, value in values.items()}
-        return Timing(lease_ttl=self.lease_ttl, gate=gate, **spans)
+        return Timing(gate=gate, **self.in_ms())
 
 
 SHORT: Ms = 2000

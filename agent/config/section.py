@@ -15,7 +15,6 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import (
     Annotated,
@@ -179,9 +178,6 @@ def _noting(faults: list[Fault], loc: Loc, value: Any) -> Iterator[None]:
         faults.append(Fault(loc, "value", str(error), value))
 
 
-Read = Callable[[Any, Loc, list[Fault]], Any]
-
-
 def relation(method: Callable[[T], Iterator[str]]) -> Callable[[T], Iterator[str]]:
     """Mark a method that yields a line for each pair of settings that do not fit together.
 
@@ -198,10 +194,10 @@ class Section:
     _partial: ClassVar[bool] = False
     _relations: ClassVar[tuple[str, ...]] = ()
     _own: ClassVar[dict[str, Setting]] = {}
-    _made: ClassVar[dict[str, tuple[Setting, Read]] | None] = None
+    _fields: ClassVar[dict[str, Setting] | None] = None
 
     def __init_subclass__(cls, *, partial: bool = False) -> None:
-        cls._partial, cls._made = partial, None
+        cls._partial, cls._fields = partial, None
         cls._own = dict(cls._own)
         for name in inspect.get_annotations(cls):
             given = cls.__dict__.get(name, REQUIRED)
@@ -225,32 +221,25 @@ class Section:
     @classmethod
     def fields(cls) -> dict[str, Setting]:
         """Return the settings by name, in the order of the file."""
-        return {name: setting for name, (setting, _) in cls._readers().items()}
-
-    @classmethod
-    def _readers(cls) -> dict[str, tuple[Setting, Read]]:
-        if cls._made is None:
+        if cls._fields is None:
             hints = get_type_hints(cls, include_extras=True)
-            made = {}
-            for name, own in cls._own.items():
-                setting = replace(own, name=name, hint=hints[name])
-                made[name] = (setting, _looked_at(_reader(setting.hint), (partial(within, setting),)))
-            cls._made = made
-        return cls._made
+            cls._fields = {name: replace(own, name=name, hint=hints[name]) for name, own in cls._own.items()}
+        return cls._fields
 
     def _fill(self, given: Mapping[str, Any], loc: Loc, faults: list[Fault]) -> None:
         """Take the values; note what is wrong, and leave such a value out."""
-        values, readers = vars(self), self._readers()
-        for name, (setting, read) in readers.items():
+        values, fields = vars(self), self.fields()
+        for name, setting in fields.items():
             if name in given:
                 with _noting(faults, (*loc, name), given[name]):
-                    values[name] = read(given[name], (*loc, name), faults)
+                    found = _read(setting.hint, given[name], (*loc, name), faults)
+                    values[name] = None if found is None else within(setting, found)
             elif setting.required:
                 faults.append(Fault((*loc, name), "missing"))
             else:
                 values[name] = setting.default
         if not self._partial:
-            faults += [Fault((*loc, name), "unknown", "", given[name]) for name in given if name not in readers]
+            faults += [Fault((*loc, name), "unknown", "", given[name]) for name in given if name not in fields]
         for name in self._relations:
             try:
                 for line in getattr(self, name)():
@@ -263,6 +252,10 @@ class Section:
     def values(self) -> dict[str, Any]:
         """Return the values by name."""
         return dict(vars(self))
+
+    def in_ms(self) -> dict[str, Any]:
+        """Return the values by name as the core has them: spans, and these alone are floats, in whole ms."""
+        return {name: round(each * 1000) if isinstance(each, float) else each for name, each in self.values().items()}
 
     def replace(self, **changes: Any) -> Self:
         """Return the section with other values, which are not checked."""
@@ -291,59 +284,46 @@ def section_of(hint: Any) -> type[Section] | None:
     return next((each for each in leaves(hint) if isinstance(each, type) and issubclass(each, Section)), None)
 
 
-def _reader(hint: Any) -> Read:
-    """Return what reads a value of a type. It raises Wrong or ValueError, or notes the faults of a section."""
+def _read(hint: Any, value: Any, loc: Loc, faults: list[Fault]) -> Any:
+    """Return a value as its type wants it. It raises Wrong or ValueError, or notes the faults of a section."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return _looked_at(_reader(inner[0]), inner[1:])
-    if origin is Literal:
-        return lambda value, *_: one_of(value, inner)
-    if origin is tuple:
-        return _entries(_reader(inner[0]))
-    if origin in (types.UnionType, Union):
-        read = _reader(next(each for each in inner if each is not type(None)))
-        return lambda value, loc, faults: None if value is None or value == "" else read(value, loc, faults)
-    if issubclass(hint, Section):
-        return _table(hint)
-    return lambda value, *_: _single(value, hint)
-
-
-def _looked_at(read: Read, looks: tuple[Callable[[Any], Any], ...]) -> Read:
-    def look(value: Any, loc: Loc, faults: list[Fault]) -> Any:
-        found = read(value, loc, faults)
-        for each in looks:
-            found = None if found is None else each(found)
+        found = _read(inner[0], value, loc, faults)
+        for look in inner[1:]:
+            found = None if found is None else look(found)
         return found
-
-    return look
-
-
-def _entries(read: Read) -> Read:
-    def entries(value: Any, loc: Loc, faults: list[Fault]) -> tuple[Any, ...]:
-        if not isinstance(value, (list, tuple)):
-            raise Wrong("should be a list in [ ]")
-        found = []
-        for place, each in enumerate(value):
-            with _noting(faults, (*loc, place), each):
-                found.append(read(each, (*loc, place), faults))
-        if len(found) < len(value):
-            raise Wrong
-        return tuple(found)
-
-    return entries
+    if origin is Literal:
+        return one_of(value, inner)
+    if origin is tuple:
+        return _entries(inner[0], value, loc, faults)
+    if origin in (types.UnionType, Union):
+        given = next(each for each in inner if each is not type(None))
+        return None if value is None or value == "" else _read(given, value, loc, faults)
+    if issubclass(hint, Section):
+        return _table(hint, value, loc, faults)
+    return _single(value, hint)
 
 
-def _table(kind: type[Section]) -> Read:
-    def table(value: Any, loc: Loc, faults: list[Fault]) -> Section:
-        if isinstance(value, kind):
-            return value
-        if not isinstance(value, Mapping):
-            raise Wrong("should be a table")
-        made = object.__new__(kind)
-        made._fill(value, loc, faults)
-        return made
+def _entries(hint: Any, value: Any, loc: Loc, faults: list[Fault]) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise Wrong("should be a list in [ ]")
+    found = []
+    for place, each in enumerate(value):
+        with _noting(faults, (*loc, place), each):
+            found.append(_read(hint, each, (*loc, place), faults))
+    if len(found) < len(value):
+        raise Wrong
+    return tuple(found)
 
-    return table
+
+def _table(kind: type[Section], value: Any, loc: Loc, faults: list[Fault]) -> Section:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise Wrong("should be a table")
+    made = object.__new__(kind)
+    made._fill(value, loc, faults)
+    return made
 
 
 def _single(value: Any, kind: type) -> Any:

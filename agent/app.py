@@ -63,11 +63,11 @@ from agent.runtime.loop import Fatal, Loop
 from agent.runtime.peering import ETCD_LEADER_S, EtcdLeaderWatch, Peering, read_host_id
 from agent.runtime.reload import Reload
 from agent.runtime.session import Session
-from agent.telemetry.config_gauges import ConfigGauges, expiry_of
+from agent.telemetry.families import nothing_dropped
 from agent.telemetry.gate_watch import GateReading, GateWatch
+from agent.telemetry.gauges import ConfigGauges, expiry_of
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages
-from agent.telemetry.peers import nothing_dropped
 
 if TYPE_CHECKING:
     from agent.telemetry.http_server import HttpServer
@@ -142,21 +142,10 @@ def limits(config: Config) -> health.Limits:
 
 def policy(config: Config) -> Policy:
     """Return what is set about who leads and when."""
-    election, urgency = config.election, config.urgency
-    return Policy(
-        election.failback,
-        round(election.failback_after * 1000),
-        round(election.hold_down * 1000),
-        round(election.hold_down_max * 1000),
-        round(election.hold_down_window * 1000),
-        Urgency(
-            urgency.enabled,
-            round(urgency.near * 1000),
-            round(urgency.far * 1000),
-            urgency.near_fall,
-            urgency.far_fall,
-        ),
-    )
+    election = config.election.in_ms()
+    for name in ("priority", "nofailover"):  # these are told by the member's own report
+        del election[name]
+    return Policy(urgency=Urgency(**config.urgency.in_ms()), **election)
 
 
 def finalizer(config: Config) -> FinalizerSettings:

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import TYPE_CHECKING, Any, Literal
 
-from agent.core.leadership.state import Production
+from agent.core.health.finality import BEHIND, OTHERS, OWN, vote_ages
+from agent.core.leadership.state import Production, State
 from agent.core.model.store import Ms
 from agent.core.node import plan
 from agent.core.node.snapshot import NodeSnapshot
+from agent.core.node.state import Node
+from agent.peers.lane import REASONS
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -26,8 +29,12 @@ PREFIX = "nodeos_failover_"
 LABELS = ("group", "node")
 NAMES = 16
 """Names of nodes that get a series of their own. A group has two or three; what else stands in etcd is anybody's."""
-OTHERS = "(other)"
+UNNAMED = "(other)"
 """Stands for all further names; no node can have it."""
+SELF_PAUSED = {"own_votes": OWN, "votes_of_others": OTHERS, "not_level": BEHIND}
+"""Why nodeos pauses itself (Savanna), as a label."""
+SOURCES = ("etcd", "peers")
+"""What may confirm a leader."""
 
 
 Labels = tuple[str, ...]
@@ -178,6 +185,33 @@ def producing_since(snapshot: NodeSnapshot) -> Ms | None:
     return state.production_since
 
 
+def vote_ages_s(node: Node) -> tuple[float | None, float | None]:
+    """Return the ages of the last own and other vote in seconds, None where no vote is known."""
+    found, info = node.health.finality, node.health.info
+    if found is None or info is None:
+        return None, None
+    own, others = vote_ages(found, node.leadership.identity.producer, info.head_time)
+    known = [age / 1000 if age is not None and age < info.head_time else None for age in (own, others)]
+    return known[0], known[1]
+
+
+def confirmation(state: State, now: Ms) -> dict[str, Ms] | None:
+    """Return for how many ms each of SOURCES alone confirms us as the leader, None if nothing does."""
+    if state.tenure is None or now >= state.tenure.valid_until:
+        return None
+    known = state.support.lists[0] if state.support.lists else None
+    by_etcd = known.at + known.validity_ms if known else state.tenure.valid_until
+    votes = [state.support.vote(peer) for peer in state.support.named]
+    sent = min((vote.sent if vote else 0 for vote in votes), default=0)
+    by_peers = sent + state.identity.timing.peers_validity if sent else 0
+    return {"etcd": max(0, by_etcd - now), "peers": max(0, by_peers - now)}
+
+
+def nothing_dropped() -> dict[str, int]:
+    """Return how many datagrams an agent without peers has dropped, by reason."""
+    return dict.fromkeys(REASONS, 0)
+
+
 class NodeNames:
     """The names of nodes that have a series: the first that were seen, so that none comes and goes, and few in all."""
 
@@ -193,4 +227,4 @@ class NodeNames:
                     self._known.setdefault(name)
             known = tuple(self._known)
         flags = {name: float(name == chosen) for name in known}
-        return flags | {OTHERS: float(chosen is not None and chosen not in flags)}
+        return flags | {UNNAMED: float(chosen is not None and chosen not in flags)}

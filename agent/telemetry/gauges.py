@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent import __version__
@@ -19,10 +20,19 @@ from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import own_windows
+from agent.net.tls import of_pem
 from agent.ports import Clock
-from agent.telemetry.families import NAMES, OTHERS, Kit, NodeNames, producing_since
-from agent.telemetry.finality import REASONS, vote_ages_s
-from agent.telemetry.peers import SOURCES, confirmation
+from agent.telemetry.families import (
+    NAMES,
+    SELF_PAUSED,
+    SOURCES,
+    UNNAMED,
+    Kit,
+    NodeNames,
+    confirmation,
+    producing_since,
+    vote_ages_s,
+)
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -79,7 +89,7 @@ class Gauges(Kit):
         states = {phase.value: float(phase is state.phase) for phase in Phase}
         yield self._by("state", "1 for the phase that this agent is in.", "state", states)
         holders = self._names.flags([member.node for member in node.members], state.seen.last_holder)
-        text = f"1 for the node that wrote the heartbeat last, as seen here; {OTHERS} for names beyond {NAMES}."
+        text = f"1 for the node that wrote the heartbeat last, as seen here; {UNNAMED} for names beyond {NAMES}."
         yield self._by("leader_info", text, "leader", holders)
         yield self._one("leader_epoch", "Highest epoch that was seen; 0 before etcd was read.", state.seen.max_epoch)
         yield self._one(
@@ -171,7 +181,7 @@ class Gauges(Kit):
         if info is not None:
             lag = max(0, info.head_num - info.lib_num)
             yield self._one("irreversible_lag_blocks", "Blocks between the last irreversible one and the head.", lag)
-        why = {name: float(node.finality.cause == cause) for name, cause in REASONS.items()}
+        why = {name: float(node.finality.cause == cause) for name, cause in SELF_PAUSED.items()}
         yield self._by("self_paused", "1 while nodeos, which leads, has paused itself, by why.", "reason", why)
         if found is None or not found.known or info is None:
             return
@@ -207,8 +217,8 @@ class Gauges(Kit):
         modes = {mode.value: float(mode is timing.peers) for mode in PeersMode}
         yield self._by("peers_mode", "1 for the mode of the peers.", "mode", modes)
         yield self._one("peers_named", "Peers that the heartbeat names.", len(record.peers) if record else 0)
-        found = confirmation(state, now)
-        left = {source: found.left[source] / 1000 if found else 0.0 for source in SOURCES}
+        found = confirmation(state, now) or dict.fromkeys(SOURCES, 0)
+        left = {source: ms / 1000 for source, ms in found.items()}
         text = "Seconds for which this source alone confirms this node."
         yield self._by("validity_remaining_by_source_seconds", text, "source", left)
         yield self._one(
@@ -230,3 +240,43 @@ class Gauges(Kit):
         )
         queued = {stats.channel: float(stats.queued) for stats in found}
         yield self._by("alert_queue_length", "Alerts that wait for the channel.", "channel", queued)
+
+
+@dataclass(eq=False)
+class ConfigGauges(Kit):
+    """What the configuration of one agent means for those who look from outside.
+
+    `_expiry` is asked at scrape time for the end of etcd's client certificate.
+    """
+
+    _clock: Clock
+    runbooks: str
+    _expiry: Callable[[], float | None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self._ok, self._at = True, self._clock.wall()
+
+    def reloaded(self, *, ok: bool) -> None:
+        """Note that a configuration was read again, and whether it could be used."""
+        self._ok = ok
+        if ok:
+            self._at = self._clock.wall()
+
+    def collect(self) -> Iterator[Metric]:
+        """Compute all of them now."""
+        text = "1 while the configuration that was read last could be used."
+        yield self._one("config_last_reload_successful", text, self._ok)
+        text = "When a configuration was read last that could be used, in seconds since 1970."
+        yield self._one("config_last_reload_success_timestamp_seconds", text, self._at / 1000)
+        yield self._info("runbooks", "Where runbooks.md can be read.", {"url": self.runbooks})
+        if (expiry := self._expiry()) is not None:
+            text = "When the first certificate in etcd.cert_file runs out, in seconds since 1970."
+            yield self._one("etcd_certificate_expiry_timestamp_seconds", text, expiry)
+
+
+def expiry_of(file: Path | None) -> float | None:
+    """Return when the first certificate of a file runs out, in seconds since 1970; None: there is none to read."""
+    try:
+        return min(of_pem(file.read_text())).timestamp() if file else None
+    except (OSError, ValueError):
+        return None

@@ -175,12 +175,6 @@ class HttpServer(ThreadingHTTPServer):
         log.debug("a connection to the HTTP endpoint broke: %r", sys.exc_info()[1])
 
 
-def _takes_gzip(accepted: str) -> bool:
-    from prometheus_client.exposition import gzip_accepted  # with the first scrape: a start has no use for the library
-
-    return bool(gzip_accepted(accepted))
-
-
 def _end(request: socket.socket) -> None:
     """Wake the thread that reads from or writes to a connection; it cleans up itself."""
     with contextlib.suppress(OSError):  # it was over already
@@ -212,8 +206,11 @@ class _Handler(BaseHTTPRequestHandler):
                 code, (body, headers), kind = HTTPStatus.OK, page(), "text/html; charset=utf-8"
             else:
                 code, body, kind = self._page(name)
-            if name == "metrics" and _takes_gzip(self.headers.get("Accept-Encoding", "")):
-                body, headers = gzip.compress(body, GZIP_LEVEL), {"Content-Encoding": "gzip"}
+            if name == "metrics":
+                from prometheus_client.exposition import gzip_accepted  # a start has no use for the library
+
+                if gzip_accepted(self.headers.get("Accept-Encoding", "")):
+                    body, headers = gzip.compress(body, GZIP_LEVEL), {"Content-Encoding": "gzip"}
         except Exception:  # a defect in one page must not look like an outage of the others
             log.exception("a defect in the page %s", self.path)
             code, body, kind = HTTPStatus.INTERNAL_SERVER_ERROR, b"a defect; see the log\n", TEXT

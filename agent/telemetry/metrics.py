@@ -21,11 +21,9 @@ from agent.core.node.state import FINALIZER, HOOKS, RESULTS, HookDone
 from agent.host.page import Page
 from agent.net.metered import NODEOS_CALLS, NODEOS_RESULTS, STORE_CALLS, STORE_RESULTS
 from agent.ports import Clock
-from agent.telemetry.config_gauges import ConfigGauges
-from agent.telemetry.families import Kit, Tallies
+from agent.telemetry.families import Kit, Tallies, nothing_dropped
 from agent.telemetry.gate_watch import GateGauges, GateReading
-from agent.telemetry.gauges import Gauges
-from agent.telemetry.peers import nothing_dropped
+from agent.telemetry.gauges import ConfigGauges, Gauges
 
 _RESULTS = {ev.Applied: "applied", ev.Refused: "refused", ev.Unknown: "unknown", ev.Rejected: "rejected"}
 _PROMISES = ("given", "withheld", "heard")

@@ -19,9 +19,8 @@ from agent.core.node.state import Node, member_of
 from agent.core.node.ungoverned import waits_long
 from agent.group import past
 from agent.ports import Clock
-from agent.telemetry import finality
+from agent.telemetry.families import confirmation, vote_ages_s
 from agent.telemetry.metrics import Metrics
-from agent.telemetry.peers import told
 
 LATEST = 12
 """Changes and words that the status shows."""
@@ -107,8 +106,8 @@ class AgentPages:
             "maintenance": seen.maintenance,
             "leased": leased(state.identity.keys, self._keys()),
             "etcd_up": node.etcd_down_since is None,
-            "finality": finality.told(node),
-            "peers": told(snapshot, now, self._peers),
+            "finality": _finality(node),
+            "peers": _peers(node, now) | self._peers(),
             "fit": state.eligibility.eligible,
             "why_not": state.eligibility.why or _waits(node, now),
             "rank": state.eligibility.rank,
@@ -170,6 +169,37 @@ def _shows(key: str, value: object) -> bool:
     if key == "when":
         return value is None or isinstance(value, str)
     return key in ("kind", "node", "from", "reason", "by", "did") and isinstance(value, str)
+
+
+def _finality(node: Node) -> dict[str, Any] | None:
+    """Return what is known of votes (Savanna); None while nothing is known of finalizers."""
+    found, info, settings = node.health.finality, node.health.info, node.settings.finalizer
+    if found is None or not found.known or info is None:
+        return None
+    own, others = vote_ages_s(node)
+    return {
+        "active_key": found.active_key(settings.account),
+        "our_key": settings.key,
+        "own_vote_age_s": own,
+        "others_vote_age_s": others,
+        "lib_lag": info.head_num - info.lib_num,
+        "self_paused": node.finality.excused,
+    }
+
+
+def _peers(node: Node, now: Ms) -> dict[str, Any]:
+    """Return whom this agent names, and what confirms it: the source that does for longest."""
+    state = node.leadership
+    left, record = confirmation(state, now), state.seen.record
+    promised = {vote.peer.node: (now - vote.heard) / 1000 for vote in state.support.votes if state.tenure is not None}
+    return {
+        "mode": state.identity.timing.peers.value,
+        "named": [peer.node for peer in record.peers] if record else [],
+        "confirmed_by": max(left, key=left.__getitem__) if left else None,  # etcd, where both do equally
+        "promised_s": promised,
+        "etcd_away_s": (now - node.etcd_down_since) / 1000 if node.etcd_down_since is not None else None,
+        "etcd_beside": list(state.etcd_beside),
+    }
 
 
 def _waits(node: Node, now: Ms) -> str:

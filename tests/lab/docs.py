@@ -30,9 +30,9 @@ from agent.core.node import step
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import FinalizerSettings, LiveSettings
 from agent.host.page import Page
-from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import LABELS
 from agent.telemetry.gate_watch import GateReading
+from agent.telemetry.gauges import ConfigGauges
 from agent.telemetry.metrics import Metrics
 from tests.support.alert_channel import PlayedSink
 from tests.support.moved_time import MovedTime

@@ -18,8 +18,8 @@ from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot
 from agent.core.node.state import FinalizerSettings, LiveSettings, Node
-from agent.telemetry.config_gauges import ConfigGauges
 from agent.telemetry.families import PREFIX
+from agent.telemetry.gauges import ConfigGauges
 from agent.telemetry.metrics import Metrics
 from tests.core.parts import GOOD, LIMITS, NODEOS, SETUP, info
 from tests.support.moved_time import MovedTime

@@ -27,8 +27,8 @@ from agent.core.model.store import Txn
 from agent.core.node import step as core
 from agent.core.node.state import EtcdFault, FinalityWatch, FinalizerSettings, HookDone
 from agent.ports import Delivery
-from agent.telemetry.config_gauges import expiry_of
 from agent.telemetry.families import LABELS, PREFIX
+from agent.telemetry.gauges import expiry_of
 from tests.core.parts import NODEOS, SCHEDULE, info
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,9 +23,9 @@ from agent.core.model.runtime_record import Listing
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS
 from agent.core.node.state import GroupReports
-from agent.telemetry.families import NAMES, OTHERS, NodeNames, producing_since
+from agent.telemetry.families import NAMES, UNNAMED, NodeNames, confirmation, producing_since
 from agent.telemetry.metrics import Metrics
-from agent.telemetry.peers import Confirmation, confirmation
+from agent.telemetry.pages import _peers
 from tests.core.parts import PRODUCER, member
 from tests.support.metrics_bench import LEADING, NOW, Bench, everything
 from tests.support.recorder import Recorder
@@ -156,12 +157,12 @@ def test_a_change_of_leader_changes_values_and_no_series() -> None:
     """Each member that was ever seen has a series with 0 or 1; one that goes away keeps it."""
     bench = Bench(**LEADING)
     bench.node(reports=GroupReports(members=(member("bp-a"), member("bp-b"))))
-    assert bench.by("leader_info", "leader") == {"bp-a": 1, "bp-b": 0, OTHERS: 0}
+    assert bench.by("leader_info", "leader") == {"bp-a": 1, "bp-b": 0, UNNAMED: 0}
     bench.node(
         leadership=replace(bench.snapshot.node.leadership, seen=StoreView(6, 6, last_holder="bp-b")),
         reports=GroupReports(),
     )
-    assert bench.by("leader_info", "leader") == {"bp-a": 0, "bp-b": 1, OTHERS: 0}
+    assert bench.by("leader_info", "leader") == {"bp-a": 0, "bp-b": 1, UNNAMED: 0}
 
 
 def test_names_from_etcd_are_bounded() -> None:
@@ -174,13 +175,13 @@ def test_names_from_etcd_are_bounded() -> None:
         found = bench.by("leader_info", "leader")
         assert len(found) == NAMES + 1
         assert sum(found.values()) == 1
-    assert found[OTHERS] == 1
+    assert found[UNNAMED] == 1
     assert "bp-a" in found
 
 
 def test_the_word_for_other_names_is_no_name() -> None:
     """No node can be called as the names that found no room are."""
-    assert NAME.fullmatch(OTHERS) is None
+    assert NAME.fullmatch(UNNAMED) is None
 
 
 def test_a_name_that_needs_quoting_comes_through() -> None:
@@ -217,10 +218,10 @@ def test_so_many_names_have_a_series_and_no_more() -> None:
     names = NodeNames("own")
     members = [f"n{number:02d}" for number in range(NAMES + 5)]
     flags = names.flags(members, None)
-    assert list(flags) == ["own", *members[: NAMES - 1], OTHERS]
+    assert list(flags) == ["own", *members[: NAMES - 1], UNNAMED]
     assert not any(flags.values())
     flags = names.flags(members, members[-1])
-    assert [name for name, flag in flags.items() if flag] == [OTHERS]
+    assert [name for name, flag in flags.items() if flag] == [UNNAMED]
     assert [name for name, flag in names.flags([], "n03").items() if flag] == ["n03"]
 
 
@@ -237,19 +238,23 @@ def leader(valid_until: Ms, etcd_at: Ms, promised: Ms | None) -> State:
 
 
 @pytest.mark.parametrize(
-    ("state", "expected"),
+    ("state", "left", "by"),
     [
-        (leader(12_000, 10_000, 10_500), Confirmation("peers", {"etcd": 1000, "peers": 1500})),
-        (leader(12_000, 10_500, 10_000), Confirmation("etcd", {"etcd": 1500, "peers": 1000})),
-        (leader(12_000, 10_500, None), Confirmation("etcd", {"etcd": 1500, "peers": 0})),
-        (leader(12_000, 1, 10_500), Confirmation("peers", {"etcd": 0, "peers": 1500})),
-        (leader(11_000, 10_000, 10_500), None),
-        (State(IDENTITY), None),
+        (leader(12_000, 10_000, 10_500), {"etcd": 1000, "peers": 1500}, "peers"),
+        (leader(12_000, 10_500, 10_000), {"etcd": 1500, "peers": 1000}, "etcd"),
+        (leader(12_000, 10_500, None), {"etcd": 1500, "peers": 0}, "etcd"),
+        (leader(12_000, 1, 10_500), {"etcd": 0, "peers": 1500}, "peers"),
+        (leader(11_000, 10_000, 10_500), None, None),
+        (State(IDENTITY), None, None),
     ],
 )
-def test_what_confirms_a_leader_is_what_does_so_for_longest(state: State, expected: Confirmation | None) -> None:
+def test_what_confirms_a_leader_is_what_does_so_for_longest(
+    state: State, left: dict[str, Ms] | None, by: str | None
+) -> None:
     """Each source by itself, and none once the confirmation is over."""
-    assert confirmation(state, 11_000) == expected
+    assert confirmation(state, 11_000) == left
+    node: Any = SimpleNamespace(leadership=state, etcd_down_since=None)
+    assert _peers(node, 11_000)["confirmed_by"] == by
 
 
 def test_promises_are_counted_by_what_came_of_them() -> None:

@@ -338,19 +338,16 @@ def livez(host: str, port: int, timeout_s: float, *, tls: bool = False) -> tuple
     certificate is not verified: it bears the names that others know it by, and nothing secret is said or heard.
     """
     host, shown = here(host, port)
-    endpoint = Endpoint(shown, host, port, tls=tls)
+    endpoint, context = Endpoint(shown, host, port, tls=tls), None
+    if tls:
+        context = tls_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     try:
-        answer = call(endpoint, "/livez", timeout_s, context=_trusting() if tls else None, method="GET")
+        answer = call(endpoint, "/livez", timeout_s, context=context, method="GET")
     except OSError as error:
         return False, f"the agent does not answer: {error}"
     return answer.status == 200, answer.body[:SHOWN].decode(errors="replace").strip()
-
-
-def _trusting() -> ssl.SSLContext:
-    context = tls_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def verdict(data: dict[str, Any]) -> tuple[int, str]:

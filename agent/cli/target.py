@@ -237,30 +237,20 @@ def groups(prefix: str, found: Snapshot) -> dict[str, Snapshot]:
     return {group: Snapshot(found.revision, tuple(items[group]), found.cluster) for group in sorted(items)}
 
 
-def complete_node(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the members of the group that begin so."""
-
-    def names(store: Store, target: Target) -> list[str]:
-        view = read_group(target.names, store.range(target.names.root, target.timeout))
-        return [each.node for each in view.members]
-
-    return _completed(ctx, incomplete, names, every=False)
+def _nodes(store: Store, target: Target) -> list[str]:
+    found = store.range(target.names.root, target.timeout)
+    return [each.node for each in read_group(target.names, found).members]
 
 
-def complete_group(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Return the groups below the prefix that begin so."""
-
-    def names(store: Store, target: Target) -> list[str]:
-        prefix = target.section.prefix
-        return list(groups(prefix, store.range(f"{prefix}/", target.timeout)))
-
-    return _completed(ctx, incomplete, names, every=True)
+def _groups(store: Store, target: Target) -> list[str]:
+    prefix = target.section.prefix
+    return list(groups(prefix, store.range(f"{prefix}/", target.timeout)))
 
 
 def _completed(
-    ctx: click.Context, incomplete: str, names: Callable[[Store, Target], list[str]], *, every: bool
+    names: Callable[[Store, Target], list[str]], ctx: click.Context, _param: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Ask the etcd that what is typed so far names. It never waits long, and never fails."""
+    """Return those `names` of the etcd that what is typed so far means. It never waits long, and never fails."""
     found: list[str] = []
 
     def work() -> None:
@@ -269,7 +259,7 @@ def _completed(
         path = Path(given.get("path") or DEFAULT_CONFIG)
         chosen = Chosen(path, given.get("group"), given.get("profile"), etcd, ETCD_S)
         with suppress(Exception, SystemExit):  # a shell that completes is no place for an error
-            target = resolve(chosen, os.environ, every=every)
+            target = resolve(chosen, os.environ, every=names is _groups)
             with target.store() as store:
                 found.extend(names(store, target))
 
@@ -277,6 +267,9 @@ def _completed(
     thread.start()
     thread.join(WAIT_S)
     return sorted(name for name in tuple(found) if name.startswith(incomplete))
+
+
+complete_node = functools.partial(_completed, _nodes)
 
 
 _FILE = click.Path(dir_okay=False, resolve_path=True)
@@ -295,7 +288,7 @@ _OPTIONS = (
         "--group",
         "-g",
         help="The group; default: the profile's, or the configuration's.",
-        shell_complete=complete_group,
+        shell_complete=functools.partial(_completed, _groups),
     ),
     click.option("--timeout", type=click.FloatRange(0.1, 60), default=3.0, show_default=True, help="Seconds for etcd."),
 )

@@ -18,12 +18,12 @@ from agent.errors import ConfigError, StoreError, StoreRejected
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import EtcdMember, EtcdServer, member_list, server_info
 from agent.etcd.store import EtcdStore
-from agent.host.deadline import Bounded, Deadline
+from agent.host.deadline import Deadline
 from agent.net.dial import dial
-from agent.net.endpoint import Endpoint, parse_endpoint
+from agent.net.endpoint import parse_endpoint
 from agent.net.http import LARGE, call
 from agent.net.resolver import Resolver
-from agent.net.tls import CertificateError, not_after, of_pem, tls_context
+from agent.net.tls import not_after, of_pem, tls_context
 from agent.runtime.credentials import etcd_options
 
 READS = 5
@@ -90,8 +90,10 @@ def _measured(config: Config, found: EtcdServer, deadline: Deadline) -> EtcdServ
         found = measured(found, answer.body.decode(errors="replace"))
         if context is None:
             return found
-        return replace(found, certificate_days=_shown(endpoint, context, deadline))
-    except (ConfigError, CertificateError, OSError, ValueError) as error:
+        with dial(endpoint, deadline, Resolver(), context) as sock:
+            der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
+        return replace(found, certificate_days=_days(not_after(der)) if der else None)
+    except (ConfigError, OSError, ValueError) as error:
         return replace(found, metrics_error=f"{found.endpoint}: {error}")
 
 
@@ -103,16 +105,6 @@ def _context(config: Config) -> ssl.SSLContext | None:
     if etcd.cert_file and etcd.key_file:
         context.load_cert_chain(etcd.cert_file, etcd.key_file)
     return context
-
-
-def _shown(endpoint: Endpoint, context: ssl.SSLContext, deadline: Deadline) -> float | None:
-    """Return for how many days the certificate that a member shows is good."""
-    sock: Bounded = dial(endpoint, deadline, Resolver(), context)
-    try:
-        der = sock.getpeercert(binary_form=True) if isinstance(sock, ssl.SSLSocket) else None
-    finally:
-        sock.close()
-    return _days(not_after(der)) if der else None
 
 
 def measured(found: EtcdServer, text: str) -> EtcdServer:

@@ -9,17 +9,16 @@ import logging
 import queue
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from agent.core.leadership.actions import Exit
 from agent.core.leadership.events import Shutdown, Tick
-from agent.core.leadership.state import State
-from agent.core.model.store import Ms
 from agent.core.node import step as core
 from agent.core.node.snapshot import NodeSnapshot
-from agent.core.node.state import Node, NodeAction
+from agent.core.node.state import Node
 from agent.errors import FailoverError
 from agent.ports import Clock
+from agent.runtime.effects import Effects
+from agent.runtime.liveness import Liveness
 from agent.telemetry import log_lines
 
 log = logging.getLogger(__name__)
@@ -32,32 +31,13 @@ class Fatal:
     error: FailoverError
 
 
-class EffectRunner(Protocol):
-    """What carries the actions out; `do` never blocks. `stepped` is told of every event, for metrics."""
-
-    def do(self, action: NodeAction) -> None:
-        """Carry out one action."""
-
-    def stepped(self, event: object, snapshot: NodeSnapshot) -> None:
-        """Note one event."""
-
-    def halt(self, state: State) -> None:
-        """Stop nodeos at once, without the loop, which cannot go on. Never raises."""
-
-
-class SignOfLife(Protocol):
-    """Told of each completed step, at least every `every` ms; it never blocks and never raises."""
-
-    every: Ms
-
-    def __call__(self, snapshot: NodeSnapshot) -> None:
-        """Take a sign of life."""
-
-
 class Loop:
-    """One consumer of events. `emit` may be called from any thread and never blocks."""
+    """One consumer of events. `emit` may be called from any thread and never blocks.
 
-    def __init__(self, node: Node, clock: Clock, effects: Callable[[Loop], EffectRunner], pulse: SignOfLife) -> None:
+    `pulse` is told of each completed step, at least every `pulse.every` ms.
+    """
+
+    def __init__(self, node: Node, clock: Clock, effects: Callable[[Loop], Effects], pulse: Liveness) -> None:
         self._clock = clock
         self._pulse = pulse
         self._events: queue.SimpleQueue[object] = queue.SimpleQueue()

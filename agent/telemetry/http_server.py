@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Protocol
+from typing import Any
 
 from agent.errors import ConfigError
 from agent.net.endpoint import bracketed
 from agent.telemetry.http_auth import ANYBODY, CHALLENGE, AccessPolicy
+from agent.telemetry.pages import AgentPages
 from agent.telemetry.web import page
 
 log = logging.getLogger(__name__)
@@ -45,25 +46,6 @@ GZIP_LEVEL = 1
 """A tenth of the size for a millisecond; the levels above cost more than they save."""
 
 
-class Pages(Protocol):
-    """What the endpoint serves. Each call answers from memory, at once."""
-
-    def metrics(self, accept: str) -> tuple[bytes, str]:
-        """Return all metrics in the format that a header `Accept` prefers, and its content type."""
-
-    def live(self) -> tuple[bool, str]:
-        """Tell whether the decision loop runs, and a line about it. Never depends on etcd."""
-
-    def ready(self) -> tuple[bool, str]:
-        """Tell whether this node may become leader, and a line about it."""
-
-    def leader(self) -> tuple[bool, str]:
-        """Tell whether this node is the confirmed leader, and a line about it."""
-
-    def status(self) -> dict[str, Any]:
-        """Return how this agent is, as JSON-able data."""
-
-
 class HttpServer(ThreadingHTTPServer):
     """Listens on `address` from the moment it is made, and answers once it was started. Port 0 takes a free one."""
 
@@ -74,7 +56,7 @@ class HttpServer(ThreadingHTTPServer):
     def __init__(
         self,
         address: tuple[str, int],
-        pages: Pages,
+        pages: AgentPages,
         access: Callable[[], AccessPolicy] = lambda: ANYBODY,
         *,
         max_connections: int = MAX_CONNECTIONS,

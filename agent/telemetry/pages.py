@@ -28,10 +28,7 @@ LATEST = 12
 
 @dataclass(eq=False)
 class AgentPages:
-    """The pages of one agent (see `agent.telemetry.http_server.Pages`).
-
-    `keys` returns the group's keys as last read.
-    """
+    """The pages of one agent. `_keys` returns the group's keys as last read, `_peers` tells of the peers' socket."""
 
     _snapshot: Callable[[], NodeSnapshot]
     _metrics: Metrics

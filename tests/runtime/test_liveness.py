@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,8 @@ def snapshot(state: State) -> NodeSnapshot:
 
 def test_only_completed_steps_give_a_sign() -> None:
     """A loop that hangs in a step falls silent to systemd, parent and device at once, and goes on when it does."""
-    told, bowl, effects = Told(), Bowl(), IdleEffects()
+    told, bowl = Told(), Bowl()
+    effects: Any = IdleEffects()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     pulse = Liveness(SystemClock(), told, GuardPipe({PULSE_FD: str(writer)}), bowl)

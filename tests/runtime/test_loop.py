@@ -94,7 +94,7 @@ class Bench:
         self.raised: list[BaseException] = []
         self.thread = threading.Thread(target=self._run, daemon=True)
 
-    def _effects(self, loop: Loop) -> PlayedEffects:
+    def _effects(self, loop: Loop) -> Any:
         self.made.append(PlayedEffects(loop))
         return self.made[-1]
 

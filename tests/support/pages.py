@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from agent.telemetry.http_server import HttpServer
+from agent.telemetry.pages import AgentPages
 
 
-@dataclass
-class FakePages:
+class FakePages(AgentPages):
     """Answers as the test says: whether it is `alive`, and ready and leader (`ok`), and `data` as the status.
 
     With a `defect` the status fails.
     """
 
-    alive: bool = True
-    ok: bool = True
-    data: dict[str, Any] = field(default_factory=lambda: {"role": "leading"})
-    defect: bool = False
+    def __init__(self, data: dict[str, Any] | None = None) -> None:
+        self.alive = self.ok = True
+        self.data = data or {"role": "leading"}
+        self.defect = False
 
     def metrics(self, accept: str) -> tuple[bytes, str]:
         """Return one metric, and what was asked for as its type."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from agent.core.model.store import Ms
 from agent.core.node.snapshot import NodeSnapshot
+from agent.runtime.liveness import Liveness
 
 
-class Unfelt:
-    """Stands where a loop tells of each step (`agent.runtime.loop.SignOfLife`)."""
+class Unfelt(Liveness):
+    """Stands where a loop tells of each step."""
 
-    every: Ms = 1000
+    def __init__(self) -> None:
+        self.every = 1000
 
     def __call__(self, snapshot: NodeSnapshot) -> None:
         """Tell nobody."""

@@ -22,7 +22,6 @@ from agent.core.model.store import Snapshot as Snapshot_
 from agent.core.node import step as core
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import EtcdFault, FinalityWatch, FinalizerSettings, GroupReports, LiveSettings, Node
-from agent.telemetry.http_server import Pages
 from agent.telemetry.metrics import Metrics
 from agent.telemetry.pages import AgentPages, latest, leased
 from agent.telemetry.web import page
@@ -53,12 +52,6 @@ def make(clock: MovedTime | None = None, more: dict[str, Any] | None = None, **s
     clock = clock or MovedTime(NOW)
     snapshot = NodeSnapshot(whole, NOW)
     return AgentPages(lambda: snapshot, Metrics("lab", "bp-a", clock, lambda: snapshot), clock, lambda: 4242)
-
-
-def test_they_are_what_the_endpoint_serves() -> None:
-    """The pages are those that the HTTP endpoint asks for."""
-    pages: Pages = make()
-    assert b"nodeos_failover_is_leader" in pages.metrics("")[0]
 
 
 # --- /livez ----------------------------------------------------------------------------------------------------------

@@ -66,11 +66,9 @@ class GateGauges(Kit):
         """Compute all of them now."""
         seen, now, page = self._seen(), self._clock.boot(), self._page()
         status = seen.status if now - seen.at < OLD_MS else None
-        yield self._one(
-            "gate_up",
-            "1 while the signing gate answers, has the lock of our permit page, and keosd has the key.",
-            status is not None and status.holds and not status.refuses and status.keosd == READY,
-        )
+        signs = status is not None and status.holds and not status.refuses and status.keosd == READY
+        text = "1 while the signing gate answers, has the lock of our permit page, and keosd has the key."
+        yield self._one("gate_up", text, signs)
         left = (page.until - now) / 1000 if page.sign is Sign.OPEN else 0.0
         yield self._one("gate_permit_remaining_seconds", "Seconds for which the gate may still sign.", max(0.0, left))
         yield from self._signatures(seen.last)
@@ -78,14 +76,10 @@ class GateGauges(Kit):
     def _signatures(self, status: GateStatus | None) -> Iterator[Metric]:
         from agent.gate.server import REASONS  # the whole gate, for a scrape alone
 
-        refused = {("refused", why): status.refused.get(why, 0) if status else 0 for why in REASONS}
-        yield self._series(
-            "Counter",
-            "gate_signatures",
-            "Requests to sign a block, by what the gate made of them and why.",
-            {("signed", "none"): status.signed if status else 0} | refused,
-            *("result", "reason"),
-        )
+        found = {("signed", "none"): status.signed if status else 0}
+        found |= {("refused", why): status.refused.get(why, 0) if status else 0 for why in REASONS}
+        text = "Requests to sign a block, by what the gate made of them and why."
+        yield self._series("Counter", "gate_signatures", text, found, "result", "reason")
         text = "Seconds from a request to sign until the signature left the gate."
         took = (*status.latency, status.seconds) if status else (0,) * (len(BOUNDS) + 2)
         yield self._histogram("gate_signature_duration_seconds", text, BOUNDS, {(): took})

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.alerts.worker import ChannelStats
-from agent.core.blocks.ledger import Ledger
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import PeersMode
 from agent.core.model.slots import REPETITIONS, SLOT
@@ -81,20 +80,16 @@ class Gauges(Kit):
         leads = snapshot.leads(now)
         yield self._one("is_leader", "1 while this node is the confirmed leader and nodeos produces.", leads)
         since = (wall - (now - node.leading_since)) / 1000 if leads and node.leading_since is not None else 0.0
-        yield self._one(
-            "leadership_acquired_timestamp_seconds",
-            "When this leader began to produce, in seconds since 1970; 0 without the lead.",
-            since,
-        )
+        text = "When this leader began to produce, in seconds since 1970; 0 without the lead."
+        yield self._one("leadership_acquired_timestamp_seconds", text, since)
         states = {phase.value: float(phase is state.phase) for phase in Phase}
         yield self._by("state", "1 for the phase that this agent is in.", "state", states)
         holders = self._names.flags([member.node for member in node.members], state.seen.last_holder)
         text = f"1 for the node that wrote the heartbeat last, as seen here; {UNNAMED} for names beyond {NAMES}."
         yield self._by("leader_info", text, "leader", holders)
         yield self._one("leader_epoch", "Highest epoch that was seen; 0 before etcd was read.", state.seen.max_epoch)
-        yield self._one(
-            "eligible", "1 while this node may take over: healthy, and not kept from it.", state.eligibility.eligible
-        )
+        text = "1 while this node may take over: healthy, and not kept from it."
+        yield self._one("eligible", text, state.eligibility.eligible)
         what = node.would.what if node.settings.observes and node.would else ""
         yield self._one("would_lead", "1 while an agent that observes would take the lead.", what == "lead")
         yield self._one("would_pause", "1 while an agent that observes would pause nodeos.", what == "pause")
@@ -114,21 +109,15 @@ class Gauges(Kit):
             yield self._one("producing_seconds", "Seconds for which nodeos has been producing; 0 while not.", span)
         yield self._one("production_paused", "1 while nodeos is proven not to produce.", state.proven)
         own = node.own_block_at
-        yield self._one(
-            "last_produced_block_timestamp_seconds",
-            "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never.",
-            (wall - (now - own)) / 1000 if own else 0.0,
-        )
-
-        yield from self._windows(node.watch.ledger)
-        text = "Blocks of our producer that no governed node can have signed."
-        yield self._counts("stray_blocks", text, "kind", node.watch.trip.counts)
-
-    def _windows(self, ledger: Ledger) -> Iterator[Metric]:
-        """Yield what was counted of own windows; every agent counts for itself, on its own nodeos's chain."""
+        text = "When a new head of our producer was seen last, whoever signed it, in seconds since 1970; 0 if never."
+        seen_at = (wall - (now - own)) / 1000 if own else 0.0
+        yield self._one("last_produced_block_timestamp_seconds", text, seen_at)
+        ledger = node.watch.ledger  # every agent counts for itself, on its own nodeos's chain
         yield self._count("produced_blocks", "Own slots that have a block on this node's chain.", ledger.produced)
         text = "Own slots without one, by what they were lost to."
         yield self._counts("missed_blocks", text, "cause", ledger.missed)
+        text = "Blocks of our producer that no governed node can have signed."
+        yield self._counts("stray_blocks", text, "kind", node.watch.trip.counts)
 
     def _confirmation(self, snapshot: NodeSnapshot, now: Ms) -> Iterator[Metric]:
         state = snapshot.node.leadership
@@ -136,16 +125,10 @@ class Gauges(Kit):
         left = (state.tenure.valid_until - now) / 1000 if state.tenure else 0.0
         yield self._one("validity_remaining_seconds", "Seconds for which this node is confirmed.", max(0.0, left))
         lasts = timing.peers_validity if state.support.named else timing.validity
-        yield self._one(
-            "validity_seconds",
-            "Seconds for which one confirmation allows production: E, or E_s while the heartbeat names peers.",
-            lasts / 1000,
-        )
-        yield self._one(
-            "stop_margin_seconds",
-            "A: seconds that stopping takes at most; with no more left, a leader stops.",
-            timing.margin / 1000,
-        )
+        text = "Seconds for which one confirmation allows production: E, or E_s while the heartbeat names peers."
+        yield self._one("validity_seconds", text, lasts / 1000)
+        text = "A: seconds that stopping takes at most; with no more left, a leader stops."
+        yield self._one("stop_margin_seconds", text, timing.margin / 1000)
 
     def _words(self, snapshot: NodeSnapshot) -> Iterator[Metric]:
         seen = snapshot.node.leadership.seen
@@ -221,11 +204,8 @@ class Gauges(Kit):
         left = {source: ms / 1000 for source, ms in found.items()}
         text = "Seconds for which this source alone confirms this node."
         yield self._by("validity_remaining_by_source_seconds", text, "source", left)
-        yield self._one(
-            "peers_validity_seconds",
-            "E_s: seconds for which a beat that every peer promised for allows production.",
-            timing.peers_validity / 1000,
-        )
+        text = "E_s: seconds for which a beat that every peer promised for allows production."
+        yield self._one("peers_validity_seconds", text, timing.peers_validity / 1000)
         yield self._counts("peer_datagrams_dropped", "Datagrams of peers that were dropped.", "reason", self._dropped())
 
     def _channels(self) -> Iterator[Metric]:

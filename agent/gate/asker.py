@@ -5,12 +5,12 @@ from __future__ import annotations
 import selectors
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.gate.wire import HEAD, Request, WireError, take_request, write_refusal
+from agent.net.endpoint import kernel_form
 
 REASONS = ("malformed", "too_large", "slow", "crowded", "other_user")
 """Why a connection is ended."""
@@ -110,15 +110,8 @@ def peer_user(sock: socket.socket) -> int | None:
         raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         return int(_CREDENTIALS.unpack(raw)[1])
     try:
-        ends = tuple(_kernel_form(*end[:2]) for end in (sock.getpeername(), sock.getsockname()))
+        ends = tuple(f"{kernel_form(end[0])}:{end[1]:04X}" for end in (sock.getpeername(), sock.getsockname()))
         with Path("/proc/self/net/tcp6" if sock.family == socket.AF_INET6 else "/proc/self/net/tcp").open() as table:
             return next((int(row[7]) for row in map(str.split, table) if tuple(row[1:3]) == ends), None)
     except (OSError, ValueError, IndexError):
         return None
-
-
-def _kernel_form(host: str, port: int) -> str:
-    """Write an address as /proc/net/tcp does: words of four bytes in the order of this machine, and the port."""
-    packed = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
-    words = (int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4))
-    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

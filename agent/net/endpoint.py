@@ -1,7 +1,9 @@
-"""Where a nodeos listens, read from a URL. Only that lives here; the standard library suffices for it."""
+"""Where a nodeos listens, read from a URL, and how addresses are written. The standard library suffices for it."""
 
 from __future__ import annotations
 
+import socket
+import struct
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -68,3 +70,9 @@ def here(host: str, port: int) -> tuple[str, str]:
 def bracketed(host: str, port: int | str) -> str:
     """Return host and port as a URL has them: an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def kernel_form(host: str) -> str:
+    """Return an address as /proc/net/tcp writes it: 32-bit words in the byte order of this host."""
+    raw = socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    return "".join(f"{word:08X}" for word in struct.unpack(f"={len(raw) // 4}I", raw))

@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.errors import FenceError
 from agent.host.deadline import Deadline
 from agent.host.process import Held, hold_pid
-from agent.net.endpoint import Endpoint
+from agent.net.endpoint import Endpoint, kernel_form
 from agent.net.resolver import Address, Resolver
 
 NET = Path("/proc/self/net")
@@ -80,11 +80,11 @@ def _tcp(family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> s
     for local, inode in tcp_listeners(NET):
         listening.setdefault(local, set()).add(inode)
     host, end = address[0].partition("%")[0], f":{address[1]:04X}"
-    exact = [_words(family, host)]
-    anywhere = [_words(socket.AF_INET6, "::")]
+    exact = [kernel_form(host)]
+    anywhere = [kernel_form("::")]
     if family == socket.AF_INET:
-        exact.append(_words(socket.AF_INET6, f"::ffff:{host}"))
-        anywhere.insert(0, _words(socket.AF_INET, "0.0.0.0"))  # noqa: S104 - compared with, not bound
+        exact.append(kernel_form(f"::ffff:{host}"))
+        anywhere.insert(0, kernel_form("0.0.0.0"))  # noqa: S104 - compared with, not bound
     for tier in (exact, *([each] for each in anywhere)):
         if found := set().union(*(listening.get(each + end, ()) for each in tier)):
             return found
@@ -101,12 +101,6 @@ def tcp_listeners(net: Path) -> Iterator[tuple[str, str]]:
             if table == "tcp6":
                 return  # a kernel without IPv6
             raise
-
-
-def _words(family: int, host: str) -> str:
-    """Write an address as /proc/net does: 32-bit words in the byte order of the host."""
-    raw = socket.inet_pton(family, host)
-    return "".join(f"{word:08X}" for word in struct.unpack(f"={len(raw) // 4}I", raw))
 
 
 def _unix(path: str) -> set[str]:

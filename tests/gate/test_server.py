@@ -17,11 +17,12 @@ import pytest
 
 from agent.gate import server as gate_server
 from agent.gate import settings
-from agent.gate.asker import WHOLE_S, Asker, _kernel_form, peer_user
+from agent.gate.asker import WHOLE_S, Asker, peer_user
 from agent.gate.permit import Permit
 from agent.gate.server import ASKERS, QUESTION_S, QUESTIONERS, TICK_S, Server
 from agent.gate.settings import Address, Settings
 from agent.host.page import identity
+from agent.net.endpoint import kernel_form
 from tests.lab.nodeos import PUBLIC_KEY
 from tests.support.moved_time import MovedTime
 from tests.support.recorder import Recorder
@@ -280,11 +281,11 @@ def test_the_user_at_the_other_end_of_a_port_is_known(host: str) -> None:
         assert peer_user(server) is None, "nobody is there"
 
 
-@pytest.mark.parametrize(("host", "form"), [("127.0.0.1", "0100007F:1F90"), ("::1", f"{'0' * 24}01000000:1F90")])
+@pytest.mark.parametrize(("host", "form"), [("127.0.0.1", "0100007F"), ("::1", f"{'0' * 24}01000000")])
 def test_an_address_is_written_as_the_kernel_does(host: str, form: str) -> None:
-    """Words of four bytes in the order of the machine, here the usual one, and the port in hex."""
+    """Words of four bytes in the order of the machine, here the usual one."""
     assert sys.byteorder == "little"
-    assert _kernel_form(host, 8080) == form
+    assert kernel_form(host) == form
 
 
 def test_the_user_at_the_other_end_of_a_socket_is_known() -> None:

@@ -36,7 +36,6 @@ from agent.core.node.state import FINALIZER, EtcdSeen, FinalizerSettings, LiveSe
 from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import SILENCE_S, PrefixFollower
 from agent.etcd.info import learn_cluster
-from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from agent.gate.client import FileGate
 from agent.guard.plan import fence_plan, guard_fields
@@ -599,7 +598,7 @@ class Agent:
         if self.gate_watch is not None:
             looks.append(("gate", GATE_S, self.gate_watch.look))
         if self.peers is not None:
-            etcd = EtcdLeadership(self.etcd)
+            etcd = EtcdStore(self.etcd)  # a connection of its own
             leader = EtcdLeaderWatch(
                 etcd, self.peers, config.node, clock.boot, lambda: self.store.term, config.peers.move_etcd_leader
             )

@@ -14,7 +14,7 @@ from agent.core.model.records import read_group
 from agent.doctor.finding import Finding, ok, skipped, unknown, warn
 from agent.doctor.gather_etcd import options
 from agent.errors import StoreError
-from agent.etcd.leader import EtcdLeadership
+from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
 from agent.peers import key, wire
 from agent.peers.address import PeerAddress, host_of, parse
@@ -53,7 +53,7 @@ def gather(config: Config, within_s: float) -> PeerFacts:
     if not config.peers.on:
         return PeerFacts()
     deadline, names = Deadline(within_s), keys(config.etcd.prefix, config.group)
-    store = EtcdLeadership(options(config))
+    store = EtcdStore(options(config))
     try:
         snapshot = store.range(names.root, min(4.0, within_s))
         there, found = key.find(names, snapshot)

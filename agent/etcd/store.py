@@ -16,6 +16,7 @@ from agent.core.model.store import Ms, Snapshot, Txn, TxnAnswer
 from agent.errors import LeaseGone, StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import Connection, EtcdEndpoint, EtcdOptions, open_connection
 from agent.etcd.errors import TokenStale, translate
+from agent.etcd.info import EtcdMember, members_of
 from agent.etcd.rpc import grpc, range_request, rpc, snapshot, txn_answer, txn_request
 from agent.etcd.watch import EtcdWatch
 from agent.host.clock import boot_ms
@@ -48,6 +49,7 @@ class EtcdStore:
         self._unfit = False
         self._pauses = Pauses(options.most_pause_s)  # between two rounds over endpoints that refuse at once
         self._connection: Connection | None = None
+        self._leader: EtcdMember | None = None
 
     @metered("grant")
     def grant(self, ttl_s: int, timeout_s: float) -> Lease:
@@ -120,6 +122,40 @@ class EtcdStore:
             return watch
 
         return self._run(f"watch of {prefix}", send, timeout_s)
+
+    def leader(self, timeout_s: float) -> EtcdMember | None:
+        """Return the member that leads etcd, None while there is none.
+
+        Where it is reached is asked again only when another one leads.
+        """
+        deadline = Deadline(timeout_s)
+        status = self._ask("status", lambda etcd: etcd.maintenancestub.Status, rpc.StatusRequest(), timeout_s)
+        found = int(status.leader)
+        if not found:
+            return None
+        if self._leader is None or self._leader.id != found:
+            self._leader = next((each for each in self.members(deadline.left()) if each.id == found), None)
+        return self._leader
+
+    def members(self, timeout_s: float) -> tuple[EtcdMember, ...]:
+        """Return all members."""
+        request = rpc.MemberListRequest()
+        answer = self._ask("list of members", lambda etcd: etcd.clusterstub.MemberList, request, timeout_s)
+        return members_of(answer)
+
+    def move_leader(self, to: EtcdMember, timeout_s: float) -> None:
+        """Have etcd's leader hand over to another member: one that leads takes the wish, any other one refuses it."""
+        deadline, request = Deadline(timeout_s), rpc.MoveLeaderRequest(targetID=to.id)
+        failure: StoreError = StoreRejected("not_leader", "no endpoint leads etcd")
+        for _ in self._endpoints:
+            try:
+                left = deadline.left()
+                self._ask("move of etcd's leader", lambda etcd: etcd.maintenancestub.MoveLeader, request, left)
+            except StoreUnavailable as error:  # one that does not lead says so by FAILED_PRECONDITION: the next one
+                failure = error
+            else:
+                return
+        raise failure
 
     def endpoint(self) -> str:
         """Return the endpoint in use, or the next to be tried."""

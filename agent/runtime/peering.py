@@ -21,7 +21,7 @@ from agent.core.model.records import GroupView
 from agent.core.model.store import Ms, Snapshot, Txn
 from agent.errors import StoreError
 from agent.etcd.info import EtcdMember
-from agent.etcd.leader import EtcdLeadership
+from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
 from agent.net.resolver import Resolver
 from agent.peers import key
@@ -159,7 +159,7 @@ def _newest(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
 class EtcdLeaderWatch:
     """Tells a leader which members share a host with etcd's leader; moves that to our own host if it shall (R17)."""
 
-    _etcd: EtcdLeadership
+    _etcd: EtcdStore
     _peering: Peering
     _node: str
     _clock: Callable[[], Ms]
@@ -203,7 +203,7 @@ class EtcdLeaderWatch:
         for each in self._etcd.members(ASK_S):
             if self._node in self._peering.beside(self._numbers(each)):
                 log.info("etcd's leader runs beside a peer; asking etcd to move it to our host")
-                self._etcd.move(each, ASK_S)
+                self._etcd.move_leader(each, ASK_S)
                 return
 
     def _numbers(self, place: EtcdMember) -> frozenset[str]:

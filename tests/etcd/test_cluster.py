@@ -16,7 +16,6 @@ import pytest
 
 from agent.core.model.store import Compare, Put, Txn
 from agent.errors import StoreUnavailable
-from agent.etcd.leader import EtcdLeadership
 from agent.etcd.store import EtcdStore
 from tests.lab.etcd import EtcdCluster, EtcdMember
 from tests.lab.etcd import EtcdOptions as ClusterOptions
@@ -177,12 +176,12 @@ def test_etcds_leader_is_found_and_moved(tmp_path: Path) -> None:
     """It is the member that etcdctl names, with the URLs of its clients; after a move it is the one that was named."""
     with (
         running(tmp_path, ClusterOptions(size=3)) as cluster,
-        closing(EtcdLeadership(options_for(cluster))) as etcd,
+        closing(EtcdStore(options_for(cluster))) as etcd,
     ):
         first = until(lambda: etcd.leader(5.0), 20.0, "a leader of etcd")
         named = until(cluster.leader, 20.0, "a leader by etcdctl")
         assert named.url in first.urls
         assert first.hosts == {"127.0.0.1"}
         other = next(each for each in etcd.members(5.0) if each.id != first.id)
-        etcd.move(other, 5.0)
+        etcd.move_leader(other, 5.0)
         until(lambda: etcd.leader(5.0) == other, 20.0, "etcd's leader to have moved")

@@ -16,7 +16,6 @@ from agent.core.model.store import Put, Txn
 from agent.errors import ConfigError, LeaseGone, StoreError, StoreRejected, StoreUnavailable
 from agent.etcd.connection import CHANNEL_OPTIONS, Connection, EtcdOptions
 from agent.etcd.info import EtcdMember, member_list, server_info
-from agent.etcd.leader import EtcdLeadership
 from agent.etcd.logins import Logins
 from agent.etcd.rpc import rpc
 from agent.etcd.store import EtcdStore
@@ -314,7 +313,7 @@ def test_a_connection_is_dropped_without_waiting_unless_told(monkeypatch: pytest
 
 def test_an_etcd_of_which_no_member_is_known_yet_moves_nothing() -> None:
     """R17: members found by DNS may not be known yet: that is a no in words, not a defect."""
-    asks = object.__new__(EtcdLeadership)
+    asks = object.__new__(EtcdStore)
     asks._endpoints = []
     with pytest.raises(StoreRejected, match="no endpoint leads etcd"):
-        asks.move(EtcdMember(1, ()), SPAN_S)
+        asks.move_leader(EtcdMember(1, ()), SPAN_S)

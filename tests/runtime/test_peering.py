@@ -152,7 +152,7 @@ class Watch(Bench):
 
     def __init__(self, leader: Any, move: bool = False) -> None:
         super().__init__()
-        self.etcd = Recorder({"leader": leader, "members": (THERE, HERE), "move": None})
+        self.etcd = Recorder({"leader": leader, "members": (THERE, HERE), "move_leader": None})
         etcd: Any = self.etcd
         self.learn(member("bp-a", "127.0.0.1:9878"), member("bp-b", "10.0.0.2:9878"), member("bp-c", "[::2]:1"))
         self.term = 1
@@ -160,7 +160,7 @@ class Watch(Bench):
 
     def moves(self) -> list[object]:
         """Return where etcd's leader was asked to go."""
-        return [words[0] for name, words in self.etcd.calls if name == "move"]
+        return [words[0] for name, words in self.etcd.calls if name == "move_leader"]
 
 
 def test_members_beside_etcds_leader_are_told_apart_by_address() -> None:

@@ -111,19 +111,13 @@ def make_ping(channel: AlertChannel) -> Callable[[float], Delivery]:
 
 def _http(channel: AlertChannel, write: Callable[[Notice], HttpRequest]) -> HttpSink:
     url = channel.url.get_secret_value() or PAGERDUTY
-    proxy = proxy_for(url, channel.proxy.get_secret_value())
-    return HttpSink(channel.name, url, write, _context(channel, url), proxy)
-
-
-def _context(channel: AlertChannel, url: str) -> ssl.SSLContext | None:
-    if not url.startswith("https:"):
-        return None
     try:
-        return tls_context(channel.ca_file)
+        context = tls_context(channel.ca_file) if url.startswith("https:") else None
     except ConfigError:
         raise ConfigError(
             [f"alerts {channel.name}: ca_file {channel.ca_file} cannot be used: give a readable PEM file"]
         ) from None
+    return HttpSink(channel.name, url, write, context, proxy_for(url, channel.proxy.get_secret_value()))
 
 
 def _written(channel: AlertChannel, words: Words, notice: Notice) -> HttpRequest:

@@ -11,6 +11,7 @@ import re
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,14 +78,12 @@ def gather(config: Config, within_s: float) -> NodeosFacts:
     deadline = Deadline(within_s)
     node = HttpNodeos(config.nodeos.url, config.nodeos.producer_url)
     found: dict[str, object] = {}
-    _ask(found, "info", lambda: node.info(min(2.0, deadline.left())))
+    _ask(found, "info", node.info, deadline)
     found["asked_ms"] = time.time_ns() // 1_000_000
-    if _ask(found, "paused", lambda: node.paused(min(2.0, deadline.left()))) == _MISSING:
-        found["producer_missing"] = True
-    if _ask(found, "peers", lambda: node.peers(min(2.0, deadline.left()))) == _MISSING:
-        found["net_missing"] = True
-    _ask(found, "schedule", lambda: node.schedule(min(2.0, deadline.left())))
-    _ask(found, "finality", lambda: node.finality(min(2.0, deadline.left())))
+    found["producer_missing"] = _ask(found, "paused", node.paused, deadline) == _MISSING
+    found["net_missing"] = _ask(found, "peers", node.peers, deadline) == _MISSING
+    _ask(found, "schedule", node.schedule, deadline)
+    _ask(found, "finality", node.finality, deadline)
     found["safety"] = _safety(config)
     pid, error = _pid(config)
     found["pid"], found["process_error"], found["listening"] = pid, error, _listening(config, deadline)
@@ -94,11 +93,10 @@ def gather(config: Config, within_s: float) -> NodeosFacts:
     return NodeosFacts(**found)  # type: ignore[arg-type] # each name above is a field, with a value of its type
 
 
-def _ask(found: dict[str, object], name: str, call: object) -> int:
-    """Call, and note the answer or the error; return the HTTP status of an error answer, 0 for anything else."""
-    assert callable(call)
+def _ask(found: dict[str, object], name: str, question: Callable[[float], object], deadline: Deadline) -> int:
+    """Ask, and note the answer or the error; return the HTTP status of an error answer, 0 for anything else."""
     try:
-        found[name] = call()
+        found[name] = question(min(2.0, deadline.left()))
     except NodeosError as error:
         found[f"{name}_error"] = str(error)
         return error.status if isinstance(error, NodeosAnswer) else 0

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from agent.config.model import Config
 from agent.doctor.finding import Finding, fault, ok, skipped, unknown, warn
+from agent.runtime import probes
 
 _STA_UNSYNC = 0x40  # linux/timex.h
 _TIMEX_WORDS = 64
@@ -56,11 +57,8 @@ def _clock() -> tuple[bool | None, float, str]:
 def _disk(path: Path | None) -> tuple[int | None, int, str]:
     if path is None:
         return None, 0, ""
-    try:
-        found = os.statvfs(path)
-    except OSError as error:
-        return None, 0, f"{path}: {error.strerror}"
-    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, ""
+    found = probes.disk(path)
+    return None if found.error else found.free, found.total, found.error
 
 
 def _file_system(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 A socket's own time-out bounds one system call: a peer that sends a byte now and then is never late by it. So these
 sockets hold a deadline, and set their time-out anew, to what is left, before every call. That holds for whatever reads
-through them (`requests`, `http.client`), and for TLS, whose handshake and reads loop inside OpenSSL under the same
+through them (`http.client`), and for TLS, whose handshake and reads loop inside OpenSSL under the same
 time-out.
 """
 

@@ -253,8 +253,8 @@ def open_logs(
 ) -> LogWriter:
     """Send all logs of this process to `fd` and return the writer; `close_logs` ends it.
 
-    `level` goes for our own modules, others only warn: at debug level urllib3 would log the secret URLs of alert
-    channels. A defect in a thread, or one that ends the process, becomes a line too instead of text on stderr.
+    `level` goes for our own modules, others only warn: what a library says at debug level may hold a secret.
+    A defect in a thread, or one that ends the process, becomes a line too instead of text on stderr.
     """
     writer = LogWriter(fd)
     writer.setFormatter(LineFormatter(form, fields or {}, secrets))

@@ -38,7 +38,8 @@ def halt(state: State, nodeos: Nodeos, fence: Fence, gate: SigningGate | None, c
         log.critical("nodeos is paused")
         return
     term = grace(state, clock.boot())
-    if _tried("end nodeos", lambda: _ended(fence, term, timing.kill)):
+    ending = do.FenceNodeos(0, term, term + timing.kill)
+    if _tried("end nodeos", lambda: calls.fence(fence, ending).gone):
         log.critical("nodeos is ended, for a pause was not proven")
 
 
@@ -52,10 +53,6 @@ def _paused(nodeos: Nodeos, begun: Ms, within: Ms, clock: Clock) -> bool:
             return False
         time.sleep(min(doubled(clock.boot() - begun), left) / 1000)
     return False
-
-
-def _ended(fence: Fence, term: Ms, kill: Ms) -> bool:
-    return calls.fence(fence, do.FenceNodeos(0, term, term + kill)).gone
 
 
 def _tried(what: str, act: Callable[[], object]) -> bool:

@@ -65,8 +65,6 @@ FIXED = (
 )
 """Why a setting cannot change, by pattern; these come before LIVE where they are more exact. All others: read once."""
 READ_ONCE = "it is read at the start only"
-FOLLOWED = {"etcd.password": "etcd.password_file"}
-"""Secrets that are read from their file when they are used: another one in the same file applies by itself."""
 RESTART = "restart the agent for it (a restart costs no block)"
 NOTHING = "nothing to apply (certificates and secrets in files of their own are read whenever these change)"
 
@@ -85,7 +83,7 @@ def compare(old: Config, new: Config) -> Difference:
     ConfigError when what can change is only right together with what cannot.
     """
     names = list(changes(old, new))
-    reasons = {name: "" if _follows(old, new, name) or _begins(old, name) else why_not(name) for name in names}
+    reasons = {name: "" if _applies(old, new, name) else why_not(name) for name in names}
     applied = tuple(name for name, why in reasons.items() if not why)
     refused = tuple((name, why) for name, why in reasons.items() if why)
     if not refused:
@@ -97,14 +95,14 @@ def compare(old: Config, new: Config) -> Difference:
         raise ConfigError([f"{problem} ({together})" for problem in error.problems]) from None
 
 
-def _follows(old: Config, new: Config, name: str) -> bool:
-    """Tell whether a secret stands in the same file as before, from which it is read when it is used."""
-    file = FOLLOWED.get(name)
-    return file is not None and _get(new, file) is not None and _get(old, file) == _get(new, file)
+def _applies(old: Config, new: Config, name: str) -> bool:
+    """Tell whether a setting that cannot change as a rule does so here.
 
-
-def _begins(old: Config, name: str) -> bool:
-    """Tell whether an agent that observed is to lead from now on."""
+    A password in the same file as before is read when it is used; an agent that observed may lead from now on.
+    """
+    file = new.etcd.password_file
+    if name == "etcd.password":
+        return file is not None and file == old.etcd.password_file
     return name == "mode" and old.mode == "observe"
 
 
@@ -135,13 +133,6 @@ def _merged(old: Section, new: Section, names: Collection[str], above: str = "")
         inner = isinstance(was, Section)
         found[name] = _merged(was, now, names, f"{whole}.") if inner else now if whole in names else was
     return found
-
-
-def _get(config: Section, name: str) -> Any:
-    value: Any = config
-    for word in name.split("."):
-        value = getattr(value, word)
-    return value
 
 
 @dataclass(frozen=True, slots=True)

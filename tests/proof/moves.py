@@ -132,6 +132,8 @@ def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[t
     if store.heartbeat is not None and store.heartbeat.record is not None:
         forged = replace(store.heartbeat.record, released=True)
         yield "put heartbeat released", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
+        forged = replace(store.heartbeat.record, epoch=store.heartbeat.record.epoch + 1, instance="hand", validity_ms=1)
+        yield "put heartbeat of another epoch", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
     if store.heartbeat is not None and store.heartbeat.record is not None:
         yield "put heartbeat garbage", "word", put(store, heartbeat=GARBAGE)
     if store.heartbeat is not None and holder_dead:

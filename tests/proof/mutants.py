@@ -335,6 +335,12 @@ MUTANTS = (
         "P1",
     ),
     Mutant(
+        "heartbeat of another epoch believed that no take-over put",
+        (Edit(TENURE, "return leader is not None and leader.revision <= seen.keys_revision", "return False"),),
+        ("a: is cut off", "put heartbeat of another epoch"),
+        "P1",
+    ),
+    Mutant(
         "release sent before the run-time file says stopping",
         (Edit(TENURE, 'if state.saved not in ("stopping", "stopped"):', "if False:"),),
         ("del leader", "a: the disk is slow", "a: the agent dies"),

@@ -21,7 +21,7 @@ from agent.core.leadership.peers import (
     rule_lapsed,
 )
 from agent.core.leadership.production import begin_stop, rule_read_last_block, stop
-from agent.core.leadership.state import Phase, State
+from agent.core.leadership.state import Phase, State, StoreView
 from agent.core.leadership.step import Step
 from agent.core.leadership.support import Sent
 from agent.core.leadership.transitions import ACTIVE
@@ -39,7 +39,7 @@ def learn(step: Step, revision: int, leader: LeaderKey | None, heartbeat: Heartb
         return
     record = heartbeat.record if heartbeat else None
     anew = revision_of(heartbeat) != revision_of(seen.heartbeat)
-    forged = _forged(seen.record, leader, heartbeat) if anew else seen.forged
+    forged = _forged(seen, leader, heartbeat) if anew else seen.forged
     step.set_seen(
         keys_revision=revision,
         least=max(revision, seen.least),
@@ -80,22 +80,25 @@ def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tup
     return seen.heirs if named is None else tuple(each for each in named if each in seen.heirs)
 
 
-def _forged(known: Heartbeat | None, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
+def _forged(seen: StoreView, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
     """Tell whether the node that a heartbeat names cannot have written it: somebody put it by hand.
 
-    Each confirmation has a greater seq than the one before. A release takes the leader's own `leader`, with its lease,
-    away in the same transaction (R5): where that is older and still there, the holder may not know of it.
+    A take-over puts `leader`, too, and each confirmation after it has a greater seq than the one before. A release
+    takes the leader's own `leader`, with its lease, away in the same transaction (R5): where that is older and still
+    there, the holder may not know of it.
     """
-    record = heartbeat.record if heartbeat else None
+    known, record = seen.record, heartbeat.record if heartbeat else None
     if heartbeat is None or record is None:
         return False
     if record.released:
         if leader is None or not leader.lease or leader.name != record.node:
             return False
         return leader.revision < heartbeat.revision
-    if known is None or (known.epoch, known.instance) != (record.epoch, record.instance):
+    if known is None:
         return False
-    return record.seq <= known.seq
+    if known.epoch != record.epoch:
+        return leader is not None and leader.revision <= seen.keys_revision
+    return known.instance == record.instance and record.seq <= known.seq
 
 
 def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:

@@ -11,8 +11,10 @@ from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import standstill
+from agent.core.model.chain import Schedule
 from agent.core.model.fields import RecordError
 from agent.core.model.operator import clock_text, moment
+from agent.core.model.peers import Peer
 from agent.core.model.records import (
     FAR,
     Heartbeat,
@@ -26,7 +28,7 @@ from agent.core.model.records import (
 from agent.core.model.store import KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.one import LEASE, One, T, held
 from tests.core.parts import member
-from tests.simulation.story import NAMES, Story, pair, settled
+from tests.simulation.story import FOUR, NAMES, Story, pair, settled, two
 
 RUBBISH = [b" ", b"/", "bp-é".encode(), b"\xff\x00", b"x" * 1_000_000, b"bp-nobody"]
 
@@ -100,6 +102,35 @@ def test_shorter_validity_put_by_hand_is_not_believed() -> None:
     forge(story, validity_ms=1)
     story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
     assert story.now - begun >= other.setup.timing.validity
+
+
+@pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
+@pytest.mark.parametrize("node", ["bp-a", "bp-b", "ghost"])
+@pytest.mark.parametrize("epoch", [0, 99])
+def test_heartbeat_of_another_epoch_put_by_hand_is_not_believed(node: str, epoch: int, turns: Schedule | None) -> None:
+    """P1, R8: a take-over puts `leader`, too; while the old leader may still hold, any other opens nothing."""
+    story = settled(turns=turns)
+    leader, other = two(story)
+    if turns is not None:
+        story.until_window(0.5)
+    leader.store.cut = True
+    begun = story.now
+    forge(story, node=node, epoch=epoch, instance="by hand", seq=1, validity_ms=1)
+    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
+    assert story.now - begun >= other.setup.timing.validity
+
+
+def test_heartbeat_of_another_epoch_put_by_hand_leaves_the_lead_to_whom_it_was_left() -> None:
+    """P1, R13: promises may hold the leader of before, so only whom its heartbeat named may take over."""
+    one = One()
+    one.standby()
+    seat, named = LeaderKey("bp-b", 5, 7), (Peer("bp-c", "c-id"),)
+    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(3), host_id="b-id", peers=named), 6))
+    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(9), instance="by hand"), 8))
+    assert one.state.free_at() is None
+    put = one.revision + 1
+    one.see(leader=LeaderKey("bp-c", put, 8), heartbeat=HeartbeatKey(held(10, "bp-c"), put))
+    assert one.state.free_at() is not None, "a take-over puts both keys"
 
 
 @pytest.mark.parametrize("put", [None, replace(held(1), validity_ms=1)], ids=["garbage", "shorter"])

@@ -61,9 +61,9 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          compares both keys with what was seen, and puts `leader` on our lease and `heartbeat` with epoch + 1. A leader
          with a required gate writes the validity E + B, because the gate lets it sign until V - G for slots up to B
          later. What cannot be read, or its holder did not write (a release that left its `leader` there; no greater
-         seq), counts for no less than what stood there before: the holder may not know of it. *Why it is safe:* the
-         old leader counts E from before a write that we saw only later; a confirmation that we did not see has changed
-         the revision, and our transaction fails.
+         seq; another epoch beside the old `leader`, for a take-over puts both), counts for no less than what stood
+         there before: the holder may not know of it. *Why it is safe:* the old leader counts E from before a write that
+         we saw only later; a confirmation that we did not see has changed the revision, and our transaction fails.
     R9   Then produce: resume once our head has the last own block that the release names (or after a bounded wait), as
          long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is
          behind signs a height twice, or a node that cannot sign keeps the lead.
@@ -119,8 +119,9 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R18  Nobody led yet: while `heartbeat` is absent, a standby does not take over as long as its chain shows blocks of
          our producer. No governed node signs them, so a nodeos without an agent does. It waits until one whole own
          window (3 s of a producer that is alone) has passed without such a block, on a chain that is level or stands
-         still, or until an operator names a leader. An operator who deletes `heartbeat` under agents that have seen one
-         says that the old leader is dead: no wait.
+         still, or until an operator names a leader. Which window that is, or that there is none, tells the schedule of
+         that very head. An operator who deletes `heartbeat` under agents that have seen one says that the old leader is
+         dead: no wait.
     R19  Adoption: an agent that starts beside a nodeos that produces already, with `heartbeat` absent and no other
          claim, takes the lead without the first pause. It sends no resume, so it adds no signer. In any doubt it
          pauses.

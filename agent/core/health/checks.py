@@ -156,6 +156,7 @@ class Health:
     paused: bool | None = None
     peers: Peers | None = None
     schedule: Schedule | None = None
+    schedule_head: Ms = 0  # the date of our head when it was told: further on it may be another
     clock: Ms = 0  # how far behind the chain's our clock was found last, 0 or below
     file: str = ""
     finality: Finality | None = None
@@ -333,7 +334,8 @@ def _info(
     off, verdicts["clock_offset"] = _clock(health, info, probe.wall, limits)
     head_at = health.head_at if health.info is not None and info.head_num == health.info.head_num else now
     now_known = {"info": info, "info_at": now, "info_wall": probe.wall, "lib": info.lib_num, "lib_at": lib_at}
-    return replace(health, clock=off, head_at=head_at, **now_known), verdicts
+    schedule_head = health.schedule_head or info.head_time
+    return replace(health, clock=off, head_at=head_at, schedule_head=schedule_head, **now_known), verdicts
 
 
 def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> tuple[Ms, CheckResult]:
@@ -394,7 +396,8 @@ def _schedule(health: Health, probe: ScheduleProbed, limits: Limits) -> tuple[He
     if probe.schedule is None:
         return health, CheckResult(None, probe.error)
     ours = next((each for each in probe.schedule.producers if each.name == limits.producer), None)
-    health = replace(health, schedule=probe.schedule)
+    head = health.info.head_time if health.info else 0
+    health = replace(health, schedule=probe.schedule, schedule_head=head)
     if ours is None:
         return health, CheckResult(True, f"producer {limits.producer} is not in the schedule now")
     if limits.producer_key and limits.producer_key not in ours.keys:

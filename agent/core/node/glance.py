@@ -28,7 +28,7 @@ _OF_STATE = {
     *("tenure", "pledge", "lease_kept", "beat_number", "numbers", "sights", "wake"),
     *("saving", "saving_what", "saved", "guard_stops_at", "guard_next"),
 }
-_OF_HEALTH = {"cpu", "works_at"}
+_OF_HEALTH = {"cpu", "works_at", "schedule_head"}
 """What only says until when something holds, what was sent for it, how far a chain is, or that the process works."""
 
 

@@ -28,6 +28,8 @@ ARRIVES: Ms = 1000
 """A block of another host is on our chain so long after its date at the latest, and was asked for once a second."""
 LEVEL: Ms = 3000
 """A head that came no later has what others sign. One that did, and stood still for as long, may be its chain's."""
+ASKED: Ms = 7000
+"""The schedule is asked for every 5 s: on a chain that is level it is no older than this."""
 SURE: Ms = 3000
 """Such blocks are told of once they have come for so long: an agent started with ours has adopted nodeos by then."""
 WAITS = "does not take over: "
@@ -52,18 +54,17 @@ def clear_at(node: Node, now: Ms) -> Ms:
         return 0
     if state.doubted and state.identity.timing.peers is not PeersMode.FAILSAFE and not _contradicted(node):
         return 0  # nothing was seen since the release: once no confirmation can count nobody is left to sign
-    if wall is None or info is None or node.health.schedule is None:
+    if wall is None or info is None or not _schedule_holds(node, info):
         return now + ARRIVES  # nothing is known yet
-    ours = own_windows(node)
-    if ours is None:
-        return 0  # not in the schedule: nobody signs for it
-    if _unread(node, info):
-        return now + SLOT
-    last = last_own(node)
-    since = max(_behind_until(node, info), last + SLOT if last or ours.alone else 0)
-    if not ours.alone:
-        since = max(since, _watched_since(node))
-    end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
+    ours, end = own_windows(node), _behind_until(node, info)
+    if ours is not None:  # else nobody signs for it
+        if _unread(node, info):
+            return now + SLOT
+        last = last_own(node)
+        since = max(end, last + SLOT if last or ours.alone else 0)
+        if not ours.alone:
+            since = max(since, _watched_since(node))
+        end = ours.own(since, ALONE if ours.alone else REPETITIONS)[1] + (0 if ours.alone else ARRIVES)
     if node.health.info_wall >= end:
         return 0
     return now + max(end - wall, SLOT)  # nodeos has yet to tell how that window ended: silence of nodeos proves nothing
@@ -73,11 +74,11 @@ def newer(node: Node) -> bool:
     """Tell whether blocks of ours may have come after the release that stood there at first sight (R20)."""
     seen, info = node.leadership.seen, node.health.info
     record = seen.record
-    if not seen.at_first or record is None or info is None or node.health.schedule is None:
+    if not seen.at_first or record is None or info is None or not _schedule_holds(node, info):
         return True
     ours = own_windows(node)
-    if ours is None:
-        return False  # not in the schedule: nobody signs for it
+    if ours is None:  # nobody signs for it
+        return node.health.info_wall < _behind_until(node, info)
     num, signed = (record.last_block.num, record.last_block.time) if record.last_block else (0, 0)
     if info.head_num < num or last_own(node) > signed or _unread(node, info):
         return True
@@ -97,6 +98,11 @@ def _watched_since(node: Node) -> Ms:
     if past is None or (past.head is not None and chain.since != slot_of(past.head.head_time) + 1):
         return known
     return min(known, past.since)
+
+
+def _schedule_holds(node: Node, info: ChainInfo) -> bool:
+    """Tell whether the schedule is that of our head: a chain that catches up comes by others between two questions."""
+    return node.health.schedule is not None and info.head_time - node.health.schedule_head <= ASKED
 
 
 def _unread(node: Node, info: ChainInfo) -> bool:

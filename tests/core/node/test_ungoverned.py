@@ -19,7 +19,7 @@ from agent.core.node.stage import NodeStep
 from agent.core.node.state import LiveSettings, LookedBack, Node
 from agent.core.node.ungoverned import ARRIVES, LEVEL, newer, tell, waits_for, waits_long
 from tests.core.parts import CHAIN, LIMITS, PRODUCER, SCHEDULE, SETUP, info
-from tests.simulation.story import FOUR, Host, Story
+from tests.simulation.story import ALONE, FOUR, Host, Story
 
 ROUND = 24
 """Slots of the schedule: 12 of another producer, then 12 of ours."""
@@ -49,7 +49,7 @@ def node(
     at = 100 * ROUND * SLOT
     head_at = at - (after if moved is None else moved)
     health = replace(found.health, info=chain, info_at=at, info_wall=date(head) + after, head_at=head_at)
-    health = replace(health, schedule=SCHEDULE)
+    health = replace(health, schedule=SCHEDULE, schedule_head=date(head))
     past = LookedBack(date(LAST - 3), date(own) if own else 0) if looked else None
     following = follow.head_seen(found.watch.chain, chain, None)
     return replace(found, health=health, past=past, watch=replace(found.watch, chain=following))
@@ -90,11 +90,15 @@ def test_a_release_is_believed_when_our_chain_bears_it_out(found: Node, expected
 
 
 def test_before_anything_is_known_and_without_a_place_in_the_schedule() -> None:
-    """R20: what is not known is no sign; for a producer that is not scheduled nobody signs (P2)."""
+    """R20: what is not known is no sign; for a producer that is not scheduled nobody signs, once it is level (P2)."""
     known = node(LAST + 1)
     assert newer(replace(known, health=replace(known.health, info=None)))
     assert newer(replace(known, health=replace(known.health, schedule=None)))
-    assert not newer(replace(known, health=replace(known.health, schedule=replace(SCHEDULE, producers=()))))
+    nobody = replace(SCHEDULE, producers=())
+    assert not newer(replace(known, health=replace(known.health, schedule=nobody)))
+    catching_up = replace(known.health, schedule=nobody, info_wall=known.health.info_wall + LEVEL + 1)
+    assert newer(replace(known, health=catching_up))
+    assert newer(replace(known, health=replace(known.health, schedule=nobody, schedule_head=date(LAST) - 7000)))
 
 
 class CatchingUp:
@@ -143,6 +147,31 @@ def test_a_chain_that_is_behind_tells_of_nobody_that_does_not_sign(
         assert not host.leads
     assert not host.nodeos.unreached
     assert any("its chain is behind" in member.plan for _, member in host.published())
+    story.rogue = False
+    story.until(lambda: host.leads, 60.0)
+
+
+WITHOUT_US = replace(FOUR, producers=tuple(each for each in FOUR.producers if each.name != PRODUCER))
+
+
+@pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
+@pytest.mark.parametrize("before", [WITHOUT_US, ALONE], ids=["voted in since", "alone before"])
+@pytest.mark.parametrize("speed", [5, 20, 200])
+def test_a_schedule_counts_only_for_the_head_that_it_is_of(
+    turns: Schedule | None, before: Schedule, speed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P1, R18: a nodeos that catches up tells a schedule of days ago, in which we had other turns or none."""
+    story = Story("bp-a", turns=turns)
+    (host,) = story.hosts
+    nodeos, now = host.nodeos, host.nodeos.schedule
+    monkeypatch.setattr(nodeos, "schedule", lambda within: before if nodeos.unreached else now(within))
+    story.rogue = nodeos.unreached = True
+    story.go(90)
+    host.start(CatchingUp(host, speed).past)
+    for _ in range(160):
+        story.go(0.5)
+        assert not host.leads
+    assert not nodeos.unreached
     story.rogue = False
     story.until(lambda: host.leads, 60.0)
 

@@ -128,16 +128,17 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
     R20  Know the store: by its cluster id and by revisions that go back. A store that lost its data, or was restored
          from a snapshot, is another one: forget what was seen, let E pass for a confirmation that may still count, then
          go on. An endpoint that tells another id is left alone until more than half of the endpoints tell it, for the
-         cluster that was known may have a leader still. Compare the value or the lease beside a revision, because a
-         restored store gives revisions again. *Else:* an expected revision comes again, and a take-over succeeds beside
-         a live leader (one slot signed twice). An agent that starts has nothing to compare with. A release that it
-         finds is free at once only if its chain bears it out: a slot of ours has passed since, and there is no newer
-         block of ours. Else it counts like a heartbeat that has stood still since first sight. *Else:* an old release
-         is believed while the leader of after it, cut off from the restored store, still signs (5 slots signed twice).
-         With peers whatever stands there at first sight is waited for as long as promises may count, a lease and E_s.
-         And nothing that was not seen to change is taken before the chain shows no block of ours for one whole own
-         window (as R18). *Else:* an agent that reads a copy of the store, or one that nobody else uses any more, takes
-         over beside the leader of the group, and both sign each window.
+         cluster that was known may have a leader still. So is, until a restart, one whose list of members came down to
+         half at once: a member that is forced to be a cluster of its own keeps id and revisions. Compare the value or
+         the lease beside a revision, because a restored store gives revisions again. *Else:* an expected revision comes
+         again, and a take-over succeeds beside a live leader (one slot signed twice). An agent that starts has nothing
+         to compare with. A release that it finds is free at once only if its chain bears it out: a slot of ours has
+         passed since, and there is no newer block of ours. Else it counts like a heartbeat that has stood still since
+         first sight. *Else:* an old release is believed while the leader of after it, cut off from the restored store,
+         still signs (5 slots signed twice). With peers whatever stands there at first sight is waited for as long as
+         promises may count, a lease and E_s. And nothing that was not seen to change is taken before the chain shows no
+         block of ours for one whole own window (as R18). *Else:* an agent that reads a copy of the store, or one that
+         nobody else uses any more, takes over beside the leader of the group, and both sign each window.
 
 **Operators.** An `override` that names a node lets it lead and nobody else; `none` lets nobody lead. `maintenance`
 stops all changes; what safety asks for is still done, the leader that lost its confirmations may come back, and a

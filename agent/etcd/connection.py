@@ -137,7 +137,8 @@ class Connection:
     def __init__(self, options: EtcdOptions, endpoint: EtcdEndpoint) -> None:
         """Make the client; nothing is sent yet. StoreRejected when a PEM file cannot be used."""
         self.endpoint = endpoint
-        self.cluster = 0  # as its first answer told; 0: it did not
+        self.first: Any = None  # the header of its first answer; None: it refused us
+        self.term = 0  # of etcd's leader when the members were listed last
         self.metadata: tuple[tuple[str, str], ...] = REQUIRE_LEADER
         tls = _checked_files(options) if endpoint.tls else (None, None, None)
         self.client: Any = etcd3.Etcd3Client(
@@ -233,7 +234,7 @@ def _probe(connection: Connection, key: str, deadline: Deadline) -> None:
     request = rpc.RangeRequest(key=key.encode(), count_only=True)
     try:
         answer = connection.call(connection.client.kvstub.Range, request, deadline)
-        connection.cluster = int(answer.header.cluster_id)
+        connection.first = answer.header
     except grpc.RpcError as error:
         if not isinstance(translate(error, "probe", ""), StoreRejected):
             raise

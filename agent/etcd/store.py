@@ -65,7 +65,7 @@ class EtcdStore:
 
         def send(connection: Connection, deadline: Deadline) -> int:
             answer = connection.keepalive(rpc.LeaseKeepAliveRequest(ID=lease), deadline)
-            self._see(connection, int(answer.header.cluster_id))
+            self._see(connection, answer.header, deadline)
             return int(answer.TTL)
 
         at = boot_ms()
@@ -113,7 +113,7 @@ class EtcdStore:
         def send(connection: Connection, deadline: Deadline) -> EtcdWatch:
             probe = range_request(prefix, count_only=True)  # a watch with a stale token would be silent, not refused
             header = connection.call(connection.client.kvstub.Range, probe, deadline).header
-            self._see(connection, int(header.cluster_id))
+            self._see(connection, header, deadline)
             now = int(header.revision)
             if now < revision - 1:  # a watch from a revision that is yet to come is silent until it comes
                 raise StoreUnavailable(f"etcd at {connection.endpoint} is at revision {now}, before {revision - 1}")
@@ -172,7 +172,7 @@ class EtcdStore:
 
         def send(connection: Connection, deadline: Deadline) -> Any:
             answer = connection.call(method(connection.client), request, deadline)
-            self._see(connection, int(answer.header.cluster_id))
+            self._see(connection, answer.header, deadline)
             return answer
 
         return self._run(doing, send, timeout_s)
@@ -253,20 +253,41 @@ class EtcdStore:
     def _open(self, endpoint: EtcdEndpoint, deadline: Deadline) -> Connection:
         connection = open_connection(self._options, endpoint, deadline)
         try:
-            self._see(connection, connection.cluster)
+            if connection.first is not None:
+                self._see(connection, connection.first, deadline)
         except StoreUnavailable:
             connection.close()
             raise
         return connection
 
-    def _see(self, connection: Connection, cluster: int) -> None:
+    def _see(self, connection: Connection, header: Any, deadline: Deadline) -> None:
         """See that an answer is of the cluster that is known: gRPC connects again by itself to what listens there now.
 
-        StoreUnavailable when it is of another one.
+        StoreUnavailable when it is of another one. The members are listed again with each term of etcd's: without a new
+        leader nobody can have been taken out by force.
         """
+        known, cluster, term = self._options.cluster, int(header.cluster_id), int(header.raft_term)
         endpoint, endpoints = str(connection.endpoint), {str(each) for each in self._endpoints}
-        if cluster and (why := self._options.cluster.foreign(endpoint, cluster, endpoints)):
+        why = known.foreign(endpoint, cluster, endpoints) if cluster else ""
+        if not why and term != connection.term:
+            why = known.cut_down(self._voters(connection, deadline))
+        if why:
             raise StoreUnavailable(f"etcd at {endpoint}: {why}")
+        connection.term = term
+
+    def _voters(self, connection: Connection, deadline: Deadline) -> frozenset[int]:
+        """Return who votes, as this very member lists it; nobody, where it may not tell us.
+
+        StoreUnavailable for every other failure: what was sent before may have been applied.
+        """
+        try:
+            answer = connection.call(connection.client.clusterstub.MemberList, rpc.MemberListRequest(), deadline)
+        except grpc.RpcError as error:
+            failure = translate(error, "list of members", str(connection.endpoint))
+            if isinstance(failure, StoreRejected):
+                return frozenset()
+            raise failure from error
+        return frozenset(each.id for each in members_of(answer) if not each.learner)
 
     def _look_up(self, deadline: Deadline) -> None:
         """See which members there are, where DNS names them: again after one that was not fit."""
@@ -288,6 +309,6 @@ def _together(said: dict[str, str]) -> str:
     """Return why each endpoint is not fit, for people: a reason that several have is told once."""
     found: dict[str, list[str]] = {}
     for endpoint, text in said.items():
-        reason = text.removeprefix(f"etcd at {endpoint}").removeprefix(", connecting").removeprefix(": ")
+        reason = text.removeprefix(f"etcd at {endpoint}").removeprefix(", connecting").lstrip(",: ")
         found.setdefault(reason, []).append(endpoint)
     return "; ".join(f"{', '.join(each)}: {why}" for why, each in found.items()) or "they failed a moment ago"

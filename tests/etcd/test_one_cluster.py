@@ -14,7 +14,7 @@ import pytest
 from agent.cli.target import open_store
 from agent.config.sections import EtcdSection
 from agent.core.model.store import Txn
-from agent.errors import LeaseGone, StoreRejected
+from agent.errors import LeaseGone, StoreRejected, StoreUnavailable
 from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import learn_cluster
 from agent.etcd.one_cluster import OneCluster
@@ -78,6 +78,106 @@ def test_a_member_that_was_set_up_alone_is_left_alone(cluster: EtcdCluster) -> N
         assert [item.value for item in fresh.range(PREFIX + "mine", LIMIT_S).items] == [b"1"]
         assert second.url not in (idle.endpoint(), fresh.endpoint())
     assert "made" in cluster.etcdctl("get", PREFIX + "new", "--endpoints", cluster.members[0].url)
+
+
+@pytest.mark.real
+def test_a_member_that_was_taken_out_by_force_is_left_alone(cluster: EtcdCluster) -> None:
+    """P1, R20: --force-new-cluster keeps the id, and revisions go on: whether an idle connection finds it or a new one.
+
+    A process that starts has nothing to compare with, and believes it: so it is after the others are gone for good.
+    """
+    *others, third = cluster.members
+    with (
+        closing(EtcdStore(options := options_for(cluster, [third.url]))) as idle,
+        closing(EtcdStore(options)) as fresh,
+        closing(EtcdStore(options_for(cluster, [third.url]))) as started,
+    ):
+        known = idle.txn(put("mine", b"1"), LIMIT_S)
+        for each in others:
+            each.freeze()  # cut off: it would end those that it reaches
+        third.kill()
+        third.start("--force-new-cluster")
+        cluster.wait_ready(third)
+        for store in (idle, fresh, idle, fresh):
+            with pytest.raises(StoreUnavailable, match="force-new-cluster"):
+                store.txn(put("mine", b"2"), LIMIT_S)
+        found = started.txn(put("mine", b"3"), LIMIT_S)
+        assert found.cluster == known.cluster
+        assert found.revision > known.revision
+
+
+@pytest.mark.parametrize(
+    ("lists", "left_alone"),
+    [
+        ("abc c", True),
+        ("abc bc c", True),
+        ("abc bc b", True),
+        ("abc bc", False),
+        ("abcde cd", True),
+        ("abcde cde", False),
+        ("abc abcd bcd bcde cde cdef def", False),
+        ("abc d", False),
+        ("c abc", False),
+        ("c c", False),
+    ],
+)
+def test_voters_that_go_at_once_are_told_from_those_that_are_replaced(lists: str, left_alone: bool) -> None:
+    """P1, P2, R20: half or more of those that are known gone, with nobody in their place, is no change of members."""
+    found = OneCluster()
+    *before, last = [frozenset(map(ord, each)) for each in lists.split()]
+    assert not any(found.cut_down(each) for each in before)
+    assert bool(found.cut_down(last)) is left_alone
+    assert not found.cut_down(frozenset()), "who is told nothing goes on"
+    assert bool(found.cut_down(last)) is left_alone
+
+
+def _in_term(wire: Wire, term: int, voters: tuple[int, ...]) -> None:
+    wire.says["Range"] = lambda: rpc.RangeResponse(header=rpc.ResponseHeader(revision=7, raft_term=term))
+    wire.says["Txn"] = lambda: rpc.TxnResponse(header=rpc.ResponseHeader(revision=8, raft_term=term), succeeded=True)
+    wire.says["MemberList"] = rpc.MemberListResponse(members=[{"ID": each} for each in voters])
+
+
+def test_the_members_are_listed_once_in_each_term(wire: Wire) -> None:
+    """P1, R20: an answer of another term of etcd's is believed after a look at who votes; others cost nothing more."""
+    store = EtcdStore(EtcdOptions(URLS[:1]))
+    _in_term(wire, 2, (1, 2, 3))
+    for _ in range(2):
+        store.txn(Txn((), ()), 2.0)
+    assert wire.methods == ["Range", "MemberList", "Txn", "Txn"]
+    _in_term(wire, 3, (1, 2, 3))
+    store.txn(Txn((), ()), 2.0)
+    assert wire.methods[4:] == ["Txn", "MemberList"]
+    _in_term(wire, 4, (3,))
+    with pytest.raises(StoreUnavailable, match="1 of the 3 members"):
+        store.txn(Txn((), ()), 2.0)
+    assert wire.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "believed"),
+    [
+        (Failed(grpc.StatusCode.PERMISSION_DENIED, "etcdserver: permission denied"), True),
+        (Failed(grpc.StatusCode.UNAUTHENTICATED, "etcdserver: invalid auth token"), True),
+        (Failed(grpc.StatusCode.DEADLINE_EXCEEDED), False),
+    ],
+    ids=["may not tell", "wants a login", "silent"],
+)
+def test_a_member_that_does_not_list_the_others(wire: Wire, said: Failed, believed: bool) -> None:
+    """P2, R2: who may not see the list goes on; without an answer the outcome of what was sent before is unknown.
+
+    No is never said of it, nor is it sent again.
+    """
+    store = EtcdStore(EtcdOptions(URLS[:1]))
+    _in_term(wire, 2, (1, 2, 3))
+    store.txn(Txn((), ()), 2.0)
+    _in_term(wire, 3, ())
+    wire.says["MemberList"] = said
+    if believed:
+        assert store.txn(Txn((), ()), 2.0).applied
+    else:
+        with pytest.raises(StoreUnavailable):
+            store.txn(Txn((), ()), 2.0)
+    assert wire.methods == ["Range", "MemberList", "Txn", "Txn", "MemberList"]
 
 
 @pytest.mark.real

@@ -38,7 +38,7 @@ def store(cluster: EtcdCluster) -> Iterator[EtcdStore]:
 
 @contextmanager
 def dripping(target: int) -> Iterator[int]:
-    """Relay to a port of 127.0.0.1, one byte every 20 ms on the way back; yield the port to connect to."""
+    """Relay to a port of 127.0.0.1, one byte every 5 ms on the way back; yield the port to connect to."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -52,7 +52,7 @@ def dripping(target: int) -> Iterator[int]:
                 near, _ = listener.accept()
                 with near, socket.create_connection(("127.0.0.1", target)) as far:
                     threading.Thread(target=upwards, args=(near, far), daemon=True).start()
-                    while not over.wait(0.02) and (byte := far.recv(1)):
+                    while not over.wait(0.005) and (byte := far.recv(1)):
                         near.sendall(byte)
 
         thread = threading.Thread(target=serve, daemon=True)

@@ -181,7 +181,7 @@ class LeaderKey:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatKey:
-    """The key `heartbeat`. `record` is None when its value cannot be read. `raw`: the value, if it was read."""
+    """The key `heartbeat`. `record` is None when its value cannot be read. `raw`: the value, unless it is not known."""
 
     record: Heartbeat | None
     revision: int
@@ -240,7 +240,10 @@ def heartbeat_key(item: KeyValue) -> HeartbeatKey:
     try:
         return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value)
     except RecordError:
-        return HeartbeatKey(None, item.mod_revision, item.value)
+        raw = (
+            item.value if len(item.value) <= MAX_BYTES else None
+        )  # a take-over that compares it may exceed etcd's bound
+        return HeartbeatKey(None, item.mod_revision, raw)
 
 
 def _heartbeat_at(item: KeyValue) -> Heartbeat:

@@ -12,7 +12,7 @@ from agent.core.leadership import events as ev
 from agent.core.leadership.state import Phase
 from agent.core.leadership.timing import standstill
 from agent.core.model.chain import Schedule
-from agent.core.model.fields import RecordError
+from agent.core.model.fields import MAX_BYTES, RecordError
 from agent.core.model.operator import clock_text, moment
 from agent.core.model.peers import Peer
 from agent.core.model.records import (
@@ -25,7 +25,7 @@ from agent.core.model.records import (
     read_heartbeat,
     write,
 )
-from agent.core.model.store import KeyValue, Put, Snapshot, Txn
+from agent.core.model.store import Delete, KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.one import LEASE, One, T, held
 from tests.core.parts import member
 from tests.simulation.story import FOUR, NAMES, Story, pair, settled, two
@@ -144,6 +144,19 @@ def test_what_the_holder_did_not_write_counts_as_long_as_what_stood_there(put: H
     one.tick(100)
     one.see(leader=seat, heartbeat=HeartbeatKey(put, 8))
     assert one.state.free_at() == one.state.seen.heartbeat_since + standstill(theirs)
+
+
+def test_take_over_of_a_huge_value_is_none_that_etcd_refuses_for_its_size() -> None:
+    """P2: whatever somebody could put into `heartbeat`, a take-over is no larger than what etcd takes."""
+    one = One()
+    one.standby()
+    huge = heartbeat_key(KeyValue(NAMES.heartbeat, b"x" * 1_572_000, one.revision + 1))
+    one.see(leader=None, heartbeat=huge)
+    one.tick(60_000)
+    take = one.request("take")
+    sent = [each.value or b"" for each in (*take.txn.compare, *take.txn.then) if not isinstance(each, Delete)]
+    assert sum(map(len, sent)) < MAX_BYTES
+    assert huge.revision in {each.mod_revision for each in take.txn.compare}, "by its revision it is compared"
 
 
 def test_take_over_that_somebody_released_is_given_up() -> None:

@@ -17,7 +17,7 @@ from agent.cli.target import split
 from agent.config.load import load
 from agent.config.shared import read_ini
 from agent.errors import ConfigError, RefusedError
-from agent.host.paths import write_whole
+from agent.host.small_file import write_whole
 from agent.net.endpoint import here
 from agent.nodeos.config_ini import SIGNERS, Options, merged
 

@@ -19,8 +19,8 @@ from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.core.leadership.timing import GateMode
 from agent.errors import ConfigError, RefusedError
-from agent.host.paths import write_whole
 from agent.host.process import start_ticks
+from agent.host.small_file import read_whole, write_whole
 from agent.keepalived.duty import LOOK_S, WORDS, Duty, Spans
 
 
@@ -148,7 +148,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
             time.sleep(LOOK_S)
     finally:
         with suppress(OSError):  # then the next one waits for a word
-            files.word.write_text(f"{keepalived} {duty.word}")
+            write_whole(files.word, f"{keepalived} {duty.word}")
         metrics.write(duty)
         guard.close()
         dispatcher.close(CLOSE_S)
@@ -157,9 +157,9 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
 def _word_left(path: Path, keepalived: str) -> str:
     """Return what this keepalived said last to the notifier before us, once: it was reloaded, and says it no more."""
     try:
-        left = path.read_text()
+        left = read_whole(path).decode()
         path.unlink()
-    except OSError:
+    except (OSError, ValueError):
         return ""
     said_by, _, word = left.rpartition(" ")
     return word if said_by == keepalived else ""

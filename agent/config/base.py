@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from agent.config.section import Field, T
 from agent.core.model.fields import NAME
 from agent.core.model.store import Ms
+from agent.host import small_file
 
 ACCOUNT = r"^([a-z1-5.]{0,11}[a-z1-5]|[a-z1-5.]{12}[a-j1-5])$"
 ACCOUNT_FORM = "an account: up to 12 of a-z, 1-5 and dot, no dot at the end"
@@ -27,14 +28,10 @@ def open_regular(path: Path) -> int:
     """
     _absolute(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return small_file.open_regular(path)
     except OSError as error:
         who = f"user {os.geteuid()}"
         raise ValueError(f"cannot read {path} as {who} ({error.strerror}): correct the path or the rights") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise ValueError(f"{path} is not a regular file: name the file itself")
-    return fd
 
 
 def looked_at(parse: Callable[[T], object]) -> Callable[[T], T]:

@@ -19,6 +19,7 @@ from agent.etcd.connection import EtcdOptions
 from agent.etcd.info import EtcdMember, EtcdServer, member_list, server_info
 from agent.etcd.store import EtcdStore
 from agent.host.deadline import Deadline
+from agent.host.small_file import read_whole
 from agent.net.dial import dial
 from agent.net.endpoint import parse_endpoint
 from agent.net.http import LARGE, call
@@ -204,7 +205,7 @@ def certificates(config: Config) -> dict[str, float]:
     for name, file in {"etcd.ca_file": config.etcd.ca_file, "etcd.cert_file": config.etcd.cert_file}.items():
         with suppress(OSError, ValueError):
             if file is not None:
-                found[name] = min(_days(each) for each in of_pem(file.read_text()))
+                found[name] = min(_days(each) for each in of_pem(read_whole(file).decode()))
     return found
 
 

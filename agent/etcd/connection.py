@@ -24,6 +24,7 @@ from agent.etcd.one_cluster import OneCluster
 from agent.etcd.rpc import etcd3, grpc, rpc
 from agent.host.deadline import Deadline
 from agent.host.jitter import MOST_S
+from agent.host.small_file import see_regular
 
 _log = logging.getLogger(__name__)
 
@@ -245,12 +246,14 @@ def _checked_files(options: EtcdOptions) -> tuple[str, str | None, str | None]:
     ca = str(options.ca)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
+        see_regular(options.ca)
         context.load_verify_locations(ca)
     except (OSError, ssl.SSLError) as error:
         raise StoreRejected("tls_files", f"etcd.ca_file: {ca} cannot be used: {error}") from error
     if options.cert is None or options.key is None:
         return ca, None, None
     try:
+        see_regular(options.cert, options.key)
         context.load_cert_chain(options.cert, options.key, password=lambda: "")  # "": never ask on a terminal
     except (OSError, ssl.SSLError) as error:
         pair = f"etcd.cert_file {options.cert}, etcd.key_file {options.key}"

@@ -9,9 +9,10 @@ import os
 import pwd
 import re
 import socket
-import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.host.small_file import open_regular
 
 DIRECTORY = "/run/nodeos-failover-gate"
 KEOSD = "unix:///run/nodeos-failover-keosd/keosd.sock"
@@ -140,11 +141,8 @@ def user(text: str) -> int:
 def password(path: Path) -> str:
     """Read the wallet's password; ValueError with the remedy. Nothing of it is ever in an error."""
     try:
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise ValueError(f"{path} is not a regular file: name the file itself")
-            if mode & 0o007:
+        with os.fdopen(open_regular(path), "rb") as file:
+            if os.fstat(file.fileno()).st_mode & 0o007:
                 raise ValueError(f"{path} holds a secret but everybody may use it: run chmod 0600 {path}")
             raw = file.read(PASSWORD_BYTES + 1)
     except OSError as error:

@@ -25,6 +25,7 @@ from agent.errors import ConfigError, FailoverError, FenceError
 from agent.guard.stop import Found, Means, Pending, read, read_means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.paths import DEFAULT_CONFIG, Files, find, refusal
+from agent.host.small_file import read_whole
 from agent.nodeos.fence import ProcessFence
 
 READY_S = 1.0
@@ -128,7 +129,7 @@ def read_file(path: Path) -> tuple[Found, str]:
 def read_plan(files: Files) -> Means | None:
     """Return what the plan file says, None when it says nothing that can be used."""
     try:
-        return read_means(files.plan.read_bytes())
+        return read_means(read_whole(files.plan))
     except (OSError, RecordError, ConfigError):
         return None
 

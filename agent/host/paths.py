@@ -16,6 +16,7 @@ from typing import Any
 
 from agent.core.model.fields import NAME
 from agent.errors import ConfigError
+from agent.host.small_file import read_whole, write_whole
 
 PREFIX = "NODEOS_FAILOVER_"
 DEFAULT_CONFIG = "/etc/nodeos-failover/config.toml"
@@ -64,18 +65,10 @@ def save_refusal(runtime: Path, why: str) -> None:
     write_whole(Files(runtime).plan, json.dumps({"refused": why}))
 
 
-def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file as a whole or not at all. OSError when that fails."""
-    new = path.with_name(f"{path.name}.new")
-    new.write_text(text)
-    new.chmod(mode)
-    new.replace(path)
-
-
 def refusal(files: Files) -> str:
     """Return why the last agent refused to start without touching nodeos; empty when it did not."""
     try:
-        found = json.loads(files.plan.read_bytes())
+        found = json.loads(read_whole(files.plan))
     except (OSError, ValueError):
         return ""
     why = found.get("refused") if isinstance(found, dict) else None
@@ -89,7 +82,7 @@ def find(config: Path, environ: Mapping[str, str]) -> list[Files]:
     """
     given = environ.get(f"{PREFIX}RUNTIME__DIR") or environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     try:
-        data = tomllib.loads(config.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_whole(config).decode())
         group, node = (environ.get(f"{PREFIX}{name.upper()}") or data.get(name) for name in ("group", "node"))
         for name, value in (("group", group), ("node", node)):
             if not isinstance(value, str) or not NAME.fullmatch(value):

@@ -19,6 +19,7 @@ from agent.core.model.chain import ProcessId
 from agent.errors import FenceError
 from agent.host.clock import boot_s
 from agent.host.deadline import Deadline
+from agent.host.small_file import read_whole
 
 STALE_S = 5.0
 """A process that started later than its pid file was written, by more than this, is another one."""
@@ -212,7 +213,7 @@ def by_lock(path: Path) -> Held | None:
 def by_pid_file(path: str) -> Held | None:
     """Find the process that a pid file names; None when file or process is not there."""
     try:
-        text = Path(path).read_bytes().strip()
+        text = read_whole(Path(path)).strip()
     except FileNotFoundError:
         return None
     except OSError as error:

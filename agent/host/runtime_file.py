@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from agent.errors import RefusedError
+from agent.host.small_file import create, read_whole
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class LockedFile:
     def load(self) -> bytes | None:
         """Return the content, None when there is none."""
         try:
-            return self.path.read_bytes() or None
+            return read_whole(self.path) or None
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -102,15 +103,13 @@ class LockedFile:
 
     def _make(self, new: Path) -> int:
         """Open a file that nobody else writes into; with its directory, where somebody took that away."""
-        new.unlink(missing_ok=True)  # of a crash, or of a writer that hangs: never written into by two
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            return os.open(new, flags, 0o600)
+            return create(new)
         except FileNotFoundError:
             if self._lock is None:
                 raise
         self._make_directory()
-        return os.open(new, flags, 0o600)
+        return create(new)
 
     def _make_directory(self) -> None:
         """Make the directory anew that was taken away, with a lock in place of the one that went with it."""

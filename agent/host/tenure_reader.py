@@ -16,6 +16,7 @@ from agent.core.model.fields import RecordError
 from agent.core.model.runtime_record import RuntimeRecord, read_runtime
 from agent.host import page as pages
 from agent.host.page import Page, PageError
+from agent.host.small_file import read_whole
 
 IN_PAGE = ("valid_until", "stop_by", "seq", "heartbeat_revision")
 """Fields of a record that stand in the page; in the file they are as of its edition."""
@@ -34,7 +35,7 @@ def read(path: Path, *, anew: bool = False) -> tuple[RuntimeRecord, bytes] | Non
     why, alone = "", None
     for turn in range(TRIES):
         time.sleep(AGAIN_S if turn else 0)
-        raw = path.read_bytes()
+        raw = read_whole(path)
         if not raw:
             return None
         record = read_runtime(raw)

@@ -25,6 +25,7 @@ from agent.guard import fence
 from agent.guard.stop import Means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.deadline import NotSent
+from agent.host.small_file import read_whole
 from agent.host.tenure_file import TenureFile
 from agent.net.http import call
 from agent.nodeos.fence import ProcessFence
@@ -148,7 +149,7 @@ class Duty:
     def _due(self) -> Ms:
         """Return until when the last sign of life of keepalived counts."""
         try:
-            return int(self._stamp.read_text()) + self._spans.deadman
+            return int(read_whole(self._stamp)) + self._spans.deadman
         except (OSError, ValueError):
             return 0
 

@@ -32,6 +32,7 @@ from agent.guard.fence import read_plan, slow_means
 from agent.host.deadline import Deadline
 from agent.host.paths import DEFAULT_CONFIG, find
 from agent.host.process import start_ticks
+from agent.host.small_file import write_whole
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import call
 
@@ -173,9 +174,7 @@ def _ask(endpoint: Endpoint, path: str, deadline: Deadline) -> Any:
 def leave_stamp(path: Path) -> None:
     """Note when this very process was started, which is when whoever starts it was alive (ms of CLOCK_BOOTTIME)."""
     started = start_ticks(os.getpid()) * 1000 // os.sysconf("SC_CLK_TCK")
-    new = path.with_name(f"{path.name}.{os.getpid()}")
-    new.write_text(f"{started}\n")
-    new.replace(path)
+    write_whole(path, f"{started}\n", mark=str(os.getpid()))
 
 
 def arguments(words: list[str]) -> argparse.Namespace:

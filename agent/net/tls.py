@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.errors import ConfigError
 from agent.host.deadline import Bounded, DeadlineSocket
+from agent.host.small_file import see_regular
 
 
 class DeadlineTLSSocket(Bounded, ssl.SSLSocket):
@@ -21,6 +22,7 @@ class DeadlineTLSSocket(Bounded, ssl.SSLSocket):
 def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Return a context that verifies name and certificate, against `ca_file` or the host's own authorities."""
     try:
+        see_regular(ca_file)
         context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
     except (OSError, ValueError) as error:
         raise ConfigError([f"nodeos CA file {ca_file}: {error}; give a readable PEM file"]) from error

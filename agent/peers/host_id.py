@@ -14,6 +14,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from agent.host.small_file import read_whole
+
 NAME, CARDS = "host-id", "host-cards"
 NET = Path("/sys/class/net")
 _FORM = re.compile(r"[0-9a-f]{32}")
@@ -55,7 +57,7 @@ def _kept(directory: Path, net: Path) -> str:
 def read_id(directory: Path, net: Path = NET) -> str:
     """Read this host's id. FileNotFoundError: there is none; ValueError: it is damaged or a copy; else OSError."""
     path = directory / NAME
-    text = path.read_text(encoding="ascii", errors="replace").strip()
+    text = read_whole(path).decode("ascii", "replace").strip()
     if not _FORM.fullmatch(text):
         raise ValueError(f"{path} holds no host id (32 hex digits): remove it, and a new one is made")
     then, now = _of(directory), cards(net)
@@ -81,7 +83,7 @@ def cards(net: Path = NET) -> frozenset[str]:
 def _of(directory: Path) -> frozenset[str]:
     """Return the cards of the host that an id was made on, as far as they are known."""
     try:
-        return frozenset((directory / CARDS).read_text(encoding="ascii", errors="replace").split())
+        return frozenset(read_whole(directory / CARDS).decode("ascii", "replace").split())
     except FileNotFoundError:
         return frozenset()
 

@@ -20,8 +20,8 @@ from agent.config.load import checked
 from agent.config.model import Config
 from agent.config.section import Section
 from agent.errors import ConfigError
-from agent.host.paths import write_whole
 from agent.host.process import start_ticks
+from agent.host.small_file import read_whole, write_whole
 from agent.host.systemd import Notifier
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class ReloadNote:
 
 def read_note(file: Path) -> ReloadNote:
     """Return what an agent left. OSError or ValueError when there is nothing that can be used."""
-    found = json.loads(file.read_bytes())
+    found = json.loads(read_whole(file))
     try:
         pid, started, count = (int(found[name]) for name in ("pid", "started", "count"))
         return ReloadNote(pid, started, count, bool(found["ok"]), tuple(map(str, found["said"])))

@@ -19,6 +19,7 @@ from agent.core.model.slots import REPETITIONS, SLOT
 from agent.core.model.store import Ms
 from agent.core.node.snapshot import STUCK_MS, NodeSnapshot
 from agent.core.node.state import own_windows
+from agent.host.small_file import read_whole
 from agent.net.tls import of_pem
 from agent.ports import Clock
 from agent.telemetry.families import (
@@ -257,6 +258,6 @@ class ConfigGauges(Kit):
 def expiry_of(file: Path | None) -> float | None:
     """Return when the first certificate of a file runs out, in seconds since 1970; None: there is none to read."""
     try:
-        return min(of_pem(file.read_text())).timestamp() if file else None
+        return min(of_pem(read_whole(file).decode())).timestamp() if file else None
     except (OSError, ValueError):
         return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import ConfigError
+from agent.host.small_file import see_regular
 
 OPEN = frozenset({"live", "ready", "leader"})
 """Pages for probes and load balancers: a yes or no. They ask for no token, so that none lies with whoever probes."""
@@ -38,6 +39,7 @@ def server_context(cert_file: Path, key_file: Path) -> ssl.SSLContext:
     """Return the server's side of TLS (1.2 or later). ConfigError when the files cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     try:
+        see_regular(cert_file, key_file)
         context.load_cert_chain(cert_file, key_file, password=lambda: "")  # "": never ask on a terminal
     except (OSError, ssl.SSLError) as error:
         pair = f"http.cert_file {cert_file}, http.key_file {key_file}"

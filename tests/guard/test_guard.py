@@ -25,6 +25,7 @@ from agent.guard.guard import LOOK_S, Guard
 from agent.host.clock import boot_ms
 from tests.support.children import state_of, wait_until
 from tests.support.guard_bench import LATE_MS, PAUSE_MS, Bench
+from tests.support.odd_files import put
 
 pytestmark = pytest.mark.real
 
@@ -87,6 +88,19 @@ def test_stopping_is_guarded_like_held(bench: Bench) -> None:
     bench.start_guard()
     bench.save(bench.record(100, state="stopping"))
     wait_until(bench.asked)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "huge"])
+def test_what_stands_in_the_place_of_the_file_for_a_moment_does_not_end_the_guarding(bench: Bench, kind: str) -> None:
+    """A guard that waits for the writer of a pipe guards no more when the file is back, and nobody sees it (R3)."""
+    bench.start_nodeos()
+    pid = bench.start_guard()
+    put(kind, bench.file.path)
+    time.sleep(1.5 * LOOK_S)
+    record = bench.save(bench.record(800))
+    wait_until(bench.asked)
+    assert record.stop_by <= bench.asked()[0] < record.stop_by + LATE_MS
+    assert int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") < 100 << 20
 
 
 # --- how -------------------------------------------------------------------------------------------------------------

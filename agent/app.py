@@ -28,16 +28,19 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
+from agent.core.model.fields import RecordError
 from agent.core.model.keys import keys
 from agent.core.model.records import GroupView
+from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
 from agent.core.node.state import FINALIZER, EtcdSeen, FinalizerSettings, LiveSettings, Reconfigured, member_of
-from agent.errors import FailoverError, FenceError, NotOursError, StoreError
+from agent.errors import ConfigError, FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import SILENCE_S, PrefixFollower
 from agent.etcd.info import learn_cluster
 from agent.etcd.store import EtcdStore
 from agent.gate.client import FileGate
+from agent.guard import stop
 from agent.guard.plan import fence_plan, guard_fields
 from agent.guard.spawn import GuardProcess
 from agent.host.clock import SystemClock
@@ -49,6 +52,7 @@ from agent.host.process import hold
 from agent.host.systemd import Notifier
 from agent.host.tenure_file import open_file
 from agent.host.watchdog import open_watchdog
+from agent.net.endpoint import parse_endpoint
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
@@ -203,7 +207,7 @@ class Agent:
         self.etcd = etcd_options(config.etcd, self.names.root, self.timing.renew / 1000)
         self.file = open_file(config.runtime.dir, config.group, config.node, self.clock.boot_id())
         self._leave_plan()
-        self.record = self.file.load()
+        self.record = self._former()
         self.etcd.cluster.known = self._known_cluster()
         self.alerts = make_dispatcher(config, self.clock)
         self.gate = None if self.observes else open_gate(config, self.file.page, self.clock)
@@ -405,6 +409,46 @@ class Agent:
             raise
         finally:
             self._close(repeaters)
+
+    def _former(self) -> RuntimeRecord | None:
+        """Return the record of the agent before us. The nodeos that it led with is stopped if ours is another one.
+
+        No pause of ours would reach that one, so it would sign on beside the next leader (R4). FenceError when it
+        cannot be stopped: then the guard that it left goes on.
+        """
+        record = self.file.load()
+        if record is None or self.observes:
+            return record
+        try:
+            armed = stop.read(self.file.path, self.clock.boot_id(), anew=True).armed
+        except (OSError, RecordError, ConfigError):
+            return record  # it does not tell what it was asked at
+        if armed is None or self._is_ours(armed):
+            return record
+        from agent.guard import fence  # a restarted leader has no time for this import
+
+        how = fence.stop(armed, armed.means)
+        log.warning(
+            "the agent before led with the nodeos at %s, which is another one now: %s", armed.means.plan.url, how
+        )
+        self.file.remove()
+        return replace(record, state="stopped", heartbeat_revision=0, process=None)
+
+    def _is_ours(self, armed: stop.Pending) -> bool:
+        """Tell whether the nodeos that was led with is ours: it is asked at the same addresses, or the same process."""
+        plan, nodeos = fence_plan(self.config), self.config.nodeos
+        if (armed.means.plan.url, armed.means.producer) == (
+            plan.url,
+            parse_endpoint(nodeos.producer_url or nodeos.url),
+        ):
+            return True
+        try:
+            found = ProcessFence(plan).find()
+        except FenceError:
+            return False
+        assert found is not None  # only of one that was known is it seen that it is gone
+        found.close()
+        return found.id == armed.process
 
     def _known(self) -> ProcessId | None:
         """Return the nodeos that the agent before us led with; None: there was none, or it was never found."""

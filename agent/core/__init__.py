@@ -146,6 +146,8 @@ handover that has begun is ended. `del heartbeat` under a live leader is the onl
 
 **Start.** The shell looks first, for a bounded time: an agent whose nodeos is on another chain, belongs to another
 producer or is another member's refuses, and touches nothing. Then the first act is an explicit pause, proven by R4.
+Where the agent before led with another nodeos than ours (`nodeos.url` was changed) that one is stopped first, by what
+the run-time file says of it: no pause of ours reaches it.
 There are two exceptions: an adoption (R19), and a restart within a confirmation: when the run-time file is fresh and
 nodeos is the same process, the agent goes on as the same leader, and R1 must succeed.
 

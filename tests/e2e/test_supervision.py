@@ -255,3 +255,24 @@ def test_thawed_nodeos_does_not_split_the_chain(apart: Group) -> None:
     apart.wait_leads(standby)
     assert id_of(node, last) == id_of(observer, last)
     observer.wait_blocks()
+
+
+@pytest.mark.parametrize("how", [signal.SIGUSR2, signal.SIGKILL], ids=["restarted", "killed"])
+def test_an_agent_that_starts_beside_another_nodeos_stops_the_one_that_led(tmp_path: Path, how: signal.Signals) -> None:
+    """R4: nodeos.url names another nodeos since: a pause of that one says nothing of the first, which would sign on."""
+    with Group(tmp_path, count=3, timing={"validity": PATIENT, "lease_ttl": 2 * PATIENT}) as group:
+        other = group.chain.nodes["bp-c"]
+        other.pause()
+        group.start()
+        leader, standby = group.leader, group.standby
+        led = group.nodeos(leader)
+        leader.signal(how)
+        leader.wait(10)
+        text = leader.config.read_text()
+        text = text.replace(led.http_url, other.http_url).replace(str(led.data_dir), str(other.data_dir))
+        leader.config.write_text(text)
+        leader.start()
+        group.wait("the first nodeos to stop", lambda: not led.running or led.paused)
+        group.wait_leads(standby)
+        assert led.running, "a pause suffices, by the means that the agent before has left"
+        assert other.paused

@@ -27,7 +27,7 @@ class Clock(Protocol):
         """Return milliseconds since 1970 UTC; may jump."""
 
     def boot_id(self) -> str:
-        """Return an id of this boot of the host: CLOCK_BOOTTIME values of another boot mean nothing."""
+        """Return the id of this clock: a reading of another boot, or in another time namespace, means nothing here."""
 
 
 # --- etcd ---------------------------------------------------------------------------------------------------

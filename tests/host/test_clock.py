@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from agent.host import clock
 from agent.host.jitter import Pauses, spread
+from agent.host.page import Page, pack, unpack
 from agent.ports import Clock
 from tests.support.moved_time import MovedTime
 
@@ -40,6 +43,33 @@ def test_boot_id_is_the_kernels_and_stays() -> None:
     kernel = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert clock.SystemClock().boot_id() == clock.SystemClock().boot_id() == clock.boot_id() == kernel
     assert len(kernel) == 36
+
+
+def boot_id_in(offset: str) -> str:
+    """Return what a process reads whose time namespace sets CLOCK_BOOTTIME off by so many seconds."""
+    program = [sys.executable, "-c", "from agent.host.clock import boot_id; print(boot_id())"]
+    done = subprocess.run(
+        ["unshare", "--time", "--boottime", offset, *program], capture_output=True, text=True, timeout=30, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"no time namespace can be made here: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+@pytest.mark.real
+def test_a_clock_that_is_set_off_is_another_boot() -> None:
+    """R3, R4: V of a container whose CLOCK_BOOTTIME is set off means nothing here, nor does when a process started."""
+    assert boot_id_in("0") == clock.boot_id()
+    behind, again, ahead = boot_id_in("-9"), boot_id_in("-9"), boot_id_in("9")
+    assert behind == again
+    assert len({clock.boot_id(), behind, ahead}) == 3
+    assert unpack(pack(Page(behind, b"g/n", sequence=2))).boot_id == behind
+
+
+def test_a_kernel_without_time_namespaces_sets_nothing_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Before Linux 5.6 there is one clock, and no file that tells of another."""
+    monkeypatch.setattr(clock, "OFFSETS", tmp_path / "none")
+    assert clock.boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def test_pauses_double_up_to_the_longest_and_begin_anew() -> None:

@@ -14,8 +14,8 @@ on leases that expire on time, keepalive answers, watches, or reads that are fre
 in real clusters: an etcd leader that is cut off answers keepalives for two election time-outs, a key may vanish 0.2 s
 after an acknowledged keepalive (etcd 12528, 15247), a linearizable read was stale after a pause (etcd 20418).
 
-**Time.** All spans are milliseconds of CLOCK_BOOTTIME, which goes on during a suspend. A moment counts for who reads the
-same clock alone: what another boot left, or a time namespace that is set off, is as nothing. `timing` holds the spans:
+**Time.** All spans are milliseconds of CLOCK_BOOTTIME, which goes on during a suspend. A moment counts for whoever
+reads the same clock: what another boot left, or a time namespace that is set off, says nothing. `timing` holds them:
 
     E  validity  how long one confirmation allows production
     R  renew     pause between two confirmations

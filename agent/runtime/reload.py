@@ -161,7 +161,7 @@ def read_note(file: Path) -> ReloadNote:
 
 @dataclass(eq=False)
 class Reload:
-    """`begin` may be called from a signal handler; a second one while the first is under way comes after it.
+    """`begin` may be called from a signal handler; another one while one is under way comes after it.
 
     `apply` takes the old and the new configuration; it raises ConfigError before it has changed anything. `note` is the
     file in which `nodeos-failover reload` finds what became of it. `done` hears whether what was read could be used.
@@ -177,10 +177,18 @@ class Reload:
     def __post_init__(self) -> None:
         self._count = 0
         self._turn = threading.Lock()
+        self._due = False  # one is still to begin, and will read what stands there then
 
     def begin(self) -> None:
         """Read it on a thread of its own."""
-        threading.Thread(target=self.run, name="reload", daemon=True).start()
+        if self._due:
+            return
+        self._due = True
+        try:
+            threading.Thread(target=self.run, name="reload", daemon=True).start()
+        except RuntimeError as error:
+            self._due = False
+            log.error("the configuration is not read again: %s", error)  # noqa: TRY400 - no defect
 
     def begin_note(self) -> None:
         """Leave word of this process, so that it can be told to reload."""
@@ -189,6 +197,7 @@ class Reload:
     def run(self) -> None:
         """Read and apply it now; whatever is wrong with it, the old one stays and the agent goes on."""
         with self._turn:
+            self._due = False
             self._notifier.reloading()
             ok, said = False, ["a defect in reloading, see the agent's log; it goes on with the old configuration"]
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agent.errors import ConfigError
 from agent.host.systemd import Notifier
 from agent.runtime.reload import Reload, changes, compare, read_note, why_not
 from tests.doctor.parts import config
+from tests.support.children import wait_until
 
 HOOK = {"name": "ops", "type": "slack", "url": "https://hooks.example/x"}
 
@@ -169,6 +171,46 @@ def test_a_secret_in_the_same_file_needs_no_restart(tmp_path: Path) -> None:
         (made("old", password_file=str(one)), made("new", password_file=str(two))),
     ):
         assert "etcd.password" in dict(compare(old, new).refused)
+
+
+def test_a_storm_of_signals_is_two_reloads() -> None:
+    """Whoever asks while one is still to begin gets that one; whoever asks while one reads gets one more after it."""
+    reads, go_on = threading.Semaphore(0), threading.Event()
+
+    def read() -> Config:
+        reads.release()
+        go_on.wait(20)
+        return config()
+
+    before = threading.active_count()
+    reload = Reload(config(), read, Notifier({}), lambda *_: None, lambda _: None)
+    reload.begin()
+    assert reads.acquire(timeout=20)
+    for _ in range(300):
+        reload.begin()
+    assert threading.active_count() == before + 2
+    go_on.set()
+    wait_until(lambda: threading.active_count() == before)
+    assert reads.acquire(timeout=0)
+    assert not reads.acquire(timeout=0)
+
+
+def test_a_reload_that_gets_no_thread_is_told_and_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P3: the signal comes into the loop's own thread: where pids run short the leader goes on as it was."""
+    story = Story(config(log={"level": "debug"}))
+
+    def start(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        story.reload.begin()
+    assert "can't start new thread" in told(caplog)
+    story.reload.begin()
+    wait_until(lambda: story.done)
+    assert len(story.applied) == 1
 
 
 @pytest.mark.parametrize("answer", [ConfigError(["log.level: no such level"]), RuntimeError("a defect")])

@@ -390,8 +390,9 @@ class Agent:
 
     def run(self) -> None:
         """Run until the core says that nothing is held any more."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             signal.signal(number, lambda *_: self.loop.emit(Shutdown()))
+        signal.signal(signal.SIGUSR1, lambda *_: None)  # it means nothing, and would end us
         signal.signal(signal.SIGUSR2, lambda *_: self.loop.emit(Restarting()))
         signal.signal(signal.SIGHUP, lambda *_: self.reload.begin())
         self.reload.begin_note()

@@ -8,6 +8,7 @@ it runs. Everything else goes to `agent.cli`.
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Callable
 
@@ -37,6 +38,7 @@ def quick(words: list[str]) -> Callable[[list[str]], int] | None:
 
             return lambda rest: gate.main(rest, read_gate)
         case ["run", *rest]:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is done anyway: the configuration is read
             from agent import run
 
             return run.main if run.path_of(rest) is not None else None

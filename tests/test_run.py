@@ -50,6 +50,17 @@ def test_the_file_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     assert run.path_of([]) == DEFAULT_CONFIG
 
 
+def test_a_reload_that_is_asked_for_at_the_start_does_not_end_it() -> None:
+    """A parent guard hands SIGHUP on to an agent that has just been started, and would take its end for a crash."""
+    program = """
+import os, signal
+from agent.main import quick
+quick(["run"])
+os.kill(os.getpid(), signal.SIGHUP)
+"""
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
 def test_errors_are_told_alike_by_both_ways(tmp_path: Path) -> None:
     """A configuration that is refused ends both ways of starting with the same words and the same code."""
     broken = tmp_path / "agent.toml"

@@ -68,9 +68,10 @@ class Reporter:
 def run(settings: Settings, environ: Mapping[str, str]) -> None:
     """Run a gate until SIGTERM or SIGINT. ConfigError when it cannot listen."""
     over: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, lambda caught, _frame: over.append(caught))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     notifier = Notifier(environ)
     reporter = Reporter(Voice("gate"), notifier)
     page = identity(settings.group, settings.node)

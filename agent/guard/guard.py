@@ -142,7 +142,7 @@ def _gone(found: ProcessId | None) -> bool:
 
 def main(arguments: list[str]) -> int:
     """Guard until there is nothing left to guard."""
-    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for each in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(each, lambda *_: None)  # not SIG_IGN: that would go on to a command that we run
     guard = Guard(Path(arguments[0]), int(arguments[1]))
     poll = select.poll()

@@ -9,6 +9,8 @@ import sys
 import threading
 from pathlib import Path
 
+from agent.host.process import stopped
+
 log = logging.getLogger(__name__)
 
 
@@ -25,13 +27,19 @@ class GuardProcess:
         self._over = False
 
     def ensure(self) -> None:
-        """Start the guard, or start it again if it ended; nothing after `close`. OSError when that fails."""
+        """Start the guard, or start it again if it ended; nothing after `close`. OSError when that fails.
+
+        One that a signal has stopped guards nothing: it is ended, and the next call starts another.
+        """
         with self._lock:
             if self._over:
                 return
             if self._popen is not None:
                 code = self._popen.poll()
                 if code is None:
+                    if stopped(self._popen.pid):
+                        log.error("the guard is stopped by a signal, so it guards nothing: it is ended")
+                        self._popen.kill()
                     return
                 log.error("the guard ended with %s; starting it again", code)
                 self._let_go()

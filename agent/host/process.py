@@ -75,10 +75,7 @@ class Held:
 
     def stopped(self) -> bool:
         """Tell whether a signal or a debugger has stopped it: then it cannot react to SIGTERM."""
-        try:
-            return stat(self._id.pid)[0] in ("T", "t")
-        except OSError:
-            return False
+        return stopped(self._id.pid)
 
     def runs(self, executable: str) -> bool:
         """Tell whether this very process runs `executable`, a file name or a whole path.
@@ -146,6 +143,14 @@ def comm(pid: int) -> str:
 def stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat behind the name, which may hold blanks and brackets (proc(5))."""
     return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+
+
+def stopped(pid: int) -> bool:
+    """Tell whether a signal or a debugger has stopped a process."""
+    try:
+        return stat(pid)[0] in ("T", "t")
+    except OSError:
+        return False
 
 
 def cpu_ms(pid: int) -> int | None:

@@ -257,6 +257,29 @@ def test_thawed_nodeos_does_not_split_the_chain(apart: Group) -> None:
     observer.wait_blocks()
 
 
+def test_a_storm_of_signals_costs_nothing(group: Group) -> None:
+    """P3: hundreds of SIGHUP, and signals that mean nothing: the leader leads on. SIGQUIT ends as SIGTERM does (R5)."""
+    group.start()
+    leader, standby = group.leader, group.standby
+    epoch, head = group.heartbeat()["epoch"], group.chain.observer.head
+    guards = [agent.guard_pid() for agent in (leader, standby)]
+    for _ in range(200):
+        leader.signal(signal.SIGHUP)
+        leader.signal(signal.SIGUSR1)
+        for guard in filter(None, guards):
+            os.kill(guard, signal.SIGUSR2)
+    said = "the configuration is read again"
+    group.wait("a reload", lambda: said in leader.log.read_text())
+    group.chain.observer.wait_blocks(6)
+    assert [agent.guard_pid() for agent in (leader, standby)] == guards
+    assert leader.log.read_text().count(said) < 200
+    assert group.heartbeat()["epoch"] == epoch
+    assert evidence.slots_missed(group.chain.observer, head) == 0
+    leader.signal(signal.SIGQUIT)
+    assert leader.wait(10) == 0
+    group.wait_leads(standby, PATIENT / 2)
+
+
 @pytest.mark.parametrize("how", [signal.SIGUSR2, signal.SIGKILL], ids=["restarted", "killed"])
 def test_an_agent_that_starts_beside_another_nodeos_stops_the_one_that_led(tmp_path: Path, how: signal.Signals) -> None:
     """R4: nodeos.url names another nodeos since: a pause of that one says nothing of the first, which would sign on."""

@@ -103,6 +103,33 @@ def test_what_stands_in_the_place_of_the_file_for_a_moment_does_not_end_the_guar
     assert int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") < 100 << 20
 
 
+def test_a_storm_of_signals_does_not_end_the_guarding(bench: Bench) -> None:
+    """Whatever an operator sends to all that is called nodeos-failover: the guard ends with its agent alone (R3)."""
+    bench.start_nodeos()
+    pid = bench.start_guard()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM) * 30:
+        os.kill(pid, number)
+    bench.save(bench.record(300))
+    wait_until(bench.asked)
+    assert bench.guard.pid == pid
+
+
+def test_a_guard_that_is_stopped_is_replaced(bench: Bench) -> None:
+    """One that SIGSTOP holds guards nothing, should the agent die later; the agent sees it, and starts another (R3)."""
+    bench.start_nodeos()
+    pid = bench.start_guard()
+    os.kill(pid, signal.SIGSTOP)
+
+    def replaced() -> bool:
+        bench.guard.ensure()  # once a second in an agent
+        return bench.guard.pid not in (None, pid)
+
+    wait_until(replaced)
+    assert state_of(pid) == ""
+    bench.save(bench.record(300))
+    wait_until(bench.asked)
+
+
 # --- how -------------------------------------------------------------------------------------------------------------
 
 

@@ -28,14 +28,13 @@ from agent.core.leadership.transitions import ACTIVE
 from agent.core.model import records
 from agent.core.model.chain import ProcessId
 from agent.core.model.copying import replace
-from agent.core.model.fields import RecordError
 from agent.core.model.keys import keys
 from agent.core.model.records import GroupView
 from agent.core.model.runtime_record import RuntimeRecord
 from agent.core.model.store import Ms, Snapshot
 from agent.core.node import step
 from agent.core.node.state import FINALIZER, EtcdSeen, FinalizerSettings, LiveSettings, Reconfigured, member_of
-from agent.errors import ConfigError, FailoverError, FenceError, NotOursError, StoreError
+from agent.errors import FailoverError, FenceError, NotOursError, StoreError
 from agent.etcd.follower import SILENCE_S, PrefixFollower
 from agent.etcd.info import learn_cluster
 from agent.etcd.store import EtcdStore
@@ -52,7 +51,6 @@ from agent.host.process import hold
 from agent.host.systemd import Notifier
 from agent.host.tenure_file import open_file
 from agent.host.watchdog import open_watchdog
-from agent.net.endpoint import parse_endpoint
 from agent.nodeos.client import HttpNodeos
 from agent.nodeos.fence import ProcessFence
 from agent.runtime import probes
@@ -412,44 +410,16 @@ class Agent:
             self._close(repeaters)
 
     def _former(self) -> RuntimeRecord | None:
-        """Return the record of the agent before us. The nodeos that it led with is stopped if ours is another one.
-
-        No pause of ours would reach that one, so it would sign on beside the next leader (R4). FenceError when it
-        cannot be stopped: then the guard that it left goes on.
-        """
+        """Return the record of the agent before us. If it led with another nodeos than ours that one is stopped."""
         record = self.file.load()
         if record is None or self.observes:
             return record
-        try:
-            armed = stop.read(self.file.path, self.clock.boot_id(), anew=True).armed
-        except (OSError, RecordError, ConfigError):
-            return record  # it does not tell what it was asked at
-        if armed is None or self._is_ours(armed):
+        how = stop.stop_other(self.file.path, self.clock.boot_id(), stop.means_of(guard_fields(self.config)))
+        if not how:
             return record
-        from agent.guard import fence  # a restarted leader has no time for this import
-
-        how = fence.stop(armed, armed.means)
-        log.warning(
-            "the agent before led with the nodeos at %s, which is another one now: %s", armed.means.plan.url, how
-        )
+        log.warning("the agent before led with another nodeos than ours, which is stopped now: %s", how)
         self.file.remove()
         return replace(record, state="stopped", heartbeat_revision=0, process=None)
-
-    def _is_ours(self, armed: stop.Pending) -> bool:
-        """Tell whether the nodeos that was led with is ours: it is asked at the same addresses, or the same process."""
-        plan, nodeos = fence_plan(self.config), self.config.nodeos
-        if (armed.means.plan.url, armed.means.producer) == (
-            plan.url,
-            parse_endpoint(nodeos.producer_url or nodeos.url),
-        ):
-            return True
-        try:
-            found = ProcessFence(plan).find()
-        except FenceError:
-            return False
-        assert found is not None  # only of one that was known is it seen that it is gone
-        found.close()
-        return found.id == armed.process
 
     def _known(self) -> ProcessId | None:
         """Return the nodeos that the agent before us led with; None: there was none, or it was never found."""

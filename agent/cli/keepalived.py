@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -110,7 +109,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.guard.fence import read_file
     from agent.guard.plan import guard_fields
     from agent.guard.spawn import GuardProcess
-    from agent.guard.stop import read_means
+    from agent.guard.stop import means_of, stop_other
     from agent.host.clock import SystemClock, boot_id
     from agent.host.paths import Files, save_plan
     from agent.host.tenure_file import open_file
@@ -128,9 +127,13 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     more = guard_fields(config)
     save_plan(files.runtime, more)
     guard = GuardProcess(files.runtime)
+    means = means_of(more)
+    if how := stop_other(files.runtime, boot_id(), means):
+        log.warning("production was with another nodeos than ours, which is stopped now: %s", how)
+        file.remove()
     before = read_file(files.runtime)[0].armed
     led = before.process if before is not None else None
-    duty = Duty(fifo, file, files.stamp, read_means(json.dumps(more).encode()), spans, tell, led)
+    duty = Duty(fifo, file, files.stamp, means, spans, tell, led)
     duty.more = more
     pid = os.getppid()
     keepalived = f"{pid} {start_ticks(pid)}"  # so that no other process is taken for it

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError, FenceError
-from agent.guard.stop import Found, Means, Pending, read, read_means
+from agent.guard.stop import Found, Means, means_of, read, read_means
 from agent.host.clock import boot_id, boot_ms
 from agent.host.paths import DEFAULT_CONFIG, Files, find, refusal
 from agent.host.small_file import read_whole
@@ -58,29 +58,17 @@ def fence(files: Files, *, restart: bool, slow: Slow, supervised: bool = False) 
         left_s = pending.left_ms(boot_ms()) / 1000
         return Outcome(True, f"epoch {pending.epoch} may go on for {left_s:.1f} s; a guard stops nodeos after that")
     try:
-        means = pending.means if pending else read_plan(files) or slow()
-        how = stop(pending, means)
+        how = pending.stop() if pending else stop_idle(read_plan(files) or slow())
     except (FailoverError, RecordError, OSError) as error:
         return Outcome(False, f"nodeos could NOT be stopped, stop it by hand: {error}")
     return Outcome(True, f"{how}{f' ({why})' if why else ''}")
 
 
-def stop(pending: Pending | None, means: Means) -> str:
-    """Stop nodeos and prove it; return how. FenceError when it cannot be proven.
+def stop_idle(means: Means) -> str:
+    """Stop a nodeos that nobody led with, and prove it; return how. FenceError when it cannot be proven.
 
-    Where nobody led a nodeos that does not listen yet is left alone: it replays, and pause-on-startup is required.
+    One that does not listen yet is left alone: it replays, and pause-on-startup is required.
     """
-    if pending is None:
-        return _stop_idle(means)
-    if not pending.resume_open and means.paused():
-        time.sleep(means.block_s)
-        return "nodeos is paused"
-    left_s = (pending.valid_until - boot_ms()) / 1000
-    term_s = max(0.0, min(means.term_s, left_s - means.kill_s - means.slack_s))
-    return means.end(pending.process, term_s)
-
-
-def _stop_idle(means: Means) -> str:
     end = time.monotonic() + max(TRIES_S, means.pause_s)
     while not means.paused():
         if time.monotonic() > end:
@@ -169,9 +157,7 @@ def main(words: list[str], environ: Mapping[str, str] = os.environ) -> int:
 
 def slow_means(config: Path, environ: Mapping[str, str]) -> Means:
     """Read how nodeos is stopped from the configuration itself."""
-    import json
-
     from agent.config.load import load
     from agent.guard.plan import guard_fields
 
-    return read_means(json.dumps(guard_fields(load(config, environ))).encode())
+    return means_of(guard_fields(load(config, environ)))

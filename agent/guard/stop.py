@@ -6,16 +6,20 @@ configuration, etcd or the agent: whatever it takes to stop nodeos stands in a f
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.core.model.backoff import doubled
 from agent.core.model.chain import ProcessId
-from agent.core.model.fields import an_object, flag, inner, number, text, texts
+from agent.core.model.fields import RecordError, an_object, flag, inner, number, text, texts
 from agent.core.model.runtime_record import RuntimeRecord
-from agent.errors import FailoverError
+from agent.errors import ConfigError, FailoverError, FenceError
 from agent.host import tenure_reader
+from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import Answer, call
@@ -116,6 +120,15 @@ class Pending:
         """Return for how long (ms) from `now` an agent that starts may go on with this tenure (start and restart)."""
         return 0 if self.stopping or self.resume_open else max(0, self.stop_by - now)
 
+    def stop(self) -> str:
+        """Stop nodeos and prove it, for an agent that is gone; return how. FenceError when it cannot be proven."""
+        means = self.means
+        if not self.resume_open and means.paused():
+            time.sleep(means.block_s)
+            return "nodeos is paused"
+        left_s = (self.valid_until - boot_ms()) / 1000
+        return means.end(self.process, max(0.0, min(means.term_s, left_s - means.kill_s - means.slack_s)))
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -134,6 +147,26 @@ def read(path: Path, boot_id: str, *, anew: bool = False) -> Found:
     return to_stop(*found, boot_id) if found is not None else Found(None)
 
 
+def stop_other(path: Path, boot_id: str, ours: Means) -> str:
+    """Stop the nodeos that was led with if it is another one than ours, and return how; empty: it is ours, or none.
+
+    No pause of ours reaches that one, so it would sign on beside the next leader (R4). It is ours if it is asked at the
+    same addresses, or is the same process. FenceError when it cannot be stopped: then the guard that it has goes on.
+    """
+    try:
+        armed = read(path, boot_id, anew=True).armed
+    except (OSError, RecordError, ConfigError):
+        return ""  # it does not tell where its nodeos is
+    if armed is None or (armed.means.plan.url, armed.means.producer) == (ours.plan.url, ours.producer):
+        return ""
+    with suppress(FenceError):
+        if (found := ProcessFence(ours.plan).find()) is not None:
+            found.close()
+            if found.id == armed.process:
+                return ""
+    return armed.stop()
+
+
 def to_stop(record: RuntimeRecord, raw: bytes, boot_id: str) -> Found:
     """Return what a record says, with the means that stand beside it. RecordError or ConfigError for these."""
     if record.state not in ARMED or record.boot_id != boot_id:
@@ -143,6 +176,11 @@ def to_stop(record: RuntimeRecord, raw: bytes, boot_id: str) -> Found:
     spans = (record.stop_by, record.valid_until)
     pending = Pending(record.epoch, *spans, stopping, record.resume_open, process, read_means(raw))
     return Found(pending, record.agent_pid)
+
+
+def means_of(fields: Mapping[str, object]) -> Means:
+    """Return how nodeos is stopped by what an agent would leave (`plan.guard_fields`)."""
+    return read_means(json.dumps(fields).encode())
 
 
 def read_means(raw: bytes) -> Means:

@@ -211,7 +211,7 @@ class Duty:
             if self._process is not None and self._find() == self._process:
                 self._tell("unpaused", "warning", "nodeos is not paused though this node is not MASTER; pausing it")
         try:
-            how = self._end(self._led) if self._led is not None else fence.stop(None, self._means)
+            how = self._end(self._led) if self._led is not None else fence.stop_idle(self._means)
         except (FailoverError, OSError) as error:
             if self._said != str(error):
                 self._tell("fence_failed", "critical", f"nodeos could NOT be stopped, stop it by hand: {error}")

@@ -53,20 +53,20 @@ def stop(monkeypatch: pytest.MonkeyPatch, moved: MovedTime) -> Stop:
 def test_sigterm_gets_what_the_confirmation_leaves(stop: Stop, moved: MovedTime, left_ms: int, term_s: float) -> None:
     """R3: with 1 s of validity left after the pause, K 0.2 s and G 0.1 s nodeos has 0.7 s to end by itself."""
     stop.calls.says["paused"] = False
-    assert fence.stop(stop.armed(moved, left_ms), stop.means) == "nodeos ended"
+    assert stop.armed(moved, left_ms).stop() == "nodeos ended"
     assert stop.calls.calls[-1] == ("end", (NODEOS, pytest.approx(term_s)))
 
 
 def test_an_open_resume_is_not_paused_first(stop: Stop, moved: MovedTime) -> None:
     """R4: a pause proves nothing then, and its time would be taken from nodeos's end."""
-    fence.stop(stop.armed(moved, 1000, resume_open=True), stop.means)
+    stop.armed(moved, 1000, resume_open=True).stop()
     assert stop.calls.calls == [("end", (NODEOS, pytest.approx(0.7)))]
 
 
 @pytest.mark.parametrize("led", [True, False])
 def test_the_block_in_flight_is_awaited(stop: Stop, moved: MovedTime, led: bool) -> None:
     """R4: with a tenure in the file or without one, a pause is proven B after its answer and no earlier."""
-    assert fence.stop(stop.armed(moved, 60_000) if led else None, stop.means) == "nodeos is paused"
+    assert (stop.armed(moved, 60_000).stop() if led else fence.stop_idle(stop.means)) == "nodeos is paused"
     assert stop.calls.names == ["paused"]
     assert moved.passed_s == pytest.approx(0.05 + BLOCK_S)
 
@@ -80,7 +80,7 @@ def test_a_busy_nodeos_is_asked_again_for_a_moment(
     looks = Recorder({"find": found})
     monkeypatch.setattr(fence, "ProcessFence", lambda plan: looks if plan == stop.means.plan else None)
     stop.calls.says["paused"] = False
-    assert fence.stop(None, stop.means) == "nodeos ended"
+    assert fence.stop_idle(stop.means) == "nodeos ended"
     tries = stop.calls.names.count("paused")
     assert fence.TRIES_S <= moved.passed_s < fence.TRIES_S + 0.3
     assert 5 <= tries <= 12
@@ -91,7 +91,7 @@ def test_a_busy_nodeos_is_asked_again_for_a_moment(
 def test_a_nodeos_that_takes_the_second_pause_stays(stop: Stop, moved: MovedTime) -> None:
     """It was busy for a moment: B counts from the pause that it took."""
     stop.calls.says["paused"] = [False, False, True]
-    assert fence.stop(None, stop.means) == "nodeos is paused"
+    assert fence.stop_idle(stop.means) == "nodeos is paused"
     assert moved.now - stop.calls.at[-1] >= 1000 * BLOCK_S
 
 

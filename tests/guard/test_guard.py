@@ -22,7 +22,8 @@ import pytest
 
 from agent.core.model.chain import ProcessId
 from agent.guard.guard import LOOK_S, Guard
-from agent.host.clock import boot_ms
+from agent.guard.stop import means_of, stop_other
+from agent.host.clock import boot_id, boot_ms
 from tests.support.children import state_of, wait_until
 from tests.support.guard_bench import LATE_MS, PAUSE_MS, Bench
 from tests.support.odd_files import put
@@ -439,3 +440,38 @@ def test_it_does_not_keep_the_lock(bench: Bench) -> None:
     pid = bench.start_guard()
     links = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
     assert not any(link.startswith(str(bench.file.path.parent)) for link in links), links
+
+
+# --- another nodeos than ours ----------------------------------------------------------------------------------------
+
+
+def test_the_nodeos_that_was_led_with_is_stopped_if_it_is_another(bench: Bench) -> None:
+    """R4: by the means in the run-time file, for a pause of ours does not reach it; ours is not touched."""
+    bench.start_nodeos()
+    bench.save(bench.record(60_000))
+    led, log = bench.nodeos, bench.log
+    bench.log = log.with_name("ours.log")
+    bench.start_nodeos()
+    how = stop_other(bench.file.path, boot_id(), means_of(bench.plan()))
+    assert how == "nodeos is paused"
+    assert led is not None
+    assert led.alive
+    assert not bench.asked()
+    bench.log = log
+    assert bench.asked()
+
+
+@pytest.mark.parametrize("what", ["the same address", "the same process", "none led", "another boot", "damaged"])
+def test_a_nodeos_that_is_ours_goes_on(bench: Bench, what: str) -> None:
+    """P3: a restart costs no block, also where nodeos is asked at another address since; nor does a file of nobody."""
+    bench.start_nodeos()
+    bench.save(bench.record(60_000, **{"boot_id": "another"} if what == "another boot" else {}))
+    if what == "none led":
+        bench.file.remove()
+    elif what == "damaged":
+        bench.file.path.write_bytes(b"{")
+    ours = bench.plan()
+    if what != "the same address":
+        ours["guard"] |= {"producer_url": "http://127.0.0.1:1"}
+    assert stop_other(bench.file.path, boot_id(), means_of(ours)) == ""
+    assert not bench.asked()

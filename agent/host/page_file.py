@@ -28,14 +28,19 @@ class PageFile:
     """
 
     def __init__(self, path: Path, boot_id: str, identity: bytes) -> None:
-        """Take over the page as it stands, or make a closed one. GateError when the file cannot be used."""
+        """Take over the page as it stands, or put a closed one in the place of what is none. GateError if neither."""
         self.path = path
         self.lock = threading.Lock()
         self.descriptor = -1
         self._former: list[int] = []  # pages that were taken away: a gate may still have locked one
+        self.page = Page(boot_id, identity)
         try:
-            self.descriptor = self._open(path, os.O_CREAT)
-            self._take_over(Page(boot_id, identity))
+            try:
+                self.descriptor = self._open(path, os.O_CREAT)
+            except (OSError, ValueError):
+                self._make_anew()
+            else:
+                self._take_over(self.page)
         except (OSError, ValueError, GateError) as error:
             self.close()
             raise GateError(f"the permit page {path} cannot be used: {error}; remove it") from error
@@ -109,17 +114,17 @@ class PageFile:
         new = self.path.with_suffix(".permit-new")
         new.unlink(missing_ok=True)
         descriptor = self._open(new, os.O_CREAT | os.O_EXCL)
-        former = [self.descriptor]
+        stood: list[int] = []
         try:
             os.pwrite(descriptor, pages.pack(self.page), 0)
             with contextlib.suppress(OSError):  # there is none, or none that we may read: nor may a gate
-                former.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+                stood.append(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
             new.replace(self.path)
         except OSError:
-            for each in (descriptor, *former[1:]):
+            for each in (descriptor, *stood):
                 os.close(each)
             raise
-        self._former += former
+        self._former += [each for each in (self.descriptor, *stood) if each >= 0]
         self.descriptor = descriptor
 
     def unlocked(self) -> bool:

@@ -17,11 +17,12 @@ from agent.gate.client import FileGate
 from agent.gate.control import BOUNDS
 from agent.host import page as pages
 from agent.host.deadline import Deadline
-from agent.host.page import Sign, identity
+from agent.host.page import Sign, identity, unpack
 from agent.host.page_file import PageFile
 from agent.ports import Closed, GateStatus
 from tests.support.leaks import descriptors
 from tests.support.moved_time import MovedTime
+from tests.support.odd_files import put
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
 BOOT = "01234567-89ab-cdef-0123-456789abcdef"
@@ -183,11 +184,33 @@ def test_a_page_that_cannot_be_made_anew_leaves_nothing_open(
     assert descriptors() == before
 
 
-def test_a_page_that_is_no_file_of_ours_is_let_go_of(tmp_path: Path) -> None:
-    """A pipe in its place is refused, with the remedy, and costs no descriptor."""
-    os.mkfifo(tmp_path / "page.permit")
-    with pytest.raises(GateError, match="no file of ours; remove it"):
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop", "socket", "another user's"])
+def test_what_is_no_file_of_ours_is_replaced_by_a_closed_page(tmp_path: Path, kind: str) -> None:
+    """P2: an agent that starts makes it anew, as one that runs does: else the node would lead no more."""
+    path = tmp_path / "page.permit"
+    if kind == "another user's":
+        PageFile(path, BOOT, identity("eos", "bp-a")).close()
+        try:
+            os.chown(path, 65534, 65534)
+        except PermissionError:
+            pytest.skip("only root gives files away")
+    else:
+        put(kind, path)
+    before = descriptors()
+    page = PageFile(path, BOOT, identity("eos", "bp-a"))
+    assert page.stands()
+    assert unpack(path.read_bytes()).sign is Sign.CLOSED
+    page.close()
+    assert descriptors() == before
+
+
+def test_a_directory_in_the_place_of_the_page_is_told(tmp_path: Path) -> None:
+    """What cannot be replaced is named with the remedy, and costs no descriptor."""
+    (tmp_path / "page.permit").mkdir()
+    before = descriptors()
+    with pytest.raises(GateError, match=r"cannot be used: .*; remove it"):
         PageFile(tmp_path / "page.permit", BOOT, identity("eos", "bp-a"))
+    assert descriptors() == before
 
 
 SAYS = {

@@ -107,12 +107,11 @@ def test_restarted_agent_finds_its_page(tmp_path: Path) -> None:
         assert PageFile(path, boot, who).page.sign is Sign.CLOSED
 
 
-def test_page_that_is_a_link_or_a_directory_is_refused(tmp_path: Path) -> None:
-    """The page is never written through a link."""
+def test_page_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """The link is replaced, and what it leads to stays as it is."""
     (tmp_path / "target").write_bytes(b"x")
     (tmp_path / "a.permit").symlink_to(tmp_path / "target")
-    with pytest.raises(GateError, match="remove it"):
-        PageFile(tmp_path / "a.permit", BOOT, WHO)
+    assert PageFile(tmp_path / "a.permit", BOOT, WHO).stands()
     assert (tmp_path / "target").read_bytes() == b"x"
 
 

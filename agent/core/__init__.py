@@ -124,8 +124,8 @@ and etcd may be away. E_s is the short validity, which rests on the network betw
          that very head. An operator who deletes `heartbeat` under agents that have seen one says that the old leader is
          dead: no wait.
     R19  Adoption: an agent that starts beside a nodeos that produces already, with `heartbeat` absent and no other
-         claim, takes the lead without the first pause. It sends no resume, so it adds no signer. In any doubt it
-         pauses.
+         claim, takes the lead without the first pause. It sends no resume, so it adds no signer. Nodeos
+         produces when the heartbeat comes to stand, so the run-time file has the tenure before. In any doubt it pauses.
     R20  Know the store: by its cluster id and by revisions that go back. A store that lost its data, or was restored
          from a snapshot, is another one: forget what was seen, let E pass for a confirmation that may still count, then
          go on. An endpoint that tells another id is left alone until more than half of the endpoints tell it, for the

@@ -51,9 +51,9 @@ agent's own clock it may live for ever. Where a search asks for it, a member has
 of before the list is restored while leader and peer are cut off. Not tried: `lease`, where promises end with the lease.
 
 **How a group begins** (`installing`). Other worlds begin with nodeos that produce already, and no agent: these start in
-any order, at any time. A nodeos that signs so counts for nobody until an agent adopts it (P1 from then on). Promised as
-well: nobody takes an absent heartbeat while the chain shows such blocks (R18, but for the words of operators); without
-a fault a single producer is adopted and never paused, and in doubt nodeos is paused at once (R19).
+any order, at any time. A nodeos that signs so counts for nobody until an agent takes the lead with it (P1 from then
+on). Promised as well: nobody takes an absent heartbeat while the chain shows such blocks (R18, but for the words of
+operators); without a fault a single producer is adopted and never paused, and in doubt nodeos is paused at once (R19).
 
 **With a signing gate** (`--gate`; `gate.py`). P1 is about signatures that leave the gate, so these
 worlds do without much of that: nodeos asks for a signature whenever it likes, so pauses and `paused` may lie or hang

@@ -11,7 +11,7 @@ ADOPTION = CORE + "leadership.adoption"
 
 @dataclass(frozen=True)
 class Mistaken:
-    """A mistake, the hosts whose nodeos produce before any agent is there, and what it breaks.
+    """A mistake, the hosts whose nodeos produce before any agent is there, what it breaks, and with how many faults.
 
     Not `strict`: the search goes on where a nodeos is only left unpaused, to see whether that breaks P1.
     """
@@ -21,6 +21,7 @@ class Mistaken:
     rogues: tuple[int, ...]
     breaks: str
     strict: bool = True
+    faults: int = 0
 
 
 ADOPTION_MUTANTS = (
@@ -61,6 +62,13 @@ ADOPTION_MUTANTS = (
         (Edit(ADOPTION, "    if process is not None and process.pid and", "    if process is None and"),),
         (0,),
         "R19",
+    ),
+    Mistaken(
+        "adopts before its guard knows",
+        (Edit(CAMPAIGN, 'if (state.quiet or state.saved == "held") and', "if"),),
+        (0,),
+        "P1",
+        faults=1,
     ),
     Mistaken(
         "in doubt leaves nodeos unpaused",

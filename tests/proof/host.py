@@ -123,8 +123,6 @@ def feed(host: Host, event: ev.Event) -> Fed:
         match action:
             case do.Announce(key, source, target, reason):
                 said.append(f"{source} -> {target} ({key}: {reason})")
-                if key == "adopted":
-                    host = replace(host, nodeos=replace(host.nodeos, rogue=False))
             case do.Warn(key, text):
                 said.append(f"warns {key}: {text}")
             case do.Exit():

@@ -28,6 +28,8 @@ def deals(host: Host, store: Store) -> Iterator[Deal]:
     if request is not None and request.answer is None:
         after, answer = transact(store, request.wish, request.number)
         kind = request.wish.kind
+        if kind == "take" and isinstance(answer, ev.Applied):  # whoever finds the heartbeat held waits for no block
+            host = replace(host, nodeos=replace(host.nodeos, rogue=False))
         if not host.stalled and not host.cut and host.clock < request.due:
             fed = told(f"{kind}: {_verdict(answer)}", feed(replace(host, request=None), answer))
             yield Deal(fed.label, "", fed.host, after)

@@ -36,7 +36,7 @@ def test_mistake_is_found(mutant: Mutant) -> None:
 def test_mistake_about_adoption_is_found(mistake: Mistaken) -> None:
     """P1, R18, R19: with this mistake installing agents beside a live producer breaks the promise, and it is told."""
     with mutated(mistake.edits) as runs:
-        found = runs.installing(*mistake.rogues, strict=mistake.strict)
+        found = runs.installing(*mistake.rogues, faults=mistake.faults, strict=mistake.strict)
     assert found.broken.startswith(mistake.breaks), found.text()
     assert found.story
 

@@ -184,7 +184,7 @@ class Nodeos:
 
     `quiet_at`: until then the block in flight may still be signed after a pause. `queued`: calls that were given up
     and may act at any time. `rogue`: it was started unpaused by a fault of its configuration, and not resumed
-    since, nor adopted: what it signs is that fault's, not the agents'.
+    since, nor taken the lead with: what it signs is that fault's, not the agents'.
     """
 
     pid: int = 1  # 0: it is gone

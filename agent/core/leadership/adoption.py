@@ -6,6 +6,9 @@ unpaused, but another without an agent has the key too), then there was a second
 the agent beside that nodeos, once it starts, finds the heartbeat held and pauses it, and a leader whose slots stay
 empty hands over (`first_blocks`).
 
+It produces when the heartbeat comes to stand, so the guard knows of it before the take-over is sent: should this agent
+freeze or die in between, it stops nodeos in time for whoever waits for that heartbeat (R3, R8).
+
 In any doubt (a heartbeat, another name in the seat, a word of operators, a gate, etcd or the lease not there within two
 requests) nodeos is paused, as ever. Until then it is what it was before the agent came: not governed.
 """
@@ -13,7 +16,7 @@ requests) nodeos is paused, as ever. Until then it is what it was before the age
 from __future__ import annotations
 
 from agent.core.leadership.actions import Warn
-from agent.core.leadership.campaign import prepare, take
+from agent.core.leadership.campaign import prepare
 from agent.core.leadership.state import Phase, Production, State
 from agent.core.leadership.step import Step
 from agent.core.leadership.timing import GateMode
@@ -33,13 +36,16 @@ def rule_adopt(step: Step) -> None:
     """Take the lead with a nodeos that produces already, or pause it (R19)."""
     state = step.state
     if state.production is not Production.FOUND:
+        if state.tenure is None and state.saved and state.quiet:
+            step.save("")  # of a take-over that came to nothing
         return
     why = against(state)
     if not why and not step.at(state.production_until):
         if state.phase is Phase.STARTING and state.seen.known and state.lease is not None:
             prepare(step, ORIGIN)
+            step.set_tenure(valid_until=step.now + state.identity.timing.validity)
             step.go("adopt")
-            take(step)
+            step.save("held")
         elif state.phase is Phase.ELECTED and state.saved == "held":
             step.set_production(Production.PRODUCING)
             step.go("adopted")

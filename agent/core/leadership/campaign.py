@@ -44,7 +44,7 @@ def rule_campaign(step: Step) -> None:
     if state.request or state.phase not in (Phase.STANDBY, Phase.CAMPAIGNING):
         return
     if state.phase is Phase.CAMPAIGNING:
-        if step.at(state.retry_at):
+        if (state.quiet or state.saved == "held") and step.at(state.retry_at):  # else its guard would not know (R19)
             take(step)
         return
     when = campaign_at(state)

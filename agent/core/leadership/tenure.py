@@ -186,6 +186,7 @@ def _confirmed(step: Step, revision: int, sent_at: Ms | None, record: Heartbeat)
             begin_stop(step)
         else:
             step.go("elected")
+            step.set(saved="")  # what an adoption wrote before does not tell of this confirmation
             step.save("held")
     elif state.phase in ACTIVE and step.now < state.renew_deadline:
         step.set_tenure(valid_until=valid)

@@ -229,8 +229,10 @@ class Agent:
             self.shown,
             lambda: self.peers.lane.dropped if self.peers is not None else nothing_dropped(),
         )
-        self.nodeos = HttpNodeos(config.nodeos.url, config.nodeos.producer_url, self.metrics.nodeos_request)
         self.fence = ProcessFence(fence_plan(config), self._known())
+        self.nodeos = HttpNodeos(
+            config.nodeos.url, config.nodeos.producer_url, self.metrics.nodeos_request, self.fence.astray
+        )
         self.guard = GuardProcess(self.file.path)
         self.over = threading.Event()
         state = State(self._setup())

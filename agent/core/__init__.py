@@ -44,7 +44,8 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          *Else:* a release still under way is applied after the node resumed (a search found it in 15 moves). A resume
          has a span of its own, but never beyond V - A.
     R4   Prove the stop. A pause keeps only the next block from starting, so it is proof B after its answer, and only
-         if no resume is unanswered, for a call that timed out may still act. A process seen gone is proof. A closed
+         if no resume is unanswered, for a call that timed out may still act, and if no other nodeos than the process
+         that is known has answered: an address may lead elsewhere by now. A process seen gone is proof. A closed
          signing gate is proof if nodeos has no other way to a signature; where the gate is required nothing else is,
          because a pause says nothing about who asks the gate. *Else:* the block in flight is signed twice.
     R5   Release only what is proven stopped: if `heartbeat` is ours as last written, put it with state `released`, the

@@ -118,7 +118,7 @@ class Guard:
 
         A pause proves nothing while a resume is unanswered; then the process has to go. FenceError when it stays.
         """
-        if not pending.resume_open and pending.means.paused():
+        if not pending.resume_open and pending.means.paused(pending.process):
             return "nodeos is paused"
         self._read()
         if self._armed != pending:

@@ -23,6 +23,7 @@ from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline, NotSent
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import Answer, call
+from agent.net.resolver import Resolver
 from agent.nodeos.fence import ProcessFence
 from agent.nodeos.finder import EXECUTABLE, FencePlan
 
@@ -52,14 +53,15 @@ class Means:
     term_s: float
     gated: bool = False
 
-    def paused(self) -> bool:
+    def paused(self, process: ProcessId | None = None) -> bool:
         """Pause nodeos, and tell whether it then says that it is paused; within `pause_s` seconds in all (P).
 
-        The block in flight may still be signed for `block_s` seconds after that (B).
+        The block in flight may still be signed for `block_s` seconds after that (B). What another nodeos than `process`
+        says is no answer; None: it is not known.
         """
         deadline = Deadline(self.pause_s)
         try:
-            if not 200 <= self._pause(deadline) < 300:
+            if not 200 <= self._pause(deadline) < 300 or self.astray(process):
                 return False
             answer = self._ask(deadline)
         except (FailoverError, OSError):
@@ -75,6 +77,10 @@ class Means:
             if status not in BUSY or left <= wait:
                 return status
             time.sleep(wait)
+
+    def astray(self, process: ProcessId | None) -> str:
+        """Return why what is asked of nodeos does not reach `process` (see `listener.astray`)."""
+        return ProcessFence(self.plan, process).astray(self.producer, Resolver(), Deadline(self.pause_s))
 
     def listens(self) -> bool:
         """Tell whether anybody takes connections where a pause goes."""
@@ -123,7 +129,7 @@ class Pending:
     def stop(self) -> str:
         """Stop nodeos and prove it, for an agent that is gone; return how. FenceError when it cannot be proven."""
         means = self.means
-        if not self.resume_open and means.paused():
+        if not self.resume_open and means.paused(self.process):
             time.sleep(means.block_s)
             return "nodeos is paused"
         left_s = (self.valid_until - boot_ms()) / 1000

@@ -223,7 +223,7 @@ class Duty:
         return True
 
     def _end(self, led: ProcessId) -> str:
-        if self._means.paused():
+        if self._means.paused(led):
             time.sleep(self._means.block_s)
             return "nodeos is paused"
         return self._means.end(led)
@@ -241,7 +241,7 @@ class Duty:
         if not due > boot_ms() >= self._since + self._spans.delay:
             return
         process = self._find()
-        if process is None or process != self._process:
+        if process is None or process != self._process or self._means.astray(process):
             self.proven = False  # not the one that was paused
             return
         self._epoch += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.core.model.chain import ChainInfo, Header, Peers, Schedule
 from agent.core.model.finality import Finality
 from agent.errors import NodeosAnswer, NodeosTimeout, NodeosUnreachable
@@ -21,14 +23,28 @@ GAVE_UP = (408, 502, 504)
 """nodeos never answers these: a proxy before it gave up waiting, and nodeos may still get to the request."""
 
 
+Astray = Callable[[Endpoint, Resolver, Deadline], str]
+"""Tells why a request to an address did not reach the nodeos that is known as a process; nothing while it may have."""
+
+
+def not_known(_endpoint: Endpoint, _names: Resolver, _deadline: Deadline) -> str:
+    """Stand for a nodeos that is not known as a process."""
+    return ""
+
+
 class HttpNodeos:
     """One nodeos. `producer_url`: where the producer API answers, if it has a listener of its own (Leap 5 on).
+
+    `astray` is asked after a pause and before a resume.
 
     The body of a request stays empty where nothing is asked: `{}` is as good, anything else is refused with 400.
     """
 
-    def __init__(self, url: str, producer_url: str | None = None, note: Note = not_noted) -> None:
+    def __init__(
+        self, url: str, producer_url: str | None = None, note: Note = not_noted, astray: Astray = not_known
+    ) -> None:
         self.note = note
+        self._astray = astray
         self._chain = parse_endpoint(url)
         self._producer = parse_endpoint(producer_url) if producer_url else self._chain
         self._names = Resolver()
@@ -38,16 +54,23 @@ class HttpNodeos:
 
     @metered("pause")
     def pause(self, timeout_s: float) -> None:
-        """Pause production."""
+        """Pause production. NodeosAnswer: it refused, or another nodeos answered, and ours may produce (R4)."""
+        deadline = Deadline(timeout_s)
         answers.read_done(self._call(self._producer, "/v1/producer/pause", timeout_s))
+        if why := self._astray(self._producer, self._names, deadline):
+            raise NodeosAnswer(200, 0, why)
 
     @metered("resume")
     def resume(self, timeout_s: float) -> None:
         """Resume production. NodeosAnswer: it will not act later, but a busy nodeos (429, 503) may have acted before.
 
         nodeos checks its limits again when it sends an answer, after the call was carried out (http_plugin, Leap 3 on).
+        NodeosUnreachable: it was not sent, also where it would not reach the nodeos that is known (R9).
         """
-        answers.read_done(self._call(self._producer, "/v1/producer/resume", timeout_s))
+        deadline = Deadline(timeout_s)
+        if why := self._astray(self._producer, self._names, deadline):
+            raise NodeosUnreachable(why)
+        answers.read_done(self._call(self._producer, "/v1/producer/resume", deadline.remaining()))
 
     @metered("paused")
     def paused(self, timeout_s: float) -> bool:

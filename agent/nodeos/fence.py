@@ -17,6 +17,9 @@ from agent.errors import FenceError
 from agent.host import process
 from agent.host.deadline import Deadline
 from agent.host.process import Held
+from agent.net.endpoint import Endpoint
+from agent.net.resolver import Resolver
+from agent.nodeos import listener
 from agent.nodeos.finder import FencePlan, Finder
 
 LOOK_S = 2.0
@@ -40,6 +43,11 @@ class ProcessFence:
     def find(self) -> Held | None:
         """Find the process; None: the one that was known is gone. FenceError when neither can be told."""
         return self._finder.find(Deadline(LOOK_S))
+
+    def astray(self, endpoint: Endpoint, names: Resolver, deadline: Deadline) -> str:
+        """Return why a request to `endpoint` did not reach the process that was found last (see `listener.astray`)."""
+        known = self._finder.known
+        return "" if known is None else listener.astray(endpoint, names, deadline, known, self._plan.executable)
 
     def stop(self, term_s: float, timeout_s: float) -> str:
         """End the process and see it gone within `timeout_s` seconds; SIGTERM first for `term_s` seconds."""

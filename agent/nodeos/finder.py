@@ -3,7 +3,8 @@
 What listens at nodeos's address may be a forwarder (a web server, a container's proxy, a tunnel), and what a unit or a
 pid file names may be a container's client: when such a process ends, nodeos goes on, so its end would be a false proof
 of the stop (R4). nodeos is therefore known by its program. Its end is seen by a handle on that very process. That
-nobody listens, or that a setting names no process, says only of a nodeos that was known before that it is gone.
+nobody listens, or that a setting names no process, says only of a nodeos that was known before that it is gone; and no
+other one takes the place of one that lives.
 """
 
 from __future__ import annotations
@@ -83,6 +84,11 @@ class Finder:
             named = self._plan.pid_file or self._plan.unit
             seen = f"{self._setting} names no process" if named else f"nobody listens on {self._endpoint}"
             raise FenceError(f"{seen}, and nodeos was not seen before: nothing proves that it is gone")
+        if known not in (None, found) and (held := process.hold(known)) is not None:
+            held.close()
+            raise FenceError(
+                f"pid {found.pid} is where nodeos was, and the one found before (pid {known.pid}) goes on: end one"
+            )
         with self._lock:
             self._known = found
         return process.hold(found)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+from agent.core.model.chain import ProcessId
 from agent.errors import FenceError
 from agent.host.deadline import Deadline
 from agent.host.process import Held, hold_pid
@@ -23,6 +25,7 @@ from agent.net.resolver import Address, Resolver
 NET = Path("/proc/self/net")
 """Not /proc/net: that is hidden where systemd's ProcSubset=pid is on."""
 REMEDY = "set fence.pid_file, fence.unit or fence.command"
+_GET_ROUTE, _NO_ROUTE, _REQUEST, _DST, _OIF, _LOCAL = 26, 2, 1, 1, 4, 2  # linux: include/uapi/linux/rtnetlink.h
 _LISTEN = "0A"  # the state in /proc/net/tcp (linux: include/net/tcp_states.h)
 _CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, 0 for one of another process namespace; uid, gid
 _ACCEPTS = 0x10000  # the flag in /proc/net/unix (linux: include/uapi/linux/net.h, __SO_ACCEPTCON)
@@ -57,12 +60,35 @@ def pids(endpoint: Endpoint, deadline: Deadline) -> list[int]:
         return [held.enter_context(closing(each)).id.pid for each in listeners(endpoint, Resolver(), deadline)]
 
 
+def astray(endpoint: Endpoint, names: Resolver, deadline: Deadline, known: ProcessId, executable: str) -> str:
+    """Return why a request to `endpoint` did not reach the nodeos `known`; empty while nothing speaks against it.
+
+    A name may have several addresses with a nodeos at each, and a name or a floating address may lead to another host
+    by now. A forwarder speaks neither for nor against, nor does what may not be seen.
+    """
+    try:
+        there, own = _sockets_at(endpoint, names, deadline), _sockets_of(known.pid)
+        if there and there <= own:
+            return ""
+        with ExitStack() as held:
+            for each in listeners(endpoint, names, deadline):
+                held.callback(each.close)
+                if each.id != known and each.runs(executable):
+                    return f"another nodeos (pid {each.id.pid}) than the one that is known listens on {endpoint}"
+        end = f":{endpoint.port:04X}"
+        moved = not there and any(inode in own and local.endswith(end) for local, inode in tcp_listeners(NET))
+    except (OSError, FenceError):
+        return ""
+    return f"{endpoint} is no address of this host any more, and nodeos (pid {known.pid}) is here" if moved else ""
+
+
 def _sockets_at(endpoint: Endpoint, names: Resolver, deadline: Deadline) -> set[str]:
     """Return the inodes of the sockets that listen at `endpoint` here."""
     try:
         if endpoint.path:
             return _unix(endpoint.path)
-        return {inode for address in _resolve(endpoint, names, deadline) for inode in _tcp(*address)}
+        ours = [address for address in _resolve(endpoint, names, deadline) if _is_ours(*address)]
+        return {inode for address in ours for inode in _tcp(*address)}
     except OSError as error:
         raise Untold(f"who listens on {endpoint} cannot be read: {error}; {REMEDY}") from error
 
@@ -157,6 +183,12 @@ def _processes(inodes: set[str]) -> Iterator[tuple[int, bool | None]]:
             yield pid, any(_link(f"/proc/{pid}/fd/{link}") in wanted for link in links)
 
 
+def _sockets_of(pid: int) -> set[str]:
+    """Return the inodes of the sockets that a process has open. OSError when that may not be seen."""
+    links = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - as above
+    return {found[8:-1] for link in links if (found := _link(f"/proc/{pid}/fd/{link}")).startswith("socket:[")}
+
+
 def _link(path: str) -> str:
     try:
         return os.readlink(path)  # noqa: PTH115 - Path costs more, and this runs for every open file of the host
@@ -170,19 +202,30 @@ def see_that_nobody_answers(endpoint: Endpoint, names: Resolver, deadline: Deadl
         _see_refusal(socket.AF_UNIX, endpoint.path, endpoint, deadline)
         return
     addresses = _resolve(endpoint, names, deadline)
-    if not any(_is_ours(*address) for address in addresses):
+    try:
+        ours = any(_is_ours(*address) for address in addresses)
+    except OSError as error:
+        raise Untold(f"whether {endpoint} is of this host cannot be read: {error}; {REMEDY}") from error
+    if not ours:
         raise FenceError(f"nodeos.url {endpoint} is no address of this host, so its process is not here: {REMEDY}")
     for family, address in addresses:
         _see_refusal(family, address, endpoint, deadline)
 
 
 def _is_ours(family: int, address: tuple[str, int] | tuple[str, int, int, int]) -> bool:
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        try:
-            probe.bind((address[0], 0, *address[2:]))
-        except OSError:
-            return False
-    return True
+    """Tell whether an address is of this host, by the kernel's routes. OSError when they cannot be asked.
+
+    That binding to it succeeds says nothing: with ip_nonlocal_bind, as for a floating address, it does on every host.
+    """
+    raw = socket.inet_pton(family, address[0].partition("%")[0])
+    attributes = struct.pack("=HH", 4 + len(raw), _DST) + raw
+    if len(address) == 4 and address[3]:
+        attributes += struct.pack("=HHI", 8, _OIF, address[3])
+    asked = struct.pack("=BBBBBBBBI", family, 8 * len(raw), 0, 0, 0, 0, 0, 0, 0) + attributes
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as routes:
+        routes.send(struct.pack("=IHHII", 16 + len(asked), _GET_ROUTE, _REQUEST, 1, 0) + asked)
+        said = routes.recv(4096)
+    return int.from_bytes(said[4:6], sys.byteorder) != _NO_ROUTE and said[23] == _LOCAL
 
 
 def _see_refusal(family: int, address: object, endpoint: Endpoint, deadline: Deadline) -> None:

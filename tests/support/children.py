@@ -89,7 +89,8 @@ sys.exit(inner.wait())
 
 NODEOS = """
 how, log, paused = sys.argv[1], open(sys.argv[2], "a", buffering=1), False
-listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+host, port = sys.argv[3:] or ("127.0.0.1", "0")
+listener = socket.create_server((host, int(port)), backlog=16)
 print(listener.getsockname()[1], flush=True)
 keep = []
 while True:
@@ -105,13 +106,13 @@ while True:
         time.sleep(1)
     status = "500 No" if how == "refuses" else "201 Created"
     paused = what != "resume" and (paused or (what == "pause" and how != "lies"))
-    body = b'{"result":"ok"}' if what == "pause" else str(paused).lower().encode()
+    body = b'{"result":"ok"}' if what != "paused" else str(paused).lower().encode()
     head = f"HTTP/1.0 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
     client.sendall(b"what?" if how == "babbles" else head.encode() + body)
     client.close()
 """
-"""A nodeos as far as the guard sees it. Arguments: how it takes a pause, and where it notes each request and its time
-(ms of CLOCK_BOOTTIME). It ends by signals only."""
+"""A nodeos as far as the guard sees it. Arguments: how it takes a pause, where it notes each request and its time (ms
+of CLOCK_BOOTTIME), and, if it is to be another one, address and port. It ends by signals only."""
 
 
 class Child:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
@@ -14,6 +16,9 @@ from tests.lab.proxy import BOTH, Direction
 
 Way = tuple[Link, Direction]
 """A link, and the direction in which it leads away from the host that is meant."""
+
+NARROW = 600
+"""Bytes of a packet that pass a narrow tunnel."""
 
 
 def _ways(world: World, host: str, sort: str) -> list[Way]:
@@ -40,6 +45,47 @@ def _cut(ways: Sequence[Way], choice: str) -> Iterator[None]:
 def _all_cut(world: World, doing: Fault, sort: str) -> Iterator[None]:
     """Cut a host from all members of etcd, from all other nodes, or from everybody."""
     yield from _cut(_ways(world, doing.target, sort), doing.choice)
+
+
+@fault("host-flapping")
+def _host_flapping(world: World, doing: Fault) -> Iterator[None]:
+    """Cut a host from everybody again and again, for 1 to 5 s, with 1 to 5 s between."""
+    rng, over = random.Random(doing.number), threading.Event()
+    links = [link for link, _ in _ways(world, doing.target, "all")]
+
+    def flap() -> None:
+        while not over.is_set():
+            with ExitStack() as healing:
+                for link in links:
+                    healing.callback(link.heal)
+                    link.cut()
+                over.wait(rng.uniform(1.0, 5.0))
+            over.wait(rng.uniform(1.0, 5.0))
+
+    flapping = threading.Thread(target=flap, name="flapping", daemon=True)
+    flapping.start()
+    try:
+        yield
+    finally:
+        over.set()
+        flapping.join()
+
+
+@fault("host-narrow")
+def _host_narrow(world: World, doing: Fault) -> Iterator[None]:
+    """Lose every packet of more than 600 bytes from and to a host, and tell nobody: a tunnel with a smaller MTU."""
+    with ExitStack() as healing:
+        for link, _ in _ways(world, doing.target, "all"):
+            if not isinstance(link, SpaceLink):
+                raise Skipped("a proxy has no packets: network namespaces are needed")
+            healing.callback(link.heal)
+            link.tap(_small, lost=1.0)
+        yield
+
+
+def _small(packet: bytes) -> Iterator[tuple[float, bytes]]:
+    if len(packet) <= NARROW:
+        yield 0.0, packet
 
 
 @fault("etcd-one-cut", sort="etcd")

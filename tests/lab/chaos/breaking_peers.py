@@ -46,6 +46,29 @@ def _udp_lossy(world: World, doing: Fault) -> Iterator[None]:
     yield from broken([_all(world)], lambda link: link.lose(float(doing.choice)))
 
 
+@fault("udp-late")
+def _udp_late(world: World, doing: Fault) -> Iterator[None]:
+    """Let all datagrams come late, in order; once that is over, those on their way come beside newer ones."""
+    link = _all(world)
+    link.delay(float(doing.choice))
+    try:
+        yield
+    finally:
+        link.heal()
+
+
+@fault("udp-shuffled")
+def _udp_shuffled(world: World, doing: Fault) -> Iterator[None]:
+    """Let each datagram come at a time of its own, so that newer ones overtake it."""
+    rng, link = random.Random(doing.number), _all(world)
+    most = float(doing.choice)
+    link.tap(lambda packet: [(rng.uniform(0.0, most), packet)], lost=1.0)
+    try:
+        yield
+    finally:
+        link.heal()
+
+
 @fault("udp-doubled")
 def _udp_doubled(world: World, _doing: Fault) -> Iterator[None]:
     yield from _tapped(world, datagrams.doubled)

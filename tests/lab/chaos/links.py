@@ -81,10 +81,10 @@ class SpaceLink:
         for source, target in self._pairs("both"):
             self._spaces.delay(source, target, 0.0, share, self._only)
 
-    def tap(self, tap: Tap) -> None:
-        """Let somebody see every packet, both ways, and send more."""
+    def tap(self, tap: Tap, lost: float = 0.0) -> None:
+        """Let somebody see every packet, both ways, and send more; with `lost` 1 nothing passes but what he sends."""
         for source, target in self._pairs("both"):
-            self._spaces.delay(source, target, 0.0, only=self._only, tap=tap)
+            self._spaces.delay(source, target, 0.0, lost, self._only, tap)
 
     def heal(self) -> None:
         """See Link."""

@@ -253,7 +253,8 @@ def test_the_end_of_the_pipe_is_the_end_of_the_agent(moved: MovedTime, monkeypat
     assert polls.calls == [("register", (0, select.POLLIN)), ("poll", (500,)), ("poll", (250,)), ("poll", (500,))]
     assert stub.lives == [True, True, True, False, False]
     assert moved.slept == [0.2]
-    assert set(signals) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    ended_by = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+    assert set(signals) == set(ended_by)
     assert all(callable(each) for each in signals.values()), "SIG_IGN would go on to a command that it runs"
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,6 @@ class Parser:
     read: Callable[[bytes], Any]
     good: list[Any]
     errors: tuple[type[Exception], ...] = (RecordError,)
-    seeds: list[bytes] = field(default_factory=list)
 
     def examples(self) -> list[bytes]:
         """Return what it reads well, as bytes."""

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,17 +27,6 @@ print("busy", flush=True)
 def await_exec(process: Process) -> None:
     """Wait until the child has become its command: by then the parent-death signal is set."""
     until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(b"/bin/sleep"), 5, "exec")
-
-
-@pytest.fixture
-def sleeper(tmp_path: Path) -> Iterator[Process]:
-    """Start a child that sleeps."""
-    with closing(Process("sleeper", SLEEP, tmp_path / "log")) as process:
-        process.start()
-        until(
-            lambda: Path(f"/proc/{process.pid}/exe").readlink().name != Path(sys.executable).resolve().name, 5, "exec"
-        )
-        yield process
 
 
 def test_a_frozen_child_does_nothing_more(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class Channel:
 
         return call
 
-    unary_stream = stream_unary = stream_stream = unary_unary
+    unary_stream = stream_stream = unary_unary
 
     def close(self) -> None:
         """Count that."""

@@ -6,6 +6,7 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
@@ -16,11 +17,13 @@ from agent.core.model.records import REFUSED, Heartbeat, Member, read_member, wr
 from agent.core.model.store import Put, Snapshot, Txn
 from agent.errors import NodeosTimeout, NotOursError, StoreUnavailable
 from agent.host.clock import boot_ms
+from agent.ports import Nodeos
 from agent.runtime.joining import LOOK_S, JoiningLook
 from agent.runtime.session import Session
 from tests.core.parts import CHAIN, OTHER_CHAIN, PRODUCER, member
 from tests.support.children import wait_until
 from tests.support.memory_store import MemoryEtcd, MemoryStore
+from tests.support.recorder import Recorder
 
 NAMES = keys("/nodeos-failover", "lab")
 HOST = "boot.4026531836"
@@ -40,24 +43,11 @@ def theirs(**other: object) -> Member:
     return member("bp-a", **{"producer": PRODUCER, "chain": CHAIN, "process": process, **other})
 
 
-class Nodeos:
-    """A nodeos that tells its chain and whether it is paused, or gives no answer."""
-
-    def __init__(self, *, paused: bool = False, silent: bool = False) -> None:
-        self.is_paused = paused
-        self.silent = silent
-
-    def info(self, _timeout_s: float) -> ChainInfo:
-        """Tell the chain."""
-        if self.silent:
-            raise NodeosTimeout("no answer")
-        return ChainInfo(CHAIN, "v4.1.0", 10, "f" * 64, 0, "eosio", 9, None)
-
-    def paused(self, _timeout_s: float) -> bool:
-        """Tell whether it is paused."""
-        if self.silent:
-            raise NodeosTimeout("no answer")
-        return self.is_paused
+def tells(*, paused: bool = False, silent: bool = False) -> Nodeos:
+    """Return a nodeos that tells its chain and whether it is paused, or gives no answer."""
+    chain = ChainInfo(CHAIN, "v4.1.0", 10, "f" * 64, 0, "eosio", 9, None)
+    says = NodeosTimeout("no answer") if silent else {"info": chain, "paused": paused}
+    return cast("Nodeos", Recorder(says))
 
 
 class Bench:
@@ -81,7 +71,7 @@ class Bench:
             self.passing()
             time.sleep(0.01)
 
-        JoiningLook(self.store, nodeos or Nodeos(), NAMES, "bp-b", wait).belongs(REPORT)  # type: ignore[arg-type] # as far as asked
+        JoiningLook(self.store, nodeos or tells(), NAMES, "bp-b", wait).belongs(REPORT)
 
     def refused(self) -> str:
         """Return why a look refuses."""
@@ -129,7 +119,7 @@ def test_what_is_not_known_contradicts_nothing(bench: Bench) -> None:
     """P2: a member of an older version, or whose nodeos does not answer yet, refuses nobody."""
     bench.put(NAMES.member("bp-a"), write(member("bp-a")))
     bench.put(NAMES.member("bp-c"), b"{garbage")
-    bench.look(Nodeos(silent=True))
+    bench.look(tells(silent=True))
 
 
 def led(bench: Bench) -> None:
@@ -157,7 +147,7 @@ def test_a_paused_nodeos_needs_no_wait(bench: Bench) -> None:
     """R4: pausing what is paused harms nobody, so that no heartbeat is watched for it."""
     led(bench)
     bench.passing = lambda: pytest.fail("it waits")
-    bench.look(Nodeos(paused=True))
+    bench.look(tells(paused=True))
 
 
 def test_without_etcd_the_pause_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

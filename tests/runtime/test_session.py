@@ -397,13 +397,14 @@ def test_a_longer_name_is_another(bench: Bench) -> None:
 
 
 class Gate(MemoryStore):
-    """A store that counts transactions, and can hold or spoil them."""
+    """A store that counts transactions, and can hold or spoil them; it `refuses` to write keys that have this."""
 
     def __init__(self, etcd: MemoryEtcd) -> None:
         super().__init__(etcd)
         self.open = threading.Event()
         self.open.set()
         self.raises: Exception | None = None
+        self.refuses = "none"
         self.lost_keepalives = 0
         self.tries = 0
         self.closed = False
@@ -414,6 +415,8 @@ class Gate(MemoryStore):
         self.open.wait(10)
         if self.raises is not None:
             raise self.raises
+        if any(self.refuses in each.key for each in txn.then):
+            raise StoreRejected("permission_denied", "no")
         return super().txn(txn, timeout_s)
 
     def keepalive(self, lease: int, timeout_s: float) -> int:
@@ -604,40 +607,20 @@ def test_the_ledger_is_written_once_and_bounded(both: Bench) -> None:
     assert read_window(newest.value) == Window(1212, 12, 11, 1, {"node": 1})
 
 
-class CountedStore(MemoryStore):
-    """Counts transactions; `refuses` those that write a key below it."""
-
-    def __init__(self, etcd: MemoryEtcd, refuses: str = "none") -> None:
-        super().__init__(etcd)
-        self.txns = 0
-        self.refuses = refuses
-
-    def txn(self, txn: Txn, timeout_s: float) -> TxnAnswer:
-        """See the port."""
-        self.txns += 1
-        if any(self.refuses in each.key for each in txn.then):
-            raise StoreRejected("permission_denied", "no")
-        return super().txn(txn, timeout_s)
-
-
 @pytest.mark.parametrize(("refuses", "written"), [("none", True), ("/ledger/", False)])
-def test_windows_go_with_the_next_report(refuses: str, written: bool) -> None:
+def test_windows_go_with_the_next_report(bench: Bench, memory: MemoryEtcd, refuses: str, written: bool) -> None:
     """One request for both; a role that may not write the ledger loses no report by it."""
-    etcd = MemoryEtcd(lambda: round(time.monotonic() * 1000))
-    bench = Bench(lambda: MemoryStore(etcd))
-    store = CountedStore(etcd, refuses)
+    store = Gate(memory)
+    store.refuses = refuses
     session, _ = bench.started(store=store)
-    try:
-        session.publish(member(head=1))
-        wait_until(lambda: bench.reports() == member(head=1))
-        begun = store.txns
-        session.count(Window(1200, 12, 12, 0))
-        session.publish(member(head=2))
-        wait_until(lambda: bench.reports() == member(head=2))
-        assert (bench.read_key(bench.names.ledger(1200)) is not None) is written
-        assert not written or store.txns == begun + 1
-    finally:
-        session.close(1.0)
+    session.publish(member(head=1))
+    wait_until(lambda: bench.reports() == member(head=1))
+    begun = store.tries
+    session.count(Window(1200, 12, 12, 0))
+    session.publish(member(head=2))
+    wait_until(lambda: bench.reports() == member(head=2))
+    assert (bench.read_key(bench.names.ledger(1200)) is not None) is written
+    assert not written or store.tries == begun + 1
 
 
 def test_windows_that_wait_for_etcd_are_bounded(bench: Bench) -> None:

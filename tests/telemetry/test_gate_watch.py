@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -10,40 +11,21 @@ from agent.errors import GateError
 from agent.gate.control import BOUNDS
 from agent.gate.server import REASONS
 from agent.host.page import Page, Sign
-from agent.ports import Closed, GateStatus
+from agent.ports import GateStatus, SigningGate
 from agent.telemetry.gate_watch import OLD_MS, GateWatch
 from agent.telemetry.metrics import Metrics
 from tests.support.metrics_bench import Bench, clock
+from tests.support.recorder import Recorder
 
 STATUS = GateStatus(9, 1, True, "ready", 5, 99_000, {"closed": 3}, (2, 3, *(0,) * (len(BOUNDS) - 1)), 0.004)
-
-
-class FakeGate:
-    """A FAKE gate that says what the test wants."""
-
-    def __init__(self) -> None:
-        self.says: GateStatus | None = STATUS
-
-    def permit(self, epoch: int, until: int) -> None:
-        """Take nothing."""
-
-    def close(self, timeout_s: float) -> Closed:
-        """Prove nothing."""
-        raise GateError("FAKE")
-
-    def status(self, timeout_s: float) -> GateStatus:
-        """Say it, or nothing."""
-        if self.says is None:
-            raise GateError("FAKE: silent")
-        return self.says
 
 
 class Scrape:
     """The metrics of an agent with a gate."""
 
     def __init__(self) -> None:
-        self.clock, self.gate = clock(), FakeGate()
-        self.watch = GateWatch(self.gate, self.clock)
+        self.clock, self.gate = clock(), Recorder({"status": STATUS})
+        self.watch = GateWatch(cast("SigningGate", self.gate), self.clock)
         self.page = Page("b", b"", 3, Sign.OPEN, self.clock.now + 2500)
         seen = (lambda: self.watch.seen, lambda: self.page)
         self._metrics = Metrics("eos", "bp-a", self.clock, lambda: Bench().snapshot, gate=seen)
@@ -80,12 +62,12 @@ def test_silence_locked_wallet_and_age_show_as_down() -> None:
     """A gate that cannot sign is not up, and its counts do not fall while it is silent."""
     scrape = Scrape()
     scrape.watch.look()
-    for says in (None, replace(STATUS, keosd="locked"), replace(STATUS, holds=False)):
-        scrape.gate.says = says
+    for says in (GateError("silent"), replace(STATUS, keosd="locked"), replace(STATUS, holds=False)):
+        scrape.gate.says = {"status": says}
         scrape.watch.look()
         found = scrape.read()
         assert (found["up", ""], found["signatures_total", "none"]) == (0, 5)
-    scrape.gate.says = STATUS
+    scrape.gate.says = {"status": STATUS}
     scrape.watch.look()
     scrape.clock.now += OLD_MS
     found = scrape.read()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from agent.ports import Delivery
 from agent.telemetry.families import LABELS, PREFIX
 from agent.telemetry.gauges import expiry_of
 from tests.core.parts import NODEOS, SCHEDULE, info
+from tests.support.alert_channel import PlayedSink
 from tests.support.children import wait_until
 from tests.support.metrics_bench import LEADING, MARGIN, NOW, Bench, everything
 
@@ -307,28 +307,15 @@ def test_watch_restarts_are_those_of_the_follower() -> None:
     assert bench.get("etcd_watch_restarts_total") == 3
 
 
-class Sink:
-    """A channel that takes what the test says."""
-
-    name = "ops"
-
-    def __init__(self, send: Callable[[], Delivery]) -> None:
-        self._send = send
-
-    def send(self, notice: Notice, timeout_s: float) -> Delivery:
-        """Take a notice."""
-        return self._send()
-
-
 def test_alerts_are_those_of_the_desk() -> None:
     """What a real desk sent, dropped and queued shows, channel by channel; an idle channel shows zeros."""
-    deliveries = [Delivery(ok=True), Delivery(ok=False, detail="no")]
-    dispatcher = AlertDispatcher([Channel(Sink(lambda: deliveries.pop(0)), "info")])
+    sink = PlayedSink(lambda number: Delivery(ok=number == 1, detail="no"))
+    dispatcher = AlertDispatcher([Channel(sink, "info")])
     bench = Bench(dispatcher.stats)
     assert bench.get("alerts_sent_total", channel="ops", result="ok") == 0
     for key in ("one", "two"):
         dispatcher.tell(Notice(key, "event", "critical", "summary"))
-    wait_until(lambda: not deliveries)
+    wait_until(lambda: len(sink.tries) == 2)
     dispatcher.close(1.0)
     assert bench.by("alerts_sent_total", "result") == {"ok": 1, "failed": 0, "rejected": 1}
     assert bench.by("alerts_dropped_total", "reason") == {"full": 0, "rejected": 1, "expired": 0, "shutdown": 0}

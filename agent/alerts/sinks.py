@@ -37,9 +37,10 @@ from agent.alerts.external import AppriseSink
 from agent.alerts.text import Words
 from agent.config.alerts import PAGERDUTY, AlertChannel
 from agent.config.model import Config
-from agent.config.secrets import answer_texts, channel_texts, files_of, reread
+from agent.config.secrets import answer_texts, channel_texts, reread
 from agent.core.alerts.notice import Notice
 from agent.core.model.copying import replace
+from agent.core.model.fields import shown
 from agent.errors import ConfigError
 from agent.host.clock import boot_ms
 from agent.host.deadline import Bounded, CallFailed, Deadline, NoAnswer
@@ -81,7 +82,7 @@ def _renewed(channel: AlertChannel, make: Callable[[AlertChannel], T]) -> FromFi
             mask(text)
         return make(found)
 
-    return FromFiles(f"alerts {channel.name}", (*files_of(channel), *_authorities(channel)), read)
+    return FromFiles(f"alerts {channel.name}", [channel.url_file, channel.secret_file, *_authorities(channel)], read)
 
 
 def _authorities(channel: AlertChannel) -> tuple[Path, ...]:
@@ -196,8 +197,8 @@ class HttpSink:
         self._query = f"?{parts.query}" if parts.query else ""
         self._headers = {"Host": self._endpoint.host_header, "Connection": "close", "Accept-Encoding": "identity"}
         self._headers["User-Agent"] = f"nodeos-failover/{__version__}"
-        if shown := basic(parts):
-            self._headers["Authorization"] = shown
+        if login := basic(parts):
+            self._headers["Authorization"] = login
         self._write = write
         self._context = context
         self._proxy = proxy
@@ -215,8 +216,8 @@ class HttpSink:
             return Delivery(ok=False, detail=f"answered with more than {MOST} bytes: this is no alert channel")
         except CallFailed as error:
             return Delivery(ok=False, retry=True, detail=_cause(error, timeout_s))
-        shown = answer.body[:SHOWN].decode(errors="replace").strip()
-        return replace(_outcome(answer), answer=f"HTTP {answer.status} {shown}".strip())
+        said = answer.body[:SHOWN].decode(errors="replace").strip()
+        return replace(_outcome(answer), answer=f"HTTP {answer.status} {said}".strip())
 
     def exchange(self, letter: HttpRequest, timeout_s: float) -> Answer:
         """Send a letter and return the answer within `timeout_s` seconds in all, TLS included.
@@ -338,7 +339,7 @@ def try_channel(config: Config, channel: AlertChannel, severity: str = "critical
     answer = found.answer
     for text in answer_texts(channel):
         answer = answer.replace(text, MASK)
-    return replace(found, answer="".join(char if char.isprintable() else " " for char in answer))
+    return replace(found, answer=shown(answer, len(answer)))
 
 
 def _deliveries(config: Config, channel: AlertChannel, severity: str) -> Iterable[Delivery]:

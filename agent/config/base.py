@@ -57,11 +57,8 @@ def _readable(path: Path) -> Path:
 
 
 def _readable_secret(path: Path) -> Path:
-    fd = open_regular(path)
-    try:
-        refuse_public(fd, path)
-    finally:
-        os.close(fd)
+    with os.fdopen(open_regular(path)) as file:
+        refuse_public(file.fileno(), path)
     return path
 
 

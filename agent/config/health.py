@@ -24,8 +24,8 @@ class Check(Section):
 class ProcessCheck(Check):
     """The nodeos process exists."""
 
-    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: int = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = 1
+    fall: int = 1
 
 
 class MainThreadCheck(Check):
@@ -59,8 +59,8 @@ class PeersCheck(Check):
 class ChainIdCheck(Check):
     """nodeos is on the right chain."""
 
-    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: int = Field(default=1, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = 1
+    fall: int = 1
 
 
 class ScheduleCheck(Check):
@@ -89,8 +89,8 @@ class ClockOffsetCheck(Check):
 class GateCheck(Check):
     """The signing gate can sign. With gate.mode = "on" it is judged once nodeos was seen to sign through it."""
 
-    rise: int = Field(default=1, ge=1, le=1000, description="good results in a row until the check passes again")
-    fall: int = Field(default=2, ge=1, le=1000, description="bad results in a row until the check fails")
+    rise: int = 1
+    fall: int = 2
 
 
 class HealthSection(Section):

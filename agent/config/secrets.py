@@ -76,11 +76,6 @@ def secret_texts(config: Config) -> list[str]:
     return texts
 
 
-def files_of(channel: AlertChannel) -> tuple[Path, ...]:
-    """Return the files with the secrets of a channel."""
-    return tuple(each for each in (channel.url_file, channel.secret_file) if each is not None)
-
-
 def reread(channel: AlertChannel) -> AlertChannel:
     """Return a channel with what its files hold now. ConfigError when they cannot be used; it repeats no secret."""
     found = {"url": channel.url_file, "secret": channel.secret_file}

@@ -201,7 +201,8 @@ class Section:
         cls._own = dict(cls._own)
         for name in inspect.get_annotations(cls):
             given = cls.__dict__.get(name, REQUIRED)
-            cls._own[name] = given if isinstance(given, Setting) else Setting(given)
+            above = cls._own.get(name, Setting())  # a plain value is another default for what is inherited
+            cls._own[name] = given if isinstance(given, Setting) else replace(above, default=given)
             if name in cls.__dict__:
                 delattr(cls, name)
         marked = [name for name, each in vars(cls).items() if hasattr(each, "is_relation")]

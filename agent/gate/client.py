@@ -14,6 +14,7 @@ from typing import Any
 
 from agent.core.model.backoff import longer
 from agent.core.model.copying import replace
+from agent.core.model.fields import shown
 from agent.core.model.store import Ms
 from agent.errors import GateError
 from agent.gate.control import BOUNDS
@@ -155,4 +156,4 @@ def _number(table: dict[Any, Any], key: Any) -> int:
 
 
 def _text(value: object) -> str:
-    return "".join(each if each.isprintable() else " " for each in str(value)[:200])
+    return shown(str(value), 200)

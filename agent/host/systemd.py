@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from agent.core.model.fields import shown
+
 LONGEST = 200
 """Characters of a status line."""
 
@@ -30,11 +32,11 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Say that the agent has started, or is done with reloading."""
-        self.send("READY=1", f"STATUS={_line(status)}")
+        self.send("READY=1", f"STATUS={shown(status, LONGEST)}")
 
     def status(self, text: str) -> None:
         """Say one line for `systemctl status`."""
-        self.send(f"STATUS={_line(text)}")
+        self.send(f"STATUS={shown(text, LONGEST)}")
 
     def watchdog(self) -> None:
         """Give a sign of life."""
@@ -46,7 +48,7 @@ class Notifier:
 
     def stopping(self, status: str) -> None:
         """Begin to end."""
-        self.send("STOPPING=1", f"STATUS={_line(status)}")
+        self.send("STOPPING=1", f"STATUS={shown(status, LONGEST)}")
 
     def send(self, *lines: str) -> None:
         """Send one message; what nobody takes is lost."""
@@ -63,7 +65,3 @@ class Notifier:
             self._failed = True
         else:
             self._failed = False
-
-
-def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:LONGEST])

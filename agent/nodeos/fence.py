@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
 from contextlib import suppress
 
 from agent.core.model.chain import ProcessId
@@ -28,6 +27,8 @@ KILL_S = 0.2
 """What SIGTERM always leaves of the deadline to SIGKILL."""
 REAP_S = 0.1
 """For a command that was killed to be gone."""
+OURS = "NODEOS_FAILOVER_"
+"""Settings in the environment, which a command does not get: there may be secrets among them."""
 
 
 class ProcessFence:
@@ -79,7 +80,7 @@ class ProcessFence:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
-                env=_clean(os.environ),
+                env={key: text for key, text in os.environ.items() if not key.startswith(OURS)},
             )
         except OSError as error:
             raise FenceError(f"fence.command {self._plan.command[0]} could not be started: {error}") from error
@@ -95,11 +96,6 @@ class ProcessFence:
         if held is None and code != 0:
             raise FenceError(f"fence.command ended with {code}, and nodeos could not be seen to be gone")
         return f"ended by fence.command (exit code {code})"
-
-
-def _clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """Leave our own settings out of a command's environment: there may be secrets among them."""
-    return {key: value for key, value in environ.items() if not key.startswith("NODEOS_FAILOVER_")}
 
 
 def _kill_group(started: subprocess.Popen[bytes]) -> None:

@@ -11,6 +11,8 @@ from agent.errors import ConfigError
 
 FORMS = "http://HOST:PORT, https://HOST:PORT or unix:///path/to/socket"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MOST = 150
+"""Characters of what is no URL that are repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,13 @@ def parse_endpoint(url: str) -> Endpoint:
     if parts.username is not None or parts.password is not None:
         raise ConfigError([f"nodeos URL: nodeos knows no passwords, leave them out; write {FORMS}"])
     if parts.query or parts.fragment:
-        raise ConfigError([f"nodeos URL {url!r}: no query and no fragment here; write {FORMS}"])
+        raise ConfigError([f"nodeos URL {url[:MOST]!r}: no query and no fragment here; write {FORMS}"])
     if parts.scheme == "unix" and not parts.netloc and parts.path.startswith("/") and parts.path != "/":
         return Endpoint(url, path=parts.path)
     if parts.scheme in DEFAULT_PORTS and parts.hostname and parts.path in ("", "/") and port != 0:
         number = DEFAULT_PORTS[parts.scheme] if port is None else port
         return Endpoint(url, host=parts.hostname, port=number, tls=parts.scheme == "https")
-    raise ConfigError([f"nodeos URL {url!r} is not understood: write {FORMS}"])
+    raise ConfigError([f"nodeos URL {url[:MOST]!r} is not understood: write {FORMS}"])
 
 
 def endpoint_of(url: str) -> Endpoint:

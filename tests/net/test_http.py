@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.errors import ConfigError
 from agent.host.deadline import NoAnswer
-from agent.net.endpoint import Endpoint
+from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import call
 from tests.support.slow_server import Serve, answer
 
@@ -53,3 +54,11 @@ def test_an_answer_that_is_cut_or_not_plain_is_none(says: Callable[[bytes], Endp
     """What is not certainly whole proves nothing."""
     with pytest.raises(NoAnswer):
         call(says(data), "/v1/producer/paused", 2.0)
+
+
+@pytest.mark.parametrize("text", ["x" * 60_000, "http://h/?" + "\x01" * 60_000])
+def test_what_is_no_url_is_told_by_its_beginning(text: str) -> None:
+    """A run-time file that was spoilt may hold anything: what is said of it goes into logs and onto terminals."""
+    with pytest.raises(ConfigError, match="nodeos URL") as caught:
+        parse_endpoint(text)
+    assert len(str(caught.value)) < 2000

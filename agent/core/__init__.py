@@ -48,9 +48,9 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          that is known has answered: an address may lead elsewhere by now. A process seen gone is proof. A closed
          signing gate is proof if nodeos has no other way to a signature; where the gate is required nothing else is,
          because a pause says nothing about who asks the gate. *Else:* the block in flight is signed twice.
-    R5   Release only what is proven stopped: if `heartbeat` is ours as last written, put it with state `released`, the
-         last own block and the reason, and delete `leader` if it is ours. Without a proof nothing is released, and the
-         others wait out E. *Else:* the successor signs beside the old leader.
+    R5   Release only what is proven stopped: if `heartbeat` is ours as last written, put it with state `released`, our
+         head (it has the last own block) and the reason, and delete `leader` if it is ours. Without a proof nothing is
+         released, and the others wait out E. *Else:* the successor signs beside the old leader.
     R6   `leader` hangs on a lease with a time to live above E. A lost lease loses the lead (the key vanishes, R1
          fails, R3 acts). A lease that is kept proves nothing.
 
@@ -66,9 +66,9 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          seq; another epoch beside the old `leader`, for a take-over puts both), counts for no less than what stood
          there before: the holder may not know of it. *Why it is safe:* the old leader counts E from before a write that
          we saw only later; a confirmation that we did not see has changed the revision, and our transaction fails.
-    R9   Then produce: resume once our head has the last own block that the release names (or after a bounded wait), as
-         long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is
-         behind signs a height twice, or a node that cannot sign keeps the lead.
+    R9   Then produce: resume once our head has the block that the release names (or after a bounded wait), as long as V
+         holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is behind
+         signs a height twice, or a node that cannot sign keeps the lead.
     R10  A `leader` that an operator puts by hand carries no lease. The old leader stops, proves and releases; the node
          that is named takes over by R8. If it does not within the nomination time, any candidate may. A value that
          names no member is a typing mistake, and one that an override or maintenance bars could not be followed: the

@@ -171,7 +171,7 @@ def _inherited_seen(step: Step, event: PausedSeen) -> None:
 
 
 def head_read(step: Step, event: HeadRead) -> None:
-    """Take our own head: the last own block of a tenure that ends (R5), or how far a new one has come (R9)."""
+    """Take our own head: it has the last own block of a tenure that ends (R5), or tells how far a new one is (R9)."""
     state = step.state
     if event.call != state.head_call:
         return
@@ -184,7 +184,7 @@ def head_read(step: Step, event: HeadRead) -> None:
     step.set(head=event.num)
     if state.phase is Phase.STOPPING and not state.quiet and state.production is Production.SETTLING:
         step.set_tenure(head_known=True)
-    if state.phase is Phase.STOPPING and event.producer == state.identity.producer:
+    if state.phase is Phase.STOPPING:
         step.set_tenure(last_block=Block(event.num, event.id, event.time, event.producer))
 
 
@@ -266,7 +266,7 @@ def _fence(step: Step) -> None:
 
 
 def rule_read_last_block(step: Step) -> bool:
-    """When stopped by a pause, read the head once, to name the last own block; True when that is done with."""
+    """When stopped by a pause, read the head once, to name it in the release; True when that is done with."""
     state = step.state
     if not state.quiet and state.production is Production.PAUSING and not deaf(state):
         return False  # the gate is closed, and the head has what was signed before it once a pause is answered
@@ -286,7 +286,7 @@ def _read_head(step: Step) -> None:
 
 
 def rule_resume(step: Step) -> None:
-    """Resume once elected, proven stopped, saved, and level with the last own block of the leader before (R9)."""
+    """Resume once elected, proven stopped, saved, and level with what the leader before released (R9)."""
     state = step.state
     if state.phase is not Phase.ELECTED or not state.quiet or state.saved != "held":
         return

@@ -379,7 +379,7 @@ def _next_confirmation(step: Step) -> Ms:
 
 
 def rule_prove(step: Step) -> None:
-    """When nodeos is proven stopped, name the last own block, and go on to release (R4, R5)."""
+    """When nodeos is proven stopped, name its head, and go on to release (R4, R5)."""
     state = step.state
     if state.phase is not Phase.STOPPING or not state.proven or not rule_read_last_block(step):
         return

@@ -8,16 +8,18 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase
+from agent.core.leadership.state import Phase, State
 from agent.core.leadership.timing import standstill
 from agent.core.model import records
 from agent.core.model.chain import Block, Schedule
 from agent.core.model.records import GroupView, Heartbeat, HeartbeatKey, LeaderKey
 from agent.core.model.store import Ms
+from agent.core.node import step as core
+from agent.core.node.state import LookedBack
 from tests.core.leadership.one import KEYS, LEASE, NODEOS, One, T, held, record
 from tests.core.node.test_urgency import TWENTY_ONE
-from tests.core.parts import SETUP
-from tests.simulation.story import Story
+from tests.core.parts import PRODUCER, SETUP
+from tests.simulation.story import ROUND, Story, group
 
 OLD, NEW = 5, 6
 ROUND_MS = 21 * 12 * 500
@@ -218,3 +220,27 @@ def test_a_release_since_which_we_had_no_slot_is_not_believed() -> None:
     story.go(2)
     story.hosts[1].start()
     assert standstill(T.validity) <= story.until(lambda: story.leader is not None) * 1000
+
+
+@pytest.mark.parametrize("late", [0.0, 8.0], ids=["in the own window", "after it"])
+def test_a_release_is_borne_out_whoever_signs_when_the_leader_stops(late: float) -> None:
+    """P2, R5, R20: all agents end, and begin anew a round later: nobody waits for a confirmation that came after it.
+
+    The release names the head, also where that is another producer's: with many of them it nearly always is.
+    """
+    story, leader, other = group()
+    story.put("peers-key", b"0" * 64)
+    story.until_window()
+    story.go(late)
+    other.step(ev.Shutdown())
+    leader.step(ev.Shutdown())
+    story.go(30)
+    head = leader.nodeos.head
+    own = max(block.time for block in story.blocks.values() if block.producer == PRODUCER)
+    for host in (leader, other):
+        host.lease = None
+        host.node = core.begin(host.profile, State(replace(host.setup, instance=f"{host.name}-anew")))
+        host.step(LookedBack(head.head_time - round(1000 * ROUND), own, head))
+        host.step(ev.Started(None, host.nodeos.process))
+    waited = story.until(lambda: story.leader is not None, 60)
+    assert waited < 1 + ROUND / 4, f"of {SETUP.timing.lease_ttl} s and E_s that promises may count"

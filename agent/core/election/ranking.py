@@ -17,6 +17,8 @@ SPRING = 5
 """Spring 1 counts as generation 6, after Leap 5."""
 EOSIO_1 = 8
 """EOSIO 1.8 is the oldest that anybody runs; Spring has not come that far."""
+LAST = 10
+"""Ranks that a node which is held down lets pass, 2 s by default: another that can take over has done so by then."""
 MOST = 60
 """Characters of a version that are looked at."""
 
@@ -41,14 +43,14 @@ def eligibility(
 
     The best candidate is not held down, has the lowest priority number, then the furthest head, then the newest nodeos
     and agent, then the first name. `holder`, who held the heartbeat last, is not waited for: when the seat is free, it
-    has failed or been asked to step down. `held` says why this node is held down, if it is: it leads only while nobody
-    else may, for a group of flapping nodes is better than none.
+    has failed or been asked to step down. `held` says why this node is held down, if it is: it goes last, some seconds
+    after all others. Not never: who reports that it may lead may be gone by now, or have to wait itself (R20).
     """
     others = [member for member in ready(me.node, members) if member.node != holder]
     kept = held if any(not member.held_down_ms for member in others) else ""
-    fit = health.ok and not me.drained and not kept
+    fit = health.ok and not me.drained
     known = (*ready(me.node, members), me)
-    rank = sum(_order(member, known) < _order(me, known) for member in others)
+    rank = sum(_order(member, known) < _order(me, known) for member in others) + (LAST if kept else 0)
     why = "drained" if me.drained else "; ".join(health.reasons) or kept
     return Eligibility(fit, health.can_produce, rank, why)
 

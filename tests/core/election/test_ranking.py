@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.core.election.hold_down import Flaps, failed
 from agent.core.election.policy import Policy
-from agent.core.election.ranking import eligibility, ready
+from agent.core.election.ranking import LAST, eligibility, ready
 from agent.core.health import checks
 from agent.core.health.checks import NEAR, Health
 from agent.core.health.hysteresis import CheckState
@@ -141,19 +141,19 @@ def test_a_node_that_is_held_down_goes_last() -> None:
     assert look(member("bp-b"), held, me=member("bp-a", priority=200)).rank == 1
 
 
-def test_a_node_that_is_held_down_leads_only_while_nobody_else_may() -> None:
-    """Held down, a node is unfit beside a sound one; alone, or among others like it, it leads, for that is better."""
+def test_a_node_that_is_held_down_lets_a_sound_one_go_first_for_a_while() -> None:
+    """R11, P2: seconds after the sound one, which may be gone, it leads; alone, or among others like it, at once."""
     me = replace(ME, held_down_ms=1000)
 
-    def fit(*others: Member, holder: str | None = None) -> tuple[bool, str]:
+    def last(*others: Member, holder: str | None = None) -> tuple[bool, int, str]:
         found = eligibility(me, WELL, (me, *others), holder, "held down: 3 faults")
-        return found.eligible, found.why
+        return found.eligible, found.rank, found.why
 
-    assert fit(member("bp-b")) == (False, "held down: 3 faults")
-    assert fit() == (True, "")
-    assert fit(member("bp-b", held_down_ms=5)) == (True, "")
-    assert fit(member("bp-b", healthy=False)) == (True, "")
-    assert fit(member("bp-b"), holder="bp-b") == (True, "")
+    assert last(member("bp-b")) == (True, LAST + 1, "held down: 3 faults")
+    assert last() == (True, 0, "")
+    assert last(member("bp-b", held_down_ms=5)) == (True, 0, "")
+    assert last(member("bp-b", healthy=False)) == (True, 0, "")
+    assert last(member("bp-b"), holder="bp-b") == (True, 0, "")
 
 
 @pytest.mark.parametrize(

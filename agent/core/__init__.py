@@ -66,9 +66,10 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          seq; another epoch beside the old `leader`, for a take-over puts both), counts for no less than what stood
          there before: the holder may not know of it. *Why it is safe:* the old leader counts E from before a write that
          we saw only later; a confirmation that we did not see has changed the revision, and our transaction fails.
-    R9   Then produce: resume once our head has the block that the release names (or after a bounded wait), as long as V
-         holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is behind
-         signs a height twice, or a node that cannot sign keeps the lead.
+    R9   Then produce: resume once our head has the block that the release names, or where it names none (its nodeos was
+         gone, or it was not released at all) the head that its holder told last by beats; or after a bounded wait, as
+         long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is
+         behind signs a height twice, or a node that cannot sign keeps the lead.
     R10  A `leader` that an operator puts by hand carries no lease. The old leader stops, proves and releases; the node
          that is named takes over by R8. If it does not within the nomination time, any candidate may. A value that
          names no member is a typing mistake, and one that an override or maintenance bars could not be followed: the

@@ -70,7 +70,7 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
             state.identity.instance,
             0,
             lease=state.lease or 0,
-            wait_head=block.num if block else None,
+            wait_head=block.num if block else _told_head(state),
             gap=step.now - led,
             origin=origin,
             before=state.seen.last_holder or "",
@@ -79,6 +79,15 @@ def prepare(step: Step, origin: str, *, frees: bool = False) -> None:
             hand_to=named.name if named else None,
         )
     )
+
+
+def _told_head(state: State) -> int | None:
+    """Return the head that the last holder told last with its beats; None: it told none.
+
+    What it signed after that, until its nodeos or its host was gone, nobody knows; but who lacks even that block signs
+    slots again (R9).
+    """
+    return next((each.sight.head for each in state.sights if each.node == state.seen.last_holder), None)
 
 
 def campaign_at(state: State) -> Ms | None:

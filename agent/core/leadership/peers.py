@@ -269,7 +269,7 @@ def _by_node(vote: Vote) -> str:
 
 
 def _note(step: Step, node: str, sight: Sight | None) -> None:
-    """Note what a member's nodeos told, if that is new. No rule here rests on it."""
+    """Note what a member's nodeos told, if that is new. Only how long a new leader waits rests on it (R9)."""
     told = step.state.sights
     if sight is None or any(each.node == node and each.sight == sight for each in told):
         return

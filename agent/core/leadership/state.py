@@ -97,7 +97,7 @@ class Tenure:
     leader_revision: int = 0
     valid_until: Ms = 0
     sent: tuple[Sent, ...] = ()  # writes whose outcome is not known yet (R2)
-    wait_head: int | None = None  # the block that the release before named (R9)
+    wait_head: int | None = None  # what our head has to reach before a resume, for a bounded time (R9)
     stop_reason: str = ""
     last_block: Block | None = None
     leader_lost: bool = False  # the key `leader` is not ours any more: a release leaves it alone (R5)

@@ -9,12 +9,13 @@ import pytest
 
 from agent.core.leadership import actions as do
 from agent.core.leadership import events as ev
-from agent.core.leadership.state import Phase
+from agent.core.leadership.state import Phase, Production
 from agent.core.leadership.timing import GateMode, PeersMode, Timing, standstill
 from agent.core.model import records
+from agent.core.model.chain import Block
 from agent.core.model.fields import RecordError
 from agent.core.model.operator import Override
-from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise
+from agent.core.model.peers import MOST_PEERS, Beat, Peer, Promise, Sight
 from agent.core.model.records import Heartbeat, HeartbeatKey, LeaderKey, read_heartbeat
 from agent.core.model.runtime_record import Listing, RuntimeRecord, read_runtime
 from agent.core.model.store import Ms
@@ -552,6 +553,25 @@ def test_named_node_that_waits_for_blocks_keeps_the_seat() -> None:
     one.tell(ev.Eligibility(False, can_produce=False, why="sick"))
     one.tick(10)
     assert one.phase() is not Phase.STANDBY
+
+
+@pytest.mark.parametrize("named", [None, 990])
+@pytest.mark.parametrize("head", [998, 1000])
+def test_head_that_the_leader_told_last_is_waited_for_where_no_block_is_named(head: int, named: int | None) -> None:
+    """R9: nodeos was gone, so its release names no block: who lacks one that was told would sign its slot again."""
+    one = Member()
+    assert one.asked(7, sight=Sight(1000, 900, 300, 5_000_000_000, 4_999_999_700))
+    last = Block(named, "id", 0, "eosio") if named else None
+    found = Heartbeat(1, "bp-a", "other", 2, E_S, True, last, "nodeos is gone")
+    one.see(leader=None, heartbeat=HeartbeatKey(found, one.revision + 1))
+    one.apply("take")
+    begun = one.now
+    one.read_head(head)
+    assert one.power() is (Production.RESUMING if head >= (named or 1000) else Production.STOPPED)
+    while one.power() is Production.STOPPED:
+        one.tick(10)
+        one.read_head(head)
+    assert one.now - begun in (0, T.catch_up)
 
 
 def test_without_peers_nothing_is_promised() -> None:

@@ -204,6 +204,8 @@ def begin(limits: Limits) -> Health:
 
 JUDGED = 2
 """Of a turn of 12 slots the clock is judged by the first two: the bound of later ones is too wide to acquit it."""
+STANDS: Ms = 10_000
+"""On a chain without a new block for so long nobody's clock is judged by what came before."""
 OF_THE_PROCESS = ("main_thread", "producing", "head_age", "lib_progress", "chain_id", "peers", "clock_offset")
 """The checks that rest on answers of one nodeos process, and prove nothing of the next."""
 WORKS: Ms = 200
@@ -331,22 +333,27 @@ def _info(
         "lib_progress": _lib(info, now - lib_at, limits, others),
         "chain_id": CheckResult(right, "" if right else f"nodeos is on chain {info.chain_id}, not {wanted}"),
     }
-    off, verdicts["clock_offset"] = _clock(health, info, probe.wall, limits)
+    off, verdicts["clock_offset"] = _clock(health, info, probe.wall, limits, now)
     head_at = health.head_at if health.info is not None and info.head_num == health.info.head_num else now
     now_known = {"info": info, "info_at": now, "info_wall": probe.wall, "lib": info.lib_num, "lib_at": lib_at}
     schedule_head = health.schedule_head or info.head_time
     return replace(health, clock=off, head_at=head_at, schedule_head=schedule_head, **now_known), verdicts
 
 
-def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits) -> tuple[Ms, CheckResult]:
-    """Judge by a block that came since the last answer; before there are two answers nothing is known."""
+def _clock(health: Health, info: ChainInfo, wall: Ms, limits: Limits, now: Ms) -> tuple[Ms, CheckResult]:
+    """Judge by a block that came since the last answer; before there are two answers nothing is known.
+
+    A chain that stands, with a head that is not ahead of our clock, holds nothing against it: else nobody would lead
+    again on a chain that only we move.
+    """
     if health.info is None:
         return health.clock, CheckResult(None, "no new block was seen yet")
     off = clock_offset(info, wall)
     fine, new = -off <= limits.clock_offset, info.head_num > health.info.head_num
     if not new or (fine and slot_of(info.head_time) % REPETITIONS >= JUDGED):
         known = health.checks.get("clock_offset", CheckState()).known
-        return health.clock, CheckResult(None if known else True, "not measured: no new block")
+        stands = fine and not new and now - health.head_at >= STANDS
+        return health.clock, CheckResult(True if stands or not known else None, "not measured: no new block")
     return off, CheckResult(fine, "" if fine else f"our clock is {-off / 1000:.1f} s behind the chain's")
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from agent.core.election import ranking
 from agent.core.health import checks
 from agent.core.health.checks import (
+    STANDS,
     DiskProbed,
     GateProbed,
     Health,
@@ -331,6 +332,16 @@ def test_the_clock_is_judged_by_blocks_that_just_came() -> None:
     wrong: list[Probe] = [on_time(1000), on_time(1001, age=-9000)]
     assert not after(wrong).checks["clock_offset"].ok
     assert not after([*wrong, on_time(1001, age=-9000)]).checks["clock_offset"].ok, "no new block is no good news"
+
+
+def test_a_chain_that_stands_does_not_hold_against_a_clock_what_it_was() -> None:
+    """P2: who was wrong when the last block came, and was set right, leads again: no block would come to acquit it."""
+    stood = after([on_time(1000), on_time(1001, age=-9000)])
+    still = [on_time(1001, age=500 * step) for step in range(round(STANDS / 500) + 2)]
+    assert not after(still[:-3], start=stood).checks["clock_offset"].ok, "not at once: blocks may be on their way"
+    assert after(still, start=stood).checks["clock_offset"].ok
+    ahead: list[Probe] = [on_time(1001, age=-9000)] * len(still)
+    assert not after(ahead, start=stood).checks["clock_offset"].ok, "that clock is behind still"
 
 
 @pytest.mark.parametrize("effort", [500, 462, 400, 300, 100])

@@ -146,6 +146,41 @@ def test_a_live_producer_is_adopted(tmp_path: Path, first: str) -> None:
             assert "a nodeos without an agent signs" in other.replace("\n", " ")
 
 
+ENDS = """
+import os, signal
+from agent.runtime import calls
+
+transact = calls.transact
+
+def ends(store, action, names):
+    transact(store, action, names)
+    os.kill(os.getpid(), signal.{name})
+
+calls.transact = ends
+from agent.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
+def test_an_agent_that_ends_while_it_adopts_leaves_a_guard_that_knows(tmp_path: Path, number: signal.Signals) -> None:
+    """R3, R19, P1: etcd has its take-over, and it has no answer: its nodeos stops before the other host takes over."""
+    with Group(tmp_path) as group:
+        live, other = group.chain.nodes.values()
+        other.pause()
+        waits, adopts = group.agents[other.name], group.agents[live.name]
+        waits.start()
+        waits.wait_phase("standby")
+        group.wait("the standby to wait for the live nodeos", lambda: "without an agent signs" in waits.log.read_text())
+        at = adopts.command.index("-m")
+        adopts.command[at : at + 2] = ["-c", ENDS.format(name=number.name)]
+        group.governed = time.time()
+        adopts.start()
+        group.wait("its take-over", lambda: group.heartbeat().get("node") == live.name)
+        group.wait_leads(waits)
+        assert live.paused
+
+
 def test_a_chain_that_stands_is_begun_with_fast_spans(tmp_path: Path) -> None:
     """R9, P2: such a nodeos answers its first resume after 0.7 s; nobody ends it for that, however fast etcd is."""
     fast = {"validity": 3.0, "renew": 0.4, "request": 0.6, "election": 0.5}

@@ -77,7 +77,7 @@ class Timing:
     nomination   how long the seat is kept for a node that was named by hand (R10)
     rank_step    how much longer each rank waits before it campaigns (R11)
     fair_chance  how long a leader that stopped by request leaves the seat to others (R12)
-    catch_up     how long a new leader waits for the last own block of the old one (R9)
+    catch_up     how long a new leader waits for the block that the old one named, or told last (R9)
     election     the election time-out that etcd is configured with
     lease_ttl    time to live of the leases, in seconds (R6): in `lease` promises count for as long without etcd, less
                  what has passed since the last keepalive. No take-over waits for its end (R8)

@@ -110,8 +110,8 @@ def test_without_gates_a_late_signature_is_not_judged() -> None:
 
 
 def test_plan_with_gates_has_every_kind_and_every_combination() -> None:
-    """Six hundred faults freeze and kill each part of a host, and all that stand together in TOGETHER."""
-    faults = list(itertools.chain(*plan(7, 600).rounds))
+    """Eight hundred faults freeze and kill each part of a host, and all that stand together in TOGETHER."""
+    faults = list(itertools.chain(*plan(7, 800).rounds))
     assert {fault.kind for fault in faults} >= set(GATED) - set(PLAIN)
     assert {fault.choice for fault in faults if fault.kind.startswith("parts-")} == set(TOGETHER)
 

@@ -42,8 +42,8 @@ def test_every_kind_can_be_done() -> None:
 
 
 def test_long_plan_has_every_kind() -> None:
-    """Three hundred faults leave no kind out."""
-    assert {fault.kind for each in plan(7).rounds for fault in each} == set(PLAIN)
+    """Four hundred faults leave no kind out."""
+    assert {fault.kind for each in plan(7, 400).rounds for fault in each} == set(PLAIN)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -49,7 +49,7 @@ ADOPTION_MUTANTS = (
             ),
         ),
         (0, 1),
-        "R8",
+        "P1",
     ),
     Mistaken(
         "takes over though blocks of a nodeos without an agent come",

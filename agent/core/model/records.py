@@ -240,9 +240,8 @@ def heartbeat_key(item: KeyValue) -> HeartbeatKey:
     try:
         return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value)
     except RecordError:
-        raw = (
-            item.value if len(item.value) <= MAX_BYTES else None
-        )  # a take-over that compares it may exceed etcd's bound
+        # a take-over that compared a long one would exceed what etcd takes in one request
+        raw = item.value if len(item.value) <= MAX_BYTES else None
         return HeartbeatKey(None, item.mod_revision, raw)
 
 

@@ -43,6 +43,7 @@ def lease(field: Field) -> Iterator[Peers]:
 
 def test_peers_without_quorum(lease: Peers) -> None:
     """R15: with default settings promises alone confirm the leader for 20 s, and nothing changes when etcd is back."""
+    lease.settle()
     before, count = lease.leader.node, Count(lease.field)
     with lease.no_quorum():
         time.sleep(20.0)

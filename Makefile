@@ -16,7 +16,7 @@ help: ## show this
 demo: $(STAMP) ## run a real group on this machine, kill its leader, show what happens
 	$(BIN)/python -m tests.lab.demo $(ARGS)
 
-# Two things at a time. In front: whatever waits for processes or clocks, four modules at a time, for they idle for most of it; each has
+# Two things at a time. In front: whatever waits for processes or clocks, three modules at a time, for they idle for most of it; each has
 # ports, directories and network namespaces of its own. Behind them: what only computes, as idle tasks. The kernel gives those nothing but
 # the time that nobody else asks for, so they make no test in front miss the times that it is held to.
 COMPUTE := tests/core tests/proof tests/simulation
@@ -25,7 +25,7 @@ COMPUTED := .pytest_cache/computed.txt
 test: $(STAMP) ## everything that must hold before a change goes in
 	@mkdir -p $(dir $(COMPUTED)); chrt --idle 0 $(MAKE) --no-print-directory compute >$(COMPUTED) 2>&1 & \
 	computing=$$!; trap 'kill $$computing 2>/dev/null' EXIT; trap 'exit 130' INT TERM; \
-	$(BIN)/python -m pytest $(COMPUTE:%=--ignore=%) --numprocesses 4 --dist loadfile --no-loadscope-reorder; waited=$$?; \
+	$(BIN)/python -m pytest $(COMPUTE:%=--ignore=%) --numprocesses 3 --dist loadfile --no-loadscope-reorder; waited=$$?; \
 	wait $$computing; computed=$$?; cat $(COMPUTED); exit $$((waited | computed))
 
 compute: $(STAMP) lint

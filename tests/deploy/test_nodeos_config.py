@@ -61,7 +61,7 @@ def test_real_nodeos_starts_paused_from_it(path: Path, tmp_path: Path) -> None:
             agent = lab.agent(node, etcd, nodeos=nodeos)
             first.pause()
             agent.start()
-            until(lambda: agent.leads, 40.0, f"the agent to lead: {agent.log_tail(20)}")
+            until(lambda: agent.leads, 40.0, lambda: f"the agent to lead: {agent.log_tail(20)}")
             checks = agent.status()["checks"]
             assert not [name for name, check in checks.items() if check["ok"] is False], checks
         finally:

@@ -95,7 +95,7 @@ class Spring:
     def signs(self, agent: Agent, blocks: int = 4) -> None:
         """Wait until the nodeos beside an agent has signed so many blocks more."""
         goal = self.signed(agent) + blocks
-        until(lambda: self.signed(agent) >= goal, LIMIT_S, f"{agent.node} to sign: {agent.log_tail(20)}")
+        until(lambda: self.signed(agent) >= goal, LIMIT_S, lambda: f"{agent.node} to sign: {agent.log_tail(20)}")
 
     def signed(self, agent: Agent) -> int:
         """Return how many blocks the nodeos beside an agent has signed."""
@@ -131,7 +131,9 @@ def test_lost_host_with_the_active_key(spring: Spring) -> None:
     spring.nodes.nodes["bp-a"].kill()
     until(lambda: spring.b.leads, LIMIT_S, "bp-b to lead")
     leads_at = time.monotonic()
-    until(lambda: spring.active == spring.key(spring.b), LIMIT_S, f"its key to be active: {spring.b.log_tail(20)}")
+    until(
+        lambda: spring.active == spring.key(spring.b), LIMIT_S, lambda: f"its key to be active: {spring.b.log_tail(20)}"
+    )
     until(lambda: time.monotonic() > leads_at + 2 * VOTES_S, LIMIT_S, "two time-outs to be over")
     spring.signs(spring.b)
     until(lambda: spring.lag() < 10, LIMIT_S, "the last irreversible block to follow")
@@ -149,7 +151,7 @@ def test_dead_standby_with_the_active_key(spring: Spring) -> None:
     until(lambda: spring.active == spring.key(spring.b), 4.0, "the standby's key to be active")
     standby.kill()
     spring.a.thaw()
-    until(lambda: spring.active == spring.key(spring.a), LIMIT_S, f"the leader's key: {spring.a.log_tail(20)}")
+    until(lambda: spring.active == spring.key(spring.a), LIMIT_S, lambda: f"the leader's key: {spring.a.log_tail(20)}")
     spring.signs(spring.a)
     until(lambda: spring.lag() < 10, LIMIT_S, "the last irreversible block to follow")
     assert spring.a.status()["epoch"] == epoch
@@ -169,7 +171,7 @@ def test_votes_that_everybody_misses_change_no_leader(spring: Spring, silent_s: 
     assert spring.nodes.nodes["bp-a"].head - stands <= BLOCKS * resumes
     spring.nodes.observer.thaw()
     spring.signs(spring.a)
-    until(lambda: spring.lag() < 10, LIMIT_S, f"the last irreversible block to follow: {spring.a.log_tail(20)}")
+    until(lambda: spring.lag() < 10, LIMIT_S, lambda: f"the last irreversible block to follow: {spring.a.log_tail(20)}")
     assert spring.a.leads
     assert spring.signed(spring.b) == 0
 
@@ -184,5 +186,5 @@ def test_a_leader_that_signs_nothing_is_replaced(spring: Spring, fault: str) -> 
         node.signal(signal.SIGUSR1)  # as with a gate that was killed: nodeos asks it in vain
     else:
         node.call("/v1/producer/pause_at_block", {"block_num": node.head + 2})
-    until(lambda: spring.b.leads, LIMIT_S, f"bp-b to lead: {spring.a.log_tail(20)}")
+    until(lambda: spring.b.leads, LIMIT_S, lambda: f"bp-b to lead: {spring.a.log_tail(20)}")
     spring.signs(spring.b)

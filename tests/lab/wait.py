@@ -14,7 +14,7 @@ SELDOM = 0.1  # seconds between two at most: a look makes those who are asked wo
 def until(
     check: Callable[[], T | None],
     limit: float,
-    what: str,
+    what: str | Callable[[], str],
     retry_on: tuple[type[Exception], ...] = (),
     interval: float = INTERVAL,
 ) -> T:
@@ -23,7 +23,7 @@ def until(
     The longer it takes the more seldom it is asked: the result is known late by a twentieth, SELDOM at most.
 
     An exception of a type in `retry_on` means "not yet"; any other passes through. Raises LabTimeout, naming `what`
-    and the last such exception. `check` itself must be bounded.
+    (as it is told then, where it is a function: the end of a log, say) and the last such exception. `check` itself must be bounded.
     """
     begun = time.monotonic()
     last: Exception | None = None
@@ -38,5 +38,6 @@ def until(
             last = None
         waited = time.monotonic() - begun
         if waited >= limit:
-            raise LabTimeout(f"{what}: not within {limit:g} s" + (f" (last: {last})" if last else "")) from last
+            told = what if isinstance(what, str) else what()
+            raise LabTimeout(f"{told}: not within {limit:g} s" + (f" (last: {last})" if last else "")) from last
         time.sleep(max(interval, min(SELDOM, waited / 20)))

@@ -83,7 +83,7 @@ class GateBench(Gate):
 
     def wait(self, check: Callable[[], object]) -> None:
         """Wait for a condition."""
-        until(lambda: bool(check()), LIMIT_S, f"the gate: {self.process.log_tail(5)}", retry_on=(GateError,))
+        until(lambda: bool(check()), LIMIT_S, lambda: f"the gate: {self.process.log_tail(5)}", retry_on=(GateError,))
 
     def open(self, span_ms: int = 60_000, epoch: int = 1) -> None:
         """Permit signatures."""

@@ -101,6 +101,10 @@ class Spring:
         """Return how many blocks the nodeos beside an agent has signed."""
         return sum(each.node == agent.node for each in self.nodes.signed())
 
+    def told(self) -> str:
+        """Return what each agent logged last, and how many blocks its nodeos has signed."""
+        return "\n".join(f"{each.node}: {self.signed(each)} blocks\n{each.log_tail(20)}" for each in (self.a, self.b))
+
     def lag(self) -> int:
         """Return how far the last irreversible block is behind the head."""
         info = self.nodes.observer.info()
@@ -186,5 +190,5 @@ def test_a_leader_that_signs_nothing_is_replaced(spring: Spring, fault: str) -> 
         node.signal(signal.SIGUSR1)  # as with a gate that was killed: nodeos asks it in vain
     else:
         node.call("/v1/producer/pause_at_block", {"block_num": node.head + 2})
-    until(lambda: spring.b.leads, LIMIT_S, lambda: f"bp-b to lead: {spring.a.log_tail(20)}")
+    until(lambda: spring.b.leads, LIMIT_S, lambda: f"bp-b to lead: {spring.told()}")
     spring.signs(spring.b)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,9 +46,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT."""
     found = _arguments(arguments)
-    over = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: over.set())
+    signals = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # in every thread: a handler would run when the main one wakes
     chain = SimulatedChain(found.chain, tuple(found.schedule.split(",")))
     node = SimulatedNodeos(
         chain,
@@ -64,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         savanna=Savanna(tuple(found.finalizer), found.production_pause_vote_timeout_ms, found.produce_block_offset_ms),
         log=True,
     )
-    signal.signal(signal.SIGUSR1, lambda *_: node.blocks.mute())
     node.start()
-    over.wait()
+    while signal.sigwait(signals) == signal.SIGUSR1:
+        node.blocks.mute()
     node.close()
     chain.close()
     return 0

@@ -23,7 +23,8 @@ def until(
     The longer it takes the more seldom it is asked: the result is known late by a twentieth, SELDOM at most.
 
     An exception of a type in `retry_on` means "not yet"; any other passes through. Raises LabTimeout, naming `what`
-    (as it is told then, where it is a function: the end of a log, say) and the last such exception. `check` itself must be bounded.
+    (asked only then, where it is a function: the end of a log, say) and the last such exception. `check` itself must
+    be bounded.
     """
     begun = time.monotonic()
     last: Exception | None = None

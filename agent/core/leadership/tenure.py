@@ -83,9 +83,10 @@ def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tup
 def _forged(seen: StoreView, leader: LeaderKey | None, heartbeat: HeartbeatKey | None) -> bool:
     """Tell whether the node that a heartbeat names cannot have written it: somebody put it by hand.
 
-    A take-over puts `leader`, too, and each confirmation after it has a greater seq than the one before. A release
-    takes the leader's own `leader`, with its lease, away in the same transaction (R5): where that is older and still
-    there, the holder may not know of it.
+    A take-over puts `leader`, too, and each confirmation after it has a greater seq than the one before, and no less
+    validity where neither names peers (less counts when the next tenure tells it, if settings were changed in this
+    one). A release takes the leader's own `leader`, with its lease, away in the same transaction (R5): where that is
+    older and still there, the holder may not know of it.
     """
     known, record = seen.record, heartbeat.record if heartbeat else None
     if heartbeat is None or record is None:
@@ -98,7 +99,10 @@ def _forged(seen: StoreView, leader: LeaderKey | None, heartbeat: HeartbeatKey |
         return False
     if known.epoch != record.epoch:
         return leader is not None and leader.revision <= seen.keys_revision
-    return known.instance == record.instance and record.seq <= known.seq
+    if known.instance != record.instance:
+        return False
+    shorter = record.validity_ms < seen.last_validity and not (known.peers or record.peers)
+    return shorter or record.seq <= known.seq
 
 
 def revision_of(key: LeaderKey | HeartbeatKey | None) -> int:

@@ -94,12 +94,15 @@ def test_forged_release_of_a_leader_that_does_not_hear_is_not_believed() -> None
     assert story.now - begun >= other.setup.timing.validity
 
 
-def test_shorter_validity_put_by_hand_is_not_believed() -> None:
+@pytest.mark.parametrize("seqs", [(None,), (900,), (900, 901)], ids=["as it was", "greater seq", "twice"])
+def test_shorter_validity_put_by_hand_is_not_believed(seqs: tuple[int | None, ...]) -> None:
     """P1, R8: while the old leader may still hold, a heartbeat put with less validity opens nothing before E ends."""
     story, leader, other = pair()
     leader.store.cut = True
     begun = story.now
-    forge(story, validity_ms=1)
+    for seq in seqs:
+        forge(story, validity_ms=1, **({} if seq is None else {"seq": seq}))
+        story.go(0.1)
     story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
     assert story.now - begun >= other.setup.timing.validity
 

@@ -226,6 +226,26 @@ def test_a_planned_restart_keeps_the_lead(lease: Peers) -> None:
     count.never_twice()
 
 
+def test_all_agents_restarted_at_once_keep_the_lead(lease: Peers) -> None:
+    """R16, R20: an upgrade of every host in one go: no new process has seen a change, and the leader's goes on."""
+    lease.agents.mend()
+    lease.named()
+    leader, standby, count = lease.leader, lease.standby, Count(lease.field)
+    for agent in (leader, standby):
+        agent.signal(signal.SIGUSR2)
+    lease.field.wait("the end of both agents", lambda: not leader.running and not standby.running)
+    ended = time.monotonic()
+    for agent in (standby, leader):
+        agent.start()
+    lease.field.wait("a leader", lease.agents.producing)
+    back = time.monotonic() - ended
+    lease.named()
+    if back < E - 2.0:
+        assert lease.leader.node == leader.node
+        assert count.missed() == 0
+    count.never_twice()
+
+
 @pytest.mark.parametrize("away_s", [30.0, pytest.param(180.0, marks=pytest.mark.slow)])
 def test_peers_in_failsafe(field: Field, lease: Peers, away_s: float) -> None:
     """R15: much longer than the lease lives, no slot is missed; in mode `lease` the leader would have stopped.

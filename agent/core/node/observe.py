@@ -17,9 +17,6 @@ from agent.core.node import ungoverned
 from agent.core.node.stage import NodeStep
 from agent.core.node.state import Node, WouldDo
 
-WHAT = ("lead", "pause", "stand_by")
-"""What an agent can have to do: take the lead, pause a nodeos that signs, or neither."""
-
 
 def observe(step: NodeStep) -> None:
     """Note what this agent would do, and say so when it changes."""
@@ -37,7 +34,7 @@ def _text(what: str) -> str:
 
 
 def would(node: Node, now: Ms) -> tuple[str, str]:
-    """Return what this agent would do now, one of `WHAT`, and why."""
+    """Return what this agent would do now (`lead`, `pause` or `stand_by`), and why."""
     state = node.leadership
     if not state.seen.known or node.nodeos_paused is None:
         return "stand_by", "etcd and nodeos have yet to answer"

@@ -136,6 +136,8 @@ def words(store: Store, names: tuple[str, ...], holder_dead: bool) -> Iterator[t
         yield "put heartbeat released", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
         forged = replace(store.heartbeat.record, epoch=store.heartbeat.record.epoch + 1, instance="hand", validity_ms=1)
         yield "put heartbeat of another epoch", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
+        forged = replace(store.heartbeat.record, seq=store.heartbeat.record.seq + 1, validity_ms=1)
+        yield "put heartbeat of less validity", "word", put(store, heartbeat=HeartbeatKey(forged, store.revision + 1))
     if store.heartbeat is not None and store.heartbeat.record is not None:
         yield "put heartbeat garbage", "word", put(store, heartbeat=GARBAGE)
     if store.heartbeat is not None and holder_dead:

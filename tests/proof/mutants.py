@@ -341,6 +341,12 @@ MUTANTS = (
         "P1",
     ),
     Mutant(
+        "heartbeat believed that tells less validity than its holder did",
+        (Edit(TENURE, "return shorter or record.seq <= known.seq", "return record.seq <= known.seq"),),
+        ("a: is cut off", "put heartbeat of less validity"),
+        "P1",
+    ),
+    Mutant(
         "release sent before the run-time file says stopping",
         (Edit(TENURE, 'if state.saved not in ("stopping", "stopped"):', "if False:"),),
         ("del leader", "a: the disk is slow", "a: the agent dies"),

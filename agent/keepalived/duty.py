@@ -248,6 +248,9 @@ class Duty:
         self.proven = False
         if not self._save("held", due, resume_open=True):
             return
+        if boot_ms() >= due:  # held up until now: no guard knew of it, and the other may produce
+            self._save("", 0)
+            return
         try:
             status = call(self._means.producer, "/v1/producer/resume", self._means.pause_s).status
             answered = True

@@ -15,7 +15,7 @@ import pytest
 from agent.cli.keepalived import metrics_text
 from agent.core.model.chain import ProcessId
 from agent.guard.fence import read_file
-from agent.guard.stop import read_means
+from agent.guard.stop import Means, read_means
 from agent.host.clock import boot_ms
 from agent.keepalived.duty import AFTER_TRIP_MS, ASK_MS, Duty, Spans
 from tests.support.children import RELAY, child, program, wait_until
@@ -252,6 +252,27 @@ def test_a_process_that_ends_is_not_produced_with(stage: Stage) -> None:
     for _ in range(3):
         stage.look()
     assert len(stage.resumes) == 1
+
+
+def test_frozen_between_the_decision_and_the_resume_does_not_resume(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R3: who was held up until after its sign of life was over may not resume: the other host may produce by then."""
+    stage.begin()
+    held_up: list[int] = []
+
+    def frozen(_means: Means, _process: ProcessId | None) -> str:
+        if stage.duty.proven:  # right before the resume
+            monkeypatch.undo()
+            time.sleep((SPANS.deadman + 200) / 1000)
+            held_up.append(boot_ms())
+        return ""
+
+    monkeypatch.setattr(Means, "astray", frozen)
+    stage.say("MASTER")
+    stage.until(lambda: held_up)
+    assert not stage.resumes
+    stage.until(lambda: stage.duty.producing)
 
 
 def test_noise_on_the_fifo_is_nothing(stage: Stage) -> None:

@@ -17,7 +17,10 @@ from agent.config.load import load
 from agent.config.model import Config
 from agent.config.secrets import secret_texts
 from agent.core.leadership.timing import GateMode
+from agent.core.model.store import Ms
 from agent.errors import ConfigError, RefusedError
+from agent.guard.spawn import GuardProcess
+from agent.host.clock import boot_ms
 from agent.host.process import start_ticks
 from agent.host.small_file import read_whole, write_whole
 from agent.keepalived.duty import LOOK_S, WORDS, Duty, Spans
@@ -52,6 +55,8 @@ NO_ETCD = {"NODEOS_FAILOVER_ETCD__ENDPOINTS": "http://127.0.0.1:1", "NODEOS_FAIL
 """The section [etcd] is required, and nothing of it is used here."""
 WRITE_S = 5.0
 """How often the metrics are written when nothing changes."""
+SIGN_MS: Ms = 1000
+"""How often a sign of life is left."""
 CLOSE_S = 2.0
 HANDOVER_S = 30.0
 """When keepalived is reloaded it starts this anew, while the one before still stops nodeos: so long it may take."""
@@ -108,7 +113,6 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.core.alerts.notice import Notice
     from agent.guard.fence import read_file
     from agent.guard.plan import guard_fields
-    from agent.guard.spawn import GuardProcess
     from agent.guard.stop import means_of, stop_other
     from agent.host.clock import SystemClock, boot_id
     from agent.host.paths import Files, save_plan
@@ -141,9 +145,12 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: setattr(duty, "ending", True))
     metrics = _Metrics(textfile, f'group="{config.group}",node="{config.node}"')
+    sign = _Sign(files.alive)
     try:
         while True:
-            guard.ensure()
+            duty.guarded = _guarded(guard, duty.guarded)
+            if duty.guarded:
+                sign.leave()
             going_on = duty.look()
             metrics.write(duty)
             if not going_on and duty.proven:
@@ -155,6 +162,37 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
         metrics.write(duty)
         guard.close()
         dispatcher.close(CLOSE_S)
+
+
+def _guarded(guard: GuardProcess, before: bool) -> bool:
+    """See that the guard lives; tell whether it could be started. Without it there is no resume, and no sign of life.
+
+    What produces goes on until keepalived has heard of it, for this process can stop it still.
+    """
+    try:
+        guard.ensure()
+    except OSError as error:
+        if before:  # said once, not five times a second
+            log.error("the guard cannot be started: %s", error)  # noqa: TRY400 - it is no defect of ours
+        return False
+    return True
+
+
+class _Sign:
+    """Tells the check that this process goes round, and so keepalived, which would not miss it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._at: Ms = 0
+
+    def leave(self) -> None:
+        """Leave a sign of life; one that cannot be written is none."""
+        now = boot_ms()
+        if now < self._at + SIGN_MS:
+            return
+        self._at = now
+        with suppress(OSError):
+            write_whole(self._path, f"{now}\n")
 
 
 def _word_left(path: Path, keepalived: str) -> str:

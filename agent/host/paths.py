@@ -47,6 +47,11 @@ class Files:
         return self.runtime.with_suffix(".stamp")
 
     @property
+    def alive(self) -> Path:
+        """When keepalived-notify last went round (agent.cli.keepalived)."""
+        return self.runtime.with_suffix(".alive")
+
+    @property
     def word(self) -> Path:
         """What keepalived said last to the notifier before this one."""
         return self.runtime.with_suffix(".word")

@@ -89,6 +89,7 @@ class Duty:
         self.producing = False
         self.proven = False
         self.ending = False
+        self.guarded = True  # whether a guard would stop nodeos should this process not
         self.transitions = dict.fromkeys(WORDS, 0)
         self.fencings = self.trips = 0  # since the start, for the metrics
         self.changed_at = time.time()
@@ -238,7 +239,7 @@ class Duty:
 
     def _resume(self, due: Ms) -> None:
         """Resume, once: an answer that does not come may still mean that it acts, and then nodeos has to go (R4)."""
-        if not due > boot_ms() >= self._since + self._spans.delay:
+        if not self.guarded or not due > boot_ms() >= self._since + self._spans.delay:
             return
         process = self._find()
         if process is None or process != self._process or self._means.astray(process):

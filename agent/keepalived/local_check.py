@@ -6,7 +6,8 @@ accept a connection. Two hosts that do not hear each other are both MASTER for k
 either is the one to stop, and so it is in FAULT before the other resumes.
 
 keepalived runs it as track_script; with --stamp each run leaves the time of its start, which is how
-`keepalived-notify` knows that keepalived still runs. Standard library only: it starts every second.
+`keepalived-notify` knows that keepalived still runs; and it fails when `keepalived-notify` does not. Standard library
+only: it starts every second.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from agent.core.model.copying import replace
 from agent.core.model.fields import RecordError
 from agent.errors import ConfigError, FailoverError
 from agent.guard.fence import read_plan, slow_means
+from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.paths import DEFAULT_CONFIG, find
 from agent.host.process import start_ticks
-from agent.host.small_file import write_whole
+from agent.host.small_file import read_whole, write_whole
 from agent.net.endpoint import Endpoint, parse_endpoint
 from agent.net.http import call
 
@@ -103,6 +105,8 @@ MOST = 1 << 20
 """Bytes of an answer; each peer takes about 1 KiB."""
 HEAD_AGE_S = 30.0
 TIMEOUT_S = 0.8
+SIGN_MS = 10_000
+"""How old the sign of life of keepalived-notify may be: a reload, or a nodeos that is hard to stop, takes seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,21 @@ def with_reach(verdict: NagiosResult, reach: Reach, deadline: Deadline) -> Nagio
     return verdict
 
 
+def with_sign(verdict: NagiosResult, alive: Path) -> NagiosResult:
+    """Return the verdict with whether `keepalived-notify` goes round: if not, only the other host can produce.
+
+    keepalived starts it once and never looks again. As long as nodeos is not seen to be paused all stays as it is: the
+    guard has not stopped it yet, or cannot, and the other host must not resume beside it.
+    """
+    try:
+        age = boot_ms() - int(read_whole(alive))
+    except (OSError, ValueError):
+        age = SIGN_MS
+    if verdict.code or verdict.figures.get("paused") != "1" or 0 <= age < SIGN_MS:
+        return verdict
+    return replace(verdict, code=2, text=f"keepalived-notify gives no sign of life: {verdict.text}")
+
+
 def _ask(endpoint: Endpoint, path: str, deadline: Deadline) -> Any:
     answer = call(endpoint, path, deadline.left(), most=MOST)
     if not 200 <= answer.status < 300:
@@ -209,6 +228,8 @@ def main(words: list[str], environ: Mapping[str, str] = os.environ) -> int:
         reach, deadline = Reach(given.reach), Deadline(given.timeout)
         verdict = look(parse_endpoint(means.plan.url), limits, time.time())
         verdict = with_reach(verdict, reach, deadline)
+        if given.stamp:
+            verdict = with_sign(verdict, files.alive)
     except (FailoverError, RecordError, ConfigError, OSError) as error:
         verdict = NagiosResult(3, " ".join(str(error).split()), {})
     print(verdict.line)  # noqa: T201 - this is a command

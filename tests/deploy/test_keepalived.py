@@ -137,6 +137,22 @@ def test_notifier_is_frozen_while_the_other_host_takes_over(pair: Pair) -> None:
 
 
 @needs_keepalived
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_notifier_leaves_the_lead_to_the_other_host(tmp_path: Path) -> None:
+    """P2: keepalived starts its notifier once and never misses it: the check does, and a reload brings it back."""
+    with settled(tmp_path) as pair:
+        a, b = pair.a, pair.b
+        a.signal(signal.SIGKILL, b"keepalived-notify")
+        pair.wait_leads(b)
+        assert not a.produces
+        os.kill(a.keepalived.pid, signal.SIGHUP)
+        pair.wait_stands_by(a)
+        assert b.produces, "no failback"
+
+
+@needs_keepalived
 @pytest.mark.parametrize("name", ["keepalived.master.conf", "keepalived.backup.conf"])
 def test_keepalived_finds_no_fault(tmp_path: Path, name: str) -> None:
     """`keepalived --config-test` accepts each file, but for the names of this host."""

@@ -39,9 +39,10 @@ def test_the_environment_goes_before_the_file(environ: dict[str, str], found: st
     (files,) = find(file, environ)
     assert str(files.runtime) == found
     plain = found.removesuffix(".json")
-    assert [str(each) for each in (files.plan, files.stamp, files.word)] == [
+    assert [str(each) for each in (files.plan, files.stamp, files.alive, files.word)] == [
         f"{plain}.plan",
         f"{plain}.stamp",
+        f"{plain}.alive",
         f"{plain}.word",
     ]
 

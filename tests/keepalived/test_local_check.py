@@ -19,7 +19,7 @@ import pytest
 from agent.host.clock import boot_ms
 from agent.host.deadline import Deadline
 from agent.host.paths import save_plan
-from agent.keepalived.local_check import LocalLimits, Reach, address, look, main, with_reach
+from agent.keepalived.local_check import SIGN_MS, LocalLimits, Reach, address, look, main, with_reach, with_sign
 from agent.net.endpoint import parse_endpoint
 from tests.support.moved_time import MovedTime
 from tests.support.slow_server import Server, request
@@ -118,10 +118,31 @@ def test_as_a_process_it_leaves_a_stamp(nodeos: Nodeos, tmp_path: Path) -> None:
     nodeos.answers["/v1/net/connections"] = []
     assert check("--stamp").returncode == 2, "a sick nodeos is no reason to think that keepalived is dead"
     assert begin - 50 <= int((run / "g-n.stamp").read_text()) <= boot_ms()
+    nodeos.answers = dict(GOOD)
+    done = check("--stamp")
+    assert (done.returncode, "keepalived-notify gives no sign of life" in done.stdout) == (2, True), done.stdout
+    (run / "g-n.alive").write_text(f"{boot_ms()}\n")
+    assert check("--stamp").returncode == 0
     config.unlink()
     (run / "g-n.plan").unlink()
     done = check()
     assert (done.returncode, done.stdout[:25]) == (3, "NODEOS-FAILOVER UNKNOWN -")
+
+
+@pytest.mark.parametrize(
+    ("age", "paused", "code"),
+    [(0, True, 0), (SIGN_MS // 2, True, 0), (SIGN_MS, True, 2), (-60_000, True, 2), (None, True, 2), (None, False, 0)],
+)
+def test_notifier_that_does_not_go_round_is_a_fault_once_nodeos_is_paused(
+    nodeos: Nodeos, tmp_path: Path, age: int | None, paused: bool, code: int
+) -> None:
+    """P1, P2: without a notifier only the other host can produce, and may once nodeos was seen to be paused (R4)."""
+    nodeos.answers["/v1/producer/paused"] = paused
+    alive = tmp_path / "alive"
+    if age is not None:
+        alive.write_text(f"{boot_ms() - age}\n")
+    verdict = look(parse_endpoint(nodeos.url), LocalLimits(timeout_s=5), WALL)
+    assert with_sign(verdict, alive).code == code
 
 
 def test_what_cannot_be_found_out_is_told_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,9 +64,9 @@ The settings must satisfy E >= A + 2 elections of etcd + 2 R, or an ordinary ele
          with a required gate writes the validity E + B, because the gate lets it sign until V - G for slots up to B
          later. What cannot be read, or its holder did not write (a release that left its `leader` there; no greater
          seq, or less validity, with no peers named; another epoch beside the old `leader`, for a take-over puts both),
-         counts for no less than what stood there before: the holder may not know of it. *Why it is safe:* the old
-         leader counts E from before a write that we saw only later; a confirmation that we did not see has changed the
-         revision, and our transaction fails.
+         or went with a lease, counts for no less than what stood there before: the holder may not know of it. *Why it
+         is safe:* the old leader counts E from before a write that we saw only later; a confirmation that we did not
+         see has changed the revision, and our transaction fails.
     R9   Then produce: resume once our head has the block that the release names, or where it names none (its nodeos was
          gone, or it was not released at all) the head that its holder told last by beats; or after a bounded wait, as
          long as V holds. A leader whose blocks do not appear on the others' chains steps down. *Else:* a node that is

@@ -145,7 +145,7 @@ class StoreView:
     maintenance: str | None = None
     switchover: Switchover | None = None
     names: tuple[str, ...] = ()  # of the members that report
-    forged: bool = False  # the heartbeat cannot have been written by the node that it names
+    forged: bool = False  # the heartbeat cannot have been written by the node that it names, or went with a lease
     last_validity: Ms = 0  # of the last heartbeat that can
     at_first: bool = False  # the heartbeat is as this process first saw it, or found it absent, in this store (R20)
     newer: bool = True  # our chain may have blocks of ours that are newer than that release (R20)
@@ -405,9 +405,9 @@ class State:
         if not seen.known or not self.entitled:
             return None
         free = max(seen.heartbeat_since, seen.barred_until)
-        if seen.heartbeat is None or (self.released and not self.doubted):
+        if (seen.heartbeat is None and not seen.forged) or (self.released and not self.doubted):
             return free
-        record, promised = seen.heartbeat.record, self.identity.timing.promised
+        record, promised = seen.record, self.identity.timing.promised
         validity = record.validity_ms if record else 0
         if record is None or seen.forged:
             validity = max(validity, promised, seen.last_validity)

@@ -72,7 +72,7 @@ def _heirs(state: State, heartbeat: HeartbeatKey | None, *, forged: bool) -> tup
     """
     seen = state.seen
     record = heartbeat.record if heartbeat else None
-    if heartbeat is not None and (record is None or forged):
+    if forged or (heartbeat is not None and record is None):
         return () if not seen.keys_revision and seen.heirs is None and seen.keyed else seen.heirs
     named = heirs_of(record) if record and not record.released else None
     if seen.keys_revision or seen.heirs is None:
@@ -86,10 +86,12 @@ def _forged(seen: StoreView, leader: LeaderKey | None, heartbeat: HeartbeatKey |
     A take-over puts `leader`, too, and each confirmation after it has a greater seq than the one before, and no less
     validity where neither names peers (less counts when the next tenure tells it, if settings were changed in this
     one). A release takes the leader's own `leader`, with its lease, away in the same transaction (R5): where that is
-    older and still there, the holder may not know of it.
+    older and still there, the holder may not know of it. One with a lease goes with it: nobody has deleted it.
     """
     known, record = seen.record, heartbeat.record if heartbeat else None
-    if heartbeat is None or record is None:
+    if heartbeat is None:
+        return seen.heartbeat is not None and seen.heartbeat.lease > 0
+    if record is None:
         return False
     if record.released:
         if leader is None or not leader.lease or leader.name != record.node:

@@ -181,11 +181,15 @@ class LeaderKey:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatKey:
-    """The key `heartbeat`. `record` is None when its value cannot be read. `raw`: the value, unless it is not known."""
+    """The key `heartbeat`. `record` is None when its value cannot be read. `raw`: the value, unless it is not known.
+
+    `lease`: it was put by hand with one, for no agent gives it any.
+    """
 
     record: Heartbeat | None
     revision: int
     raw: bytes | None = field(default=None, compare=False, repr=False)
+    lease: int = field(default=0, compare=False)
 
     @property
     def value(self) -> bytes | None:
@@ -238,11 +242,11 @@ def leader_key(item: KeyValue) -> LeaderKey:
 def heartbeat_key(item: KeyValue) -> HeartbeatKey:
     """Read the key `heartbeat`, whatever stands there."""
     try:
-        return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value)
+        return HeartbeatKey(_heartbeat_at(item), item.mod_revision, item.value, item.lease)
     except RecordError:
         # a take-over that compared a long one would exceed what etcd takes in one request
         raw = item.value if len(item.value) <= MAX_BYTES else None
-        return HeartbeatKey(None, item.mod_revision, raw)
+        return HeartbeatKey(None, item.mod_revision, raw, item.lease)
 
 
 def _heartbeat_at(item: KeyValue) -> Heartbeat:

@@ -107,6 +107,33 @@ def test_shorter_validity_put_by_hand_is_not_believed(seqs: tuple[int | None, ..
     assert story.now - begun >= other.setup.timing.validity
 
 
+@pytest.mark.parametrize("changes", [{}, {"state": "released"}, {"seq": 900}, None], ids=str)
+def test_heartbeat_that_goes_with_a_lease_opens_nothing(changes: dict[str, object] | None) -> None:
+    """P1, R8: put by hand with a lease it deletes itself, which nobody meant by it: all of E is waited for."""
+    story, leader, other = pair()
+    leader.store.cut = True
+    begun = story.now
+    value = json.loads(story.etcd.keys[NAMES.heartbeat].value)
+    raw = b"{" if changes is None else json.dumps(value | changes).encode()
+    lease = story.etcdctl.grant(2, 1.0).id
+    story.etcdctl.txn(Txn((), (Put(NAMES.heartbeat, raw, lease),)), 1.0)
+    story.until(lambda: NAMES.heartbeat not in story.etcd.keys, 5)
+    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
+    assert story.now - begun >= other.setup.timing.validity
+
+
+def test_heartbeat_that_goes_with_a_lease_leaves_the_lead_to_whom_it_was_left() -> None:
+    """P1, R13: promises may hold the leader of before, so only whom its heartbeat named may take over."""
+    one = One()
+    one.standby()
+    seat, named = LeaderKey("bp-b", 5, 7), (Peer("bp-c", "c-id"),)
+    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(3), host_id="b-id", peers=named), 6))
+    again = replace(held(3), host_id="b-id", peers=named)
+    one.see(leader=seat, heartbeat=HeartbeatKey(again, one.revision + 1, lease=9))
+    one.see(leader=seat, heartbeat=None)
+    assert one.state.free_at() is None
+
+
 @pytest.mark.parametrize("turns", [None, FOUR], ids=["alone", "one of four"])
 @pytest.mark.parametrize("node", ["bp-a", "bp-b", "ghost"])
 @pytest.mark.parametrize("epoch", [0, 99])

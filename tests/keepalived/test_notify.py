@@ -16,6 +16,7 @@ import pytest
 
 from agent.host.clock import boot_ms
 from agent.host.paths import Files
+from agent.host.small_file import write_whole
 from tests.lab.process import pids_of
 from tests.support.children import NODEOS, PROGRAM, child, wait_until
 
@@ -53,7 +54,7 @@ class Notifier:
 
     def _stamp(self, over: threading.Event) -> None:
         while not over.wait(0.2):
-            self.files.stamp.write_text(f"{boot_ms()}\n")
+            write_whole(self.files.stamp, f"{boot_ms()}\n")
 
     def end(self) -> None:
         """End it and its guard, whatever they do."""

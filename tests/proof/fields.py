@@ -37,7 +37,8 @@ KNOWN: dict[str, tuple[str, ...]] = {
         "host_id",
         "peers",
     ),
-    "HeartbeatKey": ("record", "revision", "raw"),  # what a reader read: nobody reads bytes in the search
+    # `raw`: what a reader read, and nobody reads bytes in the search; `lease`: nobody puts one with a lease there
+    "HeartbeatKey": ("record", "revision", "raw", "lease"),
     "Host": (
         "name",
         "core",

@@ -89,7 +89,7 @@ PEERS_MUTANTS = (
     _mistake(
         "what cannot be read leaves the heartbeat to anybody",
         ("b: is cut off", GARBAGE),
-        Edit(TENURE, "    if heartbeat is not None and (record is None or forged):\n", "    if False:\n"),
+        Edit(TENURE, "    if forged or (heartbeat is not None and record is None):\n", "    if False:\n"),
         alone=1,
         **UNNAMED,
     ),

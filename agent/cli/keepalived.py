@@ -9,6 +9,7 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +20,13 @@ from agent.config.secrets import secret_texts
 from agent.core.leadership.timing import GateMode
 from agent.core.model.store import Ms
 from agent.errors import ConfigError, RefusedError
-from agent.guard.spawn import GuardProcess
 from agent.host.clock import boot_ms
 from agent.host.process import start_ticks
 from agent.host.small_file import read_whole, write_whole
 from agent.keepalived.duty import LOOK_S, WORDS, Duty, Spans
+
+if TYPE_CHECKING:
+    from agent.guard.spawn import GuardProcess
 
 
 def metrics_text(duty: Duty, labels: str) -> str:
@@ -113,6 +116,7 @@ def _run(config: Config, fifo: int, spans: Spans, textfile: Path | None) -> None
     from agent.core.alerts.notice import Notice
     from agent.guard.fence import read_file
     from agent.guard.plan import guard_fields
+    from agent.guard.spawn import GuardProcess
     from agent.guard.stop import means_of, stop_other
     from agent.host.clock import SystemClock, boot_id
     from agent.host.paths import Files, save_plan

@@ -28,7 +28,7 @@ from agent.core.model.records import (
 from agent.core.model.store import Delete, KeyValue, Put, Snapshot, Txn
 from tests.core.leadership.one import LEASE, One, T, held
 from tests.core.parts import member
-from tests.simulation.story import FOUR, NAMES, Story, pair, settled, two
+from tests.simulation.story import FOUR, NAMES, Host, Story, pair, settled, two
 
 RUBBISH = [b" ", b"/", "bp-é".encode(), b"\xff\x00", b"x" * 1_000_000, b"bp-nobody"]
 
@@ -37,6 +37,20 @@ def forge(story: Story, **changes: object) -> None:
     """Put the heartbeat that stands again, as an operator may, with other fields."""
     standing = story.etcd.keys[NAMES.heartbeat]
     story.put("heartbeat", json.dumps({**json.loads(standing.value), **changes}).encode())
+
+
+def waits_for_all_of_e(story: Story, other: Host, begun: float) -> None:
+    """See that the other host leads in the end, and no sooner than E after `begun`."""
+    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
+    assert story.now - begun >= other.setup.timing.validity
+
+
+def left_to_another(one: One) -> tuple[LeaderKey, Heartbeat]:
+    """Have a standby see a heartbeat that names another peer; return the seat and that heartbeat."""
+    one.standby()
+    seat, heartbeat = LeaderKey("bp-b", 5, 7), replace(held(3), host_id="b-id", peers=(Peer("bp-c", "c-id"),))
+    one.see(leader=seat, heartbeat=HeartbeatKey(heartbeat, 6))
+    return seat, heartbeat
 
 
 # --- the heartbeat ---------------------------------------------------------------------------------------------------
@@ -103,8 +117,7 @@ def test_shorter_validity_put_by_hand_is_not_believed(seqs: tuple[int | None, ..
     for seq in seqs:
         forge(story, validity_ms=1, **({} if seq is None else {"seq": seq}))
         story.go(0.1)
-    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
-    assert story.now - begun >= other.setup.timing.validity
+    waits_for_all_of_e(story, other, begun)
 
 
 @pytest.mark.parametrize("changes", [{}, {"state": "released"}, {"seq": 900}, None], ids=str)
@@ -118,18 +131,14 @@ def test_heartbeat_that_goes_with_a_lease_opens_nothing(changes: dict[str, objec
     lease = story.etcdctl.grant(2, 1.0).id
     story.etcdctl.txn(Txn((), (Put(NAMES.heartbeat, raw, lease),)), 1.0)
     story.until(lambda: NAMES.heartbeat not in story.etcd.keys, 5)
-    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
-    assert story.now - begun >= other.setup.timing.validity
+    waits_for_all_of_e(story, other, begun)
 
 
 def test_heartbeat_that_goes_with_a_lease_leaves_the_lead_to_whom_it_was_left() -> None:
     """P1, R13: promises may hold the leader of before, so only whom its heartbeat named may take over."""
     one = One()
-    one.standby()
-    seat, named = LeaderKey("bp-b", 5, 7), (Peer("bp-c", "c-id"),)
-    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(3), host_id="b-id", peers=named), 6))
-    again = replace(held(3), host_id="b-id", peers=named)
-    one.see(leader=seat, heartbeat=HeartbeatKey(again, one.revision + 1, lease=9))
+    seat, heartbeat = left_to_another(one)
+    one.see(leader=seat, heartbeat=HeartbeatKey(heartbeat, one.revision + 1, lease=9))
     one.see(leader=seat, heartbeat=None)
     assert one.state.free_at() is None
 
@@ -146,16 +155,13 @@ def test_heartbeat_of_another_epoch_put_by_hand_is_not_believed(node: str, epoch
     leader.store.cut = True
     begun = story.now
     forge(story, node=node, epoch=epoch, instance="by hand", seq=1, validity_ms=1)
-    story.until(lambda: other.leads, 20)  # the story ends where a slot is signed twice
-    assert story.now - begun >= other.setup.timing.validity
+    waits_for_all_of_e(story, other, begun)
 
 
 def test_heartbeat_of_another_epoch_put_by_hand_leaves_the_lead_to_whom_it_was_left() -> None:
     """P1, R13: promises may hold the leader of before, so only whom its heartbeat named may take over."""
     one = One()
-    one.standby()
-    seat, named = LeaderKey("bp-b", 5, 7), (Peer("bp-c", "c-id"),)
-    one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(3), host_id="b-id", peers=named), 6))
+    seat, _ = left_to_another(one)
     one.see(leader=seat, heartbeat=HeartbeatKey(replace(held(9), instance="by hand"), 8))
     assert one.state.free_at() is None
     put = one.revision + 1
